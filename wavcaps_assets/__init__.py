@@ -1,0 +1,1 @@
+"""WavCaps as a lineage graph: crawl, audio, filter, caption, post-process, manifest."""

@@ -1,0 +1,232 @@
+"""Every table that crosses an asset boundary, in the order of the lineage graph.
+
+A clip is one row of each per-clip table and is identified by `clip_id`; tables are joined by it,
+never by position.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from wavcaps_assets.tables import Column, TableSchema
+
+STRING = pa.string()
+STRINGS = pa.list_(pa.string())
+SECONDS = pa.float64()
+EVENTS = pa.list_(
+    pa.struct(
+        [
+            pa.field("onset_s", pa.float64(), nullable=False),
+            pa.field("offset_s", pa.float64(), nullable=False),
+            pa.field("label", pa.string(), nullable=False),
+        ]
+    )
+)
+
+CLIP_ID = Column("clip_id", STRING, "`<source>-<id at the source>`, unique in the whole set")
+SOURCE = Column("source", STRING, "the source's name, such as `freesound`")
+
+RAW_CLIPS = TableSchema(
+    "raw_clips",
+    "What a source says of each of its clips, as crawled.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("source_id", STRING, "the clip's id at its source"),
+        Column("title", STRING, "the clip's name at its source", nullable=True),
+        Column("description", STRING, "the raw description, as its uploader wrote it", nullable=True),
+        Column("tags", STRINGS, "tags or categories"),
+        Column("events", EVENTS, "labelled sound events in order of onset (s); AudioSet only"),
+        Column("author", STRING, "who made the clip", nullable=True),
+        Column("licence", STRING, "the licence as the source words it", nullable=True),
+        Column("page_url", STRING, "the clip's page, for attribution", nullable=True),
+        Column("audio_url", STRING, "where the audio is fetched from"),
+        Column("claimed_duration_s", SECONDS, "duration (s) that the source claims", nullable=True),
+        Column("created", STRING, "when the clip was published (ISO 8601), where said", nullable=True),
+        Column("crawled_at", pa.timestamp("us", tz="UTC"), "when this record was read"),
+    ),
+)
+
+AUDIO = TableSchema(
+    "audio",
+    "The normalised audio of each clip: FLAC, 32 kHz, mono.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("audio_path", STRING, "the FLAC file, relative to the store", derived_from=("audio_url",)),
+        Column("duration_s", SECONDS, "measured duration (s)", derived_from=("audio_url",)),
+        Column("sample_rate", pa.int32(), "sample rate of the stored audio (Hz)", derived_from=("audio_url",)),
+        Column("original_sample_rate", pa.int32(), "sample rate as downloaded (Hz)", derived_from=("audio_url",)),
+        Column("original_channels", pa.int32(), "channels as downloaded", derived_from=("audio_url",)),
+        Column("peak_dbfs", pa.float64(), "peak level (dBFS); -inf for digital silence", derived_from=("audio_url",)),
+        Column("rms_dbfs", pa.float64(), "RMS level (dBFS); -inf for digital silence", derived_from=("audio_url",)),
+        Column("samples_sha256", STRING, "SHA-256 of the stored 16-bit samples", derived_from=("audio_url",)),
+        Column("stored_bytes", pa.int64(), "size of the FLAC file (bytes)", derived_from=("audio_url",)),
+    ),
+)
+
+DROPPED = TableSchema(
+    "dropped",
+    "The clips that a stage set aside, each with its reason.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("stage", STRING, "the stage that set the clip aside"),
+        Column("reason", STRING, "the rule, in a word or two, such as `too_short`"),
+        Column("detail", STRING, "what was seen, for the person who looks", nullable=True),
+    ),
+)
+
+FILTERED_CLIPS = TableSchema(
+    "filtered_clips",
+    "The clips that pass stage 1 (section III.B, Pre-Filtering).",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("title", STRING, "the clip's name at its source", nullable=True),
+        Column("description", STRING, "the raw description", nullable=True),
+        Column("tags", STRINGS, "tags or categories"),
+        Column("events", EVENTS, "labelled sound events in order of onset (s)"),
+        Column(
+            "duration_s",
+            SECONDS,
+            "measured duration (s) where the audio is there, else the claimed one",
+            nullable=True,
+            derived_from=("duration_s", "claimed_duration_s"),
+        ),
+    ),
+)
+
+LLM_CAPTIONS = TableSchema(
+    "llm_captions",
+    "Stage 2: what the language model made of each clip's description.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("text", STRING, "the raw text that was captioned", derived_from=("title", "description", "events")),
+        Column("caption", STRING, "the model's caption", derived_from=("title", "description", "events")),
+        Column("model", STRING, "the model that answered, or `template`", derived_from=("clip_id",)),
+        Column("prompt_version", STRING, "content hash of the prompt and its examples", derived_from=("clip_id",)),
+        Column("answer_id", STRING, "the answer's key in the response ledger", nullable=True, derived_from=("clip_id",)),
+        Column("attempts", pa.int32(), "how often the model was asked", derived_from=("clip_id",)),
+    ),
+)
+
+CAPTIONS = TableSchema(
+    "captions",
+    "Stage 3: captions that passed the rules, repaired where a rule could.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("text", STRING, "the raw text that was captioned"),
+        Column("caption", STRING, "the published caption"),
+        Column("repairs", STRINGS, "the rules that repaired the caption", derived_from=("caption",)),
+    ),
+)
+
+MANIFEST = TableSchema(
+    "manifest",
+    "What is published: one clip, its caption, its audio and whom to credit.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("source_id", STRING, "the clip's id at its source"),
+        Column("caption", STRING, "the caption"),
+        Column("text", STRING, "the raw text that the caption was made from"),
+        Column("title", STRING, "the clip's name at its source", nullable=True),
+        Column("tags", STRINGS, "tags or categories"),
+        Column("events", EVENTS, "labelled sound events in order of onset (s)"),
+        Column("audio_path", STRING, "the FLAC file, relative to the store"),
+        Column("duration_s", SECONDS, "measured duration (s)"),
+        Column("samples_sha256", STRING, "SHA-256 of the stored 16-bit samples"),
+        Column("author", STRING, "who made the clip", nullable=True),
+        Column("licence", STRING, "the licence as the source words it", nullable=True),
+        Column("page_url", STRING, "the clip's page, for attribution", nullable=True),
+        Column("model", STRING, "the model that wrote the caption, or `template`"),
+        Column("prompt_version", STRING, "content hash of the prompt and its examples"),
+    ),
+)
+
+TRAINING_MANIFEST = TableSchema(
+    "training_manifest",
+    "The manifest with a fixed train, validation and test split by recording.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("caption", STRING, "the caption"),
+        Column("audio_path", STRING, "the FLAC file, relative to the store"),
+        Column("duration_s", SECONDS, "measured duration (s)"),
+        Column(
+            "recording",
+            STRING,
+            "the group of clips that share a recording; a group is never split",
+            derived_from=("clip_id", "samples_sha256"),
+        ),
+        Column("split", STRING, "`train`, `validation` or `test`", derived_from=("clip_id",)),
+    ),
+)
+
+LEARNING_CURVE = pa.list_(
+    pa.struct(
+        [
+            pa.field("epoch", pa.int32(), nullable=False),
+            pa.field("train_loss", pa.float64(), nullable=False),
+            pa.field("validation_loss", pa.float64(), nullable=False),
+            pa.field("validation_recall_at_1", pa.float64(), nullable=False),
+            pa.field("validation_recall_at_10", pa.float64(), nullable=False),
+            pa.field("learning_rate", pa.float64(), nullable=False),
+            pa.field("seconds", pa.float64(), nullable=False),
+        ]
+    )
+)
+
+CHECKPOINT = TableSchema(
+    "checkpoint",
+    "A trained model: where its weights are and how it came to be. One row.",
+    (
+        Column("model", STRING, "the model, such as `htsat_bert`", derived_from=("clip_id",)),
+        Column("setting", STRING, "the experiment's name", derived_from=("clip_id",)),
+        Column("weights_path", STRING, "the safetensors file, relative to the store", derived_from=("audio_path", "caption")),
+        Column("untrained_weights_path", STRING, "the weights before the first step", derived_from=("clip_id",)),
+        Column("settings_json", STRING, "all settings of the run, as JSON", derived_from=("clip_id",)),
+        Column("manifest_sha256", STRING, "what the run was trained on: hash of the manifest's rows", derived_from=("clip_id", "caption", "split")),
+        Column("parameters", pa.int64(), "number of parameters", derived_from=("clip_id",)),
+        Column("trainable_parameters", pa.int64(), "number of parameters that were trained", derived_from=("clip_id",)),
+        Column("best_epoch", pa.int32(), "the epoch whose weights are kept, by validation", derived_from=("split",)),
+        Column("seconds", SECONDS, "how long training took (s)", derived_from=("clip_id",)),
+        Column("device", STRING, "the device that it ran on", derived_from=("clip_id",)),
+        Column("train_clips", pa.int32(), "clips in the train split", derived_from=("split",)),
+        Column("validation_clips", pa.int32(), "clips in the validation split", derived_from=("split",)),
+        Column("learning_curve", LEARNING_CURVE, "one entry an epoch", derived_from=("split",)),
+    ),
+    key=("model", "setting"),
+)
+
+RETRIEVAL_SCORES = TableSchema(
+    "retrieval_scores",
+    "Audio-language retrieval on the test split: R@k in percent, both ways.",
+    (
+        Column("model", STRING, "`trained`, `untrained` or `chance`", derived_from=("weights_path",)),
+        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=("clip_id",)),
+        Column("metric", STRING, "`R@1`, `R@5` or `R@10`", derived_from=("clip_id",)),
+        Column("value", pa.float64(), "the score in percent", derived_from=("weights_path", "audio_path", "caption", "split")),
+        Column("clips", pa.int32(), "clips in the test split", derived_from=("split",)),
+    ),
+    key=("model", "direction", "metric"),
+)
+
+PAPER_COMPARISON = TableSchema(
+    "paper_comparison",
+    "The paper's figures beside this run's.",
+    (
+        Column("table", STRING, "the paper's table, such as `Table III`", derived_from=("source",)),
+        Column("row", STRING, "the row of that table", derived_from=("source", "model")),
+        Column("column", STRING, "the column of that table", derived_from=("metric",)),
+        Column("paper", pa.float64(), "the paper's figure", nullable=True, derived_from=("metric",)),
+        Column("measured", pa.float64(), "this run's figure", nullable=True, derived_from=("value", "caption", "duration_s")),
+        Column("unit", STRING, "the figures' unit", derived_from=("metric",)),
+        Column("comparable", pa.bool_(), "whether the two may be compared", derived_from=("metric",)),
+        Column("note", STRING, "why, or why not", derived_from=("metric",)),
+    ),
+    key=("table", "row", "column"),
+)

@@ -1,0 +1,160 @@
+"""Where things are: the store, the sources, the language model.
+
+Every setting is an environment variable that starts with `WAVCAPS_`; nested ones are joined by
+two underscores, as in `WAVCAPS_FREESOUND__TOKEN`. What a stage does with its clips is set on its
+asset, in Dagster's launchpad; here stands only what differs from machine to machine.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Sources(StrEnum):
+    EMBEDDED = "embedded"
+    LIVE = "live"
+
+
+EMBEDDED_SOURCES_PORT = 8731
+EMBEDDED_MODEL_PORT = 8732
+
+
+class FreesoundSettings(BaseModel):
+    """FreeSound's API v2 (https://freesound.org/docs/api/)."""
+
+    base_url: str = Field("", description="root of the site; empty: by `sources`")
+    token: SecretStr = Field(SecretStr(""), description="API key, from https://freesound.org/apiv2/apply/")
+    first_month: str = Field("", pattern=r"^(\d{4}-\d{2})?$", description="first month to crawl, YYYY-MM")
+    last_month: str = Field(
+        "", pattern=r"^(\d{4}-\d{2})?$", description="last month to crawl; empty: the last full month"
+    )
+    page_size: int = Field(150, ge=1, le=150, description="sounds a page; the API allows 150")
+    preview: str = Field(
+        "preview-hq-ogg",
+        pattern=r"^preview-(hq|lq)-(ogg|mp3)$",
+        description="which preview is downloaded; originals need OAuth2",
+    )
+
+
+class BbcSettings(BaseModel):
+    """The BBC Sound Effects search API."""
+
+    api_url: str = Field("", description="root of the search API; empty: by `sources`")
+    media_url: str = Field("", description="root of the audio files; empty: by `sources`")
+    page_size: int = Field(50, ge=1, le=500, description="sounds a page")
+
+
+class SoundbibleSettings(BaseModel):
+    """SoundBible's pages."""
+
+    base_url: str = Field("", description="root of the site; empty: by `sources`")
+
+
+class AudiosetSettings(BaseModel):
+    """The AudioSet strong labels (https://research.google.com/audioset/download_strong.html)."""
+
+    labels_url: str = Field("", description="folder of the label files; empty: by `sources`")
+    clips_url: str = Field(
+        "",
+        description="folder (path or URL) of the ten-second clips, `Y<id>.wav` or `<id>_<start>.flac`; empty: by `sources`",
+    )
+
+
+class ModelSettings(BaseModel):
+    """The language model: any endpoint that speaks OpenAI's chat completions."""
+
+    base_url: str = Field("", description="such as https://api.openai.com/v1; empty: by `sources`")
+    model: str = Field("", description="the model's name there; empty: by `sources`")
+    api_key: SecretStr = Field(SecretStr(""), description="the endpoint's key; servers of one's own need none")
+    timeout_s: float = Field(120.0, gt=0, description="how long one answer may take (s)")
+
+
+def embedded_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+class Settings(BaseSettings):
+    """All settings. `Settings()` reads the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="WAVCAPS_", env_nested_delimiter="__", extra="ignore")
+
+    sources: Sources = Field(
+        Sources.EMBEDDED,
+        description="`embedded`: the demo's server and model on this machine; `live`: the real sites",
+    )
+    store: Path = Field(
+        default_factory=lambda: Path(os.environ.get("DAGSTER_HOME", "dagster_home")) / "store",
+        description="folder of all tables, audio, answers and checkpoints",
+    )
+    embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
+    embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")
+    recordings_url: str = Field(
+        "",
+        description="csv file (path or URL) of `clip_id,recording`: clips that share a recording; empty: by `sources`",
+    )
+    contact: str = Field("", description="an address for site owners, sent in the User-Agent")
+    freesound: FreesoundSettings = FreesoundSettings()
+    bbc: BbcSettings = BbcSettings()
+    soundbible: SoundbibleSettings = SoundbibleSettings()
+    audioset: AudiosetSettings = AudiosetSettings()
+    llm: ModelSettings = ModelSettings()
+
+    @model_validator(mode="after")
+    def fill_defaults(self) -> Settings:
+        embedded = self.sources is Sources.EMBEDDED
+        demo = embedded_url(self.embedded_sources_port)
+
+        def either(value: str, when_embedded: str, when_live: str) -> str:
+            return value or (when_embedded if embedded else when_live)
+
+        self.freesound = self.freesound.model_copy(
+            update={
+                "base_url": either(self.freesound.base_url, f"{demo}/freesound", "https://freesound.org"),
+                "token": self.freesound.token or SecretStr("demo" if embedded else ""),
+                "first_month": either(self.freesound.first_month, "2022-09", "2005-04"),
+                "last_month": either(self.freesound.last_month, "2022-11", last_full_month(date.today())),
+            }
+        )
+        self.bbc = self.bbc.model_copy(
+            update={
+                "api_url": either(self.bbc.api_url, f"{demo}/bbc", "https://sound-effects-api.bbcrewind.co.uk"),
+                "media_url": either(
+                    self.bbc.media_url, f"{demo}/bbc-media", "https://sound-effects-media.bbcrewind.co.uk"
+                ),
+            }
+        )
+        self.soundbible = self.soundbible.model_copy(
+            update={"base_url": either(self.soundbible.base_url, f"{demo}/soundbible", "https://soundbible.com")}
+        )
+        self.audioset = self.audioset.model_copy(
+            update={
+                "labels_url": either(
+                    self.audioset.labels_url,
+                    f"{demo}/audioset/labels",
+                    "https://storage.googleapis.com/audioset_strong",
+                ),
+                "clips_url": either(self.audioset.clips_url, f"{demo}/audioset/clips", ""),
+            }
+        )
+        self.llm = self.llm.model_copy(
+            update={
+                "base_url": either(
+                    self.llm.base_url, f"{embedded_url(self.embedded_model_port)}/v1", "https://api.openai.com/v1"
+                ),
+                "model": either(self.llm.model, "smollm2-135m-instruct", "gpt-4o-mini"),
+            }
+        )
+        self.recordings_url = either(self.recordings_url, f"{demo}/recordings.csv", "")
+        return self
+
+
+def last_full_month(today: date) -> str:
+    """The month before today's, as YYYY-MM."""
+    year, month = (today.year, today.month - 1) if today.month > 1 else (today.year - 1, 12)
+    return f"{year:04d}-{month:02d}"

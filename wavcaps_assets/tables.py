@@ -1,0 +1,133 @@
+"""What a table is: named, typed, documented columns, checked whenever the table is written.
+
+`schemas.py` declares the tables of this project with the classes of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class SchemaError(ValueError):
+    """A table does not have the shape that its schema promises."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: the column's name.
+        type: its Arrow type.
+        description: what it holds, with its unit.
+        nullable: whether a row may lack it.
+        derived_from: the columns of upstream tables that it is made from; by default the
+            column of the same name. Shown as column lineage.
+    """
+
+    name: str
+    type: pa.DataType
+    description: str
+    nullable: bool = False
+    derived_from: tuple[str, ...] = ()
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return self.derived_from or (self.name,)
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """The promise a table makes: its columns, in order, and the columns that identify a row."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ("clip_id",)
+
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        """The same promise as an Arrow schema."""
+        return pa.schema(
+            [
+                pa.field(c.name, c.type, nullable=c.nullable, metadata={"description": c.description})
+                for c in self.columns
+            ]
+        )
+
+    def empty(self) -> pa.Table:
+        return self.arrow.empty_table()
+
+    def from_rows(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Makes a table from one mapping a row, and checks it.
+
+        Raises:
+            SchemaError: a value does not fit its column, or the table breaks its promise.
+        """
+        materialised = list(rows)
+        if not materialised:
+            return self.empty()
+        unknown = {name for row in materialised for name in row} - set(self.arrow.names)
+        if unknown:
+            raise SchemaError(f"table {self.name!r} has no column {', '.join(sorted(unknown))}")
+        arrays = []
+        for field in self.arrow:
+            values = [row.get(field.name) for row in materialised]
+            try:
+                arrays.append(pa.array(values, type=field.type))
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+                raise SchemaError(
+                    f"table {self.name!r}, column {field.name!r} wants {field.type}: {error}"
+                ) from error
+        return self.check(pa.table(arrays, schema=self.arrow))
+
+    def check(self, table: pa.Table) -> pa.Table:
+        """Returns the table with its columns in order, or says what is wrong with it.
+
+        Raises:
+            SchemaError: names the table, the column and, where one is at fault, the row's key.
+        """
+        missing = [name for name in self.arrow.names if name not in table.column_names]
+        extra = [name for name in table.column_names if name not in self.arrow.names]
+        if missing or extra:
+            raise SchemaError(
+                f"table {self.name!r} "
+                + "; ".join(
+                    f"{what}: {', '.join(names)}"
+                    for what, names in (("lacks columns", missing), ("has unknown columns", extra))
+                    if names
+                )
+            )
+        table = table.select(self.arrow.names)
+        for field in self.arrow:
+            column = table.column(field.name)
+            if column.type != field.type:
+                raise SchemaError(
+                    f"table {self.name!r}, column {field.name!r} is {column.type}, not {field.type}"
+                )
+            if not field.nullable and column.null_count:
+                first = pc.index(pc.is_null(column), True).as_py()
+                key = {name: table.column(name)[first].as_py() for name in self.key}
+                raise SchemaError(
+                    f"table {self.name!r}, column {field.name!r} is empty in "
+                    f"{column.null_count} rows, first where {key}"
+                )
+        if self.key:
+            repeated = self.repeated_keys(table)
+            if repeated.num_rows:
+                raise SchemaError(
+                    f"table {self.name!r} has {repeated.num_rows} repeated keys, "
+                    f"first {repeated.slice(0, 1).to_pylist()[0]}"
+                )
+        return table.cast(self.arrow)
+
+    def repeated_keys(self, table: pa.Table) -> pa.Table:
+        """The keys that more than one row has, with how many rows have each."""
+        counts = table.group_by(list(self.key)).aggregate([([], "count_all")])
+        return counts.filter(pc.greater(counts.column("count_all"), 1))
