@@ -6,6 +6,8 @@ never by position.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from wavcaps_assets.tables import Column, TableSchema
@@ -55,11 +57,25 @@ AUDIO = TableSchema(
         SOURCE,
         Column("audio_path", STRING, "the FLAC file, relative to the store", derived_from=("audio_url",)),
         Column("duration_s", SECONDS, "measured duration (s)", derived_from=("audio_url",)),
-        Column("sample_rate", pa.int32(), "sample rate of the stored audio (Hz)", derived_from=("audio_url",)),
-        Column("original_sample_rate", pa.int32(), "sample rate as downloaded (Hz)", derived_from=("audio_url",)),
+        Column(
+            "sample_rate", pa.int32(), "sample rate of the stored audio (Hz)", derived_from=("audio_url",)
+        ),
+        Column(
+            "original_sample_rate", pa.int32(), "sample rate as downloaded (Hz)", derived_from=("audio_url",)
+        ),
         Column("original_channels", pa.int32(), "channels as downloaded", derived_from=("audio_url",)),
-        Column("peak_dbfs", pa.float64(), "peak level (dBFS); -inf for digital silence", derived_from=("audio_url",)),
-        Column("rms_dbfs", pa.float64(), "RMS level (dBFS); -inf for digital silence", derived_from=("audio_url",)),
+        Column(
+            "peak_dbfs",
+            pa.float64(),
+            "peak level (dBFS); -inf for digital silence",
+            derived_from=("audio_url",),
+        ),
+        Column(
+            "rms_dbfs",
+            pa.float64(),
+            "RMS level (dBFS); -inf for digital silence",
+            derived_from=("audio_url",),
+        ),
         Column("samples_sha256", STRING, "SHA-256 of the stored 16-bit samples", derived_from=("audio_url",)),
         Column("stored_bytes", pa.int64(), "size of the FLAC file (bytes)", derived_from=("audio_url",)),
     ),
@@ -103,12 +119,20 @@ LLM_CAPTIONS = TableSchema(
     (
         CLIP_ID,
         SOURCE,
-        Column("text", STRING, "the raw text that was captioned", derived_from=("title", "description", "events")),
+        Column(
+            "text", STRING, "the raw text that was captioned", derived_from=("title", "description", "events")
+        ),
         Column("caption", STRING, "the model's caption", derived_from=("title", "description", "events")),
-        Column("model", STRING, "the model that answered, or `template`", derived_from=("clip_id",)),
-        Column("prompt_version", STRING, "content hash of the prompt and its examples", derived_from=("clip_id",)),
-        Column("answer_id", STRING, "the answer's key in the response ledger", nullable=True, derived_from=("clip_id",)),
-        Column("attempts", pa.int32(), "how often the model was asked", derived_from=("clip_id",)),
+        Column("model", STRING, "the model that answered, or `template`", derived_from=()),
+        Column("prompt_version", STRING, "content hash of the prompt and its examples", derived_from=()),
+        Column(
+            "answer_id",
+            STRING,
+            "the answer's key in the response ledger",
+            nullable=True,
+            derived_from=(),
+        ),
+        Column("attempts", pa.int32(), "how often the model was asked", derived_from=()),
     ),
 )
 
@@ -147,6 +171,16 @@ MANIFEST = TableSchema(
     ),
 )
 
+RECORDINGS = TableSchema(
+    "recordings",
+    "Which clips are known to be cut or mixed from the same recording.",
+    (
+        CLIP_ID,
+        Column("recording", STRING, "a name for the recording, the same for every clip made of it"),
+    ),
+    key=("clip_id", "recording"),
+)
+
 TRAINING_MANIFEST = TableSchema(
     "training_manifest",
     "The manifest with a fixed train, validation and test split by recording.",
@@ -160,9 +194,9 @@ TRAINING_MANIFEST = TableSchema(
             "recording",
             STRING,
             "the group of clips that share a recording; a group is never split",
-            derived_from=("clip_id", "samples_sha256"),
+            derived_from=("recording", "samples_sha256"),
         ),
-        Column("split", STRING, "`train`, `validation` or `test`", derived_from=("clip_id",)),
+        Column("split", STRING, "`train`, `validation` or `test`", derived_from=("recording",)),
     ),
 )
 
@@ -184,17 +218,37 @@ CHECKPOINT = TableSchema(
     "checkpoint",
     "A trained model: where its weights are and how it came to be. One row.",
     (
-        Column("model", STRING, "the model, such as `htsat_bert`", derived_from=("clip_id",)),
-        Column("setting", STRING, "the experiment's name", derived_from=("clip_id",)),
-        Column("weights_path", STRING, "the safetensors file, relative to the store", derived_from=("audio_path", "caption")),
-        Column("untrained_weights_path", STRING, "the weights before the first step", derived_from=("clip_id",)),
-        Column("settings_json", STRING, "all settings of the run, as JSON", derived_from=("clip_id",)),
-        Column("manifest_sha256", STRING, "what the run was trained on: hash of the manifest's rows", derived_from=("clip_id", "caption", "split")),
-        Column("parameters", pa.int64(), "number of parameters", derived_from=("clip_id",)),
-        Column("trainable_parameters", pa.int64(), "number of parameters that were trained", derived_from=("clip_id",)),
-        Column("best_epoch", pa.int32(), "the epoch whose weights are kept, by validation", derived_from=("split",)),
-        Column("seconds", SECONDS, "how long training took (s)", derived_from=("clip_id",)),
-        Column("device", STRING, "the device that it ran on", derived_from=("clip_id",)),
+        Column("model", STRING, "the model, such as `htsat_bert`", derived_from=()),
+        Column("setting", STRING, "the experiment's name", derived_from=()),
+        Column(
+            "weights_path",
+            STRING,
+            "the safetensors file, relative to the store",
+            derived_from=("audio_path", "caption"),
+        ),
+        Column("untrained_weights_path", STRING, "the weights before the first step", derived_from=()),
+        Column("settings_json", STRING, "all settings of the run, as JSON", derived_from=()),
+        Column(
+            "manifest_sha256",
+            STRING,
+            "what the run was trained on: hash of the manifest's rows",
+            derived_from=("clip_id", "caption", "split"),
+        ),
+        Column("parameters", pa.int64(), "number of parameters", derived_from=()),
+        Column(
+            "trainable_parameters",
+            pa.int64(),
+            "number of parameters that were trained",
+            derived_from=(),
+        ),
+        Column(
+            "best_epoch",
+            pa.int32(),
+            "the epoch whose weights are kept, by validation",
+            derived_from=("split",),
+        ),
+        Column("seconds", SECONDS, "how long training took (s)", derived_from=()),
+        Column("device", STRING, "the device that it ran on", derived_from=()),
         Column("train_clips", pa.int32(), "clips in the train split", derived_from=("split",)),
         Column("validation_clips", pa.int32(), "clips in the validation split", derived_from=("split",)),
         Column("learning_curve", LEARNING_CURVE, "one entry an epoch", derived_from=("split",)),
@@ -207,9 +261,14 @@ RETRIEVAL_SCORES = TableSchema(
     "Audio-language retrieval on the test split: R@k in percent, both ways.",
     (
         Column("model", STRING, "`trained`, `untrained` or `chance`", derived_from=("weights_path",)),
-        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=("clip_id",)),
-        Column("metric", STRING, "`R@1`, `R@5` or `R@10`", derived_from=("clip_id",)),
-        Column("value", pa.float64(), "the score in percent", derived_from=("weights_path", "audio_path", "caption", "split")),
+        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
+        Column("metric", STRING, "`R@1`, `R@5` or `R@10`", derived_from=()),
+        Column(
+            "value",
+            pa.float64(),
+            "the score in percent",
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
         Column("clips", pa.int32(), "clips in the test split", derived_from=("split",)),
     ),
     key=("model", "direction", "metric"),
@@ -223,10 +282,43 @@ PAPER_COMPARISON = TableSchema(
         Column("row", STRING, "the row of that table", derived_from=("source", "model")),
         Column("column", STRING, "the column of that table", derived_from=("metric",)),
         Column("paper", pa.float64(), "the paper's figure", nullable=True, derived_from=("metric",)),
-        Column("measured", pa.float64(), "this run's figure", nullable=True, derived_from=("value", "caption", "duration_s")),
+        Column(
+            "measured",
+            pa.float64(),
+            "this run's figure",
+            nullable=True,
+            derived_from=("value", "caption", "duration_s"),
+        ),
         Column("unit", STRING, "the figures' unit", derived_from=("metric",)),
         Column("comparable", pa.bool_(), "whether the two may be compared", derived_from=("metric",)),
         Column("note", STRING, "why, or why not", derived_from=("metric",)),
     ),
     key=("table", "row", "column"),
 )
+
+BY_ASSET = {
+    "raw_clips": RAW_CLIPS,
+    "audio": AUDIO,
+    "filtered_clips": FILTERED_CLIPS,
+    "llm_captions": LLM_CAPTIONS,
+    "captions": CAPTIONS,
+    "manifest": MANIFEST,
+    "wavcaps": MANIFEST,
+    "recordings": RECORDINGS,
+    "training_manifest": TRAINING_MANIFEST,
+    "checkpoint": CHECKPOINT,
+    "scores/retrieval": RETRIEVAL_SCORES,
+    "paper_comparison": PAPER_COMPARISON,
+}
+
+
+def schema_of(asset_key: Sequence[str]) -> TableSchema:
+    """The schema of an asset's table: by its whole key, else by its last part, else by its first.
+
+    Raises:
+        KeyError: the asset has no table.
+    """
+    for name in ("/".join(asset_key), asset_key[-1], asset_key[0]):
+        if name in BY_ASSET:
+            return BY_ASSET[name]
+    raise KeyError(f"asset {'/'.join(asset_key)} has no schema in schemas.py")

@@ -62,7 +62,7 @@ class AudiosetSettings(BaseModel):
     labels_url: str = Field("", description="folder of the label files; empty: by `sources`")
     clips_url: str = Field(
         "",
-        description="folder (path or URL) of the ten-second clips, `Y<id>.wav` or `<id>_<start>.flac`; empty: by `sources`",
+        description="folder (path or URL) of the ten-second clips, named `Y<id>.wav`; empty: by `sources`",
     )
 
 
@@ -71,7 +71,9 @@ class ModelSettings(BaseModel):
 
     base_url: str = Field("", description="such as https://api.openai.com/v1; empty: by `sources`")
     model: str = Field("", description="the model's name there; empty: by `sources`")
-    api_key: SecretStr = Field(SecretStr(""), description="the endpoint's key; servers of one's own need none")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="the endpoint's key; servers of one's own need none"
+    )
     timeout_s: float = Field(120.0, gt=0, description="how long one answer may take (s)")
 
 
@@ -96,7 +98,7 @@ class Settings(BaseSettings):
     embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")
     recordings_url: str = Field(
         "",
-        description="csv file (path or URL) of `clip_id,recording`: clips that share a recording; empty: by `sources`",
+        description="csv (path or URL) of `clip_id,recording`: clips that share one; empty: by `sources`",
     )
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
     freesound: FreesoundSettings = FreesoundSettings()
@@ -123,14 +125,18 @@ class Settings(BaseSettings):
         )
         self.bbc = self.bbc.model_copy(
             update={
-                "api_url": either(self.bbc.api_url, f"{demo}/bbc", "https://sound-effects-api.bbcrewind.co.uk"),
+                "api_url": either(
+                    self.bbc.api_url, f"{demo}/bbc", "https://sound-effects-api.bbcrewind.co.uk"
+                ),
                 "media_url": either(
                     self.bbc.media_url, f"{demo}/bbc-media", "https://sound-effects-media.bbcrewind.co.uk"
                 ),
             }
         )
         self.soundbible = self.soundbible.model_copy(
-            update={"base_url": either(self.soundbible.base_url, f"{demo}/soundbible", "https://soundbible.com")}
+            update={
+                "base_url": either(self.soundbible.base_url, f"{demo}/soundbible", "https://soundbible.com")
+            }
         )
         self.audioset = self.audioset.model_copy(
             update={
@@ -145,7 +151,9 @@ class Settings(BaseSettings):
         self.llm = self.llm.model_copy(
             update={
                 "base_url": either(
-                    self.llm.base_url, f"{embedded_url(self.embedded_model_port)}/v1", "https://api.openai.com/v1"
+                    self.llm.base_url,
+                    f"{embedded_url(self.embedded_model_port)}/v1",
+                    "https://api.openai.com/v1",
                 ),
                 "model": either(self.llm.model, "smollm2-135m-instruct", "gpt-4o-mini"),
             }

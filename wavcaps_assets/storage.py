@@ -75,8 +75,7 @@ class Store:
         checked = schema.check(table)
         with self.writing(relative) as path:
             pq.write_table(checked, path, compression="zstd")
-            size = path.stat().st_size
-        return size
+            return path.stat().st_size
 
     def read_table(self, relative: str) -> pa.Table:
         """Reads a Parquet table.

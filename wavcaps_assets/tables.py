@@ -27,19 +27,19 @@ class Column:
         type: its Arrow type.
         description: what it holds, with its unit.
         nullable: whether a row may lack it.
-        derived_from: the columns of upstream tables that it is made from; by default the
-            column of the same name. Shown as column lineage.
+        derived_from: the columns of upstream tables that it is made from, shown as column
+            lineage; None: the column of the same name.
     """
 
     name: str
     type: pa.DataType
     description: str
     nullable: bool = False
-    derived_from: tuple[str, ...] = ()
+    derived_from: tuple[str, ...] | None = None
 
     @property
     def origins(self) -> tuple[str, ...]:
-        return self.derived_from or (self.name,)
+        return (self.name,) if self.derived_from is None else self.derived_from
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Audio: fetched, decoded, and kept as FLAC, 32 kHz, mono."""

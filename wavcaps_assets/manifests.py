@@ -1,0 +1,48 @@
+"""The published tables: one clip, one caption, one audio file, and whom to credit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.stages import Stage
+
+JOINED = """
+    select
+        captions.clip_id, captions.source, raw.source_id, captions.caption, captions.text, raw.title,
+        raw.tags, raw.events, audio.audio_path, audio.duration_s, audio.samples_sha256, raw.author,
+        raw.licence, raw.page_url, llm.model, llm.prompt_version
+    from captions
+    join raw using (clip_id)
+    join llm using (clip_id)
+    join audio using (clip_id)
+    order by captions.clip_id
+"""
+WITHOUT_AUDIO = """
+    select clip_id, source, 'manifest' as stage, 'no_audio_yet' as reason,
+        'its audio has not been fetched' as detail
+    from captions anti join audio using (clip_id)
+    order by clip_id
+"""
+
+
+def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, audio: pa.Table) -> Stage:
+    """Joins a source's captions with their clips and audio, by `clip_id`.
+
+    Returns:
+        `schemas.MANIFEST`, and the captions whose audio has not been fetched.
+    """
+    with duckdb.connect() as database:
+        for name, table in (("captions", captions), ("llm", llm_captions), ("raw", raw), ("audio", audio)):
+            database.register(name, table)
+        kept = database.sql(JOINED).to_arrow_table()
+        dropped = database.sql(WITHOUT_AUDIO).to_arrow_table()
+    return Stage(kept.cast(schemas.MANIFEST.arrow), dropped.cast(schemas.DROPPED.arrow))
+
+
+def unite(manifests: Sequence[pa.Table]) -> pa.Table:
+    """All sources' manifests as one table."""
+    return schemas.MANIFEST.check(pa.concat_tables([schemas.MANIFEST.empty(), *manifests]))

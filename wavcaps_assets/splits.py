@@ -1,0 +1,98 @@
+"""The training manifest: a fixed split in which no recording is on two sides."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pyarrow as pa
+from pydantic import BaseModel, Field
+
+from wavcaps_assets import schemas
+
+
+class SplitSettings(BaseModel):
+    """How large the sides are. The released set has no split; the benchmarks' tests stand apart from it."""
+
+    validation_share: float = Field(0.15, ge=0, lt=1, description="share of the recordings in `validation`")
+    test_share: float = Field(0.2, ge=0, lt=1, description="share of the recordings in `test`")
+    seed: str = Field("wavcaps", description="another seed, another split")
+
+
+def parse_recordings(text: str) -> pa.Table:
+    """Reads the csv `clip_id,recording` as `schemas.RECORDINGS`.
+
+    Raises:
+        ValueError: it has no such columns.
+    """
+    reader = csv.DictReader(io.StringIO(text))
+    if not {"clip_id", "recording"} <= set(reader.fieldnames or ()):
+        raise ValueError(
+            f"the list of recordings wants columns clip_id,recording; it has {reader.fieldnames}"
+        )
+    pairs = {(row["clip_id"], row["recording"]) for row in reader}
+    return schemas.RECORDINGS.from_rows(
+        {"clip_id": clip_id, "recording": recording} for clip_id, recording in sorted(pairs)
+    )
+
+
+def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: SplitSettings) -> pa.Table:
+    """Gives every clip a split, all clips of a recording the same one.
+
+    Two clips belong together when they share a recording or hold the same samples, also by way of
+    a third clip. A group's split is drawn from its own name alone, so that clips added elsewhere
+    never move it.
+
+    Args:
+        manifest: `schemas.MANIFEST`.
+        recordings: `schemas.RECORDINGS`; a clip that is not named there is a recording of its own.
+
+    Returns:
+        `schemas.TRAINING_MANIFEST`.
+    """
+    names: dict[str, list[str]] = defaultdict(list)
+    for row in recordings.to_pylist():
+        names[row["clip_id"]].append(f"recording:{row['recording']}")
+    clips = manifest.select(
+        ["clip_id", "source", "caption", "audio_path", "duration_s", "samples_sha256"]
+    ).to_pylist()
+    groups = _connected(
+        (clip["clip_id"], f"samples:{clip['samples_sha256']}", *names[clip["clip_id"]]) for clip in clips
+    )
+    rows = []
+    for clip in clips:
+        group = groups[clip["clip_id"]]
+        del clip["samples_sha256"]
+        rows.append({**clip, "recording": group, "split": _split_of(group, settings)})
+    return schemas.TRAINING_MANIFEST.from_rows(rows)
+
+
+def _split_of(group: str, settings: SplitSettings) -> str:
+    digest = hashlib.sha256(f"{settings.seed}\n{group}".encode()).digest()
+    draw = int.from_bytes(digest[:8], "big") / 2**64
+    if draw < settings.test_share:
+        return "test"
+    if draw < settings.test_share + settings.validation_share:
+        return "validation"
+    return "train"
+
+
+def _connected(groups: Iterable[tuple[str, ...]]) -> dict[str, str]:
+    """For each name, the smallest name that it is connected with (union-find)."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for first, *others in groups:
+        for other in others:
+            one, two = sorted((root(first), root(other)))
+            parent[two] = one
+    return {name: root(name) for name in list(parent)}

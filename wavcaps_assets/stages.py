@@ -1,0 +1,30 @@
+"""What every stage of the pipeline returns: the clips it kept and the clips it set aside.
+
+Nothing is lost between two stages: each clip that goes in is in one of the two tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The outcome of a stage.
+
+    Attributes:
+        kept: the stage's own table.
+        dropped: `schemas.DROPPED`, one row for each clip set aside, with its reason.
+    """
+
+    kept: pa.Table
+    dropped: pa.Table
+
+
+def drop(
+    clip_id: str, source: str, stage: str, reason: str, detail: str | None = None
+) -> dict[str, str | None]:
+    """A row of `schemas.DROPPED`."""
+    return {"clip_id": clip_id, "source": source, "stage": stage, "reason": reason, "detail": detail}
