@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
@@ -69,13 +68,15 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
     Returns:
         `schemas.FILTERED_CLIPS`, and every other clip with the rule that dropped it.
     """
+    import duckdb
+
     with duckdb.connect() as database:
         database.register("raw", raw)
         database.register("audio", audio.kept)
         database.register("audio_dropped", audio.dropped)
-        judged = database.execute(
+        judged = database.sql(
             RULES,
-            {
+            params={
                 "min_duration_s": settings.min_duration_s,
                 "max_clips": settings.max_clips_per_description,
                 "sources": settings.frequency_filtered_sources,

@@ -25,40 +25,16 @@ from tenacity import (
 )
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.network_errors import (
+    BadAnswer,
+    HostNotAllowed,
+    NotAllowed,
+    NotThere,
+    TooLarge,
+    Unavailable,
+)
 
 T = TypeVar("T")
-
-
-class NetworkError(Exception):
-    """Something could not be fetched."""
-
-
-class HostNotAllowed(NetworkError):
-    """A link leads to a host that the source does not name."""
-
-
-class NotThere(NetworkError):
-    """The server says that it has no such thing (404, 410)."""
-
-
-class NotAllowed(NetworkError):
-    """The server refuses the key (401, 403)."""
-
-
-class Unavailable(NetworkError):
-    """The server cannot answer now: refused, timed out, 429 or 5xx."""
-
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class BadAnswer(NetworkError):
-    """The answer is not what the protocol promises."""
-
-
-class TooLarge(NetworkError):
-    """The answer is larger than it may be."""
 
 
 class NetworkSettings(BaseModel):
@@ -181,11 +157,6 @@ class Network:
             raise HostNotAllowed(
                 f"{request.url.scheme}://{request.url.netloc.decode()} is no host of this source"
             )
-
-
-def host_of(url: str) -> str:
-    """`host` or `host:port` of a URL, as `Network` wants it."""
-    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _where(url: str) -> str:

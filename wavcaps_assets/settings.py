@@ -47,6 +47,7 @@ class BbcSettings(BaseModel):
 
     api_url: str = Field("", description="root of the search API; empty: by `sources`")
     media_url: str = Field("", description="root of the audio files; empty: by `sources`")
+    site_url: str = Field("", description="root of the site, for links to a sound; empty: by `sources`")
     page_size: int = Field(50, ge=1, le=500, description="sounds a page")
 
 
@@ -64,6 +65,7 @@ class AudiosetSettings(BaseModel):
         "",
         description="folder (path or URL) of the ten-second clips, named `Y<id>.wav`; empty: by `sources`",
     )
+    watch_url: str = Field("", description="page of a video, for links to a clip; empty: by `sources`")
 
 
 class ModelSettings(BaseModel):
@@ -100,6 +102,7 @@ class Settings(BaseSettings):
         "",
         description="csv (path or URL) of `clip_id,recording`: clips that share one; empty: by `sources`",
     )
+    corpus_note: str = Field("", description="a sentence for the report: which corpus this is")
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
     freesound: FreesoundSettings = FreesoundSettings()
     bbc: BbcSettings = BbcSettings()
@@ -131,6 +134,7 @@ class Settings(BaseSettings):
                 "media_url": either(
                     self.bbc.media_url, f"{demo}/bbc-media", "https://sound-effects-media.bbcrewind.co.uk"
                 ),
+                "site_url": either(self.bbc.site_url, "", "https://sound-effects.bbcrewind.co.uk"),
             }
         )
         self.soundbible = self.soundbible.model_copy(
@@ -146,6 +150,7 @@ class Settings(BaseSettings):
                     "https://storage.googleapis.com/audioset_strong",
                 ),
                 "clips_url": either(self.audioset.clips_url, f"{demo}/audioset/clips", ""),
+                "watch_url": either(self.audioset.watch_url, "", "https://www.youtube.com/watch"),
             }
         )
         self.llm = self.llm.model_copy(
@@ -160,6 +165,10 @@ class Settings(BaseSettings):
         )
         self.recordings_url = either(self.recordings_url, f"{demo}/recordings.csv", "")
         return self
+
+    @property
+    def embedded_model_url(self) -> str:
+        return f"{embedded_url(self.embedded_model_port)}/v1"
 
 
 def last_full_month(today: date) -> str:

@@ -7,11 +7,16 @@ import hashlib
 import io
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from wavcaps_assets import schemas
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network import Network
 
 
 class SplitSettings(BaseModel):
@@ -37,6 +42,15 @@ def parse_recordings(text: str) -> pa.Table:
     return schemas.RECORDINGS.from_rows(
         {"clip_id": clip_id, "recording": recording} for clip_id, recording in sorted(pairs)
     )
+
+
+def read_recordings(address: str, network: Network) -> pa.Table:
+    """Reads the list of recordings from a file or a URL; an empty address is an empty list."""
+    if not address:
+        return schemas.RECORDINGS.empty()
+    if "://" in address:
+        return parse_recordings(network.get_text(address))
+    return parse_recordings(Path(address).read_text(encoding="utf-8"))
 
 
 def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: SplitSettings) -> pa.Table:

@@ -8,26 +8,23 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from wavcaps_assets import schemas
+from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.audio.normalise import EmptyAudio, UnreadableAudio, normalise
-from wavcaps_assets.network import Network, NetworkError, NotThere, TooLarge
+from wavcaps_assets.network_errors import NetworkError, NotThere, TooLarge
 from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.storage import Store
 
+if TYPE_CHECKING:
+    from wavcaps_assets.network import Network
+
 # What is written of each clip the moment its audio is stored; a later run starts from here.
 LOG_FOLDER = "log/audio"
-
-
-class FetchSettings(BaseModel):
-    """How audio is fetched."""
-
-    workers: int = Field(4, ge=1, description="clips that are fetched and normalised at once")
 
 
 def fetch_audio(
@@ -53,16 +50,14 @@ def fetch_audio(
     rows: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     with SegmentLog(store.path(LOG_FOLDER)) as log:
-        known = {(entry["row"]["clip_id"], entry["audio_url"]): entry["row"] for entry in log.read()}
+        known: dict[tuple[str, str], dict[str, Any]] = {
+            (entry["row"]["clip_id"], entry["audio_url"]): entry["row"] for entry in log.read()
+        }
 
         def one(clip: dict[str, Any]) -> dict[str, Any]:
-            record = known.get(clip["clip_id"])
-            if (
-                record
-                and record["audio_url"] == clip["audio_url"]
-                and store.exists(record["row"]["audio_path"])
-            ):
-                return dict(record["row"])
+            stored = known.get((clip["clip_id"], clip["audio_url"]))
+            if stored and store.exists(stored["audio_path"]):
+                return stored
             row = _fetch_clip(clip, store, network)
             log.append({"audio_url": clip["audio_url"], "row": row})
             return row

@@ -10,12 +10,15 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from wavcaps_assets.network import BadAnswer, Network, host_of
+from wavcaps_assets.network_errors import BadAnswer
 from wavcaps_assets.settings import AudiosetSettings
-from wavcaps_assets.sources.base import Record, seconds
+from wavcaps_assets.sources.base import Record, host_of, seconds
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network import Network
 
 CLIP_SECONDS = 10.0
 HEADER = ["segment_id", "start_time_seconds", "end_time_seconds", "label"]
@@ -59,12 +62,17 @@ class AudiosetStrongLabels:
                 audio_url=self._audio_url(youtube_id),
                 events=tuple(sorted(labelled, key=lambda event: (event["onset_s"], event["offset_s"]))),
                 licence="CC BY 4.0 (labels)",
-                page_url=f"https://www.youtube.com/watch?v={quote(youtube_id)}&t={start_s}",
+                page_url=self._page_url(youtube_id, start_s),
                 claimed_duration_s=CLIP_SECONDS,
                 problem=None
                 if youtube_id and start_s is not None
                 else f"{segment!r} is no <id>_<start in ms>",
             )
+
+    def _page_url(self, youtube_id: str, start_s: int | None) -> str | None:
+        if not self._settings.watch_url:
+            return None
+        return f"{self._settings.watch_url}?v={quote(youtube_id)}&t={start_s or 0}"
 
     def _audio_url(self, youtube_id: str) -> str:
         root = self._settings.clips_url

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from wavcaps_assets import schemas
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.network import BadAnswer, Network
+from wavcaps_assets.network_errors import BadAnswer
 from wavcaps_assets.stages import Stage, drop
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network import Network
 
 SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Some sites publish novels; a description beyond this is noise and a burden downstream.
@@ -107,6 +111,11 @@ def checked(source: str, records: Iterable[Record]) -> Stage:
             "crawled_at": crawled_at,
         }
     return Stage(schemas.RAW_CLIPS.from_rows(rows.values()), schemas.DROPPED.from_rows(dropped))
+
+
+def host_of(url: str) -> str:
+    """`host` or `host:port` of a URL, as `Network` wants it."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def clean(text: str | None) -> str | None:

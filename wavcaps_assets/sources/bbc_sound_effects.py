@@ -7,17 +7,22 @@ categories counts once, and the union is checked against the total.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wavcaps_assets.network import BadAnswer, Network, host_of
+from wavcaps_assets.network_errors import BadAnswer
 from wavcaps_assets.settings import BbcSettings
-from wavcaps_assets.sources.base import Record, expect, seconds
+from wavcaps_assets.sources.base import Record, expect, host_of, seconds
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network import Network
 
 CATALOGUE = "catalogue"
 NO_CRITERIA = dict.fromkeys(
     ("query", "tags", "categories", "durations", "continents", "sortBy", "source", "recordist", "habitat")
 )
-# The site's licence for the archive: https://sound-effects.bbcrewind.co.uk/licensing
+# What holds for the whole archive, where a sound says nothing else:
+# https://sound-effects.bbcrewind.co.uk/licensing
+AUTHOR = "BBC"
 LICENCE = "RemArc"
 
 
@@ -78,6 +83,7 @@ class BbcSoundEffects:
     def _record(self, source_id: str, sound: dict[str, Any]) -> Record:
         milliseconds = seconds(sound.get("duration"))
         sizes = sound.get("fileSizes") or {}
+        more = sound.get("additionalMetadata") or {}
         return Record(
             source_id=source_id,
             audio_url=f"{self._settings.media_url}/wav/{source_id}.wav",
@@ -87,9 +93,9 @@ class BbcSoundEffects:
                 for category in sound.get("categories") or ()
                 if isinstance(category, dict) and isinstance(category.get("className"), str)
             ),
-            author="BBC",
-            licence=LICENCE,
-            page_url=f"https://sound-effects.bbcrewind.co.uk/search?q={source_id}",
+            author=more.get("recordist") or AUTHOR,
+            licence=more.get("licence") or LICENCE,
+            page_url=f"{self._settings.site_url}/search?q={source_id}" if self._settings.site_url else None,
             claimed_duration_s=None if milliseconds is None else milliseconds / 1000,
             problem=None if sizes.get("wavFileSize") else "the catalogue has no file for it",
         )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wavcaps_assets.network import BadAnswer, Network, NotAllowed, host_of
+from wavcaps_assets.network_errors import BadAnswer, NotAllowed
 from wavcaps_assets.settings import FreesoundSettings
-from wavcaps_assets.sources.base import Record, expect, seconds
+from wavcaps_assets.sources.base import Record, expect, host_of, seconds
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network import Network
 
 FIELDS = "id,url,name,tags,description,created,license,duration,username,previews"
 

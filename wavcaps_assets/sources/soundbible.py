@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from selectolax.lexbor import LexborHTMLParser
 
-from wavcaps_assets.network import BadAnswer, Network, NotThere, host_of
+from wavcaps_assets.network_errors import BadAnswer, NotThere
 from wavcaps_assets.settings import SoundbibleSettings
-from wavcaps_assets.sources.base import Record
+from wavcaps_assets.sources.base import Record, host_of
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network import Network
 
 CATALOGUE = "catalogue"
 # A sound's page is named by its number and title, as in 2219-Airplane-Landing-Airport.html.
 PAGE_NAME = re.compile(r"(?:.*/)?((\d+)-[^/?#]+\.html)")
-LICENCES = ("Attribution 3.0", "Public Domain", "Sampling Plus 1.0", "Noncommercial 3.0", "Personal Use Only")
+LICENCE = re.compile(r"License:\s*([^|\n]{1,80}?)\s*(?:\||\n|$)")
+AUTHOR = re.compile(r"(?:Recorded|Uploaded) by\s+([^|\n]{1,80}?)\s*(?:\||\n|$)")
 # The site has some 240 listing pages; a listing without end is a fault, not a catalogue.
 MOST_LISTING_PAGES = 2_000
 
@@ -63,30 +68,28 @@ class Soundbible:
 
 def parse_listing(html: str) -> list[tuple[str, str]]:
     """The sounds that a listing page links to: their ids and the names of their pages."""
+
     links = LexborHTMLParser(html).css("h3 a[href]")
     matches = (PAGE_NAME.fullmatch(link.attributes.get("href") or "") for link in links)
-    return [(match[2], match[1]) for match in matches if match]
+    return list(dict.fromkeys((match[2], match[1]) for match in matches if match))
 
 
 def parse_page(root: str, source_id: str, name: str, html: str) -> Record:
     """A sound's page as a record. Broken markup is read as a browser would."""
+
     tree = LexborHTMLParser(html)
     heading = tree.css_first("h1")
     title = heading.text(strip=True) if heading else None
-    summary = tree.css_first("meta[name='description']")
-    described = tree.css_first("#sounddescription, .sounddescription, .description, p")
-    description = described.text(strip=True) if described else None
-    if not description and summary is not None:
-        description = summary.attributes.get("content")
+    described = tree.css_first("#course-details p, p")
     text = tree.body.text(separator=" ") if tree.body else ""
-    author = re.search(r"(?:Uploaded|Recorded|Author)(?: by)?\s*:?\s+([^|\n]{1,80}?)(?:\s{2,}|\||\n|$)", text)
+    author, licence = AUTHOR.search(text), LICENCE.search(text)
     return Record(
         source_id=source_id,
         audio_url=f"{root}/grab.php?id={source_id}&type=wav",
         title=title,
-        description=description,
-        author=author[1].strip() if author else None,
-        licence=next((licence for licence in LICENCES if licence in text), None),
+        description=described.text(strip=True) if described else None,
+        author=author[1] if author else None,
+        licence=licence[1] if licence else None,
         page_url=f"{root}/{name}",
         problem=None if title else "its page has no title; has the site changed?",
     )

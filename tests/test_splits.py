@@ -1,0 +1,75 @@
+"""No recording is on two sides of the split, and a clip stays where it is."""
+
+from collections import Counter, defaultdict
+
+import pyarrow as pa
+import pytest
+
+from tests.rows import manifest_row
+from wavcaps_assets import schemas
+from wavcaps_assets.checks.splits import check_recordings_apart
+from wavcaps_assets.splits import SplitSettings, parse_recordings, split_by_recording
+
+SETTINGS = SplitSettings()
+
+
+def recordings(*pairs: tuple[str, str]) -> pa.Table:
+    return schemas.RECORDINGS.from_rows({"clip_id": clip, "recording": name} for clip, name in pairs)
+
+
+def manifest(*clips: str, **changes: str) -> pa.Table:
+    return schemas.MANIFEST.from_rows(manifest_row(clip, **changes) for clip in clips)
+
+
+def sides(table: pa.Table) -> dict[str, str]:
+    return dict(zip(table.column("clip_id").to_pylist(), table.column("split").to_pylist(), strict=True))
+
+
+def test_clips_that_share_a_recording_by_way_of_a_third_stay_together() -> None:
+    clips = [f"clip{i}" for i in range(300)]
+    # Chains of three: clip 3n and 3n+2 share nothing directly.
+    pairs = []
+    for i in range(0, 300, 3):
+        first, middle, last = clips[i : i + 3]
+        pairs += [(first, f"x{i}"), (middle, f"x{i}"), (middle, f"y{i}"), (last, f"y{i}")]
+    table = split_by_recording(manifest(*clips), recordings(*pairs), SETTINGS)
+    groups = defaultdict(set)
+    for clip, side in sides(table).items():
+        groups[int(clip.removeprefix("clip")) // 3].add(side)
+    assert all(len(found) == 1 for found in groups.values())
+    assert set(sides(table).values()) == {"train", "validation", "test"}
+    assert check_recordings_apart(table, recordings(*pairs), manifest(*clips)).passed
+
+
+def test_identical_audio_stays_together() -> None:
+    twins = manifest(*(f"clip{i}" for i in range(50)), samples_sha256="the same")
+    assert len(set(sides(split_by_recording(twins, recordings(), SETTINGS)).values())) == 1
+
+
+def test_the_shares_are_those_asked_for() -> None:
+    table = split_by_recording(manifest(*(f"clip{i}" for i in range(4000))), recordings(), SETTINGS)
+    counts = Counter(sides(table).values())
+    # Four standard deviations of a binomial with 4,000 draws are at most 101 clips.
+    assert counts["test"] == pytest.approx(800, abs=101)
+    assert counts["validation"] == pytest.approx(600, abs=101)
+
+
+def test_clips_stay_where_they_are_as_the_set_grows() -> None:
+    small = split_by_recording(manifest(*(f"clip{i}" for i in range(100))), recordings(), SETTINGS)
+    large = split_by_recording(manifest(*(f"clip{i}" for i in range(500))), recordings(), SETTINGS)
+    assert sides(small).items() <= sides(large).items()
+
+
+def test_the_check_sees_a_leak() -> None:
+    clips = manifest("a", "b")
+    table = split_by_recording(clips, recordings(("a", "r"), ("b", "r")), SETTINGS)
+    leaking = table.set_column(table.column_names.index("split"), "split", pa.array(["train", "test"]))
+    verdict = check_recordings_apart(leaking, recordings(("a", "r"), ("b", "r")), clips)
+    assert not verdict.passed
+    assert "recording r" in verdict.description
+
+
+def test_a_list_of_recordings_with_other_columns_is_refused() -> None:
+    assert parse_recordings("clip_id,recording\na,r\na,r\n").num_rows == 1
+    with pytest.raises(ValueError, match="clip_id,recording"):
+        parse_recordings("id,name\na,r\n")

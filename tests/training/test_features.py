@@ -1,0 +1,65 @@
+"""The front end gives the released code's numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from wavcaps_training.features import LogMel
+from wavcaps_training.settings import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.spec_augment import spec_augment
+from wavcaps_training.text import clean_caption
+
+LOG_MEL_TOLERANCE_DB = 5e-4
+
+
+@pytest.fixture(scope="module")
+def log_mel() -> LogMel:
+    return LogMel(FrontEndSettings())
+
+
+def test_log_mel_of_ten_second_clips(oracles: Path, fill: ModuleType, log_mel: LogMel) -> None:
+    expected = np.load(oracles / "frontend.npz")["logmel_10s"]
+    clips = np.stack([fill.wave(clip, 320_000) for clip in (0, 1)])
+    np.testing.assert_allclose(log_mel(torch.tensor(clips)), expected, atol=LOG_MEL_TOLERANCE_DB, rtol=0)
+
+
+def test_log_mel_of_an_impulse(oracles: Path, log_mel: LogMel) -> None:
+    expected = np.load(oracles / "frontend.npz")["logmel_impulse"]
+    impulse = torch.zeros(1, 32_000)
+    impulse[0, 16_000] = 1
+    np.testing.assert_allclose(log_mel(impulse), expected, atol=LOG_MEL_TOLERANCE_DB, rtol=0)
+
+
+def test_mel_filters(oracles: Path, log_mel: LogMel) -> None:
+    np.testing.assert_allclose(
+        log_mel.mel_filters, np.load(oracles / "frontend.npz")["melW"], atol=1e-7, rtol=0
+    )
+
+
+def test_silence_is_the_floor(log_mel: LogMel) -> None:
+    assert log_mel(torch.zeros(1, 32_000)).unique().tolist() == [-100.0]
+
+
+def test_frames_of_a_length(oracles: Path, log_mel: LogMel) -> None:
+    for samples, frames in np.load(oracles / "frontend.npz")["n_frames"].tolist():
+        assert log_mel(torch.zeros(1, samples)).shape == (1, 1, frames, 64)
+        assert FrontEndSettings().frames(samples) == frames
+
+
+def test_spec_augment_masks_what_torchlibrosa_masks(oracles: Path) -> None:
+    expected = np.load(oracles / "specaugment.npz")
+    torch.manual_seed(1234)
+    kept = spec_augment(torch.ones(3, 1, 1001, 64), SpecAugmentSettings()) == 1
+    assert np.array_equal(kept.any(dim=3)[:, 0], expected["time_mask"])
+    assert np.array_equal(kept.any(dim=2)[:, 0], expected["freq_mask"])
+
+
+def test_caption_cleaning(oracles: Path) -> None:
+    for raw, cleaned in json.loads((oracles / "training_utils.json").read_text())["text_preprocess"]:
+        assert clean_caption(raw) == cleaned

@@ -1,0 +1,11 @@
+"""How audio is fetched."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class FetchSettings(BaseModel):
+    """How audio is fetched."""
+
+    workers: int = Field(4, ge=1, description="clips that are fetched and normalised at once")

@@ -1,0 +1,1 @@
+"""What a good table and a good caption are, as functions on tables."""

@@ -1,0 +1,42 @@
+"""Whether a split keeps recordings apart, found by another way than the split was made."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from wavcaps_assets.checks.verdict import Verdict
+
+ON_TWO_SIDES = """
+    with material as (
+        select clip_id, 'recording ' || recording as name from recordings
+        union all
+        select clip_id, 'samples ' || samples_sha256 from wavcaps
+    )
+    select name, min(split) as one, max(split) as other
+    from material join split using (clip_id)
+    group by name
+    having count(distinct split) > 1
+    order by name
+"""
+
+
+def check_recordings_apart(split: pa.Table, recordings: pa.Table, wavcaps: pa.Table) -> Verdict:
+    """Whether no recording, and no identical audio, is on two sides.
+
+    Args:
+        split: `schemas.TRAINING_MANIFEST`.
+        recordings: `schemas.RECORDINGS`.
+        wavcaps: `schemas.MANIFEST`, for the hash of the audio.
+    """
+    import duckdb
+
+    with duckdb.connect() as database:
+        for name, table in (("split", split), ("recordings", recordings), ("wavcaps", wavcaps)):
+            database.register(name, table)
+        leaks = database.sql(ON_TWO_SIDES).fetchall()
+    if leaks:
+        name, one, other = leaks[0]
+        return Verdict(
+            False, f"{len(leaks)} are on two sides, such as {name} ({one} and {other})", {"leaks": len(leaks)}
+        )
+    return Verdict(True, "every recording is on one side", {"leaks": 0, "clips": split.num_rows})

@@ -1,0 +1,46 @@
+"""The code location `wavcaps_assets`: from raw crawls to the training manifest, without torch."""
+
+import warnings
+
+import dagster as dg
+
+from wavcaps_assets.defs.crawl import crawl_definitions
+from wavcaps_assets.defs.jobs import jobs
+from wavcaps_assets.defs.pipeline import pipeline_assets, pipeline_checks
+from wavcaps_assets.defs.schedules import missing_partitions_schedule
+from wavcaps_assets.defs.training_sets import training_set_assets, training_set_checks
+from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
+
+# Partitioned checks and backfill policies work as they are used here (the tests run them).
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+def build(settings: Settings) -> dg.Definitions:
+    """All definitions, for given settings."""
+    sources = all_sources(settings)
+    crawls = [crawl_definitions(source) for source in sources]
+    return dg.Definitions(
+        assets=[
+            *(asset for crawl in crawls for asset in crawl.assets),
+            *pipeline_assets(sources),
+            *training_set_assets(settings),
+        ],
+        asset_checks=[
+            *(check for crawl in crawls for check in crawl.checks),
+            *pipeline_checks(sources),
+            *training_set_checks(),
+        ],
+        jobs=jobs(sources),
+        schedules=[missing_partitions_schedule(source) for source in sources],
+        resources=resources(settings),
+        # The steps are concurrent inside; a process for each would cost seconds of imports.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return build(Settings())

@@ -1,0 +1,35 @@
+"""Jobs, named for what people do."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from wavcaps_assets.defs.partitions import source_partitions
+from wavcaps_assets.sources.base import Source
+
+
+def crawl_job(source: Source) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        f"crawl_{source.name}",
+        selection=dg.AssetSelection.assets([source.name, "raw_clips"], [source.name, "audio"]),
+        partitions_def=dg.StaticPartitionsDefinition(source.partitions()),
+        tags={"wavcaps/source": source.name},
+        description=f"Crawls one partition of {source.title}: its raw clips and their audio.",
+    )
+
+
+def jobs(sources: Sequence[Source]) -> list[dg.UnresolvedAssetJobDefinition]:
+    return [
+        *(crawl_job(source) for source in sources),
+        dg.define_asset_job(
+            "caption_source",
+            selection=dg.AssetSelection.assets("filtered_clips", "llm_captions", "captions", "manifest"),
+            partitions_def=source_partitions(sources),
+            description="Takes one source from raw clips to its manifest: stages 1 to 3.",
+        ),
+        dg.define_asset_job(
+            "publish",
+            selection=dg.AssetSelection.assets("wavcaps", "recordings", "training_manifest"),
+            description="Unites the sources' manifests and splits them for training.",
+        ),
+    ]

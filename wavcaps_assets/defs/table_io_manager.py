@@ -1,0 +1,76 @@
+"""Assets' tables to and from the store, and what the UI shows of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables import TableSchema
+
+
+class TableIOManager(dg.ConfigurableIOManager):
+    """Keeps a `pyarrow.Table`, or a `Stage` of two, as Parquet under the asset's key and partition."""
+
+    store: dg.ResourceDependency[StoreResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: pa.Table | Stage) -> None:
+        key = context.asset_key.path
+        partition = context.partition_key if context.has_partition_key else None
+        size = self.store.tables().write(key, partition, obj)
+        context.add_output_metadata({**outcome_metadata(obj), "size": dg.MetadataValue.int(size)})
+        context.add_output_metadata(_lineage(context))
+
+    def load_input(self, context: dg.InputContext) -> pa.Table:
+        partitions = context.asset_partition_keys if context.has_asset_partitions else None
+        return self.store.tables().read(context.asset_key.path, partitions)
+
+
+def outcome_metadata(outcome: pa.Table | Stage) -> dict[str, dg.MetadataValue]:
+    """Counts and the first rows."""
+    from wavcaps_assets.previews import preview, reasons
+
+    kept = outcome.kept if isinstance(outcome, Stage) else outcome
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/row_count": dg.MetadataValue.int(kept.num_rows),
+        "preview": dg.MetadataValue.md(preview(kept)),
+    }
+    if isinstance(outcome, Stage):
+        metadata["dropped"] = dg.MetadataValue.int(outcome.dropped.num_rows)
+        metadata["dropped by reason"] = dg.MetadataValue.md(reasons(outcome.dropped))
+    return metadata
+
+
+def schema_metadata(schema: TableSchema) -> dict[str, Any]:
+    """A table's columns, for the asset's definition."""
+    columns = [
+        dg.TableColumn(
+            name=column.name,
+            type=str(column.type),
+            description=column.description,
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable, unique=schema.key == (column.name,)
+            ),
+        )
+        for column in schema.columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+def _lineage(context: dg.OutputContext) -> Mapping[str, Any]:
+    assert context.step_context is not None
+    graph = context.step_context.job_def.asset_layer
+    parents = sorted(graph.get(context.asset_key).parent_keys)
+    deps = {
+        column.name: [
+            dg.TableColumnDep(asset_key=parent, column_name=origin)
+            for parent in parents
+            for origin in column.origins
+            if origin in schemas.schema_of(parent.path).arrow.names
+        ]
+        for column in schemas.schema_of(context.asset_key.path).columns
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps)}

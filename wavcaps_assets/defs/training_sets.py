@@ -1,0 +1,76 @@
+"""What models are trained on: the set, split so that no recording is on two sides."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.checks.splits import check_recordings_apart
+from wavcaps_assets.defs.checks import table_checks
+from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.resources import NetworkResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.splits import SplitSettings
+
+
+class SplitConfig(dg.Config, SplitSettings):
+    """How large the sides of the split are."""
+
+
+def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
+    @dg.asset(
+        group_name="publish",
+        kinds={"csv", "parquet"},
+        owners=OWNERS,
+        description="Which clips are known to be cut or mixed from the same recording.",
+        metadata=schema_metadata(schemas.RECORDINGS),
+    )
+    def recordings(network: NetworkResource) -> pa.Table:
+        from wavcaps_assets.sources.base import host_of
+        from wavcaps_assets.splits import read_recordings
+
+        url = settings.recordings_url
+        with network.client_for(frozenset({host_of(url)})) as client:
+            return read_recordings(url, client)
+
+    @dg.asset(
+        group_name="publish",
+        kinds={"parquet"},
+        owners=OWNERS,
+        description="The set with a fixed train, validation and test split by recording.",
+        metadata=schema_metadata(schemas.TRAINING_MANIFEST),
+    )
+    def training_manifest(
+        context: dg.AssetExecutionContext, config: SplitConfig, wavcaps: pa.Table, recordings: pa.Table
+    ) -> pa.Table:
+        from wavcaps_assets.previews import counts
+        from wavcaps_assets.splits import split_by_recording
+
+        table = split_by_recording(wavcaps, recordings, config)
+        context.add_output_metadata(
+            {
+                "clips by split and source": dg.MetadataValue.md(counts(table, "split", "source")),
+                "recordings by split": dg.MetadataValue.md(counts(table, "split", distinct="recording")),
+            }
+        )
+        return table
+
+    return [recordings, training_manifest]
+
+
+def training_set_checks() -> Sequence[dg.AssetChecksDefinition]:
+    return [
+        table_checks(
+            ["training_manifest"],
+            None,
+            lambda tables, _: tables.read(["wavcaps"]),
+            recordings_apart=(
+                "No recording, and no identical audio, is on two sides of the split.",
+                lambda tables, _: check_recordings_apart(
+                    tables.read(["training_manifest"]), tables.read(["recordings"]), tables.read(["wavcaps"])
+                ),
+            ),
+        )
+    ]

@@ -1,0 +1,18 @@
+"""What both code locations give their assets."""
+
+from typing import Any
+
+from wavcaps_assets.defs.resources import LanguageModelResource, NetworkResource, StoreResource
+from wavcaps_assets.defs.table_io_manager import TableIOManager
+from wavcaps_assets.settings import Settings
+
+
+def resources(settings: Settings) -> dict[str, Any]:
+    """The resources, by the names that assets ask for."""
+    store = StoreResource(root=str(settings.store))
+    return {
+        "io_manager": TableIOManager(store=store),
+        "store": store,
+        "network": NetworkResource(contact=settings.contact),
+        "language_model": LanguageModelResource(),
+    }

@@ -1,0 +1,74 @@
+"""Debian packages as a source of data: fetched by name, unpacked, never installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+APT_TIMEOUT_S = 300
+APT_OPTIONS = ("-q", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20")
+
+
+class PackageError(RuntimeError):
+    """A package cannot be had on this machine."""
+
+
+def fetch_package(name: str, folder: Path, progress: Callable[[str], None]) -> Path:
+    """The package's `.deb` file, downloaded into the folder unless it is there already.
+
+    Raises:
+        PackageError: apt is not on this machine, or could not download the package.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = sorted(folder.glob(f"{name}_*.deb"))
+    if kept:
+        return kept[-1]
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise PackageError(f"this machine has no {tool}, which the package {name!r} is fetched with")
+    progress(f"fetching the package {name}")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
+        try:
+            _run("apt-get", *APT_OPTIONS, "download", name, cwd=work)
+        except PackageError:
+            # The lists of packages may be missing or stale, which only root may put right.
+            if os.geteuid() != 0:
+                raise
+            _run("apt-get", *APT_OPTIONS, "update", cwd=work)
+            _run("apt-get", *APT_OPTIONS, "download", name, cwd=work)
+        fetched = next(Path(work).glob("*.deb"), None)
+        if fetched is None:
+            raise PackageError(f"apt-get downloaded nothing for the package {name!r}")
+        return fetched.replace(folder / fetched.name)
+
+
+def unpack_package(package: Path, folder: Path) -> None:
+    """Unpacks a `.deb` file's contents into the folder.
+
+    Raises:
+        PackageError: the file is no package.
+    """
+    _run("dpkg-deb", "-x", str(package), str(folder), cwd=str(folder))
+
+
+def _run(*command: str, cwd: str) -> None:
+    try:
+        subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C"},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=APT_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PackageError(f"{' '.join(command)}: no answer in {APT_TIMEOUT_S} s") from error
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        lines = [line for line in said.splitlines() if line and not line.startswith("W:")]
+        raise PackageError(f"{' '.join(command)} failed: {lines[-1] if lines else error}") from error

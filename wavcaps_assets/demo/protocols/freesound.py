@@ -1,0 +1,176 @@
+"""FreeSound's API v2: text search and previews (https://freesound.org/docs/api/resources_apiv2.html)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import soundfile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
+from wavcaps_assets.demo.media import Format, Media
+
+DEFAULT_FIELDS = "id,name,tags,username,license"
+DEFAULT_PAGE_SIZE = 15
+MAXIMUM_PAGE_SIZE = 150
+PREVIEWS = {
+    "preview-hq-mp3": ("hq.mp3", Format.HQ_MP3),
+    "preview-hq-ogg": ("hq.ogg", Format.HQ_OGG),
+    "preview-lq-mp3": ("lq.mp3", Format.LQ_MP3),
+    "preview-lq-ogg": ("lq.ogg", Format.LQ_OGG),
+}
+FILTER = re.compile(r'created:\[\s*"?([^\s"]+)"?\s+TO\s+"?([^\s"\]]+)"?\s*\]')
+SORTS = {"created_asc": False, "created_desc": True}
+SERVED_PARAMETERS = ("query", "filter", "sort", "group_by_pack", "page_size", "fields")
+
+
+class Freesound:
+    """Answers as FreeSound does, for the corpus' FreeSound clips.
+
+    Every token is taken for a valid one. What the demo does not speak (a query, a filter on
+    anything but `created`) is refused with a 400 that says so.
+    """
+
+    def __init__(self, corpus: Corpus, media: Media) -> None:
+        self._corpus = corpus
+        self._media = media
+        self._clips = {clip.source_id: clip for clip in corpus.of(Source.FREESOUND)}
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/apiv2/search/text/", self.search),
+            Route("/apiv2/search/", self.search),
+            Route("/data/previews/{folder}/{name}", self.preview),
+        ]
+
+    def search(self, request: Request) -> Response:
+        problem = _credentials_problem(request)
+        if problem:
+            return JSONResponse({"detail": problem}, status_code=401)
+        asked = request.query_params
+        try:
+            page = _whole_number(asked.get("page", "1"), "page")
+            size = min(
+                _whole_number(asked.get("page_size", str(DEFAULT_PAGE_SIZE)), "page_size"), MAXIMUM_PAGE_SIZE
+            )
+            found = self._select(asked.get("query", ""), asked.get("filter", ""), asked.get("sort", ""))
+        except ValueError as error:
+            return JSONResponse({"detail": str(error)}, status_code=400)
+        start = (page - 1) * size
+        if start >= len(found) and page > 1:
+            return JSONResponse({"detail": "Invalid page."}, status_code=404)
+        fields = (asked.get("fields") or DEFAULT_FIELDS).split(",")
+        return JSONResponse(
+            {
+                "count": len(found),
+                "next": _page_url(request, page + 1) if start + size < len(found) else None,
+                "results": [self._sound(request, clip, fields) for clip in found[start : start + size]],
+                "previous": _page_url(request, page - 1) if page > 1 else None,
+            }
+        )
+
+    def _select(self, query: str, wanted: str, sort: str) -> list[DemoClip]:
+        if query.strip():
+            raise ValueError("The demo's FreeSound speaks only the empty query, which finds everything.")
+        if sort and sort not in SORTS:
+            raise ValueError(f"The demo's FreeSound sorts by {' or '.join(SORTS)}, not by {sort!r}.")
+        clips = list(self._clips.values())
+        if wanted:
+            match = FILTER.fullmatch(wanted.strip())
+            if match is None:
+                raise ValueError(f"The demo's FreeSound filters by created:[A TO B] only, not by {wanted!r}.")
+            first, last = (_instant(bound) for bound in match.groups())
+            clips = [
+                clip
+                for clip in clips
+                if (created := _instant(clip.created))
+                and (first is None or first <= created)
+                and (last is None or created <= last)
+            ]
+        if sort:
+            clips.sort(key=lambda clip: (clip.created, clip.source_id), reverse=SORTS[sort])
+        return clips
+
+    def _sound(self, request: Request, clip: DemoClip, fields: list[str]) -> dict[str, Any]:
+        root = _root(request)
+        user = int(hashlib.sha256(clip.author.encode()).hexdigest()[:6], 16)
+        stem = f"{root}/data/previews/{int(clip.source_id) // 1000}/{clip.source_id}_{user}"
+        path = self._corpus.path(clip)
+        about = soundfile.info(path) if path else None
+        sound = {
+            "id": int(clip.source_id),
+            "url": f"{root}/people/{clip.author.replace(' ', '_')}/sounds/{clip.source_id}/",
+            "name": clip.title,
+            "tags": sorted(set(re.findall(r"[a-z]{3,}", clip.title.lower()))),
+            "description": clip.text,
+            "geotag": None,
+            "created": clip.created,
+            "license": clip.licence,
+            "type": "wav",
+            "channels": about.channels if about else 1,
+            "filesize": path.stat().st_size if path else 0,
+            "bitdepth": 16,
+            "duration": clip.duration_s,
+            "samplerate": float(about.samplerate) if about else 0.0,
+            "username": clip.author,
+            "pack": None,
+            "md5": hashlib.md5(path.read_bytes() if path else b"", usedforsecurity=False).hexdigest(),
+            "previews": {name: f"{stem}-{suffix}" for name, (suffix, _) in PREVIEWS.items()},
+        }
+        return {name: sound[name] for name in fields if name in sound}
+
+    def preview(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        match = re.fullmatch(r"(\d+)_\d+-([a-z0-9.]+)", name)
+        clip = self._clips.get(match[1]) if match else None
+        wanted = next((kind for suffix, kind in PREVIEWS.values() if match and suffix == match[2]), None)
+        if clip is None or wanted is None:
+            raise HTTPException(404, "no such preview")
+        return self._media.answer(clip, wanted)
+
+
+def _credentials_problem(request: Request) -> str | None:
+    """Why the request's credentials do not do, in FreeSound's words; nothing if they do."""
+    header = request.headers.get("authorization", "")
+    if not header and not request.query_params.get("token"):
+        return "Authentication credentials were not provided."
+    scheme, _, key = header.partition(" ")
+    if header and (scheme not in {"Token", "Bearer"} or not key.strip()):
+        return "Invalid token header. No credentials provided."
+    return None
+
+
+def _whole_number(text: str, name: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{name} must be a whole number from 1, not {text!r}.")
+    return int(text)
+
+
+def _instant(text: str) -> datetime | None:
+    """A point in time, UTC; none for an open end."""
+    if text == "*":
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date; Solr wants 2005-04-01T00:00:00Z.") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _root(request: Request) -> str:
+    """FreeSound's root as the client reaches it."""
+    return f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
+
+
+def _page_url(request: Request, page: int) -> str:
+    """A page's address as FreeSound gives it: by http and without the token, whatever was asked with."""
+    asked = {name: request.query_params[name] for name in SERVED_PARAMETERS if name in request.query_params}
+    path = f"{request.url.netloc}{request.url.path}"
+    return f"http://{path}?{urlencode({'query': '', **asked, 'page': page})}"

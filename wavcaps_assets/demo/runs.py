@@ -1,0 +1,80 @@
+"""Runs the jobs of the workspace in this process, as the web UI's daemon would in others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunFailed(RuntimeError):
+    """A run of the demo failed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of one of the workspace's code locations, and the partition it runs for."""
+
+    location: str
+    name: str
+    partition: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.partition}]" if self.partition else self.name
+
+
+def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
+    """Runs a job to its end.
+
+    Args:
+        root: the folder of the workspace.
+
+    Raises:
+        RunFailed: says which steps failed, and with which error.
+    """
+    repository = ReconstructableRepository.for_module(
+        f"{job.location}.definitions", "defs", working_directory=str(root)
+    )
+    result = dg.execute_job(
+        repository.get_reconstructable_job(job.name),
+        instance=instance,
+        run_config=QUIET,
+        tags={"dagster/partition": job.partition} if job.partition else None,
+        raise_on_error=False,
+    )
+    with result:
+        if result.success:
+            return
+        raise RunFailed("\n".join([f"{job} failed (run {result.run_id})", *_failures(result)]))
+
+
+def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error
+            while cause is not None and cause.cause is not None:
+                cause = cause.cause
+            yield f"  {event.step_key}: {cause.message.strip() if cause else event.message}"
+        elif event.is_failure and event.message:
+            yield f"  {event.message}"
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Says what is being done, and how long it took."""
+    print(f"  {what} ...", end="", flush=True)  # noqa: T201
+    started = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print(" failed", flush=True)  # noqa: T201
+        raise
+    print(f" {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201

@@ -1,0 +1,46 @@
+"""Which partitions a schedule asks for: the missing ones, some at a time, a broken one not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, Field
+
+
+class BackfillSettings(BaseModel):
+    """How fast a source's partitions are filled."""
+
+    partitions_per_tick: int = Field(4, ge=1, description="runs asked for at one tick")
+    attempts: int = Field(3, ge=1, description="failed runs after which a partition is left to a person")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run now, and what waits for a person."""
+
+    partitions: list[str]
+    given_up: list[str]
+    missing: int
+
+
+def choose(
+    partitions: Sequence[str],
+    done: Collection[str],
+    running: Collection[str],
+    failures: Mapping[str, int],
+    settings: BackfillSettings,
+) -> Request:
+    """Chooses partitions in their own order.
+
+    Args:
+        partitions: all of them.
+        done: those that are materialized.
+        running: those that a run is queued or under way for.
+        failures: failed runs by partition.
+    """
+    missing = [name for name in partitions if name not in done]
+    given_up = [name for name in missing if failures.get(name, 0) >= settings.attempts]
+    waiting = [name for name in missing if name not in running and name not in given_up]
+    room = max(0, settings.partitions_per_tick - len([name for name in missing if name in running]))
+    return Request(waiting[:room], given_up, len(missing))

@@ -1,0 +1,186 @@
+"""Plots for the UI and the report: plain functions from numbers to figures."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#1f2933"
+FAINT = "#9aa5b1"
+PAPER = "#ffffff"
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a900", "#7f8c99")
+CSS_COLOURS = {
+    INK: "currentColor",
+    FAINT: f"var(--faint, {FAINT})",
+    PAPER: f"var(--paper, {PAPER})",
+    **{colour: f"var(--series-{number}, {colour})" for number, colour in enumerate(COLOURS)},
+}
+
+
+def histogram(values: Sequence[float], xlabel: str, ylabel: str, bins: int = 30) -> Figure:
+    """How values are distributed."""
+    figure, axes = _figure()
+    axes.hist(values, bins=bins, color=COLOURS[0], edgecolor=PAPER, linewidth=0.5)
+    return _finish(figure, axes, xlabel, ylabel)
+
+
+def histograms(
+    groups: Mapping[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    bins: int = 30,
+    *,
+    log: bool = False,
+    whole: bool = False,
+) -> Figure:
+    """How the values of several groups are distributed, stacked.
+
+    Args:
+        log: a logarithmic axis, for values above 0 that span decades.
+        whole: one bin a whole number, for counts.
+    """
+    figure, axes = _figure()
+    shown = {name: values for name, values in groups.items() if len(values)}
+    if shown:
+        from matplotlib.ticker import LogLocator, NullLocator
+
+        least = min(min(values) for values in shown.values())
+        most = max(max(values) for values in shown.values())
+        edges: Sequence[float] | int = bins
+        if whole:
+            edges = [number - 0.5 for number in range(int(least), int(most) + 2)]
+        elif log:
+            # A little room at the ends: equal values would leave bins without width.
+            steps = math.log(most * 1.01 / (least * 0.99)) / bins
+            edges = [least * 0.99 * math.exp(steps * number) for number in range(bins + 1)]
+        axes.hist(
+            list(shown.values()),
+            bins=edges,
+            stacked=True,
+            label=list(shown),
+            color=[COLOURS[i % len(COLOURS)] for i in range(len(shown))],
+            edgecolor=PAPER,
+            linewidth=0.4,
+        )
+        if log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
+        _legend(axes)
+    return _finish(figure, axes, xlabel, ylabel)
+
+
+def shares(groups: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
+    """How each group divides, in percent: a horizontal bar a group, a part a series."""
+    figure, axes = _figure()
+    series = list(dict.fromkeys(name for parts in groups.values() for name in parts))
+    names = list(groups)
+    left = [0.0] * len(names)
+    for number, name in enumerate(series):
+        widths = [
+            100 * parts.get(name, 0) / total if (total := sum(parts.values())) else 0.0
+            for parts in groups.values()
+        ]
+        if not any(widths):
+            continue
+        colour = COLOURS[number % len(COLOURS)]
+        axes.barh(names, widths, 0.62, left=left, label=name, color=colour, edgecolor=PAPER, linewidth=0.6)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=INK)
+    _finish(figure, axes, xlabel, "")
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def lines(xs: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
+    """One line a series."""
+    figure, axes = _figure()
+    for number, (name, values) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(xs, values, label=name, color=colour, linewidth=1.8, marker="o", markersize=3)
+    _legend(axes)
+    return _finish(figure, axes, xlabel, ylabel)
+
+
+def grouped_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figure:
+    """Bars side by side: a group a name, a bar a series."""
+    figure, axes = _figure()
+    series = list(dict.fromkeys(name for bars in groups.values() for name in bars))
+    width = 0.8 / max(len(series), 1)
+    for number, name in enumerate(series):
+        places = [place + number * width - 0.4 + width / 2 for place in range(len(groups))]
+        heights = [bars.get(name, 0.0) for bars in groups.values()]
+        drawn = axes.bar(places, heights, width * 0.92, label=name, color=COLOURS[number % len(COLOURS)])
+        axes.bar_label(drawn, fmt="%.1f", fontsize=7, color=INK, padding=1)
+    axes.set_xticks(range(len(groups)), list(groups))
+    _legend(axes)
+    return _finish(figure, axes, "", ylabel)
+
+
+def as_markdown(figure: Figure) -> str:
+    """A figure as a Markdown image, for Dagster's metadata."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return f"![plot](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+
+def as_svg(figure: Figure) -> str:
+    """A figure as an SVG element, for a page.
+
+    Text takes the page's colour and fonts; the other colours can be set as CSS variables: `--series-0`
+    and on, `--faint`, `--paper`. The same numbers give the same bytes, and ids that no other figure has.
+    """
+    import matplotlib
+
+    buffer = io.StringIO()
+    nothing_about_the_file = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": "wavcaps", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata=nothing_about_the_file, transparent=True)
+    text = buffer.getvalue()
+    prefix = "f" + hashlib.sha256(text.encode()).hexdigest()[:8]
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text[text.index("<svg") :])
+    # A style sheet of its own would hold for the whole page.
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    for colour, variable in CSS_COLOURS.items():
+        text = text.replace(colour, variable)
+    return text.replace("<svg ", '<svg stroke-linejoin="round" ', 1)
+
+
+def _figure() -> tuple[Figure, Axes]:
+    # Not pyplot: its figures stay in memory until they are closed, and it is not thread-safe.
+    from matplotlib.figure import Figure
+
+    # Small, so that its text can be read on a page as narrow as a phone.
+    figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+
+
+def _finish(figure: Figure, axes: Axes, xlabel: str, ylabel: str) -> Figure:
+    axes.set_xlabel(xlabel, color=INK, fontsize=9)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
+    axes.tick_params(colors=INK, labelsize=8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(FAINT)
+    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure

@@ -1,0 +1,67 @@
+"""Tables as a person reads them: the first rows as Markdown, crawled text made harmless."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LONGEST_CELL = 90
+# What Markdown would read as mark-up; a crawled text must not draw links or images in the UI.
+MARKUP = re.compile(r"([\\`*_{}\[\]#!|~$])")
+
+
+def preview(table: pa.Table, columns: Sequence[str] | None = None, rows: int = 8) -> str:
+    """The first rows of a table as a Markdown table."""
+    names = [name for name in columns or table.column_names if name in table.column_names]
+    if table.num_rows == 0:
+        return "*no rows*"
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    for row in table.select(names).slice(0, rows).to_pylist():
+        lines.append("| " + " | ".join(cell(row[name]) for name in names) + " |")
+    return "\n".join(lines)
+
+
+def reasons(dropped: pa.Table) -> str:
+    """How many clips were dropped for each reason, as a Markdown table."""
+    if dropped.num_rows == 0:
+        return "*nothing was dropped*"
+    counts = dropped.group_by(["stage", "reason"]).aggregate([([], "count_all")])
+    ordered = counts.sort_by([("count_all", "descending"), ("reason", "ascending")])
+    lines = ["| stage | reason | clips | for example |", "| --- | --- | --- | --- |"]
+    for row in ordered.to_pylist():
+        mask = pc.and_(pc.equal(dropped["stage"], row["stage"]), pc.equal(dropped["reason"], row["reason"]))
+        example = dropped.filter(mask).slice(0, 1).to_pylist()[0]
+        shown = cell(f"{example['clip_id']}: {example['detail'] or ''}")
+        lines.append(f"| {cell(row['stage'])} | {cell(row['reason'])} | {row['count_all']} | {shown} |")
+    return "\n".join(lines)
+
+
+def counts(table: pa.Table, *columns: str, distinct: str | None = None) -> str:
+    """How many rows, or distinct values of a column, there are for each value of some columns."""
+    measure = ([], "count_all") if distinct is None else (distinct, "count_distinct")
+    counted = table.group_by(list(columns)).aggregate([measure])
+    named = counted.rename_columns([*columns, distinct or "clips"])
+    return preview(named.sort_by([(name, "ascending") for name in columns]), rows=50)
+
+
+def cell(value: object) -> str:
+    """One value as the text of a Markdown cell."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1e4 else f"{value:.0f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, list):
+        value = ", ".join(
+            str(item.get("label", item)) if isinstance(item, dict) else str(item) for item in value
+        )
+    text = " ".join(str(value).split())
+    if len(text) > LONGEST_CELL:
+        text = text[: LONGEST_CELL - 1] + "…"
+    return MARKUP.sub(r"\\\1", html.escape(text, quote=False))

@@ -1,0 +1,1 @@
+"""The Dagster side of training: checkpoints, scores, the comparison with the paper, the report."""

@@ -1,0 +1,64 @@
+"""A checkpoint asset for each experiment."""
+
+import os
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_training.devices import DEVICE_VARIABLE
+from wavcaps_training.executor import GPU_TAG
+from wavcaps_training.experiments import Experiment
+
+OWNERS = ["team:research"]
+
+
+def device() -> str:
+    """The device that the executor gave this step."""
+    return os.environ.get(DEVICE_VARIABLE, "cpu")
+
+
+def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["checkpoint", experiment.model, experiment.setting],
+        ins={"training_manifest": dg.AssetIn(key=experiment.training_manifest)},
+        group_name="training",
+        kinds={"pytorch", "safetensors"},
+        owners=OWNERS,
+        op_tags={GPU_TAG: "1"},
+        description=experiment.description,
+        metadata=schema_metadata(schemas.CHECKPOINT),
+    )
+    def checkpoint(
+        context: dg.AssetExecutionContext, training_manifest: pa.Table, store: StoreResource
+    ) -> pa.Table:
+        from wavcaps_assets.plots import as_markdown, lines
+        from wavcaps_training.checkpoint_table import train_experiment
+
+        root = store.tables().store.root
+        table = train_experiment(experiment, training_manifest, root, device(), context.log.info)
+        (row,) = table.to_pylist()
+        curve = row["learning_curve"]
+        epochs = [entry["epoch"] for entry in curve]
+        loss = {
+            "train": [entry["train_loss"] for entry in curve],
+            "validation": [entry["validation_loss"] for entry in curve],
+        }
+        recall = {f"R@{k}": [entry[f"validation_recall_at_{k}"] for entry in curve] for k in (1, 10)}
+        context.add_output_metadata(
+            {
+                "loss": dg.MetadataValue.md(as_markdown(lines(epochs, loss, "epoch", "NT-Xent loss"))),
+                "validation recall": dg.MetadataValue.md(
+                    as_markdown(lines(epochs, recall, "epoch", "recall (%)"))
+                ),
+                "best epoch": row["best_epoch"],
+                "parameters": row["parameters"],
+                "clips per second": row["train_clips"] * len(curve) / row["seconds"],
+                "weights": dg.MetadataValue.path(root / row["weights_path"]),
+            }
+        )
+        return table
+
+    return checkpoint

@@ -1,0 +1,67 @@
+"""The scores of the checkpoints, and the paper's figures beside them."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.sources.base import Source
+from wavcaps_training.defs.checkpoints import OWNERS, device
+from wavcaps_training.executor import GPU_TAG
+from wavcaps_training.experiments import Experiment
+
+
+def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.AssetsDefinition]:
+    @dg.asset(
+        key=["scores", "retrieval"],
+        ins={
+            "training_manifest": dg.AssetIn(key=experiment.training_manifest),
+            "checkpoint": dg.AssetIn(key=["checkpoint", experiment.model, experiment.setting]),
+        },
+        group_name="scores",
+        kinds={"pytorch", "parquet"},
+        owners=OWNERS,
+        op_tags={GPU_TAG: "1"},
+        description="Audio-language retrieval on the test split: R@k both ways (section IV.A, Table V), "
+        "beside chance and beside the model before training.",
+        metadata=schema_metadata(schemas.RETRIEVAL_SCORES),
+    )
+    def retrieval(
+        context: dg.AssetExecutionContext,
+        training_manifest: pa.Table,
+        checkpoint: pa.Table,
+        store: StoreResource,
+    ) -> pa.Table:
+        from wavcaps_assets.plots import as_markdown, grouped_bars
+        from wavcaps_training.scores import score_checkpoint
+
+        scores = score_checkpoint(training_manifest, checkpoint, store.tables().store.root, device())
+        bars: dict[str, dict[str, float]] = {}
+        for row in scores.to_pylist():
+            way = "text to audio" if row["direction"] == "text_to_audio" else "audio to text"
+            bars.setdefault(f"{way}\n{row['metric']}", {})[row["model"]] = row["value"]
+        context.add_output_metadata(
+            {"recall": dg.MetadataValue.md(as_markdown(grouped_bars(bars, "recall (%)")))}
+        )
+        return scores
+
+    @dg.asset(
+        ins={"wavcaps": dg.AssetIn(), "scores": dg.AssetIn(key=["scores", "retrieval"])},
+        deps=[[source.name, "raw_clips"] for source in sources],
+        group_name="scores",
+        kinds={"parquet"},
+        owners=OWNERS,
+        description="The paper's Tables III and V beside what was measured, and what may not be compared.",
+        metadata=schema_metadata(schemas.PAPER_COMPARISON),
+    )
+    def paper_comparison(wavcaps: pa.Table, scores: pa.Table, store: StoreResource) -> pa.Table:
+        from wavcaps_training.paper import compare
+
+        tables = store.tables()
+        raw = {source.name: tables.read([source.name, "raw_clips"]) for source in sources}
+        return compare(raw, wavcaps, scores)
+
+    return [retrieval, paper_comparison]

@@ -1,0 +1,180 @@
+"""Audio-language retrieval: recall at k in both directions (section IV.A, Tables V and IX).
+
+The protocol is that of the released code: each query ranks all candidates by cosine similarity, and
+only a clip's own captions count as right. Clips that share a caption word for word therefore compete
+with one another, which in a small set keeps even a perfect model below 100 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wavcaps_training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from wavcaps_training.data import Clip
+    from wavcaps_training.models.retrieval import RetrievalModel
+
+DEPTHS = (1, 5, 10)  # the k of Table V
+MAP_DEPTH = 10
+# Similarities that agree to so many decimals differ by rounding in float32, and count as tied.
+SIMILARITY_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class DirectionScores:
+    """How well the queries of one direction found their targets.
+
+    Attributes:
+        ranks: (queries,) the 0-based rank of each query's best right candidate.
+        map10: mean average precision of the first ten candidates, in percent.
+    """
+
+    ranks: np.ndarray
+    map10: float
+
+    def recall_at(self, k: int) -> float:
+        """Percentage of queries with a right candidate among their first k."""
+        return 100.0 * float(np.mean(self.ranks < k))
+
+    @property
+    def median_rank(self) -> float:
+        """The median rank, counted from 1 and rounded down."""
+        return float(np.floor(np.median(self.ranks)) + 1)
+
+    @property
+    def mean_rank(self) -> float:
+        """The mean rank, counted from 1."""
+        return float(np.mean(self.ranks) + 1)
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """Both directions, over the same clips and captions."""
+
+    text_to_audio: DirectionScores
+    audio_to_text: DirectionScores
+
+    @property
+    def recall_sum(self) -> float:
+        """R@1 + R@5 + R@10 of both directions, by which checkpoints are selected."""
+        return sum(d.recall_at(k) for d in (self.text_to_audio, self.audio_to_text) for k in DEPTHS)
+
+    def mean_recall_at(self, k: int) -> float:
+        """R@k, averaged over the two directions, in percent."""
+        return (self.text_to_audio.recall_at(k) + self.audio_to_text.recall_at(k)) / 2
+
+
+def score_direction(similarity: np.ndarray, right: np.ndarray) -> DirectionScores:
+    """Ranks candidates for each query.
+
+    Ties are broken against the model: a wrong candidate that is as similar as a right one stands
+    before it, so that a model that cannot tell candidates apart scores nothing.
+
+    Args:
+        similarity: (queries, candidates).
+        right: the same shape, True where the candidate is one of the query's; at least one a query.
+    """
+    rounded = np.round(similarity.astype(np.float64), SIMILARITY_DECIMALS)
+    order = np.lexsort((right, -rounded), axis=1)
+    hits = np.take_along_axis(right, order, axis=1)
+    first_ten = hits[:, :MAP_DEPTH]
+    precision = np.cumsum(first_ten, axis=1) / np.arange(1, first_ten.shape[1] + 1)
+    average_precision = (precision * first_ten).sum(axis=1) / right.sum(axis=1)
+    return DirectionScores(ranks=hits.argmax(axis=1), map10=100.0 * float(average_precision.mean()))
+
+
+def score_retrieval(audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> RetrievalScores:
+    """Scores unit vectors of clips and captions.
+
+    Args:
+        audio: (clips, dim).
+        text: (captions, dim).
+        clip_of_caption: (captions,) the row of `audio` that each caption belongs to.
+    """
+    similarity = audio.astype(np.float64) @ text.astype(np.float64).T
+    right = np.arange(len(audio))[:, None] == clip_of_caption[None, :]
+    return RetrievalScores(
+        text_to_audio=score_direction(similarity.T, right.T), audio_to_text=score_direction(similarity, right)
+    )
+
+
+def chance_recall(n: int, k: int) -> float:
+    """R@k, in percent, of a random order of n candidates of which one is right."""
+    return 100.0 * min(k, n) / n
+
+
+def embed(
+    model: RetrievalModel, clips: Sequence[Clip], audio_root: Path, settings: TrainingSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of clips and of their captions, in the clips' order.
+
+    Args:
+        model: in evaluation mode, on the device that is to compute.
+        clips: the clips, each with one caption.
+        audio_root: the folder that their paths are relative to.
+        settings: how clips are cropped and padded, and how many go into a batch.
+
+    Returns:
+        Audio and text, both (clips, joint dim).
+
+    Raises:
+        AudioReadError: a clip's audio is not there or unreadable.
+    """
+    import torch
+    from torch.utils.data import DataLoader
+
+    from wavcaps_training.data import ClipDataset, collate
+
+    sample_rate = settings.model.audio.front_end.sample_rate
+    dataset = ClipDataset(clips, audio_root, settings.clip, sample_rate, random_crops=False)
+    loader = DataLoader(dataset, settings.batch_size, num_workers=settings.loader_workers, collate_fn=collate)
+    audio, text = [], []
+    with torch.no_grad():
+        for batch in loader:
+            audio.append(model.embed_audio(batch.audio.to(model.device)).cpu())
+            text.append(model.embed_text(batch.captions).cpu())
+    return torch.cat(audio).numpy(), torch.cat(text).numpy()
+
+
+def evaluate_retrieval(
+    model: RetrievalModel, name: str, clips: Sequence[Clip], audio_root: Path, settings: TrainingSettings
+) -> list[Mapping[str, Any]]:
+    """Scores a model on clips: the rows of `schemas.RETRIEVAL_SCORES` for it.
+
+    Args:
+        model: as for `embed`, like the other arguments.
+        name: what the rows call it, `trained` or `untrained`.
+        clips: the test split.
+        audio_root: the folder that their paths are relative to.
+        settings: those that the model was trained with.
+
+    Raises:
+        AudioReadError: a clip's audio is not there or unreadable.
+    """
+    audio, text = embed(model, clips, audio_root, settings)
+    scores = score_retrieval(audio, text, np.arange(len(clips)))
+    directions = {"text_to_audio": scores.text_to_audio, "audio_to_text": scores.audio_to_text}
+    return [
+        score_row(name, direction, k, found.recall_at(k), len(clips))
+        for direction, found in directions.items()
+        for k in DEPTHS
+    ]
+
+
+def chance_rows(clips: int) -> list[Mapping[str, Any]]:
+    """The rows of `schemas.RETRIEVAL_SCORES` for guessing among so many clips."""
+    return [
+        score_row("chance", direction, k, chance_recall(clips, k), clips)
+        for direction in ("text_to_audio", "audio_to_text")
+        for k in DEPTHS
+    ]
+
+
+def score_row(model: str, direction: str, k: int, value: float, clips: int) -> Mapping[str, Any]:
+    return {"model": model, "direction": direction, "metric": f"R@{k}", "value": value, "clips": clips}

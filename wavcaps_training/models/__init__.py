@@ -1,0 +1,1 @@
+"""The encoders and the models that are made of them."""

