@@ -37,7 +37,7 @@ lint: $(STAMP)
 	$(RUN) -m mypy wavcaps_assets wavcaps_training tests benchmarks
 
 bench: $(STAMP)  ## every benchmark, ours beside its peer
-	@for file in benchmarks/[a-z]*.py; do $(RUN) -m benchmarks.$$(basename $$file .py); done
+	@for file in $$(grep -l "^def main" benchmarks/*.py); do $(RUN) -m benchmarks.$$(basename $$file .py); done
 
 lock: .cache/uv/bin/uv  ## lock the dependencies of pyproject.toml anew
 	@for set in "assets:" "all:--extra demo --extra training --extra dev"; do \

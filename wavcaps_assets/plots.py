@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import math
 import re
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 INK = "#1f2933"
 FAINT = "#9aa5b1"
 PAPER = "#ffffff"
+# In inches; small, so that text is still readable where a figure is as narrow as a phone.
+WIDTH = 4.0
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a900", "#7f8c99")
 CSS_COLOURS = {
@@ -34,7 +35,25 @@ def histogram(values: Sequence[float], xlabel: str, ylabel: str, bins: int = 30)
     return _finish(figure, axes, xlabel, ylabel)
 
 
-def histograms(
+def histograms(groups: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, bins: int = 30) -> Figure:
+    """How the values of several groups are distributed, stacked."""
+    figure, axes = _figure()
+    shown = {name: values for name, values in groups.items() if len(values)}
+    if shown:
+        axes.hist(
+            list(shown.values()),
+            bins=bins,
+            stacked=True,
+            label=list(shown),
+            color=[COLOURS[i % len(COLOURS)] for i in range(len(shown))],
+            edgecolor=PAPER,
+            linewidth=0.4,
+        )
+        _legend(axes)
+    return _finish(figure, axes, xlabel, ylabel)
+
+
+def panels(
     groups: Mapping[str, Sequence[float]],
     xlabel: str,
     ylabel: str,
@@ -43,42 +62,44 @@ def histograms(
     log: bool = False,
     whole: bool = False,
 ) -> Figure:
-    """How the values of several groups are distributed, stacked.
+    """How the values of several groups are distributed: a histogram each, over one axis.
+
+    Each has its own height, so that a large group does not hide the small ones.
 
     Args:
+        groups: at least one, none of them empty.
         log: a logarithmic axis, for values above 0 that span decades.
         whole: one bin a whole number, for counts.
     """
-    figure, axes = _figure()
-    shown = {name: values for name, values in groups.items() if len(values)}
-    if shown:
-        from matplotlib.ticker import LogLocator, NullLocator
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-        least = min(min(values) for values in shown.values())
-        most = max(max(values) for values in shown.values())
-        edges: Sequence[float] | int = bins
-        if whole:
-            edges = [number - 0.5 for number in range(int(least), int(most) + 2)]
-        elif log:
-            # A little room at the ends: equal values would leave bins without width.
-            steps = math.log(most * 1.01 / (least * 0.99)) / bins
-            edges = [least * 0.99 * math.exp(steps * number) for number in range(bins + 1)]
-        axes.hist(
-            list(shown.values()),
-            bins=edges,
-            stacked=True,
-            label=list(shown),
-            color=[COLOURS[i % len(COLOURS)] for i in range(len(shown))],
-            edgecolor=PAPER,
-            linewidth=0.4,
-        )
-        if log:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.xaxis.set_minor_locator(NullLocator())
-        _legend(axes)
-    return _finish(figure, axes, xlabel, ylabel)
+    least = min(min(values) for values in groups.values())
+    most = max(max(values) for values in groups.values())
+    if whole:
+        edges = [number - 0.5 for number in range(math.floor(least), math.floor(most) + 2)]
+    else:
+        # A little room at the ends: equal values would leave bins without width.
+        ends = (least * 0.99, most * 1.01) if log else (least - 0.01, most + 0.01)
+        edges = [_between(*ends, number / bins, log) for number in range(bins + 1)]
+    figure = Figure(figsize=(WIDTH, 0.5 + 0.85 * len(groups)), layout="constrained")
+    column = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
+    for number, (axes, (name, values)) in enumerate(zip(column, groups.items(), strict=True)):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.hist(values, bins=edges, color=colour, edgecolor=PAPER, linewidth=0.4)
+        axes.set_title(name, loc="left", fontsize=8, color=INK, pad=2)
+        axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        _finish(figure, axes, xlabel if axes is column[-1] else "", "")
+    last = column[-1]
+    if log:
+        last.set_xscale("log")
+        last.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        last.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        last.xaxis.set_minor_locator(NullLocator())
+    elif whole:
+        last.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.supylabel(ylabel, fontsize=9, color=INK)
+    return figure
 
 
 def shares(groups: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
@@ -99,7 +120,7 @@ def shares(groups: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=INK)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     _finish(figure, axes, xlabel, "")
     axes.grid(visible=False, axis="y")
     return figure
@@ -107,10 +128,14 @@ def shares(groups: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
 
 def lines(xs: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
     """One line a series."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure()
     for number, (name, values) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(xs, values, label=name, color=colour, linewidth=1.8, marker="o", markersize=3)
+    if all(float(x).is_integer() for x in xs):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
     return _finish(figure, axes, xlabel, ylabel)
 
@@ -133,15 +158,18 @@ def grouped_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
 def as_markdown(figure: Figure) -> str:
     """A figure as a Markdown image, for Dagster's metadata."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=150)
     return f"![plot](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
-def as_svg(figure: Figure) -> str:
+def as_svg(figure: Figure, name: str = "figure") -> str:
     """A figure as an SVG element, for a page.
 
     Text takes the page's colour and fonts; the other colours can be set as CSS variables: `--series-0`
-    and on, `--faint`, `--paper`. The same numbers give the same bytes, and ids that no other figure has.
+    and on, `--faint`, `--paper`. The same numbers give the same bytes.
+
+    Args:
+        name: starts every id of the element; no other figure of the page may have it.
     """
     import matplotlib
 
@@ -150,8 +178,7 @@ def as_svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "wavcaps", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata=nothing_about_the_file, transparent=True)
     text = buffer.getvalue()
-    prefix = "f" + hashlib.sha256(text.encode()).hexdigest()[:8]
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text[text.index("<svg") :])
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text[text.index("<svg") :])
     # A style sheet of its own would hold for the whole page.
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
     for colour, variable in CSS_COLOURS.items():
@@ -159,12 +186,15 @@ def as_svg(figure: Figure) -> str:
     return text.replace("<svg ", '<svg stroke-linejoin="round" ', 1)
 
 
+def _between(low: float, high: float, share: float, log: bool) -> float:
+    return low * (high / low) ** share if log else low + (high - low) * share
+
+
 def _figure() -> tuple[Figure, Axes]:
     # Not pyplot: its figures stay in memory until they are closed, and it is not thread-safe.
     from matplotlib.figure import Figure
 
-    # Small, so that its text can be read on a page as narrow as a phone.
-    figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.7), layout="constrained")
     return figure, figure.add_subplot()
 
 

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], object]]:
-    """Gives a function to call after each item."""
-    from tqdm import tqdm
+class Meter:
+    """How far something is."""
 
-    with tqdm(
-        total=total, desc=what, unit=" clips", disable=not sys.stderr.isatty(), leave=False, ncols=90
-    ) as bar:
-        yield bar.update
+    def __init__(self, what: str, total: int) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=total, desc=what, unit=" clips", disable=not sys.stderr.isatty(), leave=False, ncols=90
+        )
+
+    def step(self) -> None:
+        """One more is done."""
+        self._bar.update()
+
+    def at(self, done: int) -> None:
+        """So many are done."""
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Meter]:
+    """Shows a meter for as long as the context lasts."""
+    meter = Meter(what, total)
+    try:
+        yield meter
+    finally:
+        meter.close()

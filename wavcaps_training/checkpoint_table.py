@@ -15,7 +15,7 @@ from wavcaps_training.train import train
 
 
 def train_experiment(
-    experiment: Experiment, manifest: pa.Table, root: Path, device: str, say: Callable[[str], object]
+    experiment: Experiment, manifest: pa.Table, root: Path, device: str, say: Callable[[str], None]
 ) -> pa.Table:
     """Trains a model as an experiment says.
 

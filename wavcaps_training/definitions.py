@@ -30,7 +30,9 @@ def build(settings: Settings) -> dg.Definitions:
         assets=[
             *(checkpoint_asset(experiment) for experiment in experiments),
             *score_assets(scored, sources),
-            report_asset(scored, sources),
+            report_asset(scored, sources, settings),
+            # Made by the other location; named here because steps of this one read their tables.
+            *(dg.AssetSpec(key) for key in sorted({"wavcaps", scored.training_manifest})),
         ],
         jobs=[
             dg.define_asset_job(

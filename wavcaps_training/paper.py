@@ -161,28 +161,52 @@ def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa
     )
 
 
+@dataclass(frozen=True)
+class _Column:
+    """A column of the comparison with Table III: its unit, and whether and why it may be compared."""
+
+    unit: str
+    in_kind: bool
+    note: str
+
+
 def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> Iterator[dict[str, Any]]:
     authors = ", ".join(sorted(set(wavcaps.column("model").to_pylist()))) or "no model yet"
-    notes = {
-        "clips before": "another crawl: the number says how much was asked for",
-        "mean duration before": "other clips; as their sources claim it",
-        "mean words before": "other clips; words of the raw description, where there is one",
-        "clips after": "another crawl: the number says how much was asked for",
-        "mean duration after": "other clips; as measured on the stored audio",
-        "mean words after": f"in kind: captions of other clips, the paper's by ChatGPT, these by {authors}",
-        "share kept": "in kind: the same three stages over other clips; the paper's computed from its counts",
+    size = "Another crawl: the number says how much was crawled."
+    columns = {
+        "clips before": _Column("clips", False, size),
+        "mean duration before": _Column("s", False, "Other clips; as their sources claim it."),
+        "mean words before": _Column(
+            "words", False, "Other clips; words of the raw description, where there is one."
+        ),
+        "clips after": _Column("clips", False, size),
+        "mean duration after": _Column("s", False, "Other clips; as measured on the stored audio."),
+        "mean words after": _Column(
+            "words", True, f"Captions of other clips; ChatGPT wrote the paper's, these are by: {authors}."
+        ),
+        "share kept": _Column(
+            "%",
+            True,
+            "The same three stages over other clips; the paper's share follows from its counts.",
+        ),
     }
-    units = {"clips": "clips", "mean duration": "s", "mean words": "words", "share kept": "%"}
     for paper in TABLE_III:
         measured = _measure(paper.source, raw_by_source, wavcaps)
-        theirs = _columns(paper.before, paper.after, _share_kept(paper))
-        ours = _columns(
+        theirs = _figures(paper.before, paper.after, _share_kept(paper))
+        ours = _figures(
             measured.before, measured.after, _percent(measured.after.clips, measured.before.clips)
         )
-        for column, note in notes.items():
-            unit = units[column.removesuffix(" before").removesuffix(" after")]
-            in_kind = note.startswith("in kind")
-            yield _row("Table III", paper.row, column, theirs[column], ours[column], unit, in_kind, note)
+        for name, column in columns.items():
+            yield _row(
+                "Table III",
+                paper.row,
+                name,
+                theirs[name],
+                ours[name],
+                column.unit,
+                column.in_kind,
+                column.note,
+            )
 
 
 def _measure(source: str, raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> SourceStatistics:
@@ -224,7 +248,7 @@ def _percent(part: int | None, whole: int | None) -> float | None:
     return None if part is None or not whole else 100 * part / whole
 
 
-def _columns(
+def _figures(
     before: SetStatistics, after: SetStatistics, share_kept: float | None
 ) -> dict[str, float | None]:
     return {
@@ -250,9 +274,9 @@ def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
                 recall: Recall = getattr(test_set, direction)
                 for k in DEPTHS:
                     found = trained.get((direction, f"R@{k}"))
-                    note = f"another test set: this run's own test split, not {name}'s"
+                    note = f"Another test set: this run's own test split, not {name}'s."
                     if found is not None:
-                        note += f"; it has {found['clips']} clips, and the fewer, the higher the recall"
+                        note += f" It has {found['clips']} clips, and the fewer, the higher the recall."
                     yield _row(
                         "Table V",
                         paper.model,
@@ -276,11 +300,8 @@ def _row(
     note: str,
 ) -> dict[str, Any]:
     """A row of `schemas.PAPER_COMPARISON`."""
-    missing = [
-        words
-        for figure, words in ((paper, "the paper gives none"), (measured, "this run has none"))
-        if figure is None
-    ]
+    missing = {"the paper": paper is None, "this run": measured is None}
+    without = " and ".join(who for who, has_none in missing.items() if has_none)
     return {
         "table": table,
         "row": row,
@@ -288,6 +309,6 @@ def _row(
         "paper": paper,
         "measured": measured,
         "unit": unit,
-        "comparable": in_kind and not missing,
-        "note": "; ".join([note, *missing]),
+        "comparable": in_kind and not without,
+        "note": f"No figure of {without}." if without else note,
     }

@@ -183,7 +183,7 @@ class TrainingSettings(Frozen):
     seed: int = Field(20, ge=0, description="seed of weights, order, crops and masks (the released code's)")
     cache_log_mel: bool = Field(
         False,
-        description="keep each clip's log-mel in memory over the epochs; a long clip is then cropped once a run",
+        description="keep each clip's log-mel in memory; a long clip is then cropped once a run",
     )
     loader_workers: int = Field(0, ge=0, description="processes that read audio beside the training one")
 
@@ -197,3 +197,29 @@ class TrainingSettings(Frozen):
                 f"{self.model.audio.max_frames}; shorten clip.seconds or enlarge hop or spec_size"
             )
         return self
+
+
+PAPER = TrainingSettings()
+
+TINY_HTSAT = HtsatSettings(
+    # Ten seconds become 251 frames, which fold to an image of a quarter of the paper's area.
+    front_end=FrontEndSettings(window=2048, hop=1280),
+    spec_augment=SpecAugmentSettings(time_width=16),
+    spec_size=128,
+    patch_size=8,
+    embed_dim=48,
+    depths=(1, 2),
+    heads=(2, 4),
+)
+
+DEMO = TrainingSettings(
+    model=ModelSettings(
+        audio=TINY_HTSAT, text=TextEncoderSettings(pooling=Pooling.MEAN, frozen=True), joint_dim=256
+    ),
+    epochs=60,
+    batch_size=32,
+    learning_rate=1e-3,
+    warmup_epochs=2,
+    cosine=True,
+    cache_log_mel=True,
+)

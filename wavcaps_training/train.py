@@ -88,8 +88,8 @@ def train(
     train_clips, validation_clips = clips_of(manifest, "train"), clips_of(manifest, "validation")
     if len(train_clips) < 2 or not validation_clips:
         raise TrainingError(
-            f"the training manifest has {len(train_clips)} train and {len(validation_clips)} validation clips; "
-            "a contrastive loss needs at least two of the first and one of the second"
+            f"the training manifest has {len(train_clips)} train and {len(validation_clips)} validation "
+            "clips; a contrastive loss needs at least two of the first and one of the second"
         )
     accelerator, devices, device_name = resolve_device(device)
     lightning.seed_everything(settings.seed, verbose=False)

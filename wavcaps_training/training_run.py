@@ -91,7 +91,7 @@ class RetrievalTraining(lightning.LightningModule):
                 clip for clip, is_broken in zip(batch.clip_ids, broken.tolist(), strict=True) if is_broken
             ]
             raise TrainingError(
-                f"the loss became {float(loss)} in epoch {self.current_epoch + 1}, with the clips "
+                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, with the clips "
                 f"{', '.join(blamed or batch.clip_ids)}; look at their audio, or lower learning_rate "
                 f"(now {self.settings.learning_rate})"
             )

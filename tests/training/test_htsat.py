@@ -95,7 +95,7 @@ def test_silence(htsat: Htsat, expected: Mapping[str, np.ndarray]) -> None:
 
 
 def test_longer_clips_are_refused(htsat: Htsat) -> None:
-    with pytest.raises(ValueError, match="1025 frames.*at most 1024"):
+    with pytest.raises(ValueError, match=r"1025 frames.*at most 1024"):
         htsat(torch.zeros(1, 327_680))
 
 

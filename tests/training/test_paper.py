@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from wavcaps_assets import schemas
-from wavcaps_training.paper import TABLE_III, TABLE_V, WHOLE_SET, compare
+from wavcaps_training.paper import TABLE_III, TABLE_V, compare
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -116,7 +116,7 @@ def test_only_shares_and_caption_lengths_are_comparable() -> None:
         for row in ("FreeSound", "SoundBible", "WavCaps")
         for column in ("mean words after", "share kept")
     }
-    assert "ChatGPT, these by smollm2" in rows["FreeSound", "mean words after"]["note"]
+    assert "these are by: smollm2." in rows["FreeSound", "mean words after"]["note"]
     assert "20 clips" in rows["HTSAT-BERT", "Clotho text-to-audio R@10"]["note"]
 
 
@@ -127,8 +127,8 @@ def test_what_was_not_measured_is_empty() -> None:
     assert rows["BBC Sound Effects", "clips before"]["measured"] is None
     assert rows["HTSAT-BERT", "AudioCaps audio-to-text R@1"]["measured"] is None
     assert not any(row["comparable"] for row in rows.values())
-    assert "this run has none" in rows["BBC Sound Effects", "clips before"]["note"]
-    assert "the paper gives none" in rows["AudioSet SL subset", "mean words before"]["note"]
+    assert rows["BBC Sound Effects", "clips before"]["note"] == "No figure of this run."
+    assert rows["AudioSet SL subset", "mean words before"]["note"] == "No figure of the paper and this run."
 
 
 def test_words_are_counted_as_in_the_paper() -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from wavcaps_assets import schemas
-from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.audio.normalise import EmptyAudio, UnreadableAudio, normalise
+from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.network_errors import NetworkError, NotThere, TooLarge
 from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.stages import Stage, drop

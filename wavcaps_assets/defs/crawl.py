@@ -74,8 +74,8 @@ def crawl_definitions(source: Source) -> Crawl:
         from wavcaps_assets.progress import progress
 
         title = f"audio of {source.title}"
-        with network.client(source) as client, progress(title, raw_clips.num_rows) as tick:
-            stage = fetch_audio(raw_clips, store.tables().store, client, config, tick)
+        with network.client(source) as client, progress(title, raw_clips.num_rows) as meter:
+            stage = fetch_audio(raw_clips, store.tables().store, client, config, meter.step)
         durations = stage.kept.column("duration_s").to_pylist()
         context.add_output_metadata(
             {

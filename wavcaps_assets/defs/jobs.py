@@ -1,16 +1,26 @@
 """Jobs, named for what people do."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.sources.base import Source
 
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-def crawl_job(source: Source) -> dg.UnresolvedAssetJobDefinition:
+
+def crawl_job_name(source: Source) -> str:
+    return f"crawl_{source.name}"
+
+
+def crawl_job(source: Source) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
-        f"crawl_{source.name}",
+        crawl_job_name(source),
         selection=dg.AssetSelection.assets([source.name, "raw_clips"], [source.name, "audio"]),
         partitions_def=dg.StaticPartitionsDefinition(source.partitions()),
         tags={"wavcaps/source": source.name},
@@ -18,7 +28,7 @@ def crawl_job(source: Source) -> dg.UnresolvedAssetJobDefinition:
     )
 
 
-def jobs(sources: Sequence[Source]) -> list[dg.UnresolvedAssetJobDefinition]:
+def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
     return [
         *(crawl_job(source) for source in sources),
         dg.define_asset_job(

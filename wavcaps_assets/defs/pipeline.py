@@ -3,19 +3,44 @@
 from collections.abc import Sequence
 
 import dagster as dg
+import pyarrow as pa
+from pydantic import Field
 
 from wavcaps_assets import schemas
+from wavcaps_assets.checks.captions import QualitySettings, check_caption_rules, check_caption_statistics
+from wavcaps_assets.defs.checks import Upstream, table_checks
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
-from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.filtering import FilterSettings
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
+ANSWERS = "log/answers"
+
 
 class FilterConfig(dg.Config, FilterSettings):
     """The thresholds of stage 1."""
+
+
+class CaptioningConfig(dg.Config):
+    """How a source is captioned."""
+
+    preset: str = Field(
+        "", description="`paper`, or `small` for a small model; empty: `small` for the embedded model only"
+    )
+    method: str = Field(
+        "",
+        description="`model`, or `template` for AudioSet's events; empty: the template for these events "
+        "where the model is the embedded one",
+    )
+
+
+class RuleConfig(dg.Config):
+    """Which rules a published caption must pass."""
+
+    preset: str = Field("paper", description="`paper` (a reconstruction), or the stricter `small`")
 
 
 def pipeline_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
@@ -57,7 +82,19 @@ def pipeline_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Stage:
-        ...
+        from wavcaps_assets.captioning.engine import Method, caption_clips
+        from wavcaps_assets.captioning.ledger import Ledger
+        from wavcaps_assets.captioning.presets import choose_settings
+        from wavcaps_assets.progress import progress
+
+        source = context.partition_key
+        settings = choose_settings(source, language_model.embedded, config.preset, config.method)
+        model = language_model.chat() if settings.method is Method.MODEL else None
+        answers = store.tables().store.path(ANSWERS)
+        with Ledger(answers) as ledger, progress(f"captions of {source}", filtered_clips.num_rows) as meter:
+            return caption_clips(
+                filtered_clips, source, settings, model, ledger, lambda done, total: meter.at(done)
+            )
 
     @dg.asset(
         partitions_def=by_source,
@@ -69,7 +106,16 @@ def pipeline_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         metadata=schema_metadata(schemas.CAPTIONS),
     )
     def captions(context: dg.AssetExecutionContext, config: RuleConfig, llm_captions: pa.Table) -> Stage:
-        ...
+        from wavcaps_assets.plots import as_markdown, histogram
+        from wavcaps_assets.postprocessing.rules import RULE_PRESETS
+        from wavcaps_assets.postprocessing.stage3 import postprocess
+
+        stage = postprocess(llm_captions, RULE_PRESETS[config.preset])
+        words = [len(caption.split()) for caption in stage.kept.column("caption").to_pylist()]
+        context.add_output_metadata(
+            {"caption lengths": dg.MetadataValue.md(as_markdown(histogram(words, "words", "captions")))}
+        )
+        return stage
 
     @dg.asset(
         deps=deps_on(sources, "raw_clips", "audio"),
@@ -102,10 +148,9 @@ def pipeline_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         from wavcaps_assets.plots import as_markdown, histograms
         from wavcaps_assets.previews import counts
 
-        lengths = {
-            source: [len(caption.split()) for caption in caption_list]
-            for source, caption_list in captions_by_source(manifest).items()
-        }
+        lengths: dict[str, list[int]] = {}
+        for row in manifest.select(["source", "caption"]).to_pylist():
+            lengths.setdefault(row["source"], []).append(len(row["caption"].split()))
         plot = histograms(lengths, "words in a caption", "clips")
         context.add_output_metadata(
             {
@@ -116,3 +161,40 @@ def pipeline_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         return manifest
 
     return [filtered_clips, llm_captions, captions, manifest, wavcaps]
+
+
+def pipeline_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefinition]:
+    by_source = source_partitions(sources)
+    quality = QualitySettings()
+
+    def of(asset: str) -> Upstream:
+        return lambda tables, partition: tables.read([asset], partition and [partition])
+
+    return [
+        table_checks(
+            ["filtered_clips"],
+            by_source,
+            lambda tables, partition: tables.read([partition or "", "raw_clips"]),
+        ),
+        table_checks(["llm_captions"], by_source, of("filtered_clips")),
+        table_checks(
+            ["captions"],
+            by_source,
+            of("llm_captions"),
+            caption_rules=(
+                "Every caption, judged by itself, is one sentence about a sound: length, entities, digits, "
+                "banned words, language.",
+                lambda tables, partition: check_caption_rules(of("captions")(tables, partition), quality),
+            ),
+            caption_statistics=(
+                "Enough clips have a caption, and captions have the length of captions (Table III).",
+                lambda tables, partition: check_caption_statistics(
+                    of("filtered_clips")(tables, partition),
+                    tables.read_stage(["captions"], partition and [partition]),
+                    quality,
+                ),
+            ),
+        ),
+        table_checks(["manifest"], by_source, of("captions")),
+        table_checks(["wavcaps"], None, of("manifest")),
+    ]

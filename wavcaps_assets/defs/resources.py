@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
+    from wavcaps_assets.captioning.chat import ChatModel
     from wavcaps_assets.network import Network
     from wavcaps_assets.sources.base import Source
     from wavcaps_assets.table_store import TableStore
@@ -34,3 +35,18 @@ class NetworkResource(dg.ConfigurableResource):
         from wavcaps_assets.network import Network, NetworkSettings
 
         return Network(hosts, NetworkSettings(contact=self.contact))
+
+
+class LanguageModelResource(dg.ConfigurableResource):
+    """The language model that writes captions. Its key is read when it is asked, and never shown."""
+
+    base_url: str
+    model: str
+    embedded: bool
+
+    def chat(self) -> "ChatModel":
+        from wavcaps_assets.captioning.chat import ChatModel
+        from wavcaps_assets.settings import Settings
+
+        llm = Settings().llm
+        return ChatModel(llm.model_copy(update={"base_url": self.base_url, "model": self.model}))

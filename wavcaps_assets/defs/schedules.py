@@ -4,7 +4,7 @@ from collections import Counter
 
 import dagster as dg
 
-from wavcaps_assets.defs.jobs import crawl_job
+from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.missing import BackfillSettings, choose
 from wavcaps_assets.sources.base import Source
 
@@ -22,11 +22,11 @@ def missing_partitions_schedule(
     source: Source, settings: BackfillSettings | None = None
 ) -> dg.ScheduleDefinition:
     limits = settings or BackfillSettings()
-    job = crawl_job(source)
+    job = crawl_job_name(source)
 
     @dg.schedule(
-        job=job,
-        name=f"{job.name}_missing",
+        job_name=job,
+        name=f"{job}_missing",
         cron_schedule="*/30 * * * *",
         execution_timezone="UTC",
         description=f"Asks for the partitions of {source.title} that are missing: "
@@ -39,8 +39,8 @@ def missing_partitions_schedule(
         request = choose(
             source.partitions(),
             done,
-            running=_count(instance, job.name, UNFINISHED),
-            failures=_count(instance, job.name, [dg.DagsterRunStatus.FAILURE]),
+            running=_count(instance, job, UNFINISHED),
+            failures=_count(instance, job, [dg.DagsterRunStatus.FAILURE]),
             settings=limits,
         )
         if request.partitions:

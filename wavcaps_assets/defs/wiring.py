@@ -14,5 +14,9 @@ def resources(settings: Settings) -> dict[str, Any]:
         "io_manager": TableIOManager(store=store),
         "store": store,
         "network": NetworkResource(contact=settings.contact),
-        "language_model": LanguageModelResource(),
+        "language_model": LanguageModelResource(
+            base_url=settings.llm.base_url,
+            model=settings.llm.model,
+            embedded=settings.llm.base_url == settings.embedded_model_url,
+        ),
     }

@@ -89,8 +89,8 @@ class Corpus(BaseModel):
         if self.synthesised:
             return f"The audio is synthesised, because {self.reason}."
         return (
-            "The audio and its texts are real: Debian's packages openttd-opensfx (as FreeSound's) and scratch "
-            "(as SoundBible's and the BBC's), and ten-second scenes mixed from both (as AudioSet's)."
+            "The audio and its texts are real: Debian's packages openttd-opensfx (as FreeSound's) and "
+            "scratch (as SoundBible's and the BBC's), and ten-second scenes mixed from both (as AudioSet's)."
         )
 
     def of(self, source: Source) -> list[DemoClip]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
@@ -20,11 +21,29 @@ class RunFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """A job of one of the workspace's code locations, and the partition it runs for."""
+    """A job of one of the workspace's code locations.
+
+    Attributes:
+        location: the package that defines it.
+        name: the job's name.
+        partition: the partition that it runs for.
+        config: of its steps, by their names.
+        execution: of its executor.
+    """
 
     location: str
     name: str
     partition: str | None = None
+    config: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    execution: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def run_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            **QUIET,
+            "ops": {step: {"config": own} for step, own in self.config.items()},
+        }
+        return {**config, "execution": {"config": self.execution}} if self.execution else config
 
     def __str__(self) -> str:
         return f"{self.name}[{self.partition}]" if self.partition else self.name
@@ -45,7 +64,7 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
     result = dg.execute_job(
         repository.get_reconstructable_job(job.name),
         instance=instance,
-        run_config=QUIET,
+        run_config=job.run_config,
         tags={"dagster/partition": job.partition} if job.partition else None,
         raise_on_error=False,
     )

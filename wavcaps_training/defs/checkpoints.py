@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
@@ -13,6 +14,12 @@ from wavcaps_training.executor import GPU_TAG
 from wavcaps_training.experiments import Experiment
 
 OWNERS = ["team:research"]
+
+
+class TrainingConfig(dg.Config):
+    """What may be changed of an experiment for one run, to try it out."""
+
+    epochs: int | None = Field(None, ge=1, description="passes over the train split")
 
 
 def device() -> str:
@@ -32,13 +39,17 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         metadata=schema_metadata(schemas.CHECKPOINT),
     )
     def checkpoint(
-        context: dg.AssetExecutionContext, training_manifest: pa.Table, store: StoreResource
+        context: dg.AssetExecutionContext,
+        config: TrainingConfig,
+        training_manifest: pa.Table,
+        store: StoreResource,
     ) -> pa.Table:
         from wavcaps_assets.plots import as_markdown, lines
         from wavcaps_training.checkpoint_table import train_experiment
 
         root = store.tables().store.root
-        table = train_experiment(experiment, training_manifest, root, device(), context.log.info)
+        asked = experiment.with_epochs(config.epochs)
+        table = train_experiment(asked, training_manifest, root, device(), context.log.info)
         (row,) = table.to_pylist()
         curve = row["learning_curve"]
         epochs = [entry["epoch"] for entry in curve]

@@ -5,12 +5,20 @@ from collections.abc import Sequence
 import dagster as dg
 
 from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.report.data import RunFacts, StepTime
+from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.defs.checkpoints import OWNERS
 from wavcaps_training.experiments import Experiment
 
+# More runs than one pass over all sources makes; older ones are of earlier passes.
+RUNS_LOOKED_AT = 400
+PARTITION_TAG = "dagster/partition"
 
-def report_asset(experiment: Experiment, sources: Sequence[Source]) -> dg.AssetsDefinition:
+
+def report_asset(
+    experiment: Experiment, sources: Sequence[Source], settings: Settings
+) -> dg.AssetsDefinition:
     @dg.asset(
         deps=[
             "wavcaps",
@@ -26,6 +34,34 @@ def report_asset(experiment: Experiment, sources: Sequence[Source]) -> dg.Assets
         "the scores, times and sizes.",
     )
     def report(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
-        ...
+        from wavcaps_assets.report.render import write_report
+
+        facts = RunFacts(
+            corpus=settings.corpus_note,
+            times=step_times(context.instance),
+            settings={"Sources": settings.sources.value, "Language model": settings.llm.model},
+        )
+        path = write_report(store.tables(), sources, run=facts)
+        return dg.MaterializeResult(
+            metadata={
+                "page": dg.MetadataValue.path(path),
+                "size": dg.MetadataValue.int(path.stat().st_size),
+            }
+        )
 
     return report
+
+
+def step_times(instance: dg.DagsterInstance) -> tuple[StepTime, ...]:
+    """How long each step took when it last succeeded, in the order in which they ran."""
+    times: dict[str, tuple[float, StepTime]] = {}
+    finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])
+    for run in instance.get_runs(finished, limit=RUNS_LOOKED_AT):
+        partition = run.tags.get(PARTITION_TAG)
+        for step in instance.get_run_step_stats(run.run_id):
+            if step.start_time is None or step.end_time is None or step.step_key.startswith("check_"):
+                continue
+            name = step.step_key.replace("__", "/") + (f" [{partition}]" if partition else "")
+            # Runs come newest first.
+            times.setdefault(name, (step.start_time, StepTime(name, step.end_time - step.start_time)))
+    return tuple(time for _, time in sorted(times.values(), key=lambda entry: entry[0]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from wavcaps_training.models.loading import ignore_on_load
 from wavcaps_training.settings import Pooling, TextEncoderSettings
@@ -50,15 +52,16 @@ class TextEncoder(nn.Module):
         folder = Path(settings.folder) if settings.folder else minilm_folder()
         if not (folder / "config.json").is_file():
             raise TextModelError(
-                f"no BERT model in {folder}: it needs config.json, model.safetensors and the tokenizer's files; "
-                "set model.text.folder to such a folder, or leave it empty for MiniLM"
+                f"no BERT model in {folder}: it needs config.json, model.safetensors and the tokenizer's "
+                "files; set model.text.folder to such a folder, or leave it empty for MiniLM"
             )
         config = BertConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != "bert":
             raise TextModelError(f"the model in {folder} is a {config.model_type!r}, not a BERT")
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         if pretrained:
-            bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
+            with quiet_transformers():
+                bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
         else:
             bert = BertModel(config, add_pooling_layer=False)
         return cls(bert, tokenizer, settings)
@@ -100,7 +103,22 @@ def minilm_folder() -> Path:
     spec = find_spec(MINILM_PACKAGE.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise TextModelError(
-            f"the text encoder's default, MiniLM, is in the package {MINILM_PACKAGE!r}, which is not installed: "
-            "install the extra `training`, or set model.text.folder to the folder of a BERT model"
+            f"the text encoder's default, MiniLM, is in the package {MINILM_PACKAGE!r}, which is not "
+            "installed: install the extra `training`, or set model.text.folder to a BERT model's folder"
         )
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keeps the loader's progress bar, and its report on the pooler that we leave out, off the terminal."""
+    verbosity = transformers_logging.get_verbosity()
+    had_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,37 @@
+"""How long `wavcaps_assets`' definitions take to load, beside `import dagster` alone.
+
+Every web server, daemon and run pays this. The limit is a ratio of 1.5.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+from benchmarks.result import children_peak_mb, report
+
+OURS = "import wavcaps_assets.definitions as location; location.defs()"
+PEER = "import dagster"
+ROUNDS = 7
+
+
+def seconds(program: str) -> float:
+    """How long a fresh interpreter takes for a program (s)."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    for program in (OURS, PEER):
+        seconds(program)
+    # In turns, so that both meet the same weather on a busy machine.
+    pairs = [(seconds(OURS), seconds(PEER)) for _ in range(ROUNDS)]
+    ours, peer = (statistics.median(times) for times in zip(*pairs, strict=True))
+    report("load_definitions", ours, "s", "import dagster", peer, children_peak_mb())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""The report: what it counts, what it escapes, and what it says where there is nothing yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wavcaps_assets import schemas
+from wavcaps_assets.report.collect import EXAMPLES_PER_SOURCE, collect
+from wavcaps_assets.report.data import RunFacts, StepTime
+from wavcaps_assets.report.render import number, render_report, size, span, write_report
+from wavcaps_assets.report.text import LONGEST_SHOWN, shown
+from wavcaps_assets.stages import Stage, drop
+from wavcaps_assets.storage import Store
+from wavcaps_assets.table_store import TableStore
+
+HOSTILE = "<script>alert(1)</script> \"quoted\" 'too' ]]> <img src=http://evil.example/x onerror=alert(2)>"
+RIGHT_TO_LEFT = "\u202eصوت المطر\u202c"
+
+
+@dataclass(frozen=True)
+class NamedSource:
+    """As much of a source as the report asks of it."""
+
+    name: str
+    title: str
+    hosts: frozenset[str] = frozenset()
+
+    def partitions(self) -> list[str]:
+        return ["one", "two"]
+
+    def records(self, network: object, partition: str) -> Iterator[Any]:
+        return iter(())
+
+
+SOURCES = [NamedSource("freesound", "FreeSound"), NamedSource("soundbible", "SoundBible")]
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements, with their attributes, and its text."""
+
+    EMPTY = frozenset({"meta", "br", "img", "link", "input", "hr", "path", "use", "rect", "svg"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.EMPTY:
+            return
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+        else:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> TableStore:
+    return TableStore(Store(tmp_path / "store"))
+
+
+def test_the_funnel_counts_every_record_once(tables: TableStore) -> None:
+    fill_crawl(tables)
+    fill_captions(tables)
+    (funnel,) = collect(tables, SOURCES).funnels
+    # 8 records in two partitions; one is listed twice, one has no audio, one is short, one fails.
+    assert funnel.steps == (8, 6, 5, 4, 4, 3)
+    assert {(reason.step, reason.reason): reason.clips for reason in funnel.reasons} == {
+        ("crawl", "listed_twice"): 1,
+        ("audio", "not_found"): 1,
+        ("stage 1 (filter)", "too_short"): 1,
+        ("stage 2 (captions)", "failure"): 1,
+        ("manifest", "no_audio_yet"): 1,
+    }
+    published = funnel.steps[-1]
+    assert published is not None
+    assert published + funnel.set_aside + funnel.waiting == funnel.steps[0]
+    assert funnel.waiting == 0
+    failed = next(reason for reason in funnel.reasons if reason.reason == "too_short")
+    assert failed.example.clip_id == "freesound-5"
+    assert failed.example.detail == "0.500 s"
+
+
+def test_what_has_not_come_to_the_end_is_waiting(tables: TableStore) -> None:
+    fill_crawl(tables)
+    (funnel,) = collect(tables, SOURCES).funnels
+    assert funnel.steps == (8, 6, None, None, None, None)
+    assert (funnel.set_aside, funnel.waiting) == (2, 6)
+    text = Page(render_report(collect(tables, SOURCES))).text
+    assert "found 8 records at 1 source." in " ".join(text.split())
+
+
+def test_examples_are_every_nth_clip(tables: TableStore) -> None:
+    # Written backwards: the order of the page is that of the ids, whatever that of the table.
+    rows = [published_clip(f"{i:03}", f"Sound {i}.") for i in reversed(range(21))]
+    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(rows))
+    (freesound,) = collect(tables, SOURCES).published
+    assert freesound.every == 3
+    assert [example.clip_id for example in freesound.examples] == [
+        f"freesound-{i:03}" for i in (0, 3, 6, 9, 12, 15, 18)
+    ]
+    assert len(freesound.examples) <= EXAMPLES_PER_SOURCE
+    assert sorted(freesound.words) == [2] * 21
+
+
+def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None:
+    fill_training(tables)
+    scores = collect(tables, SOURCES).scores
+    assert scores is not None
+    # Of the test clips 0 to 4, three are captioned "Rain."; the train clip with that caption is no rival.
+    assert scores.sharing_a_caption == 3
+    assert scores.recall["text_to_audio"]["trained"] == {"R@1": 20.0, "R@5": 60.0, "R@10": 100.0}
+
+
+def test_crawled_text_stays_text(tables: TableStore) -> None:
+    hostile = [
+        published_clip(
+            str(i), f"A {HOSTILE} caption.", text=text, author=HOSTILE, licence=HOSTILE, model=HOSTILE
+        )
+        for i, text in enumerate((HOSTILE, RIGHT_TO_LEFT))
+    ]
+    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(hostile))
+    dropped = schemas.DROPPED.from_rows([drop(HOSTILE, "freesound", "raw_clips", HOSTILE, HOSTILE)])
+    tables.write(["freesound", "raw_clips"], "one", Stage(schemas.RAW_CLIPS.empty(), dropped))
+    data = collect(tables, SOURCES, RunFacts(HOSTILE, (StepTime(HOSTILE, 1.0),), {HOSTILE: HOSTILE}))
+    page = Page(render_report(data))
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert page.text.count(HOSTILE) >= 10
+    # Isolated, so that a text's direction ends with it.
+    assert f"<bdi>{RIGHT_TO_LEFT}</bdi>" in render_report(data)
+
+
+def test_the_page_needs_nothing_from_elsewhere(tables: TableStore) -> None:
+    fill_crawl(tables)
+    fill_captions(tables)
+    fill_training(tables)
+    page = render_report(collect(tables, SOURCES))
+    elements = Page(page).elements
+    assert {"script", "link", "iframe", "object", "img"}.isdisjoint(tag for tag, _ in elements)
+    for tag, attributes in elements:
+        for name in ("src", "srcset", "href", "xlink:href", "data", "action"):
+            address = attributes.get(name)
+            assert address is None or address.startswith("#") or tag == "a", (tag, attributes)
+    assert "@import" not in page
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page))
+    policy = next(a["content"] for tag, a in elements if tag == "meta" and "http-equiv" in a)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_page_is_well_formed(tables: TableStore) -> None:
+    fill_crawl(tables)
+    fill_captions(tables)
+    fill_training(tables)
+    page = Page(render_report(collect(tables, SOURCES)))
+    assert page.unbalanced == []
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [a["href"] or "" for tag, a in page.elements if tag == "a"]
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    drawings = [a for tag, a in page.elements if a.get("role") == "img"]
+    assert len(drawings) == 7
+    assert all(drawing["aria-label"] for drawing in drawings)
+
+
+def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
+    page = Page(render_report(collect(tables, SOURCES)))
+    assert "Nothing has been crawled yet." in page.text
+    for what in ("Published clips", "A trained checkpoint", "Retrieval scores", "The times of the steps"):
+        assert f"{what}: not there yet." in page.text
+    assert page.unbalanced == []
+
+
+def test_the_report_is_written_into_the_store(tables: TableStore) -> None:
+    fill_crawl(tables)
+    path = write_report(tables, SOURCES, run=RunFacts("A corpus.", (StepTime("crawl", 61.0),)))
+    assert path == tables.store.path("report.html")
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert "A corpus." in text
+    assert "1 min 01 s" in text
+    assert [entry.name for entry in path.parent.iterdir()].count("report.html") == 1
+    assert not list(path.parent.glob(".*"))
+
+
+def test_sizes_are_those_of_the_files(tables: TableStore) -> None:
+    fill_crawl(tables)
+    for relative, length in (("audio/freesound/a.flac", 1000), ("audio/freesound/b.flac", 234)):
+        with tables.store.writing(relative) as path:
+            path.write_bytes(bytes(length))
+    sizes = {folder.folder: folder for folder in collect(tables, SOURCES).sizes}
+    assert (sizes["audio"].files, sizes["audio"].bytes) == (2, 1234)
+    assert sizes["tables"].files == 8
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (number(403050), "403,050"),
+        (number(67.594, 2), "67.59"),
+        (number(None), "–"),
+        (size(999), "999 B"),
+        (size(15_230_000), "15.2 MB"),
+        (span(12.04), "12.0 s"),
+        (span(187.3), "3 min 07 s"),
+        (span(7260.0), "2 h 01 min"),
+        (shown(" two \n lines\t"), "two lines"),
+        (shown("a\x07b"), "ab"),
+        (shown(None), ""),
+        (shown("x" * 1000), "x" * (LONGEST_SHOWN - 1) + "…"),
+    ],
+)
+def test_values_as_people_read_them(written: str, meant: str) -> None:
+    assert written == meant
+
+
+def raw_clip(number: int) -> dict[str, Any]:
+    return {
+        "clip_id": f"freesound-{number}",
+        "source": "freesound",
+        "source_id": str(number),
+        "title": f"Title {number}",
+        "description": f"Description {number}",
+        "tags": [],
+        "events": [],
+        "audio_url": "http://127.0.0.1/clip",
+        "crawled_at": datetime(2022, 11, 30, tzinfo=UTC),
+    }
+
+
+def published_clip(number: str, caption: str, **other: Any) -> dict[str, Any]:
+    return {
+        "clip_id": f"freesound-{number}",
+        "source": "freesound",
+        "source_id": number,
+        "caption": caption,
+        "text": "A raw text",
+        "tags": [],
+        "events": [],
+        "audio_path": f"audio/{number}.flac",
+        "duration_s": 4.0,
+        "samples_sha256": "0",
+        "model": "a model",
+        "prompt_version": "0",
+        **other,
+    }
+
+
+def fill_crawl(tables: TableStore) -> None:
+    """Clips 1 to 7 in two partitions; 7 of them is listed twice, 4 has no audio."""
+    for partition, numbers, repeated in (("one", (1, 2, 3), []), ("two", (4, 5, 6, 7), ["freesound-7#9"])):
+        raw = schemas.RAW_CLIPS.from_rows(raw_clip(number) for number in numbers)
+        dropped = [drop(clip_id, "freesound", "raw_clips", "listed_twice") for clip_id in repeated]
+        tables.write(["freesound", "raw_clips"], partition, Stage(raw, schemas.DROPPED.from_rows(dropped)))
+        audio = [
+            {
+                "clip_id": f"freesound-{number}",
+                "source": "freesound",
+                "audio_path": f"audio/{number}.flac",
+                "duration_s": 4.0,
+                "sample_rate": 32_000,
+                "original_sample_rate": 44_100,
+                "original_channels": 2,
+                "peak_dbfs": -1.0,
+                "rms_dbfs": -20.0,
+                "samples_sha256": str(number),
+                "stored_bytes": 1000,
+            }
+            for number in numbers
+            if number != 4
+        ]
+        lost = [drop("freesound-4", "freesound", "audio", "not_found", "404")] if 4 in numbers else []
+        tables.write(
+            ["freesound", "audio"],
+            partition,
+            Stage(schemas.AUDIO.from_rows(audio), schemas.DROPPED.from_rows(lost)),
+        )
+
+
+def fill_captions(tables: TableStore) -> None:
+    """Stage 1 drops 4 (for its audio) and 5, stage 2 drops 6, the manifest drops 7."""
+
+    def write(step: str, rows: list[dict[str, Any]], dropped: list[dict[str, str | None]]) -> None:
+        kept = schemas.schema_of([step]).from_rows(rows)
+        tables.write([step], "freesound", Stage(kept, schemas.DROPPED.from_rows(dropped)))
+
+    def rows(numbers: tuple[int, ...], **columns: Any) -> list[dict[str, Any]]:
+        return [{"clip_id": f"freesound-{n}", "source": "freesound", **columns} for n in numbers]
+
+    write(
+        "filtered_clips",
+        rows((1, 2, 3, 6, 7), tags=[], events=[]),
+        [
+            drop("freesound-4", "freesound", "filtered_clips", "not_found", "404"),
+            drop("freesound-5", "freesound", "filtered_clips", "too_short", "0.500 s"),
+        ],
+    )
+    write(
+        "llm_captions",
+        rows((1, 2, 3, 7), text="A text", caption="Rain.", model="a model", prompt_version="0", attempts=1),
+        [drop("freesound-6", "freesound", "llm_captions", "failure")],
+    )
+    write("captions", rows((1, 2, 3, 7), text="A text", caption="Rain.", repairs=[]), [])
+    manifest = [published_clip(str(number), "Rain.") for number in (1, 2, 3)]
+    write("manifest", manifest, [drop("freesound-7", "freesound", "manifest", "no_audio_yet")])
+    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(manifest))
+
+
+def fill_training(tables: TableStore) -> None:
+    captions = ("Rain.", "Rain.", "Rain.", "Wind.", "A dog.", "Wind.", "Rain.")
+    splits = ("test",) * 5 + ("train",) * 2
+    manifest = [
+        {
+            "clip_id": f"freesound-{number}",
+            "source": "freesound",
+            "caption": caption,
+            "audio_path": f"audio/{number}.flac",
+            "duration_s": 4.0,
+            "recording": str(number),
+            "split": split,
+        }
+        for number, (caption, split) in enumerate(zip(captions, splits, strict=True))
+    ]
+    tables.write(["training_manifest"], None, schemas.TRAINING_MANIFEST.from_rows(manifest))
+    epoch = {
+        "train_loss": 2.0,
+        "validation_loss": 2.5,
+        "validation_recall_at_1": 10.0,
+        "validation_recall_at_10": 50.0,
+        "learning_rate": 1e-4,
+        "seconds": 3.0,
+    }
+    checkpoint = {
+        "model": "htsat_bert",
+        "setting": "demo",
+        "weights_path": "checkpoints/trained.safetensors",
+        "untrained_weights_path": "checkpoints/untrained.safetensors",
+        "settings_json": '{"epochs": 2}',
+        "manifest_sha256": "0",
+        "parameters": 1_234_567,
+        "trainable_parameters": 1_000_000,
+        "best_epoch": 2,
+        "seconds": 6.0,
+        "device": "cpu",
+        "train_clips": 2,
+        "validation_clips": 1,
+        "learning_curve": [{"epoch": 1, **epoch}, {"epoch": 2, **epoch}],
+    }
+    tables.write(["checkpoint", "htsat_bert", "demo"], None, schemas.CHECKPOINT.from_rows([checkpoint]))
+    figures = {"trained": (20.0, 60.0, 100.0), "chance": (20.0, 100.0, 100.0)}
+    scores = [
+        {"model": model, "direction": direction, "metric": f"R@{k}", "value": value, "clips": 5}
+        for direction in ("text_to_audio", "audio_to_text")
+        for model, values in figures.items()
+        for k, value in zip((1, 5, 10), values, strict=True)
+    ]
+    tables.write(["scores", "retrieval"], None, schemas.RETRIEVAL_SCORES.from_rows(scores))

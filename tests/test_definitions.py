@@ -1,0 +1,76 @@
+"""Both code locations load, through Dagster's own validator and in the time of a coffee sip."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wavcaps_assets import schemas
+from wavcaps_assets.definitions import build as build_assets
+from wavcaps_assets.settings import Settings
+from wavcaps_training.definitions import build as build_training
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
+    validated = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        cwd=ROOT,
+        env={**os.environ, "DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert validated.returncode == 0, validated.stdout + validated.stderr
+    assert "Validation successful for code location wavcaps_assets" in validated.stdout + validated.stderr
+    assert "Validation successful for code location wavcaps_training" in validated.stdout + validated.stderr
+
+
+@pytest.mark.parametrize(
+    ("location", "unwanted"),
+    [
+        ("wavcaps_assets.definitions", ("torch", "spacy", "openai", "matplotlib", "duckdb")),
+        ("wavcaps_training.definitions", ("torch", "transformers", "lightning")),
+    ],
+)
+def test_definitions_load_without_what_only_steps_need(location: str, unwanted: tuple[str, ...]) -> None:
+    program = f"import sys, {location} as location; location.defs(); print(*{unwanted} & sys.modules.keys())"
+    program = program.replace(f"*{unwanted}", f"*set({unwanted})")
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
+
+
+def test_every_asset_says_what_it_is() -> None:
+    graph = dg.Definitions.merge(
+        dg.Definitions(assets=build_assets(Settings()).assets),
+        dg.Definitions(assets=build_training(Settings()).assets),
+    ).resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        asset = graph.get(key)
+        assert asset.description, key
+        assert asset.group_name != "default", key
+        assert asset.kinds, key
+        assert asset.owners, key
+        if key.path != ["report"]:
+            columns = asset.metadata["dagster/column_schema"].columns
+            assert [column.name for column in columns] == schemas.schema_of(key.path).arrow.names
+
+
+def test_a_partition_of_a_source_depends_on_that_source_only() -> None:
+    graph = build_assets(Settings()).resolve_asset_graph()
+    filtered = graph.get(dg.AssetKey("filtered_clips"))
+    months = filtered.partition_mappings[dg.AssetKey(["freesound", "raw_clips"])]
+    upstream = months.get_upstream_mapped_partitions_result_for_partitions(
+        filtered.partitions_def.subset_with_partition_keys(["bbc_sound_effects"]),
+        filtered.partitions_def,
+        graph.get(dg.AssetKey(["freesound", "raw_clips"])).partitions_def,
+    )
+    assert list(upstream.partitions_subset.get_partition_keys()) == []

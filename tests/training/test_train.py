@@ -1,0 +1,239 @@
+"""Training on a few synthesised sounds: it learns, repeats itself, and says what went wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file, save_file
+
+from wavcaps_assets.schemas import LEARNING_CURVE, RETRIEVAL_SCORES, TRAINING_MANIFEST
+from wavcaps_assets.storage import StoreError
+from wavcaps_training.checkpoints import CheckpointError, load_checkpoint, load_weights, save_checkpoint
+from wavcaps_training.data import clips_of
+from wavcaps_training.evaluation.retrieval import evaluate_retrieval
+from wavcaps_training.experiments import EXPERIMENTS
+from wavcaps_training.settings import (
+    DEMO,
+    ClipSettings,
+    FrontEndSettings,
+    HtsatSettings,
+    ModelSettings,
+    Objective,
+    SpecAugmentSettings,
+    TrainingSettings,
+)
+from wavcaps_training.train import TrainingResult, train
+from wavcaps_training.training_run import TrainingError
+
+RATE = 32_000
+KINDS = {
+    "A low tone hums.": lambda t, _: np.sin(2 * np.pi * 150 * t),
+    "A high whistle sounds.": lambda t, _: np.sin(2 * np.pi * 5_000 * t),
+    "Wind hisses.": lambda t, noise: noise,
+    "A machine beeps again and again.": lambda t, _: np.sin(2 * np.pi * 1_200 * t) * (t % 0.25 < 0.08),
+}
+EPOCHS = 12
+TINY = DEMO.model_copy(
+    update={
+        "model": DEMO.model.model_copy(
+            update={
+                "audio": HtsatSettings(
+                    front_end=FrontEndSettings(window=2048, hop=1280),
+                    spec_augment=SpecAugmentSettings(time_width=16),
+                    spec_size=128,
+                    patch_size=8,
+                    embed_dim=16,
+                    depths=(1, 1),
+                    heads=(1, 2),
+                    classes=4,
+                ),
+                "joint_dim": 32,
+            }
+        ),
+        "clip": ClipSettings(seconds=2.0),
+        "epochs": EPOCHS,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, Path]:
+    root = tmp_path_factory.mktemp("audio")
+    generator = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        caption = list(KINDS)[number % len(KINDS)]
+        t = np.arange(round(RATE * generator.uniform(0.6, 2))) / RATE
+        samples = KINDS[caption](t, generator.normal(size=len(t)) / 4) * generator.uniform(0.2, 0.8)
+        soundfile.write(root / f"{number}.flac", np.clip(samples, -1, 1), RATE, subtype="PCM_16")
+        rows.append(
+            {
+                "clip_id": f"freesound-{number}",
+                "source": "freesound",
+                "caption": caption,
+                "audio_path": f"{number}.flac",
+                "duration_s": len(t) / RATE,
+                "recording": str(number),
+                "split": "train" if number < 32 else "validation" if number < 36 else "test",
+            }
+        )
+    return TRAINING_MANIFEST.from_rows(rows), root
+
+
+@pytest.fixture(scope="module")
+def result(manifest: tuple[pa.Table, Path], tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    return train(*manifest, TINY, tmp_path_factory.mktemp("run"))
+
+
+def test_the_loss_falls(result: TrainingResult) -> None:
+    curve = result.learning_curve
+    assert [entry["epoch"] for entry in curve] == list(range(1, EPOCHS + 1))
+    assert curve[-1]["train_loss"] < 0.8 * curve[0]["train_loss"]
+    pa.array([curve], type=LEARNING_CURVE)
+
+
+def test_four_unlike_sounds_are_told_apart(manifest: tuple[pa.Table, Path], result: TrainingResult) -> None:
+    """The test split holds one clip of each kind, none of which was trained on."""
+    table, root = manifest
+    test_clips = clips_of(table, "test")
+    scores = {}
+    for name, path in (("trained", result.weights), ("untrained", result.untrained_weights)):
+        model, settings = load_checkpoint(path)
+        rows = evaluate_retrieval(model, name, test_clips, root, settings)
+        assert RETRIEVAL_SCORES.from_rows(rows).num_rows == 6
+        scores[name] = sum(row["value"] for row in rows if row["metric"] == "R@1")
+    assert scores["trained"] > scores["untrained"]
+
+
+def test_the_result_counts_what_was_trained(result: TrainingResult) -> None:
+    model, settings = load_checkpoint(result.weights)
+    assert settings == TINY
+    frozen = sum(parameter.numel() for parameter in model.text_encoder.parameters())
+    assert result.parameters == sum(parameter.numel() for parameter in model.parameters())
+    # The fixed temperature is a parameter as well.
+    assert result.trainable_parameters == result.parameters - frozen - 1
+    assert (result.train_clips, result.validation_clips, result.device) == (32, 4, "cpu")
+    assert 1 <= result.best_epoch <= EPOCHS
+
+
+def test_the_untrained_weights_differ_in_what_was_trained_only(result: TrainingResult) -> None:
+    trained, untrained = load_file(result.weights), load_file(result.untrained_weights)
+    changed = {name for name in trained if not torch.equal(trained[name], untrained[name])}
+    assert {
+        "audio_proj.0.weight",
+        "text_proj.0.weight",
+        "audio_encoder.audio_enc.bn0.running_mean",
+    } <= changed
+    assert not any(name.startswith("text_encoder.") or name == "temp" for name in changed)
+
+
+def test_the_same_seed_gives_the_same_weights(
+    manifest: tuple[pa.Table, Path], result: TrainingResult, tmp_path: Path
+) -> None:
+    again = train(*manifest, TINY, tmp_path)
+    first, second = load_file(result.weights), load_file(again.weights)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_nothing_else_is_left_behind(result: TrainingResult) -> None:
+    assert {path.name for path in result.weights.parent.iterdir()} == {
+        result.weights.name,
+        result.untrained_weights.name,
+    }
+
+
+def test_the_released_objective_learns_its_temperature(
+    manifest: tuple[pa.Table, Path], tmp_path: Path
+) -> None:
+    settings = TINY.model_copy(update={"objective": Objective.RELEASED, "epochs": 1, "cache_log_mel": False})
+    trained = load_file(train(*manifest, settings, tmp_path).weights)
+    assert trained["temp"] != pytest.approx(0.07, abs=1e-6)
+
+
+def test_a_broken_loss_names_the_clips(manifest: tuple[pa.Table, Path], tmp_path: Path) -> None:
+    table, root = manifest
+    settings = TINY.model_copy(update={"learning_rate": 1e30, "warmup_epochs": 0.0})
+    with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, with the clips .*freesound-\d"):
+        train(table, root, settings, tmp_path)
+
+
+def test_too_few_clips_are_refused(manifest: tuple[pa.Table, Path], tmp_path: Path) -> None:
+    table, root = manifest
+    with pytest.raises(TrainingError, match="32 train and 0 validation clips"):
+        train(table.slice(0, 32), root, TINY, tmp_path)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "cuda:x"])
+def test_a_device_that_is_not_there_is_named(
+    manifest: tuple[pa.Table, Path], tmp_path: Path, device: str
+) -> None:
+    with pytest.raises(TrainingError, match=f"no device '{device}'"):
+        train(*manifest, TINY, tmp_path, device=device)
+
+
+def test_weights_that_do_not_fit_are_all_named(result: TrainingResult) -> None:
+    model, _ = load_checkpoint(result.weights)
+    weights = load_file(result.weights)
+    del weights["temp"], weights["audio_proj.0.bias"]
+    weights["audio_proj.2.weight"] = torch.zeros(3, 3)
+    weights["queue"] = torch.zeros(1)
+    with pytest.raises(CheckpointError) as raised:
+        load_weights(model, weights, "model.safetensors")
+    message = str(raised.value)
+    assert "model.safetensors" in message
+    assert "missing: audio_proj.0.bias, temp" in message
+    assert "unknown: queue" in message
+    assert "of another shape: audio_proj.2.weight (3, 3) instead of (32, 32)" in message
+
+
+def test_what_is_no_checkpoint_is_said(result: TrainingResult, tmp_path: Path) -> None:
+    torn, foreign = tmp_path / "torn.safetensors", tmp_path / "foreign.safetensors"
+    torn.write_bytes(result.weights.read_bytes()[:5_000])
+    save_file({"weight": torch.zeros(1)}, foreign)
+    for path, message in (
+        (tmp_path / "absent.safetensors", "no checkpoint"),
+        (torn, "no whole safetensors file"),
+        (foreign, "not written by this project"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            load_checkpoint(path)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing(result: TrainingResult, tmp_path: Path) -> None:
+    model, settings = load_checkpoint(result.weights)
+    taken = tmp_path / "weights.safetensors"
+    taken.mkdir()
+    with pytest.raises(StoreError, match=r"cannot write 'weights\.safetensors'"):
+        save_checkpoint(taken, model, settings)
+    assert list(tmp_path.iterdir()) == [taken]
+
+
+def test_paper_settings_are_those_of_section_iv_a() -> None:
+    by_name = {experiment.name: experiment.training for experiment in EXPERIMENTS}
+    paper = by_name["htsat_bert/pretraining"]
+    assert (paper.epochs, paper.batch_size, paper.learning_rate) == (40, 128, 5e-5)
+    assert (paper.temperature, paper.objective, paper.clip.seconds) == (0.07, Objective.PAPER, 10.0)
+    assert TrainingSettings().epochs == 15
+
+
+def test_a_clip_longer_than_the_model_takes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"clips of 11\.0 s give 1101 frames.*at most 1024"):
+        TrainingSettings.model_validate({"model": ModelSettings(), "clip": {"seconds": 11.0}})
+
+
+def test_what_definitions_read_needs_no_torch() -> None:
+    code = (
+        "import sys, wavcaps_training.experiments, wavcaps_training.evaluation.retrieval; "
+        "sys.exit(' '.join({'torch', 'transformers', 'lightning'} & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,63 @@
+"""Which texts are certainly not English. Short names are given the benefit of the doubt."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+# The languages of FreeSound's uploaders that are written in Latin letters; a choice among fewer is surer.
+CANDIDATES = (
+    "en",
+    "de",
+    "fr",
+    "es",
+    "it",
+    "pt",
+    "nl",
+    "pl",
+    "sv",
+    "da",
+    "no",
+    "fi",
+    "cs",
+    "hu",
+    "ro",
+    "tr",
+    "ca",
+)
+# Below four words any guess is a guess: "Dijjeridoo" would be Indonesian. At these two thresholds, 3 of
+# 12,363 English descriptions (BBC, SoundBible) are called foreign, and 35 of 41 foreign phrases are.
+MIN_WORDS = 4
+MIN_PROBABILITY = 0.7
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(CANDIDATES)
+    return identifier
+
+
+def is_latin(char: str) -> bool:
+    return unicodedata.name(char, "").startswith(("LATIN", "FEMININE", "MASCULINE"))
+
+
+def foreign_language(text: str) -> str | None:
+    """The language of a text that is certainly not English, else None.
+
+    Returns:
+        An ISO 639-1 code, or `another script` where most letters are not Latin.
+    """
+    letters = [char for char in text if char.isalpha()]
+    if 2 * sum(not is_latin(char) for char in letters) > len(letters):
+        return "another script"
+    if len(text.split()) < MIN_WORDS:
+        return None
+    language, probability = _identifier().classify(text)
+    return language if language != "en" and probability >= MIN_PROBABILITY else None
