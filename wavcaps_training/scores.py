@@ -30,8 +30,8 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, root: Path, devic
     """
     (row,) = checkpoint.to_pylist()
     clips = clips_of(manifest, "test")
-    rows = list(chance_rows(len(clips)))
-    for name, column in (("untrained", "untrained_weights_path"), ("trained", "weights_path")):
+    rows = []
+    for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
         model, settings = load_checkpoint(root / row[column], device)
         rows += evaluate_retrieval(model, name, clips, root, settings)
-    return schemas.RETRIEVAL_SCORES.from_rows(rows)
+    return schemas.RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(len(clips))])

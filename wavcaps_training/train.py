@@ -14,11 +14,12 @@ from typing import Any
 import lightning
 import pyarrow as pa
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from wavcaps_training.checkpoints import save_checkpoint
-from wavcaps_training.data import Batch, Clip, ClipDataset, clips_of, collate
+from wavcaps_training.data import Clip, ClipDataset, clips_of, collate
 from wavcaps_training.features import LogMel
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings import TrainingSettings
@@ -143,7 +144,7 @@ def loader(
     model: RetrievalModel,
     *,
     training: bool,
-) -> DataLoader[Batch]:
+) -> DataLoader[tuple[Clip, Tensor]]:
     """Batches of clips: shuffled, cropped at random and whole batches only where it is for training."""
     dataset = ClipDataset(
         clips,

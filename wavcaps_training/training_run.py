@@ -72,6 +72,7 @@ class RetrievalTraining(lightning.LightningModule):
     def training_step(self, batch: Batch) -> Tensor:
         loss, _, _ = self.loss(batch)
         self.train_losses.add(float(loss.detach()), len(batch.clip_ids))
+        self.learning_rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
     def validation_step(self, batch: Batch) -> None:
@@ -116,7 +117,7 @@ class RetrievalTraining(lightning.LightningModule):
             "validation_loss": self.validation_losses.take(),
             "validation_recall_at_1": scores.mean_recall_at(1),
             "validation_recall_at_10": scores.mean_recall_at(10),
-            "learning_rate": float(self.optimizers().param_groups[0]["lr"]),
+            "learning_rate": self.learning_rate,
             "seconds": time.monotonic() - self.epoch_started,
         }
         self.validated.clear()

@@ -51,9 +51,9 @@ def test_gradients_of_the_released_loss(
 ) -> None:
     audio, text, temperature = leaves(expected)
     objective_loss(Objective.RELEASED, audio, text, ids, temperature).backward()
+    assert audio.grad is not None and text.grad is not None and temperature.grad is not None
     np.testing.assert_allclose(audio.grad, expected[f"{case}_dA"], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(text.grad, expected[f"{case}_dT"], rtol=1e-4, atol=1e-6)
-    assert temperature.grad is not None
     assert temperature.grad.item() == pytest.approx(float(expected[f"{case}_dtemp"]), rel=1e-4)
 
 

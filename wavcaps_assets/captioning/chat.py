@@ -41,7 +41,8 @@ class ChatModel:
     def __init__(self, settings: ModelSettings, max_retries: int = 4) -> None:
         if not settings.base_url:
             raise EndpointError(
-                "no language model is set: set WAVCAPS_LLM__BASE_URL, WAVCAPS_LLM__MODEL and WAVCAPS_LLM__API_KEY"
+                "no language model is set: set WAVCAPS_LLM__BASE_URL, WAVCAPS_LLM__MODEL and, "
+                "where it needs one, WAVCAPS_LLM__API_KEY"
             )
         if not settings.model:
             raise EndpointError(f"no model is named for {settings.base_url}: set WAVCAPS_LLM__MODEL")
@@ -107,15 +108,15 @@ class ChatModel:
             ) from error
         except openai.RateLimitError as error:
             raise EndpointError(
-                f"{self.settings.base_url} still refuses after {self.max_retries} repeats (429): a rate limit or "
-                "a spent quota. What it answered is kept; run again later, or with a lower `concurrency`"
+                f"{self.settings.base_url} refuses after {self.max_retries} repeats (429): a rate limit "
+                "or a spent quota. What it answered is kept; run again later, or with a lower `concurrency`"
             ) from error
         except openai.APITimeoutError as error:
             raise AnswerError(f"no answer within {self.settings.timeout_s:.0f} s") from error
         except openai.APIConnectionError as error:
             raise EndpointError(
-                f"nobody answers at {self.settings.base_url}: set WAVCAPS_LLM__BASE_URL to an endpoint that runs; "
-                "`make ui` and `make demo` start the embedded one"
+                f"nobody answers at {self.settings.base_url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
+                "runs; `make ui` and `make demo` start one"
             ) from error
         except openai.APIStatusError as error:
             raise AnswerError(f"the endpoint answered {error.status_code}") from error
@@ -124,7 +125,7 @@ class ChatModel:
         choice = completion.choices[0] if completion.choices else None
         return Answer(
             text=(choice.message.content or "") if choice else "",
-            finish_reason=(choice.finish_reason or "") if choice else "no_choice",
+            finish_reason=str(choice.finish_reason) if choice else "no_choice",
             prompt_tokens=completion.usage.prompt_tokens if completion.usage else None,
             completion_tokens=completion.usage.completion_tokens if completion.usage else None,
             seconds=round(time.monotonic() - started, 3),

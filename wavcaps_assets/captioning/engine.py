@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -19,7 +19,8 @@ from wavcaps_assets.captioning.parsing import Parsed, parse_numbered, parse_sing
 from wavcaps_assets.captioning.prompts import Form, Prompt, load_prompt
 from wavcaps_assets.captioning.texts import AUDIOSET, MAX_CHARS, clean, clip_text, first_sentence
 from wavcaps_assets.postprocessing.language import foreign_language
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, Judged, RuleSettings, Verdict, judge
+from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, Judged, Verdict, judge
 from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS
 from wavcaps_assets.stages import Stage, drop
 
@@ -239,7 +240,7 @@ class _Rounds:
             answered.add(len(group))
 
     async def _ask(self, group: list[Asked], attempt: int) -> None:
-        parameters = {
+        parameters: dict[str, Any] = {
             "temperature": self.settings.retry_temperature if attempt else self.settings.temperature,
             "max_tokens": self.settings.max_tokens * len(group),
             "seed": self.settings.seed + attempt,
@@ -265,12 +266,11 @@ class _Rounds:
     def _parse(self, answer: Answer, count: int) -> list[Parsed]:
         if not answer.text.strip():
             return [Parsed(None, f"the answer is empty (finish reason {answer.finish_reason!r})")] * count
-        if answer.finish_reason == "length":
-            # The last line is cut off somewhere; which texts it costs shows in the lines before it.
-            answer = replace(answer, text=answer.text.rpartition("\n")[0])
+        cut_off = answer.finish_reason == "length"
         if self.settings.form is Form.NUMBERED_LIST:
-            return parse_numbered(answer.text, count)
-        return [parse_single(answer.text)]
+            # The last line is not whole; which texts that costs shows in the lines before it.
+            return parse_numbered(answer.text.rpartition("\n")[0] if cut_off else answer.text, count)
+        return [Parsed(None, "the answer is cut off") if cut_off else parse_single(answer.text)]
 
     def _judge(self, asked: Sequence[Asked]) -> None:
         shown = (self.prompt.instruction, *(example.caption for example in self.prompt.examples))

@@ -1,4 +1,4 @@
-"""The raw text of a clip that the language model is given. Crawled text is data: cleaned, bounded, one line."""
+"""The raw text of a clip, as the model is given it. Crawled text is data: cleaned, bounded, one line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def merged_labels(events: Iterable[Mapping[str, Any]]) -> list[str]:
 def clip_text(clip: Mapping[str, Any]) -> str:
     """What a clip says of itself; empty where it says nothing.
 
-    The events of an AudioSet clip as a list, as in Table II; else the description; else the title.
+    The events of an AudioSet clip as a list, as in Table II; else the description; else the title. A text
+    without a letter, such as a recorder's file name, says nothing.
 
     Args:
         clip: a row of `schemas.FILTERED_CLIPS`.
@@ -49,6 +50,8 @@ def clip_text(clip: Mapping[str, Any]) -> str:
         labels = merged_labels(clip["events"])
         return str(labels) if labels else ""
     text = clean(clip["description"] or "") or words_of_name(clean(clip["title"] or ""))
+    if not any(char.isalpha() for char in text):
+        return ""
     return words_of_name(text) if len(text.split()) <= NAME_WORDS else text
 
 

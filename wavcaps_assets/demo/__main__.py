@@ -67,13 +67,22 @@ def ui(port: int) -> None:
         click.echo(
             f"\n  The lineage graph: http://127.0.0.1:{port}/asset-groups\n  Ctrl-C stops everything.\n"
         )
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
-        command += ["--port", str(port), "--host", "127.0.0.1", "--log-level", "warning"]
-        with subprocess.Popen(command, cwd=ROOT) as process:
+        python = [sys.executable, "-W", "ignore", "-m"]
+        workspace = ["-w", str(ROOT / "workspace.yaml"), "--log-level", "error"]
+        web = [*python, "dagster_webserver", *workspace, "--host", "127.0.0.1", "--port", str(port)]
+        daemon = [*python, "dagster._daemon", "run", *workspace]
+        # In a process group of their own: Ctrl-C reaches them once, from here.
+        with (
+            subprocess.Popen(web, cwd=ROOT, start_new_session=True) as web_server,
+            subprocess.Popen(daemon, cwd=ROOT, start_new_session=True) as runner,
+        ):
             try:
-                process.wait()
+                web_server.wait()
             except KeyboardInterrupt:
-                process.wait()
+                click.echo("\nStopping")
+            finally:
+                runner.terminate()
+                web_server.terminate()
 
 
 def prepare_environment() -> Settings:
@@ -150,7 +159,7 @@ def run_everything(settings: Settings) -> None:
             click.echo(chapter)
             for job in jobs:
                 try:
-                    with told(str(job)):
+                    with told(str(job), own_lines=job.location == training):
                         run_job(instance, job, ROOT)
                 except RunFailed as error:
                     raise click.ClickException(f"{error}\nTo look closer: make ui, then Runs.") from error

@@ -25,7 +25,7 @@ from wavcaps_assets.demo.scenes import (
 from wavcaps_assets.demo.synthesis import bad_input, synthesised_corpus
 
 # To be raised whenever this package makes another corpus of the same packages.
-FORMAT = 2
+FORMAT = 3
 # The packages, unpacked and not, and the clips; each scene comes on top.
 BYTES_BESIDE_SCENES = 200_000_000
 
@@ -38,7 +38,7 @@ def prepare_corpus(
     cache: Path,
     progress: Callable[[str], None],
     *,
-    scenes: int = 200,
+    scenes: int = 320,
     seed: int = 0,
     synthesise: bool = False,
 ) -> Corpus:

@@ -29,7 +29,9 @@ from wavcaps_assets.settings import EMBEDDED_MODEL_PORT, embedded_url
 
 MODEL_NAME = "smollm2-135m-instruct"
 HOST = "127.0.0.1"
-THREADS = 2
+# Threads wait for each other at every layer: beside other busy processes two of them answer many times
+# slower than one.
+THREADS = 1
 SLOTS = 2
 # A prompt of the `small` preset is about 700 tokens long and an answer 40.
 CONTEXT_TOKENS_PER_SLOT = 2048
@@ -67,7 +69,7 @@ def require_free_port(port: int) -> None:
         except OSError as error:
             raise LanguageModelError(
                 f"port {port} of {HOST}, meant for the embedded language model, is not free "
-                f"({error.strerror}): stop what listens there or set WAVCAPS_EMBEDDED_MODEL_PORT to another port"
+                f"({error.strerror}): stop what listens there or set WAVCAPS_EMBEDDED_MODEL_PORT to another"
             ) from error
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
@@ -75,6 +76,8 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
 
 
 def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
+    for check in result.get_failed_asset_check_evaluations():
+        yield f"  {check.asset_check_key.to_user_string()}: {check.description}"
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
@@ -87,13 +90,19 @@ def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """Says what is being done, and how long it took."""
-    print(f"  {what} ...", end="", flush=True)  # noqa: T201
+def told(what: str, *, own_lines: bool) -> Iterator[None]:
+    """Says what is being done, and how long it took.
+
+    Args:
+        what: the name of what is being done.
+        own_lines: whether it writes to the terminal itself, so that start and end need lines of their own.
+    """
+    click.echo(f"  {what} ...", nl=own_lines)
     started = time.monotonic()
     try:
         yield
     except BaseException:
-        print(" failed", flush=True)  # noqa: T201
+        click.echo(" failed")
         raise
-    print(f" {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
+    took = f"{time.monotonic() - started:.1f} s"
+    click.echo(f"  {what}: {took}" if own_lines else f" {took}")

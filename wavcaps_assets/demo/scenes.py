@@ -26,8 +26,8 @@ from wavcaps_assets.demo.clips import CC0, CC_BY_SA, DEMO_AUTHOR, DemoClip, Even
 SAMPLE_RATE = 32_000
 SCENE_S = 10.0
 MOST_EVENTS = 4
-# Clips a pool: enough for varied scenes, few enough for some twenty pools.
-POOL_SIZE = 5
+# Clips a pool: enough for varied scenes, few enough for some forty pools.
+POOL_SIZE = 3
 EVAL_SHARE = 0.15
 FRAME_S = 0.01
 # What lies further than this below a clip's loudest frame, before the first or after the last

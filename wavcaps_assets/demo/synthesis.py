@@ -73,17 +73,17 @@ def _wobble(t: Samples, hz: float, _: np.random.Generator) -> Samples:
 Voice = Callable[[Samples, float, np.random.Generator], Samples]
 # What is made, how it is described, and its AudioSet label.
 KINDS: tuple[tuple[Voice, str, tuple[str, str]], ...] = (
-    (_tone, "A steady tone", SINE),
-    (_rising, "A tone that rises", CHIRP),
-    (_noise, "A burst of white noise", NOISE),
-    (_clicks, "A row of sharp clicks", CLICK),
-    (_beeps, "A row of beeps", BEEP),
-    (_hum, "A deep electric hum", HUM),
-    (_falling, "A tone that falls", CHIRP),
-    (_pulses, "Slow pulses of a low tone", PULSE),
-    (_wobble, "A tone that wobbles", WOBBLE),
+    (_tone, "tone humming steadily", SINE),
+    (_rising, "tone rising", CHIRP),
+    (_noise, "noise hissing", NOISE),
+    (_clicks, "clicks ticking fast", CLICK),
+    (_beeps, "alarm beeping", BEEP),
+    (_hum, "machine humming", HUM),
+    (_falling, "tone falling", CHIRP),
+    (_pulses, "tone pulsing slowly", PULSE),
+    (_wobble, "siren wailing", WOBBLE),
 )
-PITCHES = (("low", 220.0), ("middle", 440.0), ("high", 880.0), ("very high", 1760.0), ("shrill", 2640.0))
+PITCHES = (("Deep", 220.0), ("Low", 440.0), ("High", 880.0), ("Very high", 1760.0), ("Shrill", 2640.0))
 NOT_PITCHED = (_noise, _clicks)
 
 
@@ -96,9 +96,9 @@ def synthesise(index: int) -> tuple[str, tuple[str, str], Samples]:
     samples = voice(t, hz, np.random.default_rng(index))
     envelope = np.minimum(1, np.minimum(t, t[::-1]) / FADE_S)
     samples = samples * envelope
-    detail = "" if voice in NOT_PITCHED else f", {pitch} in pitch"
+    named = described.capitalize() if voice in NOT_PITCHED else f"{pitch} {described}"
     return (
-        f"{described}{detail}, for {duration_s:g} seconds.",
+        f"{named}. {duration_s:g} seconds.",
         label,
         samples * (decibels(SYNTHESIS_PEAK_DB) / np.abs(samples).max()),
     )
@@ -130,7 +130,7 @@ def synthesised_corpus(
             origin=f"synthesised/{index:03d}",
             audio=audio,
             duration_s=samples.size / SAMPLE_RATE,
-            title=text.partition(",")[0],
+            title=text.partition(".")[0],
             text=f"{text} License: Creative Commons Zero 1.0." if source is Source.FREESOUND else text,
             category="Synthesised",
             author=SYNTHESISER,
@@ -151,16 +151,18 @@ def bad_input(folder: Path) -> list[DemoClip]:
     """Three FreeSound uploads that a pipeline must set aside: no audio, another language, no text."""
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     cases = (
-        ("audio that is missing", "A quiet tone that the server has lost.", False),
+        ("audio that is missing", "lost-tone.wav", "A quiet tone that the server has lost.", False),
         (
             "text in German",
+            "ton.wav",
             "Ein leiser Ton, der langsam lauter wird und dann wieder verklingt. Für die Vorführung gemacht.",
             True,
         ),
-        ("no text", "", True),
+        # A name as recorders give it, which says nothing either.
+        ("no text", "20220917_0012.wav", "", True),
     )
     clips = []
-    for index, (what, text, has_audio) in enumerate(cases):
+    for index, (what, title, text, has_audio) in enumerate(cases):
         audio = f"clips/bad-input-{index}.wav"
         samples = np.sin(2 * np.pi * 330 * (index + 1) * _times(2.0)) * np.hanning(2 * SAMPLE_RATE)
         if has_audio:
@@ -174,7 +176,7 @@ def bad_input(folder: Path) -> list[DemoClip]:
                 origin=f"{DEMO_AUTHOR}/{what}",
                 audio=audio if has_audio else None,
                 duration_s=samples.size / SAMPLE_RATE,
-                title=f"made for the demo: {what}",
+                title=title,
                 text=text,
                 category=DEMO_AUTHOR,
                 author=DEMO_AUTHOR,

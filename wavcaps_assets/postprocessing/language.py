@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-# The languages of FreeSound's uploaders that are written in Latin letters; a choice among fewer is surer.
+# The languages of FreeSound's uploaders that use Latin letters; a choice among fewer is surer.
 CANDIDATES = (
     "en",
     "de",
@@ -48,8 +48,12 @@ def is_latin(char: str) -> bool:
     return unicodedata.name(char, "").startswith(("LATIN", "FEMININE", "MASCULINE"))
 
 
-def foreign_language(text: str) -> str | None:
+def foreign_language(text: str, min_words: int = MIN_WORDS) -> str | None:
     """The language of a text that is certainly not English, else None.
+
+    Args:
+        text: any text.
+        min_words: of shorter texts only the script is looked at.
 
     Returns:
         An ISO 639-1 code, or `another script` where most letters are not Latin.
@@ -57,7 +61,7 @@ def foreign_language(text: str) -> str | None:
     letters = [char for char in text if char.isalpha()]
     if 2 * sum(not is_latin(char) for char in letters) > len(letters):
         return "another script"
-    if len(text.split()) < MIN_WORDS:
+    if len(text.split()) < min_words:
         return None
     language, probability = _identifier().classify(text)
     return language if language != "en" and probability >= MIN_PROBABILITY else None

@@ -5,6 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+# What sounds and takes no article.
+MASS_NOUNS = frozenset(
+    {"applause", "electricity", "fire", "glass", "laughter", "lightning", "metal", "music", "paper", "rain"}
+    | {"steam", "thunder", "traffic", "water", "wind", "wood"}
+)
+NEVER_COUNTED = MASS_NOUNS - {"fire", "glass", "metal", "paper", "wind", "wood"}
+WITH_ARTICLE = re.compile(
+    rf"\ban? ({'|'.join(sorted(NEVER_COUNTED))})(?= (?:is|has|can|keeps)\b)", re.IGNORECASE
+)
 VOWEL_SOUND = re.compile(r"\b([Aa])(?= (?!one\b|once\b|uni|eu|us[ei]|ut[ei]|ukulele)[aeiou])", re.IGNORECASE)
 
 
@@ -31,8 +40,14 @@ def article(caption: str) -> str:
     return VOWEL_SOUND.sub(r"\1n", caption)
 
 
+def mass_noun(caption: str) -> str:
+    """ "A water is running" is "Water is running"."""
+    return WITH_ARTICLE.sub(r"\1", caption)
+
+
 REPAIRS: dict[str, Callable[[str], str]] = {
-    repair.__name__: repair for repair in (quotation_marks, whitespace, capital, full_stop, article)
+    repair.__name__: repair
+    for repair in (quotation_marks, whitespace, mass_noun, article, capital, full_stop)
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavcaps_assets.postprocessing.rules import Candidate, RuleSettings, judge
+from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.postprocessing.rules import Candidate, judge
 from wavcaps_assets.schemas import CAPTIONS, DROPPED, LLM_CAPTIONS
 from wavcaps_assets.stages import Stage, drop
 

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from wavcaps_assets.captioning.parsing import is_failure, parse_numbered, parse_single
+
+DOG, CAT = "A dog is barking.", "A cat is meowing."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"1. {DOG}\n2. {CAT}",
+        f"2. {CAT}\n1. {DOG}",
+        f"1) {DOG}\n2) {CAT}",
+        f"1: {DOG}\n\n2: {CAT}",
+        f"- 1. {DOG}\n- 2. {CAT}",
+        f"**1.** {DOG}\n**2.** {CAT}",
+        f"Sure! Here are the captions:\n1. {DOG}\n2. {CAT}\n\nI hope this helps!",
+        f"\r\n 1. {DOG}\r\n 2. {CAT}\r\n",
+    ],
+)
+def test_lists_that_are_understood(answer: str) -> None:
+    assert [parsed.caption for parsed in parse_numbered(answer, 2)] == [DOG, CAT]
+
+
+@pytest.mark.parametrize(
+    ("answer", "captions", "problem"),
+    [
+        (f"1. {DOG}", [DOG, None], "no line has index 2"),
+        (f"1. {DOG}\n2. {CAT}\n2. {DOG}", [DOG, None], "2 lines have index 2"),
+        (f"1. {DOG}\n2. {CAT}\nIt sounds happy.", [DOG, None], "index 2 has several lines"),
+        (f"1. {DOG}\n2.", [DOG, None], "nothing follows index 2"),
+        (f"0. {DOG}\n1. {CAT}", [None, None], "the list of 1 to 2 holds index 0"),
+        (f"1. {DOG}\n2. {CAT}\n3. {DOG}", [None, None], "the list of 1 to 2 holds index 3"),
+        ("", [None, None], "no line has index 2"),
+        (f"{DOG} {CAT}", [None, None], "no line has index 2"),
+    ],
+)
+def test_what_does_not_match_is_not_believed(answer: str, captions: list[str | None], problem: str) -> None:
+    parsed = parse_numbered(answer, 2)
+    assert [one.caption for one in parsed] == captions
+    assert parsed[-1].problem == problem
+
+
+@pytest.mark.parametrize(
+    "answer", ["Failure.", "failure", ' "Failure." ', "**Failure.**", "Failure. No sound."]
+)
+def test_failure_is_understood(answer: str) -> None:
+    assert is_failure(answer)
+
+
+@pytest.mark.parametrize("answer", ["An engine failure is rattling.", "Failures are beeping.", DOG])
+def test_captions_are_no_failure(answer: str) -> None:
+    assert not is_failure(answer)
+
+
+def test_a_single_answer_is_its_first_line() -> None:
+    assert parse_single(f"\n {DOG} \nNote: this is a caption.").caption == DOG
+    assert parse_single(" \n").problem == "the answer is empty"

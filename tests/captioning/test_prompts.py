@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wavcaps_assets.captioning.engine import CAPTIONING_PRESETS
+from wavcaps_assets.captioning.prompts import Form, Prompt, PromptError, load_prompt, preset_names
+from wavcaps_assets.demo.clips import Source
+from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, judge
+
+PAPER = Path(__file__).parents[2].parent / "shared" / "paper.md"
+SOURCES = [source.value for source in Source]
+EVERY = [(preset, source) for preset in preset_names() for source in SOURCES]
+
+
+@pytest.mark.skipif(not PAPER.is_file(), reason="needs the paper's text beside the checkout")
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_paper_s_prompts_stand_in_table_i_word_for_word(source: str) -> None:
+    table = next(
+        line for line in PAPER.read_text(encoding="utf-8").splitlines() if "I will give you a list" in line
+    )
+    table += next(
+        line for line in PAPER.read_text(encoding="utf-8").splitlines() if line.startswith("AudioSet SL\t")
+    )
+    instruction = load_prompt("paper", source, Form.NUMBERED_LIST).instruction
+    assert instruction in table
+    assert len(instruction.split()) > 50
+
+
+@pytest.mark.parametrize(("preset", "source"), EVERY)
+def test_the_examples_obey_the_rules_that_answers_must_obey(preset: str, source: str) -> None:
+    examples = load_prompt(preset, source, Form.SINGLE).examples
+    sentences = [example for example in examples if example.caption != "Failure."]
+    judged = judge([Candidate(one.caption, one.text) for one in sentences], RULE_PRESETS["paper"])
+    assert [(one.caption, one.complaint) for one in judged if one.findings or one.repairs] == []
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_each_source_has_examples_of_its_own(preset: str) -> None:
+    versions = {load_prompt(preset, source, Form.SINGLE).version for source in SOURCES}
+    assert len(versions) == len(SOURCES)
+
+
+def test_the_version_changes_with_whatever_the_model_is_told() -> None:
+    prompt = load_prompt("paper", "freesound", Form.NUMBERED_LIST)
+    others = [
+        load_prompt("paper", "freesound", Form.SINGLE),
+        Prompt(prompt.form, prompt.instruction + " Please.", prompt.examples),
+        Prompt(prompt.form, prompt.instruction, prompt.examples[1:]),
+    ]
+    assert len({prompt.version, *(other.version for other in others)}) == 4
+    assert load_prompt("paper", "freesound", Form.NUMBERED_LIST).version == prompt.version
+
+
+def test_the_two_forms_of_a_conversation() -> None:
+    listed = load_prompt("paper", "soundbible", Form.NUMBERED_LIST).messages(['say "hi"', "rain"])
+    assert [message["role"] for message in listed] == ["system", "user", "assistant", "user"]
+    assert listed[-1]["content"] == '1. "say \\"hi\\""\n2. "rain"'
+    single = load_prompt("paper", "soundbible", Form.SINGLE)
+    turns = single.messages(["rain"])
+    assert [message["role"] for message in turns] == [
+        "system",
+        *["user", "assistant"] * len(single.examples),
+        "user",
+    ]
+    assert turns[-1]["content"] == "rain"
+    with pytest.raises(ValueError, match="takes one text"):
+        single.messages(["rain", "wind"])
+
+
+def test_prompts_that_are_not_there() -> None:
+    with pytest.raises(PromptError, match="there are: paper, small"):
+        load_prompt("../secret", "freesound", Form.SINGLE)
+    with pytest.raises(PromptError, match="nothing for 'my_own'"):
+        load_prompt("paper", "my_own", Form.SINGLE)
+
+
+def test_every_captioning_preset_has_its_prompts() -> None:
+    for settings in CAPTIONING_PRESETS.values():
+        for source in SOURCES:
+            assert load_prompt(settings.prompt, source, settings.form).instruction

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from wavcaps_assets.captioning.template import caption_events, clauses
+from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence, merged_labels, words_of_name
+from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, judge
+
+LABELS = Path(__file__).parents[2].parent / "shared" / "data" / "audioset" / "mid_to_display_name.tsv"
+
+
+def event(label: str, onset: float, offset: float) -> dict[str, object]:
+    return {"label": label, "onset_s": onset, "offset_s": offset}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("DoorCreak", "Door Creak"),
+        ("Cough-male2", "Cough male 2"),
+        ("rain_on_roof.wav", "rain on roof"),
+        ("Dijjeridoo", "Dijjeridoo"),
+        ("Whoop", "Whoop"),
+    ],
+)
+def test_names_become_words(name: str, words: str) -> None:
+    assert words_of_name(name) == words
+    row = {"source": "soundbible", "title": name, "description": "", "events": []}
+    assert clip_text(row) == words
+
+
+def test_the_description_comes_before_the_title() -> None:
+    row = {"source": "bbc_sound_effects", "title": "07012076", "description": "A buzzer.", "events": []}
+    assert clip_text(row) == "A buzzer."
+    assert clip_text({**row, "description": None, "title": None}) == ""
+
+
+def test_crawled_text_is_cleaned_and_bounded() -> None:
+    assert clean("rain\r\n\x00on\u202e a\u200b roof\t\x1b[31m") == "rain on a roof [31m"
+    assert clean("a" * 30, 10) == "a" * 10
+    assert clean("one two three", 9) == "one two"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('"Ship horn". Original "ship2_bergen.aif" by Leon Milo.', "Ship horn"),
+        ("Frogs at night. Great for films!", "Frogs at night"),
+        ("Bird, animal sound.", "Bird, animal sound"),
+        ("rain", "rain"),
+    ],
+)
+def test_the_first_sentence(text: str, sentence: str) -> None:
+    assert first_sentence(text, 80) == sentence
+
+
+def test_labels_stand_once_in_order_of_onset() -> None:
+    events = [event("Dog", 3, 4), event("Creak", 1, 2), event("Dog", 0.5, 0.7), event("Creak", 6, 7)]
+    assert merged_labels(events) == ["Dog", "Creak"]
+
+
+@pytest.mark.parametrize(
+    ("events", "caption"),
+    [
+        ([event("Bark", 0, 1)], "A dog is barking."),
+        ([event("Bark", 0, 3), event("Creak", 2, 4)], "A dog is barking while something is creaking."),
+        ([event("Bark", 0, 1), event("Creak", 2, 4)], "A dog is barking and then something is creaking."),
+        ([event("Bark", 0, 1), event("Dog", 2, 4)], "A dog is barking."),
+        (
+            [event("Bark", 0, 1), event("Creak", 0, 1), event("Rain", 0, 1)],
+            "A dog is barking, something is creaking and rain is falling.",
+        ),
+        ([event("Theremin (aerial)", 0, 1)], "There is the sound of theremin."),
+    ],
+)
+def test_captions_by_template(events: list[dict[str, object]], caption: str) -> None:
+    assert caption_events(events, 19) == caption
+
+
+def test_long_lists_are_cut_to_the_words_that_are_allowed() -> None:
+    events = [event(label, index, index + 1) for index, label in enumerate(clauses())]
+    assert 10 < len(caption_events(events, 19).split()) <= 19
+
+
+@pytest.mark.skipif(not LABELS.is_file(), reason="needs AudioSet's list of labels beside the checkout")
+def test_every_label_of_the_strong_subset_has_a_clause_that_the_rules_accept() -> None:
+    with LABELS.open(encoding="utf-8", newline="") as lines:
+        names = [row[1] for row in csv.reader(lines, delimiter="\t")]
+    assert set(names) == set(clauses())
+    captions = [caption_events([event(name, 0, 1)], 19) for name in names]
+    judged = judge([Candidate(caption, "") for caption in captions], RULE_PRESETS["paper"])
+    assert [(one.caption, one.complaint) for one in judged if one.findings or one.repairs] == []
