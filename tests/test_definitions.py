@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -49,28 +50,30 @@ def test_definitions_load_without_what_only_steps_need(location: str, unwanted: 
 
 
 def test_every_asset_says_what_it_is() -> None:
-    graph = dg.Definitions.merge(
-        dg.Definitions(assets=build_assets(Settings()).assets),
-        dg.Definitions(assets=build_training(Settings()).assets),
-    ).resolve_asset_graph()
-    for key in graph.materializable_asset_keys:
-        asset = graph.get(key)
-        assert asset.description, key
-        assert asset.group_name != "default", key
-        assert asset.kinds, key
-        assert asset.owners, key
-        if key.path != ["report"]:
-            columns = asset.metadata["dagster/column_schema"].columns
-            assert [column.name for column in columns] == schemas.schema_of(key.path).arrow.names
+    for build in (build_assets, build_training):
+        graph = build(Settings()).resolve_asset_graph()
+        for key in graph.materializable_asset_keys:
+            describes_itself(graph.get(key))
+
+
+def describes_itself(asset: Any) -> None:
+    assert asset.description, asset.key
+    assert asset.group_name != "default", asset.key
+    assert asset.kinds, asset.key
+    assert asset.owners, asset.key
+    if asset.key.path != ["report"]:
+        columns = asset.metadata["dagster/column_schema"].columns
+        assert [column.name for column in columns] == schemas.schema_of(asset.key.path).arrow.names
 
 
 def test_a_partition_of_a_source_depends_on_that_source_only() -> None:
     graph = build_assets(Settings()).resolve_asset_graph()
-    filtered = graph.get(dg.AssetKey("filtered_clips"))
+    filtered: Any = graph.get(dg.AssetKey("filtered_clips"))
+    months_asset: Any = graph.get(dg.AssetKey(["freesound", "raw_clips"]))
     months = filtered.partition_mappings[dg.AssetKey(["freesound", "raw_clips"])]
     upstream = months.get_upstream_mapped_partitions_result_for_partitions(
         filtered.partitions_def.subset_with_partition_keys(["bbc_sound_effects"]),
         filtered.partitions_def,
-        graph.get(dg.AssetKey(["freesound", "raw_clips"])).partitions_def,
+        months_asset.partitions_def,
     )
     assert list(upstream.partitions_subset.get_partition_keys()) == []

@@ -36,15 +36,20 @@ def missing_partitions_schedule(
         instance = context.instance
         # A partition is done when the last asset of the job has it.
         done = instance.get_materialized_partitions(dg.AssetKey([source.name, "audio"]))
+        failures = _count(instance, job, [dg.DagsterRunStatus.FAILURE])
         request = choose(
             source.partitions(),
             done,
             running=_count(instance, job, UNFINISHED),
-            failures=_count(instance, job, [dg.DagsterRunStatus.FAILURE]),
+            failures=failures,
             settings=limits,
         )
         if request.partitions:
-            return [dg.RunRequest(partition_key=name) for name in request.partitions]
+            # Dagster never runs the same key twice: the next attempt is another one.
+            return [
+                dg.RunRequest(partition_key=name, run_key=f"{name} attempt {failures[name] + 1}")
+                for name in request.partitions
+            ]
         given_up = (
             f"; left to a person after failing: {', '.join(request.given_up)}" if request.given_up else ""
         )

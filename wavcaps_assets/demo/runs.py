@@ -76,8 +76,9 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
 
 
 def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
-    for check in result.get_failed_asset_check_evaluations():
-        yield f"  {check.asset_check_key.to_user_string()}: {check.description}"
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            yield f"  {check.asset_check_key.to_user_string()}: {check.description}"
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
