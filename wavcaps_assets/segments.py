@@ -7,6 +7,7 @@ and a killed one loses nothing but the line it was writing.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import uuid
@@ -16,6 +17,8 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from wavcaps_assets.clock import utc_now
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentLog:
@@ -35,15 +38,21 @@ class SegmentLog:
         self.close()
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """All records of all writers, oldest segment first. A torn last line is passed over."""
+        """All records of all writers, oldest segment first. What is no whole record is passed over."""
         for segment in sorted(self.folder.glob("*.jsonl")):
             with segment.open("rb") as lines:
-                for line in lines:
-                    if not line.endswith(b"\n"):
-                        continue
-                    record = json.loads(line)
+                for number, line in enumerate(lines, 1):
+                    try:
+                        record = json.loads(line) if line.endswith(b"\n") else None
+                    except ValueError:
+                        record = None
                     if isinstance(record, dict):
                         yield record
+                    else:
+                        # A killed process leaves its last line unfinished; that work is done again.
+                        logger.warning(
+                            "%s, line %d, is no whole record and is passed over", segment.name, number
+                        )
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Writes one record to disk before it returns."""
