@@ -57,7 +57,7 @@ def test_table_v_gives_the_improvements_that_the_paper_states() -> None:
 def test_both_tables_hold_what_the_paper_prints() -> None:
     paper = SHARED / "paper.md"
     if not paper.is_file():
-        pytest.skip("needs the paper's text, ../shared/paper.md")
+        pytest.skip("the text of the paper is not on this machine")
     printed = {
         tuple(cells[:2]) if cells[0].startswith(("HTSAT", "CNN14")) else cells[0]: cells
         for line in paper.read_text(encoding="utf-8").splitlines()

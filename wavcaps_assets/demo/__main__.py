@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def ui(port: int) -> None:
     """The web UI, with the sources and the language model that its runs need."""
     settings = prepare_environment()
     require_free_port(port)
+    # Whoever ends this process ends all that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if not (settings.store / REPORT).is_file():
         click.echo(
             "There is no report yet: `make demo` makes everything; the UI can also do it step by step."

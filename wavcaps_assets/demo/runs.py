@@ -82,10 +82,9 @@ def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            cause = error
-            while cause is not None and cause.cause is not None:
-                cause = cause.cause
-            yield f"  {event.step_key}: {cause.message.strip() if cause else event.message}"
+            # Dagster wraps what the step raised; what that was caused by is for the log.
+            raised = error.cause if error is not None and error.cause is not None else error
+            yield f"  {event.step_key}: {raised.message.strip() if raised else event.message}"
         elif event.is_failure and event.message:
             yield f"  {event.message}"
 
