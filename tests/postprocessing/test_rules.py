@@ -53,6 +53,8 @@ FAULTY = [
     ("A big crash.", "no_verb"),
     ("Light rain and crickets at sunset.", "no_verb"),
     ("Various engine noises.", "no_verb"),
+    ("An electronic device whirring.", "no_verb"),
+    ("An electronic device that creates a ripple.", "no_verb"),
 ]
 
 FAULTY_FOR_SMALL_MODELS = [

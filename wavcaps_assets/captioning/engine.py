@@ -72,7 +72,7 @@ CAPTIONING_PRESETS = {
         first_sentence_only=True,
         max_text_chars=80,
         max_tokens=40,
-        concurrency=2,
+        concurrency=1,
         rules=RULE_PRESETS["small"],
     ),
 }

@@ -51,12 +51,19 @@ def _is_verb(token: Token) -> bool:
     return bool(before & {"a", "an", "another", "someone", "something"} or before & MASS_NOUNS)
 
 
+def _is_finite(verb: Token) -> bool:
+    """Whether a verb makes a sentence: neither "a device whirring" nor "a device that whirs" is one."""
+    if verb.dep_ == "relcl":
+        return False
+    return verb.tag_ not in ("VBG", "VBN") or any(child.dep_ in ("aux", "auxpass") for child in verb.children)
+
+
 def no_verb(seen: Reading) -> str | None:
     """No verb with a subject, as "grammatical subject-verb-object sentences" have (Table I)."""
     for token in seen.doc:
-        if token.dep_ in ("nsubj", "nsubjpass", "csubj", "expl"):
+        if token.dep_ in ("nsubj", "nsubjpass", "csubj", "expl") and _is_finite(token.head):
             return None
-        if token.dep_ == "ROOT" and _is_verb(token):
+        if token.dep_ == "ROOT" and _is_verb(token) and _is_finite(token):
             return None
     return "no subject with a verb"
 
