@@ -112,7 +112,7 @@ def test_scores_stand_beside_chance(made: Made) -> None:
 
 
 def test_the_report_is_written_and_fetches_nothing(made: Made) -> None:
-    page = (made.settings.store / "report.html").read_text()
+    page = (made.settings.store_folder / "report.html").read_text()
     assert f"{made.tables.read(['wavcaps']).num_rows}" in page
     assert "<script" not in page
 
@@ -148,8 +148,8 @@ def test_a_run_without_the_sources_says_what_to_do(made: Made, monkeypatch: pyte
 
 
 def test_nothing_is_asked_or_fetched_twice(made: Made) -> None:
-    answers = sorted((made.settings.store / "log" / "answers").glob("*.jsonl"))
+    answers = sorted((made.settings.store_folder / "log" / "answers").glob("*.jsonl"))
     before = [path.read_text() for path in answers]
     run_job(made.instance, Job(ASSETS, "caption_source", "bbc_sound_effects"), ROOT)
-    after = sorted((made.settings.store / "log" / "answers").glob("*.jsonl"))
+    after = sorted((made.settings.store_folder / "log" / "answers").glob("*.jsonl"))
     assert [path.read_text() for path in after] == before

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent
+from dagster._core.execution.plan.objects import StepFailureData
 
 from wavcaps_assets.definitions import build
+from wavcaps_assets.defs.pauses import PAUSED_TAG
 from wavcaps_assets.settings import Settings
 
 SETTINGS = Settings(freesound={"first_month": "2022-01", "last_month": "2022-07"})
@@ -28,26 +32,43 @@ def tick(instance: dg.DagsterInstance) -> tuple[list[str | None], str | None]:
     definitions = build(SETTINGS)
     repository = definitions.get_repository_def()
     schedule = repository.get_schedule_def(f"{NAME}_missing")
-    with dg.build_schedule_context(instance=instance, repository_def=repository) as context:
+    at = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
+    with dg.build_schedule_context(
+        instance=instance, repository_def=repository, scheduled_execution_time=at
+    ) as context:
         evaluated = schedule.evaluate_tick(context)
     return [request.partition_key for request in evaluated.run_requests or []], evaluated.skip_message
 
 
 def materialize(instance: dg.DagsterInstance, month: str) -> None:
     instance.report_runless_asset_event(
-        dg.AssetMaterialization(dg.AssetKey(["freesound", "audio"]), partition=month)
+        dg.AssetMaterialization(dg.AssetKey(["freesound", "ledger"]), partition=month)
     )
 
 
-def add_run(instance: dg.DagsterInstance, month: str, status: dg.DagsterRunStatus) -> None:
-    instance.add_run(
-        dg.DagsterRun(
-            job_name=NAME,
-            run_id=str(uuid.uuid4()),
-            status=status,
-            tags={"dagster/partition": month},
-        )
+def add_run(
+    instance: dg.DagsterInstance, month: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None
+) -> str:
+    run = dg.DagsterRun(
+        job_name=NAME,
+        run_id=str(uuid.uuid4()),
+        status=status,
+        tags={"dagster/partition": month, **(tags or {})},
     )
+    instance.add_run(run)
+    return run.run_id
+
+
+def add_failed_run(instance: dg.DagsterInstance, month: str) -> None:
+    """A run one of whose steps failed, and not a run whose process died."""
+    run_id = add_run(instance, month, dg.DagsterRunStatus.FAILURE)
+    event = DagsterEvent(
+        event_type_value=dg.DagsterEventType.STEP_FAILURE.value,
+        job_name=NAME,
+        step_key="freesound__raw_clips",
+        event_specific_data=StepFailureData(error=None, user_failure_data=None),
+    )
+    instance.report_dagster_event(event, run_id)
 
 
 def test_missing_months_are_asked_for_some_at_a_tick(instance: dg.DagsterInstance) -> None:
@@ -63,10 +84,30 @@ def test_months_that_are_under_way_are_not_asked_for_again(instance: dg.DagsterI
 
 def test_a_broken_month_is_left_to_a_person(instance: dg.DagsterInstance) -> None:
     for _ in range(3):
-        add_run(instance, "2022-01", dg.DagsterRunStatus.FAILURE)
+        add_failed_run(instance, "2022-01")
     assert "2022-01" not in tick(instance)[0]
     for month in MONTHS[1:]:
         materialize(instance, month)
     asked, skipped = tick(instance)
     assert asked == []
     assert skipped is not None and "2022-01" in skipped
+
+
+def test_a_month_whose_machine_died_is_asked_for_again(instance: dg.DagsterInstance) -> None:
+    for _ in range(4):
+        add_run(instance, "2022-01", dg.DagsterRunStatus.FAILURE)
+    assert "2022-01" in tick(instance)[0]
+
+
+def test_a_pause_is_waited_for_and_is_no_failure(instance: dg.DagsterInstance) -> None:
+    now = datetime.now(UTC)
+    over = {PAUSED_TAG: (now - timedelta(minutes=1)).isoformat()}
+    for _ in range(9):
+        add_run(instance, "2022-01", dg.DagsterRunStatus.SUCCESS, over)
+    assert "2022-01" in tick(instance)[0]
+    add_run(
+        instance, "2022-01", dg.DagsterRunStatus.SUCCESS, {PAUSED_TAG: (now + timedelta(hours=2)).isoformat()}
+    )
+    asked, skipped = tick(instance)
+    assert asked == []
+    assert skipped is not None and "paused until" in skipped

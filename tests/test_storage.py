@@ -1,5 +1,8 @@
-"""The store holds whole files only, inside its folder only."""
+"""The store holds whole files only, inside its root only, be it a folder or a bucket."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,30 +10,89 @@ import pytest
 
 from tests.rows import audio_row
 from wavcaps_assets import schemas
-from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.storage import MissingFile, Store, StoreError
 from wavcaps_assets.table_store import TableStore, path_of
 from wavcaps_assets.tables import SchemaError
 
 RECORDINGS = schemas.RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
 
 
-@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "nul\0"])
-def test_a_path_that_leaves_the_store_is_refused(tmp_path: Path, path: str) -> None:
+def read(store: Store, relative: str) -> bytes:
+    with store.reading(relative) as path:
+        return path.read_bytes()
+
+
+def write(store: Store, relative: str) -> None:
+    with store.writing(relative) as path:
+        path.write_bytes(b"written")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        Store.exists,
+        Store.sizes,
+        Store.describe,
+        Store.read_bytes,
+        Store.read_table,
+        Store.remove,
+        read,
+        write,
+        lambda store, path: store.remove_files([path]),
+        lambda store, path: store.write_bytes(path, b"written"),
+    ],
+)
+def test_a_path_that_leaves_the_store_is_refused(store: Store, use: Callable[[Store, str], object]) -> None:
+    for path in (
+        "../outside",
+        "/etc/passwd",
+        "a/../../b",
+        "a/./b",
+        "a//b",
+        "a/",
+        "",
+        "back\\slash",
+        "nul\0",
+        "line\nfeed",
+        "\x9b31m",
+        "\ud800",
+    ):
+        with pytest.raises(StoreError, match="no path inside the store"):
+            use(store, path)
+
+
+def test_the_path_of_a_file_stays_in_the_folder(tmp_path: Path) -> None:
+    assert Store(tmp_path).path("a/b.flac") == tmp_path.resolve() / "a" / "b.flac"
     with pytest.raises(StoreError, match="no path inside the store"):
-        Store(tmp_path).path(path)
+        Store(tmp_path).path("../outside")
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with store.writing("a.txt") as path:
-        path.write_text("old")
-    with pytest.raises(RuntimeError), store.writing("a.txt") as path:
+def test_a_failed_write_leaves_the_old_file(store: Store) -> None:
+    store.write_bytes("tables/a.txt", b"old")
+    with pytest.raises(RuntimeError), store.writing("tables/a.txt") as path:
         path.write_text("half")
         raise RuntimeError
-    assert store.path("a.txt").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert store.read_bytes("tables/a.txt") == b"old"
+    assert store.sizes("tables") == {"a.txt": 3}
+    assert not path.exists()
+
+
+def test_a_write_is_seen_when_it_is_whole(store: Store) -> None:
+    with store.writing("tables/a.txt") as path:
+        path.write_text("half")
+        assert not store.exists("tables/a.txt")
+        assert store.sizes("tables") == {}
+        path.write_text("whole")
+    assert read(store, "tables/a.txt") == b"whole"
+
+
+def test_a_path_to_read_or_write_keeps_the_name_s_end(store: Store) -> None:
+    # By which soundfile and others tell the format.
+    with store.writing("audio/a.flac") as path:
+        assert path.suffix == ".flac"
+    with store.reading("audio/a.flac") as path:
+        assert path.suffix == ".flac"
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
@@ -39,14 +101,84 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         pass
 
 
-def test_tables_come_back_as_written(tmp_path: Path) -> None:
-    tables = TableStore(Store(tmp_path))
-    tables.write(["recordings"], None, RECORDINGS)
+def test_a_folder_that_is_in_the_way_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_bytes("a/b", b"x")
+    with pytest.raises(StoreError, match="cannot write 'a'"):
+        store.write_bytes("a", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with pytest.raises(StoreError, match="cannot read"):
+        store.exists("long" * 100)
+
+
+def test_what_is_missing_is_told_from_what_is_empty(store: Store) -> None:
+    store.write_bytes("log/empty", b"")
+    assert store.exists("log/empty")
+    assert store.read_bytes("log/empty") == b""
+    # A folder is no file.
+    assert not store.exists("log")
+    for missing in ("log/other", "log", "elsewhere/empty"):
+        assert not store.exists(missing)
+        with pytest.raises(MissingFile, match=missing):
+            store.read_bytes(missing)
+        with pytest.raises(MissingFile, match=missing):
+            read(store, missing)
+    with pytest.raises(MissingFile, match="materialized"):
+        store.read_table("tables/none.parquet")
+
+
+def test_sizes_are_of_the_files_directly_in_a_folder(store: Store) -> None:
+    for relative, size in (("a/one", 1), ("a/two", 2), ("a/.hidden", 3), ("a/b/below", 4), ("ab/beside", 5)):
+        store.write_bytes(relative, bytes(size))
+    assert store.sizes("a") == {"one": 1, "two": 2}
+    assert store.sizes("a/b") == {"below": 4}
+    assert store.sizes("none") == {}
+    assert store.sizes("a/one") == {}
+
+
+def test_usage_is_of_the_folders_at_the_top(store: Store) -> None:
+    assert store.usage() == {}
+    for relative, size in (("report.html", 9), ("tables/x/a", 1), ("tables/b", 2), ("audio/c", 4)):
+        store.write_bytes(relative, bytes(size))
+    assert store.usage() == {"audio": (1, 4), "tables": (2, 3)}
+
+
+def test_removing_takes_a_file_or_a_folder_and_nothing_beside_it(store: Store) -> None:
+    for relative in ("a/one", "a/b/two", "a.txt", "ab/three", "log/four", "log/five", "log/six"):
+        store.write_bytes(relative, b"x")
+    store.remove("a")
+    assert [store.exists(name) for name in ("a/one", "a/b/two", "a.txt", "ab/three")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    store.remove("a")
+    store.remove("a.txt")
+    store.remove_files(["log/four", "log/five", "log/none"])
+    store.remove_files([])
+    assert store.sizes("log") == {"six": 1}
+    assert not store.exists("a.txt")
+
+
+def test_names_of_any_alphabet_come_back(store: Store) -> None:
+    name = "Ärger & 雨 + 100% (#1)?.flac"
+    store.write_bytes(f"audio/{name}", b"x")
+    assert store.sizes("audio") == {name: 1}
+    assert store.read_bytes(f"audio/{name}") == b"x"
+    store.remove("audio")
+    assert store.sizes("audio") == {}
+
+
+def test_tables_come_back_as_written(store: Store) -> None:
+    tables = TableStore(store)
+    size = tables.write(["recordings"], None, RECORDINGS)
     assert tables.read(["recordings"]).equals(RECORDINGS)
+    assert store.sizes("tables/recordings") == {"all.parquet": size}
 
 
-def test_partitions_are_read_one_or_all_and_with_what_was_dropped(tmp_path: Path) -> None:
-    tables = TableStore(Store(tmp_path))
+def test_partitions_are_read_one_or_all_and_with_what_was_dropped(store: Store) -> None:
+    tables = TableStore(store)
     for month, clip in (("2022-09", "a"), ("2022-10", "b")):
         dropped = schemas.DROPPED.from_rows([drop(f"{clip}2", "freesound", "audio", "audio_gone")])
         kept = schemas.AUDIO.from_rows([audio_row(clip)])
@@ -59,8 +191,8 @@ def test_partitions_are_read_one_or_all_and_with_what_was_dropped(tmp_path: Path
         tables.read(["freesound", "audio"], ["2022-11"])
 
 
-def test_a_table_of_another_shape_is_not_written(tmp_path: Path) -> None:
-    tables = TableStore(Store(tmp_path))
+def test_a_table_of_another_shape_is_not_written(store: Store) -> None:
+    tables = TableStore(store)
     with pytest.raises(SchemaError, match="recording"):
         tables.write(["recordings"], None, pa.table({"clip_id": ["a"]}))
     assert not tables.exists(["recordings"], None)
@@ -72,12 +204,7 @@ def test_a_partition_is_a_plain_name(partition: str) -> None:
         path_of(["freesound", "audio"], partition)
 
 
-def test_a_log_survives_a_torn_last_line(tmp_path: Path) -> None:
-    with SegmentLog(tmp_path) as log:
-        log.append({"answer": 1})
-        log.append({"answer": 2})
-    (segment,) = tmp_path.glob("*.jsonl")
-    segment.write_bytes(segment.read_bytes() + b'{"answer": 3')
-    with SegmentLog(tmp_path) as log:
-        log.append({"answer": 4})
-        assert [record["answer"] for record in log.read()] == [1, 2, 4]
+@pytest.mark.parametrize("root", ["gs://bucket/wavcaps", "S3://bucket", Path("s3://bucket/wavcaps")])
+def test_an_address_is_not_taken_for_a_folder(root: str | Path) -> None:
+    with pytest.raises(StoreError, match=r"a store is a folder or s3://bucket/prefix"):
+        Store(root)

@@ -14,7 +14,7 @@ JOINED = """
     select
         captions.clip_id, captions.source, raw.source_id, captions.caption, captions.text, raw.title,
         raw.tags, raw.events, audio.audio_path, audio.duration_s, audio.samples_sha256, raw.author,
-        raw.licence, raw.page_url, llm.model, llm.prompt_version
+        raw.licence, raw.licence_id, raw.attribution, raw.page_url, llm.model, llm.prompt_version
     from captions
     join raw using (clip_id)
     join llm using (clip_id)

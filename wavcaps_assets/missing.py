@@ -13,6 +13,9 @@ class BackfillSettings(BaseModel):
 
     partitions_per_tick: int = Field(4, ge=1, description="runs asked for at one tick")
     attempts: int = Field(3, ge=1, description="failed runs after which a partition is left to a person")
+    interruptions: int = Field(
+        30, ge=1, description="runs that died with their machine after which it is left to a person, too"
+    )
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ def choose(
     done: Collection[str],
     running: Collection[str],
     failures: Mapping[str, int],
+    interruptions: Mapping[str, int],
     settings: BackfillSettings,
 ) -> Request:
     """Chooses partitions in their own order.
@@ -37,10 +41,15 @@ def choose(
         partitions: all of them.
         done: those that are materialized.
         running: those that a run is queued or under way for.
-        failures: failed runs by partition.
+        failures: runs of each partition that failed by themselves.
+        interruptions: runs of each partition whose process died.
     """
     missing = [name for name in partitions if name not in done]
-    given_up = [name for name in missing if failures.get(name, 0) >= settings.attempts]
+    given_up = [
+        name
+        for name in missing
+        if failures.get(name, 0) >= settings.attempts or interruptions.get(name, 0) >= settings.interruptions
+    ]
     waiting = [name for name in missing if name not in running and name not in given_up]
     room = max(0, settings.partitions_per_tick - len([name for name in missing if name in running]))
     return Request(waiting[:room], given_up, len(missing))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 class NetworkError(Exception):
     """Something could not be fetched."""
 
 
-class HostNotAllowed(NetworkError):
-    """A link leads to a host that the source does not name."""
+class AddressNotAllowed(NetworkError):
+    """A link leads to an address that is not public, or is no http(s) link."""
+
+
+class Disallowed(NetworkError):
+    """The site's robots.txt asks crawlers to keep away from a page."""
 
 
 class NotThere(NetworkError):
@@ -16,11 +22,15 @@ class NotThere(NetworkError):
 
 
 class NotAllowed(NetworkError):
-    """The server refuses the key (401, 403)."""
+    """The server refuses the key (401, or 403 where one was sent)."""
+
+
+class Refused(NetworkError):
+    """The server refuses one page or file (403), and no key was at stake."""
 
 
 class Unavailable(NetworkError):
-    """The server cannot answer now: refused, timed out, 429 or 5xx."""
+    """The server cannot answer now: refused, timed out, cut off, 429 or 5xx."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -33,3 +43,25 @@ class BadAnswer(NetworkError):
 
 class TooLarge(NetworkError):
     """The answer is larger than it may be."""
+
+
+class Paused(Exception):
+    """Nothing is wrong with what was asked for: the host is not to be asked before a certain time.
+
+    No `NetworkError`, so that it is never taken for the failure of one clip or page.
+
+    Attributes:
+        until: when the work may go on, UTC.
+    """
+
+    def __init__(self, message: str, until: datetime) -> None:
+        super().__init__(f"{message}; paused until {until:%Y-%m-%d %H:%M:%S} UTC")
+        self.until = until
+
+
+class QuotaExhausted(Paused):
+    """The host's quota is used up."""
+
+
+class HostDown(Paused):
+    """The host has failed too often in a row to be asked on."""

@@ -20,6 +20,8 @@ PAPER = "#ffffff"
 WIDTH = 4.0
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a900", "#7f8c99")
+# Names below an axis that can still be told apart.
+MOST_NAMED = 8
 CSS_COLOURS = {
     INK: "currentColor",
     FAINT: f"var(--faint, {FAINT})",
@@ -152,6 +154,24 @@ def grouped_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
         axes.bar_label(drawn, fmt="%.1f", fontsize=7, color=INK, padding=1)
     axes.set_xticks(range(len(groups)), list(groups))
     _legend(axes)
+    return _finish(figure, axes, "", ylabel)
+
+
+def stacked_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figure:
+    """A bar a group, its parts on top of each other; of many groups, some are named."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _figure()
+    names = list(groups)
+    foot = [0.0] * len(names)
+    for number, part in enumerate(dict.fromkeys(part for parts in groups.values() for part in parts)):
+        heights = [parts.get(part, 0.0) for parts in groups.values()]
+        axes.bar(range(len(names)), heights, 0.8, foot, label=part, color=COLOURS[number % len(COLOURS)])
+        foot = [low + height for low, height in zip(foot, heights, strict=True)]
+    every = -(-len(names) // MOST_NAMED)
+    axes.set_xticks(range(0, len(names), every), names[::every], rotation=30 if len(names) > 4 else 0)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     return _finish(figure, axes, "", ylabel)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -47,6 +47,14 @@ def counts(table: pa.Table, *columns: str, distinct: str | None = None) -> str:
     counted = table.group_by(list(columns)).aggregate([measure])
     named = counted.rename_columns([*columns, distinct or "clips"])
     return preview(named.sort_by([(name, "ascending") for name in columns]), rows=50)
+
+
+def tally(counted: Mapping[str, int], what: str) -> str:
+    """Counts by name as a Markdown table."""
+    if not counted:
+        return "*none*"
+    lines = [f"| | {cell(what)} |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {cell(name)} | {count} |" for name, count in counted.items())])
 
 
 def cell(value: object) -> str:

@@ -11,9 +11,12 @@ import os
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 
 
 class Sources(StrEnum):
@@ -29,16 +32,29 @@ class FreesoundSettings(BaseModel):
     """FreeSound's API v2 (https://freesound.org/docs/api/)."""
 
     base_url: str = Field("", description="root of the site; empty: by `sources`")
-    token: SecretStr = Field(SecretStr(""), description="API key, from https://freesound.org/apiv2/apply/")
+    token: SecretStr = Field(
+        SecretStr(""), description="API key (client secret), from https://freesound.org/apiv2/apply/"
+    )
+    client_id: str = Field("", description="client id beside that key; originals are downloaded with both")
     first_month: str = Field("", pattern=r"^(\d{4}-\d{2})?$", description="first month to crawl, YYYY-MM")
     last_month: str = Field(
         "", pattern=r"^(\d{4}-\d{2})?$", description="last month to crawl; empty: the last full month"
     )
     page_size: int = Field(150, ge=1, le=150, description="sounds a page; the API allows 150")
+    most_pages: int = Field(
+        1_000,
+        ge=1,
+        description="pages a month at most; a month has under a hundred, so that more are a fault",
+    )
+    audio: Literal["preview", "original"] = Field(
+        "preview",
+        description="what is downloaded; originals want an account's leave: "
+        "python -m wavcaps_assets.sources.freesound_oauth",
+    )
     preview: str = Field(
         "preview-hq-ogg",
         pattern=r"^preview-(hq|lq)-(ogg|mp3)$",
-        description="which preview is downloaded; originals need OAuth2",
+        description="which preview is downloaded",
     )
 
 
@@ -48,7 +64,13 @@ class BbcSettings(BaseModel):
     api_url: str = Field("", description="root of the search API; empty: by `sources`")
     media_url: str = Field("", description="root of the audio files; empty: by `sources`")
     site_url: str = Field("", description="root of the site, for links to a sound; empty: by `sources`")
-    page_size: int = Field(50, ge=1, le=500, description="sounds a page")
+    page_size: int = Field(50, ge=1, le=500, description="sounds a page; the site itself asks for 50")
+    result_window: int = Field(
+        9_999,
+        ge=1,
+        description="results of one search that paging reaches; larger searches are sliced. A known "
+        "client asks for 9,999, others report that less is reached",
+    )
 
 
 class SoundbibleSettings(BaseModel):
@@ -63,7 +85,8 @@ class AudiosetSettings(BaseModel):
     labels_url: str = Field("", description="folder of the label files; empty: by `sources`")
     clips_url: str = Field(
         "",
-        description="folder (path or URL) of the ten-second clips, named `Y<id>.wav`; empty: by `sources`",
+        description="folder (path or URL) of the ten-second clips, named such as `Y<id>.wav`; "
+        "empty: by `sources`",
     )
     watch_url: str = Field("", description="page of a video, for links to a clip; empty: by `sources`")
 
@@ -79,6 +102,13 @@ class ModelSettings(BaseModel):
     timeout_s: float = Field(120.0, gt=0, description="how long one answer may take (s)")
 
 
+class S3Settings(BaseModel):
+    """The server of a store in a bucket. Credentials are those that boto3 finds, as in `AWS_PROFILE`."""
+
+    endpoint_url: str = Field("", description="root of the S3 server; empty: Amazon's")
+    region: str = Field("", description="the bucket's region; empty: as AWS's own settings say")
+
+
 def embedded_url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
@@ -92,10 +122,17 @@ class Settings(BaseSettings):
         Sources.EMBEDDED,
         description="`embedded`: the demo's server and model on this machine; `live`: the real sites",
     )
-    store: Path = Field(
-        default_factory=lambda: Path(os.environ.get("DAGSTER_HOME", "dagster_home")) / "store",
-        description="folder of all tables, audio, answers and checkpoints",
+    store: str = Field(
+        default_factory=lambda: str(_home() / "store"),
+        min_length=1,
+        description="folder, or `s3://bucket/prefix`, of all tables, audio, answers and checkpoints",
     )
+    state: Path = Field(
+        default_factory=lambda: _home() / "state",
+        description="folder on this machine for what is no data: request quotas, tokens, "
+        "half-downloaded files",
+    )
+    s3: S3Settings = S3Settings()
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
     embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")
     recordings_url: str = Field(
@@ -104,6 +141,7 @@ class Settings(BaseSettings):
     )
     corpus_note: str = Field("", description="a sentence for the report: which corpus this is")
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
+    network: NetworkSettings = NetworkSettings()
     freesound: FreesoundSettings = FreesoundSettings()
     bbc: BbcSettings = BbcSettings()
     soundbible: SoundbibleSettings = SoundbibleSettings()
@@ -163,12 +201,35 @@ class Settings(BaseSettings):
                 "model": either(self.llm.model, "smollm2-135m-instruct", "gpt-4o-mini"),
             }
         )
+        own = {demo.partition("://")[2]} if embedded else set()
+        self.network = self.network.model_copy(
+            update={
+                "contact": self.network.contact or self.contact,
+                "private_hosts": self.network.private_hosts | own,
+                "quotas": {**dict.fromkeys(own, UNLIMITED), **self.network.quotas},
+            }
+        )
         self.recordings_url = either(self.recordings_url, f"{demo}/recordings.csv", "")
         return self
 
     @property
+    def store_folder(self) -> Path:
+        """The store's folder.
+
+        Raises:
+            ValueError: the store is a bucket.
+        """
+        if "://" in self.store:
+            raise ValueError("this needs a folder of this machine, and WAVCAPS_STORE names something else")
+        return Path(self.store)
+
+    @property
     def embedded_model_url(self) -> str:
         return f"{embedded_url(self.embedded_model_port)}/v1"
+
+
+def _home() -> Path:
+    return Path(os.environ.get("DAGSTER_HOME", "dagster_home"))
 
 
 def last_full_month(today: date) -> str:

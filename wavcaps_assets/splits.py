@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from wavcaps_assets import schemas
 
 if TYPE_CHECKING:
-    from wavcaps_assets.network import Network
+    from wavcaps_assets.network.client import Network
 
 
 class SplitSettings(BaseModel):

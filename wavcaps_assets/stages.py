@@ -17,10 +17,13 @@ class Stage:
     Attributes:
         kept: the stage's own table.
         dropped: `schemas.DROPPED`, one row for each clip set aside, with its reason.
+        round: the crawl or fetch that this is the outcome of; kept beside the table, it tells the
+            next one that this one is done.
     """
 
     kept: pa.Table
     dropped: pa.Table
+    round: str | None = None
 
 
 def drop(

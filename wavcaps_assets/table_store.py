@@ -10,8 +10,16 @@ import pyarrow as pa
 from wavcaps_assets import schemas
 from wavcaps_assets.stages import Stage
 from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.tables import TableSchema
 
 WHOLE = "all"
+DROPPED = ".dropped.parquet"
+# Under which name a table's file says of which crawl or fetch it is the outcome.
+ROUND = "wavcaps.round"
+
+
+class OtherVersion(StoreError):
+    """A table has other columns than those of today."""
 
 
 class TableStore:
@@ -35,7 +43,8 @@ class TableStore:
         size = self.store.write_table(
             path_of(asset_key, partition, dropped=True), outcome.dropped, schemas.DROPPED
         )
-        return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema)
+        about = {ROUND: outcome.round} if outcome.round else None
+        return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema, about)
 
     def read(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> pa.Table:
         """An asset's table.
@@ -45,37 +54,62 @@ class TableStore:
 
         Raises:
             StoreError: a wanted partition, or the table of an asset without partitions, is missing.
+            OtherVersion: a table was written with other columns than those of today.
         """
+        schema = schemas.schema_of(asset_key)
         paths = self._paths(asset_key, partitions)
-        empty = schemas.schema_of(asset_key).empty()
-        return pa.concat_tables([empty, *(self.store.read_table(path).cast(empty.schema) for path in paths)])
+        return pa.concat_tables([schema.empty(), *(self._table(path, schema) for path in paths)])
 
     def read_dropped(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> pa.Table:
         """What an asset set aside. A partition without such a table set nothing aside."""
+        there = self.store.sizes(_folder_of(asset_key))
         paths = [
             dropped
             for path in self._paths(asset_key, partitions)
-            if self.store.exists(dropped := path.removesuffix(".parquet") + ".dropped.parquet")
+            if PurePosixPath(dropped := path.removesuffix(".parquet") + DROPPED).name in there
         ]
-        empty = schemas.DROPPED.empty()
-        return pa.concat_tables([empty, *(self.store.read_table(path).cast(empty.schema) for path in paths)])
+        tables = [self._table(path, schemas.DROPPED) for path in paths]
+        return pa.concat_tables([schemas.DROPPED.empty(), *tables])
 
     def read_stage(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> Stage:
         return Stage(self.read(asset_key, partitions), self.read_dropped(asset_key, partitions))
 
+    def round_of(self, asset_key: Sequence[str], partition: str) -> str | None:
+        """The crawl or fetch that made a partition's table; None if there is no table."""
+        if not self.exists(asset_key, partition):
+            return None
+        about = self.store.read_table(path_of(asset_key, partition)).schema.metadata or {}
+        return about[ROUND.encode()].decode() if ROUND.encode() in about else None
+
     def exists(self, asset_key: Sequence[str], partition: str | None) -> bool:
         return self.store.exists(path_of(asset_key, partition))
+
+    def partitions(self, asset_key: Sequence[str]) -> list[str]:
+        """The partitions that have a table."""
+        return [PurePosixPath(path).stem for path in self._paths(asset_key, None)]
+
+    def _table(self, path: str, schema: TableSchema) -> pa.Table:
+        table = self.store.read_table(path)
+        if set(table.column_names) != set(schema.arrow.names):
+            raise OtherVersion(
+                f"{self.store.describe(path)} has other columns than this version of the project writes: "
+                "materialize its asset again"
+            )
+        return table.select(schema.arrow.names).cast(schema.arrow)
 
     def _paths(self, asset_key: Sequence[str], partitions: Sequence[str] | None) -> list[str]:
         if partitions is not None:
             return [path_of(asset_key, partition) for partition in partitions]
-        folder = PurePosixPath(path_of(asset_key, None)).parent
-        found = sorted(
-            path.name
-            for path in self.store.path(str(folder)).glob("[!.]*.parquet")
-            if not path.name.endswith(".dropped.parquet")
-        )
-        return [str(folder / name) for name in found]
+        folder = _folder_of(asset_key)
+        return [
+            f"{folder}/{name}"
+            for name in sorted(self.store.sizes(folder))
+            if name.endswith(".parquet") and not name.endswith(DROPPED)
+        ]
+
+
+def _folder_of(asset_key: Sequence[str]) -> str:
+    return str(PurePosixPath(path_of(asset_key, None)).parent)
 
 
 def path_of(asset_key: Sequence[str], partition: str | None, *, dropped: bool = False) -> str:
@@ -87,4 +121,4 @@ def path_of(asset_key: Sequence[str], partition: str | None, *, dropped: bool = 
     parts = [*asset_key, partition or WHOLE]
     if any(part in {"", ".", ".."} or "/" in part or part.startswith(".") for part in parts):
         raise StoreError(f"{'/'.join(parts)!r} cannot be a path in the store")
-    return "/".join(["tables", *parts]) + (".dropped.parquet" if dropped else ".parquet")
+    return "/".join(["tables", *parts]) + (DROPPED if dropped else ".parquet")

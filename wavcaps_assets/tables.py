@@ -73,7 +73,7 @@ class TableSchema:
         materialised = list(rows)
         if not materialised:
             return self.empty()
-        unknown = {name for row in materialised for name in row} - set(self.arrow.names)
+        unknown = set().union(*materialised) - set(self.arrow.names)
         if unknown:
             raise SchemaError(f"table {self.name!r} has no column {', '.join(sorted(unknown))}")
         arrays = []

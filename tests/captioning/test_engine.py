@@ -20,6 +20,7 @@ from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.stages import Stage
+from wavcaps_assets.storage import Store
 
 SINGLE = CaptioningSettings(form=Form.SINGLE)
 LISTED = CaptioningSettings()
@@ -47,7 +48,7 @@ def run(
     folder: Path,
     source: str = "freesound",
 ) -> Stage:
-    with Ledger(folder) as ledger:
+    with Ledger(Store(folder), "log/answers") as ledger:
         return caption_clips(table, source, settings, model, ledger)
 
 

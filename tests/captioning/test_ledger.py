@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from wavcaps_assets.captioning.ledger import Answer, Ledger, Question
+from wavcaps_assets.storage import Store
 
 ANSWER = Answer("A dog is barking.", "stop", 7, 5, 0.25)
 
@@ -18,49 +19,57 @@ def question(text: str = "dog", **changes: Any) -> Question:
     return Question(**{**given, **changes})
 
 
+def ledger_in(store: Store) -> Ledger:
+    return Ledger(store, "log/answers")
+
+
 def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path\n"
-        "from tests.captioning.test_ledger import ANSWER, question\n"
-        "from wavcaps_assets.captioning.ledger import Ledger\n"
-        "ledger = Ledger(Path(sys.argv[1])); ledger.record(question(), ANSWER)\n"
+        "import os, signal, sys\n"
+        "from tests.captioning.test_ledger import ANSWER, ledger_in, question\n"
+        "from wavcaps_assets.storage import Store\n"
+        "ledger_in(Store(sys.argv[1])).record(question(), ANSWER)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2])
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2], check=False
+    )
     assert killed.returncode == -signal.SIGKILL
-    assert Ledger(tmp_path).get(question()) == ANSWER
+    assert ledger_in(Store(tmp_path)).get(question()) == ANSWER
 
 
 def test_an_unfinished_line_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Ledger(tmp_path) as ledger:
+    store = Store(tmp_path)
+    with ledger_in(store) as ledger:
         ledger.record(question("dog"), ANSWER)
         ledger.record(question("Ärger"), ANSWER)
-    (segment,) = tmp_path.glob("*.jsonl")
+    (segment,) = store.path("log/answers").glob("*.jsonl")
     written = segment.read_bytes()
     last = written.rindex(b"\n", 0, -1) + 1
     for end in range(last + 1, len(written) - 1):
         segment.write_bytes(written[:end])
-        ledger = Ledger(tmp_path)
+        ledger = ledger_in(store)
         assert ledger.get(question("dog")) == ANSWER
         assert ledger.get(question("Ärger")) is None
     assert segment.name in caplog.text
     with ledger:
         ledger.record(question("Ärger"), ANSWER)
-    assert len(Ledger(tmp_path)) == 2
+    assert len(ledger_in(store)) == 2
 
 
-def test_two_ledgers_over_one_folder_lose_nothing(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as one, Ledger(tmp_path) as other:
+def test_two_ledgers_over_one_folder_lose_nothing(store: Store) -> None:
+    with ledger_in(store) as one, ledger_in(store) as other:
         for index in range(20):
             (one if index % 2 else other).record(question(str(index)), ANSWER)
-    assert len(Ledger(tmp_path)) == 20
-    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+    again = ledger_in(store)
+    assert len(again) == 20
+    assert all(again.get(question(str(index))) == ANSWER for index in range(20))
 
 
-def test_a_run_that_only_reads_writes_nothing(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "answers") as ledger:
+def test_a_run_that_only_reads_writes_nothing(store: Store) -> None:
+    with ledger_in(store) as ledger:
         assert ledger.get(question()) is None
-    assert list(tmp_path.iterdir()) == []
+    assert store.usage() == {}
 
 
 @pytest.mark.parametrize(

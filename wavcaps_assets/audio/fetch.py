@@ -1,122 +1,160 @@
-"""The audio of a source's clips: fetched, normalised, and never fetched twice."""
+"""The audio of a partition's clips: fetched, normalised, and never fetched twice."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from wavcaps_assets import schemas
-from wavcaps_assets.audio.normalise import EmptyAudio, UnreadableAudio, normalise
+from wavcaps_assets.audio.normalise import AudioLimits, normalise
+from wavcaps_assets.audio.originals import Origin, original
+from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.network_errors import NetworkError, NotThere, TooLarge
-from wavcaps_assets.segments import SegmentLog
+from wavcaps_assets.clock import new_round, utc_now
+from wavcaps_assets.history import AUDIO, Event, History
+from wavcaps_assets.network_errors import NotAllowed
+from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import Store
+from wavcaps_assets.table_store import TableStore
 
-if TYPE_CHECKING:
-    from wavcaps_assets.network import Network
-
-# What is written of each clip the moment its audio is stored; a later run starts from here.
-LOG_FOLDER = "log/audio"
+STAGE = "audio"
+ASKED_FOR = ("audio_url", "claimed_md5", "claimed_bytes")
 
 
 def fetch_audio(
+    source: Source,
+    partition: str,
     clips: pa.Table,
-    store: Store,
-    network: Network,
+    tables: TableStore,
+    origin: Origin,
     settings: FetchSettings,
     on_clip: Callable[[], object] = lambda: None,
 ) -> Stage:
-    """Fetches and normalises the audio of all clips.
+    """Fetches and normalises the audio of a partition's clips.
 
     Args:
         clips: `schemas.RAW_CLIPS`.
+        origin: where audio comes from.
         on_clip: called after each clip, for progress.
 
     Returns:
         `schemas.AUDIO`, and the clips whose audio is gone, cannot be fetched or cannot be read.
-        Audio that an earlier run stored from the same address is not fetched again.
+        What was stored before is not fetched again; what failed is asked for once a fetch, and what
+        cannot be read not again until its source changes it.
 
     Raises:
+        NotAllowed: the key is wrong.
+        Paused: the source is not to be asked now; what was fetched stays.
         StoreError: the store cannot be written; what was fetched stays.
     """
     rows: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
-    with SegmentLog(store.path(LOG_FOLDER)) as log:
-        known: dict[tuple[str, str], dict[str, Any]] = {
-            (entry["row"]["clip_id"], entry["audio_url"]): entry["row"] for entry in log.read()
-        }
-
-        def one(clip: dict[str, Any]) -> dict[str, Any]:
-            stored = known.get((clip["clip_id"], clip["audio_url"]))
-            if stored and store.exists(stored["audio_path"]):
-                return stored
-            row = _fetch_clip(clip, store, network)
-            log.append({"audio_url": clip["audio_url"], "row": row})
-            return row
-
-        with ThreadPoolExecutor(settings.workers, thread_name_prefix="audio") as pool:
-            asked = [(clip, pool.submit(one, clip)) for clip in _clips(clips)]
+    with History(tables.store, source.name, partition) as history:
+        done = tables.round_of([source.name, STAGE], partition)
+        fetch = Fetch(source, partition, tables, origin, settings, history, done)
+        with ThreadPoolExecutor(settings.workers, thread_name_prefix=STAGE) as pool:
+            asked = [pool.submit(fetch.clip, clip) for clip in _clips(clips)]
             try:
-                for clip, answer in asked:
-                    try:
-                        rows.append(answer.result())
-                    except (NetworkError, UnreadableAudio, EmptyAudio) as error:
-                        dropped.append(
-                            drop(clip["clip_id"], clip["source"], "audio", _reason(error), str(error)[:500])
-                        )
+                for answer in asked:
+                    row = answer.result()
+                    (dropped if "reason" in row else rows).append(row)
                     on_clip()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-    return Stage(schemas.AUDIO.from_rows(rows), schemas.DROPPED.from_rows(dropped))
+    return Stage(schemas.AUDIO.from_rows(rows), schemas.DROPPED.from_rows(dropped), fetch.round)
+
+
+class Fetch:
+    """One pass over a partition's clips, in as many runs as it takes."""
+
+    def __init__(
+        self,
+        source: Source,
+        partition: str,
+        tables: TableStore,
+        origin: Origin,
+        settings: FetchSettings,
+        history: History,
+        done: str | None,
+    ) -> None:
+        self._source = source
+        self._store = tables.store
+        self._origin = origin
+        self._limits = AudioLimits(longest_s=settings.longest_s)
+        self._history = history
+        self._folder = f"audio/{source.name}/{partition}"
+        self._store.sweep(self._folder)
+        self._sizes = self._store.sizes(self._folder)
+        self._last: dict[str, dict[str, Any]] = {}
+        self._failures: dict[str, int] = {}
+        self.round = ""
+        for record in history:
+            if record["event"] in AUDIO:
+                self._last[record["clip_id"]] = record
+                self.round = record["round"]
+            if record["event"] == Event.FAILED:
+                self._failures[record["clip_id"]] = record["attempt"]
+        if not self.round or self.round == done:
+            self.round = new_round(utc_now())
+
+    def clip(self, clip: dict[str, Any]) -> dict[str, Any]:
+        """A row of `schemas.AUDIO`, or one of `schemas.DROPPED`."""
+        clip_id = clip["clip_id"]
+        asked_for = [clip[name] for name in ASKED_FOR]
+        last = self._last.get(clip_id)
+        if last and last["asked_for"] == asked_for:
+            if last["event"] == Event.STORED and self._is_stored(last["row"]):
+                return {**last["row"], "fetched_at": datetime.fromisoformat(last["row"]["fetched_at"])}
+            if last["event"] == Event.FAILED and (last["round"] == self.round or last["reason"] in LASTING):
+                return self._dropped(clip_id, last["reason"], last["detail"])
+        attempt = self._failures.get(clip_id, 0) + 1
+        about: dict[str, Any] = {"asked_for": asked_for, "attempt": attempt, "version": clip["version"]}
+        try:
+            row = self._fetch(clip)
+        except NotAllowed:
+            # Not this clip's fault: no other would fare better.
+            raise
+        except tuple(REASONS) as error:
+            reason, detail = reason_of(error), str(error)[:500]
+            self._history.add(Event.FAILED, clip_id, self.round, reason=reason, detail=detail, **about)
+            return self._dropped(clip_id, reason, detail)
+        written = {**row, "fetched_at": row["fetched_at"].isoformat()}
+        self._history.add(Event.STORED, clip_id, self.round, row=written, **about)
+        return row
+
+    def _is_stored(self, row: dict[str, Any]) -> bool:
+        name = Path(row["audio_path"]).name
+        return self._sizes.get(name) == row["stored_bytes"] and row.keys() == set(schemas.AUDIO.arrow.names)
+
+    def _fetch(self, clip: dict[str, Any]) -> dict[str, Any]:
+        relative = f"{self._folder}/{clip['clip_id']}.flac"
+        with original(self._source, clip, self._origin) as found, self._store.writing(relative) as target:
+            facts = normalise(found.path, target, self._limits)
+            stored_bytes = target.stat().st_size
+        return {
+            "clip_id": clip["clip_id"],
+            "source": clip["source"],
+            "audio_path": relative,
+            "claimed_duration_s": clip["claimed_duration_s"],
+            "original_sha256": found.sha256,
+            "original_bytes": found.bytes,
+            "fetched_at": utc_now(),
+            "stored_bytes": stored_bytes,
+            **asdict(facts),
+        }
+
+    def _dropped(self, clip_id: str, reason: str, detail: str) -> dict[str, Any]:
+        return drop(clip_id, self._source.name, STAGE, reason, detail)
 
 
 def _clips(clips: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in clips.select(["clip_id", "source", "audio_url"]).to_batches():
+    names = ["clip_id", "source", "version", "claimed_duration_s", *ASKED_FOR]
+    for batch in clips.select(names).to_batches():
         yield from batch.to_pylist()
-
-
-def _fetch_clip(clip: dict[str, Any], store: Store, network: Network) -> dict[str, Any]:
-    relative = f"audio/{clip['source']}/{clip['clip_id']}.flac"
-    with tempfile.TemporaryDirectory(prefix="wavcaps-") as folder:
-        original = Path(folder) / "original"
-        _fetch_original(clip["audio_url"], original, network)
-        with store.writing(relative) as target:
-            facts = normalise(original, target)
-            size = target.stat().st_size
-    return {
-        "clip_id": clip["clip_id"],
-        "source": clip["source"],
-        "audio_path": relative,
-        "stored_bytes": size,
-        **asdict(facts),
-    }
-
-
-def _fetch_original(url: str, target: Path, network: Network) -> None:
-    if "://" in url:
-        network.download(url, target)
-        return
-    # A user's own folder of clips.
-    local = Path(url)
-    if not local.is_file():
-        raise NotThere(f"no file {local.name} in the folder of clips")
-    shutil.copyfile(local, target)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, NotThere):
-        return "audio_gone"
-    if isinstance(error, TooLarge):
-        return "audio_too_large"
-    if isinstance(error, NetworkError):
-        return "download_failed"
-    return "empty_audio" if isinstance(error, EmptyAudio) else "unreadable_audio"

@@ -2,93 +2,145 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 
-SAMPLE_RATE = 32_000
-BLOCK_FRAMES = 1 << 16
-FULL_SCALE = 32_767
+from wavcaps_assets.audio.blocks import SAMPLE_RATE, Decoded, Samples
+from wavcaps_assets.audio.decode import decoding
+from wavcaps_assets.audio.limits import AudioLimits, EmptyAudio, TooLong, UnreadableAudio
+from wavcaps_assets.audio.measures import Measures
 
+__all__ = ["AudioFacts", "AudioLimits", "EmptyAudio", "TooLong", "UnreadableAudio", "normalise"]
 
-class UnreadableAudio(ValueError):
-    """The file holds no audio that can be decoded."""
-
-
-class EmptyAudio(ValueError):
-    """The file can be decoded, and holds no samples."""
+# FLAC's own default, and FFmpeg's: level 5 of 0 to 8, which libsndfile counts from 0 to 1.
+COMPRESSION_LEVEL = 5 / 8
+DEFAULT_LIMITS = AudioLimits()
 
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What was measured while a clip was normalised. Levels in dBFS; -inf for digital silence."""
+    """What was measured while a clip was normalised.
+
+    Attributes:
+        duration_s: of the stored audio (s).
+        sample_rate: of the stored audio (Hz).
+        original_sample_rate: as decoded (Hz).
+        original_channels: as decoded.
+        original_format: container and codec, such as `WAV/PCM_16` or `MP4/aac`.
+        peak_dbfs: largest stored sample (dBFS); -inf for digital silence.
+        rms_dbfs: root mean square of the stored samples (dBFS; a full-scale sine has -3.01);
+            -inf for digital silence.
+        clipped_share: share of the decoded samples, of all channels, at or beyond full scale (0 to 1).
+        silence_share: share of the stored audio's 20 ms frames whose RMS level is below -60 dBFS (0 to 1).
+        bandwidth_hz: the highest frequency (Hz) whose mean power lies within 60 dB of the strongest
+            band's, over 1024-point Hann frames at 32 kHz; 0 for silence or a constant.
+        samples_sha256: SHA-256 of the stored 16-bit samples, little-endian: equal for exact duplicates.
+    """
 
     duration_s: float
     sample_rate: int
     original_sample_rate: int
     original_channels: int
+    original_format: str
     peak_dbfs: float
     rms_dbfs: float
+    clipped_share: float
+    silence_share: float
+    bandwidth_hz: float
     samples_sha256: str
 
 
-def normalise(original: Path, target: Path) -> AudioFacts:
+def normalise(original: Path, target: Path, limits: AudioLimits = DEFAULT_LIMITS) -> AudioFacts:
     """Decodes a file, mixes it to mono, resamples it to 32 kHz and writes 16-bit FLAC.
 
-    Works block by block: memory does not grow with the clip's length.
+    Works block by block: memory grows neither with the clip's length nor with what its header says.
+    A file that was cut gives what is there where its format cannot tell (WAV, MP3, AAC, WebM), else an
+    error. After an error, `target` is not to be used.
 
     Raises:
-        UnreadableAudio: the file cannot be decoded, or holds values that are no numbers.
+        UnreadableAudio: the file cannot be decoded, breaks off, or holds values that are no numbers.
         EmptyAudio: it has no samples.
+        TooLong: it is longer than `limits` allow.
+        OSError: `original` cannot be read or `target` not be written.
     """
-    try:
-        with soundfile.SoundFile(original) as source:
-            return _convert(source, target)
-    except soundfile.LibsndfileError as error:
-        raise UnreadableAudio(
-            str(error.error_string).strip() or "no audio format that can be decoded"
-        ) from error
+    with decoding(original) as decoded, _flac(target) as write:
+        return _convert(decoded, write, limits)
 
 
-def _convert(source: soundfile.SoundFile, target: Path) -> AudioFacts:
-    rate, channels = source.samplerate, source.channels
-    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-    digest = hashlib.sha256()
-    frames, peak, energy = 0, 0, 0.0
-    with soundfile.SoundFile(target, "w", SAMPLE_RATE, 1, subtype="PCM_16", format="FLAC") as sink:
-        while True:
-            block = source.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-            last = len(block) == 0
-            mono = block.mean(axis=1, dtype=np.float32)
-            if not np.isfinite(mono).all():
-                raise UnreadableAudio("its samples are not all numbers")
-            samples = np.rint(np.clip(resampler.resample_chunk(mono, last=last), -1, 1) * FULL_SCALE)
-            whole = samples.astype(np.int16)
-            if len(whole):
-                sink.write(whole)
-                digest.update(whole.tobytes())
-                frames += len(whole)
-                peak = max(peak, int(np.abs(samples).max()))
-                energy += float(np.square(samples, dtype=np.float64).sum())
-            if last:
-                break
-    if frames == 0:
+def _convert(decoded: Decoded, write: Callable[[Any], None], limits: AudioLimits) -> AudioFacts:
+    resampler = soxr.ResampleStream(decoded.sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    measures = Measures()
+    frames, clipped = 0, 0
+    for block in decoded.blocks:
+        frames += len(block)
+        if frames > limits.longest_s * decoded.sample_rate:
+            raise TooLong(f"it is longer than {limits.longest_s / 3600:g} hours")
+        clipped += _clipped(block, decoded.full_scale)
+        write(measures.add(_finite(resampler.resample_chunk(_mono(block)))))
+    write(measures.add(_finite(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))))
+    if measures.frames == 0:
         raise EmptyAudio("it has no samples")
+    measures.end()
     return AudioFacts(
-        duration_s=frames / SAMPLE_RATE,
+        duration_s=measures.frames / SAMPLE_RATE,
         sample_rate=SAMPLE_RATE,
-        original_sample_rate=rate,
-        original_channels=channels,
-        peak_dbfs=_dbfs(peak),
-        rms_dbfs=_dbfs(math.sqrt(energy / frames)),
-        samples_sha256=digest.hexdigest(),
+        original_sample_rate=decoded.sample_rate,
+        original_channels=decoded.channels,
+        original_format=decoded.format,
+        peak_dbfs=measures.peak_dbfs,
+        rms_dbfs=measures.rms_dbfs,
+        clipped_share=clipped / (frames * decoded.channels),
+        silence_share=measures.silence_share,
+        bandwidth_hz=measures.bandwidth_hz,
+        samples_sha256=measures.sha256,
     )
 
 
-def _dbfs(amplitude: float) -> float:
-    return 20 * math.log10(amplitude / FULL_SCALE) if amplitude else -math.inf
+def _clipped(block: Samples, full_scale: float) -> int:
+    """How many samples of a block are at or beyond full scale."""
+    # The extremes tell at little cost that most blocks have none; a NaN anywhere makes them NaN.
+    low, high = float(block.min()), float(block.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UnreadableAudio("its samples are not all numbers")
+    if -full_scale < low and high < full_scale:
+        return 0
+    return int(np.count_nonzero(np.abs(block) >= full_scale))
+
+
+def _mono(block: Samples) -> Samples:
+    # Both are the mean; numpy's own takes thirty times as long over two columns.
+    if block.shape[1] == 2:
+        return (block[:, 0] + block[:, 1]) * np.float32(0.5)
+    return block.mean(axis=1, dtype=np.float32)
+
+
+def _finite(signal: Samples) -> Samples:
+    if not np.isfinite(signal).all():
+        raise UnreadableAudio("its samples are too large for numbers")
+    return signal
+
+
+@contextmanager
+def _flac(target: Path) -> Iterator[Callable[[Any], None]]:
+    """Opens a FLAC file, 16 bits, and gives the function that appends to it."""
+    try:
+        with soundfile.SoundFile(
+            target,
+            "w",
+            SAMPLE_RATE,
+            channels=1,
+            subtype="PCM_16",
+            format="FLAC",
+            compression_level=COMPRESSION_LEVEL,
+        ) as sink:
+            yield sink.write
+    except soundfile.LibsndfileError as error:
+        raise OSError(f"{target} cannot be written: {error.error_string}") from error

@@ -9,12 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.segments import SegmentLog
+from wavcaps_assets.storage import Store
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Answer:
 
 
 class Ledger:
-    """All answers under a folder, by the key of their question.
+    """All answers under a folder of a store, by the key of their question.
 
     Use as a context manager; only the first `record` makes a file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._log = SegmentLog(folder)
+    def __init__(self, store: Store, folder: str) -> None:
+        self._log = SegmentLog(store, folder)
         self._answers = {record["key"]: Answer(**record["answer"]) for record in self._log.read()}
 
     def __enter__(self) -> Ledger:
@@ -76,7 +76,7 @@ class Ledger:
         return self._answers.get(question.key)
 
     def record(self, question: Question, answer: Answer) -> None:
-        """Writes an answer to the disk, then remembers it."""
+        """Writes an answer to the store, then remembers it."""
         self._log.append(
             {
                 "key": question.key,

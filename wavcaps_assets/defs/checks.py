@@ -1,6 +1,6 @@
-"""Asset checks. All block: what breaks its promise is not built upon."""
+"""Asset checks. They block, but for the advisory ones: what breaks its promise is not built upon."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import dagster as dg
 import pyarrow as pa
@@ -20,6 +20,9 @@ def table_checks(
     key: Sequence[str],
     partitions: dg.PartitionsDefinition | None,
     upstream: Upstream | None = None,
+    *,
+    unique: bool = True,
+    advisory: Collection[str] = (),
     **more: tuple[str, Check],
 ) -> dg.AssetChecksDefinition:
     """The checks of one table.
@@ -28,6 +31,8 @@ def table_checks(
         key: the asset's key.
         partitions: its partitions.
         upstream: what went in; without it, `nothing_lost` has nothing to compare with.
+        unique: whether a clip has one row.
+        advisory: those of `more` that warn, and block nothing.
         more: further checks: by name, a description and a function.
     """
     schema = schemas.schema_of(key)
@@ -40,11 +45,12 @@ def table_checks(
             "The columns are those of schemas.py, and nothing required is missing.",
             lambda tables, partition: check_schema(own(tables, partition), schema),
         ),
-        "clip_id_unique": (
+    }
+    if unique:
+        checks["clip_id_unique"] = (
             "Every clip has one row.",
             lambda tables, partition: check_unique(own(tables, partition)),
-        ),
-    }
+        )
     if upstream is not None:
         checks["nothing_lost"] = (
             "Every clip that went in came out, or was dropped with a reason.",
@@ -55,7 +61,11 @@ def table_checks(
     checks.update(more)
     specs = [
         dg.AssetCheckSpec(
-            name, asset=dg.AssetKey(key), blocking=True, description=description, partitions_def=partitions
+            name,
+            asset=dg.AssetKey(key),
+            blocking=name not in advisory,
+            description=description,
+            partitions_def=partitions,
         )
         for name, (description, _) in checks.items()
     ]
@@ -67,16 +77,20 @@ def table_checks(
         tables = store.tables()
         partition = context.partition_key if context.has_partition_key else None
         for name, (_, check) in checks.items():
-            yield as_result(key, name, check(tables, partition))
+            severity = dg.AssetCheckSeverity.WARN if name in advisory else dg.AssetCheckSeverity.ERROR
+            yield as_result(key, name, check(tables, partition), severity)
 
     return run_checks
 
 
-def as_result(key: Sequence[str], name: str, verdict: Verdict) -> dg.AssetCheckResult:
+def as_result(
+    key: Sequence[str], name: str, verdict: Verdict, severity: dg.AssetCheckSeverity
+) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(key),
         check_name=name,
         passed=verdict.passed,
+        severity=severity,
         description=verdict.description,
         metadata=dict(verdict.numbers),
     )

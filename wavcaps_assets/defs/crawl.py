@@ -1,6 +1,8 @@
-"""For each source: its raw clips and their audio, a partition at a time."""
+"""For each source: its raw clips, their audio, and the ledger of both, a partition at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -8,10 +10,10 @@ import pyarrow as pa
 from wavcaps_assets import schemas
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.defs.checks import table_checks
+from wavcaps_assets.defs.pauses import paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.stages import Stage
 
 OWNERS = ["team:data"]
 ONE_PARTITION_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
@@ -31,36 +33,53 @@ class Crawl:
 
 def crawl_definitions(source: Source) -> Crawl:
     partitions = dg.StaticPartitionsDefinition(source.partitions())
-    pool = f"crawl_{source.name}"
+    shared: dict[str, Any] = {
+        "partitions_def": partitions,
+        "backfill_policy": ONE_PARTITION_A_RUN,
+        "group_name": source.name,
+        "owners": OWNERS,
+        "pool": f"crawl_{source.name}",
+    }
 
     @dg.asset(
         key=[source.name, "raw_clips"],
-        partitions_def=partitions,
-        backfill_policy=ONE_PARTITION_A_RUN,
-        group_name=source.name,
         kinds={"httpx", "parquet"},
-        owners=OWNERS,
-        pool=pool,
         description=f"What {source.title} says of each of its clips, as crawled (section III.A).",
         metadata=schema_metadata(schemas.RAW_CLIPS),
+        # A crawl that has to wait has no table yet, which is no failure.
+        output_required=False,
+        **shared,
     )
-    def raw_clips(context: dg.AssetExecutionContext, network: NetworkResource) -> Stage:
-        from wavcaps_assets.sources.base import crawl
+    def raw_clips(
+        context: dg.AssetExecutionContext, network: NetworkResource, store: StoreResource
+    ) -> Iterator[Any]:
+        from wavcaps_assets.crawling import crawl
+        from wavcaps_assets.network_errors import Paused
+        from wavcaps_assets.previews import tally
 
-        with network.client(source) as client:
-            return crawl(source, client, context.partition_key)
+        try:
+            with network.client() as client:
+                crawled = crawl(source, context.partition_key, client, store.tables())
+        except Paused as pause:
+            yield from paused(context, pause)
+            return
+        context.add_output_metadata(
+            {
+                "since the last crawl": dg.MetadataValue.md(tally(crawled.changes.clips, "clips")),
+                "pages from an interrupted crawl": crawled.pages_before,
+                "unread parts": dg.MetadataValue.text("; ".join(crawled.changes.unread) or "none"),
+            }
+        )
+        yield dg.Output(crawled.stage)
 
     @dg.asset(
         key=[source.name, "audio"],
         ins={"raw_clips": dg.AssetIn(key=[source.name, "raw_clips"])},
-        partitions_def=partitions,
-        backfill_policy=ONE_PARTITION_A_RUN,
-        group_name=source.name,
         kinds={"flac", "parquet"},
-        owners=OWNERS,
-        pool=pool,
         description=f"The audio of {source.title}'s clips as FLAC, 32 kHz, mono, with its measures.",
         metadata=schema_metadata(schemas.AUDIO),
+        output_required=False,
+        **shared,
     )
     def audio(
         context: dg.AssetExecutionContext,
@@ -68,29 +87,87 @@ def crawl_definitions(source: Source) -> Crawl:
         raw_clips: pa.Table,
         network: NetworkResource,
         store: StoreResource,
-    ) -> Stage:
+    ) -> Iterator[Any]:
         from wavcaps_assets.audio.fetch import fetch_audio
+        from wavcaps_assets.audio.summary import off_claim, repeats
+        from wavcaps_assets.network_errors import Paused
         from wavcaps_assets.plots import as_markdown, histogram
+        from wavcaps_assets.previews import preview
         from wavcaps_assets.progress import progress
 
         title = f"audio of {source.title}"
-        with network.client(source) as client, progress(title, raw_clips.num_rows) as meter:
-            stage = fetch_audio(raw_clips, store.tables().store, client, config, meter.step)
+        try:
+            with network.client() as client, progress(title, raw_clips.num_rows) as meter:
+                origin, tables = network.origin(client), store.tables()
+                stage = fetch_audio(
+                    source, context.partition_key, raw_clips, tables, origin, config, meter.step
+                )
+        except Paused as pause:
+            yield from paused(context, pause)
+            return
         durations = stage.kept.column("duration_s").to_pylist()
         context.add_output_metadata(
             {
                 "hours of audio": dg.MetadataValue.float(sum(durations) / 3600),
                 "durations": dg.MetadataValue.md(as_markdown(histogram(durations, "duration (s)", "clips"))),
+                "measured otherwise than claimed": dg.MetadataValue.md(preview(off_claim(stage.kept))),
+                "exact duplicates": dg.MetadataValue.md(preview(repeats(stage.kept))),
             }
         )
-        return stage
+        yield dg.Output(stage)
 
-    checks = [
+    @dg.asset(
+        key=[source.name, "ledger"],
+        deps=[raw_clips, audio],
+        kinds={"parquet"},
+        description=f"What happened to each of {source.title}'s clips, and when: listed, changed, gone, "
+        "stored, failed. The plot and the counts are of all partitions so far.",
+        metadata=schema_metadata(schemas.LEDGER),
+        **shared,
+    )
+    def ledger(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
+        from wavcaps_assets.ledgers import by_partition, ledger_of, statuses, whole_source
+        from wavcaps_assets.plots import as_markdown, stacked_bars
+        from wavcaps_assets.previews import counts
+
+        tables = store.tables()
+        table = ledger_of(tables, source.name, context.partition_key)
+        clips = statuses(whole_source(tables, source.name, context.partition_key, table))
+        plot = stacked_bars(by_partition(clips), "clips")
+        context.add_output_metadata(
+            {
+                "clips": dg.MetadataValue.md(counts(clips, "status")),
+                "clips by partition": dg.MetadataValue.md(as_markdown(plot)),
+            }
+        )
+        return table
+
+    return Crawl([raw_clips, audio, ledger], _checks(source, partitions))
+
+
+def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    from wavcaps_assets.checks.ledgers import check_listing_whole, check_reconciled
+
+    return [
         table_checks([source.name, "raw_clips"], partitions),
         table_checks(
             [source.name, "audio"],
             partitions,
             lambda tables, partition: tables.read([source.name, "raw_clips"], partition and [partition]),
         ),
+        table_checks(
+            [source.name, "ledger"],
+            partitions,
+            unique=False,
+            advisory=("listing_whole",),
+            reconciled=(
+                "Every clip that was ever listed is stored, failed with a reason, or gone; and the files of "
+                "the stored ones are there.",
+                lambda tables, partition: check_reconciled(tables, source.name, partition or ""),
+            ),
+            listing_whole=(
+                "Every page of the listing could be read.",
+                lambda tables, partition: check_listing_whole(tables, source.name, partition or ""),
+            ),
+        ),
     ]
-    return Crawl([raw_clips, audio], checks)

@@ -21,10 +21,12 @@ def crawl_job_name(source: Source) -> str:
 def crawl_job(source: Source) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         crawl_job_name(source),
-        selection=dg.AssetSelection.assets([source.name, "raw_clips"], [source.name, "audio"]),
+        selection=dg.AssetSelection.assets(
+            [source.name, "raw_clips"], [source.name, "audio"], [source.name, "ledger"]
+        ),
         partitions_def=dg.StaticPartitionsDefinition(source.partitions()),
         tags={"wavcaps/source": source.name},
-        description=f"Crawls one partition of {source.title}: its raw clips and their audio.",
+        description=f"Crawls one partition of {source.title}: its clips, their audio, the ledger of both.",
     )
 
 

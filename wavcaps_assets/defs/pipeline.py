@@ -90,8 +90,8 @@ def pipeline_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         source = context.partition_key
         settings = choose_settings(source, language_model.embedded, config.preset, config.method)
         model = language_model.chat() if settings.method is Method.MODEL else None
-        answers = store.tables().store.path(ANSWERS)
-        with Ledger(answers) as ledger, progress(f"captions of {source}", filtered_clips.num_rows) as meter:
+        ledger = Ledger(store.tables().store, ANSWERS)
+        with ledger, progress(f"captions of {source}", filtered_clips.num_rows) as meter:
             return caption_clips(
                 filtered_clips, source, settings, model, ledger, lambda done, total: meter.at(done)
             )

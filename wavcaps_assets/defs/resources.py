@@ -5,36 +5,45 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
+    from wavcaps_assets.audio.originals import Origin
     from wavcaps_assets.captioning.chat import ChatModel
-    from wavcaps_assets.network import Network
-    from wavcaps_assets.sources.base import Source
+    from wavcaps_assets.network.client import Network
     from wavcaps_assets.table_store import TableStore
 
 
 class StoreResource(dg.ConfigurableResource):
-    """The folder of all tables, audio, answers and checkpoints."""
+    """The folder, or the bucket, of all tables, audio, answers and checkpoints.
+
+    Credentials for a bucket come from where boto3 looks for them, and are no part of this.
+    """
 
     root: str
+    endpoint_url: str = ""
+    region: str = ""
 
     def tables(self) -> "TableStore":
-        from wavcaps_assets.storage import Store
+        from wavcaps_assets.storage import open_store
         from wavcaps_assets.table_store import TableStore
 
-        return TableStore(Store(self.root))
+        return TableStore(open_store(self.root, self.endpoint_url or None, self.region or None))
 
 
 class NetworkResource(dg.ConfigurableResource):
-    """The way to the network; each source may ask its own hosts only."""
+    """The way to the network, with its limits; as patient as `NetworkSettings` says."""
 
-    contact: str = ""
+    def client(self) -> "Network":
+        from wavcaps_assets.network.client import Network
+        from wavcaps_assets.settings import Settings
 
-    def client(self, source: "Source") -> "Network":
-        return self.client_for(source.hosts)
+        settings = Settings()
+        return Network(settings.state, settings.network)
 
-    def client_for(self, hosts: frozenset[str]) -> "Network":
-        from wavcaps_assets.network import Network, NetworkSettings
+    def origin(self, client: "Network") -> "Origin":
+        """Where clips' audio comes from, by way of this client."""
+        from wavcaps_assets.audio.originals import Origin
+        from wavcaps_assets.settings import Settings
 
-        return Network(hosts, NetworkSettings(contact=self.contact))
+        return Origin(client, Settings().state / "partial")
 
 
 class LanguageModelResource(dg.ConfigurableResource):

@@ -1,10 +1,12 @@
 """A schedule per source that asks for the partitions that are missing. Off until switched on."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import dagster as dg
 
 from wavcaps_assets.defs.jobs import crawl_job_name
+from wavcaps_assets.defs.pauses import paused_until
 from wavcaps_assets.missing import BackfillSettings, choose
 from wavcaps_assets.sources.base import Source
 
@@ -16,6 +18,8 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 PARTITION_TAG = "dagster/partition"
+# As many of the newest runs as are looked at for one that paused.
+NEWEST = 20
 
 
 def missing_partitions_schedule(
@@ -30,25 +34,31 @@ def missing_partitions_schedule(
         cron_schedule="*/30 * * * *",
         execution_timezone="UTC",
         description=f"Asks for the partitions of {source.title} that are missing: "
-        f"{limits.partitions_per_tick} at a time, each at most {limits.attempts} times.",
+        f"{limits.partitions_per_tick} at a time, each until it has failed {limits.attempts} times. What "
+        "pauses, as for a quota, is asked for again when the pause is over.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         instance = context.instance
+        until = paused_until(_runs(instance, job, limit=NEWEST))
+        if until is not None:
+            return dg.SkipReason(f"{source.title} is paused until {until:%Y-%m-%d %H:%M} UTC")
         # A partition is done when the last asset of the job has it.
-        done = instance.get_materialized_partitions(dg.AssetKey([source.name, "audio"]))
-        failures = _count(instance, job, [dg.DagsterRunStatus.FAILURE])
+        done = instance.get_materialized_partitions(dg.AssetKey([source.name, "ledger"]))
+        failed = _runs(instance, job, [dg.DagsterRunStatus.FAILURE])
+        interrupted = [run for run in failed if _was_interrupted(instance, run)]
         request = choose(
             source.partitions(),
             done,
-            running=_count(instance, job, UNFINISHED),
-            failures=failures,
+            running=_partitions(_runs(instance, job, UNFINISHED)),
+            failures=_partitions(failed) - _partitions(interrupted),
+            interruptions=_partitions(interrupted),
             settings=limits,
         )
         if request.partitions:
-            # Dagster never runs the same key twice: the next attempt is another one.
+            # Dagster never runs the same key twice: the next tick's attempt is another one.
+            tick = context.scheduled_execution_time.isoformat()
             return [
-                dg.RunRequest(partition_key=name, run_key=f"{name} attempt {failures[name] + 1}")
-                for name in request.partitions
+                dg.RunRequest(partition_key=name, run_key=f"{name} at {tick}") for name in request.partitions
             ]
         given_up = (
             f"; left to a person after failing: {', '.join(request.given_up)}" if request.given_up else ""
@@ -58,6 +68,20 @@ def missing_partitions_schedule(
     return schedule
 
 
-def _count(instance: dg.DagsterInstance, job: str, statuses: list[dg.DagsterRunStatus]) -> Counter[str]:
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=statuses))
+def _runs(
+    instance: dg.DagsterInstance,
+    job: str,
+    statuses: Sequence[dg.DagsterRunStatus] | None = None,
+    limit: int | None = None,
+) -> list[dg.DagsterRun]:
+    return list(instance.get_runs(dg.RunsFilter(job_name=job, statuses=statuses), limit=limit))
+
+
+def _partitions(runs: Sequence[dg.DagsterRun]) -> Counter[str]:
     return Counter(run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags)
+
+
+def _was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the run's process died, as in a restart of the machine: no step of it failed."""
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
+    return not failures.records

@@ -28,12 +28,10 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
         metadata=schema_metadata(schemas.RECORDINGS),
     )
     def recordings(network: NetworkResource) -> pa.Table:
-        from wavcaps_assets.sources.base import host_of
         from wavcaps_assets.splits import read_recordings
 
-        url = settings.recordings_url
-        with network.client_for(frozenset({host_of(url)})) as client:
-            return read_recordings(url, client)
+        with network.client() as client:
+            return read_recordings(settings.recordings_url, client)
 
     @dg.asset(
         group_name="publish",

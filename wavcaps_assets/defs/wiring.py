@@ -9,11 +9,13 @@ from wavcaps_assets.settings import Settings
 
 def resources(settings: Settings) -> dict[str, Any]:
     """The resources, by the names that assets ask for."""
-    store = StoreResource(root=str(settings.store))
+    store = StoreResource(
+        root=settings.store, endpoint_url=settings.s3.endpoint_url, region=settings.s3.region
+    )
     return {
         "io_manager": TableIOManager(store=store),
         "store": store,
-        "network": NetworkResource(contact=settings.contact),
+        "network": NetworkResource(),
         "language_model": LanguageModelResource(
             base_url=settings.llm.base_url,
             model=settings.llm.model,

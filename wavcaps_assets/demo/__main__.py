@@ -44,7 +44,7 @@ def run() -> None:
     click.echo("Preparing the sources and the language model")
     with services(settings):
         run_everything(settings)
-    report = settings.store / REPORT
+    report = settings.store_folder / REPORT
     click.echo(
         f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
         f"  The report:        {report}\n"
@@ -61,7 +61,7 @@ def ui(port: int) -> None:
     require_free_port(port)
     # Whoever ends this process ends all that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if not (settings.store / REPORT).is_file():
+    if not (settings.store_folder / REPORT).is_file():
         click.echo(
             "There is no report yet: `make demo` makes everything; the UI can also do it step by step."
         )
@@ -100,15 +100,18 @@ def prepare_environment() -> Settings:
     if settings.sources is not Sources.EMBEDDED:
         raise click.ClickException("the demo crawls its own server: unset WAVCAPS_SOURCES")
     try:
-        settings.store.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        folder = settings.store_folder
+        folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
         raise click.ClickException(
-            f"cannot make {settings.store}: {error.strerror}; set WAVCAPS_STORE"
+            f"the demo trains a model on its audio: {error}; unset it, or set it to a folder"
         ) from error
-    free = shutil.disk_usage(settings.store).free
+    except OSError as error:
+        raise click.ClickException(f"cannot make {folder}: {error.strerror}; set WAVCAPS_STORE") from error
+    free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise click.ClickException(
-            f"{settings.store} has {free / 1e9:.1f} GB free and the demo needs {NEEDED_BYTES / 1e9:.0f} GB; "
+            f"{folder} has {free / 1e9:.1f} GB free and the demo needs {NEEDED_BYTES / 1e9:.0f} GB; "
             "free some, or point WAVCAPS_STORE elsewhere"
         )
     return settings

@@ -50,7 +50,8 @@ class DemoClip(BaseModel):
     duration_s: float = Field(description="duration (s), as the source claims it")
     title: str
     text: str = Field(description="the raw description")
-    category: str = ""
+    category: str = Field("", description="category at its source; several with semicolons between them")
+    continent: str = ""
     author: str
     licence: str = Field(description="URL of the licence")
     created: str = Field("", description="when published: ISO 8601 without a zone, as FreeSound writes it")

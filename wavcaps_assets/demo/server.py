@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -20,32 +21,54 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.media import Media
 from wavcaps_assets.demo.protocols.audioset import Audioset
 from wavcaps_assets.demo.protocols.bbc import RESULT_WINDOW, Bbc
 from wavcaps_assets.demo.protocols.freesound import Freesound
+from wavcaps_assets.demo.protocols.freesound_tokens import TOKEN_LIFE_S
 from wavcaps_assets.demo.protocols.soundbible import Soundbible
+from wavcaps_assets.demo.throttle import HEALTH, Throttle
 
 HOST = "127.0.0.1"
 SERVICE = "wavcaps-demo-sources"
 STOP_TIMEOUT_S = 10
+# Crawlers may go anywhere (RFC 9309).
+ROBOTS = "User-agent: *\nDisallow:\n"
 
 
 class DemoServerError(RuntimeError):
     """The demo's sources cannot be served."""
 
 
-def create_app(corpus: Corpus, *, bbc_result_window: int = RESULT_WINDOW) -> Starlette:
+@dataclass(frozen=True)
+class Limits:
+    """What the servers allow.
+
+    Attributes:
+        requests_per_minute: further requests are refused with a 429; 0: none is.
+        bbc_result_window: the last result that the BBC's paging reaches.
+        token_life_s: how long FreeSound's access tokens are good (s).
+    """
+
+    requests_per_minute: int = 0
+    bbc_result_window: int = RESULT_WINDOW
+    token_life_s: int = TOKEN_LIFE_S
+
+
+NO_LIMITS = Limits()
+
+
+def create_app(corpus: Corpus, limits: Limits = NO_LIMITS) -> ASGIApp:
     """The four sources over a corpus, under the paths that `settings.py` gives the embedded sources.
 
-    Args:
-        corpus: what is served.
-        bbc_result_window: the last result that the BBC's paging reaches.
+    What was asked so far, by path, is told at `/requests`.
     """
     media = Media(corpus)
-    bbc = Bbc(corpus, media, bbc_result_window)
+    bbc = Bbc(corpus, media, limits.bbc_result_window)
+    freesound = Freesound(corpus, media, limits.token_life_s)
     audioset = Audioset(corpus, media)
 
     def healthz(request: Request) -> Response:
@@ -54,11 +77,15 @@ def create_app(corpus: Corpus, *, bbc_result_window: int = RESULT_WINDOW) -> Sta
     def recordings(request: Request) -> Response:
         return PlainTextResponse(recordings_csv(corpus), media_type="text/csv")
 
-    return Starlette(
+    def robots(request: Request) -> Response:
+        return PlainTextResponse(ROBOTS)
+
+    app = Starlette(
         routes=[
-            Route("/healthz", healthz),
+            Route(HEALTH, healthz),
+            Route("/robots.txt", robots),
             Route("/recordings.csv", recordings),
-            Mount("/freesound", routes=Freesound(corpus, media).routes()),
+            Mount("/freesound", routes=freesound.routes()),
             Mount("/bbc", routes=bbc.api_routes()),
             Mount("/bbc-media", routes=bbc.media_routes()),
             Mount("/soundbible", routes=Soundbible(corpus, media).routes()),
@@ -66,6 +93,7 @@ def create_app(corpus: Corpus, *, bbc_result_window: int = RESULT_WINDOW) -> Sta
             Mount("/audioset/clips", routes=audioset.clip_routes()),
         ]
     )
+    return Throttle(app, limits.requests_per_minute)
 
 
 def recordings_csv(corpus: Corpus) -> str:
@@ -92,25 +120,25 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _server(corpus: Corpus, *, bbc_result_window: int = RESULT_WINDOW) -> uvicorn.Server:
-    app = create_app(corpus, bbc_result_window=bbc_result_window)
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+def _server(corpus: Corpus, limits: Limits) -> uvicorn.Server:
+    config = uvicorn.Config(create_app(corpus, limits), log_level="warning", access_log=False)
+    return uvicorn.Server(config)
 
 
 @contextmanager
-def running_server(corpus: Corpus, port: int = 0, *, bbc_result_window: int = RESULT_WINDOW) -> Iterator[str]:
+def running_server(corpus: Corpus, port: int = 0, limits: Limits = NO_LIMITS) -> Iterator[str]:
     """Serves a corpus from a thread of this process. Gives the server's root URL.
 
     Args:
         corpus: what is served.
         port: 0 takes a free one.
-        bbc_result_window: the last result that the BBC's paging reaches.
+        limits: what the servers allow.
 
     Raises:
         DemoServerError: the port is in use.
     """
     listener = _listen(port)
-    server = _server(corpus, bbc_result_window=bbc_result_window)
+    server = _server(corpus, limits)
     # Requests wait in the listening socket until the server is up, so nobody need wait for that.
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -122,14 +150,18 @@ def running_server(corpus: Corpus, port: int = 0, *, bbc_result_window: int = RE
 
 
 @contextmanager
-def serve(corpus: Corpus, port: int) -> Iterator[str]:
+def serve(corpus: Corpus, port: int, requests_per_minute: int = 0) -> Iterator[str]:
     """Serves a corpus from a process of its own, which ends with this one. Gives the server's root URL.
+
+    Args:
+        requests_per_minute: further requests are refused with a 429; 0: none is.
 
     Raises:
         DemoServerError: the port is in use, or the server did not start.
     """
     command = [sys.executable, "-m", "wavcaps_assets.demo.server"]
     command += ["--corpus", str(corpus.root), "--port", str(port), "--until-stdin-closes"]
+    command += ["--requests-per-minute", str(requests_per_minute)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -157,12 +189,19 @@ def _stop_when_stdin_closes(server: uvicorn.Server) -> None:
 @click.command()
 @click.option("--corpus", "folder", required=True, type=click.Path(path_type=Path), help="A prepared corpus.")
 @click.option("--port", default=0, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--requests-per-minute",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Refuse further requests with a 429, as FreeSound does; 0 refuses none.",
+)
 @click.option("--until-stdin-closes", is_flag=True, help="Stop when the process that started this one ends.")
-def main(folder: Path, port: int, until_stdin_closes: bool) -> None:
+def main(folder: Path, port: int, requests_per_minute: int, until_stdin_closes: bool) -> None:
     """Serves the demo's sources; the first line of output is JSON with the URL, or with an error."""
     try:
         listener = _listen(port)
-        server = _server(Corpus.load(folder))
+        server = _server(Corpus.load(folder), Limits(requests_per_minute=requests_per_minute))
     except (DemoServerError, FileNotFoundError) as error:
         click.echo(json.dumps({"error": str(error)}))
         sys.exit(2)

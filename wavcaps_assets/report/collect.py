@@ -132,14 +132,7 @@ def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
 
 
 def _sizes(store: Store) -> tuple[Size, ...]:
-    """The folders of the store. Hidden files are those still being written."""
-    if not store.root.is_dir():
-        return ()
-    sizes = []
-    for folder in sorted(path for path in store.root.iterdir() if path.is_dir()):
-        files = [path.stat().st_size for path in folder.rglob("[!.]*") if path.is_file()]
-        sizes.append(Size(folder.name, len(files), sum(files)))
-    return tuple(sizes)
+    return tuple(Size(folder, files, size) for folder, (files, size) in store.usage().items())
 
 
 def _versions() -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from statistics import mean, median
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,23 +17,23 @@ from wavcaps_assets.sources.base import Source
 from wavcaps_assets.table_store import TableStore
 
 NONE = "–"
+REPORT = "report.html"
 
 
 def write_report(
     tables: TableStore,
     sources: Sequence[Source],
-    path_relative: str = "report.html",
+    path_relative: str = REPORT,
     run: RunFacts | None = None,
-) -> Path:
-    """Reads the store and writes the page into it, in one step. Returns the page's path.
+) -> int:
+    """Reads the store and writes the page into it, in one step. Returns the page's size in bytes.
 
     Raises:
         StoreError: a table cannot be read, or the page cannot be written.
     """
-    page = render_report(collect(tables, sources, run))
-    with tables.store.writing(path_relative) as path:
-        path.write_text(page, encoding="utf-8")
-    return tables.store.path(path_relative)
+    page = render_report(collect(tables, sources, run)).encode()
+    tables.store.write_bytes(path_relative, page)
+    return len(page)
 
 
 def render_report(data: ReportData) -> str:

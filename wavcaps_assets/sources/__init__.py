@@ -7,13 +7,15 @@ from wavcaps_assets.sources.audioset_sl import AudiosetStrongLabels
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.sources.bbc_sound_effects import BbcSoundEffects
 from wavcaps_assets.sources.freesound import Freesound
+from wavcaps_assets.sources.local_folder import LocalFolder
 from wavcaps_assets.sources.soundbible import Soundbible
 
 
 def all_sources(settings: Settings) -> tuple[Source, ...]:
     return (
-        Freesound(settings.freesound),
+        Freesound(settings.freesound, settings.state),
         BbcSoundEffects(settings.bbc),
         Soundbible(settings.soundbible),
         AudiosetStrongLabels(settings.audioset),
+        *LocalFolder.configured(),
     )

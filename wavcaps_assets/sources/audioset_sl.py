@@ -6,25 +6,39 @@ The start time of a clip is part of its id, so it is never lost.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
+import os
+import re
+from array import array
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from wavcaps_assets.network_errors import BadAnswer
+import numpy as np
+
+from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.settings import AudiosetSettings
-from wavcaps_assets.sources.base import Record, host_of, seconds
+from wavcaps_assets.sources.base import Record, Source, clean, seconds
 
 if TYPE_CHECKING:
-    from wavcaps_assets.network import Network
+    from wavcaps_assets.network.client import Network
 
 CLIP_SECONDS = 10.0
 HEADER = ["segment_id", "start_time_seconds", "end_time_seconds", "label"]
+NAMES = "mid_to_display_name.tsv"
+# An id of YouTube's has 11 characters, which may be `_`; the start time stands behind the last one.
+SEGMENT = re.compile(r"([A-Za-z0-9_-]{11})_([0-9]{1,9})")
+# The larger of the two files has about a million lines and 40 MB.
+LARGEST_FILE = 256 * 2**20
+# Beyond this the file is not damaged but another one.
+MOST_BAD_ROWS = 1_000
+# Of the licence of AudioSet's labels; that of the audio is its uploader's, and not told.
+LICENCE = "CC BY 4.0 (labels)"
+# In order of preference.
+SUFFIXES = ("wav", "flac", "aiff", "ogg", "opus", "m4a", "webm", "mp3")
 
 
-class AudiosetStrongLabels:
+class AudiosetStrongLabels(Source):
     """The crawl of the AudioSet strong labels. A partition is a split, `train` or `eval`."""
 
     name = "audioset_sl"
@@ -34,56 +48,167 @@ class AudiosetStrongLabels:
         self._settings = settings
 
     @property
-    def hosts(self) -> frozenset[str]:
-        urls = (self._settings.labels_url, self._settings.clips_url)
-        return frozenset(host_of(url) for url in urls if "://" in url)
+    def folder(self) -> Path | None:
+        root = self._settings.clips_url
+        return Path(root) if root and "://" not in root else None
+
+    def audio_headers(self, network: Network) -> Mapping[str, str]:
+        if not self._settings.clips_url:
+            raise NotAllowed(
+                "AudioSet's audio is not published: put the ten-second clips that you have into a folder and "
+                "set WAVCAPS_AUDIOSET__CLIPS_URL to it"
+            )
+        return {}
 
     def partitions(self) -> list[str]:
         return ["train", "eval"]
 
     def records(self, network: Network, partition: str) -> Iterator[Record]:
-        names = dict(self._rows(network, "mid_to_display_name.tsv"))
-        events: dict[str, list[dict[str, Any]]] = {}
-        rows = self._rows(network, f"audioset_{partition}_strong.tsv")
-        if next(rows, None) != HEADER:
-            raise BadAnswer(f"audioset_{partition}_strong.tsv does not start with {' '.join(HEADER)}")
-        for segment, onset, offset, mid in rows:
-            start, end = seconds(onset), seconds(offset)
-            if start is None or end is None:
-                raise BadAnswer(f"audioset_{partition}_strong.tsv: {onset!r} to {offset!r} in {segment!r}")
-            event = {"onset_s": start, "offset_s": end, "label": names.get(mid, mid)}
-            events.setdefault(segment, []).append(event)
-        for segment, labelled in events.items():
-            # A YouTube id may itself hold an underscore: the start time stands behind the last one.
-            youtube_id, _, start_ms = segment.rpartition("_")
-            start_s = int(start_ms) // 1000 if start_ms.isdecimal() else None
+        files = self._files()
+        labels = Labels()
+        yield from labels.read_names(self._rows(network, NAMES))
+        events = f"audioset_{partition}_strong.tsv"
+        yield from labels.read_events(events, self._rows(network, events))
+        for segment, labelled in labels.clips():
+            match = SEGMENT.fullmatch(segment)
+            assert match is not None
+            video, start_ms = match[1], int(match[2])
             yield Record(
                 source_id=segment,
-                audio_url=self._audio_url(youtube_id),
-                events=tuple(sorted(labelled, key=lambda event: (event["onset_s"], event["offset_s"]))),
-                licence="CC BY 4.0 (labels)",
-                page_url=self._page_url(youtube_id, start_s),
+                audio_url=self._audio_url(files, video, start_ms),
+                events=labelled,
+                start_s=start_ms / 1000,
+                licence=LICENCE,
+                page_url=self._page_url(video, start_ms),
                 claimed_duration_s=CLIP_SECONDS,
-                problem=None
-                if youtube_id and start_s is not None
-                else f"{segment!r} is no <id>_<start in ms>",
             )
 
-    def _page_url(self, youtube_id: str, start_s: int | None) -> str | None:
-        if not self._settings.watch_url:
-            return None
-        return f"{self._settings.watch_url}?v={quote(youtube_id)}&t={start_s or 0}"
+    def _rows(self, network: Network, name: str) -> Iterator[tuple[int, list[str]]]:
+        """The lines of a file, numbered from 1 and split at tabs."""
+        text = network.get_text(f"{self._settings.labels_url}/{name}", most_bytes=LARGEST_FILE)
+        start, number = 0, 0
+        # A line at a time: a list of a million strings takes ten times the file.
+        while start < len(text):
+            end = text.find("\n", start)
+            end = len(text) if end < 0 else end
+            number += 1
+            line = text[start:end].removesuffix("\r")
+            start = end + 1
+            if line:
+                yield number, line.split("\t")
 
-    def _audio_url(self, youtube_id: str) -> str:
+    def _page_url(self, video: str, start_ms: int) -> str | None:
+        root = self._settings.watch_url
+        return f"{root}?v={quote(video)}&t={start_ms // 1000}" if root else None
+
+    def _audio_url(self, files: Mapping[str, str], video: str, start_ms: int) -> str:
         root = self._settings.clips_url
-        name = f"Y{youtube_id}.wav"
-        return f"{root}/{quote(name)}" if "://" in root else str(Path(root) / name)
+        # What is not there keeps the usual name, by which the fetch reports it missing.
+        usual = f"Y{video}.wav"
+        if "://" in root:
+            return f"{root}/{quote(usual)}"
+        starts = [f"_{start_ms}"] + ([] if start_ms % 1000 else [f"_{start_ms // 1000}"])
+        stems = [f"{prefix}{video}{start}" for start in (*starts, "") for prefix in ("Y", "")]
+        return next((files[stem] for stem in stems if stem in files), usual)
 
-    def _rows(self, network: Network, name: str) -> Iterator[list[str]]:
-        text = network.get_text(f"{self._settings.labels_url}/{name}")
-        for number, row in enumerate(
-            csv.reader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE), 1
-        ):
-            if len(row) not in {2, 4}:
-                raise BadAnswer(f"{name}, line {number}: {len(row)} columns")
-            yield row
+    def _files(self) -> dict[str, str]:
+        """The audio files of the folder of clips, by their names without suffix.
+
+        Raises:
+            NotThere: there is no such folder.
+        """
+        if self.folder is None:
+            return {}
+        found: dict[str, tuple[int, str]] = {}
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    stem, _, suffix = entry.name.rpartition(".")
+                    if suffix.lower() in SUFFIXES and entry.is_file():
+                        choice = (SUFFIXES.index(suffix.lower()), entry.name)
+                        found[stem] = min(found.get(stem, choice), choice)
+        except OSError as error:
+            raise NotThere(
+                f"WAVCAPS_AUDIOSET__CLIPS_URL is {self.folder}, which cannot be read as a folder of clips: "
+                f"{error.strerror}"
+            ) from error
+        return {stem: name for stem, (_, name) in found.items()}
+
+
+class Labels:
+    """The events of a split, in little memory: four numbers each."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._segments: dict[str, int] = {}
+        self._segment, self._label = array("l"), array("l")
+        self._onset, self._offset = array("d"), array("d")
+        self._bad_rows = 0
+
+    def read_names(self, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Record]:
+        """Reads what each MID is called. Gives the rows that cannot be read, as records.
+
+        Raises:
+            BadAnswer: there are too many of them, or no others.
+        """
+        for number, row in rows:
+            name = clean(row[1].strip()) if len(row) == 2 else None
+            if name and row[0]:
+                self._names[row[0]] = name
+            else:
+                yield self._bad(NAMES, number, "", f"{len(row)} columns, not a MID and its name")
+        if not self._names:
+            raise BadAnswer(f"{NAMES} names no labels; has the file moved?")
+
+    def read_events(self, file: str, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Record]:
+        """Reads the events of a split. Gives the rows that cannot be read, as records; a segment keeps
+        those of its events that can be.
+
+        Raises:
+            BadAnswer: the file has another header, or too many rows cannot be read.
+        """
+        if next(rows, (0, []))[1] != HEADER:
+            raise BadAnswer(f"{file} does not start with {' '.join(HEADER)}; has the format changed?")
+        numbers = {mid: number for number, mid in enumerate(self._names)}
+        for line, row in rows:
+            if len(row) != len(HEADER):
+                yield self._bad(file, line, row[0], f"{len(row)} columns in place of {len(HEADER)}")
+                continue
+            segment, onset, offset, mid = row
+            start, end = seconds(onset), seconds(offset)
+            if not SEGMENT.fullmatch(segment):
+                yield self._bad(file, line, "", f"{segment!r:.100} is no <id>_<start in ms>")
+            elif start is None or end is None or end < start:
+                yield self._bad(file, line, segment, f"{onset!r:.50} to {offset!r:.50} is no span of seconds")
+            elif mid not in numbers:
+                yield self._bad(file, line, segment, f"{NAMES} has no name for {mid!r:.50}")
+            else:
+                self._segment.append(self._segments.setdefault(segment, len(self._segments)))
+                self._onset.append(start)
+                self._offset.append(end)
+                self._label.append(numbers[mid])
+
+    def clips(self) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...]]]:
+        """Each segment with its events in order of onset."""
+        names = list(self._names.values())
+        segment, onset = np.asarray(self._segment), np.asarray(self._onset)
+        offset, label = np.asarray(self._offset), np.asarray(self._label)
+        order = np.lexsort((offset, onset, segment))
+        bounds = np.searchsorted(segment[order], np.arange(len(self._segments) + 1))
+        for number, name in enumerate(self._segments):
+            rows = order[bounds[number] : bounds[number + 1]]
+            yield (
+                name,
+                tuple(
+                    {"onset_s": float(onset[row]), "offset_s": float(offset[row]), "label": names[label[row]]}
+                    for row in rows
+                ),
+            )
+
+    def _bad(self, file: str, line: int, segment: str, what: str) -> Record:
+        self._bad_rows += 1
+        if self._bad_rows > MOST_BAD_ROWS:
+            raise BadAnswer(f"{file}, line {line}: {what}; {MOST_BAD_ROWS} rows before it are malformed too")
+        return Record(
+            segment if SEGMENT.fullmatch(segment) else "", "", problem=f"{file}, line {line}: {what}"
+        )

@@ -3,49 +3,78 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from wavcaps_assets import schemas
-from wavcaps_assets.clock import utc_now
-from wavcaps_assets.network_errors import BadAnswer
-from wavcaps_assets.stages import Stage, drop
+from pydantic import ValidationError
+
+from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed
 
 if TYPE_CHECKING:
-    from wavcaps_assets.network import Network
+    from wavcaps_assets.network.client import Network
 
+T = TypeVar("T")
+
+WEB_URL = re.compile(r"https?://[\w.-]+(:\d{1,5})?([/?#].*)?", re.IGNORECASE)
 SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Some sites publish novels; a description beyond this is noise and a burden downstream.
 LONGEST_TEXT = 20_000
+LONGEST_URL = 2_000
+LONGEST_PROBLEM = 500
 
 
-class Source(Protocol):
-    """One place that clips are crawled from."""
+class Source(ABC):
+    """One place that clips are crawled from.
+
+    Attributes:
+        name: its name in asset keys and clip ids, such as `freesound`.
+        title: its name for people, such as `FreeSound`.
+    """
+
+    name: str
+    title: str
 
     @property
-    def name(self) -> str:
-        """The source's name in asset keys and clip ids, such as `freesound`."""
+    def folder(self) -> Path | None:
+        """The folder that `Record.audio_url` names a file of; None: audio comes over the network."""
+        return None
 
-    @property
-    def title(self) -> str:
-        """Its name for people, such as `FreeSound`."""
+    def audio_headers(self, network: Network) -> Mapping[str, str]:
+        """What a request for audio must carry, such as an access token.
 
-    @property
-    def hosts(self) -> frozenset[str]:
-        """The hosts that a crawl of it may ask."""
+        Raises:
+            NotAllowed: there is no valid token; says how to get one.
+        """
+        return {}
 
+    @abstractmethod
     def partitions(self) -> list[str]:
         """The pieces that it is crawled in."""
 
-    def records(self, network: Network, partition: str) -> Iterator[Record]:
-        """Crawls one partition. Raises `NetworkError` where the source cannot be read."""
+    @abstractmethod
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+        """Crawls one partition.
+
+        The same pages are asked for in the same order each time: what an interrupted crawl has
+        read is not asked for again.
+
+        Raises:
+            NetworkError: the source cannot be read at all.
+            Paused: it cannot be read now.
+        """
 
 
 @dataclass(frozen=True)
 class Record:
-    """One clip as its source describes it, before it is checked. Fields as in `schemas.RAW_CLIPS`."""
+    """One clip as its source describes it, before it is checked. Fields as in `schemas.RAW_CLIPS`.
+
+    Attributes:
+        audio_url: a URL, or, where the source has a folder, a file's path relative to it.
+        problem: why this is no usable clip; None if it is one.
+    """
 
     source_id: str
     audio_url: str
@@ -53,77 +82,62 @@ class Record:
     description: str | None = None
     tags: tuple[str, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
+    start_s: float | None = None
     author: str | None = None
     licence: str | None = None
     page_url: str | None = None
     claimed_duration_s: float | None = None
+    claimed_sample_rate: int | None = None
+    claimed_channels: int | None = None
+    claimed_format: str | None = None
+    claimed_bytes: int | None = None
+    claimed_md5: str | None = None
     created: str | None = None
-    problem: str | None = field(default=None)
+    problem: str | None = None
 
 
-def crawl(source: Source, network: Network, partition: str) -> Stage:
-    """Crawls one partition of a source.
+@dataclass(frozen=True)
+class Unread:
+    """A part of a source that could not be read, such as a page of its listing.
 
-    Returns:
-        `schemas.RAW_CLIPS`, and the records set aside: without a usable id, listed twice, or
-        malformed.
+    Attributes:
+        part: its name within the partition, such as `page-3`.
+        problem: what was wrong with it.
+    """
+
+    part: str
+    problem: str
+
+
+def read_part(part: str, read: Callable[[], T]) -> T | Unread:
+    """Reads a part of a listing. One that cannot be read costs its own clips, not the others.
 
     Raises:
-        ValueError: there is no such partition.
-        NetworkError: the source cannot be read.
+        NotAllowed: the key is wrong, which no other part would heal.
+        Paused: the host is not to be asked now.
     """
-    if partition not in source.partitions():
-        raise ValueError(f"{source.title} has no partition {partition!r}")
-    return checked(source.name, source.records(network, partition))
+    try:
+        return read()
+    except NotAllowed:
+        raise
+    except NetworkError as error:
+        return Unread(part, str(error))
 
 
-def checked(source: str, records: Iterable[Record]) -> Stage:
-    """Turns records into rows; what is no clip is set aside with its reason."""
-    rows: dict[str, dict[str, Any]] = {}
-    dropped = []
-    crawled_at = utc_now()
-    for number, record in enumerate(records):
-        if not SAFE_ID.fullmatch(record.source_id):
-            clip_id = f"{source}-record-{number}"
-            dropped.append(drop(clip_id, source, "raw_clips", "bad_id", repr(record.source_id)[:200]))
-            continue
-        clip_id = f"{source}-{record.source_id}"
-        if record.problem:
-            dropped.append(drop(f"{clip_id}#{number}", source, "raw_clips", "bad_record", record.problem))
-            continue
-        if clip_id in rows:
-            dropped.append(drop(f"{clip_id}#{number}", source, "raw_clips", "listed_twice", None))
-            continue
-        rows[clip_id] = {
-            "clip_id": clip_id,
-            "source": source,
-            "source_id": record.source_id,
-            "title": clean(record.title),
-            "description": clean(record.description),
-            "tags": [tag for tag in map(clean, record.tags) if tag],
-            "events": list(record.events),
-            "author": clean(record.author),
-            "licence": clean(record.licence),
-            "page_url": record.page_url,
-            "audio_url": record.audio_url,
-            "claimed_duration_s": record.claimed_duration_s,
-            "created": record.created,
-            "crawled_at": crawled_at,
-        }
-    return Stage(schemas.RAW_CLIPS.from_rows(rows.values()), schemas.DROPPED.from_rows(dropped))
-
-
-def host_of(url: str) -> str:
-    """`host` or `host:port` of a URL, as `Network` wants it."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+def web_url(value: object) -> str | None:
+    """A crawled link if it is one that a browser may be given: http(s), to a host, printable; else None."""
+    if not isinstance(value, str) or len(value) > LONGEST_URL or not value.isprintable() or " " in value:
+        return None
+    return value if WEB_URL.fullmatch(value) else None
 
 
 def clean(text: str | None) -> str | None:
     """A crawled text as it may be stored: valid Unicode, no null bytes, of bounded length."""
     if text is None:
         return None
-    valid = text.encode("utf-8", errors="replace").decode("utf-8").replace("\0", "")
-    return valid[:LONGEST_TEXT]
+    if not text.isascii():
+        text = text.encode("utf-8", errors="replace").decode("utf-8")
+    return text.replace("\0", "")[:LONGEST_TEXT]
 
 
 def seconds(value: object) -> float | None:
@@ -135,6 +149,13 @@ def seconds(value: object) -> float | None:
     except ValueError:
         return None
     return duration if 0 <= duration < float("inf") else None
+
+
+def malformed(error: ValidationError) -> str:
+    """What is wrong with a record, field by field, without the values, which may be anything."""
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    fields = (f"{'.'.join(map(str, fault['loc'])) or 'the record'}: {fault['msg']}" for fault in faults)
+    return "; ".join(fields)[:LONGEST_PROBLEM]
 
 
 def expect(answer: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:

@@ -1,32 +1,74 @@
 """BBC Sound Effects (https://sound-effects.bbcrewind.co.uk/), through the site's own search API.
 
-Paging is not deep there, so the catalogue is listed category by category; a sound in several
-categories counts once, and the union is checked against the total.
+Paging is not deep there, so a search with more results than paging reaches is sliced: the catalogue
+by category, a large category by duration and, if that does not show all of it, by continent. A sound
+can be in several slices and counts once; how many there must be, the catalogue's own total says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.network_errors import BadAnswer
 from wavcaps_assets.settings import BbcSettings
-from wavcaps_assets.sources.base import Record, expect, host_of, seconds
+from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, expect, malformed, read_part
 
 if TYPE_CHECKING:
-    from wavcaps_assets.network import Network
+    from wavcaps_assets.network.client import Network
 
 CATALOGUE = "catalogue"
 NO_CRITERIA = dict.fromkeys(
     ("query", "tags", "categories", "durations", "continents", "sortBy", "source", "recordist", "habitat")
 )
+# The criteria that a search is sliced by, in this order, and what the API calls their counts.
+AGGREGATIONS = {"categories": "category", "durations": "duration", "continents": "continent"}
+WAYS_TO_SLICE = tuple(AGGREGATIONS)
+DURATION = re.compile(r"([0-9.]{1,12})-([0-9.]{1,12})")
+PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
+# The site has some twenty categories; names without end are a fault.
+MOST_SLICES = 1_000
+# So many pages of a search that cannot be read, one after another, are taken for the depth that
+# paging does not reach, which is not known for certain.
+TOO_DEEP = 2
 # What holds for the whole archive, where a sound says nothing else:
 # https://sound-effects.bbcrewind.co.uk/licensing
 AUTHOR = "BBC"
 LICENCE = "RemArc"
 
 
-class BbcSoundEffects:
+class Category(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    className: str  # noqa: N815 - the API's spelling
+
+
+class Sound(BaseModel):
+    """A result of a search. What is not documented, and only shown to people, may be of any type."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: str = Field(pattern=rf"^{SAFE_ID.pattern}$")
+    description: str | None = None
+    duration: float | None = Field(None, ge=0, allow_inf_nan=False, description="ms")
+    categories: list[Category] | None = None
+    tags: list[str] | None = None
+    technicalMetadata: dict[str, Any] | None = None  # noqa: N815
+    additionalMetadata: dict[str, Any] | None = None  # noqa: N815
+    fileSizes: dict[str, Any] | None = None  # noqa: N815
+
+
+T = TypeVar("T")
+Criteria = Mapping[str, Any]
+Found = Generator[Any, None, set[str]]
+
+
+class BbcSoundEffects(Source):
     """The crawl of BBC Sound Effects, in one partition."""
 
     name = "bbc_sound_effects"
@@ -34,68 +76,213 @@ class BbcSoundEffects:
 
     def __init__(self, settings: BbcSettings) -> None:
         self._settings = settings
-        self._search = f"{settings.api_url}/api/sfx/search"
-
-    @property
-    def hosts(self) -> frozenset[str]:
-        return frozenset({host_of(self._settings.api_url), host_of(self._settings.media_url)})
+        # As the site's own pages send them.
+        site = settings.site_url
+        self._headers = {"Origin": site, "Referer": f"{site}/"} if site else {}
 
     def partitions(self) -> list[str]:
         return [CATALOGUE]
 
-    def records(self, network: Network, partition: str) -> Iterator[Record]:
-        total = expect(self._page(network, None, 0, 1), "total", int, self._search)
-        seen: set[str] = set()
-        for category in self._categories(network):
-            for sound in self._sounds(network, category):
-                source_id = str(sound.get("id") or "")
-                if source_id and source_id not in seen:
-                    seen.add(source_id)
-                    yield self._record(source_id, sound)
-        if len(seen) != total:
-            raise BadAnswer(
-                f"{self._search}: the categories list {len(seen)} sounds, the catalogue says {total}; "
-                "has the protocol changed?"
-            )
+    def audio_headers(self, network: Network) -> Mapping[str, str]:
+        return self._headers
 
-    def _categories(self, network: Network) -> list[str]:
-        url = f"{self._settings.api_url}/api/sfx/categoryAggregations"
-        answer = network.post_json(url, {"criteria": {"from": 0, "size": 0, **NO_CRITERIA}})
-        return list(expect(answer, "aggregations", dict, url))
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+        catalogue = Catalogue(self._settings, network, self._headers)
+        known: set[str] = set()
+        for sound in catalogue.sounds({}, WAYS_TO_SLICE):
+            key = _key(sound)
+            if key not in known:
+                known.add(key)
+                yield self.record(sound)
+        if len(known) < catalogue.total:
+            # What one search did not show, another may have: only if sounds are missing does it matter.
+            yield from catalogue.unread.values()
+            found = f"the catalogue counts {catalogue.total} sounds, {len(known)} were found"
+            yield Unread("listing", found)
 
-    def _sounds(self, network: Network, category: str) -> Iterator[dict[str, Any]]:
-        start, total = 0, None
-        while total is None or start < total:
-            answer = self._page(network, category, start, self._settings.page_size)
-            total = expect(answer, "total", int, self._search)
-            results = expect(answer, "results", list, self._search)
-            if not results and start < total:
-                raise BadAnswer(f"{self._search}: {category!r} stops at {start} of {total} sounds")
+    def record(self, sound: Any) -> Record:
+        """A result as a record; one that is malformed with the fields that are at fault."""
+        try:
+            read = Sound.model_validate(sound)
+        except ValidationError as error:
+            key = _key(sound)
+            return Record(key if SAFE_ID.fullmatch(key) else "", "", problem=malformed(error))
+        technical, more = read.technicalMetadata or {}, read.additionalMetadata or {}
+        wav_bytes = _whole_number((read.fileSizes or {}).get("wavFileSize"))
+        categories = [category.className for category in read.categories or ()]
+        site = self._settings.site_url
+        return Record(
+            source_id=read.id,
+            audio_url=f"{self._settings.media_url}/wav/{quote(read.id)}.wav",
+            description=read.description,
+            tags=tuple(dict.fromkeys([*categories, *(read.tags or ())])),
+            author=_text(more.get("recordist")) or AUTHOR,
+            licence=_text(more.get("licence")) or LICENCE,
+            page_url=f"{site}/search?q={quote(read.id)}" if site else None,
+            claimed_duration_s=None if read.duration is None else read.duration / 1000,
+            claimed_sample_rate=_whole_number(technical.get("sample_rate"), 2**31 - 1),
+            claimed_channels=_whole_number(technical.get("channels"), 2**31 - 1),
+            claimed_format="wav",
+            claimed_bytes=wav_bytes,
+            problem=None if wav_bytes else "the catalogue has no wav file of it",
+        )
+
+
+class Catalogue:
+    """Searches of the catalogue, as deep as paging reaches, and as many as it takes to see all of it.
+
+    Attributes:
+        total: how many sounds there are.
+        unread: what could not be read, by its name.
+    """
+
+    def __init__(self, settings: BbcSettings, network: Network, headers: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._network = network
+        self._headers = headers
+        self._search = f"{settings.api_url}/api/sfx/search"
+        self.total = 0
+        self.unread: dict[str, Unread] = {}
+
+    def sounds(self, criteria: Criteria, ways: tuple[str, ...]) -> Found:
+        """Gives what a search finds, some of it more than once; returns the keys of all of it.
+
+        Args:
+            criteria: empty: the whole catalogue.
+            ways: the criteria that it may be sliced by.
+
+        Raises:
+            NetworkError: the whole catalogue cannot be searched.
+            Paused: it cannot be searched now.
+        """
+        keys: set[str] = set()
+        page = partial(self._page, criteria, 0)
+        first = self._read(_name(criteria), page) if criteria else page()
+        if first is None:
+            return keys
+        total, results = first
+        if not criteria:
+            if not results:
+                raise BadAnswer(f"{self._search} finds no sounds at all; has the protocol changed?")
+            self.total = total
+        yield from results
+        paged = set(map(_key, results))
+        keys |= paged
+        within_reach = total <= self._settings.result_window
+        whole = False
+        if within_reach:
+            whole = yield from self._pages(criteria, len(results), total, paged)
+            keys |= paged
+        # A few sounds that a slice does not show are looked for in slices of the whole catalogue.
+        if len(keys) < total and not (whole and criteria):
+            yield from self._slices(criteria, ways, total, keys)
+            if len(keys) < total and not within_reach:
+                yield from self._pages(criteria, len(results), total, paged)
+                keys |= paged
+        return keys
+
+    def _slices(self, criteria: Criteria, ways: tuple[str, ...], total: int, keys: set[str]) -> Iterator[Any]:
+        """Gives what slices of a search find, in one way after another until none is missing."""
+        for number, way in enumerate(ways):
+            # To the last slice of a way: a search index may count no further than some round number.
+            for value in self._values(criteria, way):
+                keys |= yield from self.sounds({**criteria, way: [value]}, ways[number + 1 :])
+            if len(keys) >= total:
+                return
+
+    def _pages(
+        self, criteria: Criteria, start: int, total: int, paged: set[str]
+    ) -> Generator[Any, None, bool]:
+        """Gives the further pages of a search; returns whether each of them could be read.
+
+        Args:
+            paged: the keys of the pages so far; those of these pages are added.
+        """
+        end = min(total, self._settings.result_window)
+        unread_before, unread_here = len(self.unread), 0
+        while start < end:
+            name = f"{_name(criteria)} from {start}"
+            answer = self._read(name, partial(self._page, criteria, start))
+            if answer is None:
+                unread_here += 1
+                if unread_here == TOO_DEEP:
+                    break
+                start += self._settings.page_size
+                continue
+            unread_here = 0
+            _, results = answer
+            before = len(paged)
+            paged.update(map(_key, results))
+            if len(paged) == before:
+                self.unread[name] = Unread(name, f"{len(results)} sounds, none of them new; left there")
+                break
             yield from results
             start += len(results)
+        return len(self.unread) == unread_before
 
-    def _page(self, network: Network, category: str | None, start: int, size: int) -> Any:
-        criteria = {"from": start, "size": size, **NO_CRITERIA}
-        if category is not None:
-            criteria["categories"] = [category]
-        return network.post_json(self._search, {"criteria": criteria})
+    def _values(self, criteria: Criteria, way: str) -> list[Any]:
+        """The values of a criterion that some sound of a search has."""
+        what = f"{AGGREGATIONS[way]}Aggregations"
+        url = f"{self._settings.api_url}/api/sfx/{what}"
+        body = self._body(criteria, 0, self._settings.page_size)
 
-    def _record(self, source_id: str, sound: dict[str, Any]) -> Record:
-        milliseconds = seconds(sound.get("duration"))
-        sizes = sound.get("fileSizes") or {}
-        more = sound.get("additionalMetadata") or {}
-        return Record(
-            source_id=source_id,
-            audio_url=f"{self._settings.media_url}/wav/{source_id}.wav",
-            description=sound.get("description"),
-            tags=tuple(
-                category["className"]
-                for category in sound.get("categories") or ()
-                if isinstance(category, dict) and isinstance(category.get("className"), str)
-            ),
-            author=more.get("recordist") or AUTHOR,
-            licence=more.get("licence") or LICENCE,
-            page_url=f"{self._settings.site_url}/search?q={source_id}" if self._settings.site_url else None,
-            claimed_duration_s=None if milliseconds is None else milliseconds / 1000,
-            problem=None if sizes.get("wavFileSize") else "the catalogue has no file for it",
-        )
+        def read() -> dict[str, Any]:
+            answer = self._network.post_json(url, body, self._headers)
+            return dict(expect(answer, "aggregations", dict, url))
+
+        part = f"{what} of {_name(criteria)}"
+        counts = self._read(part, read)
+        if counts is None:
+            return []
+        names = [name for name, entry in counts.items() if entry != {"doc_count": 0}]
+        kind = DURATION if way == "durations" else PRINTABLE
+        matches = [match for name in names if (match := kind.fullmatch(name))][:MOST_SLICES]
+        if len(matches) < len(names):
+            self.unread[part] = Unread(part, f"{len(matches)} of {len(names)} names can be searched for")
+        if way == "durations":
+            # As strings, which is how a known client hands the bounds back.
+            return [{"min": match[1], "max": match[2]} for match in matches]
+        return [match[0] for match in matches]
+
+    def _read(self, part: str, read: Callable[[], T]) -> T | None:
+        answer = read_part(part, read)
+        if isinstance(answer, Unread):
+            self.unread[part] = answer
+            return None
+        return answer
+
+    def _page(self, criteria: Criteria, start: int) -> tuple[int, list[Any]]:
+        size = min(self._settings.page_size, self._settings.result_window - start)
+        answer = self._network.post_json(self._search, self._body(criteria, start, size), self._headers)
+        total = expect(answer, "total", int, self._search)
+        return total, expect(answer, "results", list, self._search)
+
+    def _body(self, criteria: Criteria, start: int, size: int) -> dict[str, Any]:
+        return {"criteria": {"from": start, "size": size, **NO_CRITERIA, **criteria}}
+
+
+def _name(criteria: Criteria) -> str:
+    """A search, as a part of the listing."""
+    sliced = (
+        "-".join(value.values()) if isinstance(value, dict) else value
+        for values in criteria.values()
+        for value in values
+    )
+    return " / ".join((CATALOGUE, *sliced))
+
+
+def _key(sound: Any) -> str:
+    """What a sound is known by: its id; one without a usable id by all that it says."""
+    given = sound.get("id") if isinstance(sound, dict) else None
+    return given if isinstance(given, str) else repr(sound)
+
+
+def _whole_number(value: Any, largest: int = 2**63 - 1) -> int | None:
+    """A positive whole number, which may be written as a string; None: there is none."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
+    return number if 0 < number <= largest else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None

@@ -2,50 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavcaps_assets.network_errors import BadAnswer, NotAllowed
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.settings import FreesoundSettings
-from wavcaps_assets.sources.base import Record, expect, host_of, seconds
+from wavcaps_assets.sources.base import Record, Source, Unread, expect, malformed, read_part, web_url
+from wavcaps_assets.sources.freesound_oauth import access_token
 
 if TYPE_CHECKING:
-    from wavcaps_assets.network import Network
+    from wavcaps_assets.network.client import Network
 
-FIELDS = "id,url,name,tags,description,created,license,duration,username,previews"
+# Sounds come and go while their pages are turned. A month whose count moved is read again, but not
+# for ever: another reading costs as many requests as the first.
+MOST_READINGS = 3
+LARGEST_INT32 = 2**31 - 1
+LARGEST_INT64 = 2**63 - 1
 
 
-class Freesound:
-    """The crawl of FreeSound. A partition is a month, YYYY-MM."""
+class Sound(BaseModel):
+    """A sound as the API gives it. A field of another type is a changed protocol, not a value."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: int = Field(ge=1, le=LARGEST_INT64)
+    name: str | None = None
+    description: str | None = None
+    tags: list[str] | None = None
+    username: str | None = None
+    license: str | None = None
+    duration: float | None = Field(None, ge=0, allow_inf_nan=False, description="s")
+    samplerate: float | None = Field(None, ge=0, le=LARGEST_INT32, description="Hz")
+    channels: int | None = Field(None, ge=0, le=LARGEST_INT32)
+    created: str | None = Field(
+        None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$"
+    )
+    previews: dict[str, str] | None = None
+    url: str | None = None
+    type: str | None = None
+    filesize: int | None = Field(None, ge=0, le=LARGEST_INT64, description="bytes")
+    md5: str | None = Field(None, pattern=r"^[0-9a-f]{32}$")
+
+
+FIELDS = ",".join(Sound.model_fields)
+
+
+@dataclass
+class Reading:
+    """One reading of all pages of a month.
+
+    Attributes:
+        counts: how many sounds the source said there are, page by page.
+        unread: the pages that could not be read.
+        cut_short: whether a page was gone when its turn came.
+    """
+
+    counts: list[int] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    cut_short: bool = False
+
+    @property
+    def steady(self) -> bool:
+        """Whether no sound came or went meanwhile, as far as the counts tell."""
+        return not self.cut_short and len(set(self.counts)) <= 1
+
+    @property
+    def count(self) -> int:
+        """How many sounds there are, by the last page that said so."""
+        return self.counts[-1] if self.counts else 0
+
+
+class Freesound(Source):
+    """The crawl of FreeSound. A partition is a month, YYYY-MM.
+
+    Args:
+        state: the folder that holds the tokens for originals.
+    """
 
     name = "freesound"
     title = "FreeSound"
 
-    def __init__(self, settings: FreesoundSettings) -> None:
+    def __init__(self, settings: FreesoundSettings, state: Path) -> None:
         self._settings = settings
-
-    @property
-    def hosts(self) -> frozenset[str]:
-        return frozenset({host_of(self._settings.base_url), "cdn.freesound.org", ".freesound.org"})
+        self._state = state
+        self._search = f"{settings.base_url}/apiv2/search/text/"
 
     def partitions(self) -> list[str]:
         return months(self._settings.first_month, self._settings.last_month)
 
-    def records(self, network: Network, partition: str) -> Iterator[Record]:
-        token = self._settings.token.get_secret_value()
-        if not token:
+    def audio_headers(self, network: Network) -> Mapping[str, str]:
+        if self._settings.audio == "preview":
+            return {}
+        return {"Authorization": f"Bearer {access_token(self._settings, self._state, network)}"}
+
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+        if not self._settings.token.get_secret_value():
             raise NotAllowed(
                 "FreeSound wants an API key: get one at https://freesound.org/apiv2/apply/ "
                 "and set WAVCAPS_FREESOUND__TOKEN"
             )
-        url = f"{self._settings.base_url}/apiv2/search/text/"
-        first, last = month_bounds(partition)
-        page, seen, total = 1, 0, None
-        while total is None or seen < total:
+        found: set[object] = set()
+        for again in range(MOST_READINGS):
+            reading = Reading()
+            yield from self._read(network, partition, again, reading, found)
+            if reading.steady:
+                break
+        yield from reading.unread
+        if not reading.steady:
+            yield Unread(
+                "listing",
+                f"sounds came or went in each of {MOST_READINGS} readings; in the last one the count went "
+                f"from {reading.counts[0] if reading.counts else 'unknown'} to {reading.count}",
+            )
+        elif not reading.unread and reading.count > len(found):
+            yield Unread("listing", f"the source counts {reading.count} sounds, {len(found)} were found")
+
+    def _read(
+        self, network: Network, month: str, again: int, reading: Reading, found: set[object]
+    ) -> Iterator[Record]:
+        """Reads all pages of a month; gives the sounds that are not in `found` yet."""
+        seen: set[object] = set()
+        number = 1
+        while number == 1 or (number - 1) * self._settings.page_size < reading.count:
+            part = f"page-{number}"
+            if number > self._settings.most_pages:
+                reading.unread.append(
+                    Unread(
+                        part,
+                        f"the source counts {reading.count} sounds, which are more than the "
+                        f"{self._settings.most_pages} pages of WAVCAPS_FREESOUND__MOST_PAGES",
+                    )
+                )
+                return
+            page = partial(self._page, network, month, number, again, reading)
+            # Without the first page nobody knows how many there are.
+            sounds = page() if number == 1 and not again else read_part(part, page)
+            if isinstance(sounds, Unread):
+                reading.unread.append(sounds)
+            else:
+                before = len(seen)
+                for sound in sounds:
+                    key = _key(sound)
+                    seen.add(key)
+                    if key not in found:
+                        found.add(key)
+                        yield self.record(sound)
+                if len(seen) == before and reading.count:
+                    reading.unread.append(
+                        Unread(
+                            part, f"{len(sounds)} sounds, all of which earlier pages had; turned no further"
+                        )
+                    )
+                    return
+            number += 1
+
+    def _page(self, network: Network, month: str, number: int, again: int, reading: Reading) -> list[Any]:
+        first, last = month_bounds(month)
+        try:
             # The answer's `next` link can lack the token and the scheme: each page is asked for anew.
             answer = network.get_json(
-                url,
+                self._search,
                 params={
                     "query": "",
                     "filter": f"created:[{first} TO {last}]",
@@ -53,39 +175,59 @@ class Freesound:
                     "fields": FIELDS,
                     "group_by_pack": 0,
                     "page_size": self._settings.page_size,
-                    "page": page,
+                    "page": number,
                 },
-                headers={"Authorization": f"Token {token}"},
+                headers={"Authorization": f"Token {self._settings.token.get_secret_value()}"},
+                again=again,
             )
-            total = expect(answer, "count", int, url)
-            results = expect(answer, "results", list, url)
-            if not results:
-                if seen < total:
-                    raise BadAnswer(
-                        f"{url}: page {page} of {partition} is empty, {total - seen} sounds are missing"
-                    )
-                return
-            for sound in results:
-                yield self._record(sound, url)
-            seen += len(results)
-            page += 1
+        except NotThere:
+            # "Invalid page.": so many sounds went meanwhile that it has none left.
+            reading.cut_short = True
+            raise
+        count = expect(answer, "count", int, self._search)
+        sounds = expect(answer, "results", list, self._search)
+        if number == 1 and not again and count and not sounds:
+            raise BadAnswer(f"{self._search}: {month} has {count} sounds, and none on its first page")
+        reading.counts.append(count)
+        return list(sounds)
 
-    def _record(self, sound: Any, url: str) -> Record:
-        source_id = str(expect(sound, "id", int, url))
-        preview = (sound.get("previews") or {}).get(self._settings.preview)
+    def record(self, sound: Any) -> Record:
+        """A sound of an answer as a record; one that is malformed with the fields that are at fault."""
+        try:
+            read = Sound.model_validate(sound)
+        except ValidationError as error:
+            key = _key(sound)
+            return Record(str(key) if isinstance(key, int) else "", "", problem=malformed(error))
+        original = self._settings.audio == "original"
+        if original:
+            audio_url = f"{self._settings.base_url}/apiv2/sounds/{read.id}/download/"
+        else:
+            audio_url = web_url((read.previews or {}).get(self._settings.preview)) or ""
         return Record(
-            source_id=source_id,
-            audio_url=preview or "",
-            title=sound.get("name"),
-            description=sound.get("description"),
-            tags=tuple(tag for tag in sound.get("tags") or () if isinstance(tag, str)),
-            author=sound.get("username"),
-            licence=sound.get("license"),
-            page_url=sound.get("url"),
-            claimed_duration_s=seconds(sound.get("duration")),
-            created=sound.get("created"),
-            problem=None if preview else f"no {self._settings.preview} among its previews",
+            source_id=str(read.id),
+            audio_url=audio_url,
+            title=read.name,
+            description=read.description,
+            tags=tuple(read.tags or ()),
+            author=read.username,
+            licence=read.license,
+            page_url=web_url(read.url),
+            claimed_duration_s=read.duration,
+            claimed_sample_rate=None if read.samplerate is None else round(read.samplerate),
+            claimed_channels=read.channels,
+            claimed_format=read.type,
+            claimed_bytes=read.filesize,
+            # A preview is another file than the one that the checksum is of.
+            claimed_md5=read.md5 if original else None,
+            created=read.created,
+            problem=None if audio_url else f"no link to {self._settings.preview} among its previews",
         )
+
+
+def _key(sound: Any) -> object:
+    """What a sound is known by: its number; one without a usable number by all that it says."""
+    number = sound.get("id") if isinstance(sound, dict) else None
+    return number if type(number) is int else repr(sound)
 
 
 def months(first: str, last: str) -> list[str]:

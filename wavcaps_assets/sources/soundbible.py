@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
-from wavcaps_assets.network_errors import BadAnswer, NotThere
+from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotThere
 from wavcaps_assets.settings import SoundbibleSettings
-from wavcaps_assets.sources.base import Record, host_of
+from wavcaps_assets.sources.base import Record, Source, Unread
 
 if TYPE_CHECKING:
-    from wavcaps_assets.network import Network
+    from wavcaps_assets.network.client import Network
 
 CATALOGUE = "catalogue"
 # A sound's page is named by its number and title, as in 2219-Airplane-Landing-Airport.html.
-PAGE_NAME = re.compile(r"(?:.*/)?((\d+)-[^/?#]+\.html)")
+PAGE_NAME = re.compile(r"([0-9]{1,9})-[^/\\?#]{1,200}\.html")
+# A line such as "Uploaded: 07.20.09 | License: Attribution 3.0 | Recorded by Mike Koenig | File Size: 45 KB".
 LICENCE = re.compile(r"License:\s*([^|\n]{1,80}?)\s*(?:\||\n|$)")
-AUTHOR = re.compile(r"(?:Recorded|Uploaded) by\s+([^|\n]{1,80}?)\s*(?:\||\n|$)")
+AUTHOR = re.compile(r"(?:Recorded|Uploaded) by:?\s+([^|\n]{1,80}?)\s*(?:\||\n|$)")
+UPLOADED = re.compile(r"Uploaded:\s*(\d\d)\.(\d\d)\.(\d\d)\b")
+LENGTH = re.compile(r"(?:File )?Length:\s*([\d:.]{1,12}\s*(?:s\b|sec)?)", re.IGNORECASE)
+CLOCK = re.compile(r"(?:(\d{1,3}):)?(?:(\d{1,3}):)?(\d{1,6}(?:\.\d{1,6})?)\s*(?:s|sec)?")
 # The site has some 240 listing pages; a listing without end is a fault, not a catalogue.
 MOST_LISTING_PAGES = 2_000
+# So many in a row that cannot be read are not holes in the listing, but the end of what can be read.
+MOST_UNREAD_IN_A_ROW = 5
 
 
-class Soundbible:
+class Soundbible(Source):
     """The crawl of SoundBible, in one partition."""
 
     name = "soundbible"
@@ -34,62 +41,157 @@ class Soundbible:
     def __init__(self, settings: SoundbibleSettings) -> None:
         self._root = settings.base_url
 
-    @property
-    def hosts(self) -> frozenset[str]:
-        return frozenset({host_of(self._root)})
-
     def partitions(self) -> list[str]:
         return [CATALOGUE]
 
-    def records(self, network: Network, partition: str) -> Iterator[Record]:
-        pages = self._listing(network)
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+        pages, unread = self._listing(network)
         if not pages:
-            raise BadAnswer(f"{self._root} lists no sounds; have its pages changed?")
-        for source_id, name in pages.items():
+            why = unread[0].problem if unread else "have its pages changed?"
+            raise BadAnswer(f"{self._root} lists no sounds: {why}")
+        yield from unread
+        for source_id, (name, title) in pages.items():
             try:
-                yield parse_page(self._root, source_id, name, network.get_text(f"{self._root}/{quote(name)}"))
-            except NotThere as error:
-                yield Record(source_id, "", problem=str(error))
+                html = network.get_page(f"{self._root}/{name}")
+            except NetworkError as error:
+                yield Record(source_id, "", title=title, problem=str(error))
+            else:
+                yield parse_page(self._root, source_id, name, title, html)
 
-    def _listing(self, network: Network) -> dict[str, str]:
-        """The sounds' pages by id, from listing pages until one is missing or names nothing new."""
-        pages: dict[str, str] = {}
+    def _listing(self, network: Network) -> tuple[dict[str, tuple[str, str]], list[Unread]]:
+        """The sounds' pages and titles by id, from listing pages until one is missing or they are used up."""
+        pages: dict[str, tuple[str, str]] = {}
+        unread: list[Unread] = []
+        in_a_row, barren = 0, 0
         for number in range(1, MOST_LISTING_PAGES + 1):
+            url = f"{self._root}/free-sound-effects-{number}.html"
             try:
-                listing = network.get_text(f"{self._root}/free-sound-effects-{number}.html")
+                html = network.get_page(url)
             except NotThere:
-                break
+                return pages, unread
+            except NetworkError as error:
+                unread.append(Unread(f"listing-{number}", str(error)))
+                in_a_row += 1
+                if in_a_row == MOST_UNREAD_IN_A_ROW:
+                    return pages, unread
+                continue
+            in_a_row = 0
             known = len(pages)
-            pages.update((source_id, name) for source_id, name in parse_listing(listing))
+            for source_id, name, title in parse_listing(url, html):
+                pages.setdefault(source_id, (name, title))
             if len(pages) == known:
-                break
-        return pages
+                # The end, unless the next page goes on: then this one was no page of the listing.
+                if barren:
+                    return pages, unread
+                barren = number
+            elif barren:
+                unread.append(Unread(f"listing-{barren}", "no new sound, though the next page has some"))
+                barren = 0
+        unread.append(Unread("listing", f"more than {MOST_LISTING_PAGES} pages; turned no further"))
+        return pages, unread
 
 
-def parse_listing(html: str) -> list[tuple[str, str]]:
-    """The sounds that a listing page links to: their ids and the names of their pages."""
+def parse_listing(url: str, html: str) -> list[tuple[str, str, str]]:
+    """The sounds that a listing page links to: their ids, the names of their pages and their titles.
 
-    links = LexborHTMLParser(html).css("h3 a[href]")
-    matches = (PAGE_NAME.fullmatch(link.attributes.get("href") or "") for link in links)
-    return list(dict.fromkeys((match[2], match[1]) for match in matches if match))
+    Args:
+        url: the listing page's own. Only links to pages beside it are followed.
+    """
+    sounds: dict[str, str] = {}
+    for link in LexborHTMLParser(html).css("h3 a[href]"):
+        name = page_name(url, link.attributes.get("href") or "")
+        if name:
+            sounds.setdefault(name, _line(link.text(separator=" ")))
+    return [(name.partition("-")[0], name, title) for name, title in sounds.items()]
 
 
-def parse_page(root: str, source_id: str, name: str, html: str) -> Record:
-    """A sound's page as a record. Broken markup is read as a browser would."""
+def page_name(url: str, href: str) -> str | None:
+    """The name of the sound's page that a link leads to, as it stands in a URL; None: it leads elsewhere."""
+    plain = unquote(href.strip())
+    if ".." in plain or not plain.isprintable():
+        return None
+    try:
+        target, here = urlsplit(urljoin(url, href.strip())), urlsplit(url)
+    except ValueError:
+        return None
+    if target.scheme not in {"http", "https"} or _site(target.netloc) != _site(here.netloc):
+        return None
+    folder, _, name = target.path.rpartition("/")
+    if folder != here.path.rpartition("/")[0] or not PAGE_NAME.fullmatch(unquote(name)):
+        return None
+    return quote(unquote(name))
 
+
+def parse_page(root: str, source_id: str, name: str, listed_title: str, html: str) -> Record:
+    """A sound's page as a record. Broken markup is read as a browser would.
+
+    Args:
+        name: the page's name under the root.
+        listed_title: the title that the listing gives; the page's own comes first.
+    """
     tree = LexborHTMLParser(html)
-    heading = tree.css_first("h1")
-    title = heading.text(strip=True) if heading else None
-    described = tree.css_first("#course-details p, p")
+    described = _described(tree)
+    known = tree.css_first(f"#course-details, a[href*='grab.php?id={source_id}&']")
+    for block in tree.css("br, p, div, li, td, h1, h2, h3"):
+        block.insert_before("\n")
     text = tree.body.text(separator=" ") if tree.body else ""
-    author, licence = AUTHOR.search(text), LICENCE.search(text)
+    heading = tree.css_first("h1")
+    # A heading that is never closed holds all that follows.
+    own_title = heading.text(separator=" ").strip().partition("\n")[0] if heading else ""
+    author, licence, uploaded = AUTHOR.search(text), LICENCE.search(text), UPLOADED.search(text)
     return Record(
         source_id=source_id,
         audio_url=f"{root}/grab.php?id={source_id}&type=wav",
-        title=title,
-        description=described.text(strip=True) if described else None,
-        author=author[1] if author else None,
-        licence=licence[1] if licence else None,
+        title=_line(own_title) or listed_title,
+        description=described or None,
+        author=_line(author[1]) if author else None,
+        licence=_line(licence[1]) if licence else None,
         page_url=f"{root}/{name}",
-        problem=None if title else "its page has no title; has the site changed?",
+        claimed_duration_s=_length(tree, text),
+        claimed_format="wav",
+        created=_day(uploaded) if uploaded else None,
+        problem=None if known or licence else "its page is no sound's: it names no licence and no download",
     )
+
+
+def _described(tree: LexborHTMLParser) -> str:
+    """The first paragraph that says something of the sound: of its own section, else of the page."""
+    for selector in ("#course-details .col-lg-8 p", "#course-details p", "p"):
+        for paragraph in tree.css(selector):
+            words = _line(paragraph.text(separator=" "))
+            if words and not LICENCE.search(words):
+                return words.removeprefix("About: ")
+    return ""
+
+
+def _length(tree: LexborHTMLParser, text: str) -> float | None:
+    """The length that a page tells (s); its player tells 00:00 until it has read the file."""
+    player = tree.css_first(".total-time")
+    said = LENGTH.search(text)
+    for words in (player.text(strip=True) if player else "", said[1] if said else ""):
+        clock = CLOCK.fullmatch(words.strip())
+        if clock:
+            first, second, rest = clock.groups()
+            # With one colon, what stands before it is minutes.
+            hours, minutes = (first, second) if second else (None, first)
+            length = 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(rest)
+            if length:
+                return length
+    return None
+
+
+def _day(uploaded: re.Match[str]) -> str | None:
+    """The day of the upload, which the site writes as 07.20.09 for 20 July 2009, as ISO 8601."""
+    month, day, year = map(int, uploaded.groups())
+    try:
+        return date(2000 + year, month, day).isoformat()
+    except ValueError:
+        return None
+
+
+def _site(netloc: str) -> str:
+    return netloc.lower().rpartition("@")[2].removeprefix("www.")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

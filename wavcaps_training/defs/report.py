@@ -34,18 +34,19 @@ def report_asset(
         "the scores, times and sizes.",
     )
     def report(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
-        from wavcaps_assets.report.render import write_report
+        from wavcaps_assets.report.render import REPORT, write_report
 
         facts = RunFacts(
             corpus=settings.corpus_note,
             times=step_times(context.instance),
             settings={"Sources": settings.sources.value, "Language model": settings.llm.model},
         )
-        path = write_report(store.tables(), sources, run=facts)
+        tables = store.tables()
+        size = write_report(tables, sources, run=facts)
         return dg.MaterializeResult(
             metadata={
-                "page": dg.MetadataValue.path(path),
-                "size": dg.MetadataValue.int(path.stat().st_size),
+                "page": dg.MetadataValue.path(tables.store.describe(REPORT)),
+                "size": dg.MetadataValue.int(size),
             }
         )
 

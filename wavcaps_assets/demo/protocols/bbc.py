@@ -27,7 +27,7 @@ DEFAULT_SIZE = 50
 # What a search index allows by default; the real limit is not known.
 RESULT_WINDOW = 10_000
 WAV_HEADER_BYTES = 44
-NOT_SPOKEN = ("query", "tags", "continents", "source", "recordist", "habitat")
+NOT_SPOKEN = ("query", "tags", "source", "recordist", "habitat")
 MISSING_FILE = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
@@ -79,7 +79,7 @@ class Bbc:
             return JSONResponse({"message": str(error)}, status_code=400)
         what = request.path_params["what"]
         if what == "category":
-            counts = Counter(clip.category for clip in found)
+            counts = Counter(name for clip in found for name in _categories(clip))
         elif what == "duration":
             counts = Counter(
                 f"{low}-{high}"
@@ -88,7 +88,7 @@ class Bbc:
                 if low <= clip.duration_s < high
             )
         elif what == "continent":
-            counts = Counter()
+            counts = Counter(clip.continent for clip in found if clip.continent)
         else:
             raise HTTPException(404)
         return JSONResponse({"aggregations": {name: {"doc_count": count} for name, count in counts.items()}})
@@ -97,12 +97,13 @@ class Bbc:
         spoken = [name for name in NOT_SPOKEN if criteria.get(name)]
         if spoken:
             raise ValueError(f"The demo's BBC does not search by {', '.join(spoken)}.")
-        categories = criteria.get("categories")
+        categories, continents = criteria.get("categories"), criteria.get("continents")
         ranges = _ranges(criteria.get("durations"))
         return [
             clip
             for clip in self._clips.values()
-            if (not categories or clip.category in categories)
+            if (not categories or not set(categories).isdisjoint(_categories(clip)))
+            and (not continents or clip.continent in continents)
             and (not ranges or any(low <= clip.duration_s < high for low, high in ranges))
         ]
 
@@ -113,7 +114,7 @@ class Bbc:
             "id": clip.source_id,
             "description": clip.text,
             "duration": round(clip.duration_s * 1000),
-            "categories": [{"className": clip.category}],
+            "categories": [{"className": name} for name in _categories(clip)],
             "tags": [],
             "source": "Scratch",
             "technicalMetadata": {
@@ -136,6 +137,10 @@ class Bbc:
         if clip is None or clip.audio is None or wanted is None or suffix != folder:
             return Response(MISSING_FILE, status_code=404, media_type="application/xml")
         return self._media.answer(clip, wanted)
+
+
+def _categories(clip: DemoClip) -> list[str]:
+    return [name for name in clip.category.split(";") if name]
 
 
 def _file_sizes(clip: DemoClip, path: Path, about: Any) -> dict[str, int]:

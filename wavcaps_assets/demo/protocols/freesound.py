@@ -1,4 +1,5 @@
-"""FreeSound's API v2: text search and previews (https://freesound.org/docs/api/resources_apiv2.html)."""
+"""FreeSound's API v2: text search, previews, and originals for those who have leave
+(https://freesound.org/docs/api/resources_apiv2.html)."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import soundfile
 from starlette.exceptions import HTTPException
@@ -16,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
 from wavcaps_assets.demo.media import Format, Media
+from wavcaps_assets.demo.protocols.freesound_tokens import TOKEN_LIFE_S, TokenRefused, Tokens
 
 DEFAULT_FIELDS = "id,name,tags,username,license"
 DEFAULT_PAGE_SIZE = 15
@@ -34,19 +36,23 @@ SERVED_PARAMETERS = ("query", "filter", "sort", "group_by_pack", "page_size", "f
 class Freesound:
     """Answers as FreeSound does, for the corpus' FreeSound clips.
 
-    Every token is taken for a valid one. What the demo does not speak (a query, a filter on
-    anything but `created`) is refused with a 400 that says so.
+    Every API key is taken for a valid one, and so is every authorization code, once: nobody need
+    log in. What the demo does not speak (a query, a filter on anything but `created`) is refused
+    with a 400 that says so.
     """
 
-    def __init__(self, corpus: Corpus, media: Media) -> None:
+    def __init__(self, corpus: Corpus, media: Media, token_life_s: int = TOKEN_LIFE_S) -> None:
         self._corpus = corpus
         self._media = media
+        self._tokens = Tokens(token_life_s)
         self._clips = {clip.source_id: clip for clip in corpus.of(Source.FREESOUND)}
 
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/apiv2/search/text/", self.search),
             Route("/apiv2/search/", self.search),
+            Route("/apiv2/oauth2/access_token/", self.access_token, methods=["POST"]),
+            Route("/apiv2/sounds/{number}/download/", self.download),
             Route("/data/previews/{folder}/{name}", self.preview),
         ]
 
@@ -134,6 +140,27 @@ class Freesound:
         if clip is None or wanted is None:
             raise HTTPException(404, "no such preview")
         return self._media.answer(clip, wanted)
+
+    async def access_token(self, request: Request) -> Response:
+        asked = dict(parse_qsl((await request.body()).decode("utf-8", errors="replace")))
+        try:
+            return JSONResponse(self._tokens.answer(asked))
+        except TokenRefused as error:
+            return JSONResponse({"error": str(error)}, status_code=error.status)
+
+    def download(self, request: Request) -> Response:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer":
+            return JSONResponse({"detail": "Authentication credentials were not provided."}, status_code=401)
+        problem = self._tokens.problem(token)
+        if problem:
+            return JSONResponse({"detail": problem}, status_code=401)
+        clip = self._clips.get(request.path_params["number"])
+        if clip is None:
+            return JSONResponse({"detail": "Not found."}, status_code=404)
+        answer = self._media.answer(clip, Format.WAV)
+        answer.headers["content-disposition"] = f'attachment; filename="{clip.source_id}.wav"'
+        return answer
 
 
 def _credentials_problem(request: Request) -> str | None:

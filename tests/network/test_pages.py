@@ -1,0 +1,86 @@
+"""The pages of a crawl: an interrupted crawl goes on, a finished one begins anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rude_server import RudeServer, answer, in_turn, rude_server
+from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.links import host_of
+from wavcaps_assets.network.pages import PageLog
+from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
+from wavcaps_assets.network_errors import BadAnswer, NotThere
+from wavcaps_assets.storage import Store
+
+FOLDER = "log/pages/freesound/2022-11"
+
+
+@pytest.fixture
+def rude() -> Iterator[RudeServer]:
+    with rude_server() as server:
+        server.answers["/page"] = answer(b'{"page": "\xc3\xa9"}')
+        yield server
+
+
+@pytest.fixture
+def network(rude: RudeServer, tmp_path: Path) -> Iterator[Network]:
+    settings = NetworkSettings(private_hosts={host_of(rude.url)}, other_quota=UNLIMITED, attempts=1)
+    with Network(tmp_path / "state", settings) as client:
+        yield client
+
+
+def log(tmp_path: Path, done: str | None = None) -> PageLog:
+    return PageLog(Store(tmp_path / "store"), FOLDER, done)
+
+
+def test_what_was_read_is_not_asked_for_again(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+    url = f"{rude.url}/page"
+    with network.remembering(log(tmp_path)):
+        first = network.get_json(url, {"page": 1}, {"Authorization": "Token secret-key"})
+        network.post_json(url, {"from": 0})
+        with pytest.raises(NotThere):
+            network.get_text(f"{rude.url}/nothing")
+    pages = log(tmp_path)
+    assert pages.read_before == 3
+    with network.remembering(pages):
+        assert network.get_json(url, {"page": 1}) == first == {"page": "é"}
+        network.post_json(url, {"from": 0})
+        with pytest.raises(NotThere):
+            network.get_text(f"{rude.url}/nothing")
+        assert len(rude.asked) == 3
+        network.get_json(url, {"page": 2})
+        network.get_json(url, {"page": 1}, again=1)
+        network.post_json(url, {"from": 50})
+    assert len(rude.asked) == 6
+    written = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*.jsonl"))
+    assert b"secret-key" not in written
+
+
+def test_what_could_not_be_read_is_asked_for_again(
+    rude: RudeServer, network: Network, tmp_path: Path
+) -> None:
+    rude.answers["/page"] = in_turn(answer(b'{"results": ['), answer(b"[]"))
+    with network.remembering(log(tmp_path)), pytest.raises(BadAnswer):
+        network.get_json(f"{rude.url}/page")
+    with network.remembering(log(tmp_path)):
+        assert network.get_json(f"{rude.url}/page") == []
+
+
+def test_a_crawl_that_is_done_is_not_gone_on_with(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+    pages = log(tmp_path)
+    with network.remembering(pages):
+        network.get_json(f"{rude.url}/page")
+    again = log(tmp_path, done=pages.crawl)
+    assert (again.read_before, again.crawl != pages.crawl) == (0, True)
+    with network.remembering(again):
+        network.get_json(f"{rude.url}/page")
+    assert len(rude.asked) == 2
+
+
+def test_without_a_crawl_nothing_is_remembered(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+    for _ in range(2):
+        network.get_json(f"{rude.url}/page")
+    assert len(rude.asked) == 2

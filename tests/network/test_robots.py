@@ -1,0 +1,72 @@
+"""What robots.txt asks for is done (RFC 9309)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rude_server import RudeServer, answer, rude_server
+from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.links import host_of
+from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
+from wavcaps_assets.network_errors import Disallowed, Unavailable
+
+PAGE = answer(b"<h1>Page")
+
+
+@pytest.fixture
+def rude() -> Iterator[RudeServer]:
+    with rude_server() as server:
+        server.answers = {"/open.html": PAGE, "/closed/page.html": PAGE}
+        yield server
+
+
+@pytest.fixture
+def network(rude: RudeServer, tmp_path: Path) -> Iterator[Network]:
+    settings = NetworkSettings(private_hosts={host_of(rude.url)}, other_quota=UNLIMITED, attempts=1)
+    with Network(tmp_path, settings) as client:
+        yield client
+
+
+RULES = "User-agent: *\nDisallow: /closed/\nDisallow: /*?print=\n\nUser-agent: wavcaps-on-dagster\n{}"
+
+
+def test_rules_are_read_once_and_kept(rude: RudeServer, network: Network) -> None:
+    rude.answers["/robots.txt"] = answer(RULES.format("Disallow: /closed/").encode())
+    assert network.get_page(f"{rude.url}/open.html") == "<h1>Page"
+    with pytest.raises(Disallowed, match="robots"):
+        network.get_page(f"{rude.url}/closed/page.html")
+    assert rude.times("/robots.txt") == 1
+    assert rude.times("/closed/page.html") == 0
+
+
+def test_rules_for_this_crawler_come_before_those_for_all(rude: RudeServer, network: Network) -> None:
+    rude.answers["/robots.txt"] = answer(RULES.format("Allow: /").encode())
+    assert network.get_page(f"{rude.url}/closed/page.html") == "<h1>Page"
+
+
+def test_rules_with_wildcards(rude: RudeServer, network: Network) -> None:
+    rude.answers["/robots.txt"] = answer(b"User-agent: *\nDisallow: /*?print=")
+    with pytest.raises(Disallowed):
+        network.get_page(f"{rude.url}/open.html?print=1")
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "401 Unauthorized", "418 Teapot"])
+def test_a_site_without_rules_has_none(rude: RudeServer, network: Network, status: str) -> None:
+    rude.answers["/robots.txt"] = answer(status=status)
+    assert network.get_page(f"{rude.url}/open.html") == "<h1>Page"
+
+
+def test_rules_that_cannot_be_read_now_keep_everything_out(rude: RudeServer, network: Network) -> None:
+    rude.answers["/robots.txt"] = answer(status="500 Oh")
+    with pytest.raises(Unavailable):
+        network.get_page(f"{rude.url}/open.html")
+    assert rude.times("/open.html") == 0
+
+
+def test_a_delay_that_a_site_asks_for_is_kept(rude: RudeServer, network: Network) -> None:
+    rude.answers["/robots.txt"] = answer(b"User-agent: *\nCrawl-delay: 1")
+    assert network.get_page(f"{rude.url}/open.html")
+    assert 0 < network.wait_for(host_of(rude.url)) <= 1

@@ -1,0 +1,216 @@
+"""AudioSet's strong labels: the published files, damaged ones, and a user's folder of clips."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from tests.servers import running
+from tests.sources.conftest import Opener
+from wavcaps_assets.licences import normalise_licence
+from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere
+from wavcaps_assets.settings import AudiosetSettings
+from wavcaps_assets.sources.audioset_sl import HEADER, MOST_BAD_ROWS, AudiosetStrongLabels
+from wavcaps_assets.sources.base import Record
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data" / "audioset"
+TRAIN = "audioset_train_strong.tsv"
+NAMES = "mid_to_display_name.tsv"
+HEAD = "\t".join(HEADER)
+WATCH = "https://www.youtube.com/watch"
+# An id with hyphens and underscores, also beside the one that the start time stands behind.
+VIDEO = "-_abc-d_ef_"
+MIDS = "/m/1\tDog\n/m/2\tBark\n/t/dd00002\tBaby cry, infant cry\n"
+
+
+def crawl(
+    files: Mapping[str, str], network_to: Opener, partition: str = "train", clips_url: str = ""
+) -> list[Record]:
+    def serve(request: Request) -> Response:
+        text = files.get(request.path_params["name"])
+        return PlainTextResponse(text or "", status_code=200 if text is not None else 404)
+
+    with running(Starlette(routes=[Route("/{name}", serve)])) as url:
+        settings = AudiosetSettings(labels_url=url, clips_url=clips_url, watch_url=WATCH)
+        return list(AudiosetStrongLabels(settings).records(network_to(url), partition))
+
+
+def labels(*rows: str, names: str = MIDS) -> dict[str, str]:
+    return {NAMES: names, TRAIN: "".join(f"{row}\n" for row in (HEAD, *rows))}
+
+
+def test_a_clip_is_read_with_its_events_in_order_of_onset(network_to: Opener) -> None:
+    rows = (
+        f"{VIDEO}_30500\t4.5\t9.0\t/m/2",
+        "other-video_0\t0.0\t10.0\t/t/dd00002",
+        # Apart from the first row, out of order, and the same label twice.
+        f"{VIDEO}_30500\t0.25\t3.5\t/m/1",
+        f"{VIDEO}_30500\t0.25\t1.5\t/m/2",
+        f"{VIDEO}_30500\t5.0\t6.0\t/m/2",
+    )
+    first, second = crawl(labels(*rows), network_to)
+    assert first == Record(
+        source_id=f"{VIDEO}_30500",
+        audio_url=f"Y{VIDEO}.wav",
+        events=(
+            {"onset_s": 0.25, "offset_s": 1.5, "label": "Bark"},
+            {"onset_s": 0.25, "offset_s": 3.5, "label": "Dog"},
+            {"onset_s": 4.5, "offset_s": 9.0, "label": "Bark"},
+            {"onset_s": 5.0, "offset_s": 6.0, "label": "Bark"},
+        ),
+        start_s=30.5,
+        licence="CC BY 4.0 (labels)",
+        page_url=f"{WATCH}?v={VIDEO}&t=30",
+        claimed_duration_s=10.0,
+    )
+    assert normalise_licence(first.licence).name == "unknown"
+    assert (second.source_id, second.start_s) == ("other-video_0", 0.0)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no excerpts of the real labels at {DATA}")
+def test_the_published_excerpts_are_read_to_the_last_event(network_to: Opener) -> None:
+    names = (DATA / NAMES).read_text(encoding="utf-8")
+    called = dict(line.split("\t") for line in names.splitlines())
+    videos: set[str] = set()
+    events = 0
+    for split in ("train", "eval"):
+        excerpts = sorted(DATA.glob(f"strong_excerpts/*_{split}_strong.tsv"))
+        assert len(excerpts) == 6
+        body = [line for path in excerpts for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+        expected: defaultdict[str, Counter[tuple[float, float, str]]] = defaultdict(Counter)
+        for row in csv.DictReader([HEAD, *body], delimiter="\t"):
+            span = float(row["start_time_seconds"]), float(row["end_time_seconds"])
+            expected[row["segment_id"]][(*span, called[row["label"]])] += 1
+        file = {NAMES: names, f"audioset_{split}_strong.tsv": "\n".join([HEAD, *body])}
+        found = crawl(file, network_to, split)
+        assert all(record.problem is None for record in found)
+        read = {
+            record.source_id: Counter((e["onset_s"], e["offset_s"], e["label"]) for e in record.events)
+            for record in found
+        }
+        assert read == expected
+        for record in found:
+            onsets = [event["onset_s"] for event in record.events]
+            assert onsets == sorted(onsets)
+            assert record.source_id == f"{record.audio_url[1:-4]}_{round((record.start_s or 0) * 1000)}"
+        videos |= {record.source_id.rpartition("_")[0] for record in found}
+        events += len(body)
+    # As the excerpts' own description counts them.
+    assert (events, len(videos)) == (9_525, 3_157)
+
+
+@pytest.mark.parametrize(
+    ("row", "source_id", "told"),
+    [
+        (f"{VIDEO}_0\t1.0\t2.0", f"{VIDEO}_0", "line 3: 3 columns"),
+        (f"{VIDEO}_0\t1.0\t2.0\t/m/1\tPRESENT", f"{VIDEO}_0", "line 3: 5 columns"),
+        (f"{VIDEO}_0\tx\t2.0\t/m/1", f"{VIDEO}_0", "'x' to '2.0' is no span"),
+        (f"{VIDEO}_0\t3.0\t2.0\t/m/1", f"{VIDEO}_0", "is no span"),
+        (f"{VIDEO}_0\tnan\tinf\t/m/1", f"{VIDEO}_0", "is no span"),
+        (f"{VIDEO}_0\t1.0\t2.0\t/m/404", f"{VIDEO}_0", "no name for '/m/404'"),
+        ("../../../etc\t1.0\t2.0\t/m/1", "", "is no <id>_<start in ms>"),
+        (f"{VIDEO}\t1.0\t2.0\t/m/1", "", "is no <id>_<start in ms>"),
+        ("\0\x1b[31m", "", "1 columns"),
+    ],
+)
+def test_a_malformed_row_is_set_aside_with_its_line(
+    network_to: Opener, row: str, source_id: str, told: str
+) -> None:
+    good = "good-video__1000\t0.0\t1.0\t/m/1"
+    found = crawl(labels(good, row, "last-video__0\t0.0\t1.0\t/m/2"), network_to)
+    bad = [record for record in found if record.problem]
+    assert [record.source_id for record in bad] == [source_id]
+    assert TRAIN in (bad[0].problem or "")
+    assert told in (bad[0].problem or "")
+    assert [record.source_id for record in found if not record.problem] == [
+        "good-video__1000",
+        "last-video__0",
+    ]
+
+
+def test_a_malformed_name_is_set_aside_with_its_line(network_to: Opener) -> None:
+    names = "/m/1\tDog\n/m/2\n\n/m/3\t \n"
+    found = crawl(labels(f"{VIDEO}_0\t0.0\t1.0\t/m/1", names=names), network_to)
+    assert [record.problem for record in found[:-1]] == [
+        f"{NAMES}, line 2: 1 columns, not a MID and its name",
+        f"{NAMES}, line 4: 2 columns, not a MID and its name",
+    ]
+    assert found[-1].events[0]["label"] == "Dog"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {NAMES: MIDS, TRAIN: ""},
+        {NAMES: MIDS, TRAIN: "<html>moved</html>"},
+        {NAMES: MIDS, TRAIN: HEAD.replace("label", "mid")},
+        {NAMES: MIDS, TRAIN: HEAD.replace("\t", ",")},
+        {NAMES: "", TRAIN: HEAD},
+        labels(*[f"{VIDEO}_0,0.0,1.0,/m/1"] * (MOST_BAD_ROWS + 1)),
+    ],
+)
+def test_another_file_fails_loudly(network_to: Opener, files: dict[str, str]) -> None:
+    with pytest.raises(BadAnswer):
+        crawl(files, network_to)
+
+
+def test_windows_line_ends_and_a_last_line_without_one_are_read(network_to: Opener) -> None:
+    files = {NAMES: MIDS.replace("\n", "\r\n"), TRAIN: f"{HEAD}\r\n\r\n{VIDEO}_0\t0\t1\t/m/2"}
+    (record,) = crawl(files, network_to)
+    assert record.events == ({"onset_s": 0.0, "offset_s": 1.0, "label": "Bark"},)
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "names", "chosen"),
+    [
+        (30_000, [f"Y{VIDEO}.wav"], f"Y{VIDEO}.wav"),
+        (30_000, [f"{VIDEO}.m4a"], f"{VIDEO}.m4a"),
+        (30_000, [f"{VIDEO}_30000.FLAC"], f"{VIDEO}_30000.FLAC"),
+        (30_000, [f"{VIDEO}_30.mp3"], f"{VIDEO}_30.mp3"),
+        (30_000, [f"Y{VIDEO}_30.opus"], f"Y{VIDEO}_30.opus"),
+        (30_000, [f"Y{VIDEO}_30000.webm"], f"Y{VIDEO}_30000.webm"),
+        # What names the start is surer than what does not; lossless is better than lossy.
+        (30_000, [f"Y{VIDEO}.wav", f"{VIDEO}_30000.mp3"], f"{VIDEO}_30000.mp3"),
+        (30_000, [f"{VIDEO}_30.mp3", f"{VIDEO}_30.flac", f"{VIDEO}_30.ogg"], f"{VIDEO}_30.flac"),
+        # Another start, another video, no audio, no file.
+        (30_000, [f"{VIDEO}_40000.wav"], f"Y{VIDEO}.wav"),
+        (30_500, [f"{VIDEO}_30.wav"], f"Y{VIDEO}.wav"),
+        (30_000, [f"Z{VIDEO[1:]}.flac", f"{VIDEO}.txt", f"{VIDEO}"], f"Y{VIDEO}.wav"),
+    ],
+)
+def test_a_user_s_folder_is_searched_by_the_usual_names(
+    network_to: Opener, tmp_path: Path, start_ms: int, names: list[str], chosen: str
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / f"{VIDEO}_{start_ms}.wav").mkdir()
+    for name in names:
+        (folder / name).touch()
+    files = labels(f"{VIDEO}_{start_ms}\t0\t1\t/m/2")
+    (record,) = crawl(files, network_to, clips_url=str(folder))
+    assert record.audio_url == chosen
+    source = AudiosetStrongLabels(AudiosetSettings(clips_url=str(folder)))
+    assert source.folder == folder
+
+
+def test_a_folder_that_is_none_is_told_with_its_setting(network_to: Opener, tmp_path: Path) -> None:
+    with pytest.raises(NotThere, match="WAVCAPS_AUDIOSET__CLIPS_URL"):
+        crawl(labels(), network_to, clips_url=str(tmp_path / "nowhere"))
+
+
+def test_clips_can_be_served_or_not_be_there_at_all(network_to: Opener) -> None:
+    row = labels(f"{VIDEO}_0\t0\t1\t/m/2")
+    (served,) = crawl(row, network_to, clips_url="https://clips.example/audio")
+    assert served.audio_url == f"https://clips.example/audio/Y{VIDEO}.wav"
+    without = AudiosetStrongLabels(AudiosetSettings())
+    assert without.folder is None
+    with pytest.raises(NotAllowed, match="WAVCAPS_AUDIOSET__CLIPS_URL"):
+        without.audio_headers(network_to("http://127.0.0.1:9"))

@@ -1,0 +1,290 @@
+"""A store in a bucket: what S3 does that a folder does not, and what it says when it fails."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import pyarrow as pa
+import pytest
+from dagster_aws.s3 import S3Resource
+
+from tests.rows import audio_row
+from tests.s3 import REGION, SECRET, S3Bucket
+from wavcaps_assets import bucket as bucket_module
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import TableIOManager
+from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.report.collect import collect
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.stages import Stage, drop
+from wavcaps_assets.storage import MissingFile, Store, StoreError, open_store
+from wavcaps_assets.table_store import TableStore
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(store: Store) -> None:
+    with store.reading("a/one.flac"):
+        pass
+
+
+def write(store: Store) -> None:
+    with store.writing("a/one.flac") as path:
+        path.write_bytes(b"x")
+
+
+USES: list[Callable[[Store], object]] = [
+    read,
+    write,
+    Store.usage,
+    lambda store: store.exists("a/one.flac"),
+    lambda store: store.sizes("a"),
+    lambda store: store.read_bytes("a/one.flac"),
+    lambda store: store.write_bytes("a/one.flac", b"x"),
+    lambda store: store.remove("a"),
+    lambda store: store.remove_files(["a/one.flac"]),
+    lambda store: store.read_table("a/one.parquet"),
+]
+
+
+def failures(store: Store) -> Iterator[str]:
+    """What is told of each failure; it must never tell the secret."""
+    for use in USES:
+        with pytest.raises(StoreError) as told:
+            use(store)
+        assert not isinstance(told.value, MissingFile)
+        assert SECRET not in "".join(traceback.format_exception(told.value))
+        yield str(told.value)
+
+
+@pytest.fixture
+def store(bucket: S3Bucket) -> Store:
+    return Store(bucket.root, bucket.client)
+
+
+def test_objects_stand_under_the_prefix(store: Store, bucket: S3Bucket) -> None:
+    store.write_bytes("report.html", b"<!doctype html>")
+    stored = bucket.client.get_object(Bucket=bucket.name, Key="data/wavcaps/report.html")
+    assert stored["Body"].read() == b"<!doctype html>"
+    # A browser shows it instead of saving it.
+    assert stored["ContentType"] == "text/html"
+    assert store.describe("report.html") == f"s3://{bucket.name}/data/wavcaps/report.html"
+
+
+@pytest.mark.parametrize("end", ["", "/", "/data", "/data/wavcaps/"])
+def test_a_prefix_may_be_none_and_may_end_with_a_slash(bucket: S3Bucket, end: str) -> None:
+    store = Store(f"s3://{bucket.name}{end}", bucket.client)
+    store.write_bytes("tables/a", b"x")
+    key = f"{end.strip('/')}/tables/a".lstrip("/")
+    (found,) = bucket.client.list_objects_v2(Bucket=bucket.name)["Contents"]
+    assert found["Key"] == key
+    assert store.sizes("tables") == {"a": 1}
+    assert store.usage() == {"tables": (1, 1)}
+    assert store.describe("tables/a") == f"s3://{bucket.name}/{key}"
+
+
+def test_a_long_listing_comes_in_pages(
+    store: Store, bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server's page, and what is removed in one request, are 1000 otherwise.
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
+    monkeypatch.setattr(bucket_module, "BATCH", 10)
+    for number in range(35):
+        store.write_bytes(f"audio/{number:02d}.flac", bytes(number))
+    store.write_bytes("audio/below/x.flac", b"x")
+    assert not bucket.client.list_objects_v2(Bucket=bucket.name)["KeyCount"] > 10
+    assert store.sizes("audio") == {f"{number:02d}.flac": number for number in range(35)}
+    assert store.usage() == {"audio": (36, sum(range(35)) + 1)}
+    store.remove_files([f"audio/{number:02d}.flac" for number in range(20)])
+    assert len(store.sizes("audio")) == 15
+    store.remove("audio")
+    assert store.usage() == {}
+
+
+def test_a_big_file_is_sent_in_parts(store: Store, bucket: S3Bucket) -> None:
+    content = os.urandom(9_000_000)
+    with store.writing("checkpoints/weights.safetensors") as path:
+        path.write_bytes(content)
+    stored = bucket.client.head_object(Bucket=bucket.name, Key="data/wavcaps/checkpoints/weights.safetensors")
+    assert stored["ETag"].endswith('-2"')
+    with store.reading("checkpoints/weights.safetensors") as path:
+        assert path.read_bytes() == content
+    assert not path.exists()
+
+
+def test_a_mark_for_an_empty_folder_is_no_file(store: Store, bucket: S3Bucket) -> None:
+    # As the consoles of Amazon and others make it.
+    bucket.client.put_object(Bucket=bucket.name, Key="data/wavcaps/audio/", Body=b"")
+    assert store.sizes("audio") == {}
+    assert store.usage() == {}
+
+
+def test_what_needs_a_folder_says_what_to_do(store: Store) -> None:
+    for ask in (lambda: store.root, lambda: store.path("audio/a.flac")):
+        with pytest.raises(StoreError, match=r"is a bucket.*aws s3 sync.*WAVCAPS_STORE"):
+            ask()
+
+
+def test_a_bucket_that_is_not_there_is_told_from_a_missing_file(bucket: S3Bucket) -> None:
+    for told in failures(Store("s3://wavcaps-absent/data", bucket.client)):
+        assert "s3://wavcaps-absent/data" in told
+        assert "NoSuchBucket" in told
+        assert "WAVCAPS_STORE" in told
+
+
+def test_a_server_that_does_not_answer_is_named(bucket: S3Bucket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    client = S3Resource(endpoint_url=f"http://127.0.0.1:{port}", max_attempts=1).get_client()
+    for told in failures(Store(bucket.root, client)):
+        assert f"127.0.0.1:{port}" in told
+        assert "WAVCAPS_S3__ENDPOINT_URL" in told
+
+
+@pytest.fixture
+def guarded(bucket: S3Bucket) -> Iterator[S3Bucket]:
+    """A bucket whose server has begun to ask who is there."""
+    reset = f"{bucket.url}/moto-api/reset-auth"
+    httpx.post(reset, content="0").raise_for_status()
+    yield bucket
+    httpx.post(reset, content="inf").raise_for_status()
+
+
+def test_credentials_that_are_refused_are_not_shown(guarded: S3Bucket) -> None:
+    for told in failures(Store(guarded.root, guarded.client)):
+        assert guarded.root in told
+        assert "AWS_ACCESS_KEY_ID" in told
+        assert "AKIATEST" not in told
+
+
+def test_no_credentials_are_asked_for(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    for told in failures(open_store(bucket.root, bucket.url)):
+        assert "there are no credentials; set AWS_ACCESS_KEY_ID" in told
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "s3://",
+        "s3:///wavcaps",
+        "s3://Upper/wavcaps",
+        "s3://under_score",
+        f"s3://key:{SECRET}@bucket/wavcaps",
+        "s3://bucket/../wavcaps",
+        "s3://bucket/a//b",
+    ],
+)
+def test_an_address_of_no_bucket_is_refused(root: str, bucket: S3Bucket) -> None:
+    with pytest.raises(StoreError, match="WAVCAPS_STORE") as told:
+        Store(root, bucket.client)
+    assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize("endpoint", [f"https://key:{SECRET}@s3.example.org", "s3.example.org", "ftp://x"])
+def test_an_endpoint_is_an_address_without_credentials(endpoint: str) -> None:
+    with pytest.raises(StoreError, match="WAVCAPS_S3__ENDPOINT_URL") as told:
+        open_store("s3://bucket", endpoint)
+    assert SECRET not in str(told.value)
+
+
+def test_a_temporary_copy_that_does_not_fit_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store.write_bytes("a.txt", b"old")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(StoreError, match="TMPDIR"), store.writing("a.txt"):
+        pass
+    with pytest.raises(StoreError, match="TMPDIR"), store.reading("a.txt"):
+        pass
+    assert store.read_bytes("a.txt") == b"old"
+
+
+def test_dagster_materialises_into_a_bucket(bucket: S3Bucket) -> None:
+    @dg.asset
+    def recordings() -> pa.Table:
+        return schemas.RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
+
+    @dg.asset(key=["freesound", "audio"], partitions_def=dg.StaticPartitionsDefinition(["2022-09"]))
+    def audio(recordings: pa.Table, store: StoreResource) -> Stage:
+        (clip,) = recordings.column("clip_id").to_pylist()
+        assert store.tables().exists(["recordings"], None)
+        gone = drop("b", "freesound", "audio", "audio_gone")
+        return Stage(schemas.AUDIO.from_rows([audio_row(clip)]), schemas.DROPPED.from_rows([gone]))
+
+    given = StoreResource(root=bucket.root, endpoint_url=bucket.url, region=REGION)
+    wired = {"store": given, "io_manager": TableIOManager(store=given)}
+    assert dg.materialize([recordings], resources=wired).success
+    made = dg.materialize([recordings, audio], resources=wired, selection=[audio], partition_key="2022-09")
+    assert made.success
+    tables = given.tables()
+    stage = tables.read_stage(["freesound", "audio"], ["2022-09"])
+    assert stage.kept.column("clip_id").to_pylist() == ["a"]
+    assert stage.dropped.column("clip_id").to_pylist() == ["b"]
+    assert {size.folder: size.files for size in collect(tables, []).sizes} == {"tables": 3}
+    assert SECRET not in "".join(str(event) for event in made.all_events)
+
+
+def test_the_store_is_one_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("WAVCAPS_STORE", raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert Settings().store_folder == tmp_path / "store"
+    assert Settings().state == tmp_path / "state"
+    monkeypatch.setenv("WAVCAPS_STORE", "s3://my-bucket/wavcaps")
+    monkeypatch.setenv("WAVCAPS_S3__ENDPOINT_URL", "https://minio.example.org:9000")
+    monkeypatch.setenv("WAVCAPS_S3__REGION", "eu-west-2")
+    settings = Settings()
+    given = resources(settings)["store"]
+    assert (given.root, given.endpoint_url, given.region) == (
+        "s3://my-bucket/wavcaps",
+        "https://minio.example.org:9000",
+        "eu-west-2",
+    )
+    with pytest.raises(ValueError, match="WAVCAPS_STORE"):
+        _ = settings.store_folder
+
+
+def test_the_demo_says_that_it_needs_a_folder() -> None:
+    environment = {**os.environ, "WAVCAPS_STORE": "s3://my-bucket/wavcaps"}
+    refused = subprocess.run(
+        [sys.executable, "-m", "wavcaps_assets.demo", "run"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "WAVCAPS_STORE" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_folder_needs_nothing_of_amazon_s(tmp_path: Path) -> None:
+    program = (
+        "import sys; from wavcaps_assets.definitions import defs; defs()\n"
+        "from wavcaps_assets.storage import open_store\n"
+        "store = open_store(sys.argv[1]); store.write_bytes('a', b'x'); store.sizes('a')\n"
+        "print(*{'boto3', 'botocore', 'dagster_aws', 's3transfer'} & sys.modules.keys())"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
+
+
+def test_tables_of_all_partitions_are_found(store: Store) -> None:
+    tables = TableStore(store)
+    for month in ("2022-10", "2022-09"):
+        tables.write(["freesound", "audio"], month, schemas.AUDIO.from_rows([audio_row(month)]))
+    assert tables.read(["freesound", "audio"]).column("clip_id").to_pylist() == ["2022-09", "2022-10"]
+    assert tables.read_dropped(["freesound", "audio"]).num_rows == 0

@@ -1,0 +1,194 @@
+"""A crawl beside the one before it: what is new, what changed, what is gone; and nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wavcaps_assets.crawling import Crawled, crawl
+from wavcaps_assets.history import History
+from wavcaps_assets.ledgers import ledger_of, statuses
+from wavcaps_assets.network.client import Network
+from wavcaps_assets.network_errors import BadAnswer, NotAllowed
+from wavcaps_assets.sources.base import Record, Source, Unread, read_part
+from wavcaps_assets.storage import Store
+from wavcaps_assets.table_store import TableStore
+
+PARTITION = "2022-11"
+KEY = ["freesound", "raw_clips"]
+DOG = Record("1", "http://a/1", title="Dog", description="a dog", author="ann", licence="CC0")
+CAT = Record("2", "http://a/2", description="a cat")
+
+
+class Scripted(Source):
+    """A source that lists what it is told to."""
+
+    name = "freesound"
+    title = "FreeSound"
+
+    def __init__(self, found: Sequence[Record | Unread]) -> None:
+        self.found = found
+
+    def partitions(self) -> list[str]:
+        return [PARTITION]
+
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+        yield from self.found
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    with Network(tmp_path / "state") as client:
+        yield client
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> TableStore:
+    return TableStore(Store(tmp_path / "store"))
+
+
+def crawled(tables: TableStore, network: Network, *found: Record | Unread, written: bool = True) -> Crawled:
+    result = crawl(Scripted(found), PARTITION, network, tables)
+    if written:
+        tables.write(KEY, PARTITION, result.stage)
+    return result
+
+
+def kept(result: Crawled) -> dict[str, tuple[int, str | None]]:
+    return {row["clip_id"]: (row["version"], row["description"]) for row in result.stage.kept.to_pylist()}
+
+
+def dropped(result: Crawled) -> dict[str, str]:
+    return {row["clip_id"]: row["reason"] for row in result.stage.dropped.to_pylist()}
+
+
+def test_what_is_listed_again_stays_as_it_was(tables: TableStore, network: Network) -> None:
+    first = crawled(tables, network, DOG, CAT)
+    again = crawled(tables, network, CAT, DOG)
+    assert first.changes.clips == {"listed": 2}
+    assert again.changes.clips == {}
+    by_id = [("clip_id", "ascending")]
+    assert again.stage.kept.sort_by(by_id).equals(first.stage.kept.sort_by(by_id))
+    assert again.stage.round != first.stage.round
+
+
+def test_what_changed_is_a_new_version_and_the_old_one_is_kept(tables: TableStore, network: Network) -> None:
+    first = crawled(tables, network, DOG)
+    changed = crawled(tables, network, replace(DOG, description="a wolf"))
+    assert kept(changed) == {"freesound-1": (2, "a wolf")}
+    assert changed.changes.clips == {"changed": 1}
+    (row,) = changed.stage.kept.to_pylist()
+    (old,) = first.stage.kept.to_pylist()
+    assert row["first_crawled_at"] == old["first_crawled_at"] < row["crawled_at"]
+    (event,) = [
+        event
+        for event in ledger_of(tables, "freesound", PARTITION).to_pylist()
+        if event["event"] == "changed"
+    ]
+    before = json.loads(event["before"])
+    assert (before["description"], before["version"]) == ("a dog", 1)
+
+
+def test_what_is_gone_leaves_a_tombstone_and_can_come_back(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG, CAT)
+    crawled(tables, network, replace(DOG, title="Hound"), CAT)
+    gone = crawled(tables, network, CAT)
+    assert (kept(gone), dropped(gone)) == ({"freesound-2": (1, "a cat")}, {"freesound-1": "gone"})
+    # The tombstone stays for as long as the clip does not come back.
+    assert dropped(crawled(tables, network, CAT)) == {"freesound-1": "gone"}
+    back = crawled(tables, network, CAT, DOG)
+    assert (kept(back)["freesound-1"], dropped(back)) == ((3, "a dog"), {})
+    events = [
+        (row["event"], row["version"])
+        for row in ledger_of(tables, "freesound", PARTITION).to_pylist()
+        if row["clip_id"] == "freesound-1"
+    ]
+    assert events == [("listed", 1), ("changed", 2), ("gone", 2), ("returned", 3)]
+
+
+def test_nobody_is_called_gone_while_a_page_could_not_be_read(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG, CAT)
+    partly = crawled(tables, network, CAT, Unread("page-2", "answers 500"))
+    assert kept(partly).keys() == {"freesound-1", "freesound-2"}
+    assert dropped(partly) == {"freesound-2022-11-page-2": "unread"}
+    whole = crawled(tables, network, CAT)
+    assert dropped(whole) == {"freesound-1": "gone"}
+
+
+def test_what_is_no_clip_is_set_aside_with_its_reason(tables: TableStore, network: Network) -> None:
+    result = crawled(
+        tables,
+        network,
+        Record("../../etc/passwd", "http://a/"),
+        Record("3", "http://a/", title="nul\0byte", description="lone \ud800 surrogate"),
+        Record("3", "http://a/"),
+        Record("4", "", problem="no preview"),
+        Record("", "", problem="id is a list"),
+    )
+    (row,) = result.stage.kept.to_pylist()
+    assert (row["title"], row["description"]) == ("nulbyte", "lone ? surrogate")
+    assert dropped(result) == {
+        "freesound-2022-11-record#1": "bad_id",
+        "freesound-2022-11-3#1": "listed_twice",
+        "freesound-2022-11-4#1": "bad_record",
+        "freesound-2022-11-record#2": "bad_id",
+    }
+
+
+def test_what_was_mended_is_no_longer_set_aside(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, Record("4", "", problem="no preview"), DOG)
+    crawled(tables, network, Record("4", "http://a/4"), DOG)
+    found = statuses(ledger_of(tables, "freesound", PARTITION))
+    assert dict(zip(found["clip_id"].to_pylist(), found["status"].to_pylist(), strict=True)) == {
+        "freesound-1": "waiting",
+        "freesound-4": "waiting",
+    }
+
+
+def test_a_crawl_killed_before_its_table_was_written_says_nothing_twice(
+    tables: TableStore, network: Network
+) -> None:
+    crawled(tables, network, DOG, CAT)
+    changed = replace(DOG, description="a wolf")
+    killed = crawled(tables, network, changed, written=False)
+    resumed = crawled(tables, network, changed)
+    assert resumed.stage.round == killed.stage.round
+    assert resumed.stage.kept.equals(killed.stage.kept)
+    with History(tables.store, "freesound", PARTITION) as history:
+        assert [(event["clip_id"], event["event"]) for event in history] == [
+            ("freesound-1", "listed"),
+            ("freesound-2", "listed"),
+            ("freesound-1", "changed"),
+            ("freesound-2", "gone"),
+        ]
+
+
+def test_every_clip_says_whom_to_credit_and_under_which_licence(tables: TableStore, network: Network) -> None:
+    by = "http://creativecommons.org/licenses/by/3.0/"
+    result = crawled(tables, network, replace(DOG, licence=by, page_url="https://freesound.org/s/1/"))
+    (row,) = result.stage.kept.to_pylist()
+    assert (row["licence"], row["licence_id"], row["licence_class"]) == (by, "CC-BY-3.0", "BY")
+    for part in ("Dog", "ann", "https://freesound.org/s/1/"):
+        assert part in row["attribution"]
+
+
+def test_a_part_that_cannot_be_read_costs_itself_only() -> None:
+    def broken() -> int:
+        raise BadAnswer("page 3 is no JSON")
+
+    def refused() -> int:
+        raise NotAllowed("wrong key")
+
+    assert read_part("page-3", lambda: 7) == 7
+    assert read_part("page-3", broken) == Unread("page-3", "page 3 is no JSON")
+    with pytest.raises(NotAllowed):
+        read_part("page-3", refused)
+
+
+def test_an_unknown_partition_is_refused(tables: TableStore, network: Network) -> None:
+    with pytest.raises(ValueError, match="no partition '1999-01'"):
+        crawl(Scripted([]), "1999-01", network, tables)

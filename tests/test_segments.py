@@ -1,0 +1,148 @@
+"""A log loses no record that it has taken, in a folder and in a bucket."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.s3 import S3Bucket
+from wavcaps_assets import segments
+from wavcaps_assets.segments import SegmentLog
+from wavcaps_assets.storage import Store
+
+FOLDER = "log/answers"
+
+
+def answers(store: Store) -> list[int]:
+    return [record["answer"] for record in SegmentLog(store, FOLDER).read()]
+
+
+def test_records_come_back_oldest_segment_first(store: Store) -> None:
+    with SegmentLog(store, FOLDER) as log:
+        log.append({"answer": 1})
+        log.append_many([{"answer": 2}, {"answer": 3, "text": "Ärger\n\u2028"}])
+        log.append_many([])
+        assert [record["answer"] for record in log.read()] == [1, 2, 3]
+    with SegmentLog(store, FOLDER) as log:
+        log.append({"answer": 4})
+    assert answers(store) == [1, 2, 3, 4]
+    assert list(SegmentLog(store, FOLDER).read())[2]["text"] == "Ärger\n\u2028"
+
+
+def test_a_log_that_is_only_read_is_not_made(store: Store) -> None:
+    with SegmentLog(store, FOLDER) as log:
+        assert list(log.read()) == []
+        log.append_many([])
+    assert store.usage() == {}
+
+
+def test_two_writers_lose_nothing(store: Store) -> None:
+    with SegmentLog(store, FOLDER) as one, SegmentLog(store, FOLDER) as other:
+        for index in range(12):
+            (one if index % 2 else other).append({"answer": index})
+    assert sorted(answers(store)) == list(range(12))
+    assert len(store.sizes(FOLDER)) == 2
+
+
+def test_threads_append_to_one_log(store: Store) -> None:
+    with SegmentLog(store, FOLDER) as log, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda index: log.append({"answer": index}), range(80)))
+    assert sorted(answers(store)) == list(range(80))
+
+
+def test_a_torn_last_line_costs_only_itself(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    with SegmentLog(store, FOLDER) as log:
+        log.append_many([{"answer": 1}, {"answer": 2}])
+    (segment,) = store.sizes(FOLDER)
+    store.write_bytes(f"{FOLDER}/{segment}", store.read_bytes(f"{FOLDER}/{segment}") + b'{"answer": 3')
+    with SegmentLog(store, FOLDER) as log:
+        log.append({"answer": 4})
+    assert answers(store) == [1, 2, 4]
+    assert f"{segment}, line 3" in caplog.text
+
+
+def test_what_a_full_disk_tore_spoils_nothing_after_it(tmp_path: Path) -> None:
+    # A limit on a file's size stands in for the disk: the kernel cuts the write in the same way.
+    program = (
+        "import resource, signal, sys\n"
+        "from wavcaps_assets.segments import SegmentLog\n"
+        "from wavcaps_assets.storage import Store, StoreError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "log = SegmentLog(Store(sys.argv[1]), 'log/answers')\n"
+        "log.append({'answer': 1})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    log.append({'answer': 2, 'text': 'x' * 200})\n"
+        "except StoreError as error:\n"
+        "    print(error)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "log.append({'answer': 3})\n"
+        "log.close()\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "WAVCAPS_STORE" in told.stdout
+    assert answers(Store(tmp_path)) == [1, 3]
+
+
+def test_a_killed_writer_loses_nothing_in_a_bucket(bucket: S3Bucket) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from wavcaps_assets.segments import SegmentLog\n"
+        "from wavcaps_assets.storage import open_store\n"
+        "log = SegmentLog(open_store(sys.argv[1], sys.argv[2]), 'log/answers')\n"
+        "log.append({'answer': 1}); log.append({'answer': 2})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", program, bucket.root, bucket.url], cwd=Path(__file__).parents[1], check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert answers(Store(bucket.root, bucket.client)) == [1, 2]
+
+
+def test_a_writer_joins_its_objects(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "JOINED_OBJECTS", 10)
+    store = Store(bucket.root, bucket.client)
+    with SegmentLog(store, FOLDER) as log:
+        for index in range(25):
+            log.append({"answer": index})
+        assert len(store.sizes(FOLDER)) == 2 + 5
+    assert len(store.sizes(FOLDER)) == 3
+    assert answers(store) == list(range(25))
+
+
+def test_large_records_are_joined_before_they_fill_the_memory(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "JOINED_BYTES", 1000)
+    store = Store(bucket.root, bucket.client)
+    with SegmentLog(store, FOLDER) as log:
+        for index in range(4):
+            log.append({"answer": index, "page": "x" * 600})
+            assert len(store.sizes(FOLDER)) == (1, 1, 2, 2)[index]
+    assert answers(store) == list(range(4))
+
+
+def test_what_is_joined_while_it_is_read_is_read(bucket: S3Bucket) -> None:
+    store = Store(bucket.root, bucket.client)
+    log = SegmentLog(store, FOLDER)
+    written = segments.READ_AHEAD + 5
+    for index in range(written):
+        log.append({"answer": index})
+    reader = SegmentLog(store, FOLDER).read()
+    first = next(reader)["answer"]
+    log.close()
+    assert len(store.sizes(FOLDER)) == 1
+    # Some come twice, and none is lost.
+    assert {first, *(record["answer"] for record in reader)} == set(range(written))

@@ -1,0 +1,79 @@
+"""Which container a file is, told by its first bytes and never by its name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+# How much of a file's start is looked at; zeros or a tag may stand before an MPEG stream.
+HEAD_BYTES = 4096
+
+
+class Container(StrEnum):
+    """The containers that are read, by the names that their readers give them."""
+
+    WAV = "WAV"
+    AIFF = "AIFF"
+    AU = "AU"
+    CAF = "CAF"
+    W64 = "W64"
+    FLAC = "flac"
+    MP3 = "mp3"
+    ADTS = "aac"
+    OGG = "ogg"
+    MP4 = "mov"
+    MATROSKA = "matroska"
+    WAVPACK = "wv"
+
+
+# libsndfile reads these. Its readers of FLAC and MP3 stop at the length that the header claims, and
+# that of Ogg at the end of the first of several streams: FFmpeg, which believes neither, has the rest.
+BY_LIBSNDFILE = frozenset({Container.WAV, Container.AIFF, Container.AU, Container.CAF, Container.W64})
+# (offset, bytes) pairs that must all be there.
+MARKS: tuple[tuple[Container, tuple[tuple[int, bytes], ...]], ...] = (
+    (Container.WAV, ((0, b"RIFF"), (8, b"WAVE"))),
+    (Container.WAV, ((0, b"RIFX"), (8, b"WAVE"))),
+    (Container.WAV, ((0, b"RF64"), (8, b"WAVE"))),
+    (Container.W64, ((0, b"riff\x2e\x91\xcf\x11"),)),
+    (Container.AIFF, ((0, b"FORM"), (8, b"AIFF"))),
+    (Container.AIFF, ((0, b"FORM"), (8, b"AIFC"))),
+    (Container.AU, ((0, b".snd"),)),
+    (Container.CAF, ((0, b"caff"),)),
+    (Container.FLAC, ((0, b"fLaC"),)),
+    (Container.OGG, ((0, b"OggS"),)),
+    (Container.MP4, ((4, b"ftyp"),)),
+    (Container.MATROSKA, ((0, b"\x1a\x45\xdf\xa3"),)),
+    (Container.WAVPACK, ((0, b"wvpk"),)),
+)
+
+
+def container_of(head: bytes) -> Container | None:
+    """The container that a file's first bytes announce, or None.
+
+    Args:
+        head: the file's first bytes, after any ID3 tag.
+    """
+    for container, marks in MARKS:
+        if all(head.startswith(mark, offset) for offset, mark in marks):
+            return container
+    return _mpeg(head.lstrip(b"\0"))
+
+
+def id3_bytes(head: bytes) -> int:
+    """The length of the ID3v2 tag that a file begins with (bytes); 0 where there is none."""
+    if len(head) < 10 or not head.startswith(b"ID3") or max(head[6:10]) > 127:
+        return 0
+    size = int.from_bytes(head[6:10], "big")
+    # Four groups of seven bits.
+    size = (size & 0x7F) | (size & 0x7F00) >> 1 | (size & 0x7F0000) >> 2 | (size & 0x7F000000) >> 3
+    return 10 + size
+
+
+def _mpeg(head: bytes) -> Container | None:
+    """MPEG audio has no mark but the header of its first frame: eleven set bits, then valid fields."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    if layer == 0:
+        return Container.ADTS if head[1] & 0xF0 == 0xF0 else None
+    bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
+    return None if version == 1 or bit_rate == 15 or sample_rate == 3 else Container.MP3

@@ -1,0 +1,160 @@
+"""What FFmpeg decodes: compressed audio.
+
+The files are hostile. FFmpeg is told which demuxer to use, opens this one local file, and has only
+decoders of audio that we name: no playlist, no address, no picture or video reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from wavcaps_assets.audio import ogg
+from wavcaps_assets.audio.blocks import Decoded, Samples, frames_per_block, in_blocks
+from wavcaps_assets.audio.containers import Container
+from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, breaks, check_shape
+from wavcaps_assets.audio.mp4 import check_index
+
+DECODERS = frozenset({"aac", "alac", "flac", "mp1float", "mp2float", "mp3float", "opus", "vorbis", "wavpack"})
+OPTIONS = {
+    "protocol_whitelist": "file",
+    "codec_whitelist": ",".join(sorted(DECODERS)),
+    # Each entry of an edit list may repeat the whole index; without them only the encoder's delay is cut.
+    "advanced_editlist": "0",
+}
+# FLAC's longest block has 65,535 frames and WavPack's half a second; ALAC's header may claim 16 million.
+DECODER_OPTIONS = {"max_samples": str(1 << 19)}
+# Streams that are made to be cut and joined: what cannot be decoded is passed over, as players do.
+SELF_SYNCHRONISING = frozenset({Container.MP3, Container.ADTS})
+# Their headers hold the exact number of frames; one that is cut has fewer.
+COUNTED = frozenset({Container.FLAC, Container.WAVPACK})
+OPUS_RATE = 48_000
+
+
+@contextmanager
+def by_ffmpeg(path: Path, container: Container) -> Iterator[Decoded]:
+    """Opens a file as the container that it is.
+
+    Raises: as `decoding`.
+    """
+    if container is Container.MP4:
+        check_index(path)
+    try:
+        # Named as a file, whatever its name looks like; tags may hold any bytes.
+        opened = av.open(f"file:{path}", format=container.value, options=OPTIONS, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise UnreadableAudio(f"its header cannot be read as {container.value}: {error.strerror}") from error
+    with opened:
+        yield _decoded(path, container, opened)
+
+
+def _decoded(path: Path, container: Container, opened: Any) -> Decoded:
+    stream = opened.streams.best("audio")
+    if stream is None:
+        raise EmptyAudio(f"it is {container.value} and holds no audio")
+    codec = stream.codec_context
+    if codec is None or codec.name not in DECODERS:
+        raise UnreadableAudio(f"its audio is {'unknown' if codec is None else codec.name}, which is not read")
+    codec.thread_count = 1
+    codec.options = DECODER_OPTIONS
+    reading = _Reading(container, opened, stream)
+    frames = reading.frames()
+    first = next(frames, None)
+    if first is None:
+        raise EmptyAudio("it has no samples")
+    rate, channels = first.sample_rate, first.layout.nb_channels
+    if container is Container.OGG:
+        _require_whole(path, OPUS_RATE if codec.name == "opus" else rate)
+    parts = (_samples(frame) for frame in chain([first], frames))
+    return Decoded(
+        format=f"{container.name}/{codec.codec.canonical_name}",
+        sample_rate=rate,
+        channels=channels,
+        blocks=in_blocks(parts, frames_per_block(rate, channels)),
+    )
+
+
+class _Reading:
+    """A stream as it is decoded, and what was seen of it so far."""
+
+    def __init__(self, container: Container, opened: Any, stream: Any) -> None:
+        self._container = container
+        self._opened = opened
+        self._stream = stream
+        self._packets = 0
+        self._failures = 0
+        # Of the decoded frames: how many, their rate (Hz) and channels, and the time of the first in frames.
+        # The first says the rate and the channels; what the container says may be wrong.
+        self._done = 0
+        self._rate = 0
+        self._channels = 0
+        self._start = 0
+
+    def frames(self) -> Iterator[Any]:
+        try:
+            for packet in self._opened.demux(self._stream):
+                self._packets += packet.size > 0
+                for frame in self._decoded(packet):
+                    self._check(frame)
+                    yield frame
+                    self._done += frame.samples
+        except av.FFmpegError as error:
+            raise self._breaks(str(error.strerror)) from error
+        self._check_end()
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        try:
+            return list(packet.decode())
+        except av.FFmpegError:
+            if self._container not in SELF_SYNCHRONISING:
+                raise
+            self._failures += 1
+            return []
+
+    def _check(self, frame: Any) -> None:
+        shape = (frame.sample_rate, frame.layout.nb_channels)
+        if not self._rate:
+            check_shape(*shape)
+            self._rate, self._channels = shape
+            self._start = frame.pts or 0
+        if shape != (self._rate, self._channels):
+            raise self._breaks(
+                f"{self._rate} Hz and {self._channels} channels become {shape[0]} Hz and {shape[1]}"
+            )
+        # FFmpeg passes over damaged blocks of FLAC, whose times then have a gap.
+        if self._container is Container.FLAC and frame.pts != self._start + self._done:
+            raise self._breaks("a block is damaged")
+
+    def _check_end(self) -> None:
+        if self._failures > self._packets // 2:
+            raise UnreadableAudio(f"{self._failures:,} of its {self._packets:,} packets cannot be decoded")
+        if self._packets < self._stream.frames:
+            raise self._breaks(f"it has {self._packets:,} of {self._stream.frames:,} packets")
+        if self._container in COUNTED and self._stream.duration and self._done < self._stream.duration:
+            raise self._breaks(f"it has {self._done:,} of {self._stream.duration:,} frames")
+
+    def _breaks(self, why: str) -> UnreadableAudio:
+        return breaks(self._done, self._rate, why) if self._rate else UnreadableAudio(why)
+
+
+def _require_whole(path: Path, rate: int) -> None:
+    position = ogg.broken_at(path)
+    if position is not None:
+        raise breaks(position, rate, "a page is cut or damaged")
+
+
+def _samples(frame: Any) -> Samples:
+    """A frame's samples, which FFmpeg may keep apart by channel and as integers."""
+    array = frame.to_ndarray()
+    planar = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
+    if planar.dtype == np.uint8:
+        return (planar.astype(np.float32) - 128) / 128
+    if np.issubdtype(planar.dtype, np.integer):
+        return planar.astype(np.float32) * np.float32(0.5 ** (8 * planar.dtype.itemsize - 1))
+    return planar.astype(np.float32, copy=False)

@@ -1,0 +1,27 @@
+"""Why a clip has no audio, in the words of the tables."""
+
+from __future__ import annotations
+
+from wavcaps_assets.audio.normalise import EmptyAudio, TooLong, UnreadableAudio
+from wavcaps_assets.audio.originals import NotAudio, OutsideFolder
+from wavcaps_assets.network_errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
+
+# The most particular first: the first that fits gives the reason.
+REASONS: dict[type[Exception], str] = {
+    NotThere: "audio_gone",
+    TooLarge: "audio_too_large",
+    Refused: "audio_refused",
+    AddressNotAllowed: "bad_address",
+    NetworkError: "download_failed",
+    NotAudio: "not_audio",
+    OutsideFolder: "outside_folder",
+    EmptyAudio: "empty_audio",
+    TooLong: "too_long",
+    UnreadableAudio: "unreadable_audio",
+}
+# What the same file would meet again.
+LASTING = frozenset({"unreadable_audio", "empty_audio", "too_long", "audio_too_large", "outside_folder"})
+
+
+def reason_of(error: Exception) -> str:
+    return next(reason for kind, reason in REASONS.items() if isinstance(error, kind))

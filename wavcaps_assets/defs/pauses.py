@@ -1,0 +1,33 @@
+"""A step that has to wait ends its run without a table: its partition stays missing, and says until when."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network_errors import Paused
+
+# On a run: when its partition may be taken up again, in ISO 8601.
+PAUSED_TAG = "wavcaps/paused_until"
+
+
+def paused(context: dg.AssetExecutionContext, pause: "Paused") -> Iterator[dg.AssetObservation]:
+    """Tells the UI why there is no table yet, and the schedule when to come back."""
+    until = pause.until.isoformat(timespec="seconds")
+    context.log.warning(f"{pause}. What was read and fetched is kept; the next run goes on from there.")
+    context.instance.add_run_tags(context.run_id, {PAUSED_TAG: until})
+    yield dg.AssetObservation(
+        asset_key=context.asset_key,
+        partition=context.partition_key,
+        description=str(pause),
+        metadata={"paused until": dg.MetadataValue.timestamp(pause.until)},
+    )
+
+
+def paused_until(runs: list[dg.DagsterRun]) -> datetime | None:
+    """The latest time until which one of these runs paused; None if none did, or it has passed."""
+    until = [datetime.fromisoformat(run.tags[PAUSED_TAG]) for run in runs if PAUSED_TAG in run.tags]
+    latest = max(until, default=None)
+    return latest if latest is not None and latest > datetime.now(UTC) else None

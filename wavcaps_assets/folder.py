@@ -1,0 +1,117 @@
+"""A store in a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from wavcaps_assets.store_errors import MissingFile, StoreError
+
+
+class Folder:
+    """Files under a folder. Hidden files are those that are still being written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def describe(self, relative: str) -> str:
+        return str(self.root / relative)
+
+    def exists(self, relative: str) -> bool:
+        with self._told("read", relative):
+            return (self.root / relative).is_file()
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        with self._told("read", folder):
+            return _sizes(self.root / folder)
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        usage = {}
+        with self._told("read", ""):
+            for top in sorted(path for path in self.root.glob("*") if path.is_dir()):
+                sizes = [size for folder, _, _ in os.walk(top) for size in _sizes(Path(folder)).values()]
+                usage[top.name] = (len(sizes), sum(sizes))
+        return usage
+
+    @contextmanager
+    def reading(self, relative: str) -> Iterator[Path]:
+        if not self.exists(relative):
+            raise MissingFile(f"no file {relative!r} in {self.root}")
+        yield self.root / relative
+
+    @contextmanager
+    def writing(self, relative: str) -> Iterator[Path]:
+        target = self.root / relative
+        with self._told("write", relative):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=f".part{target.suffix}")
+            os.close(handle)
+        temporary = Path(name)
+        try:
+            with self._told("write", relative):
+                yield temporary
+                temporary.chmod(0o644)
+                # Without it, a power cut can leave the new name on an empty file.
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
+                temporary.replace(target)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+    def read_bytes(self, relative: str) -> bytes:
+        with self.reading(relative) as path, self._told("read", relative):
+            return path.read_bytes()
+
+    def write_bytes(self, relative: str, data: bytes) -> None:
+        with self.writing(relative) as path:
+            path.write_bytes(data)
+
+    def remove(self, relative: str) -> None:
+        path = self.root / relative
+        with self._told("remove", relative):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def remove_files(self, relatives: Sequence[str]) -> None:
+        for relative in relatives:
+            self.remove(relative)
+
+    def sweep(self, folder: str) -> None:
+        with self._told("remove", folder):
+            for path in (self.root / folder).glob(".*.part*"):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _told(self, what: str, relative: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            advice = {
+                "read": "who runs this must be allowed to read it",
+                "write": "free some space or point WAVCAPS_STORE elsewhere",
+                "remove": "who runs this must be allowed to write there",
+            }[what]
+            raise StoreError(f"cannot {what} {relative!r} under {self.root}: {error}; {advice}") from error
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    sizes = {}
+    for entry in entries:
+        # Another process may have removed it by now.
+        with suppress(FileNotFoundError):
+            if not entry.name.startswith(".") and entry.is_file():
+                sizes[entry.name] = entry.stat().st_size
+    return sizes

@@ -1,0 +1,74 @@
+"""The account of a source: of each clip that was ever listed, what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+
+from wavcaps_assets.history import History
+from wavcaps_assets.table_store import TableStore
+
+STORED, GONE, WAITING, SET_ASIDE, FAILED = "stored", "gone", "waiting", "set aside", "failed"
+STATUSES = """
+    with listing as (
+        select clip_id, partition, arg_max({'event': event, 'reason': reason}, "at") as last
+        from ledger
+        where event in ('listed', 'changed', 'gone', 'returned', 'set_aside', 'resolved')
+        group by clip_id, partition
+    ), audio as (
+        select clip_id, arg_max({'event': event, 'reason': reason}, "at") as last
+        from ledger
+        where event in ('stored', 'failed')
+        group by clip_id
+    )
+    select clip_id, partition, case
+        when listing.last.event = 'set_aside' then 'set aside: ' || listing.last.reason
+        when listing.last.event = 'gone' or audio.last.reason = 'audio_gone' then 'gone'
+        when audio.last.event = 'stored' then 'stored'
+        when audio.last.event = 'failed' then 'failed: ' || audio.last.reason
+        else 'waiting'
+    end as status
+    from listing left join audio using (clip_id)
+    where listing.last.event != 'resolved'
+    order by clip_id
+"""
+
+
+def ledger_of(tables: TableStore, source: str, partition: str) -> pa.Table:
+    """Everything that happened in a partition, as `schemas.LEDGER`."""
+    with History(tables.store, source, partition) as history:
+        return history.table()
+
+
+def whole_source(tables: TableStore, source: str, partition: str, table: pa.Table) -> pa.Table:
+    """A partition's ledger, and those of the source's other partitions, as they stand in the store."""
+    key = [source, "ledger"]
+    others = [name for name in tables.partitions(key) if name != partition]
+    return pa.concat_tables([table, tables.read(key, others)])
+
+
+def statuses(ledger: pa.Table) -> pa.Table:
+    """What became of each clip.
+
+    Args:
+        ledger: `schemas.LEDGER`.
+
+    Returns:
+        `clip_id`, `partition` and `status`: `stored`, `gone`, `waiting`, `failed: <reason>` or
+        `set aside: <reason>`. A clip is gone when it is listed no more, or its audio is there no more.
+    """
+    import duckdb
+
+    with duckdb.connect() as database:
+        database.register("ledger", ledger)
+        return database.sql(STATUSES).to_arrow_table()
+
+
+def by_partition(clips: pa.Table) -> dict[str, dict[str, float]]:
+    """How many clips of each partition have each status, in order."""
+    counted = Counter(zip(clips["partition"].to_pylist(), clips["status"].to_pylist(), strict=True))
+    found: dict[str, dict[str, float]] = {}
+    for (partition, status), count in sorted(counted.items()):
+        found.setdefault(partition, {})[status] = count
+    return found

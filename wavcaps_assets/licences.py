@@ -1,0 +1,204 @@
+"""Licences by one name each, whatever their sources call them, and the line that credits a clip.
+
+Nothing is guessed: a licence that is not known for certain is `UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+# Of a title or a name in a credit line, and of a licence's name or link (characters).
+LONGEST_PART = 300
+VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
+# The elements in the order in which SPDX, and Creative Commons since 2.0, write them.
+ELEMENTS = {
+    "BY": r"attribution|by",
+    "NC": r"non[ -]?commercial|nc",
+    "SA": r"share[ -]?alike|sa",
+    "ND": r"no[ -]?deriv(?:ative)?(?:s|[ -]works)?|nd",
+}
+TERMS = frozenset({"BY", "BY-SA", "BY-NC", "BY-NC-SA", "BY-NC-ND", "BY-ND"})
+# The translations to a country's law that have an SPDX identifier of their own
+# (https://spdx.org/licenses/). Version 2.1 exists as such translations only.
+SPDX_PORTS = frozenset(
+    {
+        "CC-BY-2.5-AU",
+        *(f"CC-BY-3.0-{port}" for port in ("AT", "AU", "DE", "IGO", "NL", "US")),
+        *("CC-BY-NC-3.0-DE", "CC-BY-NC-ND-3.0-DE", "CC-BY-NC-ND-3.0-IGO", "CC-BY-ND-3.0-DE"),
+        *(f"CC-BY-NC-SA-2.0-{port}" for port in ("DE", "FR", "UK")),
+        *("CC-BY-NC-SA-3.0-DE", "CC-BY-NC-SA-3.0-IGO", "CC-BY-SA-2.0-UK", "CC-BY-SA-2.1-JP"),
+        *(f"CC-BY-SA-3.0-{port}" for port in ("AT", "DE", "IGO")),
+    }
+)
+LINK = re.compile(
+    r"https?://(?:www\.)?creativecommons\.org/"
+    r"(?:licen[sc]es/(?P<terms>[a-z+-]+)|publicdomain/(?P<public>zero|mark))"
+    r"(?:/(?P<version>\d\.\d)(?:/(?P<port>[a-z]{2,3}))?)?"
+    r"(?:/(?:deed|legalcode)(?:\.[A-Za-z_-]{1,12})?)?/?(?:[?#].*)?",
+    re.IGNORECASE,
+)
+ANY_ELEMENT = "|".join(ELEMENTS.values())
+WORDS = re.compile(
+    r"(?:(?P<cc>creative commons|cc)[ -]*)?"
+    rf"(?P<elements>(?:{ANY_ELEMENT})(?:(?:[ -]+|[ -]*[,/][ -]*)(?:{ANY_ELEMENT}))*)"
+    r"(?:[ -]*v?(?P<version>\d\.\d)(?:[ -](?P<port>[a-z]{2,3}))?)?"
+    r"(?: (?:international|unported|generic))?(?: (?:public )?licen[sc]e)?"
+)
+
+
+@dataclass(frozen=True)
+class Licence:
+    """A licence.
+
+    Attributes:
+        id: SPDX identifier, or `LicenseRef-…` for what SPDX does not list.
+        name: its class, such as `BY-NC`: what it asks, whatever its version.
+        url: where its text is; None: it has none, or it is not known which.
+    """
+
+    id: str
+    name: str
+    url: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name for people, such as `CC BY-NC 4.0`."""
+        if self.id.startswith(("CC-", "LicenseRef-CC-")) and self.name in TERMS:
+            version = self.id.removeprefix("LicenseRef-").removeprefix(f"CC-{self.name}").strip("-")
+            return f"CC {self.name} {version.replace('-', ' ')}".rstrip()
+        return TITLES.get(self.id, self.name)
+
+
+UNKNOWN = Licence("LicenseRef-unknown", "unknown")
+CC0 = Licence("CC0-1.0", "CC0", "https://creativecommons.org/publicdomain/zero/1.0/")
+MARK = Licence("CC-PDM-1.0", "public domain", "https://creativecommons.org/publicdomain/mark/1.0/")
+DEDICATION = Licence("CC-PDDC", "public domain", "https://creativecommons.org/licenses/publicdomain/")
+PUBLIC_DOMAIN = Licence("LicenseRef-Public-Domain", "public domain")
+SAMPLING_PLUS = Licence(
+    "LicenseRef-Sampling-Plus-1.0", "Sampling+", "https://creativecommons.org/licenses/sampling+/1.0/"
+)
+REMARC = Licence("LicenseRef-RemArc", "RemArc", "https://sound-effects.bbcrewind.co.uk/licensing")
+PERSONAL = Licence("LicenseRef-SoundBible-Personal-Use", "personal use")
+TITLES = {
+    UNKNOWN.id: "licence unknown",
+    CC0.id: "CC0 1.0",
+    MARK.id: "Public Domain Mark 1.0",
+    SAMPLING_PLUS.id: "CC Sampling+ 1.0",
+    REMARC.id: "RemArc licence",
+    PERSONAL.id: "personal use only",
+}
+# The sources' own words: FreeSound's filter says "Creative Commons 0", SoundBible "Personal Use Only".
+NAMED = {
+    **dict.fromkeys(
+        (
+            *("cc0", "cc-0", "cc zero", "creative commons 0", "creative commons zero", "cc0 1.0", "cc0-1.0"),
+            *("creative commons zero 1.0", "cc0 1.0 universal", "creative commons cc0", "cc0 license"),
+        ),
+        CC0,
+    ),
+    **dict.fromkeys(("public domain", "licenseref-public-domain"), PUBLIC_DOMAIN),
+    **dict.fromkeys(("public domain mark 1.0", "public domain mark", "cc-pdm-1.0"), MARK),
+    "cc-pddc": DEDICATION,
+    **dict.fromkeys(
+        (
+            *("sampling+", "sampling+ 1.0", "sampling plus", "sampling plus 1.0", "cc sampling+ 1.0"),
+            *("cc sampling+", "cc-sampling+", "creative commons sampling plus 1.0"),
+            "licenseref-sampling-plus-1.0",
+        ),
+        SAMPLING_PLUS,
+    ),
+    **dict.fromkeys(("remarc", "remarc licence", "remarc license", "licenseref-remarc"), REMARC),
+    **dict.fromkeys(("personal use only", "licenseref-soundbible-personal-use"), PERSONAL),
+}
+
+
+@lru_cache(maxsize=4096)
+def normalise_licence(words: str | None) -> Licence:
+    """The licence that a source names by a link, an identifier or words; `UNKNOWN` if none for certain."""
+    text = " ".join((words or "").split())
+    if len(text) > LONGEST_PART:
+        return UNKNOWN
+    link = LINK.fullmatch(text)
+    if link:
+        return _of_link(link)
+    lowered = text.lower()
+    if lowered in NAMED:
+        return NAMED[lowered]
+    said = WORDS.fullmatch(lowered.removeprefix("licenseref-"))
+    if said is None:
+        return UNKNOWN
+    terms = _terms(
+        name for name, pattern in ELEMENTS.items() if re.search(rf"\b(?:{pattern})\b", said["elements"])
+    )
+    if "BY" not in terms.split("-"):
+        # Since 2.0 every licence asks for attribution, so that its name may leave that out; 1.0 had
+        # licences that do not.
+        if said["version"] in {None, "1.0"}:
+            return UNKNOWN
+        terms = _terms(["BY", *terms.split("-")])
+    return _creative_commons(terms, said["version"], said["port"])
+
+
+def _of_link(link: re.Match[str]) -> Licence:
+    public, version = link["public"], link["version"]
+    if public:
+        return UNKNOWN if version != "1.0" else CC0 if public.lower() == "zero" else MARK
+    terms = link["terms"].lower()
+    if terms == "publicdomain" and version is None:
+        return DEDICATION
+    if terms == "sampling+" and version == "1.0":
+        return SAMPLING_PLUS
+    return _creative_commons(_terms(terms.upper().split("-")), version, link["port"])
+
+
+def _terms(names: Iterable[str]) -> str:
+    """Elements in their order, such as `BY-NC-ND`, which version 1.0 calls `by-nd-nc`; empty if not known."""
+    given = list(names)
+    known = [name for name in ELEMENTS if name in given]
+    return "-".join(known) if len(known) == len(given) else ""
+
+
+def _creative_commons(terms: str, version: str | None, port: str | None) -> Licence:
+    if terms not in TERMS or version not in {None, *VERSIONS}:
+        return UNKNOWN
+    if version is None:
+        return Licence(f"LicenseRef-CC-{terms}", terms)
+    name = "-".join(part for part in ("CC", terms, version, (port or "").upper()) if part)
+    listed = name in SPDX_PORTS if port else version != "2.1"
+    # Version 1.0 of this one has another order in its link.
+    folder = "by-nd-nc" if (terms, version) == ("BY-NC-ND", "1.0") else terms.lower()
+    ending = f"{version}/{port.lower()}" if port else version
+    return Licence(
+        name if listed else f"LicenseRef-{name}",
+        terms,
+        f"https://creativecommons.org/licenses/{folder}/{ending}/",
+    )
+
+
+def attribution(
+    title: str | None, author: str | None, source_title: str, page_url: str | None, licence: Licence
+) -> str:
+    """The credit of a clip on one line: title, author, source, licence.
+
+    Args:
+        source_title: the source's name for people.
+        page_url: the clip's page; None: it has none.
+    """
+    maker = _line(author)
+    who = f" by {maker}" if maker else ""
+    where = ", ".join(part for part in (_line(source_title), _line(page_url, None)) if part)
+    terms = f"{licence.title} ({licence.url})" if licence.url else licence.title
+    return f"“{_line(title) or 'Untitled'}”{who} ({where}), {terms}"
+
+
+def _line(text: str | None, longest: int | None = LONGEST_PART) -> str:
+    """A text without line breaks and control characters, cut where it is long."""
+    visible = text or ""
+    if not visible.isprintable():
+        visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in visible)
+    line = " ".join(visible.split())
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1].rstrip()}…"

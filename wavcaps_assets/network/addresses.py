@@ -1,0 +1,134 @@
+"""Connections to public addresses only, and none that lasts for ever.
+
+A crawled link, and every redirect, may name any host, and a host may resolve to any address. So the
+address is checked where the connection is made, and the connection goes to the address that was
+checked: a name that resolves differently a moment later gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+
+from wavcaps_assets.network_errors import AddressNotAllowed
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# Carries an IPv4 address in its last 32 bits (RFC 6052).
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class Deadline(threading.local):
+    """When the transfer of this thread must be over."""
+
+    until: float | None = None
+
+    def set(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+
+    def within(self, timeout: float | None) -> float | None:
+        """A time-out, cut to what is left.
+
+        Raises:
+            httpcore.ReadTimeout: nothing is left.
+        """
+        if self.until is None:
+            return timeout
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the transfer takes too long as a whole")
+        return left if timeout is None else min(timeout, left)
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Connects to public addresses, and to the named private hosts.
+
+    Args:
+        private_hosts: `host:port` of servers that may have any address.
+        deadline: by which everything on the connections must be done.
+    """
+
+    def __init__(self, private_hosts: frozenset[str], deadline: Deadline) -> None:
+        self._private_hosts = private_hosts
+        self._deadline = deadline
+        self._sockets = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        failure: Exception | None = None
+        for address in self._addresses(host, port):
+            try:
+                stream = self._sockets.connect_tcp(
+                    address, port, self._deadline.within(timeout), local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return DeadlineStream(stream, self._deadline)
+        raise failure or httpcore.ConnectError(f"{host} has no address")
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(f"{host!r} has no address: {error}") from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if f"{host}:{port}" not in self._private_hosts:
+            for address in addresses:
+                if not is_public(ipaddress.ip_address(address.partition("%")[0])):
+                    raise AddressNotAllowed(
+                        f"{host}:{port} is at {address}, which is no public address; a server of your own "
+                        "is named in WAVCAPS_NETWORK__PRIVATE_HOSTS"
+                    )
+        return addresses
+
+
+class DeadlineStream(httpcore.NetworkStream):
+    """A connection on which waiting ends at the deadline of the thread that waits."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.within(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.within(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        stream = self._stream.start_tls(ssl_context, server_hostname, self._deadline.within(timeout))
+        return DeadlineStream(stream, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the open internet; one that hides another is judged by that."""
+    if isinstance(address, ipaddress.IPv6Address):
+        hidden = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in NAT64:
+            hidden.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        if not all(is_public(inner) for inner in hidden if inner is not None):
+            return False
+        if address.ipv4_mapped is not None or address in NAT64:
+            return True
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

@@ -1,0 +1,56 @@
+"""The body of an answer, read in bounded memory whatever the server sends."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import httpx
+
+from wavcaps_assets.network_errors import BadAnswer, TooLarge
+
+# Of either gzip or zlib, whichever its header says.
+GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+BLOCK_BYTES = 1 << 16
+
+
+def blocks(response: httpx.Response, limit: int, where: str) -> Iterator[bytes]:
+    """The body, decoded, in blocks of bounded size.
+
+    Args:
+        limit: the most bytes that it may have when decoded.
+        where: what it is the body of, for the error.
+
+    Raises:
+        TooLarge: it has more.
+        BadAnswer: it is not encoded as it says.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in {"identity", ""}:
+        decoded = response.iter_raw()
+    elif encoding in {"gzip", "x-gzip", "deflate"}:
+        decoded = _inflated(response, where)
+    else:
+        raise BadAnswer(f"{where} is encoded as {encoding[:40]!r}, which was not asked for")
+    size = 0
+    for block in decoded:
+        size += len(block)
+        if size > limit:
+            raise TooLarge(f"{where} is larger than {limit} bytes")
+        yield block
+
+
+def _inflated(response: httpx.Response, where: str) -> Iterator[bytes]:
+    # A thousand bytes may stand for a million: a block at a time comes out, not all that went in.
+    inflater = zlib.decompressobj(GZIP_OR_ZLIB)
+    try:
+        for packed in response.iter_raw():
+            rest = packed
+            while rest:
+                yield inflater.decompress(rest, BLOCK_BYTES)
+                rest = inflater.unconsumed_tail
+        yield inflater.flush()
+    except zlib.error as error:
+        raise BadAnswer(f"{where} is not the compressed data that it says it is: {error}") from error
+    if not inflater.eof:
+        raise BadAnswer(f"{where} ends in the middle of its compressed data")

@@ -1,0 +1,303 @@
+"""The one way to the network, used by every source.
+
+A request goes to public addresses only, keeps to its host's quota, is tried again when trying again
+can heal it, never reads more than it was told to, and fails with an error named by its cause.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpcore
+import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.network.addresses import Deadline, GuardedBackend
+from wavcaps_assets.network.bodies import blocks
+from wavcaps_assets.network.downloads import Download, Partial
+from wavcaps_assets.network.links import host_of, shown
+from wavcaps_assets.network.pages import Page, PageLog, key_of
+from wavcaps_assets.network.quotas import DAY_S, MINUTE_S, Limit, Quotas
+from wavcaps_assets.network.robots import Robots
+from wavcaps_assets.network.settings import NetworkSettings
+from wavcaps_assets.network.statuses import OutOfRange, Throttled, raise_for_status
+from wavcaps_assets.network_errors import (
+    AddressNotAllowed,
+    BadAnswer,
+    Disallowed,
+    HostDown,
+    NotThere,
+    QuotaExhausted,
+    Unavailable,
+)
+
+T = TypeVar("T")
+Params = Mapping[str, str | int]
+QUOTAS_FILE = "quotas.sqlite"
+
+
+class Network:
+    """A client for all hosts. Safe to use from several threads; close it when done.
+
+    Args:
+        state: the folder of the quotas, which all processes of a machine share.
+    """
+
+    def __init__(self, state: Path, settings: NetworkSettings | None = None) -> None:
+        self.settings = settings or NetworkSettings()
+        self._quotas = Quotas(state / QUOTAS_FILE)
+        self._deadline = Deadline()
+        self._client = httpx.Client(
+            transport=_transport(self.settings, self._deadline),
+            follow_redirects=True,
+            timeout=httpx.Timeout(self.settings.read_timeout_s, connect=self.settings.connect_timeout_s),
+            headers={"User-Agent": self.settings.user_agent},
+            event_hooks={"request": [self._before], "response": [self._after]},
+        )
+        self._robots = Robots(self.get_text, self.settings.user_agent)
+        # What robots.txt files ask for, by host (s).
+        self._delays: dict[str, float] = {}
+        self._pages: PageLog | None = None
+        self._given_up: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._quotas.close()
+
+    @contextmanager
+    def remembering(self, pages: PageLog) -> Iterator[None]:
+        """Takes pages from a crawl's log where they are in it, and writes the others there."""
+        self._pages = pages
+        try:
+            with pages:
+                yield
+        finally:
+            self._pages = None
+
+    def get_json(
+        self,
+        url: str,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        again: int = 0,
+    ) -> Any:
+        """Fetches and parses JSON. Raises NetworkError, Paused.
+
+        Args:
+            again: how often a crawl has read the page before and wants it afresh.
+        """
+        key = key_of("GET", url, dict(params or {}), None, again)
+        return self._page(key, url, json.loads, "GET", params=params, headers=headers)
+
+    def post_json(self, url: str, body: object, headers: Mapping[str, str] | None = None) -> Any:
+        """Posts JSON and parses the JSON that comes back. Raises NetworkError, Paused."""
+        key = key_of("POST", url, {}, body, 0)
+        return self._page(key, url, json.loads, "POST", json=body, headers=headers)
+
+    def get_text(self, url: str, most_bytes: int | None = None) -> str:
+        """Fetches a text, as UTF-8; bytes that are none become the replacement character."""
+        key = key_of("GET", url, {}, None, 0)
+        return str(self._page(key, url, _text, "GET", most_bytes=most_bytes))
+
+    def get_page(self, url: str) -> str:
+        """Fetches an HTML page, if the site's robots.txt allows it.
+
+        Raises:
+            Disallowed: it does not.
+        """
+        if not self._robots.allows(url):
+            raise Disallowed(f"{shown(url)}: the site's robots.txt asks crawlers to keep away")
+        self._delays[host_of(url)] = self._robots.delay_s(url)
+        return self.get_text(url)
+
+    def wait_for(self, host: str) -> float:
+        """How long the host is not to be asked (s); 0 if it may be asked now."""
+        return self._quotas.wait(host, self._limits(host))
+
+    def post_form(self, url: str, data: Mapping[str, str]) -> Any:
+        """Posts a form and parses the JSON that comes back, which is never written down."""
+        return self._parsed(url, json.loads, self._fetch("POST", url, data=dict(data)).body)
+
+    def download(
+        self, url: str, target: Path, headers: Mapping[str, str] | None = None, md5: str | None = None
+    ) -> Download:
+        """Streams a file to `target`; goes on where an earlier, interrupted call stopped.
+
+        Args:
+            md5: what the file must have, where its source says so.
+
+        Raises:
+            NetworkError, Paused.
+        """
+        partial = Partial(target, url)
+
+        def attempt() -> Download:
+            asked = {**(headers or {}), **partial.headers(), "Accept-Encoding": "identity"}
+            try:
+                with self._response("GET", url, self.settings.audio_timeout_s, headers=asked) as response:
+                    return partial.receive(response, self.settings.audio_bytes, shown(url), md5)
+            except OutOfRange as error:
+                partial.discard()
+                raise Unavailable(f"{shown(url)} has another length than before") from error
+
+        return self._patiently(url, attempt)
+
+    def _page(self, key: str, url: str, parse: Callable[[bytes], Any], method: str, **request: Any) -> Any:
+        page = self._pages.get(key) if self._pages else None
+        if page is not None:
+            if page.status == 404:
+                raise NotThere(f"{shown(url)} is not there (404)")
+            return self._parsed(url, parse, page.body)
+        try:
+            page = self._fetch(method, url, **request)
+        except NotThere:
+            if self._pages:
+                self._pages.add(key, shown(url), Page(404, b""))
+            raise
+        parsed = self._parsed(url, parse, page.body)
+        # Only what can be read is written down: what is broken may be whole the next time.
+        if self._pages:
+            self._pages.add(key, shown(url), page)
+        return parsed
+
+    def _parsed(self, url: str, parse: Callable[[bytes], Any], body: bytes) -> Any:
+        try:
+            return parse(body)
+        except (ValueError, RecursionError) as error:
+            raise BadAnswer(f"{shown(url)} did not answer with JSON: {error}") from error
+
+    def _fetch(self, method: str, url: str, *, most_bytes: int | None = None, **request: Any) -> Page:
+        limit = most_bytes or self.settings.page_bytes
+        headers = {**(request.pop("headers", None) or {}), "Accept-Encoding": "gzip"}
+
+        def attempt() -> Page:
+            with self._response(
+                method, url, self.settings.page_timeout_s, headers=headers, **request
+            ) as response:
+                raise_for_status(response)
+                return Page(200, b"".join(blocks(response, limit, shown(url))))
+
+        return self._patiently(url, attempt)
+
+    @contextmanager
+    def _response(self, method: str, url: str, timeout_s: float, **request: Any) -> Iterator[httpx.Response]:
+        try:
+            with self._client.stream(
+                method, url, extensions={"transfer_timeout_s": timeout_s}, **request
+            ) as response:
+                raise_for_status(response)
+                yield response
+        except httpx.TransportError as error:
+            raise Unavailable(f"{shown(url)} does not answer: {error or type(error).__name__}") from error
+        except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:
+            raise BadAnswer(f"{shown(url)}: {error}") from error
+        finally:
+            self._deadline.until = None
+
+    def _patiently(self, url: str, attempt: Callable[[], T]) -> T:
+        host = host_of(url)
+        retrying = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=stop_after_attempt(self.settings.attempts),
+            wait=lambda state: self._wait(host, state),
+            reraise=True,
+        )
+        try:
+            result = retrying(attempt)
+        except Unavailable as error:
+            self._give_up(host, error)
+            raise
+        with self._lock:
+            self._given_up[host] = 0
+        return result
+
+    def _give_up(self, host: str, error: Unavailable) -> None:
+        """Raises Paused where the fault is not this one page's but the host's."""
+        until = utc_now() + timedelta(seconds=self.settings.pause_s)
+        if isinstance(error, Throttled):
+            self._quotas.pause(host, self.settings.pause_s)
+            raise QuotaExhausted(f"{host} answers that it was asked too often", until) from error
+        with self._lock:
+            self._given_up[host] += 1
+            failed = self._given_up[host]
+        if failed >= self.settings.failures_in_a_row:
+            self._quotas.pause(host, self.settings.pause_s)
+            raise HostDown(f"{host} failed {failed} times in a row, last: {error}", until) from error
+
+    def _wait(self, host: str, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after_s if isinstance(error, Unavailable) else None
+        if asked is not None:
+            # For all threads and processes; the quota of the next attempt waits for it, or pauses.
+            self._quotas.pause(host, asked)
+            return 0.0
+        grow = wait_exponential_jitter(
+            initial=self.settings.first_wait_s,
+            max=self.settings.longest_wait_s,
+            jitter=self.settings.first_wait_s,
+        )
+        return grow(state)
+
+    def _before(self, request: httpx.Request) -> None:
+        # httpx calls this for every request, those that a redirect leads to included.
+        if request.url.scheme not in {"http", "https"} or not request.url.host:
+            raise AddressNotAllowed(f"{str(request.url)[:200]!r} is no http(s) address")
+        host = request.url.netloc.decode("ascii").rpartition("@")[2]
+        request.extensions["quota"] = self._take(host)
+        self._deadline.set(request.extensions.get("transfer_timeout_s", self.settings.page_timeout_s))
+
+    def _after(self, response: httpx.Response) -> None:
+        taken = response.request.extensions.get("quota")
+        if taken is not None:
+            self._quotas.answered(taken)
+
+    def _take(self, host: str) -> int | None:
+        """Waits until the host may be asked. Raises Paused where that takes too long."""
+        while True:
+            taken, wait = self._quotas.take(host, self._limits(host))
+            if wait == 0:
+                return taken
+            if wait > self.settings.longest_wait_s:
+                raise QuotaExhausted(f"the quota of {host} is used up", utc_now() + timedelta(seconds=wait))
+            time.sleep(wait)
+
+    def _limits(self, host: str) -> tuple[Limit, ...]:
+        quota = self.settings.quota_of(host)
+        spans = ((quota.per_minute, MINUTE_S), (quota.per_day, DAY_S), (1, self._delays.get(host, 0.0)))
+        return tuple(Limit(requests, span) for requests, span in spans if requests is not None and span > 0)
+
+
+def _transport(settings: NetworkSettings, deadline: Deadline) -> httpx.HTTPTransport:
+    limits = httpx.Limits(
+        max_connections=settings.connections, max_keepalive_connections=settings.connections
+    )
+    transport = httpx.HTTPTransport(http2=True, limits=limits)
+    # httpx has no parameter for this part of its own client, httpcore.
+    pool = transport._pool
+    assert isinstance(pool, httpcore.ConnectionPool)
+    pool._network_backend = GuardedBackend(settings.private_hosts, deadline)
+    return transport
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", errors="replace")

@@ -1,0 +1,95 @@
+"""The pages of a crawl, written down as they are read: an interrupted crawl goes on where it stopped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from wavcaps_assets.clock import new_round, utc_now
+from wavcaps_assets.segments import SegmentLog
+from wavcaps_assets.storage import Store
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a server answered: 200 with a body, or 404 without one."""
+
+    status: int
+    body: bytes
+
+
+class PageLog:
+    """The pages of one crawl of one partition.
+
+    Args:
+        store: where it is kept.
+        folder: the log's folder in the store.
+        done: the crawl whose records stand in the partition's table. Its pages are let go; those of
+            another were interrupted, and are used.
+
+    Attributes:
+        crawl: the crawl's id.
+        started: when it began, UTC.
+        read_before: how many pages were read before it was interrupted.
+    """
+
+    def __init__(self, store: Store, folder: str, done: str | None) -> None:
+        self._pages: dict[str, dict[str, Any]] = {}
+        self.crawl = ""
+        self.started = utc_now()
+        self._log = SegmentLog(store, folder)
+        for record in self._log.read():
+            if "crawl" in record:
+                self.crawl = record["crawl"]
+                self.started = datetime.fromisoformat(record["started"])
+            else:
+                self._pages[record["key"]] = record
+        if not self.crawl or self.crawl == done:
+            store.remove(folder)
+            self._pages = {}
+            self.started = utc_now()
+            self.crawl = new_round(self.started)
+            self._log.append({"crawl": self.crawl, "started": self.started.isoformat()})
+        self.read_before = len(self._pages)
+
+    def __enter__(self) -> PageLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.close()
+
+    def get(self, key: str) -> Page | None:
+        record = self._pages.get(key)
+        if record is None:
+            return None
+        packed = base64.b64decode(record["body"])
+        body = pa.decompress(packed, record["bytes"], codec="zstd", asbytes=True) if packed else b""
+        return Page(record["status"], body)
+
+    def add(self, key: str, url: str, page: Page) -> None:
+        """Writes a page to the disk."""
+        packed = pa.compress(page.body, codec="zstd", asbytes=True) if page.body else b""
+        self._log.append(
+            {
+                "key": key,
+                "url": url,
+                "at": utc_now().isoformat(timespec="seconds"),
+                "status": page.status,
+                "bytes": len(page.body),
+                "body": base64.b64encode(packed).decode("ascii"),
+            }
+        )
+
+
+def key_of(*request: object) -> str:
+    """What a page is known by: all that was asked, without the key that it was asked with."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,55 @@
+"""What a site's robots.txt asks of crawlers (RFC 9309)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from protego import Protego
+
+from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, NotThere, Refused, Unavailable
+
+
+class Robots:
+    """The rules of the sites that were asked, each read once.
+
+    Args:
+        fetch: reads a URL as text.
+        user_agent: who asks.
+    """
+
+    def __init__(self, fetch: Callable[[str], str], user_agent: str) -> None:
+        self._fetch = fetch
+        self._user_agent = user_agent
+        self._rules: dict[str, Protego] = {}
+
+    def allows(self, url: str) -> bool:
+        """Whether a page may be read.
+
+        Raises:
+            Unavailable: robots.txt cannot be read now: until it can, no page may (section 2.3.1.4).
+            Paused: the same.
+        """
+        return bool(self._of(url).can_fetch(url, self._user_agent))
+
+    def delay_s(self, url: str) -> float:
+        """How long the site asks to wait between two requests (s); 0 if it does not say."""
+        return float(self._of(url).crawl_delay(self._user_agent) or 0.0)
+
+    def _of(self, url: str) -> Protego:
+        parts = urlsplit(url)
+        site = f"{parts.scheme}://{parts.netloc}"
+        if site not in self._rules:
+            self._rules[site] = Protego.parse(self._read(f"{site}/robots.txt"))
+        return self._rules[site]
+
+    def _read(self, url: str) -> str:
+        try:
+            return self._fetch(url)
+        except Unavailable:
+            raise
+        except (NotThere, NotAllowed, Refused, BadAnswer):
+            # A site without rules has none (section 2.3.1.3).
+            return ""
+        except NetworkError as error:
+            raise Unavailable(f"its robots.txt cannot be read: {error}") from error

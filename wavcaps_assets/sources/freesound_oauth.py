@@ -1,0 +1,195 @@
+"""The leave of a FreeSound account to download originals (OAuth2, authorization code flow).
+
+Given once, with `python -m wavcaps_assets.sources.freesound_oauth`; renewed from then on. See
+https://freesound.org/docs/api/authentication.html#oauth2-authentication.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import click
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, Paused, Unavailable
+from wavcaps_assets.settings import FreesoundSettings, Settings
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network.client import Network
+
+COMMAND = "python -m wavcaps_assets.sources.freesound_oauth"
+FILE = "freesound_oauth.json"
+# A token that is about to expire could do so while a long file is waited for.
+RENEWED_BEFORE = timedelta(minutes=10)
+# Longer than renewing takes with all its retries.
+LOCK_TIMEOUT_S = 600
+
+
+class Answer(BaseModel):
+    """What FreeSound answers to a code and to a refresh token."""
+
+    model_config = ConfigDict(strict=True)
+
+    access_token: SecretStr = Field(min_length=1)
+    refresh_token: SecretStr = Field(min_length=1)
+    expires_in: int = Field(ge=0, le=10**9, description="s")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """An access token, until when it is good (UTC), and the token that gets the next one, once."""
+
+    access: SecretStr
+    refresh: SecretStr
+    expires: datetime
+
+    def save(self, path: Path) -> None:
+        """Writes them where nobody else may read them; the old file stays until the new one is whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made for its owner only, by mkstemp's promise.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(
+                    {
+                        "access_token": self.access.get_secret_value(),
+                        "refresh_token": self.refresh.get_secret_value(),
+                        "expires": self.expires.isoformat(),
+                    },
+                    file,
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        finally:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
+
+    @classmethod
+    def load(cls, path: Path) -> Tokens:
+        """Reads what `save` wrote.
+
+        Raises:
+            NotAllowed: there is none, or it cannot be read.
+        """
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                SecretStr(kept["access_token"]),
+                SecretStr(kept["refresh_token"]),
+                datetime.fromisoformat(kept["expires"]),
+            )
+        except FileNotFoundError:
+            raise NotAllowed(f"FreeSound's originals want an account's leave: run {COMMAND}") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            # Its content, which the error would quote, is secret.
+            raise NotAllowed(f"{path} cannot be read: run {COMMAND} again") from None
+
+
+def access_token(settings: FreesoundSettings, state: Path, network: Network) -> str:
+    """The token that an original is downloaded with, renewed when it is about to expire.
+
+    Args:
+        state: the folder of the tokens, which all processes that download share: a refresh token
+            is good once, so that two of them must not renew at a time.
+
+    Raises:
+        NotAllowed: there is no leave, or FreeSound does not renew it; says which command to run.
+        Unavailable, Paused: FreeSound cannot be asked now.
+    """
+    path = state / FILE
+    tokens = Tokens.load(path)
+    if _is_good(tokens):
+        return tokens.access.get_secret_value()
+    try:
+        with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S):
+            # Another process may have renewed it meanwhile.
+            tokens = Tokens.load(path)
+            if not _is_good(tokens):
+                given = {"grant_type": "refresh_token", "refresh_token": tokens.refresh.get_secret_value()}
+                tokens = _ask(settings, network, given)
+                tokens.save(path)
+    except Timeout as error:
+        raise Unavailable(f"another process has been renewing {path} for {LOCK_TIMEOUT_S} s") from error
+    return tokens.access.get_secret_value()
+
+
+def exchange(settings: FreesoundSettings, state: Path, network: Network, code: str) -> None:
+    """Turns an authorization code, which is good for ten minutes and once, into tokens, and keeps them.
+
+    Raises:
+        NotAllowed: FreeSound refuses it.
+        Unavailable, Paused: FreeSound cannot be asked now.
+    """
+    tokens = _ask(settings, network, {"grant_type": "authorization_code", "code": code})
+    with FileLock(f"{state / FILE}.lock", timeout=LOCK_TIMEOUT_S):
+        tokens.save(state / FILE)
+
+
+def authorize_url(settings: FreesoundSettings) -> str:
+    """The page on which an account's owner gives leave, and is shown the code."""
+    query = urlencode({"client_id": settings.client_id, "response_type": "code"})
+    return f"{settings.base_url}/apiv2/oauth2/authorize/?{query}"
+
+
+def _is_good(tokens: Tokens) -> bool:
+    return tokens.expires - utc_now() > RENEWED_BEFORE
+
+
+def _ask(settings: FreesoundSettings, network: Network, given: dict[str, str]) -> Tokens:
+    secret = settings.token.get_secret_value()
+    if not settings.client_id or not secret:
+        raise NotAllowed(
+            "FreeSound's originals want the client id and the API key of your application: see "
+            "https://freesound.org/apiv2/apply/, then set WAVCAPS_FREESOUND__CLIENT_ID and "
+            "WAVCAPS_FREESOUND__TOKEN"
+        )
+    asked_at = utc_now()
+    data = {"client_id": settings.client_id, "client_secret": secret, **given}
+    try:
+        answer: Any = network.post_form(f"{settings.base_url}/apiv2/oauth2/access_token/", data)
+    except (BadAnswer, NotAllowed) as error:
+        # 400 "invalid_grant", and 401 for a wrong key.
+        raise NotAllowed(f"FreeSound gives no token ({error}): run {COMMAND}") from None
+    try:
+        read = Answer.model_validate(answer)
+    except ValidationError:
+        raise NotAllowed(f"FreeSound's answer holds no tokens; has it changed? Try {COMMAND}") from None
+    return Tokens(read.access_token, read.refresh_token, asked_at + timedelta(seconds=read.expires_in))
+
+
+@click.command()
+def main() -> None:
+    """Lets an account's owner give leave to download originals from FreeSound."""
+    from wavcaps_assets.network.client import Network
+
+    settings = Settings()
+    if not settings.freesound.client_id or not settings.freesound.token.get_secret_value():
+        raise click.ClickException(
+            "set WAVCAPS_FREESOUND__CLIENT_ID and WAVCAPS_FREESOUND__TOKEN, both from "
+            "https://freesound.org/apiv2/apply/"
+        )
+    click.echo(f"Log in at FreeSound and give leave on this page:\n\n  {authorize_url(settings.freesound)}\n")
+    code = click.prompt("The code that it shows then", hide_input=True).strip()
+    try:
+        with Network(settings.state, settings.network) as network:
+            exchange(settings.freesound, settings.state, network, code)
+    except (NetworkError, Paused) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(
+        f"Kept in {settings.state / FILE}. Set WAVCAPS_FREESOUND__AUDIO=original to download originals."
+    )
+
+
+if __name__ == "__main__":
+    main()
