@@ -61,7 +61,7 @@ def with_ffmpeg(
     """Encodes a signal (frames × channels)."""
     layout = "stereo" if signal.shape[1] == 2 else "mono"
     with av.open(str(path), "w", format=container, options=options or {}) as target:
-        stream: Any = target.add_stream(codec, rate=rate, layout=layout)  # type: ignore[call-overload]
+        stream: Any = target.add_stream(codec, rate=rate, layout=layout)
         resampler = av.AudioResampler(
             format=stream.codec_context.format,
             layout=layout,

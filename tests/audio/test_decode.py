@@ -39,7 +39,7 @@ def by_ffmpeg(path: Path) -> Signal:
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
         channels = container.streams.audio[0].codec_context.layout.nb_channels
-    return np.concatenate(frames, axis=1).reshape(-1, channels) / 32_768
+    return np.concatenate(frames, axis=1).reshape(-1, channels).astype(np.float64) / 32_768
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,11 @@ def test_tags_before_and_after_are_no_audio(tmp_path: Path, kind: str) -> None:
 def test_an_mp3_may_begin_with_zeros(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "plain", tone(44_100, 1.0), 44_100, format="MP3")
     (tmp_path / "padded").write_bytes(bytes(500) + (tmp_path / "plain").read_bytes())
-    assert len(decoded(tmp_path / "padded")[2]) / 44_100 == pytest.approx(1.0, abs=0.06)
+    # Its first frame is then not known as the one that tells the encoder's delay.
+    assert len(decoded(tmp_path / "padded")[2]) / 44_100 == pytest.approx(1.0, abs=0.08)
 
 
-def test_a_video_without_sound_and_an_unknown_codec_are_said(tmp_path: Path) -> None:
+def test_a_codec_that_is_not_read_is_named(tmp_path: Path) -> None:
     path = with_ffmpeg(tmp_path / "clip", noise(48_000), 48_000, "pcm_s16le", "matroska")
     with pytest.raises(UnreadableAudio, match="pcm_s16le"), decoding(path):
         pass

@@ -15,7 +15,7 @@ from tests.captioning.scripted_model import MODEL, asked, scripted
 from wavcaps_assets.captioning.chat import ChatModel, EndpointError
 from wavcaps_assets.captioning.engine import CAPTIONING_PRESETS, CaptioningSettings, Method, caption_clips
 from wavcaps_assets.captioning.ledger import Ledger
-from wavcaps_assets.captioning.prompts import Form, PromptError
+from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
@@ -228,9 +228,10 @@ def test_a_text_that_imitates_the_list_stays_one_item(tmp_path: Path) -> None:
     assert stage.kept.num_rows == 2
 
 
-def test_a_source_without_a_prompt(tmp_path: Path) -> None:
-    with scripted(lambda body: "") as endpoint, pytest.raises(PromptError, match="'my_own'"):
-        run(clips("dog", source="my_own"), SINGLE, endpoint.model(), tmp_path, source="my_own")
+def test_a_source_without_a_prompt_of_its_own_is_captioned_too(tmp_path: Path) -> None:
+    with scripted(lambda body: "A dog is barking.") as endpoint:
+        stage = run(clips("dog", source="my_own"), SINGLE, endpoint.model(), tmp_path, source="my_own")
+    assert stage.kept.column("caption").to_pylist() == ["A dog is barking."]
 
 
 def test_labelled_events_by_template_need_no_model(tmp_path: Path) -> None:

@@ -72,8 +72,13 @@ def test_the_two_forms_of_a_conversation() -> None:
 def test_prompts_that_are_not_there() -> None:
     with pytest.raises(PromptError, match="there are: paper, small"):
         load_prompt("../secret", "freesound", Form.SINGLE)
-    with pytest.raises(PromptError, match="nothing for 'my_own'"):
-        load_prompt("paper", "my_own", Form.SINGLE)
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_source_of_one_s_own_is_captioned_as_descriptions_are(preset: str) -> None:
+    own = load_prompt(preset, "my_own", Form.SINGLE)
+    assert own == load_prompt(preset, "freesound", Form.SINGLE)
+    assert own.quotes
 
 
 def test_every_captioning_preset_has_its_prompts() -> None:

@@ -37,7 +37,8 @@ def most_in(span: float, times: Sequence[float]) -> int:
 
 
 def test_a_minute_and_a_day_are_kept(tmp_path: Path) -> None:
-    clock, sent = Clock(), []
+    clock = Clock()
+    sent: list[float] = []
     quotas = Quotas(tmp_path / "quotas", clock)
     while len(sent) < 2_100:
         taken, wait = quotas.take("freesound.org", (MINUTE, DAY))

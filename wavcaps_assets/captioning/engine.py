@@ -136,7 +136,7 @@ def caption_clips(
         (the model says "Failure."), `no_answer` or `unusable_answer`.
 
     Raises:
-        PromptError: there is no prompt for this source.
+        PromptError: there is no such prompt preset.
         EndpointError: no question can be answered; the answers so far are in the ledger.
         ValueError: the method does not fit the source, or there is no model.
     """

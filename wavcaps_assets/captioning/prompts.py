@@ -101,20 +101,16 @@ def preset_names() -> list[str]:
 
 
 def load_prompt(preset: str, source: str, form: Form) -> Prompt:
-    """The prompt that a preset has for a source.
+    """The prompt that a preset has for a source, or, if it has none, for sources at large.
 
     Raises:
-        PromptError: there is no such preset, or it has nothing for this source.
+        PromptError: there is no such preset.
     """
     if preset not in preset_names():
         raise PromptError(f"there is no prompt preset {preset!r}; there are: {', '.join(preset_names())}")
     file = resources.files("wavcaps_assets.captioning") / "prompts" / f"{preset}.toml"
     data = tomllib.loads(file.read_text(encoding="utf-8"))
-    if source not in data["sources"]:
-        raise PromptError(
-            f"prompt preset {preset!r} has nothing for {source!r}, only for {', '.join(data['sources'])}"
-        )
-    entry = data["sources"][source]
+    entry = data["sources"].get(source) or data["sources"][data["default_source"]]
     instruction = data["instructions"][entry["instruction"]]
     return Prompt(
         form=form,

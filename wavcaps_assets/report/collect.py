@@ -66,7 +66,7 @@ def collect(tables: TableStore, sources: Sequence[Source], run: RunFacts | None 
         funnels=make_funnels(tables, sources),
         published=_published(wavcaps, sources),
         models=_count(wavcaps.column("model").to_pylist()),
-        licences=_count(licence or "not stated" for licence in wavcaps.column("licence").to_pylist()),
+        licences=_count(wavcaps.column("licence_id").to_pylist()),
         authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
         training=_training(tables.read(CHECKPOINT)),
         scores=_scores(tables.read(["scores", "retrieval"]), tables.read(["training_manifest"])),
