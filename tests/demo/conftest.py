@@ -10,7 +10,7 @@ import pytest
 
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.corpus import prepare_corpus
-from wavcaps_assets.demo.server import running_server
+from wavcaps_assets.demo.server import Limits, running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 
 CLIPS, SCENES = 42, 14
@@ -25,7 +25,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 @pytest.fixture(scope="session")
 def client(corpus: Corpus) -> Iterator[httpx.Client]:
     with (
-        running_server(corpus, bbc_result_window=WINDOW) as url,
+        running_server(corpus, limits=Limits(bbc_result_window=WINDOW)) as url,
         httpx.Client(base_url=url, timeout=30) as client,
     ):
         yield client

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 
 from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
+from wavcaps_assets.demo.protocols.freesound_tokens import Tokens
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "freesound" / "apiv2_search_geo_barcelona.json"
 SEARCH = "/freesound/apiv2/search/text/"
@@ -141,6 +143,78 @@ def test_a_sound_without_audio_answers_404(client: httpx.Client, corpus: Corpus)
     lost = next(clip for clip in corpus.of(Source.FREESOUND) if clip.audio is None)
     assert preview(client, lost, "preview-hq-ogg").status_code == 404
     assert client.get("/freesound/data/previews/1/1_1-hq.ogg").status_code == 404
+
+
+def grant(client: httpx.Client, **form: str) -> httpx.Response:
+    given = {"client_id": "me", "client_secret": "hush", **form}
+    return client.post("/freesound/apiv2/oauth2/access_token/", data=given)
+
+
+def original(client: httpx.Client, number: str, authorization: str = "") -> httpx.Response:
+    headers = {"Authorization": authorization} if authorization else {}
+    return client.get(f"/freesound/apiv2/sounds/{number}/download/", headers=headers)
+
+
+def test_originals_are_for_those_with_leave(client: httpx.Client, corpus: Corpus) -> None:
+    clip = corpus.of(Source.FREESOUND)[0]
+    given = grant(client, grant_type="authorization_code", code="first code")
+    assert given.status_code == 200
+    # As FreeSound's documentation shows the answer.
+    assert given.json().keys() == {"access_token", "scope", "expires_in", "refresh_token"}
+    assert given.json()["expires_in"] == 86_400
+    bearer = f"Bearer {given.json()['access_token']}"
+    answer = original(client, clip.source_id, bearer)
+    assert answer.status_code == 200
+    (told,) = (
+        sound
+        for sound in search(client, fields="id,md5,filesize")["results"]
+        if sound["id"] == int(clip.source_id)
+    )
+    assert hashlib.md5(answer.content, usedforsecurity=False).hexdigest() == told["md5"]
+    assert len(answer.content) == told["filesize"]
+    assert answer.headers["content-disposition"].startswith("attachment")
+    lost = next(clip for clip in corpus.of(Source.FREESOUND) if clip.audio is None)
+    assert original(client, lost.source_id, bearer).status_code == 404
+    assert original(client, "1", bearer).status_code == 404
+    for refused in ("", "Token some-key", "Bearer", "Bearer some-key"):
+        assert original(client, clip.source_id, refused).status_code == 401
+
+
+def test_codes_and_refresh_tokens_are_good_once(client: httpx.Client, corpus: Corpus) -> None:
+    number = corpus.of(Source.FREESOUND)[0].source_id
+    first = grant(client, grant_type="authorization_code", code="another code").json()
+    again = grant(client, grant_type="authorization_code", code="another code")
+    assert (again.status_code, again.json()) == (400, {"error": "invalid_grant"})
+    second = grant(client, grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+    reused = grant(client, grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert (reused.status_code, reused.json()) == (400, {"error": "invalid_grant"})
+    assert original(client, number, f"Bearer {first['access_token']}").json() == {"detail": "Invalid token"}
+    assert original(client, number, f"Bearer {second['access_token']}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "word"),
+    [
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+        ({"grant_type": "authorization_code"}, 400, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "made up"}, 400, "invalid_grant"),
+        ({"grant_type": "authorization_code", "code": "x", "client_secret": ""}, 401, "invalid_client"),
+        ({"grant_type": "authorization_code", "code": "x", "client_id": ""}, 401, "invalid_client"),
+    ],
+)
+def test_no_token_without_a_grant(client: httpx.Client, form: dict[str, str], status: int, word: str) -> None:
+    answer = grant(client, **form)
+    assert (answer.status_code, answer.json()) == (status, {"error": word})
+
+
+def test_access_tokens_expire() -> None:
+    now = 0.0
+    tokens = Tokens(life_s=60, clock=lambda: now)
+    asked = {"client_id": "me", "client_secret": "hush", "grant_type": "authorization_code", "code": "x"}
+    token = tokens.answer(asked)["access_token"]
+    assert tokens.problem(token) is None
+    now = 60.0
+    assert tokens.problem(token) == "Expired token"
 
 
 def test_dates_are_written_as_freesound_writes_them(corpus: Corpus) -> None:

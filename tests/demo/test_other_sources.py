@@ -62,6 +62,35 @@ def test_bbc_aggregations_count_what_a_search_finds(client: httpx.Client, corpus
     assert bbc(client, "continentAggregations").json() == {"aggregations": {}}
 
 
+def test_bbc_sounds_can_have_several_categories_or_none_and_a_continent(corpus: Corpus) -> None:
+    one, two, three, *_ = corpus.of(Source.BBC)
+    clips = (
+        one.model_copy(update={"category": "Nature;Birds", "continent": "Asia"}),
+        two.model_copy(update={"category": "Nature", "continent": "Asia"}),
+        three.model_copy(update={"category": ""}),
+    )
+    with running_server(Corpus(root=corpus.root, clips=clips)) as url, httpx.Client(base_url=url) as client:
+        assert bbc(client, "categoryAggregations").json()["aggregations"] == {
+            "Nature": {"doc_count": 2},
+            "Birds": {"doc_count": 1},
+        }
+        assert bbc(client, "continentAggregations").json()["aggregations"] == {"Asia": {"doc_count": 2}}
+        for criteria, found in (
+            ({"categories": ["Birds"]}, [one]),
+            ({"categories": ["Nature", "Birds"]}, [one, two]),
+            ({"continents": ["Asia"]}, [one, two]),
+            ({"continents": ["Asia"], "categories": ["Birds"]}, [one]),
+            ({"continents": ["Europe"]}, []),
+            ({}, [one, two, three]),
+        ):
+            answer = bbc(client, **criteria).json()
+            assert [sound["id"] for sound in answer["results"]] == [clip.source_id for clip in found]
+            assert answer["total"] == len(found)
+        first, _, last = bbc(client).json()["results"]
+        assert first["categories"] == [{"className": "Nature"}, {"className": "Birds"}]
+        assert last["categories"] == []
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b'{"criteria": 3}', b'{"criteria": {"from": "x"}}', b'{"criteria": {"durations": [3]}}'],

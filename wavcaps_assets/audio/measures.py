@@ -55,7 +55,7 @@ class Measures:
 
         Values beyond full scale are cut off.
         """
-        scaled = np.clip(signal * np.float32(FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+        scaled = np.clip(signal, -1, 1 - 1 / FULL_SCALE) * np.float32(FULL_SCALE)
         whole: NDArray[np.int16] = np.rint(scaled).astype(np.int16)
         if len(whole):
             self.frames += len(whole)

@@ -116,10 +116,12 @@ def _clipped(block: Samples, full_scale: float) -> int:
 
 
 def _mono(block: Samples) -> Samples:
-    # Both are the mean; numpy's own takes thirty times as long over two columns.
-    if block.shape[1] == 2:
-        return (block[:, 0] + block[:, 1]) * np.float32(0.5)
-    return block.mean(axis=1, dtype=np.float32)
+    # What is too large for a sum is seen after the filter.
+    with np.errstate(over="ignore"):
+        # Both are the mean; numpy's own takes thirty times as long over two columns.
+        if block.shape[1] == 2:
+            return (block[:, 0] + block[:, 1]) * np.float32(0.5)
+        return block.mean(axis=1, dtype=np.float32)
 
 
 def _finite(signal: Samples) -> Samples:

@@ -1,0 +1,95 @@
+"""HTTP/2 where a server speaks it: many requests at once over one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import trustme
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.links import host_of
+from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
+
+BODY = b"a sound" * 100_000
+
+
+class Server:
+    """What it was asked, and over which connections."""
+
+    def __init__(self) -> None:
+        self.versions: set[str] = set()
+        self.ports: set[int] = set()
+
+    async def answer(self, request: Request) -> Response:
+        assert request.client
+        self.versions.add(request.scope["http_version"])
+        self.ports.add(request.client.port)
+        return Response(BODY)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def url(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "certificate.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.keyfile, config.certfile = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    config.errorlog = None
+    over = threading.Event()
+
+    async def until_over() -> None:
+        await asyncio.to_thread(over.wait)
+
+    app = Starlette(routes=[Route("/{name}", server.answer)])
+    thread = threading.Thread(
+        target=lambda: asyncio.run(serve(app, config, shutdown_trigger=until_over)),  # type: ignore[arg-type]
+        daemon=True,
+    )
+    thread.start()
+    yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+    over.set()
+    thread.join(10)
+
+
+def test_downloads_share_a_connection_and_do_not_mix(server: Server, url: str, tmp_path: Path) -> None:
+    settings = NetworkSettings(private_hosts=frozenset({host_of(url)}), other_quota=UNLIMITED, attempts=1)
+    with Network(tmp_path / "state", settings) as network, ThreadPoolExecutor(8) as pool:
+        network.get_text(f"{url}/first")
+        asked = [pool.submit(network.download, f"{url}/{n}", tmp_path / str(n)) for n in range(40)]
+        got = [download.result() for download in asked]
+    assert {download.sha256 for download in got} == {hashlib.sha256(BODY).hexdigest()}
+    assert server.versions == {"2"}
+    assert len(server.ports) == 1
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    settings = NetworkSettings(private_hosts=frozenset({host_of(url)}), attempts=1)
+    with Network(tmp_path / "state", settings) as network, pytest.raises(Exception, match="CERTIFICATE"):
+        network.get_text(f"{url}/first")
