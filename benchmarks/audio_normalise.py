@@ -48,7 +48,8 @@ def write_clip(path: Path, seconds: int, seed: int) -> Path:
 
 def normalise_all(paths: list[str]) -> None:
     """What the child process does: prints its seconds of processor time, FLAC's share and its peak (MB)."""
-    from wavcaps_assets.audio.normalise import COMPRESSION_LEVEL, SAMPLE_RATE, normalise
+    from wavcaps_assets.audio.blocks import SAMPLE_RATE
+    from wavcaps_assets.audio.normalise import COMPRESSION_LEVEL, normalise
 
     targets = [Path(f"{path}.flac") for path in paths]
     normalise(Path(paths[0]), targets[0])
@@ -90,7 +91,18 @@ def ffmpeg(paths: list[Path]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for path in paths:
         options = ["-ac", "1", "-ar", "32000", "-sample_fmt", "s16"]
-        command = ["ffmpeg", "-v", "error", "-y", "-threads", "1", "-i", path, *options, f"{path}.ff.flac"]
+        command = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-y",
+            "-threads",
+            "1",
+            "-i",
+            str(path),
+            *options,
+            f"{path}.ff.flac",
+        ]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -172,7 +172,7 @@ class Comparison:
 
 def _fingerprint(record: Record) -> str:
     """A hash of what a record says; a field that it does not say leaves it as it is."""
-    said = [item for item in vars(record).items() if item[1] is not None and item[1] != ()]
+    said = [(name, value) for name, value in vars(record).items() if value]
     return hashlib.sha256(repr(said).encode("utf-8", "backslashreplace")).hexdigest()
 
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from selectolax.lexbor import LexborHTMLParser
 
-from wavcaps_assets.demo.clips import Corpus, Source
+from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
 from wavcaps_assets.demo.server import running_server
 
 NONE = dict.fromkeys(("query", "tags", "categories", "durations", "continents", "sortBy", "source"))
@@ -75,14 +75,15 @@ def test_bbc_sounds_can_have_several_categories_or_none_and_a_continent(corpus: 
             "Birds": {"doc_count": 1},
         }
         assert bbc(client, "continentAggregations").json()["aggregations"] == {"Asia": {"doc_count": 2}}
-        for criteria, found in (
+        cases: list[tuple[dict[str, Any], list[DemoClip]]] = [
             ({"categories": ["Birds"]}, [one]),
             ({"categories": ["Nature", "Birds"]}, [one, two]),
             ({"continents": ["Asia"]}, [one, two]),
             ({"continents": ["Asia"], "categories": ["Birds"]}, [one]),
             ({"continents": ["Europe"]}, []),
             ({}, [one, two, three]),
-        ):
+        ]
+        for criteria, found in cases:
             answer = bbc(client, **criteria).json()
             assert [sound["id"] for sound in answer["results"]] == [clip.source_id for clip in found]
             assert answer["total"] == len(found)

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from wavcaps_assets.audio.blocks import Decoded, Samples, frames_per_block
-from wavcaps_assets.audio.containers import BY_LIBSNDFILE, HEAD_BYTES, container_of, id3_bytes
+from wavcaps_assets.audio.containers import BY_LIBSNDFILE, HEAD_BYTES, Container, container_of, id3_bytes
 from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, breaks, check_shape
 
 # The largest value that a format can hold, where that is less than 16 bits' (of 1).
@@ -35,7 +35,7 @@ def decoding(path: Path) -> Iterator[Decoded]:
     if container is None:
         raise UnreadableAudio(f"no audio format that can be decoded: it starts with {head[:32]!r}")
     if container in BY_LIBSNDFILE:
-        with _by_libsndfile(path, head) as decoded:
+        with _by_libsndfile(path, container, head) as decoded:
             yield decoded
     else:
         # FFmpeg takes 0.15 s to import, and most clips do without.
@@ -61,14 +61,15 @@ def _head(path: Path) -> bytes:
 
 
 @contextmanager
-def _by_libsndfile(path: Path, head: bytes) -> Iterator[Decoded]:
+def _by_libsndfile(path: Path, container: Container, head: bytes) -> Iterator[Decoded]:
     _check_wav_header(head)
     # Without its name: libsndfile would take a hint from it.
     with path.open("rb") as file:
         try:
             source = soundfile.SoundFile(file.fileno(), closefd=False)
         except soundfile.LibsndfileError as error:
-            raise UnreadableAudio(str(error.error_string).strip()) from error
+            why = str(error.error_string).strip()
+            raise UnreadableAudio(f"its header cannot be read as {container}: {why}") from error
         with source:
             check_shape(source.samplerate, source.channels)
             yield Decoded(

@@ -152,9 +152,9 @@ def _require_whole(path: Path, rate: int) -> None:
 def _samples(frame: Any) -> Samples:
     """A frame's samples, which FFmpeg may keep apart by channel and as integers."""
     array = frame.to_ndarray()
-    planar = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
-    if planar.dtype == np.uint8:
-        return (planar.astype(np.float32) - 128) / 128
-    if np.issubdtype(planar.dtype, np.integer):
-        return planar.astype(np.float32) * np.float32(0.5 ** (8 * planar.dtype.itemsize - 1))
-    return planar.astype(np.float32, copy=False)
+    samples = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    if np.issubdtype(samples.dtype, np.integer):
+        return samples.astype(np.float32) * np.float32(0.5 ** (8 * samples.dtype.itemsize - 1))
+    return samples.astype(np.float32, copy=False)
