@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.rude_server import answer, in_turn, rude_server
 from wavcaps_assets.crawling import Crawled, crawl
 from wavcaps_assets.history import History
 from wavcaps_assets.ledgers import ledger_of, statuses
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.links import host_of
+from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.network_errors import BadAnswer, NotAllowed
+from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Source, Unread, read_part
+from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 
@@ -187,6 +192,22 @@ def test_a_part_that_cannot_be_read_costs_itself_only() -> None:
     assert read_part("page-3", broken) == Unread("page-3", "page 3 is no JSON")
     with pytest.raises(NotAllowed):
         read_part("page-3", refused)
+
+
+def test_a_page_on_maintenance_is_not_met_again_and_again(tables: TableStore, tmp_path: Path) -> None:
+    good = b'{"count": 1, "results": [{"id": 1, "previews": {"preview-hq-ogg": "http://a/1.ogg"}}]}'
+    with rude_server() as server:
+        server.answers["/apiv2/search/text/"] = in_turn(answer(b'{"detail": "maintenance"}'), answer(good))
+        settings = FreesoundSettings(
+            base_url=server.url, token="key", first_month=PARTITION, last_month=PARTITION
+        )
+        source = Freesound(settings, tmp_path / "state")
+        local = NetworkSettings(private_hosts=frozenset({host_of(server.url)}), other_quota=UNLIMITED)
+        with Network(tmp_path / "state", local) as network:
+            with pytest.raises(BadAnswer):
+                crawl(source, PARTITION, network, tables)
+            assert kept(crawl(source, PARTITION, network, tables)) == {"freesound-1": (1, None)}
+        assert len(server.asked) == 2
 
 
 def test_an_unknown_partition_is_refused(tables: TableStore, network: Network) -> None:

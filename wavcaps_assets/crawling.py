@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wavcaps_assets.comparison import STAGE, Changes, Comparison
 from wavcaps_assets.history import History
 from wavcaps_assets.network.pages import PageLog
+from wavcaps_assets.network_errors import BadAnswer
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, clean
 from wavcaps_assets.stages import Stage
 from wavcaps_assets.storage import MissingFile
@@ -50,7 +51,12 @@ def crawl(source: Source, partition: str, network: Network, tables: TableStore) 
     pages = PageLog(tables.store, f"log/pages/{source.name}/{partition}", done)
     with network.remembering(pages), History(tables.store, source.name, partition) as history:
         comparison = Comparison(source, history, before, pages.crawl, pages.started)
-        sort_out(source.records(network, partition), comparison)
+        try:
+            sort_out(source.records(network, partition), comparison)
+        except BadAnswer:
+            # A page in place of an answer, such as one on maintenance, must not be met again and again.
+            pages.forget_last()
+            raise
         stage, changes = comparison.finish()
     return Crawled(stage, changes, pages.read_before)
 

@@ -69,6 +69,20 @@ def test_what_could_not_be_read_is_asked_for_again(
         assert network.get_json(f"{rude.url}/page") == []
 
 
+def test_what_makes_no_sense_can_be_forgotten(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+    rude.answers["/page"] = in_turn(answer(b'{"detail": "maintenance"}'), answer(b"[]"))
+    rude.answers["/first"] = answer(b"1")
+    pages = log(tmp_path)
+    with network.remembering(pages):
+        network.get_json(f"{rude.url}/first")
+        assert network.get_json(f"{rude.url}/page") == {"detail": "maintenance"}
+        pages.forget_last()
+    with network.remembering(log(tmp_path)):
+        assert network.get_json(f"{rude.url}/page") == []
+        assert network.get_json(f"{rude.url}/first") == 1
+    assert len(rude.asked) == 3
+
+
 def test_a_crawl_that_is_done_is_not_gone_on_with(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     pages = log(tmp_path)
     with network.remembering(pages):

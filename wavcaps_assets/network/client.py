@@ -135,8 +135,11 @@ class Network:
         return self._quotas.wait(host, self._limits(host))
 
     def post_form(self, url: str, data: Mapping[str, str]) -> Any:
-        """Posts a form and parses the JSON that comes back, which is never written down."""
-        return self._parsed(url, json.loads, self._fetch("POST", url, data=dict(data)).body)
+        """Posts a form and parses the JSON that comes back, which is never written down.
+
+        Asked once: what a form does, such as using up a token, may be done although no answer came.
+        """
+        return self._parsed(url, json.loads, self._fetch("POST", url, attempts=1, data=dict(data)).body)
 
     def download(
         self, url: str, target: Path, headers: Mapping[str, str] | None = None, md5: str | None = None
@@ -186,7 +189,15 @@ class Network:
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"{shown(url)} did not answer with JSON: {error}") from error
 
-    def _fetch(self, method: str, url: str, *, most_bytes: int | None = None, **request: Any) -> Page:
+    def _fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        most_bytes: int | None = None,
+        attempts: int | None = None,
+        **request: Any,
+    ) -> Page:
         limit = most_bytes or self.settings.page_bytes
         headers = {**(request.pop("headers", None) or {}), "Accept-Encoding": "gzip"}
 
@@ -197,7 +208,7 @@ class Network:
                 raise_for_status(response)
                 return Page(200, b"".join(blocks(response, limit, shown(url))))
 
-        return self._patiently(url, attempt)
+        return self._patiently(url, attempt, attempts)
 
     @contextmanager
     def _response(self, method: str, url: str, timeout_s: float, **request: Any) -> Iterator[httpx.Response]:
@@ -214,11 +225,11 @@ class Network:
         finally:
             self._deadline.until = None
 
-    def _patiently(self, url: str, attempt: Callable[[], T]) -> T:
+    def _patiently(self, url: str, attempt: Callable[[], T], attempts: int | None = None) -> T:
         host = host_of(url)
         retrying = Retrying(
             retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_attempt(self.settings.attempts),
+            stop=stop_after_attempt(attempts or self.settings.attempts),
             wait=lambda state: self._wait(host, state),
             reraise=True,
         )

@@ -49,6 +49,8 @@ class PageLog:
             if "crawl" in record:
                 self.crawl = record["crawl"]
                 self.started = datetime.fromisoformat(record["started"])
+            elif "forgotten" in record:
+                self._pages.pop(record["forgotten"], None)
             else:
                 self._pages[record["key"]] = record
         if not self.crawl or self.crawl == done:
@@ -58,6 +60,7 @@ class PageLog:
             self.crawl = new_round(self.started)
             self._log.append({"crawl": self.crawl, "started": self.started.isoformat()})
         self.read_before = len(self._pages)
+        self._last: str | None = None
 
     def __enter__(self) -> PageLog:
         return self
@@ -71,12 +74,14 @@ class PageLog:
         record = self._pages.get(key)
         if record is None:
             return None
+        self._last = key
         packed = base64.b64decode(record["body"])
         body = pa.decompress(packed, record["bytes"], codec="zstd", asbytes=True) if packed else b""
         return Page(record["status"], body)
 
     def add(self, key: str, url: str, page: Page) -> None:
         """Writes a page to the disk."""
+        self._last = key
         packed = pa.compress(page.body, codec="zstd", asbytes=True) if page.body else b""
         self._log.append(
             {
@@ -88,6 +93,13 @@ class PageLog:
                 "body": base64.b64encode(packed).decode("ascii"),
             }
         )
+
+    def forget_last(self) -> None:
+        """Lets the page go that was used last: it can be read, and makes no sense."""
+        if self._last is not None:
+            self._log.append({"forgotten": self._last})
+            self._pages.pop(self._last, None)
+            self._last = None
 
 
 def key_of(*request: object) -> str:
