@@ -231,8 +231,8 @@ def test_a_date_too_far_away_is_a_pause_for_all(rude: RudeServer, opened: Opener
 
 
 def test_too_many_without_a_date_is_a_pause_and_no_failure(rude: RudeServer, opened: Opener) -> None:
-    rude.answers["/page"] = answer(status="429 Too Many Requests")
-    with pytest.raises(QuotaExhausted, match="too often"):
+    rude.answers["/page"] = answer(b'{"detail": "Throttled:\n60/minute"}', status="429 Too Many Requests")
+    with pytest.raises(QuotaExhausted, match=r"too often.*Throttled: 60/minute"):
         opened(rude.url).get_json(f"{rude.url}/page")
     assert rude.times("/page") == 3
 

@@ -6,13 +6,13 @@ import json
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from tests.rows import manifest_row, raw_row
 from wavcaps_assets import schemas
 from wavcaps_training.paper import TABLE_III, TABLE_V, compare
 
@@ -162,34 +162,12 @@ def by_cell(table: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def raw_clip(source: str, source_id: str, description: str | None, claimed: float | None) -> dict[str, Any]:
-    return {
-        "clip_id": f"{source}-{source_id}",
-        "source": source,
-        "source_id": source_id,
-        "description": description,
-        "tags": [],
-        "events": [],
-        "audio_url": "http://127.0.0.1/clip",
-        "claimed_duration_s": claimed,
-        "crawled_at": datetime(2022, 11, 30, tzinfo=UTC),
-    }
+    return raw_row(f"{source}-{source_id}", source, description=description, claimed_duration_s=claimed)
 
 
 def published_clip(source: str, source_id: str, caption: str, duration_s: float) -> dict[str, Any]:
-    return {
-        "clip_id": f"{source}-{source_id}",
-        "source": source,
-        "source_id": source_id,
-        "caption": caption,
-        "text": "",
-        "tags": [],
-        "events": [],
-        "audio_path": f"audio/{source_id}.flac",
-        "duration_s": duration_s,
-        "samples_sha256": "0",
-        "model": "smollm2",
-        "prompt_version": "0",
-    }
+    about: dict[str, Any] = {"caption": caption, "duration_s": duration_s, "model": "smollm2"}
+    return manifest_row(f"{source}-{source_id}", source, **about)
 
 
 FREESOUND = schemas.RAW_CLIPS.from_rows(

@@ -205,7 +205,6 @@ class Network:
             with self._response(
                 method, url, self.settings.page_timeout_s, headers=headers, **request
             ) as response:
-                raise_for_status(response)
                 return Page(200, b"".join(blocks(response, limit, shown(url))))
 
         return self._patiently(url, attempt, attempts)
@@ -247,7 +246,7 @@ class Network:
         until = utc_now() + timedelta(seconds=self.settings.pause_s)
         if isinstance(error, Throttled):
             self._quotas.pause(host, self.settings.pause_s)
-            raise QuotaExhausted(f"{host} answers that it was asked too often", until) from error
+            raise QuotaExhausted(f"{host} says that it is asked too often: {error}", until) from error
         with self._lock:
             self._given_up[host] += 1
             failed = self._given_up[host]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 def host_of(url: str) -> str:
     """`host`, or `host:port` where a port is named."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def shown(url: str) -> str:

@@ -10,6 +10,8 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.links import shown
 from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere, Refused, Unavailable
 
+LONGEST_SAID = 200
+
 
 class Throttled(Unavailable):
     """The server says that it is asked too often (429)."""
@@ -38,10 +40,19 @@ def raise_for_status(response: httpx.Response) -> None:
     if status == 416:
         raise OutOfRange(f"{where} has no such part")
     if status == 429:
-        raise Throttled(f"{where} answers {status}", retry_after)
+        raise Throttled(f"{where} answers {status} {said(response)}", retry_after)
     if status >= 500:
         raise Unavailable(f"{where} answers {status}", retry_after)
     raise BadAnswer(f"{where} answers {status}")
+
+
+def said(response: httpx.Response) -> str:
+    """The beginning of an answer's body, on a line: where FreeSound names the limit that was met."""
+    try:
+        start = next(response.iter_raw(), b"")[:LONGEST_SAID].decode("utf-8", errors="replace")
+    except httpx.TransportError:
+        return ""
+    return " ".join("".join(char if char.isprintable() else " " for char in start).split())
 
 
 def retry_after_s(value: str | None) -> float | None:
