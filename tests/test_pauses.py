@@ -18,7 +18,8 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 
-ROOT = Path(__file__).parents[1]
+# By a path of its own, so that Dagster loads the definitions anew, with this test's settings.
+ROOT = Path(__file__).parents[1] / "tests" / "network" / ".." / ".."
 MONTH = "2022-09"
 RAW, AUDIO, LEDGER = (dg.AssetKey(["freesound", name]) for name in ("raw_clips", "audio", "ledger"))
 
