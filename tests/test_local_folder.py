@@ -12,9 +12,9 @@ import soundfile
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.captioning.engine import CAPTIONING_PRESETS
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.prompts import load_prompt
+from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
 from wavcaps_assets.captioning.texts import clip_text
 from wavcaps_assets.crawling import crawl
 from wavcaps_assets.filtering import FilterSettings, filter_clips

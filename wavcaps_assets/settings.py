@@ -100,6 +100,20 @@ class ModelSettings(BaseModel):
         SecretStr(""), description="the endpoint's key; servers of one's own need none"
     )
     timeout_s: float = Field(120.0, gt=0, description="how long one answer may take (s)")
+    prices: Path | None = Field(
+        None, description="TOML file of prices, as captioning/prices.toml, which it replaces"
+    )
+    free: bool | None = Field(
+        None,
+        description="whether answers cost nothing; unset: a model without a price does, where the "
+        "endpoint is on this machine or in a private network",
+    )
+    budget_run_usd: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="most that one run may cost (USD); 0: no limit"
+    )
+    budget_month_usd: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="most that a calendar month (UTC) may cost; 0: no limit"
+    )
 
 
 class S3Settings(BaseModel):
@@ -132,6 +146,7 @@ class Settings(BaseSettings):
         description="folder on this machine for what is no data: request quotas, tokens, "
         "half-downloaded files",
     )
+    prompts: str = Field("", description="folder of prompt presets of one's own, TOML files; empty: none")
     s3: S3Settings = S3Settings()
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
     embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")

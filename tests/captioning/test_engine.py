@@ -13,9 +13,10 @@ import pytest
 
 from tests.captioning.scripted_model import MODEL, asked, scripted
 from wavcaps_assets.captioning.chat import ChatModel, EndpointError
-from wavcaps_assets.captioning.engine import CAPTIONING_PRESETS, CaptioningSettings, Method, caption_clips
+from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.prompts import Form
+from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings, Method
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
@@ -118,7 +119,7 @@ def test_failure_is_final_and_nonsense_is_asked_again(tmp_path: Path) -> None:
     assert reasons(stage) == {"freesound-1": "llm_failure", "freesound-2": "unusable_answer"}
     assert sorted(tries.values()) == [1, 2, 3]
     detail = stage.dropped.to_pylist()[1]["detail"]
-    assert "markup" in detail and "As an AI language model" in detail
+    assert "refuses" in detail and "As an AI language model" in detail
     temperatures = [body["temperature"] for body in endpoint.requests if "loud dog" in asked(body)]
     assert temperatures == [SINGLE.temperature, SINGLE.retry_temperature]
 

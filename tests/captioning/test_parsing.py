@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from wavcaps_assets.captioning.parsing import is_failure, parse_numbered, parse_single
+from wavcaps_assets.captioning.parsing import (
+    is_failure,
+    is_refusal,
+    parse_numbered,
+    parse_single,
+    parse_structured,
+)
 
 DOG, CAT = "A dog is barking.", "A cat is meowing."
 
@@ -18,6 +24,11 @@ DOG, CAT = "A dog is barking.", "A cat is meowing."
         f"**1.** {DOG}\n**2.** {CAT}",
         f"Sure! Here are the captions:\n1. {DOG}\n2. {CAT}\n\nI hope this helps!",
         f"\r\n 1. {DOG}\r\n 2. {CAT}\r\n",
+        f"1 {DOG}\n2 {CAT}",
+        f"(1) {DOG}\n(2) {CAT}",
+        f"**1. {DOG}**\n**2. {CAT}**",
+        f"### 1. {DOG}\n### 2. {CAT}",
+        f"```text\n1. {DOG}\n2. {CAT}\n```",
     ],
 )
 def test_lists_that_are_understood(answer: str) -> None:
@@ -27,14 +38,15 @@ def test_lists_that_are_understood(answer: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "captions", "problem"),
     [
-        (f"1. {DOG}", [DOG, None], "no line has index 2"),
-        (f"1. {DOG}\n2. {CAT}\n2. {DOG}", [DOG, None], "2 lines have index 2"),
+        (f"1. {DOG}", [None, None], "no line has index 2"),
+        (f"1. {DOG}\n2. {CAT}\n2. {DOG}", [None, None], "2 lines have index 2"),
         (f"1. {DOG}\n2. {CAT}\nIt sounds happy.", [DOG, None], "index 2 has several lines"),
         (f"1. {DOG}\n2.", [DOG, None], "nothing follows index 2"),
         (f"0. {DOG}\n1. {CAT}", [None, None], "the list of 1 to 2 holds index 0"),
         (f"1. {DOG}\n2. {CAT}\n3. {DOG}", [None, None], "the list of 1 to 2 holds index 3"),
-        ("", [None, None], "no line has index 2"),
-        (f"{DOG} {CAT}", [None, None], "no line has index 2"),
+        ("", [None, None], "no line has index 1"),
+        (f"{DOG} {CAT}", [None, None], "no line has index 1"),
+        (f"1. {DOG} 2. {CAT}", [None, None], "no line has index 2"),
     ],
 )
 def test_what_does_not_match_is_not_believed(answer: str, captions: list[str | None], problem: str) -> None:
@@ -58,3 +70,41 @@ def test_captions_are_no_failure(answer: str) -> None:
 def test_a_single_answer_is_its_first_line() -> None:
     assert parse_single(f"\n {DOG} \nNote: this is a caption.").caption == DOG
     assert parse_single(" \n").problem == "the answer is empty"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I'm sorry, but I can't assist with that.",
+        "I am unable to process audio.",
+        "I’m really sorry, I cannot hear it.",
+        "As an AI language model, I have no ears.",
+        "Sorry, this is not possible.",
+        "My apologies. There is no text.",
+        "Unfortunately, I cannot.",
+        "**I can't help with that**",
+    ],
+)
+def test_refusals_are_understood(answer: str) -> None:
+    assert is_refusal(answer)
+
+
+@pytest.mark.parametrize("answer", [DOG, "An ice cream van is playing.", "Someone says sorry.", "I"])
+def test_captions_are_no_refusals(answer: str) -> None:
+    assert not is_refusal(answer)
+
+
+def test_of_a_list_that_is_cut_off_the_whole_lines_count() -> None:
+    cut = parse_numbered(f"1. {DOG}\n2. {CAT}\n3. A cow is", 4, cut_off=True)
+    assert [parsed.caption for parsed in cut] == [DOG, CAT, None, None]
+    assert cut[-1].problem == "the answer is cut off before index 4"
+    gap = parse_numbered(f"1. {DOG}\n3. {CAT}\n4. A cow is", 4, cut_off=True)
+    assert [parsed.caption for parsed in gap] == [None] * 4
+
+
+def test_a_structured_answer_is_matched_by_its_index() -> None:
+    backwards = f'{{"captions": [{{"index": 2, "caption": "{CAT}"}}, {{"index": 1, "caption": "{DOG}"}}]}}'
+    for answer in (backwards, f"```json\n{backwards}\n```", f"Here it is: {backwards}"):
+        assert [parsed.caption for parsed in parse_structured(answer, 2)] == [DOG, CAT]
+    assert [parsed.caption for parsed in parse_structured(backwards, 3)] == [None] * 3
+    assert [parsed.caption for parsed in parse_structured(backwards[:-2], 2)] == [None] * 2

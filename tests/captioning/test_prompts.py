@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wavcaps_assets.captioning.engine import CAPTIONING_PRESETS
 from wavcaps_assets.captioning.prompts import Form, Prompt, PromptError, load_prompt, preset_names
+from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
 from wavcaps_assets.demo.clips import Source
 from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, judge
 
@@ -85,3 +85,47 @@ def test_every_captioning_preset_has_its_prompts() -> None:
     for settings in CAPTIONING_PRESETS.values():
         for source in SOURCES:
             assert load_prompt(settings.prompt, source, settings.form).instruction
+
+
+OWN_PRESET = """
+default_source = "any"
+[instructions.plain]
+quotes = true
+text = "Say what sounds."
+[sources.any]
+instruction = "plain"
+examples = [["Dog", "A dog is barking."]]
+"""
+
+
+def test_a_file_in_one_s_own_folder_is_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text(OWN_PRESET)
+    monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path))
+    assert preset_names() == ["mine", "paper", "small"]
+    prompt = load_prompt("mine", "freesound", Form.SINGLE)
+    assert prompt.messages(["rain"])[0]["content"] == "Say what sounds."
+    assert load_prompt("paper", "freesound", Form.SINGLE).instruction != prompt.instruction
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("mine", "sources = 3", r"mine\.toml .*must look like"),
+        ("mine", OWN_PRESET.replace("text", "words"), "lacks 'text'"),
+        ("mine", "not [ toml", r"mine\.toml"),
+        ("paper", OWN_PRESET, "packaged preset"),
+    ],
+)
+def test_a_preset_that_is_none_is_said_plainly(
+    name: str, content: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{name}.toml").write_text(content)
+    monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path))
+    with pytest.raises(PromptError, match=said):
+        load_prompt("mine", "freesound", Form.SINGLE)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path / "missing"))
+    with pytest.raises(PromptError, match="WAVCAPS_PROMPTS"):
+        preset_names()

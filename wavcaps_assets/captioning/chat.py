@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.prompts import Message
+from wavcaps_assets.captioning.replies import UnreadableReply, error_in, read_completion
 from wavcaps_assets.settings import ModelSettings
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI
 
 OPENAI_HOST = "api.openai.com"
+# An endpoint that has too much to do says so with one of these; 529 is Anthropic's.
+BUSY_STATUSES = (429, 503, 529)
+PASSING_STATUSES = (408, 409, 425)
+SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+# A day's questions to one endpoint are asked over as many connections as are open at once.
+CONNECTIONS = 1000
 
 
 class EndpointError(RuntimeError):
@@ -26,19 +37,44 @@ class AnswerError(RuntimeError):
     """This one question gets no answer; others may."""
 
 
+@dataclass
+class BusyError(RuntimeError):
+    """The endpoint takes no more for now; `headers` may say for how long."""
+
+    reason: str
+    headers: Mapping[str, str]
+
+
+@dataclass
+class PassingError(RuntimeError):
+    """A fault that may not come again; `outcome` is what it amounts to if it does."""
+
+    outcome: EndpointError | AnswerError
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, and the headers that came with it."""
+
+    answer: Answer
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class ChatModel:
     """A model at an endpoint. Open it as an asynchronous context manager in each event loop.
 
     Args:
         settings: where the model is.
-        max_retries: how often the `openai` client repeats a request that failed for a passing reason
-            (no connection, a time-out, 408, 409, 429, 5xx), waiting longer each time.
+        max_retries: how often a request that failed for a passing reason (no connection, a broken
+            answer, 408, 409, 425, 5xx) is repeated by whoever asks, waiting longer each time.
+        patience_s: how long an endpoint that answers nothing may refuse (429, 503, 529) before it is
+            given up (s).
 
     Raises:
         EndpointError: a setting is missing, so that no request can succeed.
     """
 
-    def __init__(self, settings: ModelSettings, max_retries: int = 4) -> None:
+    def __init__(self, settings: ModelSettings, max_retries: int = 4, patience_s: float = 600.0) -> None:
         if not settings.base_url:
             raise EndpointError(
                 "no language model is set: set WAVCAPS_LLM__BASE_URL, WAVCAPS_LLM__MODEL and, "
@@ -50,6 +86,7 @@ class ChatModel:
             raise EndpointError(f"{OPENAI_HOST} needs a key: set WAVCAPS_LLM__API_KEY")
         self.settings = settings
         self.max_retries = max_retries
+        self.patience_s = patience_s
         self._client: AsyncOpenAI | None = None
 
     @property
@@ -57,14 +94,17 @@ class ChatModel:
         return self.settings.model
 
     async def __aenter__(self) -> ChatModel:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         self._client = AsyncOpenAI(
             base_url=self.settings.base_url,
             # The client insists on a key; servers of one's own do not look at it.
             api_key=self.settings.api_key.get_secret_value() or "none",
             timeout=self.settings.timeout_s,
-            max_retries=self.max_retries,
+            # Whoever asks decides: a repeat must keep to the limits that hold for all requests.
+            max_retries=0,
+            http_client=DefaultAsyncHttpxClient(limits=limits),
         )
         return self
 
@@ -75,7 +115,7 @@ class ChatModel:
             await self._client.close()
             self._client = None
 
-    async def ask(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> Answer:
+    async def ask(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> Reply:
         """Asks once.
 
         Args:
@@ -85,48 +125,66 @@ class ChatModel:
         Raises:
             EndpointError: whatever is asked would fail in the same way.
             AnswerError: this question got no answer.
+            BusyError: the endpoint takes no more for now.
+            PassingError: the same question may be answered if it is asked again.
         """
         import openai
 
         if self._client is None:
             raise ValueError("the model is not open: use `async with model`")
+        body = {"model": self.name, "messages": list(messages), **parameters}
         started = time.monotonic()
         try:
-            completion = await self._client.chat.completions.create(
-                model=self.name,
-                messages=list(messages),  # type: ignore[arg-type]
-                **parameters,
-            )
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise EndpointError(
-                f"{self.settings.base_url} refuses the key ({error.status_code}): check WAVCAPS_LLM__API_KEY"
-            ) from None
-        except openai.NotFoundError as error:
-            raise EndpointError(
-                f"{self.settings.base_url} has no model {self.name!r} (404): "
-                "check WAVCAPS_LLM__MODEL and the path in WAVCAPS_LLM__BASE_URL"
-            ) from error
-        except openai.RateLimitError as error:
-            raise EndpointError(
-                f"{self.settings.base_url} refuses after {self.max_retries} repeats (429): a rate limit "
-                "or a spent quota. What it answered is kept; run again later, or with a lower `concurrency`"
-            ) from error
-        except openai.APITimeoutError as error:
-            raise AnswerError(f"no answer within {self.settings.timeout_s:.0f} s") from error
+            # The client's own limit is on each read: a trickle would never end.
+            async with asyncio.timeout(self.settings.timeout_s):
+                response = await self._client.post("/chat/completions", body=body, cast_to=httpx.Response)
+        except (openai.APITimeoutError, TimeoutError) as error:
+            raise AnswerError(f"no answer within {self.settings.timeout_s:g} s") from error
         except openai.APIConnectionError as error:
-            raise EndpointError(
-                f"nobody answers at {self.settings.base_url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
-                "runs; `make ui` and `make demo` start one"
-            ) from error
+            raise PassingError(self._no_connection(error)) from error
         except openai.APIStatusError as error:
-            raise AnswerError(f"the endpoint answered {error.status_code}") from error
+            raise self._refused(error) from None
         except (openai.OpenAIError, ValueError) as error:
             raise AnswerError(f"the endpoint's answer cannot be read: {type(error).__name__}") from error
-        choice = completion.choices[0] if completion.choices else None
-        return Answer(
-            text=(choice.message.content or "") if choice else "",
-            finish_reason=str(choice.finish_reason) if choice else "no_choice",
-            prompt_tokens=completion.usage.prompt_tokens if completion.usage else None,
-            completion_tokens=completion.usage.completion_tokens if completion.usage else None,
-            seconds=round(time.monotonic() - started, 3),
+        try:
+            answer = read_completion(response.content, time.monotonic() - started)
+        except UnreadableReply as error:
+            raise AnswerError(str(error)) from None
+        return Reply(answer, response.headers)
+
+    def _no_connection(self, error: Exception) -> EndpointError | AnswerError:
+        # What broke off after it began was heard by somebody.
+        if type(error.__cause__).__name__ in (
+            "RemoteProtocolError",
+            "ReadError",
+            "WriteError",
+            "DecodingError",
+        ):
+            return AnswerError(f"the endpoint's answer breaks off ({type(error.__cause__).__name__})")
+        return EndpointError(
+            f"nobody answers at {self.settings.base_url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
+            "runs; `make ui` and `make demo` start one"
         )
+
+    def _refused(self, error: APIStatusError) -> Exception:
+        status, url = error.status_code, self.settings.base_url
+        code, message = error_in(error.body, self.settings.api_key.get_secret_value())
+        if status in (401, 403):
+            return EndpointError(f"{url} refuses the key ({status}): check WAVCAPS_LLM__API_KEY")
+        if status == 404:
+            return EndpointError(
+                f"{url} has no model {self.name!r} (404): "
+                "check WAVCAPS_LLM__MODEL and the path in WAVCAPS_LLM__BASE_URL"
+            )
+        if status == 402 or code in SPENT:
+            return EndpointError(
+                f"{url} wants to be paid first ({status} {code}): the quota of this key is spent. "
+                "What it answered is kept; add credit, then run again"
+            )
+        said = f"the endpoint answered {status}" + (f": {message}" if message else "")
+        if status == 429 and "too large" in message.lower():
+            return AnswerError(said)
+        if status in BUSY_STATUSES:
+            return BusyError(said, error.response.headers)
+        outcome = AnswerError(said)
+        return PassingError(outcome) if status in PASSING_STATUSES or status >= 500 else outcome

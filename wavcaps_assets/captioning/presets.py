@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavcaps_assets.captioning.engine import CAPTIONING_PRESETS, CaptioningSettings, Method
+from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings, Method
 from wavcaps_assets.captioning.texts import AUDIOSET
 
 

@@ -1,6 +1,7 @@
 """Prompts as data: an instruction and examples for each source, in a TOML file for each preset.
 
-A preset is a file in `prompts/`. `paper` holds the two prompts of the paper's Table I word for word;
+A preset is a file in `prompts/`, or in the folder that WAVCAPS_PROMPTS names.
+`paper` holds the two prompts of the paper's Table I word for word;
 `small` asks the same of a model too small to follow them. The examples are this project's own.
 """
 
@@ -13,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import resources
-from typing import TypedDict
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypedDict
 
 
 class PromptError(ValueError):
@@ -23,12 +26,46 @@ class PromptError(ValueError):
 class Form(StrEnum):
     """How texts are put to the model.
 
-    NUMBERED_LIST is the paper's: many texts a request, each answer starting with its index. SINGLE is
-    one text a request, with the examples as earlier turns of the conversation.
+    NUMBERED_LIST is the paper's: many texts a request, each answer starting with its index. STRUCTURED
+    asks in the same way, and binds the answer to a JSON schema. SINGLE is one text a request, with the
+    examples as earlier turns of the conversation.
     """
 
     NUMBERED_LIST = "numbered_list"
+    STRUCTURED = "structured"
     SINGLE = "single"
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "captions": {
+            "type": "array",
+            "description": "one entry for each text, in their order",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer", "description": "the index of the text"},
+                    "caption": {"type": "string", "description": "the sentence, without its index"},
+                },
+                "required": ["index", "caption"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["captions"],
+    "additionalProperties": False,
+}
+
+
+def answer_format(form: Form) -> dict[str, Any]:
+    """What a request says of the form of its answer, besides the prompt."""
+    if form is Form.SINGLE:
+        return {"stop": ["\n"]}
+    if form is Form.STRUCTURED:
+        schema = {"name": "captions", "strict": True, "schema": SCHEMA}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    return {}
 
 
 class Message(TypedDict):
@@ -77,13 +114,19 @@ class Prompt:
             asked = texts[0]
         else:
             questions = self._numbered([example.text for example in self.examples], self.quotes)
-            answers = self._numbered([example.caption for example in self.examples], False)
+            answers = self._answers([example.caption for example in self.examples])
             turns = [(questions, answers)] if self.examples else []
             asked = self._numbered(texts, self.quotes)
         messages: list[Message] = [{"role": "system", "content": self.instruction}]
         for question, answer in turns:
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         return [*messages, {"role": "user", "content": asked}]
+
+    def _answers(self, captions: Sequence[str]) -> str:
+        if self.form is Form.NUMBERED_LIST:
+            return self._numbered(captions, False)
+        items = [{"index": index, "caption": caption} for index, caption in enumerate(captions, 1)]
+        return json.dumps({"captions": items}, ensure_ascii=False)
 
     @staticmethod
     def _numbered(lines: Sequence[str], quotes: bool) -> str:
@@ -93,28 +136,59 @@ class Prompt:
         )
 
 
+def _files() -> dict[str, Traversable]:
+    """The file of each preset: those of this project, and those in the user's folder.
+
+    Raises:
+        PromptError: the user's folder is none, or a file in it has the name of a preset of this project.
+    """
+    from wavcaps_assets.settings import Settings
+
+    files = _toml_files(resources.files("wavcaps_assets.captioning") / "prompts")
+    if folder := Settings().prompts:
+        if not Path(folder).is_dir():
+            raise PromptError(f"WAVCAPS_PROMPTS names {folder!r}, which is no folder")
+        own = _toml_files(Path(folder))
+        if taken := sorted(files.keys() & own.keys()):
+            raise PromptError(f"{folder}/{taken[0]}.toml has the name of a packaged preset: rename it")
+        files |= own
+    return files
+
+
+def _toml_files(folder: Traversable) -> dict[str, Traversable]:
+    return {
+        entry.name.removesuffix(".toml"): entry
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml") and not entry.name.startswith(".")
+    }
+
+
 def preset_names() -> list[str]:
-    folder = resources.files("wavcaps_assets.captioning") / "prompts"
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
-    )
+    """The presets of this project, and those of the folder that WAVCAPS_PROMPTS names."""
+    return sorted(_files())
 
 
 def load_prompt(preset: str, source: str, form: Form) -> Prompt:
     """The prompt that a preset has for a source, or, if it has none, for sources at large.
 
     Raises:
-        PromptError: there is no such preset.
+        PromptError: there is no such preset, or its file does not say what a preset says.
     """
-    if preset not in preset_names():
-        raise PromptError(f"there is no prompt preset {preset!r}; there are: {', '.join(preset_names())}")
-    file = resources.files("wavcaps_assets.captioning") / "prompts" / f"{preset}.toml"
-    data = tomllib.loads(file.read_text(encoding="utf-8"))
-    entry = data["sources"].get(source) or data["sources"][data["default_source"]]
-    instruction = data["instructions"][entry["instruction"]]
-    return Prompt(
-        form=form,
-        instruction=" ".join(instruction["text"].split()),
-        examples=tuple(Example(text, caption) for text, caption in entry["examples"]),
-        quotes=instruction["quotes"],
-    )
+    files = _files()
+    if preset not in files:
+        raise PromptError(f"there is no prompt preset {preset!r}; there are: {', '.join(sorted(files))}")
+    try:
+        data = tomllib.loads(files[preset].read_text(encoding="utf-8"))
+        entry = data["sources"].get(source) or data["sources"][data["default_source"]]
+        instruction = data["instructions"][entry["instruction"]]
+        return Prompt(
+            form=form,
+            instruction=" ".join(instruction["text"].split()),
+            examples=tuple(Example(str(text), str(caption)) for text, caption in entry["examples"]),
+            quotes=bool(instruction["quotes"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise PromptError(
+            f"the prompt preset {files[preset]} {problem}; it must look like captioning/prompts/paper.toml"
+        ) from error

@@ -82,9 +82,10 @@ def pipeline_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Stage:
-        from wavcaps_assets.captioning.engine import Method, caption_clips
+        from wavcaps_assets.captioning.engine import caption_clips
         from wavcaps_assets.captioning.ledger import Ledger
         from wavcaps_assets.captioning.presets import choose_settings
+        from wavcaps_assets.captioning.settings import Method
         from wavcaps_assets.progress import progress
 
         source = context.partition_key

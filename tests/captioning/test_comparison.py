@@ -1,0 +1,78 @@
+"""Two ways of captioning the same clips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wavcaps_assets.captioning.comparison import compare
+from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
+from wavcaps_assets.stages import Stage, drop
+
+
+def stage(captions: dict[str, str], dropped: dict[str, str], model: str, text: str = "dog") -> Stage:
+    rows: list[dict[str, Any]] = [
+        {
+            "clip_id": clip_id,
+            "source": "freesound",
+            "text": text,
+            "caption": caption,
+            "model": model,
+            "prompt_version": "p1",
+            "answer_id": f"{model}-{clip_id}",
+            "attempts": 1,
+        }
+        for clip_id, caption in captions.items()
+    ]
+    aside = [drop(clip_id, "freesound", "llm_captions", reason) for clip_id, reason in dropped.items()]
+    return Stage(LLM_CAPTIONS.from_rows(rows), DROPPED.from_rows(aside))
+
+
+FIRST = stage({"a": "A dog barks.", "b": "A cat meows.", "c": "Rain falls."}, {"d": "llm_failure"}, "large")
+SECOND = stage({"a": "a dog barks", "b": "A cat purrs.", "d": "Wind blows."}, {"c": "no_answer"}, "small")
+
+
+def test_agreement_by_hand() -> None:
+    result = compare(FIRST, SECOND)
+    assert (result.clips, result.both, result.only_one_given) == (4, 2, 0)
+    assert result.equal_share == 0.5
+    # "a cat meows" and "a cat purrs": two of three words in order, and two of four in all.
+    assert result.rouge_l == pytest.approx((1 + 2 / 3) / 2)
+    assert result.overlap == pytest.approx((1 + 2 / 4) / 2)
+    assert (result.first.failures, result.second.failures) == ({"llm_failure": 1}, {"no_answer": 1})
+    assert result.first.mean_words == pytest.approx(8 / 3)
+    rows = {row["clip_id"]: row for row in result.table.to_pylist()}
+    assert rows["a"]["equal"] and not rows["b"]["equal"]
+    assert (rows["c"]["second_reason"], rows["d"]["first_reason"]) == ("no_answer", "llm_failure")
+    assert result.table["clip_id"].to_pylist()[-1] == "a"
+
+
+def test_tokens_and_cost_are_told_only_where_all_are_known() -> None:
+    def record(cost: float | None) -> dict[str, Any]:
+        return {"answer": {"prompt_tokens": 100, "completion_tokens": 10, "cost_usd": cost}}
+
+    answers = {f"large-{clip_id}": record(0.001) for clip_id in "abc"}
+    answers |= {f"small-{clip_id}": record(None) for clip_id in "ab"}
+    result = compare(FIRST, SECOND, answers)
+    assert (result.first.tokens, result.first.cost_usd) == (330, pytest.approx(0.003))
+    assert (result.second.tokens, result.second.cost_usd) == (None, None)
+    answers["small-d"] = record(None)
+    result = compare(FIRST, SECOND, answers)
+    assert (result.second.tokens, result.second.cost_usd) == (330, None)
+
+
+def test_clips_that_one_was_not_given_are_left_out() -> None:
+    result = compare(FIRST, stage({"a": "A dog barks."}, {}, "small"))
+    assert (result.clips, result.only_one_given, result.equal_share) == (1, 3, 1.0)
+    nothing = compare(FIRST, stage({}, {}, "small"))
+    assert (nothing.clips, nothing.equal_share, nothing.table.num_rows) == (0, None, 0)
+    assert "not known" in nothing.as_markdown()
+
+
+def test_markdown_shows_hostile_texts_harmlessly() -> None:
+    hostile = stage({"a": "A dog barks."}, {}, "small", text="![x](http://evil) | <b>")
+    said = compare(hostile, stage({"a": "Rain falls."}, {}, "large")).as_markdown()
+    assert "![x](" not in said and "<b>" not in said
+    assert "A dog barks." in said and "Rain falls." in said
+    assert "small, prompt p1" in said

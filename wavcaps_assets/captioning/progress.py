@@ -1,0 +1,81 @@
+"""How far the asking is, for whoever shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wavcaps_assets.captioning.ledger import Answer
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the asking is.
+
+    Attributes:
+        done: texts that have been answered; a text that is asked about again counts anew.
+        total: texts.
+        requests: sent by this run, those that were refused with them.
+        prompt_tokens: of this run's answers, where the endpoint tells.
+        completion_tokens: as above.
+        rate: texts that this run has asked about, a second.
+    """
+
+    done: int
+    total: int
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    rate: float
+
+    @property
+    def left_s(self) -> float | None:
+        """How long the rest takes at this rate (s); None while there is none."""
+        return (self.total - self.done) / self.rate if self.rate > 0 else None
+
+
+# Told how many texts have been answered, of how many.
+Tell = Callable[[int, int], None]
+# Told the same, and what it took.
+Watch = Callable[[Standing], None]
+
+
+class Counted:
+    """Counts what is answered, and tells whoever wants to know."""
+
+    def __init__(self, tell: Tell | None, watch: Watch | None) -> None:
+        self._tell = tell
+        self._watch = watch
+        self.total = 0
+        self.done = 0
+        self.requests = 0
+        self._asked = 0
+        self._prompt_tokens = 0
+        self._completion_tokens = 0
+        self._started = time.monotonic()
+
+    def answer(self, answer: Answer) -> None:
+        self._prompt_tokens += answer.prompt_tokens or 0
+        self._completion_tokens += answer.completion_tokens or 0
+
+    def add(self, texts: int) -> None:
+        self.done += texts
+        # What the ledger knew took no time.
+        if self.requests:
+            self._asked += texts
+        if self._tell:
+            self._tell(self.done, self.total)
+        if self._watch:
+            self._watch(self._standing())
+
+    def _standing(self) -> Standing:
+        elapsed = time.monotonic() - self._started
+        return Standing(
+            self.done,
+            self.total,
+            self.requests,
+            self._prompt_tokens,
+            self._completion_tokens,
+            self._asked / elapsed if elapsed > 0 else 0.0,
+        )
