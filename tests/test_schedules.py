@@ -99,6 +99,22 @@ def test_a_month_whose_machine_died_is_asked_for_again(instance: dg.DagsterInsta
     assert "2022-01" in tick(instance)[0]
 
 
+def test_a_listing_that_was_read_is_not_read_again_for_its_audio(instance: dg.DagsterInstance) -> None:
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(dg.AssetKey(["freesound", "raw_clips"]), partition="2022-02")
+    )
+    repository = build(SETTINGS).get_repository_def()
+    schedule = repository.get_schedule_def(f"{NAME}_missing")
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    with dg.build_schedule_context(
+        instance=instance, repository_def=repository, scheduled_execution_time=at
+    ) as context:
+        requests = schedule.evaluate_tick(context).run_requests or []
+    selected = {request.partition_key: request.asset_selection for request in requests}
+    assert selected["2022-01"] is None
+    assert selected["2022-02"] == [dg.AssetKey(["freesound", name]) for name in ("audio", "ledger")]
+
+
 def test_a_pause_is_waited_for_and_is_no_failure(instance: dg.DagsterInstance) -> None:
     now = datetime.now(UTC)
     over = {PAUSED_TAG: (now - timedelta(minutes=1)).isoformat()}

@@ -57,8 +57,15 @@ def missing_partitions_schedule(
         if request.partitions:
             # Dagster never runs the same key twice: the next tick's attempt is another one.
             tick = context.scheduled_execution_time.isoformat()
+            listed = instance.get_materialized_partitions(dg.AssetKey([source.name, "raw_clips"]))
             return [
-                dg.RunRequest(partition_key=name, run_key=f"{name} at {tick}") for name in request.partitions
+                dg.RunRequest(
+                    partition_key=name,
+                    run_key=f"{name} at {tick}",
+                    # A listing that was read whole is not read again because the audio had to wait.
+                    asset_selection=rest_of(source) if name in listed else None,
+                )
+                for name in request.partitions
             ]
         given_up = (
             f"; left to a person after failing: {', '.join(request.given_up)}" if request.given_up else ""
@@ -66,6 +73,11 @@ def missing_partitions_schedule(
         return dg.SkipReason(f"{request.missing} partitions of {source.title} are missing{given_up}")
 
     return schedule
+
+
+def rest_of(source: Source) -> list[dg.AssetKey]:
+    """What a partition still lacks when its listing is there."""
+    return [dg.AssetKey([source.name, "audio"]), dg.AssetKey([source.name, "ledger"])]
 
 
 def _runs(
