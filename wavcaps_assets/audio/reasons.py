@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavcaps_assets.audio.normalise import EmptyAudio, TooLong, UnreadableAudio
+from wavcaps_assets.audio.limits import EmptyAudio, TooLong, UnreadableAudio
 from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile
 from wavcaps_assets.network_errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
 
