@@ -63,9 +63,10 @@ def fetch_audio(
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
         found = fetch.all(list(_clips(clips)), settings.workers, on_clip)
         # What failed while the others came through is given another chance.
-        passing = [clip for clip in _clips(clips) if found[clip["clip_id"]].get("reason") in PASSING]
         with suppress(Paused):
-            found |= fetch.all(passing, settings.workers)
+            for clip in _clips(clips):
+                if found[clip["clip_id"]].get("reason") in PASSING:
+                    found[clip["clip_id"]] = fetch.clip(clip)
     rows = [row for row in found.values() if "reason" not in row]
     dropped = [row for row in found.values() if "reason" in row]
     return Stage(schemas.AUDIO.from_rows(rows), schemas.DROPPED.from_rows(dropped), fetch.round)
@@ -112,7 +113,7 @@ class Fetch:
         self._stopped: BaseException | None = None
 
     def all(
-        self, clips: list[dict[str, Any]], workers: int, on_clip: Callable[[], object] = lambda: None
+        self, clips: list[dict[str, Any]], workers: int, on_clip: Callable[[], object]
     ) -> dict[str, dict[str, Any]]:
         """The rows of several clips, by their ids, in order."""
         found: dict[str, dict[str, Any]] = {}
