@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 
 from wavcaps_assets.defs import dead_runs
-from wavcaps_assets.defs.dead_runs import SERVER_TAG, end_dead_runs
-
-NOBODY = json.dumps({"host": "localhost", "socket": "/nobody/listens/here"})
+from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, booted_at, end_dead_runs
 
 
 @pytest.fixture
@@ -21,14 +21,22 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def started(instance: dg.DagsterInstance, **tags: str) -> str:
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """What a run's process could be."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def started(instance: dg.DagsterInstance, pid: int, **tags: str) -> str:
+    """A run as Dagster's default launcher leaves it."""
     run = dg.DagsterRun(
-        job_name="crawl_freesound",
-        run_id=str(uuid.uuid4()),
-        status=dg.DagsterRunStatus.STARTED,
-        tags=tags,
+        job_name="crawl_freesound", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags
     )
     instance.add_run(run)
+    data = EngineEventData({"pid": dg.MetadataValue.text(str(pid))})
+    instance.report_engine_event(f"Started process for run (pid: {pid}).", run, data)
     return run.run_id
 
 
@@ -38,28 +46,43 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
-def tick(instance: dg.DagsterInstance, cursor: str | None) -> str | None:
+def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> str | None:
     with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
         end_dead_runs(context)
         return context.cursor
 
 
-def test_a_run_is_ended_when_its_server_is_gone_for_long(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+def test_a_run_whose_process_is_gone_is_ended_at_the_second_look(
+    instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = started(instance, **{SERVER_TAG: NOBODY})
-    cursor = tick(instance, None)
-    # A server that was only busy would have answered by the next tick.
+    run_id = started(instance, process.pid, **{LAUNCHER_TAG: "{}"})
+    monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0.001)
+    tick(instance, tick(instance))
     assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
-    monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0)
+    process.kill()
+    process.wait()
+    cursor = tick(instance)
+    assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
     tick(instance, cursor)
     assert status(instance, run_id) is dg.DagsterRunStatus.FAILURE
 
 
-def test_a_run_that_another_launcher_started_is_left_to_it(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+def test_a_number_that_another_process_got_after_a_restart_is_not_believed(
+    instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0)
-    run_id = started(instance)
-    tick(instance, tick(instance, None))
+    run_id = started(instance, process.pid, **{LAUNCHER_TAG: "{}"})
+    monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0.001)
+    monkeypatch.setattr(dead_runs, "booted_at", lambda: booted_at() + 10 * 365 * 24 * 3600)
+    tick(instance, tick(instance))
+    assert status(instance, run_id) is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_another_launcher_started_is_left_to_it(
+    instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.kill()
+    process.wait()
+    monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0.001)
+    run_id = started(instance, process.pid)
+    tick(instance, tick(instance))
     assert status(instance, run_id) is dg.DagsterRunStatus.STARTED

@@ -5,15 +5,17 @@ ever, and its source's schedule would wait for it.
 """
 
 import json
+import os
 import time
+from pathlib import Path
 
 import dagster as dg
 
-# On a run that the default launcher started: where the server is that holds its process.
-SERVER_TAG = ".dagster/grpc_info"
+# On a run that the default launcher started, on this machine.
+LAUNCHER_TAG = ".dagster/grpc_info"
 EVERY_S = 60
-# A server that is only busy answers within that time.
-GONE_AFTER_S = 180
+# A run that is just ending has written that down by then.
+GONE_AFTER_S = 60
 
 
 @dg.sensor(
@@ -29,7 +31,7 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     ended = []
     now = time.time()
     for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if SERVER_TAG not in run.tags or is_held(run):
+        if LAUNCHER_TAG not in run.tags or not is_dead(context.instance, run):
             continue
         since = missing[run.run_id] = missing_since.get(run.run_id, now)
         if now - since >= GONE_AFTER_S:
@@ -41,22 +43,34 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"ended {', '.join(ended)}" if ended else f"{len(missing)} runs look dead")
 
 
-def is_held(run: dg.DagsterRun) -> bool:
-    """Whether the server that started a run is there, and still has it."""
-    from dagster._core.errors import DagsterUserCodeUnreachableError
-    from dagster._grpc.client import DagsterGrpcClient
-    from dagster._grpc.types import GetCurrentRunsResult
-    from dagster._serdes import deserialize_value
-
-    server = json.loads(run.tags[SERVER_TAG])
-    client = DagsterGrpcClient(
-        host=server["host"],
-        port=server.get("port"),
-        socket=server.get("socket"),
-        use_ssl=bool(server.get("use_ssl")),
-    )
-    try:
-        held = deserialize_value(client.get_current_runs(), GetCurrentRunsResult)
-    except DagsterUserCodeUnreachableError:
+def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the process that a run was started in is no longer there; False where none is known."""
+    started: tuple[int, float] | None = None
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        event = entry.dagster_event
+        pid = event.engine_event_data.metadata.get("pid") if event else None
+        if started is None and pid is not None:
+            started = int(str(pid.value)), entry.timestamp
+    if started is None:
         return False
-    return run.run_id in held.current_runs
+    pid_number, at = started
+    return at < booted_at() or not is_process(pid_number)
+
+
+def is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def booted_at() -> float:
+    """When this machine started (s since 1970); 0 where that cannot be told."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith("btime ")), 0.0)
