@@ -133,9 +133,7 @@ def crawl_definitions(source: Source) -> Crawl:
         tables = store.tables()
         table = ledger_of(tables, source.name, context.partition_key)
         if to_do := left_to_do(tables, source.name, context.partition_key):
-            context.log.warning(
-                f"{to_do} pages or clips were not to be had; another day may bring them"
-            )
+            context.log.warning(f"{to_do} pages or clips were not to be had; another day may bring them")
             context.instance.add_run_tags(context.run_id, {INCOMPLETE_TAG: "true"})
         clips = statuses(whole_source(tables, source.name, context.partition_key, table))
         plot = stacked_bars(by_partition(clips), "clips")
