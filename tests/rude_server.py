@@ -89,13 +89,16 @@ def in_turn(*answers: Answer) -> Answer:
 
 
 def endless(
-    block: bytes, headers: Mapping[str, str] | None = None, wait: threading.Event | None = None
+    block: bytes,
+    headers: Mapping[str, str] | None = None,
+    wait: threading.Event | None = None,
+    status: str = "200 OK",
 ) -> Answer:
     """A body without end; with `wait`, a block every twentieth of a second."""
 
     def send(asked: Asked, connection: socket.socket) -> None:
         head = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode("latin-1"))
+        connection.sendall(f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1"))
         while wait is None or not wait.wait(0.05):
             connection.sendall(block)
 

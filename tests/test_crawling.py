@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.rude_server import answer, in_turn, rude_server
@@ -122,6 +123,47 @@ def test_nobody_is_called_gone_while_a_page_could_not_be_read(tables: TableStore
     assert dropped(partly) == {"freesound-2022-11-page-2": "unread"}
     whole = crawled(tables, network, CAT)
     assert dropped(whole) == {"freesound-1": "gone"}
+
+
+def test_a_clip_whose_record_makes_no_sense_today_is_not_gone(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG, CAT)
+    bad = crawled(tables, network, Record("1", "", problem="duration is no number"), CAT)
+    assert kept(bad).keys() == {"freesound-1", "freesound-2"}
+    assert dropped(bad) == {"freesound-2022-11-1#1": "bad_record"}
+
+
+def test_what_was_set_aside_stays_so_while_a_page_could_not_be_read(
+    tables: TableStore, network: Network
+) -> None:
+    crawled(tables, network, Record("1", "", problem="no preview"), CAT)
+    partly = crawled(tables, network, CAT, Unread("page-2", "answers 500"))
+    assert dropped(partly) == {
+        "freesound-2022-11-page-2": "unread",
+        "freesound-2022-11-1#1": "bad_record",
+    }
+
+
+def test_too_many_gone_at_once_are_believed_when_it_is_said_twice(
+    tables: TableStore, network: Network
+) -> None:
+    many = [Record(str(number), f"http://a/{number}") for number in range(20)]
+    crawled(tables, network, *many)
+    emptied = crawled(tables, network)
+    assert len(kept(emptied)) == 20
+    assert dropped(emptied) == {"freesound-2022-11-vanished": "unread"}
+    assert dropped(crawled(tables, network, *many)) == {}
+    crawled(tables, network)
+    assert list(dropped(crawled(tables, network)).values()) == ["gone"] * 20
+
+
+def test_a_table_of_another_version_does_not_lose_what_is_known(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG, CAT)
+    crawled(tables, network, replace(DOG, title="Hound"), CAT)
+    path = tables.store.path("tables/freesound/raw_clips/2022-11.parquet")
+    pq.write_table(pq.read_table(path).drop_columns("start_s"), path)
+    result = crawled(tables, network, DOG)
+    assert kept(result) == {"freesound-1": (2, "a dog")}
+    assert dropped(result) == {"freesound-2": "gone"}
 
 
 def test_what_is_no_clip_is_set_aside_with_its_reason(tables: TableStore, network: Network) -> None:

@@ -16,11 +16,12 @@ import pytest
 import soundfile
 
 from tests.rows import raw_row
-from tests.rude_server import Answer, Asked, RudeServer, answer, endless, rude_server
+from tests.rude_server import Answer, Asked, RudeServer, answer, endless, in_turn, rude_server
 from wavcaps_assets import schemas
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
+from wavcaps_assets.history import History
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
@@ -47,6 +48,13 @@ class Site(Source):
 
     def records(self, network: Network, partition: str) -> Iterator[Record]:
         raise AssertionError("only its audio is asked for")
+
+
+class Keyed(Site):
+    """A source whose audio wants a key."""
+
+    def audio_headers(self, network: Network) -> dict[str, str]:
+        return {"Authorization": "Bearer a-key"}
 
 
 class Folder(Site):
@@ -90,7 +98,9 @@ class Fetching:
             for number, path in enumerate(paths)
         )
 
-    def fetch(self, clips: pa.Table, written: bool = True, **changes: object) -> Stage:
+    def fetch(
+        self, clips: pa.Table, written: bool = True, source: Source | None = None, **changes: object
+    ) -> Stage:
         settings = NetworkSettings(
             **{
                 "attempts": 2,
@@ -107,7 +117,12 @@ class Fetching:
         with Network(self.folder / "state", settings) as network:
             origin = Origin(network, self.folder / "partial")
             stage = fetch_audio(
-                Site(), PARTITION, clips, self.tables, origin, FetchSettings(workers=4, longest_s=60)
+                source or Site(),
+                PARTITION,
+                clips,
+                self.tables,
+                origin,
+                FetchSettings(workers=4, longest_s=60),
             )
         if written:
             self.tables.write(KEY, PARTITION, stage)
@@ -244,7 +259,34 @@ def test_a_host_that_is_down_fails_no_clip(fetching: Fetching) -> None:
 def test_a_wrong_key_is_no_clips_fault(fetching: Fetching) -> None:
     fetching.server.answers["/a.wav"] = answer(status="401 Unauthorized")
     with pytest.raises(NotAllowed):
-        fetching.fetch(fetching.clips(["/a.wav", "/good.wav"]))
+        fetching.fetch(fetching.clips(["/a.wav", *["/good.wav"] * 50]), source=Keyed())
+    # The others were not sent the same key again.
+    assert len(fetching.server.asked) < 10
+
+
+def test_a_refused_file_is_one_clips_fault(fetching: Fetching) -> None:
+    fetching.server.answers["/a.wav"] = answer(status="401 Unauthorized")
+    stage = fetching.fetch(fetching.clips(["/a.wav", "/good.wav"]))
+    assert reasons(stage) == {"freesound-0": "audio_refused"}
+
+
+def test_a_url_that_changes_between_two_runs_of_a_fetch_is_kept_in_mind(fetching: Fetching) -> None:
+    clips = fetching.clips(["/good.wav"])
+    fetching.fetch(clips)
+    fetching.fetch(clips)
+    changed = fetching.clips(["/good.wav?new"])
+    fetching.fetch(changed, written=False)
+    fetching.fetch(changed)
+    assert fetching.server.times("/good.wav") == 2
+
+
+def test_what_failed_beside_an_outage_is_tried_again(fetching: Fetching) -> None:
+    fetching.server.answers["/a.wav"] = in_turn(*[answer(status="503 Busy")] * 2, answer(wav()))
+    stage = fetching.fetch(fetching.clips(["/a.wav", "/good.wav"]))
+    assert stage.dropped.num_rows == 0
+    with History(fetching.tables.store, "freesound", PARTITION) as history:
+        events = [event["event"] for event in history if event["clip_id"] == "freesound-0"]
+    assert events == ["failed", "stored"]
 
 
 def test_a_local_file_is_read_in_its_folder_and_nowhere_else(fetching: Fetching, tmp_path: Path) -> None:

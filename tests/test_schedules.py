@@ -12,8 +12,11 @@ from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import StepFailureData
 
 from wavcaps_assets.definitions import build
-from wavcaps_assets.defs.pauses import PAUSED_TAG
+from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, PAUSED_TAG
+from wavcaps_assets.defs.schedules import missing_partitions_schedule
+from wavcaps_assets.missing import BackfillSettings
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
 
 SETTINGS = Settings(freesound={"first_month": "2022-01", "last_month": "2022-07"})
 NAME = "crawl_freesound"
@@ -28,10 +31,14 @@ def instance() -> Iterator[dg.DagsterInstance]:
 MONTHS = [f"2022-{month:02d}" for month in range(1, 8)]
 
 
-def tick(instance: dg.DagsterInstance) -> tuple[list[str | None], str | None]:
+def tick(
+    instance: dg.DagsterInstance, limits: BackfillSettings | None = None
+) -> tuple[list[str | None], str | None]:
     definitions = build(SETTINGS)
     repository = definitions.get_repository_def()
     schedule = repository.get_schedule_def(f"{NAME}_missing")
+    if limits is not None:
+        schedule = missing_partitions_schedule(all_sources(SETTINGS)[0], limits)
     at = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
     with dg.build_schedule_context(
         instance=instance, repository_def=repository, scheduled_execution_time=at
@@ -97,6 +104,38 @@ def test_a_month_whose_machine_died_is_asked_for_again(instance: dg.DagsterInsta
     for _ in range(4):
         add_run(instance, "2022-01", dg.DagsterRunStatus.FAILURE)
     assert "2022-01" in tick(instance)[0]
+
+
+def test_a_listing_that_was_read_is_not_read_again_for_its_audio(instance: dg.DagsterInstance) -> None:
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(dg.AssetKey(["freesound", "raw_clips"]), partition="2022-02")
+    )
+    repository = build(SETTINGS).get_repository_def()
+    schedule = repository.get_schedule_def(f"{NAME}_missing")
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    with dg.build_schedule_context(
+        instance=instance, repository_def=repository, scheduled_execution_time=at
+    ) as context:
+        requests = schedule.evaluate_tick(context).run_requests or []
+    selected = {request.partition_key: request.asset_selection for request in requests}
+    assert selected["2022-01"] is None
+    assert selected["2022-02"] == [dg.AssetKey(["freesound", name]) for name in ("audio", "ledger")]
+
+
+def test_what_something_was_missing_of_is_crawled_again_a_day_later(instance: dg.DagsterInstance) -> None:
+    for month in MONTHS:
+        materialize(instance, month)
+    incomplete = {INCOMPLETE_TAG: "true"}
+    add_run(instance, "2022-03", dg.DagsterRunStatus.SUCCESS, incomplete)
+    add_run(instance, "2022-04", dg.DagsterRunStatus.SUCCESS, incomplete)
+    # Another run has completed it since.
+    add_run(instance, "2022-04", dg.DagsterRunStatus.SUCCESS)
+    assert tick(instance)[0] == []
+    soon = BackfillSettings(again_after_h=1e-9)
+    assert tick(instance, soon)[0] == ["2022-03"]
+    for _ in range(2):
+        add_run(instance, "2022-03", dg.DagsterRunStatus.SUCCESS, incomplete)
+    assert tick(instance, soon)[0] == []
 
 
 def test_a_pause_is_waited_for_and_is_no_failure(instance: dg.DagsterInstance) -> None:

@@ -19,6 +19,12 @@ from wavcaps_assets.stages import Stage, drop
 
 STAGE = "raw_clips"
 GONE = "gone"
+# The part of the listing that is missing where too many clips are.
+VANISHED = "vanished"
+# Sounds are deleted one by one; more than this share at once, and more than a few, is a fault of the site.
+MOST_GONE_AT_ONCE = 0.1
+FEW = 5
+CLIP_EVENTS = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED})
 
 
 @dataclass
@@ -56,7 +62,10 @@ class Comparison:
         self._known = {row["clip_id"]: row for row in before.kept.to_pylist()} if before else {}
         aside = before.dropped.to_pylist() if before else []
         self._tombstones = {row["clip_id"]: row for row in aside if row["reason"] == GONE}
-        self._aside_before = {row["clip_id"] for row in aside if row["reason"] != GONE}
+        self._aside_before = {row["clip_id"]: row for row in aside if row["reason"] != GONE}
+        self._versions, self._heard_of = self._remembered()
+        # Listed, with a record that makes no sense: not gone, whatever it is.
+        self._listed_badly: set[str] = set()
         self._numbers: Counter[str] = Counter()
         self._rows: dict[str, dict[str, Any]] = {}
         self._dropped: list[dict[str, Any]] = []
@@ -74,7 +83,7 @@ class Comparison:
         known = self._known.get(clip_id)
         if known is None:
             event = Event.RETURNED if clip_id in self._tombstones else Event.LISTED
-            row["version"] = self._last_version(clip_id) + 1 if event is Event.RETURNED else 1
+            row["version"] = max(1, self._versions.get(clip_id, 0) + (event is Event.RETURNED))
             self._note(event, clip_id, version=row["version"])
         else:
             row["first_crawled_at"] = known["first_crawled_at"]
@@ -86,8 +95,15 @@ class Comparison:
                 self._note(Event.CHANGED, clip_id, version=row["version"], before=_as_json(known))
         self._rows[clip_id] = row
 
-    def set_aside(self, name: str, reason: str, detail: str | None) -> None:
-        """A record that is no clip. Its name is that of a clip, or any; it gets a number of its own."""
+    def set_aside(self, name: str, reason: str, detail: str | None, *, listed: bool = False) -> None:
+        """A record that is no clip.
+
+        Args:
+            name: a clip's id at its source, or any; the record gets a number of its own.
+            listed: whether the source still lists a clip of that name.
+        """
+        if listed:
+            self._listed_badly.add(f"{self._source.name}-{name}")
         self._numbers[name] += 1
         clip_id = f"{self._source.name}-{self._history.partition}-{name}#{self._numbers[name]}"
         self._drop(clip_id, reason, detail)
@@ -102,24 +118,54 @@ class Comparison:
 
     def finish(self) -> tuple[Stage, Changes]:
         """Finds what is gone, writes the changes to the history, and gives the tables."""
-        for clip_id, known in self._known.items():
-            if clip_id in self._rows:
-                continue
-            if self._changes.unread:
-                # It may stand in the part that could not be read.
-                self._rows[clip_id] = known
-                continue
-            version = known["version"]
-            detail = f"no longer listed on {self._started:%Y-%m-%d}; its last version is {version}"
-            self._drop(clip_id, GONE, detail)
-            self._note(Event.GONE, clip_id, version=version, detail=detail, before=_as_json(known))
-        if not self._changes.unread:
-            for name in self._aside_before - {row["clip_id"] for row in self._dropped}:
+        missing = [clip_id for clip_id in self._known if clip_id not in self._rows]
+        doubtful = [clip_id for clip_id in missing if clip_id in self._listed_badly]
+        vanished = [clip_id for clip_id in missing if clip_id not in self._listed_badly]
+        if self._is_too_much(len(vanished)):
+            self.unread(
+                VANISHED,
+                f"{len(vanished)} of {len(self._known)} known clips are missing at once; "
+                "they are taken for gone if the next crawl does not find them either",
+            )
+        if self._changes.unread:
+            # What is missing may stand in the part that could not be read.
+            doubtful, vanished = missing, []
+            seen = {row["clip_id"] for row in self._dropped}
+            self._dropped += [row for name, row in self._aside_before.items() if name not in seen]
+        else:
+            for name in self._aside_before.keys() - {row["clip_id"] for row in self._dropped}:
                 self._note(Event.RESOLVED, name)
+            for clip_id in self._heard_of - self._rows.keys() - self._known.keys() - self._tombstones.keys():
+                self._bury(clip_id, self._versions[clip_id], None)
+        self._rows.update((clip_id, self._known[clip_id]) for clip_id in doubtful)
+        for clip_id in vanished:
+            self._bury(clip_id, self._known[clip_id]["version"], _as_json(self._known[clip_id]))
         self._dropped += [row for clip_id, row in self._tombstones.items() if clip_id not in self._rows]
         self._history.add_all(self._events)
         kept = schemas.RAW_CLIPS.from_rows(self._rows.values())
         return Stage(kept, schemas.DROPPED.from_rows(self._dropped), self._round), self._changes
+
+    def _is_too_much(self, vanished: int) -> bool:
+        """Whether so much vanished at once that the source, not the clips, is to blame; believed twice."""
+        suspicious = vanished > max(FEW, MOST_GONE_AT_ONCE * len(self._known))
+        said_before = any(name.endswith(f"-{VANISHED}") for name in self._aside_before)
+        return suspicious and not said_before
+
+    def _bury(self, clip_id: str, version: int, before: str | None) -> None:
+        detail = f"no longer listed on {self._started:%Y-%m-%d}; its last version is {version}"
+        self._drop(clip_id, GONE, detail)
+        self._note(Event.GONE, clip_id, version=version, detail=detail, before=before)
+
+    def _remembered(self) -> tuple[dict[str, int], set[str]]:
+        """What the history says: each clip's last version, and the clips that were ever listed.
+
+        What an unfinished try of this crawl wrote does not count.
+        """
+        versions: dict[str, int] = {}
+        for record in self._history:
+            if record["round"] != self._round and record["event"] in CLIP_EVENTS:
+                versions[record["clip_id"]] = max(versions.get(record["clip_id"], 0), record["version"])
+        return versions, set(versions)
 
     def _note(self, event: Event, clip_id: str, **more: Any) -> None:
         self._events.append(event_of(event, clip_id, self._round, self._at, **more))
@@ -128,15 +174,6 @@ class Comparison:
 
     def _drop(self, clip_id: str, reason: str, detail: str | None) -> None:
         self._dropped.append(drop(clip_id, self._source.name, STAGE, reason, detail))
-
-    def _last_version(self, clip_id: str) -> int:
-        """The clip's version when it was last seen; an unfinished try of this crawl does not count."""
-        versions = (
-            record.get("version") or 0
-            for record in self._history
-            if record["clip_id"] == clip_id and record["round"] != self._round
-        )
-        return max(versions, default=0)
 
     def _row(self, clip_id: str, record: Record) -> dict[str, Any]:
         title, author = clean(record.title), clean(record.author)

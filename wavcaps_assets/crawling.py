@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from wavcaps_assets.clock import utc_now
 from wavcaps_assets.comparison import STAGE, Changes, Comparison
 from wavcaps_assets.history import History
 from wavcaps_assets.network.pages import PageLog
-from wavcaps_assets.network_errors import BadAnswer
+from wavcaps_assets.network_errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, clean
 from wavcaps_assets.stages import Stage
 from wavcaps_assets.storage import MissingFile
@@ -53,10 +55,13 @@ def crawl(source: Source, partition: str, network: Network, tables: TableStore) 
         comparison = Comparison(source, history, before, pages.crawl, pages.started)
         try:
             sort_out(source.records(network, partition), comparison)
-        except BadAnswer:
+        except (BadAnswer, NotThere):
             # A page in place of an answer, such as one on maintenance, must not be met again and again.
-            pages.forget_last()
+            pages.discard()
             raise
+        except Unavailable as error:
+            until = utc_now() + timedelta(seconds=network.settings.pause_s)
+            raise HostDown(f"{source.title} cannot be read: {error}", until) from error
         stage, changes = comparison.finish()
     return Crawled(stage, changes, pages.read_before)
 
@@ -77,7 +82,7 @@ def sort_out(found: Iterable[Record | Unread], comparison: Comparison) -> None:
         elif not SAFE_ID.fullmatch(item.source_id):
             comparison.set_aside("record", "bad_id", clean(item.problem or f"{item.source_id!r:.200}"))
         elif item.problem:
-            comparison.set_aside(item.source_id, "bad_record", clean(item.problem))
+            comparison.set_aside(item.source_id, "bad_record", clean(item.problem), listed=True)
         elif comparison.has(item):
             comparison.set_aside(item.source_id, "listed_twice", None)
         else:

@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 
 from wavcaps_assets.defs.crawl import crawl_definitions
+from wavcaps_assets.defs.dead_runs import end_dead_runs
 from wavcaps_assets.defs.jobs import jobs
 from wavcaps_assets.defs.pipeline import pipeline_assets, pipeline_checks
 from wavcaps_assets.defs.schedules import missing_partitions_schedule
@@ -34,6 +35,7 @@ def build(settings: Settings) -> dg.Definitions:
             *training_set_checks(),
         ],
         jobs=jobs(sources),
+        sensors=[end_dead_runs],
         schedules=[missing_partitions_schedule(source) for source in sources],
         resources=resources(settings),
         # The steps are concurrent inside; a process for each would cost seconds of imports.

@@ -51,7 +51,7 @@ class History:
         self.partition = partition
         self._log = SegmentLog(store, f"log/clips/{source}/{partition}")
         # The same event can be written twice: a killed run says it again.
-        self._events: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._events: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         for record in self._log.read():
             self._events[_key(record)] = record
 
@@ -97,5 +97,7 @@ def event_of(event: Event, clip_id: str, round_id: str, at: str, **more: Any) ->
     return {"event": event.value, "clip_id": clip_id, "round": round_id, "at": at, **more}
 
 
-def _key(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    return record["clip_id"], record["event"], record["round"]
+def _key(record: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """What makes an event the same: a crawl says each thing once, a fetch can fail several times."""
+    at = record["at"] if record["event"] in AUDIO else ""
+    return record["clip_id"], record["event"], record["round"], at

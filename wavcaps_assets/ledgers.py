@@ -6,6 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 
+from wavcaps_assets.audio.reasons import PASSING
 from wavcaps_assets.history import History
 from wavcaps_assets.table_store import TableStore
 
@@ -46,6 +47,13 @@ def whole_source(tables: TableStore, source: str, partition: str, table: pa.Tabl
     key = [source, "ledger"]
     others = [name for name in tables.partitions(key) if name != partition]
     return pa.concat_tables([table, tables.read(key, others)])
+
+
+def left_to_do(tables: TableStore, source: str, partition: str) -> int:
+    """How many pages and clips could not be had for a reason that may pass."""
+    raw = tables.read_dropped([source, "raw_clips"], [partition]).to_pylist()
+    audio = tables.read_dropped([source, "audio"], [partition]).to_pylist()
+    return sum(row["reason"] == "unread" for row in raw) + sum(row["reason"] in PASSING for row in audio)
 
 
 def statuses(ledger: pa.Table) -> pa.Table:

@@ -13,6 +13,11 @@ class BackfillSettings(BaseModel):
 
     partitions_per_tick: int = Field(4, ge=1, description="runs asked for at one tick")
     attempts: int = Field(3, ge=1, description="failed runs after which a partition is left to a person")
+    again_after_h: float = Field(
+        24.0,
+        gt=0,
+        description="after how long a partition is crawled again that lacks something (h)",
+    )
     interruptions: int = Field(
         30, ge=1, description="runs that died with their machine after which it is left to a person, too"
     )
@@ -20,11 +25,12 @@ class BackfillSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Request:
-    """What to run now, and what waits for a person."""
+    """What to run now, what waits for a person, how many are missing, and how many more could run."""
 
     partitions: list[str]
     given_up: list[str]
     missing: int
+    room: int = 0
 
 
 def choose(
@@ -52,4 +58,4 @@ def choose(
     ]
     waiting = [name for name in missing if name not in running and name not in given_up]
     room = max(0, settings.partitions_per_tick - len([name for name in missing if name in running]))
-    return Request(waiting[:room], given_up, len(missing))
+    return Request(waiting[:room], given_up, len(missing), room - len(waiting[:room]))

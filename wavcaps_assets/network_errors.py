@@ -22,11 +22,11 @@ class NotThere(NetworkError):
 
 
 class NotAllowed(NetworkError):
-    """The server refuses the key (401, or 403 where one was sent)."""
+    """The server refuses the key that was sent (401)."""
 
 
 class Refused(NetworkError):
-    """The server refuses one page or file (403), and no key was at stake."""
+    """The server refuses one page or file (403; 401 where no key was sent)."""
 
 
 class Unavailable(NetworkError):

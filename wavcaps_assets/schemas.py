@@ -188,7 +188,7 @@ LEDGER = TableSchema(
             derived_from=(),
         ),
     ),
-    key=("clip_id", "event", "round"),
+    key=("clip_id", "event", "round", "at"),
 )
 
 FILTERED_CLIPS = TableSchema(

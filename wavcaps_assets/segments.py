@@ -93,10 +93,7 @@ class SegmentLog:
         Raises:
             StoreError: they could not be written; some of them may have been.
         """
-        lines = b"".join(
-            LINE.encode(record).encode("ascii") + b"\n"
-            for record in records
-        )
+        lines = b"".join(LINE.encode(record).encode("ascii") + b"\n" for record in records)
         if lines:
             self._writer.write(lines)
 

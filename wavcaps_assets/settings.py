@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
+from wavcaps_assets.network.settings import KNOWN_QUOTAS, UNLIMITED, NetworkSettings
 
 
 class Sources(StrEnum):
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
             update={
                 "contact": self.network.contact or self.contact,
                 "private_hosts": self.network.private_hosts | own,
-                "quotas": {**dict.fromkeys(own, UNLIMITED), **self.network.quotas},
+                "quotas": {**KNOWN_QUOTAS, **dict.fromkeys(own, UNLIMITED), **self.network.quotas},
             }
         )
         self.recordings_url = either(self.recordings_url, f"{demo}/recordings.csv", "")

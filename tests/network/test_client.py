@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import resource
 import socket
 import threading
 import zlib
@@ -121,7 +122,7 @@ def test_what_can_heal_is_tried_again(
     [
         (answer(status="404 Not Found"), NotThere, 1),
         (answer(status="410 Gone"), NotThere, 1),
-        (answer(status="401 Unauthorized"), NotAllowed, 1),
+        (answer(status="401 Unauthorized"), Refused, 1),
         (answer(status="403 Forbidden"), Refused, 1),
         (answer(status="418 Teapot"), BadAnswer, 1),
         (answer(status="500 Oh"), Unavailable, 3),
@@ -151,11 +152,13 @@ def test_each_failure_has_its_name_and_is_asked_no_more_than_helps(
     assert rude.times("/page") == requests
 
 
-def test_a_403_of_a_key_is_about_the_key(rude: RudeServer, opened: Opener) -> None:
-    rude.answers["/page"] = answer(status="403 Forbidden")
+def test_a_401_is_about_the_key_that_was_sent(rude: RudeServer, opened: Opener) -> None:
+    rude.answers["/page"] = answer(status="401 Unauthorized")
     with pytest.raises(NotAllowed) as raised:
         opened(rude.url).get_json(f"{rude.url}/page", headers={"Authorization": "Token secret-key"})
     assert "secret-key" not in str(raised.value)
+    with pytest.raises(Refused):
+        opened(rude.url).get_json(f"{rude.url}/page")
 
 
 def test_a_key_in_the_query_is_not_repeated_in_an_error(rude: RudeServer, opened: Opener) -> None:
@@ -291,6 +294,36 @@ def test_a_redirect_to_another_host_does_not_get_the_key(rude: RudeServer, opene
         client.get_json(f"{rude.url}/page", headers={"Authorization": "Token secret-key"})
         assert "authorization" in rude.asked[0].headers
         assert "authorization" not in other.asked[0].headers
+
+
+def test_the_body_of_a_redirect_is_not_read(rude: RudeServer, opened: Opener) -> None:
+    # 64 MiB of zeros; and a body without end.
+    bomb = gzip.compress(bytes(64 * MIB))
+    rude.answers["/bomb"] = answer(bomb, "302 Found", {"Location": "/good", "Content-Encoding": "gzip"})
+    rude.answers["/long"] = endless(b"x" * 65536, {"Location": "/good"}, status="302 Found")
+    rude.answers["/good"] = GOOD
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    client = opened(rude.url)
+    assert client.get_json(f"{rude.url}/bomb") == client.get_json(f"{rude.url}/long") == {"good": True}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+
+
+def test_a_date_beyond_all_bounds_is_a_day(rude: RudeServer, opened: Opener) -> None:
+    for value in ("9" * 14, "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"):
+        rude.answers["/page"] = answer(status="503 Busy", headers={"Retry-After": value})
+        with pytest.raises(QuotaExhausted) as raised:
+            opened(rude.url).get_json(f"{rude.url}/page")
+        assert raised.value.until - utc_now() <= timedelta(days=1)
+
+
+def test_a_404_shows_that_the_host_is_there(rude: RudeServer, opened: Opener) -> None:
+    rude.answers["/bad"] = answer(status="500 Oh")
+    client = opened(rude.url, attempts=1)
+    for _ in range(4):
+        with pytest.raises(Unavailable):
+            client.get_text(f"{rude.url}/bad")
+        with pytest.raises(NotThere):
+            client.get_text(f"{rude.url}/nothing")
 
 
 def test_a_circle_of_redirects_ends(rude: RudeServer, opened: Opener) -> None:

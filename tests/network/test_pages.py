@@ -12,7 +12,7 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import BadAnswer, NotThere
+from wavcaps_assets.network_errors import BadAnswer, NotThere, Unavailable
 from wavcaps_assets.storage import Store
 
 FOLDER = "log/pages/freesound/2022-11"
@@ -69,18 +69,26 @@ def test_what_could_not_be_read_is_asked_for_again(
         assert network.get_json(f"{rude.url}/page") == []
 
 
-def test_what_makes_no_sense_can_be_forgotten(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_what_makes_no_sense_can_be_let_go(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     rude.answers["/page"] = in_turn(answer(b'{"detail": "maintenance"}'), answer(b"[]"))
-    rude.answers["/first"] = answer(b"1")
     pages = log(tmp_path)
     with network.remembering(pages):
-        network.get_json(f"{rude.url}/first")
         assert network.get_json(f"{rude.url}/page") == {"detail": "maintenance"}
-        pages.forget_last()
+        pages.discard()
     with network.remembering(log(tmp_path)):
         assert network.get_json(f"{rude.url}/page") == []
-        assert network.get_json(f"{rude.url}/first") == 1
-    assert len(rude.asked) == 3
+    assert len(rude.asked) == 2
+
+
+def test_a_page_that_never_comes_is_gone_without(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+    rude.answers["/never"] = answer(status="500 Oh")
+    for _ in range(5):
+        with network.remembering(log(tmp_path)):
+            with pytest.raises(Unavailable):
+                network.get_json(f"{rude.url}/never")
+            assert network.get_json(f"{rude.url}/page")
+    assert rude.times("/never") == 3
+    assert rude.times("/page") == 1
 
 
 def test_a_crawl_that_is_done_is_not_gone_on_with(rude: RudeServer, network: Network, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +16,19 @@ import pyarrow as pa
 from wavcaps_assets import schemas
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, original
-from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
+from wavcaps_assets.audio.reasons import LASTING, PASSING, REASONS, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.clock import new_round, utc_now
 from wavcaps_assets.history import AUDIO, Event, History
-from wavcaps_assets.network_errors import NotAllowed
+from wavcaps_assets.network_errors import NotAllowed, Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage, drop
+from wavcaps_assets.storage import StoreError
 from wavcaps_assets.table_store import TableStore
 
 STAGE = "audio"
+# In a fetch that was interrupted: what failed beside an outage of its host is no lost clip.
+MOST_TRIES = 3
 ASKED_FOR = ("audio_url", "claimed_md5", "claimed_bytes")
 
 
@@ -53,21 +58,17 @@ def fetch_audio(
         Paused: the source is not to be asked now; what was fetched stays.
         StoreError: the store cannot be written; what was fetched stays.
     """
-    rows: list[dict[str, Any]] = []
-    dropped: list[dict[str, Any]] = []
     with History(tables.store, source.name, partition) as history:
         done = tables.round_of([source.name, STAGE], partition)
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
-        with ThreadPoolExecutor(settings.workers, thread_name_prefix=STAGE) as pool:
-            asked = [pool.submit(fetch.clip, clip) for clip in _clips(clips)]
-            try:
-                for answer in asked:
-                    row = answer.result()
-                    (dropped if "reason" in row else rows).append(row)
-                    on_clip()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        found = fetch.all(list(_clips(clips)), settings.workers, on_clip)
+        # What failed while the others came through is given another chance.
+        with suppress(Paused):
+            for clip in _clips(clips):
+                if found[clip["clip_id"]].get("reason") in PASSING:
+                    found[clip["clip_id"]] = fetch.clip(clip)
+    rows = [row for row in found.values() if "reason" not in row]
+    dropped = [row for row in found.values() if "reason" in row]
     return Stage(schemas.AUDIO.from_rows(rows), schemas.DROPPED.from_rows(dropped), fetch.round)
 
 
@@ -98,11 +99,34 @@ class Fetch:
         for record in history:
             if record["event"] in AUDIO:
                 self._last[record["clip_id"]] = record
-                self.round = record["round"]
+                self.round = max(self.round, record["round"])
             if record["event"] == Event.FAILED:
                 self._failures[record["clip_id"]] = record["attempt"]
-        if not self.round or self.round == done:
+        # Rounds sort by their beginning. One that left no event is not known here, only in the table.
+        if not self.round or (done is not None and self.round <= done):
             self.round = new_round(utc_now())
+        self._tries = Counter(
+            record["clip_id"]
+            for record in history
+            if record["event"] == Event.FAILED and record["round"] == self.round
+        )
+        self._stopped: BaseException | None = None
+
+    def all(
+        self, clips: list[dict[str, Any]], workers: int, on_clip: Callable[[], object]
+    ) -> dict[str, dict[str, Any]]:
+        """The rows of several clips, by their ids, in order."""
+        found: dict[str, dict[str, Any]] = {}
+        with ThreadPoolExecutor(workers, thread_name_prefix=STAGE) as pool:
+            asked = [(clip["clip_id"], pool.submit(self.clip, clip)) for clip in clips]
+            try:
+                for clip_id, answer in asked:
+                    found[clip_id] = answer.result()
+                    on_clip()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return found
 
     def clip(self, clip: dict[str, Any]) -> dict[str, Any]:
         """A row of `schemas.AUDIO`, or one of `schemas.DROPPED`."""
@@ -112,22 +136,34 @@ class Fetch:
         if last and last["asked_for"] == asked_for:
             if last["event"] == Event.STORED and self._is_stored(last["row"]):
                 return {**last["row"], "fetched_at": datetime.fromisoformat(last["row"]["fetched_at"])}
-            if last["event"] == Event.FAILED and (last["round"] == self.round or last["reason"] in LASTING):
+            if last["event"] == Event.FAILED and self._stays(clip_id, last):
                 return self._dropped(clip_id, last["reason"], last["detail"])
+        if self._stopped is not None:
+            raise self._stopped
         attempt = self._failures.get(clip_id, 0) + 1
         about: dict[str, Any] = {"asked_for": asked_for, "attempt": attempt, "version": clip["version"]}
         try:
             row = self._fetch(clip)
-        except NotAllowed:
+        except (NotAllowed, Paused, StoreError) as error:
             # Not this clip's fault: no other would fare better.
+            self._stopped = error
             raise
         except tuple(REASONS) as error:
             reason, detail = reason_of(error), str(error)[:500]
+            self._tries[clip_id] += 1
+            self._failures[clip_id] = attempt
             self._history.add(Event.FAILED, clip_id, self.round, reason=reason, detail=detail, **about)
             return self._dropped(clip_id, reason, detail)
         written = {**row, "fetched_at": row["fetched_at"].isoformat()}
         self._history.add(Event.STORED, clip_id, self.round, row=written, **about)
         return row
+
+    def _stays(self, clip_id: str, failed: dict[str, Any]) -> bool:
+        """Whether a failure is not tried again: for good, or in this fetch."""
+        if failed["reason"] in LASTING:
+            return True
+        tries = MOST_TRIES if failed["reason"] in PASSING else 1
+        return bool(failed["round"] == self.round and self._tries[clip_id] >= tries)
 
     def _is_stored(self, row: dict[str, Any]) -> bool:
         name = Path(row["audio_path"]).name

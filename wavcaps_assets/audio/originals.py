@@ -27,6 +27,10 @@ class OutsideFolder(ValueError):
     """A file's name leads out of the folder of clips."""
 
 
+class UnreadableFile(ValueError):
+    """A file of the folder of clips cannot be read by who runs this."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """How audio is reached.
@@ -57,6 +61,7 @@ def original(source: Source, clip: dict[str, Any], origin: Origin) -> Iterator[O
         NotThere: there is none.
         NotAudio: a page of text came in its place.
         OutsideFolder: its name leads out of the source's folder.
+        UnreadableFile: it may not be read.
         NetworkError, Paused: it cannot be fetched.
     """
     if source.folder is not None:
@@ -75,14 +80,20 @@ def original(source: Source, clip: dict[str, Any], origin: Origin) -> Iterator[O
 
 def _local(folder: Path, name: str) -> Original:
     root = folder.resolve()
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OutsideFolder(f"{name!r:.200} is no file's name: {error}") from error
     if not path.is_relative_to(root):
         raise OutsideFolder(f"{name!r:.200} leads out of the folder of clips")
-    if not path.is_file():
-        raise NotThere(f"no file {name!r:.200} in the folder of clips")
-    _require_audio(path)
-    with path.open("rb") as file:
-        return Original(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+    try:
+        if not path.is_file():
+            raise NotThere(f"no file {name!r:.200} in the folder of clips")
+        _require_audio(path)
+        with path.open("rb") as file:
+            return Original(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise UnreadableFile(f"{name!r:.200} cannot be read: {error.strerror}") from error
 
 
 def _require_audio(path: Path) -> None:

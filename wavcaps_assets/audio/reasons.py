@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wavcaps_assets.audio.normalise import EmptyAudio, TooLong, UnreadableAudio
-from wavcaps_assets.audio.originals import NotAudio, OutsideFolder
+from wavcaps_assets.audio.limits import EmptyAudio, TooLong, UnreadableAudio
+from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile
 from wavcaps_assets.network_errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
 
 # The most particular first: the first that fits gives the reason.
@@ -15,10 +15,13 @@ REASONS: dict[type[Exception], str] = {
     NetworkError: "download_failed",
     NotAudio: "not_audio",
     OutsideFolder: "outside_folder",
+    UnreadableFile: "unreadable_file",
     EmptyAudio: "empty_audio",
     TooLong: "too_long",
     UnreadableAudio: "unreadable_audio",
 }
+# What may be otherwise the next time, though nothing changed.
+PASSING = frozenset({"download_failed"})
 # What the same file would meet again.
 LASTING = frozenset({"unreadable_audio", "empty_audio", "too_long", "audio_too_large", "outside_folder"})
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from wavcaps_assets import schemas
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.defs.checks import table_checks
-from wavcaps_assets.defs.pauses import paused
+from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
@@ -126,12 +126,15 @@ def crawl_definitions(source: Source) -> Crawl:
         **shared,
     )
     def ledger(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
-        from wavcaps_assets.ledgers import by_partition, ledger_of, statuses, whole_source
+        from wavcaps_assets.ledgers import by_partition, ledger_of, left_to_do, statuses, whole_source
         from wavcaps_assets.plots import as_markdown, stacked_bars
         from wavcaps_assets.previews import counts
 
         tables = store.tables()
         table = ledger_of(tables, source.name, context.partition_key)
+        if to_do := left_to_do(tables, source.name, context.partition_key):
+            context.log.warning(f"{to_do} pages or clips were not to be had; another day may bring them")
+            context.instance.add_run_tags(context.run_id, {INCOMPLETE_TAG: "true"})
         clips = statuses(whole_source(tables, source.name, context.partition_key, table))
         plot = stacked_bars(by_partition(clips), "clips")
         context.add_output_metadata(

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # On a run: when its partition may be taken up again, in ISO 8601.
 PAUSED_TAG = "wavcaps/paused_until"
+# On a run: a page could not be read, or a clip not be fetched, that another day may bring.
+INCOMPLETE_TAG = "wavcaps/incomplete"
 
 
 def paused(context: dg.AssetExecutionContext, pause: "Paused") -> Iterator[dg.AssetObservation]:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from wavcaps_assets.defs.jobs import crawl_job_name
-from wavcaps_assets.defs.pauses import paused_until
+from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
 from wavcaps_assets.missing import BackfillSettings, choose
 from wavcaps_assets.sources.base import Source
 
@@ -35,7 +36,8 @@ def missing_partitions_schedule(
         execution_timezone="UTC",
         description=f"Asks for the partitions of {source.title} that are missing: "
         f"{limits.partitions_per_tick} at a time, each until it has failed {limits.attempts} times. What "
-        "pauses, as for a quota, is asked for again when the pause is over.",
+        "pauses, as for a quota, is asked for again when the pause is over; what something was missing of, a "
+        "day later.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         instance = context.instance
@@ -54,18 +56,51 @@ def missing_partitions_schedule(
             interruptions=_partitions(interrupted),
             settings=limits,
         )
-        if request.partitions:
+        again = _to_complete(instance, job, limits)[: request.room]
+        if request.partitions or again:
             # Dagster never runs the same key twice: the next tick's attempt is another one.
             tick = context.scheduled_execution_time.isoformat()
+            listed = instance.get_materialized_partitions(dg.AssetKey([source.name, "raw_clips"]))
             return [
-                dg.RunRequest(partition_key=name, run_key=f"{name} at {tick}") for name in request.partitions
-            ]
+                dg.RunRequest(
+                    partition_key=name,
+                    run_key=f"{name} at {tick}",
+                    # A listing that was read whole is not read again because the audio had to wait.
+                    asset_selection=rest_of(source) if name in listed else None,
+                )
+                for name in request.partitions
+            ] + [dg.RunRequest(partition_key=name, run_key=f"{name} again at {tick}") for name in again]
         given_up = (
             f"; left to a person after failing: {', '.join(request.given_up)}" if request.given_up else ""
         )
         return dg.SkipReason(f"{request.missing} partitions of {source.title} are missing{given_up}")
 
     return schedule
+
+
+def rest_of(source: Source) -> list[dg.AssetKey]:
+    """What a partition still lacks when its listing is there."""
+    return [dg.AssetKey([source.name, "audio"]), dg.AssetKey([source.name, "ledger"])]
+
+
+def _to_complete(instance: dg.DagsterInstance, job: str, limits: BackfillSettings) -> list[str]:
+    """The partitions that something was missing of a while ago, and that were not crawled too often since."""
+    before = datetime.now(UTC) - timedelta(hours=limits.again_after_h)
+    incomplete = instance.get_run_records(dg.RunsFilter(job_name=job, tags={INCOMPLETE_TAG: "true"}))
+    tries = _partitions([record.dagster_run for record in incomplete])
+    return sorted(
+        name
+        for name, times in tries.items()
+        if times < limits.attempts and _ended_incomplete(instance, job, name, before)
+    )
+
+
+def _ended_incomplete(instance: dg.DagsterInstance, job: str, partition: str, before: datetime) -> bool:
+    """Whether a partition's newest run left something to do, and ended before a time."""
+    runs = dg.RunsFilter(job_name=job, tags={PARTITION_TAG: partition})
+    (newest,) = instance.get_run_records(runs, limit=1)
+    ended = newest.dagster_run.is_finished and newest.update_timestamp < before
+    return ended and INCOMPLETE_TAG in newest.dagster_run.tags
 
 
 def _runs(

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +41,7 @@ from wavcaps_assets.network_errors import (
     BadAnswer,
     Disallowed,
     HostDown,
+    NetworkError,
     NotThere,
     QuotaExhausted,
     Unavailable,
@@ -49,6 +50,7 @@ from wavcaps_assets.network_errors import (
 T = TypeVar("T")
 Params = Mapping[str, str | int]
 QUOTAS_FILE = "quotas.sqlite"
+MOST_REDIRECTS = 10
 
 
 class Network:
@@ -64,8 +66,10 @@ class Network:
         self._deadline = Deadline()
         self._client = httpx.Client(
             transport=_transport(self.settings, self._deadline),
-            follow_redirects=True,
-            timeout=httpx.Timeout(self.settings.read_timeout_s, connect=self.settings.connect_timeout_s),
+            # Waiting for a free connection is nobody's fault, and ends with the transfer that holds it.
+            timeout=httpx.Timeout(
+                self.settings.read_timeout_s, connect=self.settings.connect_timeout_s, pool=None
+            ),
             headers={"User-Agent": self.settings.user_agent},
             event_hooks={"request": [self._before], "response": [self._after]},
         )
@@ -163,7 +167,14 @@ class Network:
                 partial.discard()
                 raise Unavailable(f"{shown(url)} has another length than before") from error
 
-        return self._patiently(url, attempt)
+        try:
+            return self._patiently(url, attempt)
+        except Unavailable:
+            raise
+        except NetworkError:
+            # There is nothing to go on with.
+            partial.discard()
+            raise
 
     def _page(self, key: str, url: str, parse: Callable[[bytes], Any], method: str, **request: Any) -> Any:
         page = self._pages.get(key) if self._pages else None
@@ -171,11 +182,17 @@ class Network:
             if page.status == 404:
                 raise NotThere(f"{shown(url)} is not there (404)")
             return self._parsed(url, parse, page.body)
+        if self._pages and self._pages.is_hopeless(key):
+            raise Unavailable(f"{shown(url)} failed each time that this crawl came to it")
         try:
             page = self._fetch(method, url, **request)
         except NotThere:
             if self._pages:
                 self._pages.add(key, shown(url), Page(404, b""))
+            raise
+        except (Unavailable, HostDown):
+            if self._pages:
+                self._pages.add_failure(key)
             raise
         parsed = self._parsed(url, parse, page.body)
         # Only what can be read is written down: what is broken may be whole the next time.
@@ -212,14 +229,22 @@ class Network:
     @contextmanager
     def _response(self, method: str, url: str, timeout_s: float, **request: Any) -> Iterator[httpx.Response]:
         try:
-            with self._client.stream(
+            asked: httpx.Request | None = self._client.build_request(
                 method, url, extensions={"transfer_timeout_s": timeout_s}, **request
-            ) as response:
-                raise_for_status(response)
-                yield response
+            )
+            # Not by httpx itself: it reads the body of a redirect, however long it is.
+            for _ in range(MOST_REDIRECTS):
+                assert asked is not None
+                with closing(self._client.send(asked, stream=True)) as response:
+                    asked = response.next_request
+                    if asked is None:
+                        raise_for_status(response)
+                        yield response
+                        return
+            raise BadAnswer(f"{shown(url)} is redirected more than {MOST_REDIRECTS} times")
         except httpx.TransportError as error:
             raise Unavailable(f"{shown(url)} does not answer: {error or type(error).__name__}") from error
-        except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:
+        except httpx.InvalidURL as error:
             raise BadAnswer(f"{shown(url)}: {error}") from error
         finally:
             self._deadline.until = None
@@ -237,21 +262,29 @@ class Network:
         except Unavailable as error:
             self._give_up(host, error)
             raise
+        except NetworkError:
+            # Whatever is wrong, the host is there.
+            self._came_through(host)
+            raise
+        self._came_through(host)
+        return result
+
+    def _came_through(self, host: str) -> None:
         with self._lock:
             self._given_up[host] = 0
-        return result
 
     def _give_up(self, host: str, error: Unavailable) -> None:
         """Raises Paused where the fault is not this one page's but the host's."""
-        until = utc_now() + timedelta(seconds=self.settings.pause_s)
+        pause_s = max(self.settings.pause_s, error.retry_after_s or 0)
+        until = utc_now() + timedelta(seconds=pause_s)
         if isinstance(error, Throttled):
-            self._quotas.pause(host, self.settings.pause_s)
+            self._quotas.pause(host, pause_s)
             raise QuotaExhausted(f"{host} says that it is asked too often: {error}", until) from error
         with self._lock:
             self._given_up[host] += 1
             failed = self._given_up[host]
         if failed >= self.settings.failures_in_a_row:
-            self._quotas.pause(host, self.settings.pause_s)
+            self._quotas.pause(host, pause_s)
             raise HostDown(f"{host} failed {failed} times in a row, last: {error}", until) from error
 
     def _wait(self, host: str, state: RetryCallState) -> float:

@@ -102,7 +102,7 @@ class Partial:
         etag = response.headers.get("ETag", "")
         # A weak tag does not promise the same bytes (RFC 9110, section 13.1.5).
         validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
-        if validator and response.headers.get("Content-Encoding") is None:
+        if validator and validator.isascii() and response.headers.get("Content-Encoding") is None:
             self._about.write_text(json.dumps({"url": self._url, "validator": validator}))
         else:
             self._about.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -15,6 +16,9 @@ import pyarrow as pa
 from wavcaps_assets.clock import new_round, utc_now
 from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.storage import Store
+
+# Each is all attempts of a request, and mostly a pause of the host after it.
+MOST_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,10 @@ class PageLog:
     """
 
     def __init__(self, store: Store, folder: str, done: str | None) -> None:
+        self._store = store
+        self._folder = folder
         self._pages: dict[str, dict[str, Any]] = {}
+        self._failures: Counter[str] = Counter()
         self.crawl = ""
         self.started = utc_now()
         self._log = SegmentLog(store, folder)
@@ -49,18 +56,18 @@ class PageLog:
             if "crawl" in record:
                 self.crawl = record["crawl"]
                 self.started = datetime.fromisoformat(record["started"])
-            elif "forgotten" in record:
-                self._pages.pop(record["forgotten"], None)
+            elif "failed" in record:
+                self._failures[record["failed"]] += 1
             else:
                 self._pages[record["key"]] = record
         if not self.crawl or self.crawl == done:
             store.remove(folder)
             self._pages = {}
+            self._failures.clear()
             self.started = utc_now()
             self.crawl = new_round(self.started)
             self._log.append({"crawl": self.crawl, "started": self.started.isoformat()})
         self.read_before = len(self._pages)
-        self._last: str | None = None
 
     def __enter__(self) -> PageLog:
         return self
@@ -74,14 +81,12 @@ class PageLog:
         record = self._pages.get(key)
         if record is None:
             return None
-        self._last = key
         packed = base64.b64decode(record["body"])
         body = pa.decompress(packed, record["bytes"], codec="zstd", asbytes=True) if packed else b""
         return Page(record["status"], body)
 
     def add(self, key: str, url: str, page: Page) -> None:
         """Writes a page to the disk."""
-        self._last = key
         packed = pa.compress(page.body, codec="zstd", asbytes=True) if page.body else b""
         self._log.append(
             {
@@ -94,12 +99,19 @@ class PageLog:
             }
         )
 
-    def forget_last(self) -> None:
-        """Lets the page go that was used last: it can be read, and makes no sense."""
-        if self._last is not None:
-            self._log.append({"forgotten": self._last})
-            self._pages.pop(self._last, None)
-            self._last = None
+    def add_failure(self, key: str) -> None:
+        """Notes that a page could not be read, all attempts spent."""
+        self._failures[key] += 1
+        self._log.append({"failed": key})
+
+    def is_hopeless(self, key: str) -> bool:
+        """Whether a page failed so often that the crawl goes on without it: the next one may find it."""
+        return self._failures[key] >= MOST_FAILURES
+
+    def discard(self) -> None:
+        """Lets all pages go: with what they say no crawl can be finished."""
+        self._log.close()
+        self._store.remove(self._folder)
 
 
 def key_of(*request: object) -> str:

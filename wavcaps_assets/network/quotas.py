@@ -59,11 +59,10 @@ class Quotas:
             return None, self.wait(host, limits)
         with self._transaction():
             now = self._clock()
-            longest = max((limit.seconds for limit in limits), default=0.0)
             # What lies ahead was written before the clock was set back; it must not hold everything up.
             self._database.execute(
                 "delete from requests where host = ? and (at < ? or at > ?)",
-                (host, now - longest, now + MINUTE_S),
+                (host, now - DAY_S, now + MINUTE_S),
             )
             wait = self._wait(host, limits, now)
             if wait > 0:

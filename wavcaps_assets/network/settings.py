@@ -14,7 +14,7 @@ class Quota(BaseModel):
 
 UNLIMITED = Quota(per_minute=None, per_day=None)
 # What FreeSound gives a key (https://freesound.org/docs/api/overview.html#throttling).
-FREESOUND = Quota(per_minute=60, per_day=2_000)
+KNOWN_QUOTAS = {"freesound.org": Quota(per_minute=60, per_day=2_000)}
 
 
 class NetworkSettings(BaseModel):
@@ -44,7 +44,7 @@ class NetworkSettings(BaseModel):
     audio_bytes: int = Field(4 * 2**30, gt=0, description="largest audio file (bytes)")
     connections: int = Field(8, ge=1, description="connections open at once")
     quotas: dict[str, Quota] = Field(
-        {"freesound.org": FREESOUND}, description="by host, or host:port where it is no usual one"
+        KNOWN_QUOTAS, description="by host, or host:port where it is no usual one; FreeSound's is known"
     )
     other_quota: Quota = Field(Quota(), description="of a host without a quota of its own")
     private_hosts: frozenset[str] = Field(

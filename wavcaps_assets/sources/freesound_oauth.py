@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, Paused, Unavailable
+from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, Paused, Refused, Unavailable
 from wavcaps_assets.settings import FreesoundSettings, Settings
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _ask(settings: FreesoundSettings, network: Network, given: dict[str, str]) -
     data = {"client_id": settings.client_id, "client_secret": secret, **given}
     try:
         answer: Any = network.post_form(f"{settings.base_url}/apiv2/oauth2/access_token/", data)
-    except (BadAnswer, NotAllowed) as error:
+    except (BadAnswer, Refused) as error:
         # 400 "invalid_grant", and 401 for a wrong key.
         raise NotAllowed(f"FreeSound gives no token ({error}): run {COMMAND}") from None
     try:

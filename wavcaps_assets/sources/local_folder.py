@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
 CATALOGUE = "catalogue"
+# What file systems take (bytes).
+LONGEST_NAME = 255
 LIST = "clips.csv"
 FILE = "file"
 COLUMNS = (FILE, "id", "title", "description", "tags", "author", "licence", "page_url")
@@ -147,6 +149,8 @@ def _problem_of(root: Path, file: str) -> str | None:
     if not file:
         return "it names no file"
     pure = PurePosixPath(file)
+    if not pure.name or max(len(part.encode()) for part in pure.parts) > LONGEST_NAME:
+        return f"{file!r:.200} is no file's name"
     if not file.isprintable() or "\\" in file or pure.is_absolute() or ".." in pure.parts:
         return f"{file!r:.200} is no path inside the folder, such as dogs/barking.wav"
     try:

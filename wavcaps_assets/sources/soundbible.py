@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
-from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotThere
+from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotThere, Unavailable
 from wavcaps_assets.settings import SoundbibleSettings
 from wavcaps_assets.sources.base import Record, Source, Unread
 
@@ -53,6 +53,8 @@ class Soundbible(Source):
         for source_id, (name, title) in pages.items():
             try:
                 html = network.get_page(f"{self._root}/{name}")
+            except Unavailable as error:
+                yield Unread(f"sound-{source_id}", str(error))
             except NetworkError as error:
                 yield Record(source_id, "", title=title, problem=str(error))
             else:
