@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.captioning.ledger import Ledger, answer_in
+from wavcaps_assets.captioning.ledger import ANSWERS, Ledger, answer_in
 from wavcaps_assets.captioning.parsing import Parsed, parse_numbered, parse_single, parse_structured
 from wavcaps_assets.captioning.prompts import Form, Message, load_prompt, preset_names
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
@@ -28,7 +28,6 @@ from wavcaps_assets.stages import Stage
 from wavcaps_assets.storage import StoreError, open_store
 from wavcaps_assets.table_store import TableStore
 
-ANSWERS = "log/answers"
 STAGES = ("filtered_clips", "llm_captions", "captions", "manifest")
 LONGEST_SHOWN = 2000
 

@@ -453,6 +453,7 @@ BY_ASSET = {
     "filtered_clips": FILTERED_CLIPS,
     "llm_captions": LLM_CAPTIONS,
     "llm_costs": LLM_COSTS,
+    "caption_comparison": CAPTION_COMPARISON,
     "captions": CAPTIONS,
     "manifest": MANIFEST,
     "wavcaps": MANIFEST,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from starlette.responses import JSONResponse
 
 from tests.captioning.batch_server import KEY, MODEL, BatchServer, answer_to, batching, refusal, unbegun
 from tests.captioning.scripted_model import scripted
@@ -296,7 +297,7 @@ def test_a_created_batch_whose_answer_was_lost_is_found_and_not_created_again(tm
 
         async def lose(asked: dict[str, Any]) -> Any:
             await create(asked)
-            raise RuntimeError("lost")
+            return JSONResponse({"error": {"message": "lost"}}, 500)
 
         server._create = lose  # type: ignore[method-assign]
         ask(server, Store(tmp_path))

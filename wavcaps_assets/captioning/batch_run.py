@@ -101,18 +101,8 @@ class BatchRun:
     def _step(self) -> bool:
         """Looks at the batches and submits what can be. Says whether nothing more is to come."""
         self.ledger.refresh()
-        self.trouble, self.under_way, self.no_room = "", {}, None
         self._close_answered()
-        wanted = {batch.name for batch in self._open()}
-        for batch in self._here():
-            try:
-                if batch.batch_id is not None and (batch.name in wanted or self.queue_full):
-                    self._look(batch, batch.batch_id, batch.name in wanted)
-                elif batch.name in wanted:
-                    self._settle(batch)
-            except Unavailable as error:
-                self.under_way[batch.name] = 0
-                self.trouble = str(error)
+        self._sweep()
         self._tell()
         if self.fatal is not None:
             raise self.fatal
@@ -128,6 +118,20 @@ class BatchRun:
                 raise EndpointError(f"{error}: check WAVCAPS_LLM__BASE_URL") from error
             raise self._pause(str(error)) from error
         return not held_back and not list(self._open())
+
+    def _sweep(self) -> None:
+        """Looks at every batch once."""
+        self.trouble, self.under_way, self.no_room = "", {}, None
+        wanted = {batch.name for batch in self._open()}
+        for batch in self._here():
+            try:
+                if batch.batch_id is not None and (batch.name in wanted or self.queue_full):
+                    self._look(batch, batch.batch_id, batch.name in wanted)
+                elif batch.name in wanted:
+                    self._settle(batch)
+            except Unavailable as error:
+                self.under_way[batch.name] = 0
+                self.trouble = str(error)
 
     def _missing(self) -> Iterator[BatchRequest]:
         return (request for request in self.wanted.values() if request.question not in self.ledger)
@@ -197,7 +201,7 @@ class BatchRun:
         while True:
             last_look = utc_now() >= settled
             found = self.endpoint.find(batch.name, asked_at - DAY)
-            if True:
+            if found is not None or last_look:
                 return found
             time.sleep(min(self.limits.poll_s, max(0.0, (settled - utc_now()).total_seconds())))
 
@@ -280,13 +284,8 @@ class BatchRun:
         for problem in problems:
             logger.warning(problem)
         self.problems += problems
-        logger.info(
-            "batch %s is %s: %d answers, %d requests without one",
-            remote.id,
-            remote.status,
-            len(results.answers),
-            len(unanswered),
-        )
+        counts = f"{len(results.answers)} answers, {len(unanswered)} requests without one"
+        logger.info("batch %s is %s: %s", remote.id, remote.status, counts)
 
     def _tell(self) -> None:
         if self.progress is not None:

@@ -25,8 +25,6 @@ OPENAI_HOST = "api.openai.com"
 BUSY_STATUSES = (429, 503, 529)
 PASSING_STATUSES = (408, 409, 425)
 SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-# A day's questions to one endpoint are asked over as many connections as are open at once.
-CONNECTIONS = 1000
 
 
 class EndpointError(RuntimeError):
@@ -94,9 +92,8 @@ class ChatModel:
         return self.settings.model
 
     async def __aenter__(self) -> ChatModel:
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from openai import AsyncOpenAI
 
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         self._client = AsyncOpenAI(
             base_url=self.settings.base_url,
             # The client insists on a key; servers of one's own do not look at it.
@@ -104,7 +101,6 @@ class ChatModel:
             timeout=self.settings.timeout_s,
             # Whoever asks decides: a repeat must keep to the limits that hold for all requests.
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=limits),
         )
         return self
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from wavcaps_assets.captioning import template
 from wavcaps_assets.captioning.chat import ChatModel
-from wavcaps_assets.captioning.ledger import Ledger
+from wavcaps_assets.captioning.ledger import Ledger, Question
 from wavcaps_assets.captioning.progress import Tell, Watch
-from wavcaps_assets.captioning.prompts import load_prompt
-from wavcaps_assets.captioning.rounds import Asked, Rounds, Spending, Unlimited
+from wavcaps_assets.captioning.prompts import Message, load_prompt
+from wavcaps_assets.captioning.rounds import Asked, Rounds, Spending, Unlimited, question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
 from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_sentence
 from wavcaps_assets.postprocessing.language import foreign_language
@@ -48,7 +48,7 @@ def caption_clips(
 
     Returns:
         `schemas.LLM_CAPTIONS`, and the clips set aside as `empty_text`, `foreign_text`, `llm_failure`
-        (the model says "Failure."), `no_answer` or `unusable_answer`.
+        (the model says "Failure."), `no_answer`, `unusable_answer`, or, by rules, `no_rule`.
 
     Raises:
         PromptError: there is no such prompt preset.
@@ -58,30 +58,24 @@ def caption_clips(
     """
     if settings.method is Method.TEMPLATE and source != AUDIOSET:
         raise ValueError(f"the template needs labelled sound events, which {source!r} does not have")
-    texts: dict[str, str] = {}
-    kept, dropped = [], []
+    if settings.method is Method.RULES and source == AUDIOSET:
+        raise ValueError("the rules need texts; AudioSet's labelled events have the template")
+    kept: list[dict[str, Any]] = []
     rows = FILTERED_CLIPS.check(clips).to_pylist()
-    for row in rows:
-        text = clip_text(row)
-        language = foreign_language(text) if settings.english_only and source != AUDIOSET else None
-        if not text:
-            dropped.append(drop(row["clip_id"], row["source"], STAGE, "empty_text", "it has no text"))
-        elif language:
-            dropped.append(
-                drop(row["clip_id"], row["source"], STAGE, "foreign_text", f"{language}: {text[:80]}")
-            )
-        else:
-            texts[row["clip_id"]] = text
+    texts, dropped = _texts(rows, source, settings)
     rows = [row for row in rows if row["clip_id"] in texts]
     if settings.method is Method.TEMPLATE:
         kept = [_by_template(row, texts[row["clip_id"]], settings) for row in rows]
         return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
+    if settings.method is Method.RULES:
+        kept, refused = _by_rules(rows, texts, settings)
+        return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped + refused))
     if model is None:
         raise ValueError("the method `model` needs a model")
     prompt = load_prompt(settings.prompt, source, settings.form)
     questions = {clip_id: _question(text, settings) for clip_id, text in texts.items()}
     asked = {question: Asked(question) for question in questions.values()}
-    rounds = Rounds(prompt, settings, model, ledger, spending or Unlimited(), progress, watch)
+    rounds = Rounds(prompt, source, settings, model, ledger, spending or Unlimited(), progress, watch)
     asyncio.run(rounds.settle(list(asked.values())))
     for row in rows:
         outcome = asked[questions[row["clip_id"]]]
@@ -103,6 +97,61 @@ def caption_clips(
     return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
 
 
+def first_questions(
+    clips: pa.Table, source: str, settings: CaptioningSettings, model_name: str
+) -> list[tuple[Question, list[Message]]]:
+    """The questions that captioning begins with, and the messages that ask them; each once.
+
+    Raises:
+        PromptError: there is no such prompt preset.
+    """
+    prompt = load_prompt(settings.prompt, source, settings.form)
+    texts, _ = _texts(FILTERED_CLIPS.check(clips).to_pylist(), source, settings)
+    asked = list(dict.fromkeys(_question(text, settings) for text in texts.values()))
+    size = settings.first_group
+    questions = [
+        question_of(prompt.version, settings, model_name, asked[start : start + size], 0)
+        for start in range(0, len(asked), size)
+    ]
+    return [(question, prompt.messages(question.inputs)) for question in questions]
+
+
+def _texts(
+    rows: list[dict[str, Any]], source: str, settings: CaptioningSettings
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The text of each clip that has one, and the clips that are set aside for theirs."""
+    texts: dict[str, str] = {}
+    dropped = []
+    for row in rows:
+        text = clip_text(row)
+        language = foreign_language(text) if settings.english_only and source != AUDIOSET else None
+        if not text:
+            dropped.append(drop(row["clip_id"], row["source"], STAGE, "empty_text", "it has no text"))
+        elif language:
+            dropped.append(
+                drop(row["clip_id"], row["source"], STAGE, "foreign_text", f"{language}: {text[:80]}")
+            )
+        else:
+            texts[row["clip_id"]] = text
+    return texts, dropped
+
+
+def _by_rules(
+    rows: list[dict[str, Any]], texts: dict[str, str], settings: CaptioningSettings
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    from wavcaps_assets.captioning import rule_based
+
+    kept, dropped = [], []
+    pairs = [(texts[row["clip_id"]], row["title"]) for row in rows]
+    for row, ruled in zip(rows, rule_based.caption_texts(pairs, settings.rules), strict=True):
+        if ruled.caption is None:
+            dropped.append(drop(row["clip_id"], row["source"], STAGE, ruled.reason, ruled.detail))
+        else:
+            made = {"model": rule_based.MODEL_NAME, "prompt_version": rule_based.version()}
+            kept.append(_without_model(row, texts[row["clip_id"]], ruled.caption, **made))
+    return kept, dropped
+
+
 def _question(text: str, settings: CaptioningSettings) -> str:
     """What the model is given of a text."""
     if settings.first_sentence_only and not text.startswith("["):
@@ -111,13 +160,17 @@ def _question(text: str, settings: CaptioningSettings) -> str:
 
 
 def _by_template(row: dict[str, Any], text: str, settings: CaptioningSettings) -> dict[str, Any]:
+    caption = template.caption_events(row["events"], settings.rules.max_words)
+    return _without_model(row, text, caption, model=template.MODEL_NAME, prompt_version=template.version())
+
+
+def _without_model(row: dict[str, Any], text: str, caption: str, **made: str) -> dict[str, Any]:
     return {
         "clip_id": row["clip_id"],
         "source": row["source"],
         "text": text,
-        "caption": template.caption_events(row["events"], settings.rules.max_words),
-        "model": template.MODEL_NAME,
-        "prompt_version": template.version(),
+        "caption": caption,
         "answer_id": None,
         "attempts": 0,
+        **made,
     }

@@ -23,6 +23,8 @@ from wavcaps_assets.storage import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
+# The folder of all answers, in the store.
+ANSWERS = "log/answers"
 ENCODER = json.JSONEncoder(sort_keys=True)
 DECODER = json.JSONDecoder()
 # How a line begins that `record` wrote: its key is read without the rest.

@@ -6,6 +6,11 @@ from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSet
 from wavcaps_assets.captioning.texts import AUDIOSET
 
 
+def method_without_model(source: str) -> str:
+    """The floor that models are compared with: what captions a source without one."""
+    return (Method.TEMPLATE if source == AUDIOSET else Method.RULES).value
+
+
 def choose_settings(
     source: str, embedded_model: bool, preset: str = "", method: str = ""
 ) -> CaptioningSettings:
@@ -16,7 +21,7 @@ def choose_settings(
         embedded_model: whether the model is the demo's small one. It gets the preset `small`, and
             AudioSet's labelled events a template; any other model gets what the paper gave ChatGPT.
         preset: name of a preset; empty: as above.
-        method: `model` or `template`; empty: as above.
+        method: `model`, `template` or `rules`; empty: as above.
 
     Raises:
         ValueError: there is no such preset or method.

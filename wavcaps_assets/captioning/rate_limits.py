@@ -15,7 +15,7 @@ from wavcaps_assets.clock import utc_now
 ARRIVAL_S = 1.0
 # What may go out in one burst, as the limit's share of so many seconds: endpoints divide a minute's
 # limit into seconds.
-BURST_S = 0.1
+BURST_S = 0.5
 KINDS = ("requests", "tokens")
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)")
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from wavcaps_assets.captioning.chat import AnswerError, BusyError, ChatModel, EndpointError, PassingError
@@ -15,8 +16,9 @@ from wavcaps_assets.captioning.ledger import Answer, Ledger, Question
 from wavcaps_assets.captioning.pace import Pace, Stopped, back_off_s
 from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.progress import Counted, Tell, Watch
-from wavcaps_assets.captioning.prompts import Form, Message, Prompt, answer_format
+from wavcaps_assets.captioning.prompts import Message, Prompt, answer_format
 from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.captioning.tokens import size
 from wavcaps_assets.postprocessing.rules import Candidate, Judged, Verdict, judge
 
 # So many questions in a row without an answer, and the fault is not theirs.
@@ -104,6 +106,7 @@ class Rounds:
     def __init__(
         self,
         prompt: Prompt,
+        source: str,
         settings: CaptioningSettings,
         model: ChatModel,
         ledger: Ledger,
@@ -112,6 +115,7 @@ class Rounds:
         watch: Watch | None,
     ) -> None:
         self._prompt = prompt
+        self._source = source
         self._version = prompt.version
         self._settings = settings
         self._model = model
@@ -145,9 +149,9 @@ class Rounds:
                     unsettled = [one for one in asked if not one.settled]
                     if not unsettled:
                         return
-                    size = 1 if settings.form is Form.SINGLE or attempt else settings.batch_size
+                    texts = 1 if attempt else settings.first_group
                     self._counted.done = len(asked) - len(unsettled)
-                    await self._round(_groups(unsettled, size), attempt)
+                    await self._round(_groups(unsettled, texts), attempt)
                     self._judge(unsettled)
 
     async def _round(self, groups: list[list[Asked]], attempt: int) -> None:
@@ -195,14 +199,8 @@ class Rounds:
         return unanswered
 
     def _question(self, group: Sequence[Asked], attempt: int) -> Question:
-        parameters: dict[str, Any] = {
-            "temperature": self._settings.retry_temperature if attempt else self._settings.temperature,
-            "max_tokens": self._settings.max_tokens * len(group),
-            "seed": self._settings.seed + attempt,
-            **answer_format(self._settings.form),
-        }
         inputs = [one.question for one in group]
-        return Question(self._version, self._model.name, parameters, inputs, attempt)
+        return question_of(self._version, self._settings, self._model.name, inputs, attempt)
 
     async def _ask(self, group: list[Asked], attempt: int) -> list[list[Asked]]:
         """Asks about a group. Returns the smaller groups that what did not match is to be asked in."""
@@ -221,15 +219,19 @@ class Rounds:
                 one.parsed, one.no_answer = None, str(error)
             return self._divided(group, group)
         self._failures = 0
-        await asyncio.get_running_loop().run_in_executor(self._writers, self._ledger.record, question, answer)
+        asked = size(self._prompt.messages(question.inputs))
+        record = partial(self._ledger.record, question, answer, source=self._source, size=asked)
+        await asyncio.get_running_loop().run_in_executor(self._writers, record)
         self._counted.answer(answer)
         return self._take(group, question, answer)
 
     async def _send(self, question: Question) -> Answer:
         messages = self._prompt.messages(question.inputs)
-        size = sum(len(message["content"].encode()) for message in messages)
+        size_bytes = sum(len(message["content"].encode()) for message in messages)
         tokens = math.ceil(
-            size * TOKENS_PER_BYTE + TOKENS_PER_MESSAGE * len(messages) + question.parameters["max_tokens"]
+            size_bytes * TOKENS_PER_BYTE
+            + TOKENS_PER_MESSAGE * len(messages)
+            + question.parameters["max_tokens"]
         )
         reservation = await self._spending.admit(messages, question.parameters)
         try:
@@ -297,6 +299,19 @@ class Rounds:
         candidates = [Candidate(caption, one.question, shown) for one, caption in answered]
         for (one, _), judged in zip(answered, judge(candidates, self._settings.rules), strict=True):
             one.judged = judged
+
+
+def question_of(
+    version: str, settings: CaptioningSettings, model: str, inputs: Sequence[str], attempt: int
+) -> Question:
+    """The question about some texts: what it is depends on nothing else."""
+    parameters: dict[str, Any] = {
+        "temperature": settings.retry_temperature if attempt else settings.temperature,
+        "max_tokens": settings.max_tokens * len(inputs),
+        "seed": settings.seed + attempt,
+        **answer_format(settings.form),
+    }
+    return Question(version, model, parameters, list(inputs), attempt)
 
 
 def _groups(asked: Sequence[Asked], size: int) -> list[list[Asked]]:

@@ -13,10 +13,11 @@ from wavcaps_assets.postprocessing.rules import RULE_PRESETS
 
 
 class Method(StrEnum):
-    """What writes the captions: a language model, or a template over labelled sound events."""
+    """What writes captions: a language model, a template over labelled sound events, or rules for texts."""
 
     MODEL = "model"
     TEMPLATE = "template"
+    RULES = "rules"
 
 
 class CaptioningSettings(BaseModel):
@@ -25,7 +26,8 @@ class CaptioningSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     method: Method = Field(
-        Method.MODEL, description="`template` needs no model, but labelled events: AudioSet only"
+        Method.MODEL,
+        description="`template` (of AudioSet's labelled events) and `rules` (of texts) need no model",
     )
     prompt: str = Field("paper", description="prompt preset: a file in captioning/prompts")
     form: Form = Field(
@@ -56,6 +58,11 @@ class CaptioningSettings(BaseModel):
         None, ge=1, description="at most so many, of questions and answers; none: as above"
     )
     rules: RuleSettings = Field(RULE_PRESETS["paper"], description="which answers are taken")
+
+    @property
+    def first_group(self) -> int:
+        """How many texts the first request about them holds."""
+        return 1 if self.form is Form.SINGLE else self.batch_size
 
 
 CAPTIONING_PRESETS = {

@@ -41,7 +41,7 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             "publish",
-            selection=dg.AssetSelection.assets("wavcaps", "recordings", "training_manifest"),
+            selection=dg.AssetSelection.assets("wavcaps", "llm_costs", "recordings", "training_manifest"),
             description="Unites the sources' manifests and splits them for training.",
         ),
     ]

@@ -6,8 +6,8 @@ import dagster as dg
 
 if TYPE_CHECKING:
     from wavcaps_assets.audio.originals import Origin
-    from wavcaps_assets.captioning.chat import ChatModel
     from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import ModelSettings
     from wavcaps_assets.table_store import TableStore
 
 
@@ -53,9 +53,7 @@ class LanguageModelResource(dg.ConfigurableResource):
     model: str
     embedded: bool
 
-    def chat(self) -> "ChatModel":
-        from wavcaps_assets.captioning.chat import ChatModel
+    def settings(self) -> "ModelSettings":
         from wavcaps_assets.settings import Settings
 
-        llm = Settings().llm
-        return ChatModel(llm.model_copy(update={"base_url": self.base_url, "model": self.model}))
+        return Settings().llm.model_copy(update={"base_url": self.base_url, "model": self.model})
