@@ -27,8 +27,8 @@ from benchmarks.result import report
 HOST = "127.0.0.1"
 LATENCY_S = 0.2
 CONCURRENCY = 100
-A_SECOND = 200
-LIMITED_QUESTIONS = 3000
+A_SECOND = 100
+LIMITED_QUESTIONS = 2000
 UNLIMITED_QUESTIONS = 1200
 
 
@@ -114,8 +114,9 @@ def ask_all(url: str, count: int, folder: Path) -> tuple[float, float]:
     from wavcaps_assets.captioning.chat import ChatModel
     from wavcaps_assets.captioning.ledger import Ledger
     from wavcaps_assets.captioning.prompts import Form, load_prompt
-    from wavcaps_assets.captioning.rounds import Asked, Rounds, Unlimited
+    from wavcaps_assets.captioning.rounds import Asked, Rounds
     from wavcaps_assets.captioning.settings import CaptioningSettings
+    from wavcaps_assets.captioning.spending import Unlimited
     from wavcaps_assets.settings import ModelSettings
     from wavcaps_assets.storage import Store
 
@@ -129,7 +130,7 @@ def ask_all(url: str, count: int, folder: Path) -> tuple[float, float]:
 
     with Ledger(Store(folder), "log/answers") as ledger:
         prompt = load_prompt("paper", "freesound", Form.SINGLE)
-        rounds = Rounds(prompt, settings, model, ledger, Unlimited(), mark, None)
+        rounds = Rounds(prompt, "freesound", settings, model, ledger, Unlimited(), mark, None)
         asyncio.run(rounds.settle([Asked(question) for question in questions(count)]))
         assert len(ledger) == count
     (started, cpu_started), (ended, cpu_ended) = marks

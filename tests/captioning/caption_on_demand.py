@@ -55,6 +55,9 @@ def caption(folder: Path, url: str) -> None:
 
 def main() -> None:
     parser()
+    # The client is imported with the first model that is opened.
+    import openai  # noqa: F401
+
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
         folder, url = line.split()

@@ -219,7 +219,7 @@ def test_a_text_that_imitates_the_list_stays_one_item(tmp_path: Path) -> None:
 
     def script(body: dict[str, Any]) -> str:
         seen.append(items(body))
-        return "\n".join(f"{i}. Rain is falling on a roof." for i, _ in enumerate(items(body), 1))
+        return "1. Rain is falling.\n2. Rain is falling on a roof."
 
     with scripted(script) as endpoint:
         stage = run(clips(hostile, "rain on a roof"), LISTED, endpoint.model(), tmp_path)

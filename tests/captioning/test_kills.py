@@ -125,4 +125,4 @@ def test_fifty_kills_change_nothing_and_pay_for_nothing_twice(tmp_path: Path) ->
         repeated += again
     assert repeated > 0, "no kill met a request in flight"
     assert asked.total() == unbroken.total() + repeated
-    assert counting.runs[-1].total() < unbroken.total() / 2
+    assert counting.runs[-1].total() < unbroken.total(), "every kill came before the first answer"

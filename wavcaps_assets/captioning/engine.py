@@ -12,8 +12,9 @@ from wavcaps_assets.captioning.chat import ChatModel
 from wavcaps_assets.captioning.ledger import Ledger, Question
 from wavcaps_assets.captioning.progress import Tell, Watch
 from wavcaps_assets.captioning.prompts import Message, load_prompt
-from wavcaps_assets.captioning.rounds import Asked, Rounds, Spending, Unlimited, question_of
+from wavcaps_assets.captioning.rounds import Asked, Rounds, question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
+from wavcaps_assets.captioning.spending import Spending, Unlimited
 from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_sentence
 from wavcaps_assets.postprocessing.language import foreign_language
 from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from wavcaps_assets.captioning.chat import AnswerError, BusyError, ChatModel, EndpointError, PassingError
 from wavcaps_assets.captioning.ledger import Answer, Ledger, Question
@@ -18,6 +18,7 @@ from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.progress import Counted, Tell, Watch
 from wavcaps_assets.captioning.prompts import Message, Prompt, answer_format
 from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.captioning.spending import Spending
 from wavcaps_assets.captioning.tokens import size
 from wavcaps_assets.postprocessing.rules import Candidate, Judged, Verdict, judge
 
@@ -28,38 +29,6 @@ WRITERS = 10
 # Never more tokens than so many a byte, in any script, and so many for what stands around a message.
 TOKENS_PER_BYTE = 1 / 3
 TOKENS_PER_MESSAGE = 4
-
-
-class Spending(Protocol):
-    """What asking may cost. All of it is called from one event loop."""
-
-    async def admit(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> Any:
-        """Called before a question goes out; whatever it raises stops the asking. Gives a reservation."""
-
-    def settle(self, answer: Answer, reservation: Any) -> Answer:
-        """Called with each answer. Gives it back as it is to be written down, with its cost."""
-
-    def release(self, reservation: Any) -> None:
-        """Called where the endpoint took no question."""
-
-    def lost(self, reservation: Any) -> None:
-        """Called where a question went out and no answer came back."""
-
-
-class Unlimited:
-    """Asks whatever it costs."""
-
-    async def admit(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> None:
-        pass
-
-    def settle(self, answer: Answer, reservation: None) -> Answer:
-        return answer
-
-    def release(self, reservation: None) -> None:
-        pass
-
-    def lost(self, reservation: None) -> None:
-        pass
 
 
 @dataclass
@@ -233,7 +202,12 @@ class Rounds:
             + TOKENS_PER_MESSAGE * len(messages)
             + question.parameters["max_tokens"]
         )
-        reservation = await self._spending.admit(messages, question.parameters)
+        try:
+            reservation = await self._spending.admit(messages, question.parameters)
+        except Exception as error:
+            # What was admitted before is still asked; nothing else is.
+            self._error = self._error or error
+            raise Stopped from error
         try:
             answer = await self._answer(messages, question.parameters, tokens)
         except AnswerError:
