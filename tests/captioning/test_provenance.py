@@ -12,10 +12,10 @@ import pytest
 
 from tests.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets import schemas
-from wavcaps_assets.captioning.ledger import Answer, Ledger, Question
+from wavcaps_assets.captioning.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.history import Event, History
-from wavcaps_assets.provenance import ANSWERS, UnknownClip, main, trace
+from wavcaps_assets.provenance import UnknownClip, main, trace
 from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
