@@ -4,10 +4,13 @@ import warnings
 
 import dagster as dg
 
+from wavcaps_assets.defs.captioning import captioning_assets, captioning_checks
+from wavcaps_assets.defs.captions import caption_assets, caption_checks
 from wavcaps_assets.defs.crawl import crawl_definitions
 from wavcaps_assets.defs.dead_runs import end_dead_runs
+from wavcaps_assets.defs.filtering import filtering_assets, filtering_checks
 from wavcaps_assets.defs.jobs import jobs
-from wavcaps_assets.defs.pipeline import pipeline_assets, pipeline_checks
+from wavcaps_assets.defs.publishing import publishing_assets, publishing_checks
 from wavcaps_assets.defs.schedules import missing_partitions_schedule
 from wavcaps_assets.defs.training_sets import training_set_assets, training_set_checks
 from wavcaps_assets.defs.wiring import resources
@@ -26,12 +29,18 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *(asset for crawl in crawls for asset in crawl.assets),
-            *pipeline_assets(sources),
+            *filtering_assets(sources),
+            *captioning_assets(sources),
+            *caption_assets(sources),
+            *publishing_assets(sources),
             *training_set_assets(settings),
         ],
         asset_checks=[
             *(check for crawl in crawls for check in crawl.checks),
-            *pipeline_checks(sources),
+            *filtering_checks(sources),
+            *captioning_checks(sources),
+            *caption_checks(sources),
+            *publishing_checks(sources),
             *training_set_checks(),
         ],
         jobs=jobs(sources),

@@ -32,7 +32,7 @@ class TableStore:
         """Checks and writes a table, or a stage's two. Returns the size in bytes.
 
         Raises:
-            SchemaError: the table is not what `schemas.py` promises for this asset.
+            SchemaError: the table is not what `schemas/` promises for this asset.
             StoreError: it cannot be written.
         """
         schema = schemas.schema_of(asset_key)

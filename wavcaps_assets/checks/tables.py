@@ -11,7 +11,7 @@ from wavcaps_assets.tables import SchemaError, TableSchema
 
 
 def check_schema(table: pa.Table, schema: TableSchema) -> Verdict:
-    """Whether the columns are those that `schemas.py` promises, with nothing missing in them."""
+    """Whether the columns are those that `schemas/` promises, with nothing missing in them."""
     try:
         schema.check(table)
     except SchemaError as error:

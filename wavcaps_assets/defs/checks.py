@@ -16,6 +16,11 @@ Upstream = Callable[[TableStore, str | None], pa.Table]
 Check = Callable[[TableStore, str | None], Verdict]
 
 
+def upstream_of(asset: str) -> Upstream:
+    """The table of an asset, of the same partition."""
+    return lambda tables, partition: tables.read([asset], partition and [partition])
+
+
 def table_checks(
     key: Sequence[str],
     partitions: dg.PartitionsDefinition | None,
@@ -42,7 +47,7 @@ def table_checks(
 
     checks: dict[str, tuple[str, Check]] = {
         "schema": (
-            "The columns are those of schemas.py, and nothing required is missing.",
+            "The columns are those of schemas/, and nothing required is missing.",
             lambda tables, partition: check_schema(own(tables, partition), schema),
         ),
     }

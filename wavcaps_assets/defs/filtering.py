@@ -1,0 +1,55 @@
+"""Stage 1, a source at a time."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.checks import table_checks
+from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
+from wavcaps_assets.defs.partitions import deps_on, source_partitions
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.filtering import FilterSettings
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.stages import Stage
+
+
+class FilterConfig(dg.Config, FilterSettings):
+    """The thresholds of stage 1."""
+
+
+def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
+    by_source = source_partitions(sources)
+
+    @dg.asset(
+        deps=deps_on(sources, "raw_clips", "audio"),
+        partitions_def=by_source,
+        backfill_policy=ONE_PARTITION_A_RUN,
+        group_name="captions",
+        kinds={"duckdb", "parquet"},
+        owners=OWNERS,
+        description="Stage 1: clips that are long enough and described (section III.B, Pre-Filtering).",
+        metadata=schema_metadata(schemas.FILTERED_CLIPS),
+    )
+    def filtered_clips(
+        context: dg.AssetExecutionContext, config: FilterConfig, store: StoreResource
+    ) -> Stage:
+        from wavcaps_assets.filtering import filter_clips
+
+        source = context.partition_key
+        tables = store.tables()
+        return filter_clips(tables.read([source, "raw_clips"]), tables.read_stage([source, "audio"]), config)
+
+    return [filtered_clips]
+
+
+def filtering_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefinition]:
+    by_source = source_partitions(sources)
+    return [
+        table_checks(
+            ["filtered_clips"],
+            by_source,
+            lambda tables, partition: tables.read([partition or "", "raw_clips"]),
+        )
+    ]

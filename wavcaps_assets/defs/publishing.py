@@ -1,0 +1,72 @@
+"""The manifest of each source, and the set as a whole."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.checks import table_checks, upstream_of
+from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
+from wavcaps_assets.defs.partitions import deps_on, source_partitions
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.stages import Stage
+
+
+def publishing_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
+    by_source = source_partitions(sources)
+
+    @dg.asset(
+        deps=deps_on(sources, "raw_clips", "audio"),
+        partitions_def=by_source,
+        backfill_policy=ONE_PARTITION_A_RUN,
+        group_name="publish",
+        kinds={"duckdb", "parquet"},
+        owners=OWNERS,
+        description="What is published of a source: each clip, its caption, its audio, whom to credit.",
+        metadata=schema_metadata(schemas.MANIFEST),
+    )
+    def manifest(
+        context: dg.AssetExecutionContext, captions: pa.Table, llm_captions: pa.Table, store: StoreResource
+    ) -> Stage:
+        from wavcaps_assets.manifests import make_manifest
+
+        source, tables = context.partition_key, store.tables()
+        raw, audio = tables.read([source, "raw_clips"]), tables.read([source, "audio"])
+        return make_manifest(captions, llm_captions, raw, audio)
+
+    @dg.asset(
+        ins={"manifest": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},
+        group_name="publish",
+        kinds={"parquet"},
+        owners=OWNERS,
+        description="The set: the manifests of all sources.",
+        metadata=schema_metadata(schemas.MANIFEST),
+    )
+    def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table) -> pa.Table:
+        from wavcaps_assets.plots import as_markdown, histograms
+        from wavcaps_assets.previews import counts
+
+        lengths: dict[str, list[int]] = {}
+        for row in manifest.select(["source", "caption"]).to_pylist():
+            lengths.setdefault(row["source"], []).append(len(row["caption"].split()))
+        plot = histograms(lengths, "words in a caption", "clips")
+        context.add_output_metadata(
+            {
+                "clips by source": dg.MetadataValue.md(counts(manifest, "source")),
+                "caption lengths": dg.MetadataValue.md(as_markdown(plot)),
+            }
+        )
+        return manifest
+
+    return [manifest, wavcaps]
+
+
+def publishing_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefinition]:
+    by_source = source_partitions(sources)
+    return [
+        table_checks(["manifest"], by_source, upstream_of("captions")),
+        table_checks(["wavcaps"], None, upstream_of("manifest")),
+    ]

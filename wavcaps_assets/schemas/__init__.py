@@ -1,0 +1,73 @@
+"""Every table that crosses an asset boundary, in the order of the lineage graph.
+
+A clip is one row of each per-clip table and is identified by `clip_id`; tables are joined by it,
+never by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wavcaps_assets.schemas.captioned import (
+    CAPTION_COMPARISON,
+    CAPTIONS,
+    FILTERED_CLIPS,
+    LLM_CAPTIONS,
+    LLM_COSTS,
+)
+from wavcaps_assets.schemas.columns import EVENTS
+from wavcaps_assets.schemas.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
+from wavcaps_assets.schemas.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
+from wavcaps_assets.schemas.trained import CHECKPOINT, LEARNING_CURVE, PAPER_COMPARISON, RETRIEVAL_SCORES
+from wavcaps_assets.tables import TableSchema
+
+__all__ = [
+    "AUDIO",
+    "CAPTIONS",
+    "CAPTION_COMPARISON",
+    "CHECKPOINT",
+    "DROPPED",
+    "EVENTS",
+    "FILTERED_CLIPS",
+    "LEARNING_CURVE",
+    "LEDGER",
+    "LLM_CAPTIONS",
+    "LLM_COSTS",
+    "MANIFEST",
+    "PAPER_COMPARISON",
+    "RAW_CLIPS",
+    "RECORDINGS",
+    "RETRIEVAL_SCORES",
+    "TRAINING_MANIFEST",
+    "schema_of",
+]
+
+BY_ASSET = {
+    "raw_clips": RAW_CLIPS,
+    "audio": AUDIO,
+    "ledger": LEDGER,
+    "filtered_clips": FILTERED_CLIPS,
+    "llm_captions": LLM_CAPTIONS,
+    "llm_costs": LLM_COSTS,
+    "caption_comparison": CAPTION_COMPARISON,
+    "captions": CAPTIONS,
+    "manifest": MANIFEST,
+    "wavcaps": MANIFEST,
+    "recordings": RECORDINGS,
+    "training_manifest": TRAINING_MANIFEST,
+    "checkpoint": CHECKPOINT,
+    "scores/retrieval": RETRIEVAL_SCORES,
+    "paper_comparison": PAPER_COMPARISON,
+}
+
+
+def schema_of(asset_key: Sequence[str]) -> TableSchema:
+    """The schema of an asset's table: by its whole key, else by its last part, else by its first.
+
+    Raises:
+        KeyError: the asset has no table.
+    """
+    for name in ("/".join(asset_key), asset_key[-1], asset_key[0]):
+        if name in BY_ASSET:
+            return BY_ASSET[name]
+    raise KeyError(f"asset {'/'.join(asset_key)} has no schema in schemas/")
