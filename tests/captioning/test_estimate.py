@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,22 @@ def test_an_estimate_learns_from_what_was_answered(tmp_path: Path) -> None:
     assert (found.requests, found.answered) == (60, 40)
     assert (found.input_tokens, found.output_tokens) == (60 * 200, 60 * 12)
     assert "40 earlier questions" in found.how
+
+
+def test_the_upper_end_counts_second_questions_as_before_or_in_a_first_run_all(tmp_path: Path) -> None:
+    plan = planned(100)
+    with Ledger(Store(tmp_path), "log/answers") as ledger:
+        once = estimate(plan, ledger, load_prices(), PAID).cost_high_usd
+        first_run = estimate(plan, ledger, load_prices(), PAID, max_attempts=3)
+        assert once is not None
+        assert first_run.cost_high_usd == pytest.approx(3 * once)
+        # Of 40 questions, 10 were asked a second time; 60 are left, 66 expected at 220 tokens.
+        for question, _ in plan[:40]:
+            ledger.record(question, Answer("A.", "stop", 200, 12), size=400)
+        for question, _ in plan[:10]:
+            ledger.record(replace(question, attempt=1), Answer("A.", "stop", 200, 12), size=400)
+        later = estimate(plan, ledger, load_prices(), PAID, max_attempts=3)
+    assert later.cost_high_usd == pytest.approx(60 * (220 * 0.15e-6 + 60 * 0.60e-6) * 1.25)
 
 
 def test_a_price_that_is_not_known_is_said(tmp_path: Path) -> None:

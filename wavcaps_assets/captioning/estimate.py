@@ -35,7 +35,8 @@ class Estimate:
         input_tokens: of those requests.
         output_tokens: of those requests, at the length that is expected.
         cost_low_usd: every question asked once, at the lower end; None: the price is not known.
-        cost_high_usd: every answer as long as it may be, and as many questions asked again as before.
+        cost_high_usd: every answer as long as it may be, and as many questions asked again as before;
+            in the first run all of them, as often as the settings allow.
         how: how the tokens were counted.
         price: the price that was taken, with its date.
     """
@@ -83,7 +84,12 @@ class Estimate:
 
 
 def estimate(
-    planned: Iterable[Planned], ledger: Ledger, prices: Prices, settings: ModelSettings, batch: bool = False
+    planned: Iterable[Planned],
+    ledger: Ledger,
+    prices: Prices,
+    settings: ModelSettings,
+    batch: bool = False,
+    max_attempts: int = 1,
 ) -> Estimate:
     """What the questions will take that the ledger has no answer to.
 
@@ -94,6 +100,7 @@ def estimate(
     Args:
         planned: the questions of a run, which are read once.
         batch: whether they go through a batch interface, at its price.
+        max_attempts: how often a text is asked about at most.
     """
     chance = random.Random(0)
     sample: list[Sequence[Message]] = []
@@ -120,7 +127,7 @@ def estimate(
     if price is not None:
         low = price.cost(input_tokens * (1 - rates.uncertainty), output_tokens * 0.5, batch)
         high = price.cost(input_tokens * (1 + rates.uncertainty), max(most_output, output_tokens), batch)
-        high *= 1 + rates.asked_again
+        high *= max_attempts if rates.asked_again is None else 1 + rates.asked_again
     named = "no price is known for this model" if price is None else _named(prices, settings, batch)
     return Estimate(requests, answered, input_tokens, output_tokens, low, high, rates.how, named)
 

@@ -44,14 +44,14 @@ class Rates:
         per_size: tokens of a question for each unit of its `size`.
         uncertainty: how far the tokens of all questions may be off (a share of them).
         output_a_text: tokens of the answer to one text.
-        asked_again: further requests for each first one.
+        asked_again: further requests for each first one; None: too few have been seen.
         how: how the tokens were counted, for people.
     """
 
     per_size: float = DEFAULT_PER_SIZE
     uncertainty: float = DEFAULT_UNCERTAINTY
     output_a_text: float = DEFAULT_OUTPUT_A_TEXT
-    asked_again: float = 0.0
+    asked_again: float | None = None
     how: str = "4 characters a token, OpenAI's rule of thumb for English"
 
 
@@ -89,7 +89,7 @@ def learn(ledger: Ledger, model: str) -> Rates:
             break
     learnt = Rates(
         output_a_text=output / texts if output and texts >= ENOUGH else DEFAULT_OUTPUT_A_TEXT,
-        asked_again=again / first if first >= ENOUGH else 0.0,
+        asked_again=again / first if first >= ENOUGH else None,
     )
     if requests < ENOUGH:
         return learnt
