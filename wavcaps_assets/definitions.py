@@ -4,15 +4,18 @@ import warnings
 
 import dagster as dg
 
+from wavcaps_assets.defs.analysis import analysis_assets
 from wavcaps_assets.defs.captioning import captioning_assets, captioning_checks
-from wavcaps_assets.defs.captions import caption_assets, caption_checks
+from wavcaps_assets.defs.captions import caption_assets
 from wavcaps_assets.defs.crawl import crawl_definitions
 from wavcaps_assets.defs.dead_runs import end_dead_runs
 from wavcaps_assets.defs.filtering import filtering_assets, filtering_checks
 from wavcaps_assets.defs.jobs import jobs
 from wavcaps_assets.defs.publishing import publishing_assets, publishing_checks
+from wavcaps_assets.defs.quality import caption_checks
 from wavcaps_assets.defs.schedules import missing_partitions_schedule
 from wavcaps_assets.defs.training_sets import training_set_assets, training_set_checks
+from wavcaps_assets.defs.validation import validation_assets, validation_checks
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
@@ -34,14 +37,17 @@ def build(settings: Settings) -> dg.Definitions:
             *caption_assets(sources),
             *publishing_assets(sources),
             *training_set_assets(settings),
+            *validation_assets(),
+            *analysis_assets(sources),
         ],
         asset_checks=[
             *(check for crawl in crawls for check in crawl.checks),
             *filtering_checks(sources),
             *captioning_checks(sources),
-            *caption_checks(sources),
+            *caption_checks(sources, settings.quality),
             *publishing_checks(sources),
             *training_set_checks(),
+            *validation_checks(),
         ],
         jobs=jobs(sources),
         sensors=[end_dead_runs],

@@ -175,6 +175,82 @@ def stacked_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
     return _finish(figure, axes, "", ylabel)
 
 
+def grouped_barh(groups: Mapping[str, Mapping[str, float]], xlabel: str, decimals: int = 1) -> Figure:
+    """Horizontal bars side by side: a group a name, a bar a series; a series that a group lacks has no bar.
+
+    Values may be negative.
+    """
+    from matplotlib.figure import Figure
+
+    series = list(dict.fromkeys(name for bars in groups.values() for name in bars))
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.22 * len(groups) * (len(series) + 1)), layout="constrained")
+    axes = figure.add_subplot()
+    thick = 0.8 / max(len(series), 1)
+    for number, name in enumerate(series):
+        having = [place for place, bars in enumerate(groups.values()) if name in bars]
+        places = [place + (number + 0.5) * thick - 0.4 for place in having]
+        widths = [bars[name] for bars in groups.values() if name in bars]
+        colour = COLOURS[number % len(COLOURS)]
+        drawn = axes.barh(places, widths, thick * 0.9, label=name, color=colour)
+        axes.bar_label(drawn, fmt=f"%.{decimals}f", fontsize=7, color=INK, padding=2)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.invert_yaxis()
+    axes.margins(x=0.14)
+    if len(series) > 1:
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    _finish(figure, axes, xlabel, "")
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def diverging(left: Mapping[str, float], right: Mapping[str, float], xlabel: str) -> Figure:
+    """Two ranked lists back to back: bars to the left and to the right, each named, the longest first."""
+    from matplotlib.figure import Figure
+
+    rows = max(len(left), len(right), 1)
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.19 * rows), layout="constrained")
+    for side, (axes, bars) in enumerate(zip(figure.subplots(1, 2), (left, right), strict=True)):
+        axes.barh(range(len(bars)), [abs(value) for value in bars.values()], 0.7, color=COLOURS[side])
+        axes.set_yticks(range(len(bars)), list(bars), fontsize=8)
+        axes.set_ylim(rows - 0.5, -0.5)
+        _finish(figure, axes, "", "")
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set_title(("vanish", "appear")[side], loc="left", fontsize=9, color=INK)
+    figure.supxlabel(xlabel, fontsize=9, color=INK)
+    return figure
+
+
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str) -> Figure:
+    """A line a series, each over its own values along the axis."""
+    figure, axes = _figure()
+    for number, (name, points) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot([x for x, _ in points], [y for _, y in points], label=name, color=colour, linewidth=1.6)
+    if series:
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    return _finish(figure, axes, xlabel, ylabel)
+
+
+def densities(groups: Mapping[str, Sequence[float]], edges: Sequence[float], xlabel: str) -> Figure:
+    """How the values of several groups are distributed, as outlines that each cover the same area.
+
+    Args:
+        edges: of the bins, of equal width; the last holds its right edge too.
+    """
+    import numpy as np
+
+    figure, axes = _figure()
+    for number, (name, values) in enumerate(groups.items()):
+        if len(values):
+            shares = np.histogram(values, bins=edges)[0] / len(values) * 100
+            axes.stairs(shares, edges, label=name, color=COLOURS[number % len(COLOURS)], linewidth=1.6)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    axes.set_ylim(bottom=0)
+    return _finish(figure, axes, xlabel, "share of the source (%)")
+
+
 def as_markdown(figure: Figure) -> str:
     """A figure as a Markdown image, for Dagster's metadata."""
     buffer = io.BytesIO()

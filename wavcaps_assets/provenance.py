@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.captioning.ledger import ANSWERS, Ledger, answer_in
 from wavcaps_assets.captioning.parsing import Parsed, parse_numbered, parse_single, parse_structured
-from wavcaps_assets.captioning.prompts import Form, Message, load_prompt, preset_names
+from wavcaps_assets.captioning.prompts import Message, find_prompt
+from wavcaps_assets.captioning.second_questions import find_second_prompt, text_in
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
 from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence
 from wavcaps_assets.history import History
@@ -196,7 +197,10 @@ def _attempts(
     attempts = []
     for record in ledger.records() if text else ():
         inputs = list(record["question"]["inputs"])
-        index = next((index for index, given in enumerate(inputs) if given in wanted), None)
+        # A second question holds the text, its caption and what was wrong with it.
+        index = next(
+            (index for index, given in enumerate(inputs) if (text_in(given) or given) in wanted), None
+        )
         if index is None and record["key"] == answer_id:
             # Put in a way that no preset of today has.
             index = next((place for place, given in enumerate(inputs) if given in text), 0)
@@ -244,12 +248,8 @@ def _parsed(said: str, count: int) -> list[Parsed]:
 
 
 def _messages(version: str, source: str, inputs: Sequence[str]) -> list[Message] | None:
-    for preset in preset_names():
-        for form in Form:
-            prompt = load_prompt(preset, source, form)
-            if prompt.version == version:
-                return prompt.messages(inputs)
-    return None
+    prompt = find_prompt(version, source) or find_second_prompt(version)
+    return prompt.messages(inputs) if prompt else None
 
 
 def _attempts_as_text(attempts: Sequence[Attempt]) -> Iterator[str]:

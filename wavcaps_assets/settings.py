@@ -147,6 +147,9 @@ class Settings(BaseSettings):
         "half-downloaded files",
     )
     prompts: str = Field("", description="folder of prompt presets of one's own, TOML files; empty: none")
+    quality: str = Field(
+        "", description="TOML file of thresholds of caption quality (docs/quality.md); empty: the defaults"
+    )
     s3: S3Settings = S3Settings()
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
     embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")

@@ -109,7 +109,7 @@ def test_failure_is_final_and_nonsense_is_asked_again(tmp_path: Path) -> None:
             return "Failure."
         if "always nonsense" in text:
             return "As an AI language model I cannot hear audio files [1]."
-        return "A dog is barking." if tries[text] == 2 else "Loud dog"
+        return "A dog is barking." if tries[text] == 2 else "Sorry, I cannot tell."
 
     with scripted(script) as endpoint:
         table = clips("see my other packs", "always nonsense here", "loud dog in a yard")

@@ -171,7 +171,6 @@ BAD_ANSWERS: dict[str, tuple[Callable[[], Response | int], str]] = {
     "a refusal": (lambda: completion(None, refusal="I'm sorry, I cannot help with that."), "refuses"),
     "an apology": (lambda: completion("I'm sorry, but I can't hear audio."), "refuses"),
     "the prompt's example": (lambda: completion("People are shuffling a deck of cards."), "example"),
-    "markdown": (lambda: completion("| a | b |"), "markup"),
     "100,000 characters": (lambda: completion("A dog is barking and " * 5000), "too long"),
     "no text": (
         lambda: Response(b'{"choices":[{"message":{"content":"A \xff\xfe dog is barking."}}]}'),

@@ -37,11 +37,11 @@ SEED = 41
 
 def answer_to(body: dict[str, Any]) -> str:
     """The same answer to the same question: mostly right; lists with a hungry frog are miscounted, and
-    nothing is said of angry cows at first."""
+    the model will not speak of angry cows at first."""
     texts = items(body)
     first = 0 if len(texts) > 1 and any("hungry frog" in text for text in texts) else 1
     sentences = [
-        "Moo!" if "angry cow" in text and body["temperature"] == 0 else f"The {text}.".replace("The", "A", 1)
+        "Sorry." if "angry cow" in text and body["temperature"] == 0 else f"A {text}."
         for text in (" is ".join(text.rsplit(" ", 1)) for text in texts)
     ]
     return "\n".join(f"{index}. {sentence}" for index, sentence in enumerate(sentences, first))

@@ -12,6 +12,19 @@ import pytest
 
 from tests.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets import schemas
+from wavcaps_assets.analysis.examples import draw_examples
+from wavcaps_assets.analysis.licences import count_licences
+from wavcaps_assets.analysis.measures import measure_texts
+from wavcaps_assets.analysis.settings import AnalysisSettings
+from wavcaps_assets.analysis.statistics import set_statistics
+from wavcaps_assets.analysis.summaries import (
+    count_copies,
+    count_kinds,
+    summarise_durations,
+    summarise_readability,
+    summarise_similarity,
+)
+from wavcaps_assets.analysis.vocabulary import vocabulary, words_that_change
 from wavcaps_assets.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_assets.report.data import RunFacts, StepTime
 from wavcaps_assets.report.render import number, render_report, size, span, write_report
@@ -186,6 +199,46 @@ def test_the_page_is_well_formed(tables: TableStore) -> None:
     assert all(drawing["aria-label"] for drawing in drawings)
 
 
+def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> None:
+    fill_crawl(tables)
+    fill_captions(tables)
+    fill_analysis(tables)
+    data = collect(tables, SOURCES)
+    (story,) = data.stories
+    assert [chapter.title for chapter in story.chapters] == [
+        "Raw record",
+        "Audio",
+        "Stage 1: filter",
+        "Stage 2: language model",
+        "Stage 3: rules",
+        "Published",
+    ]
+    facts = {chapter.title: dict(chapter.facts) for chapter in story.chapters}
+    number = story.clip_id.removeprefix("freesound-")
+    assert facts["Raw record"]["description"] == f"Description {number}"
+    assert facts["Stage 1: filter"]["verdict"] == "passed"
+    assert facts["Stage 2: language model"]["model"] == "a model"
+    assert facts["Stage 3: rules"]["verdict"] == "accept"
+    assert facts["Published"]["caption"] == "Rain."
+    page = Page(render_report(data))
+    assert "Mean Flesch-Kincaid grade" in page.text
+    assert f"Description {number}" in page.text
+    assert page.unbalanced == []
+    assert len([a for tag, a in page.elements if a.get("role") == "img"]) == 10
+
+
+def test_the_analysis_shows_crawled_texts_as_texts(tables: TableStore) -> None:
+    rows = [published_clip(str(i), f"A {HOSTILE} caption.", text=HOSTILE, model=HOSTILE) for i in range(2)]
+    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(rows))
+    raw = schemas.RAW_CLIPS.from_rows(raw_row(f"freesound-{i}", description=HOSTILE) for i in range(2))
+    tables.write(["freesound", "raw_clips"], "one", Stage(raw, schemas.DROPPED.empty()))
+    fill_analysis(tables)
+    page = Page(render_report(collect(tables, SOURCES)))
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert page.text.count(HOSTILE) >= 5
+
+
 def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
     page = Page(render_report(collect(tables, SOURCES)))
     assert "Nothing has been crawled yet." in page.text
@@ -282,10 +335,32 @@ def fill_captions(tables: TableStore) -> None:
         rows((1, 2, 3, 7), text="A text", caption="Rain.", model="a model", prompt_version="0", attempts=1),
         [drop("freesound-6", "freesound", "llm_captions", "failure")],
     )
-    write("captions", rows((1, 2, 3, 7), text="A text", caption="Rain.", repairs=[]), [])
+    checked = {"repairs": [], "verdict": "accept", "findings": []}
+    write("captions", rows((1, 2, 3, 7), text="A text", caption="Rain.", **checked), [])
     manifest = [published_clip(str(number), "Rain.") for number in (1, 2, 3)]
     write("manifest", manifest, [drop("freesound-7", "freesound", "manifest", "no_audio_yet")])
     tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(manifest))
+
+
+def fill_analysis(tables: TableStore) -> None:
+    """The analysis of the manifest that is there."""
+    wavcaps, settings = tables.read(["wavcaps"]), AnalysisSettings()
+    measures = measure_texts(wavcaps)
+    analysed = {
+        "text_measures": measures,
+        "set_statistics": set_statistics({"freesound": [tables.read(["freesound", "raw_clips"])]}, wavcaps),
+        "examples": draw_examples(wavcaps, settings.examples_per_source, settings.seed),
+        "jaccard": summarise_similarity(measures),
+        "readability": summarise_readability(measures),
+        "odd_texts": count_kinds(measures),
+        "durations": summarise_durations(wavcaps),
+        "unique_captions": count_copies(measures, settings.often),
+        "words": words_that_change(wavcaps, settings),
+        "vocabulary": vocabulary(wavcaps, settings),
+        "licences": count_licences(wavcaps),
+    }
+    for name, table in analysed.items():
+        tables.write(["analysis", name], None, table)
 
 
 def fill_training(tables: TableStore) -> None:

@@ -10,14 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.prompts import Message
-from wavcaps_assets.captioning.replies import UnreadableReply, error_in, read_completion
+from wavcaps_assets.captioning.replies import MAX_BODY_BYTES, UnreadableReply, error_in, read_completion
 from wavcaps_assets.settings import ModelSettings
 
 if TYPE_CHECKING:
+    import httpx2
     from openai import APIStatusError, AsyncOpenAI
 
 OPENAI_HOST = "api.openai.com"
@@ -92,7 +91,7 @@ class ChatModel:
         return self.settings.model
 
     async def __aenter__(self) -> ChatModel:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAioHttpClient
 
         self._client = AsyncOpenAI(
             base_url=self.settings.base_url,
@@ -101,6 +100,8 @@ class ChatModel:
             timeout=self.settings.timeout_s,
             # Whoever asks decides: a repeat must keep to the limits that hold for all requests.
             max_retries=0,
+            # Takes half of the time that the client's own transport does.
+            http_client=DefaultAioHttpClient(),
         )
         return self
 
@@ -124,6 +125,8 @@ class ChatModel:
             BusyError: the endpoint takes no more for now.
             PassingError: the same question may be answered if it is asked again.
         """
+        import aiohttp
+        import httpx2
         import openai
 
         if self._client is None:
@@ -133,33 +136,50 @@ class ChatModel:
         try:
             # The client's own limit is on each read: a trickle would never end.
             async with asyncio.timeout(self.settings.timeout_s):
-                response = await self._client.post("/chat/completions", body=body, cast_to=httpx.Response)
-        except (openai.APITimeoutError, TimeoutError) as error:
-            raise AnswerError(f"no answer within {self.settings.timeout_s:g} s") from error
-        except openai.APIConnectionError as error:
-            raise PassingError(self._no_connection(error)) from error
+                streamed: Any = await self._client.post(
+                    "/chat/completions",
+                    body=body,
+                    cast_to=httpx2.Response,
+                    stream=True,
+                    stream_cls=openai.AsyncStream[Any],
+                )
+                response: httpx2.Response = streamed
+                content = await _read(response)
+        except (openai.APIConnectionError, httpx2.RequestError, aiohttp.ClientError, TimeoutError) as error:
+            raise self._no_connection(error) from error
+        except UnreadableReply as error:
+            raise AnswerError(str(error)) from None
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except (openai.OpenAIError, ValueError) as error:
             raise AnswerError(f"the endpoint's answer cannot be read: {type(error).__name__}") from error
         try:
-            answer = read_completion(response.content, time.monotonic() - started)
+            answer = read_completion(content, time.monotonic() - started)
         except UnreadableReply as error:
             raise AnswerError(str(error)) from None
         return Reply(answer, response.headers)
 
-    def _no_connection(self, error: Exception) -> EndpointError | AnswerError:
+    def _no_connection(self, error: BaseException) -> PassingError | AnswerError:
+        import aiohttp
+        import httpx2
+
+        # The transport calls most of what goes wrong a time-out; the first cause says what it was.
+        while error.__cause__ is not None and not isinstance(error, aiohttp.ClientError | TimeoutError):
+            error = error.__cause__
+        if isinstance(error, TimeoutError | httpx2.TimeoutException):
+            return AnswerError(f"no answer within {self.settings.timeout_s:g} s")
+        nobody = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
         # What broke off after it began was heard by somebody.
-        if type(error.__cause__).__name__ in (
-            "RemoteProtocolError",
-            "ReadError",
-            "WriteError",
-            "DecodingError",
-        ):
-            return AnswerError(f"the endpoint's answer breaks off ({type(error.__cause__).__name__})")
-        return EndpointError(
-            f"nobody answers at {self.settings.base_url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
-            "runs; `make ui` and `make demo` start one"
+        heard = isinstance(error, aiohttp.ClientError | httpx2.DecodingError) and not isinstance(
+            error, nobody
+        )
+        if heard:
+            return PassingError(AnswerError(f"the endpoint's answer breaks off ({type(error).__name__})"))
+        return PassingError(
+            EndpointError(
+                f"nobody answers at {self.settings.base_url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
+                "runs; `make ui` and `make demo` start one"
+            )
         )
 
     def _refused(self, error: APIStatusError) -> Exception:
@@ -184,3 +204,20 @@ class ChatModel:
             return BusyError(said, error.response.headers)
         outcome = AnswerError(said)
         return PassingError(outcome) if status in PASSING_STATUSES or status >= 500 else outcome
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """The body.
+
+    Raises:
+        UnreadableReply: it is too long; the rest is not read.
+    """
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise UnreadableReply(f"the endpoint's answer is too long (over {MAX_BODY_BYTES} bytes)")
+    finally:
+        await response.aclose()
+    return bytes(body)

@@ -69,7 +69,7 @@ def caption_clips(
         kept = [_by_template(row, texts[row["clip_id"]], settings) for row in rows]
         return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
     if settings.method is Method.RULES:
-        kept, refused = _by_rules(rows, texts, settings)
+        kept, refused = _by_rules(rows, texts)
         return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped + refused))
     if model is None:
         raise ValueError("the method `model` needs a model")
@@ -138,13 +138,13 @@ def _texts(
 
 
 def _by_rules(
-    rows: list[dict[str, Any]], texts: dict[str, str], settings: CaptioningSettings
+    rows: list[dict[str, Any]], texts: dict[str, str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     from wavcaps_assets.captioning import rule_based
 
     kept, dropped = [], []
     pairs = [(texts[row["clip_id"]], row["title"]) for row in rows]
-    for row, ruled in zip(rows, rule_based.caption_texts(pairs, settings.rules), strict=True):
+    for row, ruled in zip(rows, rule_based.caption_texts(pairs), strict=True):
         if ruled.caption is None:
             dropped.append(drop(row["clip_id"], row["source"], STAGE, ruled.reason, ruled.detail))
         else:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from io import FileIO
 from types import TracebackType
@@ -94,7 +94,8 @@ class Answer:
     refusal: bool = False
 
 
-ANSWER_FIELDS = frozenset(field.name for field in fields(Answer))
+QUESTION_FIELDS = tuple(field.name for field in fields(Question))
+ANSWER_FIELDS = tuple(field.name for field in fields(Answer))
 
 
 def answer_in(record: Mapping[str, Any]) -> Answer | None:
@@ -189,16 +190,22 @@ class Ledger:
             source: whose clips are asked about, for the table of costs.
             size: of the messages, as `tokens.size` counts it: what later estimates learn from.
         """
-        record = {
-            "key": question.key,
-            "at": utc_now().isoformat(timespec="seconds"),
-            "question": asdict(question),
-            "source": source,
-            "size": size,
-            "answer": asdict(answer),
-        }
+        record = record_of(question, answer, source, size)
         self._log.append(record)
-        self._lines[bytes.fromhex(question.key)] = _line(record)
+        self._remember(record)
+
+    def record_many(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes what `record_of` made of some answers to the store, all at once, then remembers it.
+
+        Raises:
+            StoreError: they could not be written; some of them may have been.
+        """
+        self._log.append_many(records)
+        for record in records:
+            self._remember(record)
+
+    def _remember(self, record: Mapping[str, Any]) -> None:
+        self._lines[bytes.fromhex(record["key"])] = _line(record)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         """All that was ever recorded, oldest segment first, read anew from the store.
@@ -278,6 +285,19 @@ class Ledger:
         for file in self._open.values():
             file.close()
         self._open.clear()
+
+
+def record_of(question: Question, answer: Answer, source: str, size: int | None) -> dict[str, Any]:
+    """What is written down of an answer, see `Ledger.record`."""
+    return {
+        "key": question.key,
+        "at": utc_now().isoformat(timespec="seconds"),
+        # `asdict` would copy all that they hold.
+        "question": {name: getattr(question, name) for name in QUESTION_FIELDS},
+        "source": source,
+        "size": size,
+        "answer": {name: getattr(answer, name) for name in ANSWER_FIELDS},
+    }
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ class Standing:
         prompt_tokens: of this run's answers, where the endpoint tells.
         completion_tokens: as above.
         rate: texts that this run has asked about, a second.
+        cost_usd: what this run's answers have cost (USD); None where no price is known.
     """
 
     done: int
@@ -28,6 +29,7 @@ class Standing:
     prompt_tokens: int
     completion_tokens: int
     rate: float
+    cost_usd: float | None = None
 
     @property
     def left_s(self) -> float | None:
@@ -53,11 +55,14 @@ class Counted:
         self._asked = 0
         self._prompt_tokens = 0
         self._completion_tokens = 0
+        self._cost_usd: float | None = None
         self._started = time.monotonic()
 
     def answer(self, answer: Answer) -> None:
         self._prompt_tokens += answer.prompt_tokens or 0
         self._completion_tokens += answer.completion_tokens or 0
+        if answer.cost_usd is not None:
+            self._cost_usd = (self._cost_usd or 0.0) + answer.cost_usd
 
     def add(self, texts: int) -> None:
         self.done += texts
@@ -78,4 +83,5 @@ class Counted:
             self._prompt_tokens,
             self._completion_tokens,
             self._asked / elapsed if elapsed > 0 else 0.0,
+            self._cost_usd,
         )

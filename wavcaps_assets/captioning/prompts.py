@@ -97,6 +97,11 @@ class Prompt:
     quotes: bool = True
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The sentences that a model may repeat: the instruction and the examples' captions."""
+        return (self.instruction, *(example.caption for example in self.examples))
+
+    @property
     def version(self) -> str:
         """Content hash: the same prompt has the same version everywhere."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
@@ -136,19 +141,23 @@ class Prompt:
         )
 
 
-def _files() -> dict[str, Traversable]:
+def prompt_files(within: str = "") -> dict[str, Traversable]:
     """The file of each preset: those of this project, and those in the user's folder.
+
+    Args:
+        within: a folder in these, of prompts of another kind; the user's folder may lack it.
 
     Raises:
         PromptError: the user's folder is none, or a file in it has the name of a preset of this project.
     """
     from wavcaps_assets.settings import Settings
 
-    files = _toml_files(resources.files("wavcaps_assets.captioning") / "prompts")
+    files = _toml_files(resources.files("wavcaps_assets.captioning") / "prompts" / within)
     if folder := Settings().prompts:
         if not Path(folder).is_dir():
             raise PromptError(f"WAVCAPS_PROMPTS names {folder!r}, which is no folder")
-        own = _toml_files(Path(folder))
+        place = Path(folder) / within
+        own = _toml_files(place) if place.is_dir() else {}
         if taken := sorted(files.keys() & own.keys()):
             raise PromptError(f"{folder}/{taken[0]}.toml has the name of a packaged preset: rename it")
         files |= own
@@ -165,7 +174,17 @@ def _toml_files(folder: Traversable) -> dict[str, Traversable]:
 
 def preset_names() -> list[str]:
     """The presets of this project, and those of the folder that WAVCAPS_PROMPTS names."""
-    return sorted(_files())
+    return sorted(prompt_files())
+
+
+def find_prompt(version: str, source: str) -> Prompt | None:
+    """The prompt of a version for a source; None where no preset of today has it."""
+    for preset in preset_names():
+        for form in Form:
+            prompt = load_prompt(preset, source, form)
+            if prompt.version == version:
+                return prompt
+    return None
 
 
 def load_prompt(preset: str, source: str, form: Form) -> Prompt:
@@ -174,7 +193,7 @@ def load_prompt(preset: str, source: str, form: Form) -> Prompt:
     Raises:
         PromptError: there is no such preset, or its file does not say what a preset says.
     """
-    files = _files()
+    files = prompt_files()
     if preset not in files:
         raise PromptError(f"there is no prompt preset {preset!r}; there are: {', '.join(sorted(files))}")
     try:

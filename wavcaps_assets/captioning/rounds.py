@@ -6,17 +6,16 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from wavcaps_assets.captioning.chat import AnswerError, BusyError, ChatModel, EndpointError, PassingError
-from wavcaps_assets.captioning.ledger import Answer, Ledger, Question
+from wavcaps_assets.captioning.ledger import Answer, Ledger, Question, record_of
 from wavcaps_assets.captioning.pace import Pace, Stopped, back_off_s
 from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.progress import Counted, Tell, Watch
 from wavcaps_assets.captioning.prompts import Message, Prompt, answer_format
+from wavcaps_assets.captioning.recorder import Recorder
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.spending import Spending
 from wavcaps_assets.captioning.tokens import size
@@ -24,8 +23,6 @@ from wavcaps_assets.postprocessing.rules import Candidate, Judged, Verdict, judg
 
 # So many questions in a row without an answer, and the fault is not theirs.
 FAILURES_IN_A_ROW = 20
-# Answers written to the store at the same time: a bucket takes a while for each.
-WRITERS = 10
 # Never more tokens than so many a byte, in any script, and so many for what stands around a message.
 TOKENS_PER_BYTE = 1 / 3
 TOKENS_PER_MESSAGE = 4
@@ -93,7 +90,7 @@ class Rounds:
         self._counted = Counted(tell, watch)
         self._failures = 0
         self._error: Exception | None = None
-        self._writers: ThreadPoolExecutor
+        self._recorder: Recorder
         self._pace: Pace
 
     async def settle(self, asked: Sequence[Asked]) -> None:
@@ -112,28 +109,28 @@ class Rounds:
             settings.tokens_per_minute,
             self._model.patience_s,
         )
-        with ThreadPoolExecutor(WRITERS) as self._writers:
-            async with self._model:
-                for attempt in range(settings.max_attempts):
-                    unsettled = [one for one in asked if not one.settled]
-                    if not unsettled:
-                        return
-                    texts = 1 if attempt else settings.first_group
-                    self._counted.done = len(asked) - len(unsettled)
-                    await self._round(_groups(unsettled, texts), attempt)
-                    self._judge(unsettled)
+        self._recorder = Recorder(self._ledger)
+        async with self._model:
+            for attempt in range(settings.max_attempts):
+                unsettled = [one for one in asked if not one.settled]
+                if not unsettled:
+                    return
+                texts = 1 if attempt else settings.first_group
+                self._counted.done = len(asked) - len(unsettled)
+                await self._round(_groups(unsettled, texts), attempt)
+                self._judge(unsettled)
 
     async def _round(self, groups: list[list[Asked]], attempt: int) -> None:
-        queue: asyncio.Queue[list[Asked]] = asyncio.Queue()
-        for group in self._unanswered(groups, attempt):
-            queue.put_nowait(group)
+        queue: asyncio.Queue[tuple[list[Asked], Question]] = asyncio.Queue()
+        for unanswered in self._unanswered(groups, attempt):
+            queue.put_nowait(unanswered)
 
         async def work() -> None:
             while True:
-                group = await queue.get()
+                group, question = await queue.get()
                 try:
                     if self._error is None:
-                        for smaller in self._unanswered(await self._ask(group, attempt), attempt):
+                        for smaller in self._unanswered(await self._ask(group, question), attempt):
                             queue.put_nowait(smaller)
                 except Stopped:
                     pass
@@ -153,8 +150,8 @@ class Rounds:
         if self._error is not None:
             raise self._error
 
-    def _unanswered(self, groups: Sequence[list[Asked]], attempt: int) -> list[list[Asked]]:
-        """The groups that the ledger has no answer for; those that it has are dealt with."""
+    def _unanswered(self, groups: Sequence[list[Asked]], attempt: int) -> list[tuple[list[Asked], Question]]:
+        """The groups without an answer in the ledger, with their questions; the others are dealt with."""
         waiting = deque(groups)
         unanswered = []
         while waiting:
@@ -162,7 +159,7 @@ class Rounds:
             question = self._question(group, attempt)
             answer = self._ledger.get(question)
             if answer is None:
-                unanswered.append(group)
+                unanswered.append((group, question))
             else:
                 waiting.extendleft(reversed(self._take(group, question, answer)))
         return unanswered
@@ -171,9 +168,8 @@ class Rounds:
         inputs = [one.question for one in group]
         return question_of(self._version, self._settings, self._model.name, inputs, attempt)
 
-    async def _ask(self, group: list[Asked], attempt: int) -> list[list[Asked]]:
+    async def _ask(self, group: list[Asked], question: Question) -> list[list[Asked]]:
         """Asks about a group. Returns the smaller groups that what did not match is to be asked in."""
-        question = self._question(group, attempt)
         try:
             answer = await self._send(question)
         except AnswerError as error:
@@ -189,8 +185,7 @@ class Rounds:
             return self._divided(group, group)
         self._failures = 0
         asked = size(self._prompt.messages(question.inputs))
-        record = partial(self._ledger.record, question, answer, source=self._source, size=asked)
-        await asyncio.get_running_loop().run_in_executor(self._writers, record)
+        await self._recorder.write(record_of(question, answer, self._source, asked))
         self._counted.answer(answer)
         return self._take(group, question, answer)
 

@@ -30,6 +30,9 @@ class CaptioningSettings(BaseModel):
         description="`template` (of AudioSet's labelled events) and `rules` (of texts) need no model",
     )
     prompt: str = Field("paper", description="prompt preset: a file in captioning/prompts")
+    second_prompt: str = Field(
+        "paper", description="prompt of stage 3's second question: a file in captioning/prompts/second"
+    )
     form: Form = Field(
         Form.NUMBERED_LIST,
         description="the paper's numbered list, a list with a JSON schema, or one text a request",
@@ -57,7 +60,11 @@ class CaptioningSettings(BaseModel):
     tokens_per_minute: int | None = Field(
         None, ge=1, description="at most so many, of questions and answers; none: as above"
     )
-    rules: RuleSettings = Field(RULE_PRESETS["paper"], description="which answers are taken")
+    rules: RuleSettings = Field(
+        RULE_PRESETS["answers"],
+        description="which of the model's answers are taken: what is no caption is asked about again here, "
+        "what is a bad one in stage 3, which says what is wrong",
+    )
 
     @property
     def first_group(self) -> int:

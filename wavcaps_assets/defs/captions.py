@@ -1,25 +1,32 @@
-"""Stage 3, a source at a time, and the checks of what a good caption is."""
+"""Stage 3, a source at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
 from wavcaps_assets import schemas
-from wavcaps_assets.checks.captions import QualitySettings, check_caption_rules, check_caption_statistics
-from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import source_partitions
+from wavcaps_assets.defs.pauses import paused
+from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.stages import Stage
 
 
 class RuleConfig(dg.Config):
-    """Which rules a published caption must pass."""
+    """Which rules a published caption must pass, and how often the model is asked about it again."""
 
-    preset: str = Field("paper", description="`paper` (a reconstruction), or the stricter `small`")
+    preset: str = Field(
+        "", description="`paper` (a reconstruction), `strict`, or `small` for a small model; empty: `paper`"
+    )
+    second_questions: int | None = Field(
+        None,
+        description="how often a caption that can be mended is asked about again; none: as the preset says, "
+        "and never where the model is the embedded one",
+    )
 
 
 def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
@@ -29,47 +36,51 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         partitions_def=by_source,
         backfill_policy=ONE_PARTITION_A_RUN,
         group_name="captions",
-        kinds={"spacy", "parquet"},
+        kinds={"spacy", "openai", "parquet"},
         owners=OWNERS,
-        description="Stage 3: captions that pass the rules, repaired where a rule can (section III.B).",
+        pool="language_model",
+        description="Stage 3: captions that pass the rules, repaired where a rule can, or asked about again "
+        "(sections III.B and IV.E).",
         metadata=schema_metadata(schemas.CAPTIONS),
+        # A run whose budget is used up has no table yet.
+        output_required=False,
     )
-    def captions(context: dg.AssetExecutionContext, config: RuleConfig, llm_captions: pa.Table) -> Stage:
+    def captions(
+        context: dg.AssetExecutionContext,
+        config: RuleConfig,
+        llm_captions: pa.Table,
+        language_model: LanguageModelResource,
+        store: StoreResource,
+    ) -> Iterator[Any]:
+        from wavcaps_assets.captioning.presets import choose_settings
+        from wavcaps_assets.network_errors import Paused
         from wavcaps_assets.plots import as_markdown, histogram
-        from wavcaps_assets.postprocessing.rules import RULE_PRESETS
-        from wavcaps_assets.postprocessing.stage3 import postprocess
+        from wavcaps_assets.postprocessing import summary
+        from wavcaps_assets.postprocessing.run import choose_rules, postprocess_source
 
-        stage = postprocess(llm_captions, RULE_PRESETS[config.preset])
-        words = [len(caption.split()) for caption in stage.kept.column("caption").to_pylist()]
+        source, embedded = context.partition_key, language_model.embedded
+        try:
+            refined = postprocess_source(
+                llm_captions,
+                source,
+                choose_rules(config.preset, config.second_questions, embedded),
+                choose_settings(source, embedded),
+                language_model.settings(),
+                store.tables().store,
+                context.log.info,
+            )
+        except Paused as pause:
+            yield from paused(context, pause)
+            return
+        outcome = refined.outcome
+        words = [len(caption.split()) for caption in outcome.stage.kept.column("caption").to_pylist()]
         context.add_output_metadata(
-            {"caption lengths": dg.MetadataValue.md(as_markdown(histogram(words, "words", "captions")))}
+            {
+                **refined.facts,
+                "what each rule did": dg.MetadataValue.md(summary.as_markdown(outcome.by_rule)),
+                "caption lengths": dg.MetadataValue.md(as_markdown(histogram(words, "words", "captions"))),
+            }
         )
-        return stage
+        yield dg.Output(outcome.stage)
 
     return [captions]
-
-
-def caption_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefinition]:
-    by_source = source_partitions(sources)
-    quality = QualitySettings()
-    captions = upstream_of("captions")
-    return [
-        table_checks(
-            ["captions"],
-            by_source,
-            upstream_of("llm_captions"),
-            caption_rules=(
-                "Every caption, judged by itself, is one sentence about a sound: length, entities, digits, "
-                "banned words, language.",
-                lambda tables, partition: check_caption_rules(captions(tables, partition), quality),
-            ),
-            caption_statistics=(
-                "Enough clips have a caption, and captions have the length of captions (Table III).",
-                lambda tables, partition: check_caption_statistics(
-                    upstream_of("filtered_clips")(tables, partition),
-                    tables.read_stage(["captions"], partition and [partition]),
-                    quality,
-                ),
-            ),
-        )
-    ]

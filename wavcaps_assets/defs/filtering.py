@@ -36,10 +36,20 @@ def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]
         context: dg.AssetExecutionContext, config: FilterConfig, store: StoreResource
     ) -> Stage:
         from wavcaps_assets.filtering import filter_clips
+        from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels
+        from wavcaps_assets.filtering.inputs import read_inputs
+        from wavcaps_assets.plots import as_markdown
 
         source = context.partition_key
-        tables = store.tables()
-        return filter_clips(tables.read([source, "raw_clips"]), tables.read_stage([source, "audio"]), config)
+        stage = filter_clips(*read_inputs(store.tables(), source), config)
+        funnel, paper = funnel_of(stage, config), paper_funnels().get(source)
+        context.add_output_metadata(
+            {
+                "funnel": dg.MetadataValue.md(as_table(funnel, paper)),
+                "kept and removed": dg.MetadataValue.md(as_markdown(as_plot(funnel, paper))),
+            }
+        )
+        return stage
 
     return [filtered_clips]
 

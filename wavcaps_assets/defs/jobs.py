@@ -41,7 +41,8 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             "publish",
-            selection=dg.AssetSelection.assets("wavcaps", "llm_costs", "recordings", "training_manifest"),
-            description="Unites the sources' manifests and splits them for training.",
+            selection=dg.AssetSelection.assets("wavcaps", "llm_costs", "recordings", "training_manifest")
+            | dg.AssetSelection.groups("analysis"),
+            description="Unites the sources' manifests, splits them for training, and analyses the set.",
         ),
     ]

@@ -30,6 +30,9 @@ def named_entity(seen: Reading) -> str | None:
     if first.ent_type_ in ("GPE", "NORP") and first.pos_ == "PROPN":
         return first.text
     for token in seen.doc[1:]:
+        if len(token) == 1:
+            # An X-ray, an E string, a U-turn.
+            continue
         capital = token.text[0].isupper() and not token.is_sent_start and token.text not in CAPITALS
         if capital and (token.pos_ == "PROPN" or token.ent_type_ in NAMES):
             return token.text
@@ -45,7 +48,7 @@ def _is_verb(token: Token) -> bool:
     if token.pos_ in ("VERB", "AUX"):
         return True
     ending = token.lower_.endswith("s") and not token.lower_.endswith(("ss", "us", "is"))
-    if not ending or token.lemma_ in PLURAL_NOUNS:
+    if not ending or token.lower_.removesuffix("s") in PLURAL_NOUNS:
         return False
     before = {child.lower_ for child in token.children}
     return bool(before & {"a", "an", "another", "someone", "something"} or before & MASS_NOUNS)
@@ -73,10 +76,10 @@ def _main_verb(seen: Reading) -> Token | None:
     root = next((token for token in seen.doc if token.dep_ == "ROOT"), None)
     if root is None or any(child.dep_ == "expl" for child in root.children):
         return None
-    following = seen.doc[root.i + 1] if root.i + 1 < len(seen.doc) else None
-    if root.lemma_ == "be" and following is not None and following.lower_.endswith("ing"):
-        # "mooing" in "A cow is mooing" is a noun to the tagger.
-        return following
+    if root.lemma_ == "be":
+        # "mooing" in "A cow is mooing" is a noun to the tagger; and a tape "is fast forwarding".
+        following = seen.doc[root.i + 1 : root.i + 3]
+        return next((token for token in following if token.lower_.endswith("ing")), root)
     return root
 
 

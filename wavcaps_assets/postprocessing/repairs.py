@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+import unicodedata
 from collections.abc import Callable
 
 # What sounds and takes no article.
@@ -14,7 +16,20 @@ NEVER_COUNTED = MASS_NOUNS - {"fire", "glass", "metal", "paper", "wind", "wood"}
 WITH_ARTICLE = re.compile(
     rf"\ban? ({'|'.join(sorted(NEVER_COUNTED))})(?= (?:is|has|can|keeps)\b)", re.IGNORECASE
 )
+QUOTATION_MARKS = re.compile(r"[\"“”„«»*`]")
 VOWEL_SOUND = re.compile(r"\b([Aa])(?= (?!one\b|once\b|uni|eu|us[ei]|ut[ei]|ukulele)[aeiou])", re.IGNORECASE)
+
+
+def entities(caption: str) -> str:
+    """HTML's names of characters: "rain &amp; wind" is "rain & wind"."""
+    return html.unescape(caption) if "&" in caption else caption
+
+
+def invisible(caption: str) -> str:
+    """Takes away characters that only format: soft hyphens, byte order marks, changes of direction."""
+    if caption.isprintable():
+        return caption
+    return "".join(char for char in caption if unicodedata.category(char) != "Cf")
 
 
 def whitespace(caption: str) -> str:
@@ -23,7 +38,7 @@ def whitespace(caption: str) -> str:
 
 def quotation_marks(caption: str) -> str:
     """Takes away quotation marks and Markdown's asterisks; apostrophes stay."""
-    return re.sub(r"[\"“”„«»*`]", "", caption)
+    return QUOTATION_MARKS.sub("", caption)
 
 
 def capital(caption: str) -> str:
@@ -42,12 +57,14 @@ def article(caption: str) -> str:
 
 def mass_noun(caption: str) -> str:
     """ "A water is running" is "Water is running"."""
+    if NEVER_COUNTED.isdisjoint(caption.lower().split()):
+        return caption
     return WITH_ARTICLE.sub(r"\1", caption)
 
 
 REPAIRS: dict[str, Callable[[str], str]] = {
     repair.__name__: repair
-    for repair in (quotation_marks, whitespace, mass_noun, article, capital, full_stop)
+    for repair in (entities, invisible, quotation_marks, whitespace, mass_noun, article, capital, full_stop)
 }
 
 

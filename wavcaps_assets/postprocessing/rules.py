@@ -7,16 +7,26 @@ refined with ChatGPT's help, and that "Failure." is dropped (sections III.B and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from wavcaps_assets.postprocessing import grammar, wording
-from wavcaps_assets.postprocessing.reading import Reading, parser
+from wavcaps_assets.postprocessing.reading import TEXT_CHARS, Reading, parser
 from wavcaps_assets.postprocessing.repairs import repaired
-from wavcaps_assets.postprocessing.rule_settings import SMALL_MODEL_RULES, RuleSettings
+from wavcaps_assets.postprocessing.rule_settings import SMALL_MODEL_RULES, STRICT_RULES, RuleSettings
 
-RULE_PRESETS = {"paper": RuleSettings(), "small": RuleSettings(enabled=SMALL_MODEL_RULES)}
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+# `answers` is what stage 2 itself asks of an answer where stage 3 judges and asks again.
+RULE_PRESETS = {
+    "paper": RuleSettings(),
+    "strict": RuleSettings(enabled=STRICT_RULES, min_words=3),
+    "small": RuleSettings(enabled=SMALL_MODEL_RULES, min_words=3, second_questions=0),
+    "answers": RuleSettings(enabled=("failure",), second_questions=0),
+}
 
 
 class Verdict(StrEnum):
@@ -73,13 +83,18 @@ class Judged:
         return self.verdict in (Verdict.ACCEPT, Verdict.REPAIR)
 
     @property
+    def complaints(self) -> list[Finding]:
+        """The findings that keep the caption from being published, the one that decides first."""
+        serious = [one for one in self.findings if one.verdict in (Verdict.DROP, Verdict.ASK_AGAIN)]
+        return sorted(serious, key=lambda one: one.verdict is not Verdict.DROP)
+
+    @property
     def complaint(self) -> str:
         """The findings in words, such as `too_long (24 words)`."""
         return "; ".join(f"{finding.rule} ({finding.detail})" for finding in self.findings)
 
 
-# No caption of 19 words is longer. What a model babbles beyond it is not looked at: parser and patterns
-# take much longer on long texts.
+# No caption of 38 words is longer. What a model babbles beyond it is cut off before anything looks at it.
 READ_CHARS = 400
 
 # A rule says what it saw, or None where it finds no fault.
@@ -92,8 +107,11 @@ RULES: dict[str, tuple[Rule, Verdict]] = {
     "several_sentences": (wording.several_sentences, Verdict.ASK_AGAIN),
     "banned_words": (wording.banned_words, Verdict.ASK_AGAIN),
     "meta_words": (wording.meta_words, Verdict.ASK_AGAIN),
+    "bracketed_number": (wording.bracketed_number, Verdict.ASK_AGAIN),
     "digits": (wording.digits, Verdict.ASK_AGAIN),
+    "spelled_units": (wording.spelled_units, Verdict.ASK_AGAIN),
     "markup": (wording.markup, Verdict.ASK_AGAIN),
+    "control_characters": (wording.control_characters, Verdict.ASK_AGAIN),
     "foreign_language": (wording.in_foreign_language, Verdict.ASK_AGAIN),
     "named_entity": (grammar.named_entity, Verdict.ASK_AGAIN),
     "no_verb": (grammar.no_verb, Verdict.ASK_AGAIN),
@@ -102,31 +120,63 @@ RULES: dict[str, tuple[Rule, Verdict]] = {
     "silent_verb": (grammar.silent_verb, Verdict.ASK_AGAIN),
     "ungrounded": (grammar.ungrounded, Verdict.ASK_AGAIN),
     "repeats": (grammar.repeats, Verdict.ASK_AGAIN),
+    "echo_of_text": (wording.echo_of_text, Verdict.ASK_AGAIN),
+    "profanity": (wording.profanity, Verdict.ASK_AGAIN),
 }
+
+SENTENCE_PIPES = frozenset({"tok2vec", "tagger", "attribute_ruler", "parser"})
+LEMMA_PIPES = frozenset({"tok2vec", "tagger", "attribute_ruler", "lemmatizer"})
+# The rules that spaCy has to parse a caption for, slower than the others by two orders of magnitude,
+# with the parts of its pipeline that each needs.
+PARSED: dict[str, frozenset[str]] = {
+    "named_entity": SENTENCE_PIPES | {"ner"},
+    "no_verb": SENTENCE_PIPES,
+    "definition": SENTENCE_PIPES | LEMMA_PIPES,
+    "silent_verb": SENTENCE_PIPES | LEMMA_PIPES,
+    "ungrounded": LEMMA_PIPES,
+    "repeats": SENTENCE_PIPES | LEMMA_PIPES,
+}
+RULES_WITHOUT_PARSER = tuple(name for name in RULES if name not in PARSED)
 
 
 def judge(candidates: Sequence[Candidate], settings: RuleSettings) -> list[Judged]:
     """Repairs and judges captions, in their order.
 
     Raises:
-        ValueError: a rule is enabled that does not exist.
+        ValueError: a rule is named that does not exist.
     """
-    unknown = set(settings.enabled) - set(RULES)
+    unknown = {*settings.enabled, *settings.verdicts} - set(RULES)
     if unknown:
         raise ValueError(f"there is no rule {', '.join(sorted(unknown))}; there are {', '.join(RULES)}")
-    mended = [repaired(candidate.caption) for candidate in candidates]
-    texts = [candidate.text for candidate in candidates]
-    text_docs = parser().pipe(texts) if "ungrounded" in settings.enabled else map(parser().make_doc, texts)
-    docs = parser().pipe([caption[:READ_CHARS] for caption, _ in mended])
+    mended = [repaired(candidate.caption[: READ_CHARS + 1]) for candidate in candidates]
+    pipes = frozenset[str]().union(*(PARSED[name] for name in settings.enabled if name in PARSED))
+    text_pipes = LEMMA_PIPES if "ungrounded" in settings.enabled else frozenset[str]()
+    docs = _parsed([caption for caption, _ in mended], pipes)
+    text_docs = _parsed([candidate.text[:TEXT_CHARS] for candidate in candidates], text_pipes)
     judged = []
     for candidate, (caption, repairs), doc, text_doc in zip(candidates, mended, docs, text_docs, strict=True):
-        if caption:
-            reading = Reading(caption[:READ_CHARS], doc, candidate.text, text_doc, candidate.prompt, settings)
-            findings = _findings(reading)
-        else:
+        length = len(candidate.caption)
+        if not caption:
             findings = [Finding("too_short", Verdict.ASK_AGAIN, "0 words")]
+        elif length > READ_CHARS:
+            findings = [Finding("too_long", Verdict.ASK_AGAIN, f"{length} characters")]
+        else:
+            findings = _findings(Reading(caption, candidate.text, candidate.prompt, settings, doc, text_doc))
         judged.append(Judged(caption, repairs, findings))
     return judged
+
+
+def _parsed(texts: Sequence[str], pipes: frozenset[str]) -> Iterable[Doc | None]:
+    """The texts as some parts of spaCy's pipeline read them; without any, spaCy is not even loaded."""
+    if not pipes:
+        return [None] * len(texts)
+    model = parser()
+    # spaCy reads no half surrogates.
+    whole = (text.encode("utf-8", "replace").decode("utf-8") for text in texts)
+    parsed: Iterable[Doc] = model.pipe(
+        whole, disable=[name for name in model.pipe_names if name not in pipes]
+    )
+    return parsed
 
 
 def _findings(reading: Reading) -> list[Finding]:
@@ -135,5 +185,5 @@ def _findings(reading: Reading) -> list[Finding]:
         rule, verdict = RULES[name]
         detail = rule(reading)
         if detail is not None:
-            found.append(Finding(name, verdict, detail))
+            found.append(Finding(name, Verdict(reading.settings.verdicts.get(name, verdict)), detail))
     return found

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.report.analysis import read_analysis
 from wavcaps_assets.report.comparison import lay_out
 from wavcaps_assets.report.data import (
     Counted,
@@ -24,6 +25,7 @@ from wavcaps_assets.report.data import (
     Training,
 )
 from wavcaps_assets.report.funnel import make_funnels
+from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.report.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.storage import Store
@@ -72,6 +74,8 @@ def collect(tables: TableStore, sources: Sequence[Source], run: RunFacts | None 
         scores=_scores(tables.read(["scores", "retrieval"]), tables.read(["training_manifest"])),
         paper=lay_out(tables.read(["paper_comparison"])),
         sizes=_sizes(tables.store),
+        analysis=read_analysis(tables),
+        stories=tell_stories(tables, sources, wavcaps),
         versions=_versions(),
     )
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from wavcaps_assets.report.analysis import Analysis
+from wavcaps_assets.report.stories import Story
+
 
 @dataclass(frozen=True)
 class StepTime:
@@ -210,6 +213,8 @@ class ReportData:
     scores: Scores | None = None
     paper: tuple[PaperTable, ...] = ()
     sizes: tuple[Size, ...] = ()
+    analysis: Analysis | None = None
+    stories: tuple[Story, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from wavcaps_assets import plots
+from wavcaps_assets.report.analysis import draw_analysis
 from wavcaps_assets.report.data import Funnel, ReportData, Scores, Training
 from wavcaps_assets.report.funnel import SET_ASIDE_BY
 
@@ -18,7 +19,7 @@ MODELS = ("trained", "untrained", "chance")
 
 
 def draw_figures(data: ReportData) -> dict[str, Markup]:
-    """The figures that the data allow, by name. Labels are the project's own words, never crawled ones."""
+    """The figures that the data allow, by name. Labels are this project's own or single words of texts."""
     drawn = dict(_all(data))
     return {name: Markup(plots.as_svg(figure, name)) for name, figure in drawn.items()}
 
@@ -32,6 +33,8 @@ def _all(data: ReportData) -> Iterator[tuple[str, Figure]]:
         words = {source.title: source.words for source in data.published}
         yield "durations", plots.panels(durations, "duration (s), logarithmic", "clips", log=True)
         yield "words", plots.panels(words, "words in the caption", "clips", whole=True)
+    if data.analysis is not None:
+        yield from draw_analysis(data.analysis)
     if data.training is not None and data.training.learning_curve:
         yield from _learning_curve(data.training)
     if data.scores is not None:

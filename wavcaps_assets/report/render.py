@@ -9,6 +9,7 @@ from statistics import mean, median
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from wavcaps_assets.analysis.figures import name_of
 from wavcaps_assets.report.collect import collect
 from wavcaps_assets.report.data import ReportData, RunFacts
 from wavcaps_assets.report.figures import draw_figures
@@ -53,6 +54,7 @@ def render_report(data: ReportData) -> str:
         "when": when,
         "mean": mean,
         "median": median,
+        "title_of": name_of,
     }
     template = environment.get_template("report.html")
     return template.render(data=data, steps=list(STEPS.values()), figures=draw_figures(data))

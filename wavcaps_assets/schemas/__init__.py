@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wavcaps_assets.schemas import analysis
 from wavcaps_assets.schemas.captioned import (
     CAPTION_COMPARISON,
     CAPTIONS,
@@ -19,6 +20,7 @@ from wavcaps_assets.schemas.columns import EVENTS
 from wavcaps_assets.schemas.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.schemas.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
 from wavcaps_assets.schemas.trained import CHECKPOINT, LEARNING_CURVE, PAPER_COMPARISON, RETRIEVAL_SCORES
+from wavcaps_assets.schemas.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 from wavcaps_assets.tables import TableSchema
 
 __all__ = [
@@ -39,6 +41,9 @@ __all__ = [
     "RECORDINGS",
     "RETRIEVAL_SCORES",
     "TRAINING_MANIFEST",
+    "VALIDATION_RATINGS",
+    "VALIDATION_SCORES",
+    "VALIDATION_STUDY",
     "schema_of",
 ]
 
@@ -58,6 +63,10 @@ BY_ASSET = {
     "checkpoint": CHECKPOINT,
     "scores/retrieval": RETRIEVAL_SCORES,
     "paper_comparison": PAPER_COMPARISON,
+    "validation_study": VALIDATION_STUDY,
+    "validation_ratings": VALIDATION_RATINGS,
+    "validation_scores": VALIDATION_SCORES,
+    **{f"analysis/{schema.name}": schema for schema in analysis.TABLES},
 }
 
 

@@ -100,14 +100,51 @@ LLM_COSTS = TableSchema(
     key=("source", "model", "prompt_version", "month"),
 )
 
+FINDINGS = pa.list_(
+    pa.struct(
+        [
+            pa.field("judgement", pa.int32(), nullable=False),
+            pa.field("rule", pa.string(), nullable=False),
+            pa.field("verdict", pa.string(), nullable=False),
+            pa.field("detail", pa.string(), nullable=False),
+        ]
+    )
+)
+
 CAPTIONS = TableSchema(
     "captions",
-    "Stage 3: captions that passed the rules, repaired where a rule could.",
+    "Stage 3: captions that passed the rules, repaired where a rule could, or asked about a second time.",
     (
         CLIP_ID,
         SOURCE,
         Column("text", STRING, "the raw text that was captioned"),
         Column("caption", STRING, "the published caption"),
         Column("repairs", STRINGS, "the rules that repaired the caption", derived_from=("caption",)),
+        Column(
+            "verdict",
+            STRING,
+            "what the rules said first: `accept`, `repair`, or `ask_again`, whose second answer this is",
+            derived_from=("caption",),
+        ),
+        Column(
+            "findings",
+            FINDINGS,
+            "what each rule said, in judgement 0 of stage 2's caption and 1, 2, ... of later answers",
+            derived_from=("caption",),
+        ),
+        Column(
+            "first_caption",
+            STRING,
+            "the caption of stage 2, where it is another",
+            nullable=True,
+            derived_from=("caption",),
+        ),
+        Column(
+            "second_answer_id",
+            STRING,
+            "the key in the response ledger of the second answer that is published",
+            nullable=True,
+            derived_from=(),
+        ),
     ),
 )

@@ -1,0 +1,123 @@
+"""How fast the texts and captions of a whole set are analysed: 403,050 synthetic ones, on one core.
+
+Raw texts have 1 to 400 words, 18 on average (Table III), drawn with Zipf's frequencies from 60,000 words;
+captions have 3 to 20. All that reads them runs: the measures of each clip (Jaccard similarity, readability),
+their summaries, the words that change, the vocabulary, Table III, durations, examples and licences, without
+the plots. A process of its own is measured, in CPU seconds.
+
+The peer is plain Python for one part of it, the Jaccard similarity alone: `set(text.lower().split())`, with
+`&` and `|`. It is no peer for the whole, and is named to show what one measure costs without numbers.
+
+The limits: 120 s and 2 GB.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.result import report
+
+CLIPS = 403_050
+WORDS = 60_000
+SECONDS, MEGABYTES = 120.0, 2_000.0
+SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
+SHARES = (0.651, 0.077, 0.003, 0.269)
+
+
+def make_set() -> pa.Table:
+    """A set of the paper's size, the same every time."""
+    draws = np.random.default_rng(0)
+    letters = np.array(list("aeiourstlnmdkp"))
+    words = ["".join(letters[draws.integers(0, len(letters), size)]) for size in draws.integers(2, 11, WORDS)]
+    means = np.clip(draws.lognormal(2.2, 1.1, CLIPS), 1, 400).astype(int)
+    sources = [SOURCES[place] for place in draws.choice(len(SOURCES), CLIPS, p=SHARES)]
+    return pa.table(
+        {
+            "clip_id": [f"{source}-{number}" for number, source in enumerate(sources)],
+            "source": sources,
+            "text": _texts(draws, words, means),
+            "caption": _texts(draws, words, draws.integers(3, 14, CLIPS)),
+            "duration_s": draws.lognormal(2.5, 1.2, CLIPS),
+            "author": [f"author {number % 9_000}" for number in range(CLIPS)],
+            "licence_id": ["CC0-1.0"] * CLIPS,
+        }
+    )
+
+
+def _texts(draws: np.random.Generator, words: list[str], lengths: np.ndarray) -> list[str]:
+    ranks = np.minimum(draws.zipf(1.3, int(lengths.sum())), WORDS) - 1
+    ends = np.cumsum(lengths)
+    return [
+        " ".join([words[rank] for rank in ranks[end - length : end].tolist()]).capitalize() + "."
+        for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)
+    ]
+
+
+def ours(clips: pa.Table) -> int:
+    from wavcaps_assets.analysis import examples, licences, measures, statistics, summaries, vocabulary
+    from wavcaps_assets.analysis.settings import AnalysisSettings
+
+    settings = AnalysisSettings()
+    measured = measures.measure_texts(clips)
+    for summarise in (summaries.summarise_similarity, summaries.summarise_readability, summaries.count_kinds):
+        summarise(measured)
+    summaries.count_copies(measured, settings.often)
+    raw = clips.select(["text", "duration_s"]).rename_columns(["description", "claimed_duration_s"])
+    statistics.set_statistics({"freesound": [raw]}, clips)
+    summaries.summarise_durations(clips)
+    vocabulary.words_that_change(clips, settings)
+    vocabulary.vocabulary(clips, settings)
+    examples.draw_examples(clips, settings.examples_per_source, settings.seed)
+    licences.count_licences(clips)
+    return int(measured.num_rows)
+
+
+def peer(clips: pa.Table) -> int:
+    similar = []
+    for text, caption in zip(clips["text"].to_pylist(), clips["caption"].to_pylist(), strict=True):
+        ones, others = set(text.lower().split()), set(caption.lower().split())
+        similar.append(len(ones & others) / len(ones | others))
+    return len(similar)
+
+
+def run(
+    analyse: Callable[[pa.Table], int], result: multiprocessing.Queue[tuple[float, float, float]]
+) -> None:
+    clips = make_set()
+    start, cpu = time.perf_counter(), time.process_time()
+    done = analyse(clips)
+    spent = time.process_time() - cpu
+    assert done == CLIPS, done
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result.put((spent, time.perf_counter() - start, peak))
+
+
+def measure(analyse: Callable[[pa.Table], int]) -> tuple[float, float]:
+    """CPU seconds and MB, those of making the set included in the latter, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    result = context.Queue()
+    process = context.Process(target=run, args=(analyse, result))
+    process.start()
+    cpu, wall, peak = result.get()
+    process.join()
+    print(f"{analyse.__name__}: {cpu:.1f} s of CPU, {wall:.1f} s, {peak:.0f} MB")  # noqa: T201
+    return cpu, peak
+
+
+def main() -> None:
+    seconds, peak_mb = measure(ours)
+    peer_seconds, _ = measure(peer)
+    report("analysis", seconds, "s", "Python sets, Jaccard alone", peer_seconds, peak_mb)
+    if seconds > SECONDS or peak_mb > MEGABYTES:
+        sys.exit(f"more than {SECONDS:.0f} s or {MEGABYTES:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""How fast stage 3's rules judge captions, without the parser and with it, in seconds of CPU time.
+
+The captions are synthesised from templates, 5 to 20 words each. Without the parser the limit is 20,000
+captions a second a core. With it, the peer is spaCy's own `pipe` of the whole of en_core_web_sm over the same
+texts, and the limit is 80% of its speed. Both are run in turns, and the best of each is taken: the
+machine may have other work.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+from benchmarks.result import report
+from wavcaps_assets.postprocessing.reading import parser
+from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.postprocessing.rules import (
+    RULE_PRESETS,
+    RULES_WITHOUT_PARSER,
+    Candidate,
+    judge,
+)
+
+WITHOUT_PARSER = 40_000
+WITH_PARSER = 3_000
+TURNS = 3
+LEAST_A_SECOND = 20_000
+LEAST_SHARE = 0.8
+SUBJECTS = ("a dog", "an old door", "a group of people", "someone", "heavy rain", "a steam train", "birds")
+VERBS = ("is barking", "is creaking", "is passing by", "rattles loudly", "is falling", "keeps on moving")
+PLACES = ("in a yard", "on a wooden floor", "in the distance", "near a busy street", "at night", "")
+JOINTS = ("while", "and then", "and", "as")
+
+
+def captions(count: int) -> list[Candidate]:
+    """Captions of one clause or two, each beside a raw text."""
+    drawn = random.Random(5)
+    made: list[Candidate] = []
+    while len(made) < count:
+        words = f"{drawn.choice(SUBJECTS)} {drawn.choice(VERBS)} {drawn.choice(PLACES)}"
+        if drawn.random() < 0.5:
+            second = f"{drawn.choice(SUBJECTS)} {drawn.choice(VERBS)} {drawn.choice(PLACES)}"
+            words = f"{words} {drawn.choice(JOINTS)} {second}"
+        caption = " ".join(words.split())
+        if 5 <= len(caption.split()) <= 20:
+            text = f"Take {len(made)}: {caption}, recorded with a handheld recorder"
+            made.append(Candidate(f"{caption[0].upper()}{caption[1:]}.", text))
+    return made
+
+
+def cpu_s(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def best(*works: Callable[[], object]) -> list[float]:
+    """The least CPU time of each, run in turns (s)."""
+    turns = [[cpu_s(work) for work in works] for _ in range(TURNS)]
+    return [min(times) for times in zip(*turns, strict=True)]
+
+
+def main() -> None:
+    by_words = RuleSettings(enabled=RULES_WITHOUT_PARSER)
+    many, few = captions(WITHOUT_PARSER), captions(WITH_PARSER)
+    texts = [candidate.caption for candidate in few]
+    model = parser()
+    judge(few[:200], RULE_PRESETS["paper"])
+    (words_s,) = best(lambda: judge(many, by_words))
+    paper_s, peer_s = best(
+        lambda: judge(few, RULE_PRESETS["paper"]), lambda: sum(len(doc) for doc in model.pipe(texts))
+    )
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    words_rate, paper_rate, peer_rate = (
+        WITHOUT_PARSER / words_s,
+        WITH_PARSER / paper_s,
+        WITH_PARSER / peer_s,
+    )
+    report("stage3_rules_without_parser", words_rate, "captions/s", "the limit", LEAST_A_SECOND, peak_mb)
+    report("stage3_rules_paper", paper_rate, "captions/s", "spaCy's pipe", peer_rate, peak_mb)
+    if words_rate < LEAST_A_SECOND or paper_rate < LEAST_SHARE * peer_rate:
+        sys.exit("stage 3's rules are slower than their limit")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Input that is no manifest, or a bad one: refused with what is wrong, or counted row by row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.checks.manifests import good_rows, write_json, write_parquet
+from wavcaps_assets.checks.__main__ import main
+from wavcaps_assets.checks.manifests_in import UnusableManifest, read_manifest
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UnusableManifest) as error:
+        read_manifest(path)
+    return str(error.value)
+
+
+def written(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["json", "parquet"])
+def test_missing_columns_are_named_with_what_was_there(tmp_path: Path, suffix: str) -> None:
+    rows = [{"clip": "1", "captoin": "A dog barks.", "length": 3}]
+    path = tmp_path / f"m.{suffix}"
+    said = refused(write_parquet(path, rows) if suffix == "parquet" else written(path, json.dumps(rows)))
+    assert "no column clip_id or id" in said
+    assert "no column caption or caption_1 (is it 'captoin'?)" in said
+    assert "it has captoin, clip, length" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("cut.json", '{"data": [{"id": "1", "caption": "A dog', "cannot be read as JSON"),
+        ("deep.json", "[" * 200_000, "cannot be read as JSON"),
+        ("list.json", '{"AudioSet": ["Y1.wav"]}', "no list of clips"),
+        ("strings.json", '["1", "2"]', "row 1 is a str"),
+        ("none.json", '{"data": []}', "has no rows"),
+        ("cut.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
+        ("m.csv", "id,caption\n", "neither .parquet nor .json"),
+    ],
+)
+def test_files_that_are_no_manifest(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
+    path = written(tmp_path / name, content)
+    assert said in refused(path)
+    result = CliRunner().invoke(main, [str(path)])
+    assert (result.exit_code, str(path) in result.stderr) == (2, True)
+
+
+def test_a_truncated_parquet_file(tmp_path: Path) -> None:
+    whole = write_parquet(tmp_path / "whole.parquet", good_rows()).read_bytes()
+    assert "cannot be read as Parquet" in refused(
+        written(tmp_path / "half.parquet", whole[: len(whole) // 2])
+    )
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    assert refused(tmp_path / "nowhere") == f"there is no {tmp_path / 'nowhere'}"
+    assert "no .parquet" in refused(tmp_path)
+
+
+def test_captions_that_are_no_text_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
+    captions = ["A dog barks.", 7, None, ["A", "B"], "\ud800 barks", "  ", {"a": 1}, True]
+    rows = [{"id": str(at), "caption": caption} for at, caption in enumerate(captions)]
+    rows.append({"id": None, "caption": "A cat meows."})
+    found = read_manifest(written(tmp_path / "sb_final.json", json.dumps({"data": rows})))
+    assert found.table.column("caption").to_pylist() == ["A dog barks."]
+    assert (found.read, found.unreadable.rows) == ({"soundbible": 9}, {"soundbible": 8})
+    problems = [example.detail for example in found.unreadable.examples["soundbible"]]
+    assert problems[:4] == [
+        "the caption is a int, not text",
+        "no caption",
+        "the caption is a list, not text",
+        "characters that are no text (lone surrogates)",
+    ]
+
+
+def test_nan_and_bytes_that_are_no_utf8_do_not_lose_the_file(tmp_path: Path) -> None:
+    content = (
+        b'{"data": [{"id": "1", "caption": "A dog barks.", "duration": NaN}, {"id": "2", "caption": "\xff"}]}'
+    )
+    found = read_manifest(written(tmp_path / "m.json", content))
+    assert found.table.column("clip_id").to_pylist() == ["1"]
+    assert found.unreadable.rows == {"m": 1}
+
+
+def test_repeated_ids_are_counted_within_a_source_only(tmp_path: Path) -> None:
+    rows = good_rows(3)
+    write_json(tmp_path / "sb_final.json", [*rows, rows[0]])
+    write_json(tmp_path / "bbc_final.json", rows)
+    found = read_manifest(tmp_path)
+    assert found.repeated.rows == {"soundbible": 1}
+    assert found.read == {"bbc_sound_effects": 3, "soundbible": 4}
+
+
+def test_several_captions_of_a_clip(tmp_path: Path) -> None:
+    rows = [{"id": "1", "caption_1": "A dog barks.", "caption_2": "A dog is barking.", "caption_3": None}]
+    found = read_manifest(written(tmp_path / "m.json", json.dumps({"data": rows})))
+    assert found.table.column("clip_id").to_pylist() == ["1", "1#2"]
+    assert not found.repeated.rows
+
+
+def test_what_a_stage_set_aside_is_no_manifest(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "soundbible.parquet", good_rows(5))
+    write_parquet(tmp_path / "soundbible.dropped.parquet", [{"clip_id": "1", "reason": "no_audio_yet"}])
+    assert read_manifest(tmp_path).read == {"soundbible": 5}
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("[digits]\nmost = 1", "digits.most"),
+        ("[digits]\nerror = nan", "inf"),
+        ("[digts]\nerror = 1", "digts"),
+        ("digits =", "cannot be read"),
+    ],
+)
+def test_thresholds_that_make_no_sense(tmp_path: Path, toml: str, said: str) -> None:
+    settings = written(tmp_path / "thresholds.toml", toml)
+    manifest = write_parquet(tmp_path / "m.parquet", good_rows(5))
+    result = CliRunner().invoke(main, [str(manifest), "--settings", str(settings)])
+    assert (result.exit_code, said in result.stderr) == (2, True), result.output

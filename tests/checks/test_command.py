@@ -1,0 +1,140 @@
+"""The command on whole manifests: what it prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.checks.manifests import Row, good_rows, write_json, write_parquet
+from wavcaps_assets.checks.__main__ import main
+
+RELEASED = Path(__file__).parents[3] / "shared" / "data" / "wavcaps" / "sb_final.json"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+
+def run(*arguments: Path | str) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def statuses(result: Result) -> dict[str, str]:
+    told = json.loads(result.stdout)
+    return {one["measure"]: one["status"] for one in told["results"]}
+
+
+@pytest.mark.parametrize("write", [write_parquet, write_json])
+def test_a_good_manifest_passes(tmp_path: Path, write: object) -> None:
+    assert callable(write)
+    suffix = ".json" if write is write_json else ".parquet"
+    # The JSON of the release has no source: its file's name tells it.
+    path = write(tmp_path / f"sb_final{suffix}", good_rows())
+    result = run(path, "--json")
+    assert result.exit_code == 0, result.output
+    assert {one["scope"] for one in json.loads(result.stdout)["results"]} == {"soundbible"}
+    assert statuses(result)["text_mismatch"] == "passed"
+
+
+def spoiled(rows: list[Row], fault: str) -> list[Row]:
+    if fault == "shifted":
+        captions = [row["caption"] for row in rows]
+        return [row | {"caption": captions[at - 1]} for at, row in enumerate(rows)]
+    changes = {
+        "bracketed_number": lambda caption: f"{caption[:-1]} [12].",
+        "digits": lambda caption: f"{caption[:-1]} for 30 seconds.",
+        "banned_words": lambda _: "A dog is heard in a forest.",
+        "unique": lambda _: "A dog is barking in a forest.",
+    }
+    # A collapsed model answers everything alike; of the other faults one in ten is too much.
+    every = 1 if fault == "unique" else 10
+    return [
+        row | {"caption": changes[fault](row["caption"])} if at % every == 0 else row
+        for at, row in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize("fault", ["bracketed_number", "digits", "banned_words", "unique"])
+def test_a_spoiled_manifest_fails_for_what_is_wrong_with_it(tmp_path: Path, fault: str) -> None:
+    result = run(write_parquet(tmp_path / "spoiled.parquet", spoiled(good_rows(), fault)), "--json")
+    assert result.exit_code == 1, result.output
+    assert statuses(result)[fault] == "failed"
+
+
+def test_captions_that_slipped_by_a_row_fail_with_and_without_the_manifest_before(tmp_path: Path) -> None:
+    good = good_rows()
+    path = write_parquet(tmp_path / "shifted.parquet", spoiled(good, "shifted"))
+    alone = run(path, "--json")
+    assert (alone.exit_code, statuses(alone)["text_mismatch"]) == (1, "failed")
+    without_texts = [{name: row[name] for name in ("clip_id", "source", "caption")} for row in good]
+    # Each caption once: what many clips are called is no sign of a slip.
+    unlike = [
+        row | {"caption": f"{row['caption'][:-1]} {'softly ' * at}."} for at, row in enumerate(without_texts)
+    ]
+    old = write_parquet(tmp_path / "old.parquet", unlike)
+    new = write_parquet(tmp_path / "new.parquet", spoiled(unlike, "shifted"))
+    beside = statuses(run(new, "--against", old, "--json"))
+    assert beside["drift moved"] == "failed"
+    assert beside["drift vocabulary"] == "passed"
+    assert beside["text_mismatch"] == "not measured"
+
+
+def test_the_released_captions_pass_with_their_thresholds_and_fail_at_the_defaults() -> None:
+    if not RELEASED.is_file():
+        pytest.skip("the released SoundBible captions are not on this machine")
+    result = run(RELEASED, "--settings", EXAMPLES / "released-captions.toml")
+    assert result.exit_code == 0, result.output
+    strict = run(RELEASED, "--json")
+    assert strict.exit_code == 1
+    # "heard" is in many of the released captions.
+    assert statuses(strict)["banned_words"] == "failed"
+    assert statuses(strict)["mean_words"] == "passed"
+
+
+def test_without_an_earlier_manifest_drift_says_so_and_passes(tmp_path: Path) -> None:
+    result = run(write_parquet(tmp_path / "first.parquet", good_rows()))
+    assert result.exit_code == 0
+    assert "there is nothing to compare with yet" in result.stdout
+
+
+def test_the_share_of_dropped_clips_is_that_of_the_table(tmp_path: Path) -> None:
+    manifest = write_parquet(tmp_path / "m.parquet", good_rows(40))
+    lost = [{"clip_id": f"soundbible-lost-{number}", "source": "soundbible"} for number in range(160)]
+    dropped = write_parquet(tmp_path / "soundbible.dropped.parquet", lost)
+    result = run(manifest, "--dropped", dropped, "--json")
+    figures = {one["measure"]: one for one in json.loads(result.stdout)["results"]}
+    assert (figures["dropped"]["value"], figures["dropped"]["status"]) == (0.8, "failed")
+
+
+HOSTILE = "<script>alert(1)</script> | [x](http://evil.example) ![i](a) @team \x00\x08\ufffe \u202eגב 🐶 ]]>"
+
+
+def test_hostile_captions_are_harmless_in_summary_and_junit(tmp_path: Path) -> None:
+    rows = good_rows(30)
+    rows[3] = rows[3] | {"caption": f"A dog {HOSTILE} 7.", "source": "soundbible"}
+    junit, summary = tmp_path / "out.xml", tmp_path / "out.md"
+    result = run(write_json(tmp_path / "sb_final.json", rows), "--junit", junit, "--summary", summary)
+    assert result.exit_code == 1
+    page = summary.read_text("utf-8")
+    unwanted = ("<script", "![", "\x00", "\u202e", "@team")
+    assert [found for found in unwanted if found in page] == []
+    # Each bracket of the caption is escaped, so that none is a link.
+    assert re.search(r"(?<!\\)\]\(", page) is None
+    # Every row of a table has as many cells as its head.
+    lengths = [line.replace("\\|", "").count("|") for line in page.splitlines() if line.startswith("|")]
+    assert set(lengths) == {6, 7}
+    suites = ElementTree.parse(junit).getroot()
+    cases = suites.findall("testsuite/testcase")
+    assert int(suites.attrib["tests"]) == len(cases)
+    assert int(suites.attrib["failures"]) == len(suites.findall("testsuite/testcase/failure"))
+    failures = {case.attrib["name"]: case.findtext("failure") or "" for case in cases}
+    assert "<script>alert(1)</script>" in failures["digits"]
+
+
+def test_the_summary_is_added_to_the_page_that_is_there(tmp_path: Path) -> None:
+    page = tmp_path / "summary.md"
+    page.write_text("before\n")
+    run(write_parquet(tmp_path / "m.parquet", good_rows(20)), "--summary", page)
+    assert page.read_text("utf-8").startswith("before\n## ")

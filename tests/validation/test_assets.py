@@ -1,0 +1,65 @@
+"""The assets and the command, from the set to the scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from tests.rows import manifest_row
+from tests.validation.studies import answers_file, tone
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import TableIOManager
+from wavcaps_assets.defs.validation import validation_assets
+from wavcaps_assets.schemas import MANIFEST
+from wavcaps_assets.validation.__main__ import main
+from wavcaps_assets.validation.draw import Study
+from wavcaps_assets.validation.run import WrittenStudy
+
+WAVCAPS = dg.AssetSpec("wavcaps")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StoreResource:
+    resource = StoreResource(root=str(tmp_path))
+    rows = [manifest_row(f"freesound-{number}", duration_s=0.4) for number in range(3)]
+    for row in rows:
+        tone(resource.tables().store, row["audio_path"], 440)
+    resource.tables().write(["wavcaps"], None, MANIFEST.from_rows(rows))
+    return resource
+
+
+def test_drawn_rated_and_scored_by_the_assets(store: StoreResource) -> None:
+    given = {"store": store, "io_manager": TableIOManager(store=store)}
+    study, *rest = validation_assets()
+    drawn = dg.materialize([study, WAVCAPS], resources=given, selection=[study])
+    metadata = drawn.asset_materializations_for_node("validation_study")[0].metadata
+    page = Path(str(metadata["page"].value))
+    assert page.name == "page.html" and page.is_file()
+    assert metadata["clips"].value == 3
+    key = store.tables().read(["validation_study"]).to_pylist()
+    answers = [{"item": row["item_id"], "ratings": {row["caption_id"]: 4}} for row in key]
+    table = store.tables().read(["validation_study"])
+    written = WrittenStudy(Study(key[0]["study_id"], table, {}, {}, {}), "", 0, None)
+    content = answers_file(written, "Anna", answers)
+    store.tables().store.write_bytes("validation/ratings/anna.json", content)
+    scored = dg.materialize([study, *rest, WAVCAPS], resources=given, selection=rest)
+    metadata = scored.asset_materializations_for_node("validation_scores")[0].metadata
+    assert "data:image/png" in str(metadata["figure"].value)
+    found = {row["measure"]: row for row in store.tables().read(["validation_scores"]).to_pylist()}
+    assert (found["mean_score"]["value"], found["mean_score"]["answers"]) == (4.0, 3)
+
+
+def test_the_command_draws_and_says_what_is_missing(
+    store: StoreResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_STORE", store.root)
+    drawn = CliRunner().invoke(main, ["draw", "--clips", "2"])
+    assert drawn.exit_code == 0, drawn.output
+    assert "2 clips" in drawn.output and "page.html" in drawn.output
+    scored = CliRunner().invoke(main, ["score"])
+    assert scored.exit_code == 1
+    assert "holds no files" in scored.output
+    assert "clips" in CliRunner().invoke(main, ["draw", "--clips", "0"]).output

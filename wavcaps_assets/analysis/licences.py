@@ -1,0 +1,28 @@
+"""Under which licences the published clips are."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from wavcaps_assets.licences import normalise_licence
+from wavcaps_assets.schemas.analysis import LICENCES
+
+COUNTED = """
+    select source, licence_id, count(*) as clips,
+        coalesce(sum(duration_s) filter (duration_s >= 0 and isfinite(duration_s)), 0) / 3600 as hours,
+        count(distinct author) filter (trim(author) <> '') as authors
+    from clips
+    group by source, licence_id
+    order by source, clips desc, licence_id
+"""
+
+
+def count_licences(wavcaps: pa.Table) -> pa.Table:
+    """`schemas.analysis.LICENCES` from `schemas.MANIFEST`."""
+    with duckdb.connect() as database:
+        database.register("clips", wavcaps.select(["source", "licence_id", "duration_s", "author"]))
+        counted = database.sql(COUNTED).to_arrow_table().to_pylist()
+    return LICENCES.from_rows(
+        {**row, "licence_class": normalise_licence(row["licence_id"]).name} for row in counted
+    )

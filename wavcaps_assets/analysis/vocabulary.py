@@ -1,0 +1,122 @@
+"""The words of the captions, and how they differ from those of the raw texts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from wavcaps_assets.analysis.paper_figures import WHOLE_SET
+from wavcaps_assets.analysis.settings import AnalysisSettings
+from wavcaps_assets.analysis.words import Lexicon, Texts, texts_of
+from wavcaps_assets.schemas.analysis import VOCABULARY, WORDS
+
+Counts = NDArray[np.int64]
+
+
+def words_that_change(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table:
+    """The words that vanish from raw text to caption, and those that appear.
+
+    Words are ranked by their log-odds ratio with an informative Dirichlet prior, divided by its standard
+    deviation (Monroe, Colaresi and Quinn, "Fightin' Words", 2008, equations 16, 20 and 22). The prior is
+    how often both sides together have a word. Figure 2b ranks by frequency; what is frequent on both
+    sides says nothing of the change.
+
+    Args:
+        wavcaps: with the columns `text` and `caption` of `schemas.MANIFEST`.
+
+    Returns:
+        `schemas.analysis.WORDS`.
+    """
+    lexicon = Lexicon()
+    in_texts = lexicon.read(texts_of(wavcaps.column("text"))).words
+    in_captions = lexicon.read(texts_of(wavcaps.column("caption"))).words
+    texts = np.bincount(in_texts, minlength=len(lexicon))
+    captions = np.bincount(in_captions, minlength=len(lexicon))
+    if not texts.sum() or not captions.sum():
+        return WORDS.empty()
+    log_odds, z = log_odds_ratio(captions, texts, settings.prior_words)
+    rows = []
+    for side, order in (
+        ("vanishes", np.argsort(z, kind="stable")),
+        ("appears", np.argsort(-z, kind="stable")),
+    ):
+        sign = -1 if side == "vanishes" else 1
+        chosen = [word for word in order[: settings.words_listed].tolist() if sign * z[word] > 0]
+        rows += [
+            {
+                "word": lexicon.words[word],
+                "side": side,
+                "rank": rank,
+                "in_texts": int(texts[word]),
+                "in_captions": int(captions[word]),
+                "log_odds": float(log_odds[word]),
+                "z": float(z[word]),
+            }
+            for rank, word in enumerate(chosen, 1)
+        ]
+    return WORDS.from_rows(rows)
+
+
+def log_odds_ratio(
+    ones: Counts, others: Counts, prior_words: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The log-odds ratio of each word in two texts, and the same in its standard deviations.
+
+    Args:
+        ones: how often one text has each word.
+        others: how often the other has it.
+        prior_words: the weight of the prior, in words.
+    """
+    prior = prior_words * (ones + others) / (ones.sum() + others.sum())
+    odds = [
+        np.log((counts + prior) / (counts.sum() + prior_words - counts - prior)) for counts in (ones, others)
+    ]
+    deviation = np.sqrt(1 / (ones + prior) + 1 / (others + prior))
+    difference = odds[0] - odds[1]
+    return difference, difference / deviation
+
+
+def vocabulary(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table:
+    """The captions' words by source, and in the whole set.
+
+    Args:
+        wavcaps: with the columns `clip_id`, `source` and `caption` of `schemas.MANIFEST`.
+
+    Returns:
+        `schemas.analysis.VOCABULARY`; its growth is in order of clip id.
+    """
+    ordered = wavcaps.select(["clip_id", "source", "caption"]).sort_by("clip_id")
+    sources = sorted(pc.unique(ordered.column("source")).to_pylist())
+    rows = []
+    for source in sources:
+        own = ordered.filter(pc.equal(ordered.column("source"), source))
+        rows.append(_describe(source, own, settings))
+    if sources:
+        rows.append(_describe(WHOLE_SET, ordered, settings))
+    return VOCABULARY.from_rows(rows)
+
+
+def _describe(source: str, clips: pa.Table, settings: AnalysisSettings) -> dict[str, object]:
+    lexicon = Lexicon()
+    captions = lexicon.read(texts_of(clips.column("caption")))
+    counts = np.bincount(captions.words, minlength=len(lexicon))
+    frequent = np.argsort(-counts, kind="stable")[: settings.most_frequent].tolist()
+    return {
+        "source": source,
+        "running_words": len(captions.words),
+        "words": len(lexicon),
+        "once": int((counts == 1).sum()),
+        "most_frequent": [lexicon.words[word] for word in frequent],
+        "growth": _growth(captions, settings.growth_points),
+    }
+
+
+def _growth(captions: Texts, points: int) -> list[dict[str, int]]:
+    """How many different words the first so many captions have."""
+    # The numbers of words rise as words are met: a caption's largest number so far tells how many there are.
+    met = np.zeros(len(captions.words) + 1, np.int64)
+    np.maximum.accumulate(captions.words + 1, out=met[1:])
+    places = np.unique(np.linspace(0, len(captions), points).astype(np.int64))
+    return [{"captions": int(place), "words": int(met[captions.starts[place]])} for place in places]

@@ -1,0 +1,145 @@
+"""Asks a model about a caption again, and says what was wrong with it (section IV.E: "refined").
+
+A text, its caption and the complaints are put as one JSON object: crawled text and a model's words stay
+data. All else is as in stage 2: matched by index, written to the ledger first, never paid for twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wavcaps_assets.captioning.chat import ChatModel
+from wavcaps_assets.captioning.ledger import Ledger
+from wavcaps_assets.captioning.progress import Tell, Watch
+from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_files
+from wavcaps_assets.captioning.rounds import Asked, Rounds
+from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.captioning.spending import Spending, Unlimited
+from wavcaps_assets.captioning.texts import clean
+from wavcaps_assets.postprocessing.rules import RULE_PRESETS, RULES
+from wavcaps_assets.postprocessing.stage3 import Rejected, SecondAnswer
+
+FOLDER = "second"
+# What a rule saw may be a piece of hostile text.
+DETAIL_CHARS = 80
+
+
+@dataclass(frozen=True)
+class SecondPrompt:
+    """What a model is told before it is given captions to write anew, and each rule's complaint in words."""
+
+    prompt: Prompt
+    complaints: Mapping[str, str]
+
+    def put(self, rejected: Rejected, max_text_chars: int) -> str:
+        """A text, its caption and what is wrong with it, as a model is given them: one line of JSON."""
+        found = {finding.rule: finding.detail for finding in rejected.findings}
+        return _line(clean(rejected.text, max_text_chars), clean(rejected.caption), found, self.complaints)
+
+
+def _line(text: str, caption: str, found: Mapping[str, str], complaints: Mapping[str, str]) -> str:
+    wrong = " ".join(
+        complaints[rule].replace("{detail}", clean(detail, DETAIL_CHARS)) for rule, detail in found.items()
+    )
+    return json.dumps({"description": text, "caption": caption, "wrong": wrong}, ensure_ascii=False)
+
+
+def find_second_prompt(version: str) -> Prompt | None:
+    """The prompt of a version; None where no preset of today has it."""
+    for preset in prompt_files(FOLDER):
+        for form in Form:
+            prompt = load_second_prompt(preset, form).prompt
+            if prompt.version == version:
+                return prompt
+    return None
+
+
+def load_second_prompt(preset: str, form: Form) -> SecondPrompt:
+    """The prompt of second questions that a preset has.
+
+    Raises:
+        PromptError: there is no such preset, or its file does not say what a preset says.
+    """
+    files = prompt_files(FOLDER)
+    if preset not in files:
+        raise PromptError(
+            f"there is no prompt preset {preset!r} of second questions; there are: {', '.join(sorted(files))}"
+        )
+    try:
+        data = tomllib.loads(files[preset].read_text(encoding="utf-8"))
+        complaints = {rule: str(data["complaints"][rule]) for rule in RULES}
+        examples = tuple(
+            Example(
+                _line(example["description"], example["caption"], example["wrong"], complaints),
+                str(example["answer"]),
+            )
+            for example in data["examples"]
+        )
+        instruction = " ".join(data["instruction"].split())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise PromptError(
+            f"the prompt preset {files[preset]} {problem}; it must look like "
+            "captioning/prompts/second/paper.toml"
+        ) from error
+    return SecondPrompt(Prompt(form, instruction, examples, quotes=False), complaints)
+
+
+def text_in(given: str) -> str | None:
+    """The description in a line that `SecondPrompt.put` made; None for any other line."""
+    if not given.startswith('{"description": '):
+        return None
+    try:
+        return str(json.loads(given)["description"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def ask_again(
+    rejected: Sequence[Rejected],
+    turn: int,
+    source: str,
+    settings: CaptioningSettings,
+    model: ChatModel,
+    ledger: Ledger,
+    spending: Spending | None = None,
+    tell: Tell | None = None,
+    watch: Watch | None = None,
+) -> list[SecondAnswer]:
+    """Asks once about each caption, in groups; what an answer does not match, in smaller groups.
+
+    Args:
+        turn: 0 for the second question, 1 for the third: each is a question of its own.
+        settings: as stage 2 captioned the source.
+
+    Returns:
+        An answer for each, in their order.
+
+    Raises:
+        PromptError, EndpointError, and whatever `spending.admit` raises: as `engine.caption_clips`.
+    """
+    second = load_second_prompt(settings.second_prompt, settings.form)
+    asking = settings.model_copy(
+        update={
+            "max_attempts": 1,
+            "seed": settings.seed + turn,
+            "temperature": settings.retry_temperature if turn else settings.temperature,
+            "rules": RULE_PRESETS["answers"],
+        }
+    )
+    lines = [second.put(one, settings.max_text_chars) for one in rejected]
+    asked = {line: Asked(line) for line in lines}
+    rounds = Rounds(second.prompt, source, asking, model, ledger, spending or Unlimited(), tell, watch)
+    asyncio.run(rounds.settle(list(asked.values())))
+    return [_answer(asked[line]) for line in lines]
+
+
+def _answer(outcome: Asked) -> SecondAnswer:
+    caption = outcome.parsed.caption if outcome.parsed else None
+    if caption is None or outcome.answer_id is None:
+        return SecondAnswer(None, None, outcome.reason()[1])
+    return SecondAnswer(caption, outcome.answer_id)

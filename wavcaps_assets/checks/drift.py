@@ -1,0 +1,116 @@
+"""How far a set of captions is from the one before it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
+from wavcaps_assets.checks.measures import BATCH, scopes
+from wavcaps_assets.checks.wording import same_text
+from wavcaps_assets.postprocessing.reading import words_of
+
+
+def drift(before: pa.Table, now: pa.Table) -> dict[str, dict[str, Figure]]:
+    """The differences, by scope and measure: `mean_words`, `unique`, `vocabulary`, `changed`, `moved`.
+
+    A source that only one of them has is not compared. `changed` and `moved` are of the clips that both
+    have, by `clip_id`.
+
+    Args:
+        before, now: at least `clip_id`, `source` and `caption`.
+    """
+    sources = set(now.column("source").to_pylist())
+    common = sorted(sources & set(before.column("source").to_pylist()))
+    found = {}
+    for scope in scopes(common):
+        # Of a new source there is nothing to compare with, also in the whole.
+        kept = pa.array(common if scope == WHOLE else [scope])
+        parts = [table.filter(pc.is_in(table.column("source"), kept)) for table in (before, now)]
+        found[scope] = _between(parts[0], parts[1])
+    return found
+
+
+def _between(before: pa.Table, now: pa.Table) -> dict[str, Figure]:
+    words_before, unique_before, counts_before = _summary(before)
+    words_now, unique_now, counts_now = _summary(now)
+    rows = now.num_rows
+    examples = [
+        Example("", word, f"{counts_before[word]} times before, {counts_now[word]} now")
+        for word, _ in _most_different(counts_before, counts_now)
+    ]
+    return {
+        "mean_words": exact(abs(words_now - words_before), rows),
+        "unique": exact(abs(unique_now - unique_before), rows),
+        "vocabulary": exact(word_distance(counts_before, counts_now), rows, examples),
+        **_by_clip(before, now),
+    }
+
+
+def _summary(table: pa.Table) -> tuple[float, float, Counter[str]]:
+    counts: Counter[str] = Counter()
+    texts: set[str] = set()
+    length = 0
+    for _, caption in _captions(table):
+        counts.update(words_of(caption))
+        texts.add(same_text(caption))
+        length += len(caption.split())
+    return length / table.num_rows, len(texts) / table.num_rows, counts
+
+
+def word_distance(one: Counter[str], other: Counter[str]) -> float:
+    """The Jensen-Shannon distance (base 2) of two distributions of words: 0 the same, 1 none in common."""
+    totals = one.total(), other.total()
+    if not all(totals):
+        return float(any(totals))
+    divergence = 0.0
+    for word in one.keys() | other.keys():
+        shares = one[word] / totals[0], other[word] / totals[1]
+        middle = sum(shares) / 2
+        divergence += sum(share * math.log2(share / middle) for share in shares if share) / 2
+    return math.sqrt(min(1.0, max(0.0, divergence)))
+
+
+def _most_different(one: Counter[str], other: Counter[str]) -> list[tuple[str, float]]:
+    totals = max(one.total(), 1), max(other.total(), 1)
+    gaps = {word: abs(one[word] / totals[0] - other[word] / totals[1]) for word in one.keys() | other.keys()}
+    ranked = sorted(gaps.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]
+    return [(word, gap) for word, gap in ranked if gap]
+
+
+def _by_clip(before: pa.Table, now: pa.Table) -> dict[str, Figure]:
+    known = dict(_captions(before))
+    owners: defaultdict[str, list[str]] = defaultdict(list)
+    for clip_id, caption in known.items():
+        owners[caption].append(clip_id)
+    both = changed = moved = 0
+    examples: dict[str, list[Example]] = {"changed": [], "moved": []}
+    for clip_id, caption in _captions(now):
+        if clip_id not in known:
+            continue
+        both += 1
+        if caption == known[clip_id]:
+            continue
+        changed += 1
+        if len(examples["changed"]) < EXAMPLES:
+            examples["changed"].append(Example(clip_id, caption, f"before: {known[clip_id]}"))
+        # What many clips were called is no sign: "A dog is barking." is written anew every day.
+        if len(owners.get(caption, ())) == 1:
+            moved += 1
+            if len(examples["moved"]) < EXAMPLES:
+                examples["moved"].append(Example(clip_id, caption, f"before at {owners[caption][0]}"))
+    if not both:
+        return {}
+    return {
+        "changed": exact(changed / both, both, examples["changed"]),
+        "moved": exact(moved / both, both, examples["moved"]),
+    }
+
+
+def _captions(table: pa.Table) -> Iterator[tuple[str, str]]:
+    for batch in table.select(["clip_id", "caption"]).to_batches(max_chunksize=BATCH):
+        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)

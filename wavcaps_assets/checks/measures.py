@@ -1,0 +1,208 @@
+"""What is measured of a set of captions: by source, and for all of them together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.checks.caption_set import CaptionSet, Counted
+from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
+from wavcaps_assets.checks.quality_settings import QualitySettings
+from wavcaps_assets.checks.sampling import even_sample, wilson_interval
+from wavcaps_assets.checks.wording import content, same_text
+from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+
+# So many captions are looked at, at a time: what they take in memory is little beside the table.
+BATCH = 10_000
+
+# By scope and measure; rules go by their own names.
+Figures = dict[str, dict[str, Figure]]
+
+
+@dataclass
+class Tally:
+    """What is counted while captions pass by.
+
+    Attributes:
+        broken: how many captions break each rule.
+        examples: some of them, by rule.
+        parsed: how many captions the parser's rules were asked of.
+        words: all words of all captions.
+        captions: how often each caption stands there, without regard to capitals.
+        groups: of the different captions, the first of those with the same content, and their number.
+        with_text, apart: captions that have a raw text, and those that share no word with it.
+    """
+
+    broken: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+    parsed: int = 0
+    words: int = 0
+    captions: Counter[str] = field(default_factory=Counter)
+    groups: dict[int, tuple[Example, int]] = field(default_factory=dict)
+    with_text: int = 0
+    apart: int = 0
+
+    def note(self, rule: str, example: Example) -> None:
+        self.broken[rule] += 1
+        shown = self.examples.setdefault(rule, [])
+        if len(shown) < EXAMPLES:
+            shown.append(example)
+
+
+def measure(captions: CaptionSet, settings: QualitySettings) -> Figures:
+    """The figures of each source and of the whole.
+
+    The rules that need no parser, and all other figures, are of all captions; those of the parser are
+    of an even sample, with a confidence interval.
+    """
+    tallies = {scope: Tally() for scope in scopes(captions.sources)}
+    whole = tallies.get(WHOLE, Tally())
+    fast, slow = _rules(settings.rules)
+    drawn = even_sample(_ids(captions.table), settings.sample.size, settings.sample.seed)
+    for source in captions.sources:
+        table = captions.table.filter(pc.equal(captions.table.column("source"), source))
+        both = (tallies[source], whole)
+        for rows in _batches(table):
+            _read(rows, both)
+            _judge(rows, fast, (both,) * len(rows))
+        sample = even_sample(_ids(table), settings.sample.size, settings.sample.seed)
+        for rows in _batches(_only(table, sample | drawn)):
+            asked = [
+                tuple(
+                    tally
+                    for tally, clips in zip(both, (sample, drawn), strict=True)
+                    if row["clip_id"] in clips
+                )
+                for row in rows
+            ]
+            _judge(rows, slow, asked)
+            for tallies_asked in asked:
+                for tally in tallies_asked:
+                    tally.parsed += 1
+    return {
+        scope: _figures(tally, scope, captions, (fast, slow), settings) for scope, tally in tallies.items()
+    }
+
+
+def scopes(sources: Sequence[str]) -> list[str]:
+    """The sources, and the whole where it is more than one of them."""
+    return [WHOLE, *sources] if len(sources) > 1 else list(sources)
+
+
+def _rules(settings: RuleSettings) -> tuple[RuleSettings, RuleSettings]:
+    from wavcaps_assets.postprocessing.rules import RULES_WITHOUT_PARSER
+
+    fast = tuple(name for name in settings.enabled if name in RULES_WITHOUT_PARSER)
+    slow = tuple(name for name in settings.enabled if name not in RULES_WITHOUT_PARSER)
+    return settings.model_copy(update={"enabled": fast}), settings.model_copy(update={"enabled": slow})
+
+
+def _ids(table: pa.Table) -> Iterator[str]:
+    for batch in table.select(["clip_id"]).to_batches(max_chunksize=BATCH):
+        yield from batch.column(0).to_pylist()
+
+
+def _only(table: pa.Table, clip_ids: Iterable[str]) -> pa.Table:
+    return table.filter(pc.is_in(table.column("clip_id"), pa.array(sorted(clip_ids), pa.string())))
+
+
+def _batches(table: pa.Table) -> Iterator[list[dict[str, str | None]]]:
+    for batch in table.to_batches(max_chunksize=BATCH):
+        yield batch.to_pylist()
+
+
+def _read(rows: Sequence[Mapping[str, str | None]], tallies: Iterable[Tally]) -> None:
+    for row in rows:
+        clip_id, caption, text = row["clip_id"] or "", row["caption"] or "", row["text"]
+        said, words = same_text(caption), content(caption)
+        key = hash(words)
+        apart = not words & content(text) if text else False
+        for tally in tallies:
+            tally.words += len(caption.split())
+            if said not in tally.captions:
+                first, count = tally.groups.get(key, (Example(clip_id, caption, ""), 0))
+                tally.groups[key] = (first, count + 1)
+            tally.captions[said] += 1
+            tally.with_text += bool(text)
+            tally.apart += apart
+            if apart:
+                shown = tally.examples.setdefault("text_mismatch", [])
+                if len(shown) < EXAMPLES:
+                    shown.append(Example(clip_id, caption, f"the raw text: {text}"))
+
+
+def _judge(
+    rows: Sequence[Mapping[str, str | None]], settings: RuleSettings, asked: Sequence[tuple[Tally, ...]]
+) -> None:
+    from wavcaps_assets.postprocessing.rules import Candidate, judge
+
+    if not settings.enabled:
+        return
+    candidates = [Candidate(row["caption"] or "", row["text"] or "") for row in rows]
+    for row, judged, tallies in zip(rows, judge(candidates, settings), asked, strict=True):
+        for finding in judged.findings:
+            # An empty caption is too short, whatever was asked.
+            for tally in tallies if finding.rule in settings.enabled else ():
+                tally.note(finding.rule, Example(row["clip_id"] or "", row["caption"] or "", finding.detail))
+
+
+def _figures(
+    tally: Tally,
+    scope: str,
+    captions: CaptionSet,
+    rules: tuple[RuleSettings, RuleSettings],
+    settings: QualitySettings,
+) -> dict[str, Figure]:
+    rows = captions.read if scope == WHOLE else {scope: captions.read[scope]}
+    total, read = tally.captions.total(), sum(rows.values())
+    found = {}
+    if read:
+        found["unreadable"] = _of_rows(captions.unreadable, rows)
+        found["repeated_ids"] = _of_rows(captions.repeated, rows)
+    if captions.dropped is not None:
+        lost = sum(captions.dropped.get(source, 0) for source in rows)
+        if lost + read:
+            found["dropped"] = exact(lost / (lost + read), lost + read)
+    if not total:
+        return found
+    found["mean_words"] = exact(tally.words / total, total)
+    different = len(tally.captions)
+    most = [(text, count) for text, count in tally.captions.most_common(EXAMPLES) if count > 1]
+    repeated = [Example("", text, f"{count} times") for text, count in most]
+    found["unique"] = exact(different / total, total, repeated)
+    alike = 1 - len(tally.groups) / different
+    found["near_duplicates"] = exact(alike, different, _largest(tally.groups))
+    if tally.with_text:
+        shown = tally.examples.get("text_mismatch", ())
+        found["text_mismatch"] = exact(tally.apart / tally.with_text, tally.with_text, shown)
+    for settings_of_rules, sampled in zip(rules, (False, True), strict=True):
+        for rule in settings_of_rules.enabled:
+            of = tally.parsed if sampled else total
+            found[rule] = _share(tally, rule, of, settings.confidence if of < total else None)
+    return found
+
+
+def _share(tally: Tally, rule: str, of: int, confidence: float | None) -> Figure:
+    count, shown = tally.broken[rule], tally.examples.get(rule, ())
+    if confidence is None:
+        return exact(count / of, of, shown)
+    return Figure(count / of, *wilson_interval(count, of, confidence), of, shown)
+
+
+def _of_rows(counted: Counted, rows: Mapping[str, int]) -> Figure:
+    total = sum(rows.values())
+    shown = [example for source in rows for example in counted.examples.get(source, ())]
+    return exact(sum(counted.rows[source] for source in rows) / total, total, shown[:EXAMPLES])
+
+
+def _largest(groups: Mapping[int, tuple[Example, int]]) -> list[Example]:
+    largest = sorted(groups.values(), key=lambda group: -group[1])[:EXAMPLES]
+    return [
+        Example(first.clip_id, first.caption, f"{count} different captions with these words")
+        for first, count in largest
+        if count > 1
+    ]

@@ -1,0 +1,119 @@
+"""The quality checks of captions: what is measured, held against the thresholds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from wavcaps_assets.checks.caption_set import CaptionSet
+from wavcaps_assets.checks.drift import drift
+from wavcaps_assets.checks.figures import WHOLE, Figure, Limits, Result, Status
+from wavcaps_assets.checks.measures import measure, scopes
+from wavcaps_assets.checks.quality_settings import QualitySettings
+
+DRIFT = "drift"
+RULES = "caption_rules"
+# Rules of stage 3 that have a check and a threshold of their own; all others share one.
+OWN_CHECK = {
+    "digits": "digits",
+    "banned_words": "banned_words",
+    "named_entity": "named_entities",
+    "no_verb": "no_verb",
+}
+# Each check, in the order in which they are shown.
+CHECKS = {
+    "unreadable": "Every row has an id, and a caption that is text.",
+    "repeated_ids": "Every clip has one row.",
+    "dropped": "Stages 2 and 3 dropped no more clips than usual; the paper: 0 to 22%.",
+    "mean_words": "Captions are about as long as the paper's of that source (Table III), and in any case "
+    "as long as captions are.",
+    "digits": 'Captions hold no figures or units: "do not use … numbers" (Table I).',
+    "banned_words": 'Captions hold no "heard", "recorded", … (Table I).',
+    "named_entities": "Captions name no person, place or make; spaCy reads a sample.",
+    "no_verb": "Captions are sentences: a subject with a verb; spaCy reads a sample.",
+    RULES: "Captions break no other rule of stage 3.",
+    "unique": "Captions differ from each other; of the paper's 403,050, 330,609 are unique.",
+    "near_duplicates": "Different captions say different things: not the same words in another order or "
+    "inflection.",
+    "text_mismatch": "Captions share a word with their own raw text, as they no longer do once they slip "
+    "by a row.",
+    DRIFT: "Captions are not far from those that this check last passed: length, unique share, words, "
+    "changes by clip, and captions that moved to another clip.",
+}
+NOTHING_BEFORE = "there is nothing to compare with yet"
+
+
+def check_quality(
+    captions: CaptionSet, settings: QualitySettings, before: pa.Table | None = None
+) -> list[Result]:
+    """Everything that is measured of a set, by source and as a whole, against its limits.
+
+    Args:
+        before: the set to compare with, with `clip_id`, `source` and `caption`; None: there is none.
+    """
+    found = measure(captions, settings)
+    results = []
+    for scope in scopes(captions.sources):
+        figures = found[scope]
+        for name in CHECKS:
+            if name == RULES:
+                results += [
+                    Result(
+                        RULES, rule, scope, figures.get(rule), Limits.of(settings.caption_rules), NO_CAPTIONS
+                    )
+                    for rule in settings.rules.enabled
+                    if rule not in OWN_CHECK
+                ]
+            elif name != DRIFT:
+                measured = next((rule for rule, check in OWN_CHECK.items() if check == name), name)
+                limits = _limits(name, scope, captions, settings)
+                note = NOT_KNOWN.get(name, NO_CAPTIONS)
+                results.append(Result(name, name, scope, figures.get(measured), limits, note))
+    changes = {} if before is None else drift(before, captions.table)
+    for scope in scopes(captions.sources):
+        results += _drift_results(scope, changes.get(scope, {}), settings)
+    return results
+
+
+NO_CAPTIONS = "there are no captions"
+NOT_KNOWN = {
+    "dropped": "how many clips were dropped is not known",
+    "text_mismatch": "the raw texts are not known",
+}
+
+
+def _drift_results(scope: str, changes: Mapping[str, Figure], settings: QualitySettings) -> list[Result]:
+    named = type(settings.drift).model_fields
+    return [
+        Result(DRIFT, f"{DRIFT} {name}", scope, changes.get(name), limits, NOTHING_BEFORE)
+        for name in named
+        for limits in (Limits.of(getattr(settings.drift, name)),)
+    ]
+
+
+def _limits(name: str, scope: str, captions: CaptionSet, settings: QualitySettings) -> Limits:
+    if name != "mean_words":
+        return Limits.of(getattr(settings, name))
+    words = settings.mean_words
+    limits = Limits.of(words.fewest).within(Limits.of(words.most))
+    expected = _expected_words(scope, captions, words.expected)
+    return limits if expected is None else limits.within(Limits.of(words.off, around=expected))
+
+
+def _expected_words(scope: str, captions: CaptionSet, expected: Mapping[str, float]) -> float | None:
+    """The words that are expected of a source, or of this mixture of sources."""
+    if scope != WHOLE:
+        return expected.get(scope)
+    counts = Counter(captions.table.column("source").to_pylist())
+    if not counts or counts.keys() - expected.keys():
+        return None
+    return sum(expected[source] * count for source, count in counts.items()) / counts.total()
+
+
+def worst(results: Sequence[Result]) -> Status:
+    """The status of several results together."""
+    found = {result.status for result in results}
+    order = (Status.FAILED, Status.WARNED, Status.PASSED)
+    return next((status for status in order if status in found), Status.SKIPPED)

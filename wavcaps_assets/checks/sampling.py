@@ -1,0 +1,44 @@
+"""An even, repeatable sample, and how sure a share is that was found in one."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+from collections.abc import Iterable
+from statistics import NormalDist
+
+
+def even_sample(clip_ids: Iterable[str], size: int, seed: int) -> set[str]:
+    """The clips with the smallest hashes: each clip has the same chance, whatever their order.
+
+    A clip that is drawn from a set is also drawn from any smaller part of it that it belongs to, so
+    that the sample of the whole is in the samples of the parts. Versions of a set share their sample.
+
+    Args:
+        size: how many clips; 0: all.
+        seed: another one draws other clips.
+    """
+    if size == 0:
+        return set(clip_ids)
+    return set(heapq.nsmallest(size, clip_ids, key=lambda clip_id: _rank(clip_id, seed)))
+
+
+def _rank(clip_id: str, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed} {clip_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def wilson_interval(count: int, of: int, confidence: float) -> tuple[float, float]:
+    """Between which shares that of the whole set lies, given `count` in a sample of `of`.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference" (1927). It
+    stays between 0 and 1, and holds for small samples and for shares near 0 too.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = count / of
+    middle = share + z * z / (2 * of)
+    spread = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    scale = 1 + z * z / of
+    low = 0.0 if count == 0 else (middle - spread) / scale
+    high = 1.0 if count == of else (middle + spread) / scale
+    return low, high

@@ -1,0 +1,167 @@
+"""The results of the quality checks for people and machines: text, Markdown, JUnit XML, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from wavcaps_assets.checks.figures import EXAMPLES, Result, Status
+from wavcaps_assets.checks.quality import worst
+from wavcaps_assets.previews import cell
+
+SIGNS = {Status.PASSED: "✅", Status.WARNED: "⚠️", Status.FAILED: "❌", Status.SKIPPED: "⬜"}
+# What XML 1.0 cannot hold, not even escaped (section 2.2), and what turns the direction of the text around.
+NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|[\ud800-\udfff]")
+REPLACED = "\N{REPLACEMENT CHARACTER}"
+SUITE = "caption quality"
+
+
+def as_text(results: Sequence[Result]) -> str:
+    """A table for a terminal, and the examples of what did not pass."""
+    rows = [("", "scope", "measure", "found", "of", "wanted")]
+    rows += [
+        (
+            result.status.value,
+            _plain(result.scope),
+            result.measure,
+            result.value,
+            str(result.figure.of) if result.figure else "",
+            result.wanted,
+        )
+        for result in results
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    for result in _at_fault(results):
+        lines += ["", f"{result.status}: {_plain(result.said)}"]
+        for example in result.figure.examples if result.figure else ():
+            lines.append(f"  {_plain(' | '.join((example.clip_id, example.caption, example.detail)))}")
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown(results: Sequence[Result], title: str) -> str:
+    """A summary for a page, such as that of a GitHub job."""
+    lines = [
+        f"## {SIGNS[worst(results)]} Caption quality of {markdown_cell(title)}",
+        "",
+        results_table(results),
+    ]
+    faults = list(_at_fault(results))
+    if faults:
+        lines += ["", "### What did not pass", "", examples_table(faults)]
+    return "\n".join(lines) + "\n"
+
+
+def results_table(results: Sequence[Result]) -> str:
+    """Each result as a row of a Markdown table."""
+    lines = ["| | scope | measure | found | of | wanted |", "| --- | --- | --- | --- | --- | --- |"]
+    for result in results:
+        of = result.figure.of if result.figure else ""
+        lines.append(
+            f"| {SIGNS[result.status]} {result.status} | {markdown_cell(result.scope)} "
+            f"| {markdown_cell(result.measure)} | {result.value} | {of} | {result.wanted} |"
+        )
+    return "\n".join(lines)
+
+
+def examples_table(results: Sequence[Result]) -> str:
+    """The examples of some results as one Markdown table."""
+    lines = ["| scope | measure | clip | caption | why |", "| --- | --- | --- | --- | --- |"]
+    for result in results:
+        for example in result.figure.examples[:EXAMPLES] if result.figure else ():
+            told = (result.scope, result.measure, example.clip_id, example.caption, example.detail)
+            lines.append(f"| {' | '.join(map(markdown_cell, told))} |")
+    return "\n".join(lines) if len(lines) > 2 else "*no examples*"
+
+
+def markdown_cell(text: str) -> str:
+    """A text from outside as a Markdown cell: no mark-up, link, mention or turned direction in it."""
+    shown = cell(CONTROL.sub(REPLACED, " ".join(text.split())))
+    # GitHub makes a link of a bare address, and tells a person of whom it finds an @.
+    return re.sub(r"(?<=\w)(?=://)|(?<=@)|(?<=\bwww)(?=\.)", "<!-- -->", shown)
+
+
+def as_junit(results: Sequence[Result]) -> bytes:
+    """JUnit XML: a suite a scope, a case a measure; a warning is a passed case that says so."""
+    root = ElementTree.Element("testsuites", {"name": SUITE, **_counts(results)})
+    for scope in dict.fromkeys(result.scope for result in results):
+        within = [result for result in results if result.scope == scope]
+        name = _xml(scope)
+        suite = ElementTree.SubElement(root, "testsuite", {"name": name, **_counts(within)})
+        suite.set("skipped", str(sum(result.status is Status.SKIPPED for result in within)))
+        for result in within:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=f"{name}.{result.check}", name=result.measure, time="0"
+            )
+            said = _xml(result.said)
+            if result.status is Status.SKIPPED:
+                ElementTree.SubElement(case, "skipped", message=said)
+            elif result.status is Status.FAILED:
+                failure = ElementTree.SubElement(case, "failure", message=said, type=result.check)
+                failure.text = _xml(_examples(result))
+            elif result.status is Status.WARNED:
+                output = ElementTree.SubElement(case, "system-out")
+                output.text = _xml(f"warning: {result.said}\n{_examples(result)}")
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """Everything, as an object with a list of results."""
+    return json.dumps(
+        {"status": worst(results).value, "results": [_as_dict(result) for result in results]}, indent=2
+    )
+
+
+def _as_dict(result: Result) -> dict[str, Any]:
+    figure, limits = result.figure, result.limits
+    bands = {
+        f"{name}_{side}": None if math.isinf(value) else value
+        for name, band in (("warn", limits.warn), ("error", limits.error))
+        for side, value in (("below", band.low), ("above", band.high))
+    }
+    measured = (
+        {"note": result.note}
+        if figure is None
+        else {
+            "value": figure.value,
+            "low": figure.low,
+            "high": figure.high,
+            "of": figure.of,
+            "examples": [vars(example) for example in figure.examples],
+        }
+    )
+    named = {"check": result.check, "measure": result.measure, "scope": result.scope}
+    return {**named, "status": result.status.value, **bands, **measured}
+
+
+def _counts(results: Sequence[Result]) -> dict[str, str]:
+    counted = {
+        "tests": len(results),
+        "failures": sum(result.status is Status.FAILED for result in results),
+        "errors": 0,
+    }
+    return {name: str(count) for name, count in counted.items()}
+
+
+def _at_fault(results: Sequence[Result]) -> Iterator[Result]:
+    for status in (Status.FAILED, Status.WARNED):
+        yield from (result for result in results if result.status is status)
+
+
+def _examples(result: Result) -> str:
+    shown = result.figure.examples if result.figure else ()
+    return "\n".join(f"{one.clip_id}: {one.caption} ({one.detail})" for one in shown)
+
+
+def _plain(text: str) -> str:
+    return CONTROL.sub(REPLACED, text)
+
+
+def _xml(text: str) -> str:
+    return NO_XML.sub(REPLACED, text)

@@ -1,0 +1,213 @@
+"""What the set is like: the paper's Tables II to IV and Figures 2 and 3 for this run, and the card."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets.analysis.settings import AnalysisSettings
+from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import analysis as tables_of
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.tables import TableSchema
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from wavcaps_assets.table_store import TableStore
+
+GROUP = "analysis"
+
+
+class AnalysisConfig(dg.Config, AnalysisSettings):
+    """How the set is analysed."""
+
+
+def _about(schema: TableSchema) -> dict[str, Any]:
+    """What all assets of this group say of themselves."""
+    return {
+        "key_prefix": GROUP,
+        "group_name": GROUP,
+        "kinds": {"parquet"},
+        "owners": OWNERS,
+        "description": schema.description,
+        "metadata": schema_metadata(schema),
+    }
+
+
+def _of(name: str) -> dg.AssetIn:
+    return dg.AssetIn([GROUP, name])
+
+
+def _show(context: dg.AssetExecutionContext, table: pa.Table, plot: "Figure | None" = None) -> pa.Table:
+    from wavcaps_assets.plots import as_markdown
+    from wavcaps_assets.previews import preview
+
+    context.add_output_metadata({"table": dg.MetadataValue.md(preview(table, rows=50))})
+    if plot is not None:
+        context.add_output_metadata({"plot": dg.MetadataValue.md(as_markdown(plot))})
+    return table
+
+
+def analysis_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
+    return [*_of_texts(), *_of_the_set(sources)]
+
+
+def _of_texts() -> Sequence[dg.AssetsDefinition]:
+    @dg.asset(**_about(tables_of.TEXT_MEASURES))
+    def text_measures(wavcaps: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.measures import measure_texts
+
+        return measure_texts(wavcaps)
+
+    @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.JACCARD))
+    def jaccard(context: dg.AssetExecutionContext, measures: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_similarity
+        from wavcaps_assets.analysis.summaries import summarise_similarity
+
+        return _show(context, summarise_similarity(measures), plot_similarity(measures))
+
+    @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.READABILITY))
+    def readability(context: dg.AssetExecutionContext, measures: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_readability
+        from wavcaps_assets.analysis.summaries import summarise_readability
+
+        table = summarise_readability(measures)
+        return _show(context, table, plot_readability(table))
+
+    @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.ODD_TEXTS))
+    def odd_texts(context: dg.AssetExecutionContext, measures: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_kinds
+        from wavcaps_assets.analysis.summaries import count_kinds
+
+        table = count_kinds(measures)
+        return _show(context, table, plot_kinds(table))
+
+    @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.UNIQUE_CAPTIONS))
+    def unique_captions(
+        context: dg.AssetExecutionContext, config: AnalysisConfig, measures: pa.Table
+    ) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_uniqueness
+        from wavcaps_assets.analysis.summaries import count_copies
+
+        table = count_copies(measures, config.often)
+        return _show(context, table, plot_uniqueness(table))
+
+    @dg.asset(**_about(tables_of.WORDS))
+    def words(context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_words
+        from wavcaps_assets.analysis.vocabulary import words_that_change
+
+        table = words_that_change(wavcaps, config)
+        return _show(context, table, plot_words(table))
+
+    @dg.asset(**_about(tables_of.VOCABULARY))
+    def vocabulary(context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_vocabulary
+        from wavcaps_assets.analysis.vocabulary import vocabulary as describe_vocabulary
+
+        table = describe_vocabulary(wavcaps, config)
+        _show(context, table.drop_columns("growth"), plot_vocabulary(table))
+        return table
+
+    @dg.asset(**_about(tables_of.EXAMPLES))
+    def examples(context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.examples import draw_examples
+
+        return _show(context, draw_examples(wavcaps, config.examples_per_source, config.seed))
+
+    return [
+        text_measures,
+        jaccard,
+        readability,
+        odd_texts,
+        unique_captions,
+        words,
+        vocabulary,
+        examples,
+    ]
+
+
+def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
+    @dg.asset(**_about(tables_of.SET_STATISTICS))
+    def set_statistics(
+        context: dg.AssetExecutionContext, wavcaps: pa.Table, store: StoreResource
+    ) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_statistics
+        from wavcaps_assets.analysis.statistics import set_statistics as state
+
+        tables = store.tables()
+        crawled = {
+            source.name: _raw(tables, source.name)
+            for source in sources
+            if tables.partitions([source.name, "raw_clips"])
+        }
+        table = state(crawled, wavcaps)
+        return _show(context, table, plot_statistics(table))
+
+    @dg.asset(**_about(tables_of.DURATIONS))
+    def durations(context: dg.AssetExecutionContext, wavcaps: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_durations
+        from wavcaps_assets.analysis.summaries import summarise_durations
+
+        return _show(context, summarise_durations(wavcaps), plot_durations(wavcaps))
+
+    @dg.asset(**_about(tables_of.LICENCES))
+    def licences(context: dg.AssetExecutionContext, wavcaps: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.figures import plot_licences
+        from wavcaps_assets.analysis.licences import count_licences
+
+        table = count_licences(wavcaps)
+        return _show(context, table, plot_licences(table))
+
+    @dg.asset(ins={"statistics": _of("set_statistics")}, **_about(tables_of.DATA_SETS))
+    def data_sets(context: dg.AssetExecutionContext, statistics: pa.Table, wavcaps: pa.Table) -> pa.Table:
+        from wavcaps_assets.analysis.data_sets import authors_of, compare_data_sets
+        from wavcaps_assets.analysis.figures import plot_data_sets
+
+        table = compare_data_sets(statistics, ", ".join(authors_of(wavcaps)))
+        return _show(context, table, plot_data_sets(table))
+
+    @dg.asset(
+        ins={
+            "statistics": _of("set_statistics"),
+            "licences": _of("licences"),
+            "unique": _of("unique_captions"),
+            "jaccard": _of("jaccard"),
+            "readability": _of("readability"),
+        },
+        **_about(tables_of.DATA_SET_CARD) | {"kinds": {"markdown"}},
+    )
+    def data_set_card(
+        context: dg.AssetExecutionContext,
+        wavcaps: pa.Table,
+        statistics: pa.Table,
+        licences: pa.Table,
+        unique: pa.Table,
+        jaccard: pa.Table,
+        readability: pa.Table,
+        store: StoreResource,
+    ) -> pa.Table:
+        from wavcaps_assets.analysis.card import CARD, Findings, write_card
+
+        files = store.tables().store
+        findings = Findings(statistics, licences, unique, jaccard, readability)
+        table = write_card(files, wavcaps, findings, {source.name: source.title for source in sources})
+        context.add_output_metadata(
+            {
+                "file": dg.MetadataValue.path(files.describe(CARD)),
+                "card": dg.MetadataValue.md(files.read_bytes(CARD).decode().split("\n---\n", 1)[1]),
+            }
+        )
+        return table
+
+    return [set_statistics, durations, licences, data_sets, data_set_card]
+
+
+def _raw(tables: "TableStore", source: str) -> Iterator[pa.Table]:
+    """A source's raw clips, a partition at a time in memory."""
+    for partition in tables.partitions([source, "raw_clips"]):
+        yield tables.read([source, "raw_clips"], [partition])

@@ -1,0 +1,121 @@
+"""Human validation: a study is drawn, raters answer it by hand, their answers are scored."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.checks import table_checks
+from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
+
+
+class StudyConfig(dg.Config, StudySettings):
+    """What raters are shown."""
+
+
+class RatingsConfig(dg.Config, RatingsSettings):
+    """Where the raters' files are."""
+
+
+class ScoreConfig(dg.Config, ScoreSettings):
+    """How figures are made of the answers."""
+
+
+def validation_assets() -> Sequence[dg.AssetsDefinition]:
+    @dg.asset(
+        group_name="validation",
+        kinds={"html", "parquet"},
+        owners=OWNERS,
+        description="Clips drawn for people to rate, and the page that they rate them on (section III.D). "
+        "Run it by hand; no job does.",
+        metadata=schema_metadata(schemas.VALIDATION_STUDY),
+    )
+    def validation_study(
+        context: dg.AssetExecutionContext, config: StudyConfig, wavcaps: pa.Table, store: StoreResource
+    ) -> pa.Table:
+        from wavcaps_assets.previews import counts, preview, tally
+        from wavcaps_assets.validation.figures import problems
+        from wavcaps_assets.validation.run import make_study
+
+        files = store.tables().store
+        written = make_study(wavcaps, config, files)
+        study = written.study
+        shown = ["source", "duration_s", "caption", "second_caption"]
+        metadata: dict[str, dg.MetadataValue] = {
+            "page": dg.MetadataValue.path(files.describe(written.page)),
+            "page size": dg.MetadataValue.int(written.page_bytes),
+            "study": dg.MetadataValue.text(study.study_id),
+            "clips": dg.MetadataValue.int(study.key.num_rows),
+            "clips by source": dg.MetadataValue.md(counts(study.key, "source")),
+            "drawn": dg.MetadataValue.md(preview(study.key, shown, rows=20)),
+            "not drawn": dg.MetadataValue.md(tally(study.left_out, "clips")),
+            "without usable audio": dg.MetadataValue.md(problems(study.set_aside)),
+        }
+        if written.second is not None:
+            metadata["clips with second captions"] = dg.MetadataValue.int(len(written.second.by_clip))
+            metadata["rows without one"] = dg.MetadataValue.int(written.second.empty)
+        context.add_output_metadata(metadata)
+        return study.key
+
+    @dg.asset(
+        group_name="validation",
+        kinds={"json", "parquet"},
+        owners=OWNERS,
+        description="The answers of all raters, from the files that they saved; those that do not count "
+        "with their reason. Run it by hand; no job does.",
+        metadata=schema_metadata(schemas.VALIDATION_RATINGS),
+    )
+    def validation_ratings(
+        context: dg.AssetExecutionContext,
+        config: RatingsConfig,
+        validation_study: pa.Table,
+        store: StoreResource,
+    ) -> pa.Table:
+        from wavcaps_assets.validation.figures import raters_table, reasons_table
+        from wavcaps_assets.validation.run import read_answers
+
+        answers = read_answers(validation_study, config, store.tables().store)
+        context.add_output_metadata(
+            {
+                "raters": dg.MetadataValue.md(raters_table(answers.raters)),
+                "set aside": dg.MetadataValue.md(reasons_table(answers.ratings)),
+            }
+        )
+        return answers.ratings
+
+    @dg.asset(
+        group_name="validation",
+        kinds={"parquet"},
+        owners=OWNERS,
+        description="Mean opinion score, shares of the options, the raters' agreement, beside the paper's "
+        "(section III.D, Figure 4). Run it by hand; no job does.",
+        metadata=schema_metadata(schemas.VALIDATION_SCORES),
+    )
+    def validation_scores(
+        context: dg.AssetExecutionContext, config: ScoreConfig, validation_ratings: pa.Table
+    ) -> pa.Table:
+        from wavcaps_assets.plots import as_markdown
+        from wavcaps_assets.validation.figures import draw_scores, scores_table
+        from wavcaps_assets.validation.scores import score_study
+
+        scores = score_study(validation_ratings, config)
+        context.add_output_metadata(
+            {
+                "figure": dg.MetadataValue.md(as_markdown(draw_scores(scores))),
+                "scores": dg.MetadataValue.md(scores_table(scores)),
+            }
+        )
+        return scores
+
+    return [validation_study, validation_ratings, validation_scores]
+
+
+def validation_checks() -> Sequence[dg.AssetChecksDefinition]:
+    return [
+        table_checks(["validation_study"], None),
+        *(table_checks([name], None, unique=False) for name in ("validation_ratings", "validation_scores")),
+    ]

@@ -1,0 +1,88 @@
+"""The settings of stage 1: the paper's two rules, and rules beyond the paper, which are off."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, Field, field_validator
+
+from wavcaps_assets.licences import NAMED, TERMS, UNKNOWN
+
+LICENCE_CLASSES = frozenset({*TERMS, *(licence.name for licence in NAMED.values()), UNKNOWN.name})
+
+
+class DescriptionForm(StrEnum):
+    """When two descriptions count as one: each form takes more of them for the same than the last.
+
+    A description without a visible character is none, in every form, and is not counted.
+    """
+
+    EXACT = "exact"
+    """Every character counts, as crawled."""
+    SPACES = "spaces"
+    """Runs of white space, control and format characters are one space, and none at the ends."""
+    SPACES_AND_CASE = "spaces_and_case"
+    """And letters in lower case, accents composed (Unicode NFC)."""
+    WORDS = "words"
+    """And only letters and digits, unless there are none."""
+
+
+class FilterSettings(BaseModel):
+    """The thresholds of stage 1; the defaults are the paper's (section III.B, Pre-Filtering)."""
+
+    min_duration_s: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="shorter clips are dropped (s); the paper: 1"
+    )
+    max_clips_per_description: int = Field(
+        5, ge=1, description="a description shared by more clips is dropped; the paper: 5"
+    )
+    frequency_filtered_sources: list[str] = Field(
+        ["freesound"],
+        description="sources whose frequent descriptions are dropped; the paper: FreeSound",
+    )
+    description_form: DescriptionForm = Field(
+        DescriptionForm.EXACT,
+        description="in what form descriptions are compared before they are counted: EXACT (the paper "
+        "names no change to them), SPACES, SPACES_AND_CASE or WORDS (letters and digits only)",
+    )
+    max_silence_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="clips with a larger share of silent frames are dropped (0 to 1); beyond the paper",
+    )
+    max_clipped_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="clips with a larger share of clipped samples are dropped (0 to 1); beyond the paper",
+    )
+    min_bandwidth_hz: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="clips with a narrower band are dropped (Hz, of at most 16,000); beyond the paper",
+    )
+    licence_classes: list[str] = Field(
+        [],
+        description="only clips of these licence classes are kept, such as CC0 and BY; empty: of any. "
+        "Beyond the paper",
+    )
+    english_only: bool = Field(
+        False,
+        description="clips whose description, or else title, is certainly not English are dropped; "
+        "beyond the paper",
+    )
+    drop_exact_duplicates: bool = Field(
+        False,
+        description="of clips with the same samples, only the first by clip_id is kept; beyond the paper",
+    )
+
+    @field_validator("licence_classes")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        unknown = sorted({*names} - LICENCE_CLASSES)
+        if unknown:
+            known = ", ".join(sorted(LICENCE_CLASSES))
+            raise ValueError(f"no licence class {', '.join(map(repr, unknown))}; there are {known}")
+        return names

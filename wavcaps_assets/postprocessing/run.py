@@ -1,0 +1,140 @@
+"""Stage 3 of a source as a run makes it: with second questions where they are needed, within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.postprocessing.rules import RULE_PRESETS
+from wavcaps_assets.postprocessing.stage3 import Postprocessed, Rejected, SecondAnswer, postprocess
+from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.storage import Store
+
+
+def choose_rules(preset: str, second_questions: int | None, embedded_model: bool) -> RuleSettings:
+    """The rules of a run.
+
+    Args:
+        preset: name of a preset; empty: `paper`.
+        second_questions: how often a caption is asked about again; None: as the preset says, but never
+            where the model is the demo's small one, which writes nothing better when it is told.
+
+    Raises:
+        ValueError: there is no such preset, or the number is not allowed.
+    """
+    name = preset or "paper"
+    if name not in RULE_PRESETS:
+        raise ValueError(f"no preset {name!r} of rules; there are {', '.join(RULE_PRESETS)}")
+    rules = RULE_PRESETS[name]
+    if second_questions is None:
+        second_questions = 0 if embedded_model else rules.second_questions
+    return RuleSettings.model_validate({**rules.model_dump(), "second_questions": second_questions})
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A source's published captions, and what is worth knowing of how they came about."""
+
+    outcome: Postprocessed
+    facts: Mapping[str, str | int | float]
+
+
+def postprocess_source(
+    captions: pa.Table,
+    source: str,
+    rules: RuleSettings,
+    captioning: CaptioningSettings,
+    llm: ModelSettings,
+    store: Store,
+    say: Callable[[str], object] = lambda line: None,
+) -> Refined:
+    """Judges a source's captions, and asks about some again, within the budget of `llm`.
+
+    Neither the model nor the ledger is looked for before a question has to be asked.
+
+    Args:
+        captions: `schemas.LLM_CAPTIONS`.
+        captioning: how stage 2 put the texts.
+        say: told what a person wants to read in the log.
+
+    Raises:
+        Paused: a budget is used up; what was answered stays, and the next run goes on from there.
+        EndpointError, PromptError, PriceError, BudgetTooSmall: a question cannot be asked.
+    """
+    facts: dict[str, str | int | float] = {}
+    with ExitStack() as opened:
+        asker: Asker | None = None
+
+        def ask(rejected: Sequence[Rejected], turn: int) -> Sequence[SecondAnswer]:
+            nonlocal asker
+            say(f"{len(rejected)} captions are asked about again (question {turn + 2} about each)")
+            asker = asker or Asker(source, captioning, llm, store, opened, say)
+            return asker.ask(rejected, turn)
+
+        outcome = postprocess(
+            captions, rules, ask, _shown(captions, source) if "echo" in rules.enabled else {}
+        )
+        facts["asked again"] = outcome.asked_again
+        if asker is not None:
+            facts |= asker.facts()
+    return Refined(outcome, facts)
+
+
+def _shown(captions: pa.Table, source: str) -> dict[str, tuple[str, ...]]:
+    """What a model was shown besides the texts, by the version of its prompt."""
+    from wavcaps_assets.captioning.prompts import find_prompt
+
+    versions = pc.unique(captions.column("prompt_version")).to_pylist()
+    found = {version: find_prompt(version, source) for version in versions}
+    return {version: prompt.shown for version, prompt in found.items() if prompt is not None}
+
+
+class Asker:
+    """The way to the model, with one budget for all the questions of a run."""
+
+    def __init__(
+        self,
+        source: str,
+        captioning: CaptioningSettings,
+        llm: ModelSettings,
+        store: Store,
+        opened: ExitStack,
+        say: Callable[[str], object],
+    ) -> None:
+        from wavcaps_assets.captioning.budget import Budget
+        from wavcaps_assets.captioning.chat import ChatModel
+        from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
+        from wavcaps_assets.captioning.prices import load_prices
+        from wavcaps_assets.captioning.run import Reporter
+
+        self._source = source
+        self._captioning = captioning
+        self._model = ChatModel(llm)
+        self._ledger = opened.enter_context(Ledger(store, ANSWERS))
+        self._budget = opened.enter_context(
+            Budget(load_prices(llm.prices), self._model.name, self._ledger, llm)
+        )
+        self._reporter = Reporter(say)
+
+    def ask(self, rejected: Sequence[Rejected], turn: int) -> list[SecondAnswer]:
+        from wavcaps_assets.captioning.second_questions import ask_again
+
+        return ask_again(
+            rejected,
+            turn,
+            self._source,
+            self._captioning,
+            self._model,
+            self._ledger,
+            self._budget,
+            watch=self._reporter.hear,
+        )
+
+    def facts(self) -> dict[str, str | int | float]:
+        return {**self._reporter.facts(), "spent by this run (USD)": self._budget.run_usd}

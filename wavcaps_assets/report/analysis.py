@@ -1,0 +1,81 @@
+"""The tables of the analysis, as the report shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from wavcaps_assets.analysis import figures
+from wavcaps_assets.report.text import shown
+from wavcaps_assets.schemas.analysis import TABLES
+from wavcaps_assets.table_store import TableStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GROUP = "analysis"
+# Of a list of words in a cell.
+WORDS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The tables of the analysis that the store has, by the names of `schemas.analysis`."""
+
+    tables: Mapping[str, pa.Table]
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """A table's rows, texts as the report shows them; none where the table is not there."""
+        table = self.tables.get(name)
+        if table is None:
+            return []
+        return [{column: _shown(value) for column, value in row.items()} for row in table.to_pylist()]
+
+    def sides(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a source before and after, side by side."""
+        by_source: dict[str, dict[str, Any]] = {}
+        for row in self.rows(name):
+            by_source.setdefault(row["source"], {"source": row["source"]})[row["stage"]] = row
+        return [row for row in by_source.values() if {"before", "after"} <= row.keys()]
+
+
+def read_analysis(tables: TableStore) -> Analysis | None:
+    """The analysis in the store; None where there is none.
+
+    Raises:
+        StoreError: a table is there and cannot be read.
+    """
+    there = {
+        schema.name: tables.read([GROUP, schema.name])
+        for schema in TABLES
+        if tables.exists([GROUP, schema.name], None)
+    }
+    return Analysis(there) if there else None
+
+
+def draw_analysis(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
+    """The figures that the tables allow, by name."""
+    drawn = {
+        "set_statistics": figures.plot_statistics,
+        "text_measures": figures.plot_similarity,
+        "readability": figures.plot_readability,
+        "words": figures.plot_words,
+        "unique_captions": figures.plot_uniqueness,
+        "vocabulary": figures.plot_vocabulary,
+        "licences": figures.plot_licences,
+    }
+    for name, plot in drawn.items():
+        table = analysis.tables.get(name)
+        if table is not None and table.num_rows:
+            yield f"analysis_{name}", plot(table)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, Sequence):
+        return [_shown(item) for item in value[:WORDS_SHOWN]]
+    return value

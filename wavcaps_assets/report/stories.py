@@ -1,0 +1,133 @@
+"""The whole way of some clips, from the raw record to the published caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.analysis.examples import draw
+from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
+from wavcaps_assets.provenance import Attempt, Step, Trace, UnknownClip, trace
+from wavcaps_assets.report.text import shown
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.table_store import TableStore
+
+# Of each source; a trace reads all answers in the ledger.
+CLIPS_PER_SOURCE = 1
+SEED = 0
+TITLES = {
+    "raw_clips": "Raw record",
+    "audio": "Audio",
+    "filtered_clips": "Stage 1: filter",
+    "llm_captions": "Stage 2: language model",
+    "captions": "Stage 3: rules",
+    "manifest": "Published",
+}
+# What is told of the steps whose tables hold much else; of the others, every column.
+COLUMNS = {
+    "raw_clips": ("title", "description", "tags", "events", "author", "licence", "page_url", "crawled_at"),
+    "audio": ("duration_s", "original_format", "original_sha256", "samples_sha256"),
+    "filtered_clips": ("duration_s",),
+    "manifest": ("caption", "licence_id", "attribution"),
+}
+LEFT_OUT = frozenset({"clip_id", "source"})
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A step of the way: its name, and what is known of it, by name."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """The way of one clip."""
+
+    clip_id: str
+    title: str
+    chapters: tuple[Chapter, ...]
+
+
+def tell_stories(tables: TableStore, sources: Sequence[Source], wavcaps: pa.Table) -> tuple[Story, ...]:
+    """The way of a few published clips of each source, drawn by seed.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    crawled = [source for source in sources if tables.partitions([source.name, "raw_clips"])]
+    if not crawled or not wavcaps.num_rows:
+        return ()
+    stories = []
+    with Ledger(tables.store, ANSWERS) as ledger:
+        for source in crawled:
+            own = wavcaps.filter(pc.equal(wavcaps.column("source"), source.name)).select(["clip_id"])
+            for clip_id in draw(own, CLIPS_PER_SOURCE, SEED).column("clip_id").to_pylist():
+                # A crawl that has begun anew may no longer list what is published.
+                with suppress(UnknownClip):
+                    stories.append(_story(source.title, trace(tables, ledger, clip_id)))
+    return tuple(stories)
+
+
+def _story(title: str, traced: Trace) -> Story:
+    chapters = []
+    for step in traced.steps:
+        chapters.append(Chapter(TITLES.get(step.stage, step.stage), tuple(_facts(step))))
+        if step.stage == "filtered_clips":
+            chapters += [_asked(attempt) for attempt in traced.attempts]
+    return Story(shown(traced.clip_id), title, tuple(chapters))
+
+
+def _facts(step: Step) -> Iterator[tuple[str, str]]:
+    if step.dropped is not None:
+        yield "set aside", shown(f"{step.dropped['reason']}: {step.dropped['detail'] or ''}")
+    if step.row is None:
+        return
+    if step.stage == "filtered_clips":
+        yield "verdict", "passed"
+    for name, value in _told(step.stage, step.row).items():
+        if value not in (None, "", []):
+            yield name.replace("_", " "), shown(_text(value))
+
+
+def _told(stage: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    columns = COLUMNS.get(stage, tuple(name for name in row if name not in LEFT_OUT))
+    return {name: row[name] for name in columns if name in row}
+
+
+def _asked(attempt: Attempt) -> Chapter:
+    question, answer = attempt.question, attempt.answer
+    facts = {
+        "answer's key in the ledger": attempt.key,
+        "at": attempt.at,
+        "model": question["model"],
+        "prompt version": question["prompt_version"],
+        "text as it was put": attempt.given,
+        "texts in the question": attempt.texts,
+        "raw answer": answer.get("text", ""),
+        "says of this text": attempt.said or "nothing that can be read",
+        "rules": f"{attempt.verdict}{f': {attempt.complaint}' if attempt.complaint else ''}",
+    }
+    return Chapter("Question to the model", tuple((name, shown(str(value))) for name, value in facts.items()))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, Mapping):
+        return (
+            str(value["label"])
+            if "label" in value
+            else ", ".join(
+                f"{name}: {_text(item)}" for name, item in value.items() if item not in (None, "", [])
+            )
+        )
+    return str(value)

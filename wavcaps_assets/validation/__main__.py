@@ -1,0 +1,121 @@
+"""Human validation without the UI: `python -m wavcaps_assets.validation draw`, later `... score FOLDER`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.storage import StoreError, open_store
+from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
+
+
+def told(command: Callable[..., None]) -> Callable[..., None]:
+    """What a person can mend is one line, not a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise click.ClickException(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        except (StoreError, ValueError, LookupError) as error:
+            raise click.ClickException(str(error.args[0] if error.args else error)) from error
+
+    return wrapped
+
+
+def _tables() -> TableStore:
+    settings = Settings()
+    return TableStore(
+        open_store(settings.store, settings.s3.endpoint_url or None, settings.s3.region or None)
+    )
+
+
+def _default(model: type[StudySettings] | type[RatingsSettings], name: str) -> Any:
+    return model.model_fields[name].default
+
+
+@click.group()
+def main() -> None:
+    """People listen to clips, rate their captions and compare them (section III.D)."""
+
+
+@main.command()
+@click.option("--clips", default=_default(StudySettings, "clips"), show_default=True, help="How many.")
+@click.option("--source", "sources", multiple=True, help="Draw from it, and so on.  [default: freesound]")
+@click.option("--all-sources", is_flag=True, help="Draw from all sources.")
+@click.option("--per-source", is_flag=True, help="As many clips of each source.")
+@click.option(
+    "--longest", "longest_s", default=_default(StudySettings, "longest_s"), show_default=True, help="Seconds."
+)
+@click.option(
+    "--second-captions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV or Parquet of the captions to compare with, by clip_id.",
+)
+@click.option("--seed", default=_default(StudySettings, "seed"), show_default=True, help="Of the draw.")
+@told
+def draw(
+    clips: int,
+    sources: tuple[str, ...],
+    all_sources: bool,
+    per_source: bool,
+    longest_s: float,
+    second_captions: Path | None,
+    seed: str,
+) -> None:
+    """Draws a study from the set and writes the raters' page."""
+    from wavcaps_assets.validation.run import make_study
+
+    wanted = [] if all_sources else list(sources) or _default(StudySettings, "sources")
+    settings = StudySettings(
+        clips=clips,
+        sources=wanted,
+        per_source=per_source,
+        longest_s=longest_s,
+        second_captions="" if second_captions is None else str(second_captions.absolute()),
+        seed=seed,
+    )
+    tables = _tables()
+    written = make_study(tables.read(["wavcaps"]), settings, tables.store)
+    study = written.study
+    tables.write(["validation_study"], None, study.key)
+    click.echo(f"Study {study.study_id}: {study.key.num_rows} clips")
+    for reason, count in study.left_out.items():
+        click.echo(f"  not drawn, {reason}: {count}")
+    for clip_id, problem in study.set_aside.items():
+        click.echo(f"  set aside: {clip_id}: {problem}")
+    click.echo(f"The raters' page, {written.page_bytes / 1e6:.1f} MB: {tables.store.describe(written.page)}")
+
+
+@main.command()
+@click.argument("ratings", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--study", default="", help="The study's id.  [default: the one drawn last]")
+@told
+def score(ratings: Path | None, study: str) -> None:
+    """Reads the raters' files in RATINGS (a folder) and prints what they come to."""
+    from wavcaps_assets.validation.figures import raters_table, reasons_table, scores_table
+    from wavcaps_assets.validation.run import read_answers, read_key
+    from wavcaps_assets.validation.scores import score_study
+
+    tables = _tables()
+    folder = _default(RatingsSettings, "ratings") if ratings is None else str(ratings.absolute())
+    key = read_key(study, tables.store) if study else tables.read(["validation_study"])
+    answers = read_answers(key, RatingsSettings(ratings=folder), tables.store)
+    scores = score_study(answers.ratings, ScoreSettings())
+    tables.write(["validation_ratings"], None, answers.ratings)
+    tables.write(["validation_scores"], None, scores)
+    for part in (scores_table(scores), raters_table(answers.raters), reasons_table(answers.ratings)):
+        click.echo(f"{part}\n")
+
+
+if __name__ == "__main__":
+    main()

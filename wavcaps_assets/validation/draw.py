@@ -1,0 +1,150 @@
+"""Draws the clips of a study, and gives them and their captions names that say nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Any
+
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.validation.second_captions import SecondCaptions
+from wavcaps_assets.validation.settings import StudySettings
+
+ID_DIGITS = 16
+COLUMNS = ["clip_id", "source", "caption", "audio_path", "duration_s", "samples_sha256", "attribution"]
+
+
+class NothingToDraw(ValueError):
+    """No clip fits the settings."""
+
+
+class UnusableClip(ValueError):
+    """A clip cannot be shown to raters."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was drawn.
+
+    Attributes:
+        study_id: hash of all that raters are shown; the same draw has the same.
+        key: `schemas.VALIDATION_STUDY`, in the order of the draw.
+        audio: the audio of each item, as the page holds it, by `item_id`.
+        left_out: clips that do not fit the settings, by reason.
+        set_aside: clips that were drawn and could not be used, with what was wrong.
+    """
+
+    study_id: str
+    key: pa.Table
+    audio: Mapping[str, bytes]
+    left_out: Mapping[str, int]
+    set_aside: Mapping[str, str]
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are second captions."""
+        return self.key.column("second_caption").null_count == 0
+
+
+def draw_study(
+    manifest: pa.Table,
+    second: SecondCaptions | None,
+    settings: StudySettings,
+    load: Callable[[Mapping[str, Any]], bytes],
+) -> Study:
+    """Draws clips until there are enough, or no more.
+
+    Args:
+        manifest: `schemas.MANIFEST`.
+        second: the captions to compare with; None: clips are rated only.
+        load: gives the audio of a row of the manifest as raters hear it, or raises `UnusableClip`.
+
+    Raises:
+        NothingToDraw: says why.
+    """
+    candidates, left_out = _candidates(manifest, second, settings)
+    rows: list[dict[str, Any]] = []
+    audio: dict[str, bytes] = {}
+    set_aside: dict[str, str] = {}
+    for clip in _in_order(candidates, settings):
+        if len(rows) == settings.clips:
+            break
+        try:
+            sound = load(clip)
+        except UnusableClip as error:
+            set_aside[clip["clip_id"]] = str(error)
+            continue
+        row = _named(clip, second, settings.seed)
+        rows.append(row)
+        audio[row["item_id"]] = sound
+    if not rows:
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise NothingToDraw(
+            f"no clip of {manifest.num_rows} fits the study ({why or 'the manifest is empty'}; "
+            f"{len(set_aside)} without usable audio): look at its settings `sources`, `longest_s` and "
+            "`second_captions`"
+        )
+    study_id = _study_id(rows)
+    key = schemas.VALIDATION_STUDY.from_rows({**row, "study_id": study_id} for row in rows)
+    return Study(study_id, key, audio, left_out, set_aside)
+
+
+def _candidates(
+    manifest: pa.Table, second: SecondCaptions | None, settings: StudySettings
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    fitting, left_out = [], Counter[str]()
+    for clip in manifest.select(COLUMNS).to_pylist():
+        if settings.sources and clip["source"] not in settings.sources:
+            left_out["of other sources"] += 1
+        elif not clip["duration_s"] <= settings.longest_s:
+            left_out["too long"] += 1
+        elif second is not None and clip["clip_id"] not in second.by_clip:
+            left_out["without a second caption"] += 1
+        else:
+            fitting.append(clip)
+    return fitting, left_out
+
+
+def _in_order(clips: Sequence[dict[str, Any]], settings: StudySettings) -> Iterator[dict[str, Any]]:
+    """All clips at random; by turns of the sources, where each is to have as many.
+
+    A clip's place is drawn from its own name alone, so that clips added elsewhere change little.
+    """
+    shuffled = sorted(clips, key=lambda clip: _hash(settings.seed, "draw", clip["clip_id"]))
+    if not settings.per_source:
+        return iter(shuffled)
+    by_source: dict[str, list[dict[str, Any]]] = {}
+    for clip in sorted(shuffled, key=lambda clip: clip["source"]):
+        by_source.setdefault(clip["source"], []).append(clip)
+    turns = zip_longest(*by_source.values())
+    return (clip for clip in chain.from_iterable(turns) if clip is not None)
+
+
+def _named(clip: Mapping[str, Any], second: SecondCaptions | None, seed: str) -> dict[str, Any]:
+    """A row of the key, without the study's id."""
+    clip_id = clip["clip_id"]
+    row = {name: clip[name] for name in COLUMNS if name != "audio_path"}
+    row["item_id"] = _hash(seed, "item", clip_id)
+    row["caption_id"] = _hash(seed, "caption", clip_id, clip["caption"])
+    if second is not None:
+        texts = second.by_clip[clip_id]
+        drawn = min(texts, key=lambda text: _hash(seed, "which", clip_id, text))
+        row["second_caption"] = drawn
+        row["second_caption_id"] = _hash(seed, "second", clip_id, drawn)
+    return row
+
+
+def _study_id(rows: Sequence[Mapping[str, Any]]) -> str:
+    shown = sorted(json.dumps(row, sort_keys=True) for row in rows)
+    return _hash(*shown)
+
+
+def _hash(*parts: str) -> str:
+    # As JSON, so that no two lists of parts look the same.
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:ID_DIGITS]

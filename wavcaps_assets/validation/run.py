@@ -1,0 +1,116 @@
+"""A study from the store and back: its page and key are written, its answers read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wavcaps_assets import schemas
+from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.validation.answer_files import answer_files
+from wavcaps_assets.validation.draw import Study, UnusableClip, draw_study
+from wavcaps_assets.validation.page import page_audio, render_page
+from wavcaps_assets.validation.ratings import questions_of, read_ratings
+from wavcaps_assets.validation.scores import RaterWork, work_of_raters
+from wavcaps_assets.validation.second_captions import SecondCaptions, read_second_captions
+from wavcaps_assets.validation.settings import FOLDER, RatingsSettings, StudySettings
+
+
+class UnknownStudy(LookupError):
+    """The store has no such study."""
+
+
+@dataclass(frozen=True)
+class WrittenStudy:
+    """A study in the store.
+
+    Attributes:
+        page: the page for raters, relative to the store. It alone may be given to them.
+        page_bytes: its size.
+        second: the file of second captions, as read; None: there is none.
+    """
+
+    study: Study
+    page: str
+    page_bytes: int
+    second: SecondCaptions | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the raters sent back.
+
+    Attributes:
+        ratings: `schemas.VALIDATION_RATINGS`.
+        raters: what each rater did.
+    """
+
+    ratings: pa.Table
+    raters: list[RaterWork]
+
+
+def make_study(manifest: pa.Table, settings: StudySettings, store: Store) -> WrittenStudy:
+    """Draws a study and writes its page, and its key beside it.
+
+    The key outlives the next draw: answers to this one can still be read then.
+
+    Args:
+        manifest: `schemas.MANIFEST`.
+
+    Raises:
+        NothingToDraw, BadSecondCaptions: say why.
+        StoreError: the store cannot be read or written.
+    """
+
+    def load(clip: Mapping[str, Any]) -> bytes:
+        try:
+            with store.reading(clip["audio_path"]) as flac:
+                return page_audio(flac)
+        except StoreError as error:
+            raise UnusableClip(f"its audio is not in the store: {error}") from error
+
+    second = read_second_captions(settings.second_captions, store) if settings.second_captions else None
+    study = draw_study(manifest, second, settings, load)
+    content = render_page(study).encode("utf-8")
+    store.write_table(_key_path(study.study_id), study.key, schemas.VALIDATION_STUDY)
+    page = f"{FOLDER}/{study.study_id}/page.html"
+    store.write_bytes(page, content)
+    return WrittenStudy(study, page, len(content), second)
+
+
+def read_answers(key: pa.Table, settings: RatingsSettings, store: Store) -> Answers:
+    """Reads the raters' files.
+
+    Args:
+        key: `schemas.VALIDATION_STUDY` of the study drawn last, which the settings may replace.
+
+    Raises:
+        UnknownStudy: the settings name a study that the store does not have.
+        BadFolder: there are no files.
+    """
+    if settings.study:
+        key = read_key(settings.study, store)
+    ratings = read_ratings(key, answer_files(settings.ratings, store))
+    return Answers(ratings, work_of_raters(ratings, key.num_rows * len(questions_of(key))))
+
+
+def read_key(study_id: str, store: Store) -> pa.Table:
+    """The key of a study, by its id.
+
+    Raises:
+        UnknownStudy: there is none.
+    """
+    try:
+        content = store.read_bytes(_key_path(study_id))
+    except StoreError as error:
+        raise UnknownStudy(f"there is no study {study_id!r} in {store.describe(FOLDER)}") from error
+    return schemas.VALIDATION_STUDY.check(pq.read_table(io.BytesIO(content)))
+
+
+def _key_path(study_id: str) -> str:
+    return f"{FOLDER}/{study_id}/key.parquet"

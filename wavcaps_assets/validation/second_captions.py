@@ -1,0 +1,94 @@
+"""The captions to compare with: people's, such as Clotho's, or another system's, by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from wavcaps_assets.storage import Store
+
+# The first of these that the file has; `caption_comparison` has the first of them.
+COLUMNS = ("second_caption", "caption")
+
+
+class BadSecondCaptions(ValueError):
+    """A file of second captions cannot be read, or has other columns."""
+
+
+@dataclass(frozen=True)
+class SecondCaptions:
+    """What a file of second captions holds.
+
+    Attributes:
+        by_clip: the captions of each clip, without repetitions, in a fixed order.
+        empty: rows without a clip or without a caption; they are left out.
+    """
+
+    by_clip: Mapping[str, tuple[str, ...]]
+    empty: int
+
+
+def read_second_captions(path: str, store: Store) -> SecondCaptions:
+    """Reads a CSV or Parquet file with columns `clip_id` and `second_caption` or `caption`.
+
+    A clip may have several rows; one of its captions is drawn.
+
+    Args:
+        path: absolute, or relative to the store.
+
+    Raises:
+        BadSecondCaptions: says what is wrong with it.
+        StoreError: it is not in the store.
+    """
+    if Path(path).is_absolute():
+        if not Path(path).is_file():
+            raise BadSecondCaptions(f"there is no file of second captions {path}")
+        return _read(Path(path), path)
+    with store.reading(path) as file:
+        return _read(file, path)
+
+
+def _read(file: Path, name: str) -> SecondCaptions:
+    table = _table(file, name)
+    column = next((name for name in COLUMNS if name in table.column_names), None)
+    if column is None or "clip_id" not in table.column_names:
+        raise BadSecondCaptions(
+            f"{name} wants the columns clip_id and {' or '.join(COLUMNS)}; it has "
+            f"{', '.join(table.column_names)}"
+        )
+    found: dict[str, set[str]] = {}
+    empty = 0
+    for row in table.select(["clip_id", column]).to_pylist():
+        clip_id, caption = _text(row["clip_id"]), _text(row[column])
+        if clip_id and caption:
+            found.setdefault(clip_id, set()).add(caption)
+        else:
+            empty += 1
+    return SecondCaptions({clip_id: tuple(sorted(texts)) for clip_id, texts in found.items()}, empty)
+
+
+def _table(file: Path, name: str) -> pa.Table:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    try:
+        if name.endswith(".parquet"):
+            return pyarrow.parquet.read_table(file, partitioning=None)
+        with file.open("rb") as lines:
+            columns = lines.readline().decode("utf-8-sig").strip().split(",")
+        # Ids of digits are names, not numbers.
+        as_text = pyarrow.csv.ConvertOptions(
+            column_types={column.strip('"'): pa.string() for column in columns}
+        )
+        quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
+        return pyarrow.csv.read_csv(file, parse_options=quoted, convert_options=as_text)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise BadSecondCaptions(f"{name} cannot be read as CSV or Parquet: {error}") from error
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else " ".join(str(value).split())
