@@ -14,36 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets import schemas
+from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET, SetStatistics, SourceStatistics
 
-WHOLE_SET = "wavcaps"
 DEPTHS = (1, 5, 10)
 DIRECTIONS = {"text_to_audio": "text-to-audio", "audio_to_text": "audio-to-text"}
-
-
-@dataclass(frozen=True)
-class SetStatistics:
-    """One half of a row of Table III: how many clips, how long (s), and how many words a text has."""
-
-    clips: int | None
-    mean_duration_s: float | None
-    mean_words: float | None
-
-
-@dataclass(frozen=True)
-class SourceStatistics:
-    """A row of Table III.
-
-    Attributes:
-        source: the source's name in this project; `WHOLE_SET` for the row of all sources.
-        row: its name in the table.
-        before: the harvested raw data.
-        after: what the processing left.
-    """
-
-    source: str
-    row: str
-    before: SetStatistics
-    after: SetStatistics
 
 
 @dataclass(frozen=True)
@@ -78,38 +52,6 @@ class RetrievalResult:
 
 
 # Table III: Statistics of harvested raw data and WavCaps dataset. A dash there is None here.
-TABLE_III = (
-    SourceStatistics(
-        "freesound",
-        "FreeSound",
-        SetStatistics(567_078, 56.87, 17.74),
-        SetStatistics(262_300, 85.98, 6.77),
-    ),
-    SourceStatistics(
-        "bbc_sound_effects",
-        "BBC Sound Effects",
-        SetStatistics(33_064, 115.75, 15.91),
-        SetStatistics(31_201, 115.04, 9.67),
-    ),
-    SourceStatistics(
-        "soundbible",
-        "SoundBible",
-        SetStatistics(1_576, 11.20, 17.90),
-        SetStatistics(1_232, 13.12, 5.87),
-    ),
-    SourceStatistics(
-        "audioset_sl",
-        "AudioSet SL subset",
-        SetStatistics(108_317, 10.00, None),
-        SetStatistics(108_317, 10.00, 9.79),
-    ),
-    SourceStatistics(
-        WHOLE_SET,
-        "WavCaps",
-        SetStatistics(None, None, None),
-        SetStatistics(403_050, 67.59, 7.80),
-    ),
-)
 
 
 def _result(model: str, training_set: str, *figures: float) -> RetrievalResult:

@@ -14,7 +14,8 @@ import pytest
 
 from tests.rows import manifest_row, raw_row
 from wavcaps_assets import schemas
-from wavcaps_training.paper import TABLE_III, TABLE_V, compare
+from wavcaps_assets.analysis.paper_figures import TABLE_III
+from wavcaps_training.paper import TABLE_V, compare
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 

@@ -70,9 +70,7 @@ def caption_source(
     prices = load_prices(llm.prices)
     model = ChatModel(llm)
     planned = [Planned(*asked) for asked in first_questions(clips, source, settings, model.name)]
-    before = estimate(
-        planned, ledger, prices, llm, provider is Provider.BATCH, settings.max_attempts
-    )
+    before = estimate(planned, ledger, prices, llm, provider is Provider.BATCH, settings.max_attempts)
     say(before.summary)
     facts: dict[str, str | int | float] = dict(before.metadata())
     with Budget(prices, model.name, ledger, llm) as budget:

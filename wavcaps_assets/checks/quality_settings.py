@@ -14,10 +14,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET
 from wavcaps_assets.postprocessing.rule_settings import RuleSettings
 
 # Table III, words a caption after processing.
-TABLE_III_WORDS = {"freesound": 6.77, "bbc_sound_effects": 9.67, "soundbible": 5.87, "audioset_sl": 9.79}
+TABLE_III_WORDS = {
+    row.source: row.after.mean_words
+    for row in TABLE_III
+    if row.source != WHOLE_SET and row.after.mean_words is not None
+}
 
 
 class UnusableSettings(ValueError):

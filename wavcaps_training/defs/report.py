@@ -6,6 +6,7 @@ import dagster as dg
 
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.report.data import RunFacts, StepTime
+from wavcaps_assets.schemas import analysis
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.defs.checkpoints import OWNERS
@@ -26,6 +27,7 @@ def report_asset(
             ["checkpoint", experiment.model, experiment.setting],
             ["scores", "retrieval"],
             "paper_comparison",
+            *(["analysis", schema.name] for schema in analysis.TABLES),
         ],
         group_name="scores",
         kinds={"html"},
