@@ -13,23 +13,20 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import multiprocessing
 import resource
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from benchmarks.result import report
+from benchmarks.serving import server
 
 RECORDS = 567_078
 FIRST, LAST = "2005-04", "2022-11"
 PAGE_SIZE = 150
-HOST = "127.0.0.1"
 # As long as FreeSound's are in the mean; the words do not matter here.
 DESCRIPTION = "Recorded with a handheld recorder, 44.1 kHz, 16 bit, no effects. " * 4
 
@@ -93,18 +90,6 @@ def serve(listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    listener = socket.create_server((HOST, 0))
-    process = multiprocessing.get_context("fork").Process(target=serve, args=(listener,), daemon=True)
-    process.start()
-    try:
-        yield f"http://{HOST}:{listener.getsockname()[1]}"
-    finally:
-        process.terminate()
-        process.join()
-
-
 def crawl_all(url: str, folder: Path) -> int:
     """Crawls every month as the asset `freesound/raw_clips` does. Returns how many records there are."""
     from wavcaps_assets.crawling import crawl
@@ -143,7 +128,7 @@ def ask_all(url: str) -> int:
 
 
 def main() -> None:
-    with server() as url, tempfile.TemporaryDirectory() as folder:
+    with server(serve) as url, tempfile.TemporaryDirectory() as folder:
         started, cpu = time.perf_counter(), time.process_time()
         rows = crawl_all(url, Path(folder))
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu

@@ -15,8 +15,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 from benchmarks.result import report
 from wavcaps_assets import schemas
 from wavcaps_assets.filtering import FilterSettings, filter_clips
-from wavcaps_assets.filtering.stage1 import AUDIO_COLUMNS, RAW_COLUMNS
+from wavcaps_assets.filtering.stage1 import RAW_COLUMNS, audio_columns
 from wavcaps_assets.stages import Stage
 
 CLIPS = 567_078
@@ -123,21 +124,37 @@ def filler(kind: pa.DataType, rows: int) -> pa.Array:
 
 
 def ours(folder: Path) -> Stage:
-    raw = pq.read_table(folder / RAW, columns=list(RAW_COLUMNS))
-    audio = pq.read_table(folder / AUDIO, columns=list(AUDIO_COLUMNS))
-    return filter_clips(raw, Stage(audio, pq.read_table(folder / AUDIO_DROPPED)), FilterSettings())
+    raw = read(folder / RAW, RAW_COLUMNS)
+    audio = read(folder / AUDIO, audio_columns(FilterSettings()))
+    lost = read(folder / AUDIO_DROPPED, schemas.DROPPED.arrow.names)
+    return filter_clips(raw, Stage(audio, lost), FilterSettings())
+
+
+def read(path: Path, columns: Sequence[str]) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read(list(columns))
 
 
 def pandas(folder: Path) -> Stage:
+    """As pandas reads Parquet where nothing else is said."""
+    return in_pandas(folder, {})
+
+
+def pandas_on_arrow(folder: Path) -> Stage:
+    """With Arrow's types underneath, which spares it an object a list."""
+    return in_pandas(folder, {"dtype_backend": "pyarrow"})
+
+
+PEERS: tuple[Way, ...] = (pandas, pandas_on_arrow)
+
+
+def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
     import pandas as pd
 
     settings = FilterSettings()
-    # Its quickest way with texts and lists: Arrow underneath, and only the columns that are needed.
-    raw = pd.read_parquet(folder / RAW, columns=list(RAW_COLUMNS[:-1]), dtype_backend="pyarrow")
-    audio = pd.read_parquet(folder / AUDIO, columns=["clip_id", "duration_s"], dtype_backend="pyarrow")
-    lost = pd.read_parquet(
-        folder / AUDIO_DROPPED, columns=["clip_id", "reason", "detail"], dtype_backend="pyarrow"
-    )
+    raw = pd.read_parquet(folder / RAW, columns=list(RAW_COLUMNS[:-1]), **types)
+    audio = pd.read_parquet(folder / AUDIO, columns=["clip_id", "duration_s"], **types)
+    lost = pd.read_parquet(folder / AUDIO_DROPPED, columns=["clip_id", "reason", "detail"], **types)
     clips = raw.merge(audio, on="clip_id", how="left").merge(lost, on="clip_id", how="left")
     origin = clips["duration_s"].isna().map({True: "claimed", False: "measured"})
     clips["duration_s"] = clips["duration_s"].fillna(clips["claimed_duration_s"])
@@ -159,7 +176,6 @@ def pandas(folder: Path) -> Stage:
         sharing[frequent].astype(int).astype(str)
         + f" clips share it, at most {settings.max_clips_per_description} may"
     )
-    clips = clips.sort_values("clip_id")
     clips["stage"] = "filtered_clips"
     kept = clips.loc[clips["reason"].isna(), schemas.FILTERED_CLIPS.arrow.names]
     dropped = clips.loc[clips["reason"].notna(), schemas.DROPPED.arrow.names]
@@ -195,8 +211,10 @@ def measure(way: Way, folder: Path) -> tuple[float, float]:
 
 
 def same(folder: Path, name: str) -> pa.Table:
-    mine, theirs = (pq.read_table(folder / way.__name__ / name) for way in (ours, pandas))
-    assert mine.equals(theirs), f"ours and pandas differ in {name}"
+    mine = pq.read_table(folder / ours.__name__ / name)
+    for peer in PEERS:
+        theirs = pq.read_table(folder / peer.__name__ / name)
+        assert mine.equals(theirs), f"ours and {peer.__name__} differ in {name}"
     return mine
 
 
@@ -208,11 +226,12 @@ def main() -> None:
         writer.start()
         writer.join()
         seconds, peak_mb = measure(ours, folder)
-        peer_seconds, _ = measure(pandas, folder)
+        # The limit is against the quicker of the two.
+        peer_seconds, peer = min((measure(peer, folder)[0], peer.__name__) for peer in PEERS)
         kept, dropped = same(folder, "kept.parquet"), same(folder, "dropped.parquet")
         counts = dropped.group_by("reason").aggregate([([], "count_all")]).to_pylist()
         print(f"{CLIPS} in, {kept.num_rows} kept, {counts}")  # noqa: T201
-    report("stage1_filter", seconds, "s", "pandas", peer_seconds, peak_mb)
+    report("stage1_filter", seconds, "s", peer, peer_seconds, peak_mb)
     if seconds > LIMIT_S or peak_mb > LIMIT_MB or peer_seconds < LIMIT_RATIO * seconds:
         sys.exit(f"the limits: {LIMIT_S} s, {LIMIT_MB:.0f} MB, {LIMIT_RATIO} times as fast as pandas")
 

@@ -14,7 +14,9 @@ JOINED = """
     select
         captions.clip_id, captions.source, raw.source_id, captions.caption, captions.text, raw.title,
         raw.tags, raw.events, audio.audio_path, audio.duration_s, audio.samples_sha256, raw.author,
-        raw.licence, raw.licence_id, raw.attribution, raw.page_url, llm.model, llm.prompt_version
+        raw.licence, raw.licence_id, raw.attribution, raw.page_url,
+        coalesce(captions.second_model, llm.model) as model,
+        coalesce(captions.second_prompt_version, llm.prompt_version) as prompt_version
     from captions
     join raw using (clip_id)
     join llm using (clip_id)
@@ -31,6 +33,8 @@ WITHOUT_AUDIO = """
 
 def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, audio: pa.Table) -> Stage:
     """Joins a source's captions with their clips and audio, by `clip_id`.
+
+    Of a caption that a second question mended, model and prompt are those of the second question.
 
     Returns:
         `schemas.MANIFEST`, and the captions whose audio has not been fetched.

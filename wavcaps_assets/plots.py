@@ -122,7 +122,8 @@ def shares(groups: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    if any(left):
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     _finish(figure, axes, xlabel, "")
     axes.grid(visible=False, axis="y")
     return figure
@@ -175,14 +176,20 @@ def stacked_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
     return _finish(figure, axes, "", ylabel)
 
 
-def grouped_barh(groups: Mapping[str, Mapping[str, float]], xlabel: str, decimals: int = 1) -> Figure:
+def grouped_barh(
+    groups: Mapping[str, Mapping[str, float]], xlabel: str, decimals: int = 1, order: Sequence[str] = ()
+) -> Figure:
     """Horizontal bars side by side: a group a name, a bar a series; a series that a group lacks has no bar.
 
     Values may be negative.
+
+    Args:
+        order: of the series, as far as they are there; else that in which the groups name them.
     """
     from matplotlib.figure import Figure
 
-    series = list(dict.fromkeys(name for bars in groups.values() for name in bars))
+    there = dict.fromkeys(name for bars in groups.values() for name in bars)
+    series = [*(name for name in order if name in there), *(name for name in there if name not in order)]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.22 * len(groups) * (len(series) + 1)), layout="constrained")
     axes = figure.add_subplot()
     thick = 0.8 / max(len(series), 1)

@@ -16,16 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.captioning.ledger import ANSWERS, Ledger, answer_in
-from wavcaps_assets.captioning.parsing import Parsed, parse_numbered, parse_single, parse_structured
-from wavcaps_assets.captioning.prompts import Message, find_prompt
-from wavcaps_assets.captioning.second_questions import find_second_prompt, text_in
-from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
-from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence
+from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
+from wavcaps_assets.captioning.texts import clean
 from wavcaps_assets.history import History
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
-from wavcaps_assets.postprocessing.rules import Candidate, judge
-from wavcaps_assets.stages import Stage
+from wavcaps_assets.provenance_answers import Attempt, Rows, attempts_of
 from wavcaps_assets.storage import StoreError, open_store
 from wavcaps_assets.table_store import TableStore
 
@@ -47,32 +41,6 @@ class Step:
     stage: str
     row: dict[str, Any] | None
     dropped: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One answer of a model to a question that held the clip's text.
-
-    Attributes:
-        key: of the question in the ledger.
-        at: when it was answered, ISO 8601, UTC.
-        texts: how many texts the question held; its tokens and cost are those of all of them.
-        given: the clip's text as it was put.
-        messages: the conversation, word for word; None where no preset has that prompt any more.
-        said: what the answer says of this text; None where it cannot be told.
-        verdict: what the rules of the preset `paper` make of it.
-    """
-
-    key: str
-    at: str
-    question: dict[str, Any]
-    texts: int
-    given: str
-    messages: list[Message] | None
-    answer: dict[str, Any]
-    said: str | None
-    verdict: str
-    complaint: str
 
 
 @dataclass(frozen=True)
@@ -105,17 +73,15 @@ class Trace:
         for step in self.steps:
             lines += ["", step.stage]
             if step.row is not None:
-                lines += [
-                    f"  {name}: {_shown(value)}"
-                    for name, value in step.row.items()
-                    if value not in (None, [])
-                ]
+                lines += _row_as_text(step.row)
             if step.dropped is not None:
                 lines.append(f"  set aside: {step.dropped['reason']}: {_shown(step.dropped['detail'] or '')}")
             if step.row is None and step.dropped is None:
                 lines.append("  has not seen this clip")
             if step.stage == "filtered_clips":
-                lines += _attempts_as_text(self.attempts)
+                lines += _attempts_as_text("answer", [one for one in self.attempts if not one.second])
+            if step.stage == "llm_captions":
+                lines += _attempts_as_text("second answer", [one for one in self.attempts if one.second])
         return "\n".join(lines) + "\n"
 
 
@@ -126,57 +92,110 @@ def trace(tables: TableStore, ledger: Ledger, clip_id: str) -> Trace:
         UnknownClip: no crawl has listed it; the message names clips with like names.
         StoreError: the store cannot be read.
     """
-    source, partition, raw = _raw(tables, clip_id)
-    steps = [raw, _step(tables, [source, "audio"], clip_id, partition)]
-    steps += [_step(tables, [stage], clip_id, source) for stage in STAGES]
-    by_stage = {step.stage: step for step in steps}
-    with History(tables.store, source, partition) as history:
-        events = [event for event in history if event["clip_id"] == clip_id]
-    manifest = by_stage["manifest"].row
-    return Trace(
-        clip_id=clip_id,
-        source=source,
-        partition=partition,
-        history=events,
-        steps=steps,
-        attempts=_attempts(ledger, by_stage["filtered_clips"].row, by_stage["llm_captions"].row),
-        published=manifest["caption"] if manifest else None,
-        unpublished="" if manifest else _why_not(steps),
+    found = traces(tables, ledger, [clip_id])
+    if not found:
+        raise UnknownClip(_unknown(tables, clip_id))
+    return found[0]
+
+
+def traces(tables: TableStore, ledger: Ledger, clip_ids: Sequence[str]) -> list[Trace]:
+    """As `trace`, of several clips: each table, and the ledger, is read once. Unknown clips are left out.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    rows = ClipRows(tables, clip_ids)
+    found: dict[str, tuple[str, str, list[Step]]] = {}
+    for clip_id in clip_ids:
+        if (known := rows.raw(clip_id)) is not None:
+            source, partition, raw = known
+            steps = [raw, rows.step([source, "audio"], clip_id, partition)]
+            steps += [rows.step([stage], clip_id, source) for stage in STAGES]
+            found[clip_id] = source, partition, steps
+    stages = {clip_id: {step.stage: step.row for step in steps} for clip_id, (*_, steps) in found.items()}
+    answers = attempts_of(
+        ledger, {clip_id: Rows(*(row[stage] for stage in STAGES[:3])) for clip_id, row in stages.items()}
     )
+    traced = []
+    for clip_id, (source, partition, steps) in found.items():
+        manifest = stages[clip_id]["manifest"]
+        traced.append(
+            Trace(
+                clip_id=clip_id,
+                source=source,
+                partition=partition,
+                history=rows.history(clip_id, source, partition),
+                steps=steps,
+                attempts=answers[clip_id],
+                published=manifest["caption"] if manifest else None,
+                unpublished="" if manifest else _why_not(steps),
+            )
+        )
+    return traced
 
 
-def _raw(tables: TableStore, clip_id: str) -> tuple[str, str, Step]:
-    """The source and the partition of a clip, and what the crawl says of it."""
-    dashes = [place for place, char in enumerate(clip_id) if char == "-"]
-    known: list[str] = []
-    for source in (clip_id[:place] for place in dashes if place):
-        if "/" in source or source.startswith("."):
-            continue
-        for partition in tables.partitions([source, "raw_clips"]):
-            step = _step(tables, [source, "raw_clips"], clip_id, partition)
-            if step.row is not None or step.dropped is not None:
-                return source, partition, step
-            known += tables.read([source, "raw_clips"], [partition])["clip_id"].to_pylist()
+class ClipRows:
+    """The rows of some clips: of each table that is looked at, only these are kept."""
+
+    def __init__(self, tables: TableStore, clip_ids: Sequence[str]) -> None:
+        self._tables = tables
+        self._ids = pa.array(clip_ids, pa.string())
+        self._rows: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._events: dict[tuple[str, str], list[dict[str, Any]]] = {}
+
+    def step(self, asset_key: Sequence[str], clip_id: str, partition: str) -> Step:
+        place = (*asset_key, partition)
+        if place not in self._rows:
+            self._rows[place] = {}, {}
+            if self._tables.exists(asset_key, partition):
+                outcome = self._tables.read_stage(asset_key, [partition])
+                self._rows[place] = self._kept(outcome.kept), self._kept(outcome.dropped)
+        rows, dropped = self._rows[place]
+        return Step(asset_key[-1], rows.get(clip_id), dropped.get(clip_id))
+
+    def raw(self, clip_id: str) -> tuple[str, str, Step] | None:
+        """The source and the partition of a clip, and what the crawl says of it; None: nothing."""
+        for source in _sources_in(clip_id):
+            for partition in self._tables.partitions([source, "raw_clips"]):
+                step = self.step([source, "raw_clips"], clip_id, partition)
+                if step.row is not None or step.dropped is not None:
+                    return source, partition, step
+        return None
+
+    def history(self, clip_id: str, source: str, partition: str) -> list[dict[str, Any]]:
+        place = source, partition
+        if place not in self._events:
+            ids = set(self._ids.to_pylist())
+            with History(self._tables.store, source, partition) as history:
+                self._events[place] = [event for event in history if event["clip_id"] in ids]
+        return [event for event in self._events[place] if event["clip_id"] == clip_id]
+
+    def _kept(self, table: pa.Table) -> dict[str, Any]:
+        rows = table.filter(pc.is_in(table["clip_id"], value_set=self._ids)).to_pylist()
+        return {row["clip_id"]: row for row in reversed(rows)}
+
+
+def _sources_in(clip_id: str) -> list[str]:
+    """The sources that a clip_id may name."""
+    sources = [clip_id[:place] for place, char in enumerate(clip_id) if char == "-" and place]
+    return [source for source in sources if "/" not in source and not source.startswith(".")]
+
+
+def _unknown(tables: TableStore, clip_id: str) -> str:
+    known = [
+        near
+        for source in _sources_in(clip_id)
+        for partition in tables.partitions([source, "raw_clips"])
+        for near in tables.read([source, "raw_clips"], [partition])["clip_id"].to_pylist()
+    ]
     if not known:
         sources = tables.partitions(["filtered_clips"])
-        raise UnknownClip(
+        return (
             f"no clip {clean(clip_id, 100)!r}: a clip_id is `<source>-<id at the source>`, "
             f"and there are clips of {', '.join(sources) or 'no source yet'}"
         )
     near = difflib.get_close_matches(clip_id, known, n=5, cutoff=0.6) or sorted(known)[:5]
-    raise UnknownClip(f"no clip {clean(clip_id, 100)!r}; near it are {', '.join(near)}")
-
-
-def _step(tables: TableStore, asset_key: Sequence[str], clip_id: str, partition: str) -> Step:
-    if not tables.exists(asset_key, partition):
-        return Step(asset_key[-1], None, None)
-    outcome: Stage = tables.read_stage(asset_key, [partition])
-    return Step(asset_key[-1], _row(outcome.kept, clip_id), _row(outcome.dropped, clip_id))
-
-
-def _row(table: pa.Table, clip_id: str) -> dict[str, Any] | None:
-    found = table.filter(pc.equal(table["clip_id"], clip_id)).to_pylist()
-    return found[0] if found else None
+    return f"no clip {clean(clip_id, 100)!r}; near it are {', '.join(near)}"
 
 
 def _why_not(steps: Sequence[Step]) -> str:
@@ -188,75 +207,25 @@ def _why_not(steps: Sequence[Step]) -> str:
     return f"{waiting} has not seen it yet: materialize it"
 
 
-def _attempts(
-    ledger: Ledger, filtered: Mapping[str, Any] | None, captioned: Mapping[str, Any] | None
-) -> list[Attempt]:
-    text = captioned["text"] if captioned else clip_text(filtered) if filtered else ""
-    wanted = _ways_to_put(text)
-    answer_id = captioned["answer_id"] if captioned else None
-    attempts = []
-    for record in ledger.records() if text else ():
-        inputs = list(record["question"]["inputs"])
-        # A second question holds the text, its caption and what was wrong with it.
-        index = next(
-            (index for index, given in enumerate(inputs) if (text_in(given) or given) in wanted), None
-        )
-        if index is None and record["key"] == answer_id:
-            # Put in a way that no preset of today has.
-            index = next((place for place, given in enumerate(inputs) if given in text), 0)
-        if index is not None:
-            attempts.append(_attempt(record, index, text))
-    return sorted(attempts, key=lambda attempt: attempt.at)
+def _row_as_text(row: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in row.items():
+        if name == "findings":
+            yield from (f"  {_shown(finding_as_text(finding))}" for finding in value)
+        elif value not in (None, []):
+            yield f"  {name}: {_shown(value)}"
 
 
-def _ways_to_put(text: str) -> set[str]:
-    """How the presets put a text to a model."""
-    ways = set()
-    for settings in CAPTIONING_PRESETS.values():
-        first = first_sentence(text, settings.max_text_chars)
-        ways |= {clean(text, settings.max_text_chars), clean(first, settings.max_text_chars)}
-    return ways - {""}
+def finding_as_text(finding: Mapping[str, Any]) -> str:
+    """What a rule of stage 3 said, such as `caption 1: banned_words (heard): ask_again`."""
+    detail = f" ({finding['detail']})" if finding["detail"] else ""
+    return f"caption {finding['judgement'] + 1}: {finding['rule']}{detail}: {finding['verdict']}"
 
 
-def _attempt(record: Mapping[str, Any], index: int, text: str) -> Attempt:
-    question, answer = record["question"], answer_in(record)
-    inputs = list(question["inputs"])
-    parsed = _parsed(answer.text if answer else "", len(inputs))[index]
-    (judged,) = judge([Candidate(parsed.caption or "", text)], RuleSettings())
-    return Attempt(
-        key=record["key"],
-        at=record["at"],
-        question=dict(question),
-        texts=len(inputs),
-        given=inputs[index],
-        messages=_messages(question["prompt_version"], str(record.get("source") or ""), inputs),
-        answer=asdict(answer) if answer else {},
-        said=parsed.caption,
-        verdict=judged.verdict.value if parsed.caption is not None else "unreadable",
-        complaint=judged.complaint if parsed.caption is not None else parsed.problem or "",
-    )
-
-
-def _parsed(said: str, count: int) -> list[Parsed]:
-    if said.lstrip().startswith("{"):
-        return parse_structured(said, count)
-    return (
-        [parse_single(said)]
-        if count == 1 and not said.lstrip().startswith("1")
-        else parse_numbered(said, count)
-    )
-
-
-def _messages(version: str, source: str, inputs: Sequence[str]) -> list[Message] | None:
-    prompt = find_prompt(version, source) or find_second_prompt(version)
-    return prompt.messages(inputs) if prompt else None
-
-
-def _attempts_as_text(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _attempts_as_text(what: str, attempts: Sequence[Attempt]) -> Iterator[str]:
     for number, attempt in enumerate(attempts, 1):
         question, answer = attempt.question, attempt.answer
         yield ""
-        yield f"answer {number} of {len(attempts)}, {attempt.at}, key {attempt.key}"
+        yield f"{what} {number} of {len(attempts)}, {attempt.at}, key {attempt.key}"
         yield f"  model {_shown(question['model'])}, prompt version {question['prompt_version']}"
         yield f"  parameters: {_shown(json.dumps(question['parameters']))}"
         yield f"  this text, one of {attempt.texts}: {_shown(attempt.given)}"
@@ -272,7 +241,8 @@ def _attempts_as_text(attempts: Sequence[Attempt]) -> Iterator[str]:
             f"{answer.get('completion_tokens')} out, {paid}"
         )
         yield f"  says of this text: {_shown(attempt.said)}"
-        yield f"  rules: {attempt.verdict}{f', {_shown(attempt.complaint)}' if attempt.complaint else ''}"
+        complaint = f", {_shown(attempt.complaint)}" if attempt.complaint else ""
+        yield f"  rules {attempt.rules}: {attempt.verdict}{complaint}"
 
 
 def _event(event: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
@@ -93,9 +93,12 @@ class SegmentLog:
         Raises:
             StoreError: they could not be written; some of them may have been.
         """
-        lines = b"".join(LINE.encode(record).encode("ascii") + b"\n" for record in records)
+        self.append_lines([line_of(record) for record in records])
+
+    def append_lines(self, lines: Sequence[bytes]) -> None:
+        """As `append_many`, of what `line_of` made of the records."""
         if lines:
-            self._writer.write(lines)
+            self._writer.write(b"".join(lines))
 
     def close(self) -> None:
         self._writer.close()
@@ -219,6 +222,11 @@ class ObjectWriter:
         except StoreError as error:
             # Every record is in the store already; it is only slower to read.
             logger.warning("%d segments of a log could not be joined: %s", len(paths), error)
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """A record as it is written."""
+    return LINE.encode(record).encode("ascii") + b"\n"
 
 
 def _now() -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -166,9 +166,19 @@ class Store:
         Raises:
             StoreError: there is none.
         """
+        with self.opening_table(relative) as file:
+            return file.read()
+
+    @contextmanager
+    def opening_table(self, relative: str) -> Iterator[pq.ParquetFile]:
+        """Gives a Parquet table of which nothing but its columns' names and types has been read yet.
+
+        Raises:
+            StoreError: there is none.
+        """
         try:
-            with self.reading(relative) as path:
-                return pq.read_table(path, partitioning=None)
+            with self.reading(relative) as path, pq.ParquetFile(path) as file:
+                yield file
         except MissingFile as error:
             raise MissingFile(
                 f"no table {self.describe(relative)}: has its asset been materialized?"

@@ -46,11 +46,17 @@ class TableStore:
         about = {ROUND: outcome.round} if outcome.round else None
         return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema, about)
 
-    def read(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> pa.Table:
+    def read(
+        self,
+        asset_key: Sequence[str],
+        partitions: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
         """An asset's table.
 
         Args:
             partitions: the partitions wanted; None: all that are there.
+            columns: the columns wanted, in this order; None: all. No others are read.
 
         Raises:
             StoreError: a wanted partition, or the table of an asset without partitions, is missing.
@@ -58,7 +64,9 @@ class TableStore:
         """
         schema = schemas.schema_of(asset_key)
         paths = self._paths(asset_key, partitions)
-        return pa.concat_tables([schema.empty(), *(self._table(path, schema) for path in paths)])
+        wanted = schema.arrow.names if columns is None else list(columns)
+        tables = [self._table(path, schema, wanted) for path in paths]
+        return pa.concat_tables([schema.empty().select(wanted), *tables])
 
     def read_dropped(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> pa.Table:
         """What an asset set aside. A partition without such a table set nothing aside."""
@@ -68,7 +76,7 @@ class TableStore:
             for path in self._paths(asset_key, partitions)
             if PurePosixPath(dropped := path.removesuffix(".parquet") + DROPPED).name in there
         ]
-        tables = [self._table(path, schemas.DROPPED) for path in paths]
+        tables = [self._table(path, schemas.DROPPED, schemas.DROPPED.arrow.names) for path in paths]
         return pa.concat_tables([schemas.DROPPED.empty(), *tables])
 
     def read_stage(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> Stage:
@@ -78,7 +86,8 @@ class TableStore:
         """The crawl or fetch that made a partition's table; None if there is no table."""
         if not self.exists(asset_key, partition):
             return None
-        about = self.store.read_table(path_of(asset_key, partition)).schema.metadata or {}
+        with self.store.opening_table(path_of(asset_key, partition)) as file:
+            about = file.schema_arrow.metadata or {}
         return about[ROUND.encode()].decode() if ROUND.encode() in about else None
 
     def exists(self, asset_key: Sequence[str], partition: str | None) -> bool:
@@ -88,14 +97,16 @@ class TableStore:
         """The partitions that have a table."""
         return [PurePosixPath(path).stem for path in self._paths(asset_key, None)]
 
-    def _table(self, path: str, schema: TableSchema) -> pa.Table:
-        table = self.store.read_table(path)
-        if set(table.column_names) != set(schema.arrow.names):
-            raise OtherVersion(
-                f"{self.store.describe(path)} has other columns than this version of the project writes: "
-                "materialize its asset again"
-            )
-        return table.select(schema.arrow.names).cast(schema.arrow)
+    def _table(self, path: str, schema: TableSchema, columns: Sequence[str]) -> pa.Table:
+        with self.store.opening_table(path) as file:
+            # Whichever are wanted of it: a file with other columns is of another version.
+            if set(file.schema_arrow.names) != set(schema.arrow.names):
+                raise OtherVersion(
+                    f"{self.store.describe(path)} has other columns than this version of the project writes: "
+                    "materialize its asset again"
+                )
+            table = file.read(columns)
+        return table.select(columns).cast(pa.schema([schema.arrow.field(name) for name in columns]))
 
     def _paths(self, asset_key: Sequence[str], partitions: Sequence[str] | None) -> list[str]:
         if partitions is not None:

@@ -81,7 +81,7 @@ class TableSchema:
             values = [row.get(field.name) for row in materialised]
             try:
                 arrays.append(pa.array(values, type=field.type))
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
                 raise SchemaError(
                     f"table {self.name!r}, column {field.name!r} wants {field.type}: {error}"
                 ) from error

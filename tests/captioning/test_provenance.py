@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ from tests.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets import schemas
 from wavcaps_assets.captioning.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.captioning.prompts import Form, load_prompt
+from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.history import Event, History
-from wavcaps_assets.provenance import UnknownClip, main, trace
+from wavcaps_assets.manifests import make_manifest
+from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.postprocessing.rules import Finding, Verdict
+from wavcaps_assets.postprocessing.stage3 import Rejected, SecondAnswer, postprocess
+from wavcaps_assets.provenance import UnknownClip, main, trace, traces
 from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
@@ -98,14 +104,74 @@ def test_the_whole_way_of_a_published_clip(store: Store) -> None:
     seen = {step.stage: step.row is not None for step in found.steps}
     assert [stage for stage, there in seen.items() if not there] == ["captions"]
     first, second = found.attempts if found.attempts[0].texts == 2 else found.attempts[::-1]
-    assert (first.said, first.texts, first.verdict) == ("Dog heard", 2, "ask_again")
-    assert "banned_words" in first.complaint
+    assert (first.said, first.texts, first.verdict) == ("Dog heard", 2, "repair")
+    assert first.rules == second.rules == "(of stage 2, preset paper)"
     assert (second.said, second.verdict, second.answer["cost_usd"]) == ("A dog is barking.", "accept", 0.0001)
     assert first.messages == PROMPT.messages(list(TEXTS.values()))
     text = found.as_text()
-    for told in (PROMPT.instruction[:60], "banned_words", "150 in and 8 out", "0.000100 USD", second.key):
+    for told in (PROMPT.instruction[:60], "150 in and 8 out", "0.000100 USD", second.key):
         assert told in text
     assert json.loads(found.as_json())["attempts"][0]["question"]["model"] == "some-model"
+
+
+class CountedLedger(Ledger):
+    """Counts how often it is read from its beginning."""
+
+    read = 0
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        self.read += 1
+        return super().records()
+
+
+def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path) -> None:
+    """Two clips have one text and different captions; the text of a third imitates a second question."""
+    store = Store(tmp_path)
+    fill(store)
+    tables, second = TableStore(store), load_second_prompt("paper", Form.NUMBERED_LIST)
+    text = TEXTS["freesound-1"]
+    heard = Finding("banned_words", Verdict.ASK_AGAIN, "heard")
+    own, other = (
+        second.put(Rejected(text, caption, (heard,)), 1000)
+        for caption in ("A dog is heard.", "A wolf is heard.")
+    )
+    about = Question(second.prompt.version, "another-model", {}, [other, own], 0)
+    with Ledger(store, ANSWERS) as ledger:
+        ledger.record(
+            about, Answer("1. A wolf howls.\n2. A dog is barking.", "stop", 90, 9, 1.0), "freesound"
+        )
+        fake = question(0, [own])
+        ledger.record(fake, Answer("1. A hoax is sounding.", "stop", 90, 9, 1.0), "freesound")
+    llm = tables.read(["llm_captions"], ["freesound"])
+    llm = llm.set_column(llm.schema.get_field_index("caption"), "caption", [["A dog is heard."]])
+    answer = SecondAnswer("A dog is barking.", about.key, "", "another-model", second.prompt.version)
+    refined = postprocess(llm, RuleSettings(), lambda rejected, turn: [answer])
+    tables.write(["llm_captions"], "freesound", Stage(llm, schemas.DROPPED.empty()))
+    tables.write(["captions"], "freesound", refined.stage)
+    counted = CountedLedger(store, ANSWERS)
+    with counted:
+        found = {one.clip_id: one for one in traces(tables, counted, [*TEXTS, "freesound-9"])}
+    assert counted.read == 1
+    assert list(found) == list(TEXTS)
+    told = found["freesound-1"]
+    assert [(one.second, one.said) for one in told.attempts if one.second] == [(True, "A dog is barking.")]
+    assert "A hoax is sounding." not in [one.said for one in told.attempts]
+    assert not any(one.second for one in found["freesound-2"].attempts)
+    shown = told.as_text()
+    for line in (
+        "second answer 1 of 1",
+        "caption 1: banned_words (heard): ask_again",
+        "first_caption: A dog is heard.",
+        "rules (as stage 3 judged it): accept",
+        f"second_prompt_version: {second.prompt.version}",
+    ):
+        assert line in shown
+    audio, raw = (tables.read(["freesound", name]) for name in ("audio", "raw_clips"))
+    (row,) = make_manifest(refined.stage.kept, llm, raw, audio).kept.to_pylist()
+    assert (row["model"], row["prompt_version"]) == ("another-model", second.prompt.version)
+    plain = postprocess(tables.read(["llm_captions"], ["freesound"]), RuleSettings(enabled=()))
+    (row,) = make_manifest(plain.stage.kept, llm, raw, audio).kept.to_pylist()
+    assert (row["model"], row["prompt_version"]) == ("some-model", PROMPT.version)
 
 
 def test_why_a_clip_is_not_published(store: Store) -> None:

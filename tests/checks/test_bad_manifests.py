@@ -40,10 +40,19 @@ def test_missing_columns_are_named_with_what_was_there(tmp_path: Path, suffix: s
         ("cut.json", '{"data": [{"id": "1", "caption": "A dog', "cannot be read as JSON"),
         ("deep.json", "[" * 200_000, "cannot be read as JSON"),
         ("list.json", '{"AudioSet": ["Y1.wav"]}', "no list of clips"),
-        ("strings.json", '["1", "2"]', "row 1 is a str"),
+        ("strings.json", '["1", "2"]', "row 1 is text, not an object"),
         ("none.json", '{"data": []}', "has no rows"),
         ("cut.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
         ("m.csv", "id,caption\n", "neither .parquet nor .json"),
+        ("lines.json", '{"id": "1", "caption": "A dog barks."}\n{"id": "2"}', "JSON Lines"),
+        # As many sources as clips: the column holds addresses.
+        (
+            "urls.json",
+            str(
+                [{"id": str(n), "caption": "A dog barks.", "source": f"x.org/{n}"} for n in range(200)]
+            ).replace("'", '"'),
+            "the column `source` says from which site",
+        ),
     ],
 )
 def test_files_that_are_no_manifest(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
@@ -74,7 +83,7 @@ def test_captions_that_are_no_text_are_counted_and_the_rest_is_read(tmp_path: Pa
     assert (found.read, found.unreadable.rows) == ({"soundbible": 9}, {"soundbible": 8})
     problems = [example.detail for example in found.unreadable.examples["soundbible"]]
     assert problems[:4] == [
-        "the caption is a int, not text",
+        "the caption is a number, not text",
         "no caption",
         "the caption is a list, not text",
         "characters that are no text (lone surrogates)",
@@ -117,7 +126,7 @@ def test_what_a_stage_set_aside_is_no_manifest(tmp_path: Path) -> None:
     [
         ("[digits]\nmost = 1", "digits.most"),
         ("[digits]\nerror = nan", "inf"),
-        ("[digts]\nerror = 1", "digts"),
+        ("[digts]\nerror = 1", "digts: there is no such setting"),
         ("digits =", "cannot be read"),
     ],
 )
@@ -126,3 +135,22 @@ def test_thresholds_that_make_no_sense(tmp_path: Path, toml: str, said: str) -> 
     manifest = write_parquet(tmp_path / "m.parquet", good_rows(5))
     result = CliRunner().invoke(main, [str(manifest), "--settings", str(settings)])
     assert (result.exit_code, said in result.stderr) == (2, True), result.output
+
+
+def test_an_id_that_is_no_name_is_said_to_be_none(tmp_path: Path) -> None:
+    rows = [{"id": value, "caption": "A dog barks."} for value in ("a", 7, True, 1.5, ["b"], "\ud800")]
+    found = read_manifest(written(tmp_path / "m.json", json.dumps(rows)))
+    assert found.table.column("clip_id").to_pylist() == ["a", "7"]
+    assert [example.detail for example in found.unreadable.examples["m"]] == [
+        "its id is true or false",
+        "its id is a number",
+        "its id is a list",
+        "characters in its id that are no text",
+    ]
+
+
+def test_the_ending_of_a_name_may_be_in_capitals(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "SB_FINAL.PARQUET", good_rows(2))
+    assert (
+        read_manifest(tmp_path / "SB_FINAL.PARQUET").read == read_manifest(tmp_path).read == {"soundbible": 2}
+    )

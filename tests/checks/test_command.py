@@ -138,3 +138,49 @@ def test_the_summary_is_added_to_the_page_that_is_there(tmp_path: Path) -> None:
     page.write_text("before\n")
     run(write_parquet(tmp_path / "m.parquet", good_rows(20)), "--summary", page)
     assert page.read_text("utf-8").startswith("before\n## ")
+
+
+def test_a_pasted_book_hides_nothing_else(tmp_path: Path) -> None:
+    rows = good_rows(30)
+    rows[3] = rows[3] | {"clip_id": "i" * 100_000, "caption": "word " * 100_000}
+    junit, summary = tmp_path / "out.xml", tmp_path / "out.md"
+    path = write_parquet(tmp_path / "m.parquet", rows)
+    told = [run(path, "--junit", junit, "--summary", summary).stdout, run(path, "--json").stdout]
+    assert "too_long" in told[0]
+    assert max(map(len, [*told, junit.read_text(), summary.read_text()])) < 30_000
+
+
+def test_what_was_found_is_printed_also_where_a_file_cannot_be_written(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "m.parquet", good_rows(20))
+    result = run(path, "--junit", tmp_path / "nowhere" / "out.xml")
+    assert result.exit_code == 2
+    assert "mean_words" in result.stdout
+    assert result.stderr.strip().endswith("out.xml cannot be written: No such file or directory")
+
+
+def test_a_terminal_is_not_written_to_by_a_files_name(tmp_path: Path) -> None:
+    result = run(tmp_path / "\x1b[31mnowhere.json")
+    assert (result.exit_code, "\x1b" in result.stderr) == (2, False)
+
+
+def test_skipped_cases_are_counted(tmp_path: Path) -> None:
+    junit = tmp_path / "out.xml"
+    run(write_parquet(tmp_path / "m.parquet", good_rows(20)), "--junit", junit)
+    suite = ElementTree.parse(junit).getroot()[0]
+    # There is no earlier manifest, and no table of dropped clips.
+    skipped = [case.attrib["name"] for case in suite.iter("testcase") if case.find("skipped") is not None]
+    assert (int(suite.attrib["skipped"]), "drift moved" in skipped, "dropped" in skipped) == (
+        len(skipped),
+        True,
+        True,
+    )
+
+
+def test_of_a_few_clips_one_that_the_parser_misreads_does_not_block(tmp_path: Path) -> None:
+    rows = good_rows(15)
+    rows[0] = rows[0] | {"caption": "A dog in a large hall."}
+    found = statuses(run(write_parquet(tmp_path / "m.parquet", rows), "--json"))
+    assert found["no_verb"] == "warned"
+    many = [row | {"clip_id": f"{row['clip_id']}-{turn}"} for turn in range(100) for row in rows]
+    found = statuses(run(write_parquet(tmp_path / "many.parquet", many), "--json"))
+    assert found["no_verb"] == "failed"

@@ -27,6 +27,7 @@ from wavcaps_assets.postprocessing.stage3 import Rejected
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store
 
+ROOT = Path(__file__).parents[2]
 LISTED = CaptioningSettings()
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1)
 PRICES = """
@@ -44,13 +45,15 @@ def run(
     folder: Path,
     captioning: CaptioningSettings = LISTED,
     rules: RuleSettings = RULE_PRESETS["paper"],
+    said: list[str] | None = None,
     **llm: Any,
 ) -> Refined:
     prices = folder / "prices.toml"
     prices.write_text(PRICES)
     root = endpoint.root if endpoint else "http://127.0.0.1:9"
     settings = ModelSettings(base_url=f"{root}/v1", model=MODEL, api_key=KEY, prices=prices, **llm)
-    return postprocess_source(captions, "freesound", rules, captioning, settings, Store(folder))
+    say = (said if said is not None else []).append
+    return postprocess_source(captions, "freesound", rules, captioning, settings, Store(folder), say)
 
 
 def items(body: dict[str, Any]) -> list[dict[str, str]]:
@@ -73,9 +76,12 @@ def published(refined: Refined) -> dict[str, str]:
 
 def test_the_model_is_told_what_is_wrong_and_its_answers_find_their_clips(tmp_path: Path) -> None:
     captions = table("A dog is heard.", "A hen is clucking.", "A tram is passing in Lyon.", "A cow is heard.")
+    said: list[str] = []
     with scripted(mend) as endpoint:
-        refined = run(endpoint, captions, tmp_path)
+        refined = run(endpoint, captions, tmp_path, said=said)
         again = run(endpoint, captions, tmp_path)
+    assert said[0].startswith("3 captions are asked about again")
+    assert said[1].startswith("1 requests (0 answered already)") and "USD" in said[1]
     assert published(refined) == {
         "freesound-0": "A dog is calling.",
         "freesound-1": "A hen is clucking.",
@@ -94,6 +100,7 @@ def test_the_model_is_told_what_is_wrong_and_its_answers_find_their_clips(tmp_pa
     assert again.facts["spent by this run (USD)"] == 0.0
     assert again.outcome.stage.kept.equals(refined.outcome.stage.kept)
     with Ledger(Store(tmp_path), ANSWERS) as ledger:
+        assert refined.outcome.stage.kept["second_model"].to_pylist() == [MODEL, None, MODEL, MODEL]
         key = refined.outcome.stage.kept["second_answer_id"][0].as_py()
         record = ledger.find(key)
         assert record is not None and record["source"] == "freesound"

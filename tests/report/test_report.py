@@ -204,7 +204,8 @@ def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> Non
     fill_captions(tables)
     fill_analysis(tables)
     data = collect(tables, SOURCES)
-    (story,) = data.stories
+    story, *others = data.stories
+    assert len({story.clip_id, *(one.clip_id for one in others)}) == 1 + len(others)
     assert [chapter.title for chapter in story.chapters] == [
         "Raw record",
         "Audio",

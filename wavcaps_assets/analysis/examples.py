@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 from wavcaps_assets.schemas.analysis import EXAMPLES
 
 
-def draw(clips: pa.Table, count: int, seed: int) -> pa.Table:
+def draw(clips: pa.Table, count: int | None, seed: int) -> pa.Table:
     """So many clips, drawn by a hash of the seed and their ids: other clips change nothing in a clip's luck.
 
     Args:
         clips: any table with `clip_id`.
+        count: None: all of them, shuffled.
     """
     ids = clips.column("clip_id").to_pylist()
     luck = [blake2b(f"{seed} {clip_id}".encode(), digest_size=8).digest() for clip_id in ids]

@@ -8,7 +8,10 @@ from pydantic import BaseModel, Field
 class AnalysisSettings(BaseModel):
     """How the set is analysed; the paper's values (section III.C) where it has some."""
 
-    seed: int = Field(0, description="draws the examples: the same seed, the same clips")
+    seed: int = Field(
+        0,
+        description="draws the examples, and shuffles the clips for the growth of the vocabulary",
+    )
     examples_per_source: int = Field(4, ge=1, le=100, description="clips of each source shown; Table II: 2")
     words_listed: int = Field(
         100, ge=1, le=10_000, description="words listed on either side; Figure 2b shows 100"

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wavcaps_assets.analysis.examples import draw
 from wavcaps_assets.analysis.paper_figures import WHOLE_SET
 from wavcaps_assets.analysis.settings import AnalysisSettings
 from wavcaps_assets.analysis.words import Lexicon, Texts, texts_of
@@ -85,9 +86,10 @@ def vocabulary(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table:
         wavcaps: with the columns `clip_id`, `source` and `caption` of `schemas.MANIFEST`.
 
     Returns:
-        `schemas.analysis.VOCABULARY`; its growth is in order of clip id.
+        `schemas.analysis.VOCABULARY`; its growth is that of the clips shuffled by the seed.
     """
-    ordered = wavcaps.select(["clip_id", "source", "caption"]).sort_by("clip_id")
+    # In the order of their ids all clips of one source would come before those of the next.
+    ordered = draw(wavcaps.select(["clip_id", "source", "caption"]), None, settings.seed)
     sources = sorted(pc.unique(ordered.column("source")).to_pylist())
     rows = []
     for source in sources:

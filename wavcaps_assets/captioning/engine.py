@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from wavcaps_assets.captioning import template
 from wavcaps_assets.captioning.chat import ChatModel
+from wavcaps_assets.captioning.grouping import as_asked_before
 from wavcaps_assets.captioning.ledger import Ledger, Question
 from wavcaps_assets.captioning.progress import Tell, Watch
 from wavcaps_assets.captioning.prompts import Message, load_prompt
@@ -75,7 +76,9 @@ def caption_clips(
         raise ValueError("the method `model` needs a model")
     prompt = load_prompt(settings.prompt, source, settings.form)
     questions = {clip_id: _question(text, settings) for clip_id, text in texts.items()}
-    asked = {question: Asked(question) for question in questions.values()}
+    once = list(dict.fromkeys(questions.values()))
+    ordered = as_asked_before(once, prompt.version, settings, model.name, ledger)
+    asked = {question: Asked(question) for question in ordered}
     rounds = Rounds(prompt, source, settings, model, ledger, spending or Unlimited(), progress, watch)
     asyncio.run(rounds.settle(list(asked.values())))
     for row in rows:
@@ -99,16 +102,20 @@ def caption_clips(
 
 
 def first_questions(
-    clips: pa.Table, source: str, settings: CaptioningSettings, model_name: str
+    clips: pa.Table, source: str, settings: CaptioningSettings, model_name: str, ledger: Ledger
 ) -> list[tuple[Question, list[Message]]]:
     """The questions that captioning begins with, and the messages that ask them; each once.
+
+    Args:
+        ledger: texts are put together as it answers them.
 
     Raises:
         PromptError: there is no such prompt preset.
     """
     prompt = load_prompt(settings.prompt, source, settings.form)
     texts, _ = _texts(FILTERED_CLIPS.check(clips).to_pylist(), source, settings)
-    asked = list(dict.fromkeys(_question(text, settings) for text in texts.values()))
+    once = list(dict.fromkeys(_question(text, settings) for text in texts.values()))
+    asked = as_asked_before(once, prompt.version, settings, model_name, ledger)
     size = settings.first_group
     questions = [
         question_of(prompt.version, settings, model_name, asked[start : start + size], 0)

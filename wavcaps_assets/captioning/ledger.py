@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.segments import LINE, SUFFIX, SegmentLog
+from wavcaps_assets.segments import SUFFIX, SegmentLog, line_of
 from wavcaps_assets.storage import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Ledger:
             # An object an answer would be slow to read one by one.
             for record in self._log.read():
                 if (key := _key_bytes(record.get("key"))) is not None:
-                    self._lines[key] = _line(record)
+                    self._lines[key] = line_of(record)
 
     def __enter__(self) -> Ledger:
         return self
@@ -190,9 +190,7 @@ class Ledger:
             source: whose clips are asked about, for the table of costs.
             size: of the messages, as `tokens.size` counts it: what later estimates learn from.
         """
-        record = record_of(question, answer, source, size)
-        self._log.append(record)
-        self._remember(record)
+        self.record_many([record_of(question, answer, source, size)])
 
     def record_many(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Writes what `record_of` made of some answers to the store, all at once, then remembers it.
@@ -200,12 +198,10 @@ class Ledger:
         Raises:
             StoreError: they could not be written; some of them may have been.
         """
-        self._log.append_many(records)
-        for record in records:
-            self._remember(record)
-
-    def _remember(self, record: Mapping[str, Any]) -> None:
-        self._lines[bytes.fromhex(record["key"])] = _line(record)
+        lines = [line_of(record) for record in records]
+        self._log.append_lines(lines)
+        for record, line in zip(records, lines, strict=True):
+            self._lines[bytes.fromhex(record["key"])] = line
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         """All that was ever recorded, oldest segment first, read anew from the store.
@@ -298,10 +294,6 @@ def record_of(question: Question, answer: Answer, source: str, size: int | None)
         "size": size,
         "answer": {name: getattr(answer, name) for name in ANSWER_FIELDS},
     }
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    return LINE.encode(record).encode("ascii") + b"\n"
 
 
 def _key_of(line: bytes) -> bytes | None:

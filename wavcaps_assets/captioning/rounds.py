@@ -23,6 +23,8 @@ from wavcaps_assets.postprocessing.rules import Candidate, Judged, Verdict, judg
 
 # So many questions in a row without an answer, and the fault is not theirs.
 FAILURES_IN_A_ROW = 20
+# While one answer is written down, the next question is asked; what is under way is the pace's to say.
+WORKERS_A_REQUEST = 2
 # Never more tokens than so many a byte, in any script, and so many for what stands around a message.
 TOKENS_PER_BYTE = 1 / 3
 TOKENS_PER_MESSAGE = 4
@@ -109,8 +111,7 @@ class Rounds:
             settings.tokens_per_minute,
             self._model.patience_s,
         )
-        self._recorder = Recorder(self._ledger)
-        async with self._model:
+        async with self._model, Recorder(self._ledger) as self._recorder:
             for attempt in range(settings.max_attempts):
                 unsettled = [one for one in asked if not one.settled]
                 if not unsettled:
@@ -140,7 +141,8 @@ class Rounds:
                 finally:
                     queue.task_done()
 
-        workers = [asyncio.create_task(work()) for _ in range(self._settings.concurrency)]
+        count = self._settings.concurrency * WORKERS_A_REQUEST
+        workers = [asyncio.create_task(work()) for _ in range(count)]
         try:
             await queue.join()
         finally:
@@ -170,8 +172,9 @@ class Rounds:
 
     async def _ask(self, group: list[Asked], question: Question) -> list[list[Asked]]:
         """Asks about a group. Returns the smaller groups that what did not match is to be asked in."""
+        messages = self._prompt.messages(question.inputs)
         try:
-            answer = await self._send(question)
+            answer = await self._send(messages, question.parameters)
         except AnswerError as error:
             self._failures += 1
             if self._failures >= FAILURES_IN_A_ROW:
@@ -184,27 +187,23 @@ class Rounds:
                 one.parsed, one.no_answer = None, str(error)
             return self._divided(group, group)
         self._failures = 0
-        asked = size(self._prompt.messages(question.inputs))
-        await self._recorder.write(record_of(question, answer, self._source, asked))
+        await self._recorder.write(record_of(question, answer, self._source, size(messages)))
         self._counted.answer(answer)
         return self._take(group, question, answer)
 
-    async def _send(self, question: Question) -> Answer:
-        messages = self._prompt.messages(question.inputs)
+    async def _send(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> Answer:
         size_bytes = sum(len(message["content"].encode()) for message in messages)
         tokens = math.ceil(
-            size_bytes * TOKENS_PER_BYTE
-            + TOKENS_PER_MESSAGE * len(messages)
-            + question.parameters["max_tokens"]
+            size_bytes * TOKENS_PER_BYTE + TOKENS_PER_MESSAGE * len(messages) + parameters["max_tokens"]
         )
         try:
-            reservation = await self._spending.admit(messages, question.parameters)
+            reservation = await self._spending.admit(messages, parameters)
         except Exception as error:
             # What was admitted before is still asked; nothing else is.
             self._error = self._error or error
             raise Stopped from error
         try:
-            answer = await self._answer(messages, question.parameters, tokens)
+            answer = await self._answer(messages, parameters, tokens)
         except AnswerError:
             self._spending.lost(reservation)
             raise

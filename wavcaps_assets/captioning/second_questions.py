@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wavcaps_assets.captioning.chat import ChatModel
+from wavcaps_assets.captioning.estimate import Planned
+from wavcaps_assets.captioning.grouping import as_asked_before
 from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.progress import Tell, Watch
 from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_files
-from wavcaps_assets.captioning.rounds import Asked, Rounds
+from wavcaps_assets.captioning.rounds import Asked, Rounds, question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.spending import Spending, Unlimited
 from wavcaps_assets.captioning.texts import clean
@@ -89,14 +91,57 @@ def load_second_prompt(preset: str, form: Form) -> SecondPrompt:
     return SecondPrompt(Prompt(form, instruction, examples, quotes=False), complaints)
 
 
-def text_in(given: str) -> str | None:
-    """The description in a line that `SecondPrompt.put` made; None for any other line."""
+def asked_of(given: str) -> tuple[str, str] | None:
+    """The description and the caption in a line that `SecondPrompt.put` made; None for any other line."""
     if not given.startswith('{"description": '):
         return None
     try:
-        return str(json.loads(given)["description"])
-    except (ValueError, KeyError, TypeError):
+        put = json.loads(given)
+        return str(put["description"]), str(put["caption"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def planned_questions(
+    rejected: Sequence[Rejected], turn: int, settings: CaptioningSettings, model_name: str, ledger: Ledger
+) -> list[Planned]:
+    """The questions that `ask_again` begins with, for an estimate.
+
+    Raises:
+        PromptError: as `load_second_prompt`.
+    """
+    second, asking = load_second_prompt(settings.second_prompt, settings.form), _asking(settings, turn)
+    lines = _lines(rejected, second, asking, model_name, ledger)
+    size = asking.first_group
+    questions = [
+        question_of(second.prompt.version, asking, model_name, lines[start : start + size], 0)
+        for start in range(0, len(lines), size)
+    ]
+    return [Planned(question, second.prompt.messages(question.inputs)) for question in questions]
+
+
+def _asking(settings: CaptioningSettings, turn: int) -> CaptioningSettings:
+    """How captions are asked about the second time (turn 0), the third (1), ..."""
+    return settings.model_copy(
+        update={
+            "max_attempts": 1,
+            "seed": settings.seed + turn,
+            "temperature": settings.retry_temperature if turn else settings.temperature,
+            "rules": RULE_PRESETS["answers"],
+        }
+    )
+
+
+def _lines(
+    rejected: Sequence[Rejected],
+    second: SecondPrompt,
+    asking: CaptioningSettings,
+    model_name: str,
+    ledger: Ledger,
+) -> list[str]:
+    """What is asked, each once, together as the ledger answers it."""
+    once = list(dict.fromkeys(second.put(one, asking.max_text_chars) for one in rejected))
+    return as_asked_before(once, second.prompt.version, asking, model_name, ledger)
 
 
 def ask_again(
@@ -123,23 +168,16 @@ def ask_again(
         PromptError, EndpointError, and whatever `spending.admit` raises: as `engine.caption_clips`.
     """
     second = load_second_prompt(settings.second_prompt, settings.form)
-    asking = settings.model_copy(
-        update={
-            "max_attempts": 1,
-            "seed": settings.seed + turn,
-            "temperature": settings.retry_temperature if turn else settings.temperature,
-            "rules": RULE_PRESETS["answers"],
-        }
-    )
-    lines = [second.put(one, settings.max_text_chars) for one in rejected]
-    asked = {line: Asked(line) for line in lines}
+    asking = _asking(settings, turn)
+    asked = {line: Asked(line) for line in _lines(rejected, second, asking, model.name, ledger)}
     rounds = Rounds(second.prompt, source, asking, model, ledger, spending or Unlimited(), tell, watch)
     asyncio.run(rounds.settle(list(asked.values())))
-    return [_answer(asked[line]) for line in lines]
+    outcomes = (asked[second.put(one, settings.max_text_chars)] for one in rejected)
+    return [_answer(outcome, model.name, second.prompt.version) for outcome in outcomes]
 
 
-def _answer(outcome: Asked) -> SecondAnswer:
+def _answer(outcome: Asked, model: str, version: str) -> SecondAnswer:
     caption = outcome.parsed.caption if outcome.parsed else None
     if caption is None or outcome.answer_id is None:
         return SecondAnswer(None, None, outcome.reason()[1])
-    return SecondAnswer(caption, outcome.answer_id)
+    return SecondAnswer(caption, outcome.answer_id, "", model, version)

@@ -75,8 +75,8 @@ class Band:
 
     def __str__(self) -> str:
         if math.isinf(self.low):
-            return "any" if math.isinf(self.high) else f"at most {self.high:g}"
-        return f"at least {self.low:g}" if math.isinf(self.high) else f"{self.low:g} to {self.high:g}"
+            return "any" if math.isinf(self.high) else f"at most {self.high:.4g}"
+        return f"at least {self.low:.4g}" if math.isinf(self.high) else f"{self.low:.4g} to {self.high:.4g}"
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,10 @@ class Result:
     note: str = field(default="")
 
     @property
+    def named(self) -> str:
+        return self.measure.replace("_", " ")
+
+    @property
     def status(self) -> Status:
         if self.figure is None:
             return Status.SKIPPED
@@ -144,5 +148,5 @@ class Result:
     def said(self) -> str:
         """One line: what was found, and what was wanted."""
         if self.figure is None:
-            return f"{self.scope}: {self.measure} not measured: {self.note}"
-        return f"{self.scope}: {self.measure} {self.value} of {self.figure.of}, wanted {self.wanted}"
+            return f"{self.scope}: {self.named} not measured: {self.note}"
+        return f"{self.scope}: {self.named} {self.value} (of {self.figure.of:,}), wanted {self.wanted}"

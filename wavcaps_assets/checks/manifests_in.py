@@ -36,6 +36,12 @@ SUFFIXES = (".parquet", ".json")
 DROPPED_SUFFIX = ".dropped.parquet"
 BATCH = 10_000
 SHOWN_CHARS = 80
+# More sources than these are no sources: each is measured by itself.
+MOST_SOURCES = 100
+# Of a source's name (characters).
+LONGEST_SOURCE = 100
+# What JSON and Parquet have in place of text, as people say it.
+KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
 Row = Mapping[str, Any]
 
@@ -58,7 +64,7 @@ def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
     """
     reader = _Reader()
     for file in _files(path):
-        rows = _parquet_rows(file) if file.suffix == ".parquet" else _json_rows(file)
+        rows = _parquet_rows(file) if file.suffix.lower() == ".parquet" else _json_rows(file)
         reader.add(file, rows)
     if not reader.read:
         raise UnusableManifest(f"{path} has no rows")
@@ -68,12 +74,12 @@ def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        if path.suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             raise UnusableManifest(f"{path} is neither {' nor '.join(SUFFIXES)}")
         return [path]
     if not path.is_dir():
         raise UnusableManifest(f"there is no {path}")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in SUFFIXES)
+    found = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
     # What a stage set aside stands beside its table, and is no manifest.
     found = [file for file in found if not file.name.endswith(DROPPED_SUFFIX)]
     if not found:
@@ -96,7 +102,9 @@ class _Reader:
             file.parent.name.lower(), file.stem
         )
         for number, row in enumerate(rows, 1):
-            pending += self._captions(row, _text(row.get("source")) or source, f"{file.name} row {number}")
+            of_row = _text(row.get("source")) or source
+            self._know(of_row, f"{file} row {number}")
+            pending += self._captions(row, of_row, f"{file.name} row {number}")
             if len(pending) >= BATCH:
                 self._batches.append(pa.RecordBatch.from_pylist(pending, COLUMNS))
                 pending = []
@@ -105,9 +113,19 @@ class _Reader:
     def table(self) -> pa.Table:
         return pa.Table.from_batches(self._batches, COLUMNS)
 
+    def _know(self, source: str, where: str) -> None:
+        if source in self.read:
+            return
+        if len(source) > LONGEST_SOURCE or len(self.read) == MOST_SOURCES:
+            raise UnusableManifest(
+                f"{where}: {source[:SHOWN_CHARS]!r} is no source, or there are more than {MOST_SOURCES} of "
+                "them: the column `source` says from which site a clip is, such as freesound; leave it out "
+                "where that is not known"
+            )
+
     def _captions(self, row: Row, source: str, where: str) -> Iterator[dict[str, str | None]]:
         given = next((row[name] for name in ID_COLUMNS if row.get(name) is not None), None)
-        clip_id = str(given) if isinstance(given, int) else _text(given)
+        clip_id = str(given) if type(given) is int else _text(given)
         captions = [row[name] for name in CAPTION_COLUMNS if name in row]
         # Of five captions some clips have fewer; a clip with none is another matter.
         captions = [caption for caption in captions if caption is not None] or captions[:1] or [None]
@@ -120,7 +138,7 @@ class _Reader:
             self.read[source] += 1
             readable = _text(caption)
             if clip_id is None or readable is None or not readable.strip():
-                problem = "the row has no id" if clip_id is None else _problem(caption)
+                problem = _id_problem(given) if clip_id is None else _problem(caption)
                 self.unreadable.add(source, Example(name, str(caption)[:SHOWN_CHARS], problem))
             else:
                 key = clip_id if number == 1 else f"{clip_id}#{number}"
@@ -138,12 +156,22 @@ def _text(value: object) -> str | None:
     return value
 
 
+def _id_problem(given: object) -> str:
+    if given is None:
+        return "the row has no id"
+    return "characters in its id that are no text" if isinstance(given, str) else f"its id is {_kind(given)}"
+
+
 def _problem(caption: object) -> str:
     if caption is None:
         return "no caption"
     if isinstance(caption, str):
         return "characters that are no text (lone surrogates)" if caption.strip() else "an empty caption"
-    return f"the caption is a {type(caption).__name__}, not text"
+    return f"the caption is {_kind(caption)}, not text"
+
+
+def _kind(value: object) -> str:
+    return KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def _parquet_rows(file: Path) -> Iterator[Row]:
@@ -164,13 +192,18 @@ def _json_rows(file: Path) -> Iterator[Row]:
             file.read_bytes().decode("utf-8-sig", "surrogateescape"), object_hook=_wanted_only
         )
     except (OSError, ValueError, RecursionError) as error:
-        raise UnusableManifest(f"{file} cannot be read as JSON: {error}") from error
+        lines = (
+            "; it may be JSON Lines, an object a line: make it one list" if "Extra data" in str(error) else ""
+        )
+        raise UnusableManifest(f"{file} cannot be read as JSON: {error}{lines}") from error
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise UnusableManifest(f'{file} has no list of clips: neither {{"data": [...]}} nor [...]')
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise UnusableManifest(f"{file}: row {number} is a {type(row).__name__}, not an object")
+            raise UnusableManifest(
+                f"{file}: row {number} is {'text' if isinstance(row, str) else _kind(row)}, not an object"
+            )
     if rows:
         _require(set(chain.from_iterable(rows)), file)
     yield from rows

@@ -149,8 +149,14 @@ def load_settings(path: Path | None) -> QualitySettings:
     try:
         return QualitySettings.model_validate(_merged(QualitySettings().model_dump(), changes))
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        problems = (
+            f"{'.'.join(map(str, one['loc']))}: {_said(one['type'], one['msg'])}" for one in error.errors()
+        )
         raise UnusableSettings(f"the thresholds in {path}: {'; '.join(problems)}") from error
+
+
+def _said(kind: str, message: str) -> str:
+    return "there is no such setting" if kind == "extra_forbidden" else message
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

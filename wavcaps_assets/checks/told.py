@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from wavcaps_assets.checks.figures import EXAMPLES, Result, Status
+from wavcaps_assets.checks.figures import EXAMPLES, Example, Result, Status
 from wavcaps_assets.checks.quality import worst
 from wavcaps_assets.previews import cell
 
@@ -18,6 +18,8 @@ SIGNS = {Status.PASSED: "✅", Status.WARNED: "⚠️", Status.FAILED: "❌", St
 NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|[\ud800-\udfff]")
 REPLACED = "\N{REPLACEMENT CHARACTER}"
+# Of a text from outside (characters); a pasted book would hide all else that is said.
+LONGEST_SHOWN = 200
 SUITE = "caption quality"
 
 
@@ -40,7 +42,7 @@ def as_text(results: Sequence[Result]) -> str:
     for result in _at_fault(results):
         lines += ["", f"{result.status}: {_plain(result.said)}"]
         for example in result.figure.examples if result.figure else ():
-            lines.append(f"  {_plain(' | '.join((example.clip_id, example.caption, example.detail)))}")
+            lines.append(f"  {' | '.join(map(_plain, _told(example)))}")
     return "\n".join(lines) + "\n"
 
 
@@ -74,7 +76,7 @@ def examples_table(results: Sequence[Result]) -> str:
     lines = ["| scope | measure | clip | caption | why |", "| --- | --- | --- | --- | --- |"]
     for result in results:
         for example in result.figure.examples[:EXAMPLES] if result.figure else ():
-            told = (result.scope, result.measure, example.clip_id, example.caption, example.detail)
+            told = (result.scope, result.measure, *_told(example))
             lines.append(f"| {' | '.join(map(markdown_cell, told))} |")
     return "\n".join(lines) if len(lines) > 2 else "*no examples*"
 
@@ -87,12 +89,16 @@ def markdown_cell(text: str) -> str:
 
 
 def as_junit(results: Sequence[Result]) -> bytes:
-    """JUnit XML: a suite a scope, a case a measure; a warning is a passed case that says so."""
+    """JUnit XML: a suite a scope, a case a measure; a warning is a passed case that says so.
+
+    It is valid by junit-10.xsd of Jenkins's plugin xUnit.
+    """
     root = ElementTree.Element("testsuites", {"name": SUITE, **_counts(results)})
     for scope in dict.fromkeys(result.scope for result in results):
         within = [result for result in results if result.scope == scope]
         name = _xml(scope)
         suite = ElementTree.SubElement(root, "testsuite", {"name": name, **_counts(within)})
+        # The schema knows it of a suite, and of no set of suites.
         suite.set("skipped", str(sum(result.status is Status.SKIPPED for result in within)))
         for result in within:
             case = ElementTree.SubElement(
@@ -133,7 +139,10 @@ def _as_dict(result: Result) -> dict[str, Any]:
             "low": figure.low,
             "high": figure.high,
             "of": figure.of,
-            "examples": [vars(example) for example in figure.examples],
+            "examples": [
+                dict(zip(("clip_id", "caption", "detail"), _told(example), strict=True))
+                for example in figure.examples
+            ],
         }
     )
     named = {"check": result.check, "measure": result.measure, "scope": result.scope}
@@ -156,7 +165,16 @@ def _at_fault(results: Sequence[Result]) -> Iterator[Result]:
 
 def _examples(result: Result) -> str:
     shown = result.figure.examples if result.figure else ()
-    return "\n".join(f"{one.clip_id}: {one.caption} ({one.detail})" for one in shown)
+    told = map(_told, shown)
+    return "\n".join(f"{clip_id}: {caption} ({detail})" for clip_id, caption, detail in told)
+
+
+def _told(example: Example) -> tuple[str, str, str]:
+    return _cut(example.clip_id), _cut(example.caption), _cut(example.detail)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
 def _plain(text: str) -> str:

@@ -11,10 +11,11 @@ from wavcaps_assets import schemas
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import source_partitions
-from wavcaps_assets.defs.pauses import paused
+from wavcaps_assets.defs.pauses import unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.stages import Stage
 
 
 class CaptioningConfig(dg.Config):
@@ -29,7 +30,9 @@ class CaptioningConfig(dg.Config):
         "these events where the model is the embedded one, else the model",
     )
     provider: str = Field(
-        "online", description="`online`, or `batch`: OpenAI's Batch API, half the price, within a day"
+        "online",
+        description="`online`, or `batch`: OpenAI's Batch API, half the price, within a day; "
+        "stage 3's second questions are asked online in any case",
     )
 
 
@@ -70,13 +73,13 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
         from wavcaps_assets.captioning.presets import choose_settings
         from wavcaps_assets.captioning.run import Provider, caption_source
-        from wavcaps_assets.network_errors import Paused
         from wavcaps_assets.progress import progress
 
         source, files = context.partition_key, store.tables().store
         settings = choose_settings(source, language_model.embedded, config.preset, config.method)
         meter_of = progress(f"captions of {source}", filtered_clips.num_rows)
-        try:
+
+        def make() -> Stage:
             with Ledger(files, ANSWERS) as ledger, meter_of as meter:
                 captioned = caption_source(
                     filtered_clips,
@@ -89,11 +92,10 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                     lambda done, total: meter.at(done),
                     context.log.info,
                 )
-        except Paused as pause:
-            yield from paused(context, pause)
-            return
-        context.add_output_metadata(dict(captioned.facts))
-        yield dg.Output(captioned.stage)
+            context.add_output_metadata(dict(captioned.facts))
+            return captioned.stage
+
+        yield from unless_paused(context, make)
 
     @dg.asset(
         ins={"filtered_clips": dg.AssetIn("filtered_clips")},
@@ -118,7 +120,6 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
         from wavcaps_assets.captioning.presets import choose_settings, method_without_model
         from wavcaps_assets.captioning.run import Way, compare_ways
-        from wavcaps_assets.network_errors import Paused
 
         source, files, llm = context.partition_key, store.tables().store, language_model.settings()
         ways = [
@@ -135,19 +136,23 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                 ),
             )
         ]
-        try:
+
+        def make() -> pa.Table:
             with Ledger(files, ANSWERS) as ledger:
                 result = compare_ways(
                     filtered_clips, source, (ways[0], ways[1]), config.clips, files, ledger, context.log.info
                 )
-        except Paused as pause:
-            yield from paused(context, pause)
-            return
-        context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown())})
-        yield dg.Output(result.table)
+            context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown())})
+            return result.table
+
+        yield from unless_paused(context, make)
 
     @dg.asset(
-        deps=[dg.AssetDep("llm_captions", partition_mapping=dg.AllPartitionMapping())],
+        # Both ask the model.
+        deps=[
+            dg.AssetDep(stage, partition_mapping=dg.AllPartitionMapping())
+            for stage in ("llm_captions", "captions")
+        ],
         group_name="captions",
         kinds={"parquet"},
         owners=OWNERS,

@@ -10,10 +10,11 @@ from pydantic import Field
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import source_partitions
-from wavcaps_assets.defs.pauses import paused
+from wavcaps_assets.defs.pauses import unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.stages import Stage
 
 
 class RuleConfig(dg.Config):
@@ -53,13 +54,13 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         store: StoreResource,
     ) -> Iterator[Any]:
         from wavcaps_assets.captioning.presets import choose_settings
-        from wavcaps_assets.network_errors import Paused
         from wavcaps_assets.plots import as_markdown, histogram
         from wavcaps_assets.postprocessing import summary
         from wavcaps_assets.postprocessing.run import choose_rules, postprocess_source
 
         source, embedded = context.partition_key, language_model.embedded
-        try:
+
+        def make() -> Stage:
             refined = postprocess_source(
                 llm_captions,
                 source,
@@ -69,18 +70,18 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
                 store.tables().store,
                 context.log.info,
             )
-        except Paused as pause:
-            yield from paused(context, pause)
-            return
-        outcome = refined.outcome
-        words = [len(caption.split()) for caption in outcome.stage.kept.column("caption").to_pylist()]
-        context.add_output_metadata(
-            {
-                **refined.facts,
-                "what each rule did": dg.MetadataValue.md(summary.as_markdown(outcome.by_rule)),
-                "caption lengths": dg.MetadataValue.md(as_markdown(histogram(words, "words", "captions"))),
-            }
-        )
-        yield dg.Output(outcome.stage)
+            outcome = refined.outcome
+            words = [len(caption.split()) for caption in outcome.stage.kept.column("caption").to_pylist()]
+            plot = as_markdown(histogram(words, "words", "captions"))
+            context.add_output_metadata(
+                {
+                    **refined.facts,
+                    "what each rule did": dg.MetadataValue.md(summary.as_markdown(outcome.by_rule)),
+                    "caption lengths": dg.MetadataValue.md(plot),
+                }
+            )
+            return outcome.stage
+
+        yield from unless_paused(context, make)
 
     return [captions]

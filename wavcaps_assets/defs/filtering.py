@@ -41,7 +41,7 @@ def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]
         from wavcaps_assets.plots import as_markdown
 
         source = context.partition_key
-        stage = filter_clips(*read_inputs(store.tables(), source), config)
+        stage = filter_clips(*read_inputs(store.tables(), source, config), config)
         funnel, paper = funnel_of(stage, config), paper_funnels().get(source)
         context.add_output_metadata(
             {

@@ -1,13 +1,16 @@
 """A step that has to wait ends its run without a table: its partition stays missing, and says until when."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from wavcaps_assets.network_errors import Paused
+    from wavcaps_assets.stages import Stage
 
 # On a run: when its partition may be taken up again, in ISO 8601.
 PAUSED_TAG = "wavcaps/paused_until"
@@ -26,6 +29,20 @@ def paused(context: dg.AssetExecutionContext, pause: "Paused") -> Iterator[dg.As
         description=str(pause),
         metadata={"paused until": dg.MetadataValue.timestamp(pause.until)},
     )
+
+
+def unless_paused(
+    context: dg.AssetExecutionContext, make: Callable[[], "pa.Table | Stage"]
+) -> Iterator[dg.AssetObservation | dg.Output[Any]]:
+    """The output of an asset that may have to wait: what `make` returns, or a pause where it raises one."""
+    from wavcaps_assets.network_errors import Paused
+
+    try:
+        made = make()
+    except Paused as pause:
+        yield from paused(context, pause)
+    else:
+        yield dg.Output(made)
 
 
 def paused_until(runs: list[dg.DagsterRun]) -> datetime | None:

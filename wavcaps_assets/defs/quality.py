@@ -98,8 +98,9 @@ def _as_result(asset: str, name: str, results: Sequence[Result]) -> dg.AssetChec
     for result in measured:
         assert result.figure is not None
         metadata[f"{result.scope}: {result.measure}"] = dg.MetadataValue.float(float(result.figure.value))
-    if measured:
-        metadata["wanted"] = dg.MetadataValue.text(measured[0].wanted)
+    # Where each source has a band of its own, the table of figures has them.
+    if len(wanted := {result.wanted for result in measured}) == 1:
+        metadata["wanted"] = dg.MetadataValue.text(wanted.pop())
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(asset),
         check_name=name,

@@ -91,6 +91,17 @@ def reasons_of(settings: FilterSettings) -> tuple[str, ...]:
     return (*(rule.name for rule in rules_of(settings)), *last)
 
 
+def measures_of(settings: FilterSettings) -> list[str]:
+    """The columns of `schemas.AUDIO` that the rules which are on look at, beside the duration."""
+    asked = {
+        "silence_share": settings.max_silence_share is not None,
+        "clipped_share": settings.max_clipped_share is not None,
+        "bandwidth_hz": settings.min_bandwidth_hz is not None,
+        "samples_sha256": settings.drop_exact_duplicates,
+    }
+    return [name for name, wanted in asked.items() if wanted]
+
+
 def _most(name: str, column: str, most: float | None, what: str) -> Rule | None:
     if most is None:
         return None

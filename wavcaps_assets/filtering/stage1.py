@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavcaps_assets import schemas
-from wavcaps_assets.filtering.rules import DUPLICATE, FORMS, VISIBLE, Rule, rules_of
+from wavcaps_assets.filtering.rules import DUPLICATE, FORMS, VISIBLE, measures_of, rules_of
 from wavcaps_assets.filtering.settings import FilterSettings
 from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables import SchemaError, TableSchema
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,58 +22,58 @@ RAW_COLUMNS = (
     *("clip_id", "source", "title", "description", "tags", "events"),
     *("claimed_duration_s", "licence_class"),
 )
-AUDIO_COLUMNS = (
-    *("clip_id", "duration_s", "silence_share", "clipped_share", "bandwidth_hz", "samples_sha256"),
-)
 # How often a description is used is counted over every clip that was crawled, whatever its length and
 # whether or not its audio is to be had: it tells how its uploader describes, not how long clips are.
 CLIPS = """
-    with frequent as (
+    with crowded as (
+        -- Numbers are counted faster than texts; those that meet by chance are told apart below.
+        select hash({form}) as mark from raw
+        where description is not null and list_contains($sources, source)
+        group by mark having count(*) > $max_clips
+    ), frequent as (
         select source, text, sharing from (
             select source, {form} as text, count(*) as sharing from raw
             where description is not null and list_contains($sources, source)
+                and hash({form}) in (select mark from crowded)
             group by source, text having count(*) > $max_clips
         ) where regexp_matches(text, $visible)
-    ), shared as (
-        select place, sharing from raw join frequent on raw.source = frequent.source and {form} = text
     )
     select
-        raw.place, raw.clip_id, raw.source, licence_class,
+        raw.place, raw.clip_id as clip_id, licence_class,
         coalesce(audio.duration_s, raw.claimed_duration_s) as duration_s,
         case when audio.duration_s is null then 'claimed' else 'measured' end as origin,
-        silence_share, clipped_share, bandwidth_hz, samples_sha256, sharing,
+        {measures} sharing,
         coalesce(case when regexp_matches(description, $visible) then description end, title, '') as words,
         audio_dropped.reason as audio_reason, audio_dropped.detail as audio_detail
     from raw
     left join audio using (clip_id)
     left join audio_dropped using (clip_id)
-    left join shared using (place)
+    left join frequent on raw.source = frequent.source and {form} = text
 """
 # The first rule that applies is the one that is named.
 JUDGED = """
-    create temp table judged as
-    select place, clip_id, source, duration_s, {sha256} as samples_sha256, case
+    select {columns}, case
         when audio_reason is not null then {{reason: audio_reason, detail: audio_detail}}
         {cases}
     end as verdict
     from ({clips})
 """
 UNIQUE = """
-    update judged set verdict = {{
-        reason: '{duplicate}', detail: 'same samples as ' || first || ', which is kept'
-    }}
-    from (
+    with judged as materialized ({judged}), repeated as (
         select samples_sha256, min(clip_id) as first from judged
         where verdict is null and samples_sha256 is not null
         group by samples_sha256 having count(*) > 1
-    ) as repeated
-    where verdict is null and judged.samples_sha256 = repeated.samples_sha256 and clip_id != first
+    )
+    select place, duration_s, case when verdict is null and clip_id != first then {{
+        reason: '{duplicate}', detail: 'same samples as ' || first || ', which is kept'
+    }} else verdict end as verdict
+    from judged left join repeated using (samples_sha256)
 """
-KEPT = "select place, duration_s from judged where verdict is null order by clip_id"
-DROPPED = """
-    select clip_id, source, 'filtered_clips' as stage, verdict.reason as reason, verdict.detail as detail
-    from judged where verdict is not null order by clip_id
-"""
+
+
+def audio_columns(settings: FilterSettings) -> list[str]:
+    """What `filter_clips` needs to know of the clips' audio."""
+    return ["clip_id", "duration_s", *measures_of(settings)]
 
 
 def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage:
@@ -79,44 +82,76 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
     Args:
         raw: all of a source, `schemas.RAW_CLIPS` or its `RAW_COLUMNS`: how often a description is used can
             be told only from the whole.
-        audio: what became of the clips' audio, `schemas.AUDIO` or its `AUDIO_COLUMNS`. A clip in neither
-            table has no audio yet: its claimed duration counts, and no rule on signals applies to it.
+        audio: what became of the clips' audio, `schemas.AUDIO` or its `audio_columns`. A clip in neither
+            table has no audio yet: its claimed duration counts, and no rule on signals applies to it. If
+            none is claimed either, it is dropped: no manifest has a clip whose duration was not measured.
 
     Returns:
-        `schemas.FILTERED_CLIPS`, and every other clip with the rule that dropped it; both by clip_id.
+        `schemas.FILTERED_CLIPS`, and every other clip with the rule that dropped it; both in the order of
+        `raw`.
+
+    Raises:
+        SchemaError: a clip has two rows in one of the audio's tables.
     """
     import duckdb
 
     with duckdb.connect() as database:
-        # Only what is judged goes through the database; the kept rows are taken from where they stand.
-        places = pa.array(np.arange(raw.num_rows), pa.int64())
-        database.register("raw", raw.select(RAW_COLUMNS).append_column("place", places))
+        # Only what is judged goes through the database: the rows are taken from where they stand.
+        database.register("raw", raw.append_column("place", pa.array(np.arange(raw.num_rows), pa.int64())))
         database.register("audio", audio.kept)
         database.register("audio_dropped", audio.dropped)
-        _judge(database, rules_of(settings), settings)
-        if settings.drop_exact_duplicates:
-            database.execute(UNIQUE.format(duplicate=DUPLICATE))
-        passed = database.sql(KEPT).to_arrow_table()
-        dropped = database.sql(DROPPED).to_arrow_table()
-    columns = schemas.FILTERED_CLIPS.arrow.names
-    kept = raw.select([name for name in columns if name != "duration_s"]).take(passed["place"])
-    kept = kept.append_column("duration_s", passed["duration_s"]).select(columns)
-    return Stage(kept.cast(schemas.FILTERED_CLIPS.arrow), dropped.cast(schemas.DROPPED.arrow))
+        judged = _judge(database, settings)
+    if judged.num_rows != raw.num_rows:
+        raise SchemaError(
+            "some clips have two rows in one table of the audio: materialize that asset again, whose check "
+            "of unique keys names them"
+        )
+    # A join need not keep the order of the rows.
+    judged = judged.take(pa.array(np.argsort(judged["place"].to_numpy(), kind="stable")))
+    passes = pc.is_null(judged["verdict"])
+    fails = pc.invert(passes)
+    durations = judged["duration_s"].filter(passes)
+    kept = _rows(raw, passes, schemas.FILTERED_CLIPS, {"duration_s": durations})
+    reason, detail = judged["verdict"].filter(fails).combine_chunks().flatten()
+    said = {"stage": pa.repeat("filtered_clips", len(reason)), "reason": reason, "detail": detail}
+    return Stage(kept, _rows(raw, fails, schemas.DROPPED, said))
 
 
-def _judge(database: DuckDBPyConnection, rules: tuple[Rule, ...], settings: FilterSettings) -> None:
+def _rows(
+    raw: pa.Table,
+    chosen: pa.ChunkedArray,
+    schema: TableSchema,
+    others: Mapping[str, pa.Array | pa.ChunkedArray],
+) -> pa.Table:
+    """The chosen rows with a schema's columns: those of `others`, which has them only, and those of `raw`."""
+    # A mask goes over the chunks as they stand; to take rows by their numbers would join them first.
+    mine = raw.select([name for name in schema.arrow.names if name not in others]).filter(chosen)
+    columns = [others[name] if name in others else mine[name] for name in schema.arrow.names]
+    return pa.table(columns, names=schema.arrow.names).cast(schema.arrow)
+
+
+def _judge(database: DuckDBPyConnection, settings: FilterSettings) -> pa.Table:
+    """Each clip's `place`, `duration_s`, and `verdict`, which is null where it passes."""
+    rules = rules_of(settings)
     if settings.english_only:
         database.create_function("foreign_language", _foreign, ["VARCHAR"], "VARCHAR")
     cases = "\n".join(
         f"when {rule.condition} then {{reason: '{rule.name}', detail: {rule.detail}}}" for rule in rules
     )
     parameters = {name: value for rule in rules for name, value in rule.parameters.items()}
-    sha256 = "samples_sha256" if settings.drop_exact_duplicates else "null::varchar"
-    clips = CLIPS.format(form=FORMS[settings.description_form])
-    database.execute(
-        JUDGED.format(sha256=sha256, cases=cases, clips=clips),
-        {**parameters, "sources": settings.frequency_filtered_sources, "visible": VISIBLE},
+    unique = settings.drop_exact_duplicates
+    statement = JUDGED.format(
+        columns="place, duration_s" + (", clip_id, samples_sha256" if unique else ""),
+        cases=cases,
+        clips=CLIPS.format(
+            form=FORMS[settings.description_form],
+            measures="".join(f"{name}, " for name in measures_of(settings)),
+        ),
     )
+    if unique:
+        statement = UNIQUE.format(judged=statement, duplicate=DUPLICATE)
+    parameters |= {"sources": settings.frequency_filtered_sources, "visible": VISIBLE}
+    return database.sql(statement, params=parameters).to_arrow_table()
 
 
 def _foreign(text: str) -> str:

@@ -25,6 +25,11 @@ def entities(caption: str) -> str:
     return html.unescape(caption) if "&" in caption else caption
 
 
+def composed(caption: str) -> str:
+    """A letter and the mark over it as one character (Unicode's form C)."""
+    return caption if caption.isascii() else unicodedata.normalize("NFC", caption)
+
+
 def invisible(caption: str) -> str:
     """Takes away characters that only format: soft hyphens, byte order marks, changes of direction."""
     if caption.isprintable():
@@ -64,7 +69,17 @@ def mass_noun(caption: str) -> str:
 
 REPAIRS: dict[str, Callable[[str], str]] = {
     repair.__name__: repair
-    for repair in (entities, invisible, quotation_marks, whitespace, mass_noun, article, capital, full_stop)
+    for repair in (
+        entities,
+        invisible,
+        composed,
+        quotation_marks,
+        whitespace,
+        mass_noun,
+        article,
+        capital,
+        full_stop,
+    )
 }
 
 

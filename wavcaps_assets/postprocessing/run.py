@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,9 @@ from wavcaps_assets.postprocessing.rules import RULE_PRESETS
 from wavcaps_assets.postprocessing.stage3 import Postprocessed, Rejected, SecondAnswer, postprocess
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store
+
+if TYPE_CHECKING:
+    from wavcaps_assets.captioning.estimate import Estimate
 
 
 def choose_rules(preset: str, second_questions: int | None, embedded_model: bool) -> RuleSettings:
@@ -80,7 +84,7 @@ def postprocess_source(
         outcome = postprocess(
             captions, rules, ask, _shown(captions, source) if "echo" in rules.enabled else {}
         )
-        facts["asked again"] = outcome.asked_again
+        facts["captions asked about again"] = outcome.asked_again
         if asker is not None:
             facts |= asker.facts()
     return Refined(outcome, facts)
@@ -115,16 +119,24 @@ class Asker:
 
         self._source = source
         self._captioning = captioning
+        self._llm = llm
+        self._say = say
         self._model = ChatModel(llm)
         self._ledger = opened.enter_context(Ledger(store, ANSWERS))
-        self._budget = opened.enter_context(
-            Budget(load_prices(llm.prices), self._model.name, self._ledger, llm)
-        )
+        self._prices = load_prices(llm.prices)
+        self._budget = opened.enter_context(Budget(self._prices, self._model.name, self._ledger, llm))
         self._reporter = Reporter(say)
+        self._estimated: list[Estimate] = []
 
     def ask(self, rejected: Sequence[Rejected], turn: int) -> list[SecondAnswer]:
-        from wavcaps_assets.captioning.second_questions import ask_again
+        from wavcaps_assets.captioning.estimate import estimate
+        from wavcaps_assets.captioning.second_questions import ask_again, planned_questions
 
+        planned = planned_questions(rejected, turn, self._captioning, self._model.name, self._ledger)
+        before = estimate(planned, self._ledger, self._prices, self._llm)
+        self._say(before.summary)
+        self._estimated.append(before)
+        self._reporter.next_asking()
         return ask_again(
             rejected,
             turn,
@@ -137,4 +149,6 @@ class Asker:
         )
 
     def facts(self) -> dict[str, str | int | float]:
-        return {**self._reporter.facts(), "spent by this run (USD)": self._budget.run_usd}
+        spent = {"spent by this run (USD)": self._budget.run_usd}
+        # Later questions ask about what earlier ones left: the first estimate says the most.
+        return {**self._estimated[0].metadata(), **self._reporter.facts(), **spent}

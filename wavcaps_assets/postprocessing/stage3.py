@@ -35,11 +35,14 @@ class SecondAnswer:
         caption: None: there is no answer that can be matched.
         answer_id: the answer's key in the response ledger.
         problem: why there is no caption.
+        model, prompt_version: what was asked, and how.
     """
 
     caption: str | None
     answer_id: str | None
     problem: str = ""
+    model: str | None = None
+    prompt_version: str | None = None
 
 
 # Asks about captions again, the first time with 0: an answer for each, in their order.
@@ -48,11 +51,11 @@ Ask = Callable[[Sequence[Rejected], int], Sequence[SecondAnswer]]
 
 @dataclass
 class Case:
-    """A caption of stage 2, each judgement of it and of the answers that followed."""
+    """A caption of stage 2, each judgement of it and of the answers that followed, the last of these."""
 
     row: Mapping[str, Any]
     judgements: list[Judged]
-    answer_id: str | None = None
+    answer: SecondAnswer | None = None
     problem: str = ""
 
     @property
@@ -133,7 +136,7 @@ def _judge_answers(
         if answer.caption is None:
             case.problem = answer.problem
         else:
-            case.answer_id = answer.answer_id
+            case.answer = answer
             answered.append((case, answer.caption))
     candidates = [_candidate(case.row, caption, told) for case, caption in answered]
     for (case, _), judged in zip(answered, judge(candidates, settings), strict=True):
@@ -156,7 +159,9 @@ def _published(case: Case) -> dict[str, Any]:
         "verdict": case.judgements[0].verdict.value,
         "findings": findings,
         "first_caption": first if first != last.caption else None,
-        "second_answer_id": case.answer_id,
+        "second_answer_id": case.answer.answer_id if case.answer else None,
+        "second_model": case.answer.model if case.answer else None,
+        "second_prompt_version": case.answer.prompt_version if case.answer else None,
     }
 
 

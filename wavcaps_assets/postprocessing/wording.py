@@ -25,11 +25,11 @@ SENTENCE_WORDS = 5
 
 # A full stop after one of these, or after a single letter ("T. rex"), ends no sentence.
 ABBREVIATED = re.compile(r"\b(?:vs|etc|approx|mr|mrs|ms|dr|st|no|[a-z])\.$", re.IGNORECASE)
-SENTENCE_END = re.compile(r"[.!?…]['\"”)]?(?=\s+\S)")
+SENTENCE_END = re.compile(r"[.!?…]['\"”)]?(?=\s+\S)|\u3002(?=\s*\S)")
 FIGURE = re.compile(r"[\d²³¹¼-¾⅐-⅞①-⓿]")
 BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
 MARKUP = re.compile(
-    r"[()\[\]{}<>\"“”„«»*_`#|\\=~^@/]|&#?\w+;|www\.|\w\.(?:com|org|net|wav|mp3|aiff?|flac|ogg)\b"
+    r"[()\[\]{}<>\"“”„«»*_`#|\\=~^@/]|&#?\w+;|www\.|\w\.(?:com|org|net|io|wav|mp3|aiff?|flac|ogg)\b"
 )
 SPELLED_MEASURE = re.compile(
     rf"\b(?:{'|'.join(WORDS['measures']['numbers'])})(?:[\s-]+(?:and|a|an|half|of|or so))*[\s-]+"
@@ -39,6 +39,9 @@ SPELLED_MEASURE = re.compile(
 SIGN_OF_MEASURE = re.compile(
     rf"(?<![\w/])(?:{'|'.join(map(re.escape, WORDS['measures']['always']))})(?![\w/])", re.IGNORECASE
 )
+MARKS = ("Mn", "Me")
+# Emoji and other pictures, arrows, signs of currencies.
+PICTURES = ("So", "Sm", "Sc")
 ARTICLES = frozenset({"a", "an", "the"})
 NUMBERS = frozenset(WORDS["measures"]["numbers"])
 SIGNS = frozenset(word for sign in WORDS["measures"]["always"] for word in words_of(sign))
@@ -79,9 +82,13 @@ def profanity(seen: Reading) -> str | None:
 
 def _first_phrase(seen: Reading, phrases: tuple[str, ...]) -> str | None:
     firsts, pattern = _pattern(phrases, seen.settings.harmless)
-    if firsts.isdisjoint(seen.words):
+    caption, words = seen.caption, seen.words
+    if "’" in caption:
+        caption = caption.replace("’", "'")
+        words = words_of(caption)
+    if firsts.isdisjoint(words):
         return None
-    return next((found["found"] for found in pattern.finditer(seen.caption) if found["found"]), None)
+    return next((found["found"] for found in pattern.finditer(caption) if found["found"]), None)
 
 
 @lru_cache(maxsize=16)
@@ -124,16 +131,20 @@ def markup(seen: Reading) -> str | None:
     """Brackets, tags, addresses, file names, slashes between words, pictures such as emoji."""
     found = MARKUP.search(seen.caption)
     if found is None and not seen.caption.isascii():
-        return next((char for char in seen.caption if unicodedata.category(char) == "So"), None)
+        return next((char for char in seen.caption if unicodedata.category(char) in PICTURES), None)
     return found[0] if found else None
 
 
 def control_characters(seen: Reading) -> str | None:
-    """Null bytes, escape codes, half surrogates, characters that no standard names."""
-    if seen.caption.isprintable():
+    """Null bytes, escape codes, half surrogates, characters that no standard names, marks over letters.
+
+    A mark that makes one letter with the one before it, as in "é", has been repaired away.
+    """
+    if seen.caption.isascii() and seen.caption.isprintable():
         return None
-    char = next(char for char in seen.caption if not char.isprintable())
-    return f"U+{ord(char):04X}"
+    strange = (char for char in seen.caption if not char.isprintable() or unicodedata.category(char) in MARKS)
+    char = next(strange, None)
+    return None if char is None else f"U+{ord(char):04X}"
 
 
 def in_foreign_language(seen: Reading) -> str | None:

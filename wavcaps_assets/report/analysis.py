@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,20 @@ class Analysis:
         table = self.tables.get(name)
         if table is None:
             return []
-        return [{column: _shown(value) for column, value in row.items()} for row in table.to_pylist()]
+        rows = table.to_pylist()
+        if "source" in table.column_names:
+            rows = figures.in_order(rows)
+        return [{column: _shown(value) for column, value in row.items()} for row in rows]
+
+    def words(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The first words that vanish and those that appear, side by side."""
+        ranked = {(row["side"], row["rank"]): row for row in self.rows("words")}
+        ranks = range(1, 1 + WORDS_SHOWN)
+        return [
+            (ranked.get(("vanishes", rank), {}), ranked.get(("appears", rank), {}))
+            for rank in ranks
+            if ("vanishes", rank) in ranked or ("appears", rank) in ranked
+        ]
 
     def sides(self, name: str) -> list[dict[str, Any]]:
         """The rows of a source before and after, side by side."""
@@ -58,10 +71,11 @@ def read_analysis(tables: TableStore) -> Analysis | None:
 
 def draw_analysis(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
     """The figures that the tables allow, by name."""
-    drawn = {
+    drawn: dict[str, Callable[[pa.Table], Figure | None]] = {
         "set_statistics": figures.plot_statistics,
         "text_measures": figures.plot_similarity,
         "readability": figures.plot_readability,
+        "odd_texts": figures.plot_kinds,
         "words": figures.plot_words,
         "unique_captions": figures.plot_uniqueness,
         "vocabulary": figures.plot_vocabulary,
@@ -69,8 +83,9 @@ def draw_analysis(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
     }
     for name, plot in drawn.items():
         table = analysis.tables.get(name)
-        if table is not None and table.num_rows:
-            yield f"analysis_{name}", plot(table)
+        figure = plot(table) if table is not None and table.num_rows else None
+        if figure is not None:
+            yield f"analysis_{name}", figure
 
 
 def _shown(value: Any) -> Any:

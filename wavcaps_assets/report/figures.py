@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from wavcaps_assets import plots
+from wavcaps_assets.analysis.figures import draw_durations
 from wavcaps_assets.report.analysis import draw_analysis
 from wavcaps_assets.report.data import Funnel, ReportData, Scores, Training
 from wavcaps_assets.report.funnel import SET_ASIDE_BY
@@ -31,7 +32,8 @@ def _all(data: ReportData) -> Iterator[tuple[str, Figure]]:
     if data.published:
         durations = {source.title: source.durations_s for source in data.published}
         words = {source.title: source.words for source in data.published}
-        yield "durations", plots.panels(durations, "duration (s), logarithmic", "clips", log=True)
+        if (drawn := draw_durations(durations)) is not None:
+            yield "durations", drawn
         yield "words", plots.panels(words, "words in the caption", "clips", whole=True)
     if data.analysis is not None:
         yield from draw_analysis(data.analysis)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,13 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.examples import draw
 from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
-from wavcaps_assets.provenance import Attempt, Step, Trace, UnknownClip, trace
+from wavcaps_assets.provenance import Step, Trace, finding_as_text, traces
+from wavcaps_assets.provenance_answers import Attempt
 from wavcaps_assets.report.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.table_store import TableStore
 
-# Of each source; a trace reads all answers in the ledger.
-CLIPS_PER_SOURCE = 1
+CLIPS_PER_SOURCE = 2
 SEED = 0
 TITLES = {
     "raw_clips": "Raw record",
@@ -64,15 +63,14 @@ def tell_stories(tables: TableStore, sources: Sequence[Source], wavcaps: pa.Tabl
     crawled = [source for source in sources if tables.partitions([source.name, "raw_clips"])]
     if not crawled or not wavcaps.num_rows:
         return ()
-    stories = []
+    titles: dict[str, str] = {}
+    for source in crawled:
+        own = wavcaps.filter(pc.equal(wavcaps.column("source"), source.name)).select(["clip_id"])
+        drawn = draw(own, CLIPS_PER_SOURCE, SEED).column("clip_id").to_pylist()
+        titles |= dict.fromkeys(drawn, source.title)
     with Ledger(tables.store, ANSWERS) as ledger:
-        for source in crawled:
-            own = wavcaps.filter(pc.equal(wavcaps.column("source"), source.name)).select(["clip_id"])
-            for clip_id in draw(own, CLIPS_PER_SOURCE, SEED).column("clip_id").to_pylist():
-                # A crawl that has begun anew may no longer list what is published.
-                with suppress(UnknownClip):
-                    stories.append(_story(source.title, trace(tables, ledger, clip_id)))
-    return tuple(stories)
+        # A crawl that has begun anew may no longer list what is published.
+        return tuple(_story(titles[one.clip_id], one) for one in traces(tables, ledger, list(titles)))
 
 
 def _story(title: str, traced: Trace) -> Story:
@@ -80,7 +78,9 @@ def _story(title: str, traced: Trace) -> Story:
     for step in traced.steps:
         chapters.append(Chapter(TITLES.get(step.stage, step.stage), tuple(_facts(step))))
         if step.stage == "filtered_clips":
-            chapters += [_asked(attempt) for attempt in traced.attempts]
+            chapters += [_asked(attempt) for attempt in traced.attempts if not attempt.second]
+        if step.stage == "llm_captions":
+            chapters += [_asked(attempt) for attempt in traced.attempts if attempt.second]
     return Story(shown(traced.clip_id), title, tuple(chapters))
 
 
@@ -112,9 +112,10 @@ def _asked(attempt: Attempt) -> Chapter:
         "texts in the question": attempt.texts,
         "raw answer": answer.get("text", ""),
         "says of this text": attempt.said or "nothing that can be read",
-        "rules": f"{attempt.verdict}{f': {attempt.complaint}' if attempt.complaint else ''}",
+        f"rules {attempt.rules}": f"{attempt.verdict}{f': {attempt.complaint}' if attempt.complaint else ''}",
     }
-    return Chapter("Question to the model", tuple((name, shown(str(value))) for name, value in facts.items()))
+    title = "Second question to the model" if attempt.second else "Question to the model"
+    return Chapter(title, tuple((name, shown(str(value))) for name, value in facts.items()))
 
 
 def _text(value: Any) -> str:
@@ -122,6 +123,8 @@ def _text(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list):
         return ", ".join(_text(item) for item in value)
+    if isinstance(value, Mapping) and "judgement" in value:
+        return finding_as_text(value)
     if isinstance(value, Mapping):
         return (
             str(value["label"])

@@ -272,7 +272,7 @@ VOCABULARY = TableSchema(
         Column(
             "growth",
             GROWTH,
-            "different words among the first so many captions, in order of clip id",
+            "different words among the first so many captions, shuffled by the seed",
             derived_from=("clip_id", "caption"),
         ),
     ),

@@ -146,5 +146,13 @@ CAPTIONS = TableSchema(
             nullable=True,
             derived_from=(),
         ),
+        Column("second_model", STRING, "the model that gave it", nullable=True, derived_from=()),
+        Column(
+            "second_prompt_version",
+            STRING,
+            "content hash of the prompt that it was asked with",
+            nullable=True,
+            derived_from=(),
+        ),
     ),
 )

@@ -1,0 +1,128 @@
+"""A budget that is used up: real runs that end as pauses, and go on with a larger one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from tests.captioning.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from wavcaps_assets import schemas
+from wavcaps_assets.captioning.tokens import most_tokens
+from wavcaps_assets.defs.captioning import captioning_assets
+from wavcaps_assets.defs.captions import caption_assets
+from wavcaps_assets.defs.filtering import filtering_assets
+from wavcaps_assets.defs.pauses import PAUSED_TAG
+from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
+from wavcaps_assets.stages import Stage
+from wavcaps_assets.storage import Store
+from wavcaps_assets.table_store import TableStore
+
+SOURCE = "soundbible"
+TEXTS = [
+    f"The {size} {animal} in the yard makes its sound in the morning."
+    for size, animal in product(
+        ("small", "large", "young", "happy", "angry"),
+        ("dog", "cat", "cow", "hen", "pig", "frog", "duck", "goat"),
+    )
+]
+PRICES = """
+source = "this test"
+read = 2026-11-01
+[models.scripted]
+input = 1
+output = 2
+"""
+A_TOKEN = 1e-6
+
+
+def script(body: dict[str, Any]) -> str:
+    lines = [line.partition(". ")[2] for line in asked(body).splitlines()]
+    if '"wrong"' in lines[0]:
+        said = [json.loads(line)["caption"].replace("heard", "calling") for line in lines]
+    else:
+        said = [f"A {' '.join(line.split()[1:3])} is heard." for line in lines]
+    return "\n".join(f"{index}. {caption}" for index, caption in enumerate(said, 1))
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES)
+    with scripted(script) as endpoint:
+        monkeypatch.setenv("WAVCAPS_LLM__BASE_URL", f"{endpoint.root}/v1")
+        monkeypatch.setenv("WAVCAPS_LLM__MODEL", MODEL)
+        monkeypatch.setenv("WAVCAPS_LLM__API_KEY", KEY)
+        monkeypatch.setenv("WAVCAPS_LLM__PRICES", str(prices))
+        monkeypatch.setenv("WAVCAPS_LLM__FREE", "false")
+        yield endpoint
+
+
+def materialize(
+    monkeypatch: pytest.MonkeyPatch,
+    instance: dg.DagsterInstance,
+    store: Path,
+    asset: str,
+    budget_usd: float = 0,
+) -> dg.ExecuteInProcessResult:
+    monkeypatch.setenv("WAVCAPS_STORE", str(store))
+    monkeypatch.setenv("WAVCAPS_LLM__BUDGET_RUN_USD", str(budget_usd))
+    settings = Settings()
+    sources = all_sources(settings)
+    if not TableStore(Store(store)).exists(["filtered_clips"], SOURCE):
+        clips = [
+            {"clip_id": f"{SOURCE}-{n}", "source": SOURCE, "description": text, "tags": [], "events": []}
+            for n, text in enumerate(TEXTS)
+        ]
+        TableStore(Store(store)).write(
+            ["filtered_clips"],
+            SOURCE,
+            Stage(schemas.FILTERED_CLIPS.from_rows(clips), schemas.DROPPED.empty()),
+        )
+    return dg.materialize(
+        [*filtering_assets(sources), *captioning_assets(sources), *caption_assets(sources)],
+        selection=[asset],
+        partition_key=SOURCE,
+        instance=instance,
+        resources=resources(settings),
+    )
+
+
+@pytest.mark.parametrize("asset", ["llm_captions", "captions"])
+def test_a_used_up_budget_ends_as_a_pause_and_a_larger_one_finishes(
+    asset: str, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    with dg.DagsterInstance.ephemeral() as instance:
+        for store in (whole, part):
+            if asset == "captions":
+                materialize(monkeypatch, instance, store, "llm_captions")
+        endpoint.requests.clear()
+        materialize(monkeypatch, instance, whole, asset)
+        most = [most_tokens(body["messages"], body) + 2 * body["max_tokens"] for body in endpoint.requests]
+        assert len(most) == 2
+        endpoint.requests.clear()
+
+        # Room for either question, and not for both: an answer is 17 tokens' worth.
+        paused = materialize(monkeypatch, instance, part, asset, (max(most) + 1) * A_TOKEN)
+        assert paused.success and not paused.asset_materializations_for_node(asset)
+        run = instance.get_run_by_id(paused.run_id)
+        assert run is not None and PAUSED_TAG in run.tags
+        (observed,) = paused.asset_observations_for_node(asset)
+        assert "WAVCAPS_LLM__BUDGET_RUN_USD" in (observed.description or "")
+        assert len(endpoint.requests) == 1
+
+        finished = materialize(monkeypatch, instance, part, asset, 3 * max(most) * A_TOKEN)
+        (made,) = finished.asset_materializations_for_node(asset)
+        assert len(endpoint.requests) == 2
+        assert made.metadata["requests to make"].value == 1
+        assert made.metadata["spent by this run (USD)"].value == pytest.approx(17 * A_TOKEN)
+    tables = [TableStore(Store(store)).read([asset], [SOURCE]) for store in (whole, part)]
+    assert tables[0].num_rows == len(TEXTS) and tables[1].equals(tables[0])
