@@ -210,11 +210,15 @@ def limited(url: str, a_second: int, milliseconds: int) -> float:
     steady = [at for at in times if at >= times[0] + RAMP_S]
     whole = (len(times) - 1) / (times[-1] - times[0]) / a_second
     share = (len(steady) - 1) / (steady[-1] - steady[0]) / a_second
+    most = ""
+    if CONCURRENCY * 1000 / milliseconds <= a_second:
+        seconds, _ = asyncio.run(by_aiohttp(f"{url}/{10 * a_second}/{milliseconds}", CONCURRENCY))
+        most = f"; {CONCURRENCY} connections of aiohttp alone: {UNLIMITED_QUESTIONS / seconds / a_second:.1%}"
     under_way = counts["under_way"][-len(steady) :]
     print(  # noqa: T201
         f"{a_second} requests a second allowed, answers after {milliseconds} ms: {share:.1%} of them after "
         f"the ramp ({whole:.1%} of the whole), {statistics.mean(under_way):.0f} under way "
-        f"({max(under_way)} at most), {counts['refused']} refused"
+        f"({max(under_way)} at most), {counts['refused']} refused{most}"
     )
     return share
 

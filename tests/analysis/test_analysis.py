@@ -272,3 +272,25 @@ def test_the_card_is_written_and_what_is_crawled_stays_in_its_cell(tmp_path: Pat
 )
 def test_size_categories_are_the_hubs(clips: int, name: str) -> None:
     assert size_category(clips) == name
+
+
+def test_bars_keep_their_order_where_a_source_was_not_crawled() -> None:
+    statistics = set_statistics({"soundbible": [raw(["Dog."], [1.0])]}, manifest({"source": "soundbible"}))
+    (legend,) = figures.plot_statistics(statistics).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "raw text, this run",
+        "raw text, the paper",
+        "caption, this run",
+        "caption, the paper",
+    ]
+
+
+def test_sources_stand_in_the_papers_order_and_others_before_the_whole() -> None:
+    names = ["wavcaps", "local_folder", "audioset_sl", "freesound"]
+    ordered = [row["source"] for row in figures.in_order([{"source": name} for name in names])]
+    assert ordered == ["freesound", "audioset_sl", "local_folder", "wavcaps"]
+
+
+def test_nothing_odd_has_no_plot() -> None:
+    measures = measure_texts(manifest({"caption": "A dog barks.", "text": "Dog."}))
+    assert figures.plot_kinds(count_kinds(measures)) is None

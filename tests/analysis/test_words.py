@@ -54,7 +54,7 @@ def test_jaccard_by_hand() -> None:
     lexicon = Lexicon()
     first = lexicon.read(["A dog barks, a dog!", "rain", "", "wind"])
     second = lexicon.read(["The dog barks.", "rain", "rain", None])
-    shared, similarity = jaccard(first, second, len(lexicon))
+    shared, similarity = jaccard(first, second)
     # {a, dog, barks} and {the, dog, barks}: two of four.
     assert shared.tolist() == [2, 1, 0, 0]
     assert similarity[:2].tolist() == [0.5, 1.0]
@@ -67,7 +67,7 @@ def test_jaccard_as_with_pythons_sets() -> None:
     texts = [" ".join(words[draws.integers(0, 30, size)]) for size in draws.integers(1, 20, 400)]
     ones, others = texts[:200], texts[200:]
     lexicon = Lexicon()
-    _, similarity = jaccard(lexicon.read(ones), lexicon.read(others), 30)
+    _, similarity = jaccard(lexicon.read(ones), lexicon.read(others))
     expected = [
         len({*a.split()} & {*b.split()}) / len({*a.split()} | {*b.split()})
         for a, b in zip(ones, others, strict=True)

@@ -10,14 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tests.captioning.batch_server import MODEL, BatchServer
 from wavcaps_assets.captioning.batches import BatchModel, BatchRequest, BatchSettings
 from wavcaps_assets.captioning.ledger import Ledger, Question
-from wavcaps_assets.segments import SegmentLog
+from wavcaps_assets.segments import FileWriter
 from wavcaps_assets.storage import Store
 
 ROOT = Path(__file__).parents[2]
@@ -68,16 +66,16 @@ class Runs:
 
 
 def _child(root: str, folder: str, kill_at: int) -> None:
-    append, records = SegmentLog.append, 0
+    write, writes = FileWriter.write, 0
 
-    def counted(log: SegmentLog, record: Mapping[str, Any]) -> None:
-        nonlocal records
-        records += 1
-        if records == kill_at:
+    def counted(writer: FileWriter, lines: bytes) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        append(log, record)
+        write(writer, lines)
 
-    SegmentLog.append = counted  # type: ignore[method-assign, assignment]
+    FileWriter.write = counted  # type: ignore[method-assign]
     run(BatchServer(root=root), Path(folder))
 
 

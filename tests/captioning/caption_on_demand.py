@@ -6,6 +6,7 @@ Starting from one that has imported everything, fifty processes take seconds ins
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from itertools import product
@@ -53,11 +54,16 @@ def caption(folder: Path, url: str) -> None:
     TableStore(store).write(["freesound", "llm_captions"], None, stage)
 
 
+async def opened() -> None:
+    async with ChatModel(ModelSettings(base_url="http://127.0.0.1:1/v1", model="any")):
+        pass
+
+
 def main() -> None:
     parser()
-    # The client is imported with the first model that is opened.
-    import openai  # noqa: F401
-
+    # Much is imported only by the first table that is made, and the first model that is opened.
+    clips()
+    asyncio.run(opened())
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
         folder, url = line.split()

@@ -343,3 +343,25 @@ def test_a_spent_budget_stops_the_asking_and_loses_no_answer(tmp_path: Path) -> 
     assert (last.done, last.total, last.requests) == (8, 8, 4)
     assert (last.prompt_tokens, last.completion_tokens, last.left_s) == (28, 20, 0)
     assert last.rate > 0
+    assert last.cost_usd is None
+
+
+def test_what_the_answers_have_cost_so_far_is_told(tmp_path: Path) -> None:
+    standings: list[Standing] = []
+    with (
+        scripted(lambda body: f"A {asked(body)} is calling.") as endpoint,
+        Ledger(Store(tmp_path), "log/answers") as ledger,
+    ):
+        for texts in (ANIMALS[:2], ANIMALS[:4]):
+            standings.clear()
+            caption_clips(
+                clips(*texts),
+                "freesound",
+                SINGLE,
+                endpoint.model(),
+                ledger,
+                spending=FourQuestions(),
+                watch=standings.append,
+            )
+            # What an earlier run has paid for is not counted again.
+            assert standings[-1].cost_usd == 0.5

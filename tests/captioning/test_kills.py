@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,14 +28,16 @@ from tests.captioning.scripted_model import completion
 from tests.captioning.test_engine import items
 from tests.servers import running
 from wavcaps_assets.captioning.ledger import Ledger
+from wavcaps_assets.captioning.rounds import WORKERS_A_REQUEST
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 ROOT = Path(__file__).parents[2]
 KILLS = 50
-LATENCY_S = 0.05
-LONGEST_S = 0.4
+LATENCY_S = 0.04
 SEED = 41
+# How long the slowest machine takes to come to the moment of a kill (s).
+PATIENCE_S = 60.0
 
 
 def answer_to(body: dict[str, Any]) -> str:
@@ -47,22 +52,61 @@ def answer_to(body: dict[str, Any]) -> str:
     return "\n".join(f"{index}. {sentence}" for index, sentence in enumerate(sentences, first))
 
 
+@dataclass
+class Run:
+    """What one run asks, and how far it may get.
+
+    Attributes:
+        after: it is to be killed once it has had so many answers.
+        asked: how often each question came.
+        answered: answers so far.
+        open: requests that wait for their answer.
+        most_open: the most of them at the same time.
+        moment: set when it has had `after` answers.
+    """
+
+    after: float
+    asked: Counter[str] = field(default_factory=Counter)
+    answered: int = 0
+    open: int = 0
+    most_open: int = 0
+    moment: threading.Event = field(default_factory=threading.Event)
+
+
 class Counting:
-    """Answers, and counts the questions of each run."""
+    """Answers, and counts the questions of each run.
+
+    A run that is to be killed gets at most as many answers more as it may have requests under way: it
+    cannot end before the kill, however long that takes to come.
+    """
 
     def __init__(self) -> None:
-        self.runs: list[Counter[str]] = []
+        self.runs: list[Run] = []
 
     async def __call__(self, request: Request) -> Response:
+        run = self.runs[-1]
         body = json.loads(await request.body())
-        self.runs[-1][json.dumps(body, sort_keys=True)] += 1
+        run.asked[json.dumps(body, sort_keys=True)] += 1
+        run.open += 1
+        run.most_open = max(run.most_open, run.open)
         await asyncio.sleep(LATENCY_S)
+        while run.answered >= run.after + CONCURRENCY and run is self.runs[-1]:
+            await asyncio.sleep(LATENCY_S)
+        run.open -= 1
+        run.answered += 1
+        if run.answered >= run.after:
+            run.moment.set()
         return completion(answer_to(body))
 
 
 def line(process: IO[str] | None) -> str:
     assert process is not None
     return process.readline().strip()
+
+
+def recorded(folder: Path) -> int:
+    with Ledger(Store(folder), "log/answers") as ledger:
+        return len(ledger)
 
 
 @pytest.mark.timeout(300)
@@ -83,24 +127,27 @@ def test_fifty_kills_change_nothing_and_pay_for_nothing_twice(tmp_path: Path) ->
         assert line(process.stdout) == "ready"
         assert process.stdin is not None
 
-        def start(folder: str) -> int:
+        def start(folder: str, after: float = math.inf) -> int:
             assert process.stdin is not None
-            counting.runs.append(Counter())
+            counting.runs.append(Run(after))
             process.stdin.write(f"{tmp_path / folder} {url}\n")
             process.stdin.flush()
             return int(line(process.stdout))
 
         start("unbroken")
         assert line(process.stdout) == "0"
-        (unbroken,) = counting.runs
+        unbroken = counting.runs.pop().asked
 
-        moments = random.Random(SEED)
-        counting.runs.clear()
-        for killed in range(KILLS):
-            child = start("broken")
-            time.sleep(moments.uniform(0, LONGEST_S))
+        # Spread over the whole run: each kill is to find so many of its answers written down.
+        chance = random.Random(SEED)
+        for found in sorted(chance.choices(range(unbroken.total() - 2 * CONCURRENCY), k=KILLS)):
+            child = start("broken", max(found - recorded(tmp_path / "broken"), 0))
+            run = counting.runs[-1]
+            if run.after:
+                assert run.moment.wait(PATIENCE_S), f"{run.answered} of {run.after} answers came"
+            time.sleep(chance.uniform(0, 2 * LATENCY_S))
             os.kill(child, signal.SIGKILL)
-            assert line(process.stdout) == str(-signal.SIGKILL), f"all done after {killed} kills"
+            assert line(process.stdout) == str(-signal.SIGKILL)
         start("broken")
         assert line(process.stdout) == "0"
         process.stdin.close()
@@ -111,18 +158,19 @@ def test_fifty_kills_change_nothing_and_pay_for_nothing_twice(tmp_path: Path) ->
 
     assert table("broken") == table("unbroken")
     assert len(table("broken")["kept"]) == clips().num_rows
-    with Ledger(Store(tmp_path / "broken"), "log/answers") as ledger:
-        assert len(ledger) == len(unbroken)
+    assert recorded(tmp_path / "broken") == len(unbroken)
 
-    asked = sum(counting.runs, Counter[str]())
+    assert max(run.most_open for run in counting.runs) == CONCURRENCY
+    runs = [run.asked for run in counting.runs]
+    asked = sum(runs, Counter[str]())
     assert asked.keys() == unbroken.keys()
     assert set(unbroken.values()) == {1}
-    repeated = 0
-    for number, run in enumerate(counting.runs):
+    repeated = []
+    for number, run_asked in enumerate(runs):
         # What a kill met in flight is asked again, and nothing else.
-        again = (run & sum(counting.runs[number + 1 :], Counter[str]())).total()
-        assert again <= CONCURRENCY
-        repeated += again
-    assert repeated > 0, "no kill met a request in flight"
-    assert asked.total() == unbroken.total() + repeated
-    assert counting.runs[-1].total() < unbroken.total(), "every kill came before the first answer"
+        repeated.append((run_asked & sum(runs[number + 1 :], Counter[str]())).total())
+    # While an answer is written down, the next question is asked.
+    assert max(repeated) <= CONCURRENCY * WORKERS_A_REQUEST
+    assert sum(repeated) > 0, "no kill met a request in flight"
+    assert asked.total() == unbroken.total() + sum(repeated)
+    assert runs[-1].total() < unbroken.total(), "every kill came before the first answer"

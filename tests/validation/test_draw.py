@@ -157,9 +157,18 @@ def test_second_captions_are_read_from_csv_and_parquet(tmp_path: Path) -> None:
         ("s.csv", b"", "cannot be read"),
         ("s.parquet", b"no parquet", "cannot be read"),
         ("s.csv", b"clip_id,caption\na,b,c\n", "cannot be read"),
+        ("s.csv", b"clip_id,caption, caption\na,b,c\n", "several columns caption"),
     ],
 )
 def test_a_bad_file_of_second_captions_is_told(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadSecondCaptions, match=said):
         read_second_captions(str(tmp_path / name), Store(tmp_path))
+
+
+def test_a_second_caption_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "spaced.csv").write_bytes(b"clip_id, caption\n007, A dog barks.\n")
+    assert read_second_captions("spaced.csv", Store(tmp_path)).by_clip == {"007": ("A dog barks.",)}
+    pq.write_table(pa.table({"clip_id": [1, 2], "caption": [["A", "B"], None]}), tmp_path / "lists.parquet")
+    found = read_second_captions("lists.parquet", Store(tmp_path))
+    assert (found.by_clip, found.empty) == ({}, 2)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from wavcaps_assets.analysis.syllables import syllables
-from wavcaps_assets.analysis.words import NOT_ENGLISH, WITHOUT_WORDS, Kind, Lexicon, Texts, texts_of
+from wavcaps_assets.analysis.words import NOT_ENGLISH, TO_LIST, WITHOUT_WORDS, Kind, Lexicon, Texts, texts_of
 from wavcaps_assets.schemas.analysis import TEXT_MEASURES
 
 # Fewer words than these between two ends are an abbreviation or a heading, and no sentence.
@@ -30,7 +32,7 @@ def measure_texts(wavcaps: pa.Table) -> pa.Table:
     texts = lexicon.read(texts_of(wavcaps.column("text")))
     captions = lexicon.read(texts_of(wavcaps.column("caption")))
     by_word = np.fromiter(map(syllables, lexicon.words), np.int64, len(lexicon))
-    shared, similarity = jaccard(texts, captions, len(lexicon))
+    shared, similarity = jaccard(texts, captions)
     kinds = pa.array([kind.name.lower() for kind in Kind])
     columns = {
         "clip_id": wavcaps.column("clip_id"),
@@ -48,31 +50,31 @@ def measure_texts(wavcaps: pa.Table) -> pa.Table:
     return TEXT_MEASURES.check(pa.table(columns))
 
 
-def jaccard(first: Texts, second: Texts, words: int) -> tuple[NDArray[np.int64], Numbers]:
+def jaccard(first: Texts, second: Texts) -> tuple[NDArray[np.int64], Numbers]:
     """How many words two lists of texts share, text by text, and their Jaccard similarity.
 
     The words that both have over the words that either has (equation 1 of the paper).
 
-    Args:
-        words: how many different words there are.
-
     Returns:
         The shared words, and the similarity (0 to 1), which is NaN where either has no word.
     """
-    ones, others = _distinct(first, words), _distinct(second, words)
     count = len(first)
-    in_first = np.bincount(ones // max(words, 1), minlength=count)
-    in_second = np.bincount(others // max(words, 1), minlength=count)
-    both = np.intersect1d(ones, others, assume_unique=True)
-    shared = np.bincount(both // max(words, 1), minlength=count)
-    union = in_first + in_second - shared
-    compared = (in_first > 0) & (in_second > 0)
-    return shared, np.divide(shared, union, out=np.full(count, np.nan), where=compared)
+    shared, similarity = np.zeros(count, np.int64), np.full(count, np.nan)
+    for place, (ones, others) in enumerate(zip(_distinct(first), _distinct(second), strict=True)):
+        if ones and others:
+            both = len(ones & others)
+            shared[place] = both
+            similarity[place] = both / (len(ones) + len(others) - both)
+    return shared, similarity
 
 
-def _distinct(texts: Texts, words: int) -> NDArray[np.int64]:
-    """A number for each different word of each text, of which both can be told."""
-    return np.unique(texts.text_of_word * words + texts.words)
+def _distinct(texts: Texts) -> Iterator[set[int]]:
+    """The different words of each text; a few texts at a time in memory."""
+    for first in range(0, len(texts), TO_LIST):
+        starts = texts.starts[first : first + TO_LIST + 1]
+        words, places = texts.words[starts[0] : starts[-1]].tolist(), (starts - starts[0]).tolist()
+        for start, end in pairwise(places):
+            yield set(words[start:end])
 
 
 def sentences(texts: Texts) -> NDArray[np.int64]:

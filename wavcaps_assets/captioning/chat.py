@@ -77,6 +77,12 @@ class ChatModel:
                 "no language model is set: set WAVCAPS_LLM__BASE_URL, WAVCAPS_LLM__MODEL and, "
                 "where it needs one, WAVCAPS_LLM__API_KEY"
             )
+        if "@" in urlsplit(settings.base_url).netloc:
+            # It would stand in every error, and the key goes where it would.
+            raise EndpointError(
+                "WAVCAPS_LLM__BASE_URL holds a user name or a password, which is not sent: "
+                "name a key by WAVCAPS_LLM__API_KEY"
+            )
         if not settings.model:
             raise EndpointError(f"no model is named for {settings.base_url}: set WAVCAPS_LLM__MODEL")
         if urlsplit(settings.base_url).hostname == OPENAI_HOST and not settings.api_key.get_secret_value():
@@ -168,6 +174,14 @@ class ChatModel:
             error = error.__cause__
         if isinstance(error, TimeoutError | httpx2.TimeoutException):
             return AnswerError(f"no answer within {self.settings.timeout_s:g} s")
+        url = self.settings.base_url
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+            return PassingError(
+                EndpointError(
+                    f"the certificate of {url} is not trusted: name a file with that of its authority by "
+                    "SSL_CERT_FILE, or check WAVCAPS_LLM__BASE_URL"
+                )
+            )
         nobody = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
         # What broke off after it began was heard by somebody.
         heard = isinstance(error, aiohttp.ClientError | httpx2.DecodingError) and not isinstance(
@@ -177,7 +191,7 @@ class ChatModel:
             return PassingError(AnswerError(f"the endpoint's answer breaks off ({type(error).__name__})"))
         return PassingError(
             EndpointError(
-                f"nobody answers at {self.settings.base_url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
+                f"nobody answers at {url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
                 "runs; `make ui` and `make demo` start one"
             )
         )

@@ -60,11 +60,12 @@ def error_in(body: object, secret: str) -> tuple[str, str]:
     """
     error = _mapping(body)
     error = _mapping(error.get("error")) or error
-    code = error.get("code") or error.get("type")
-    message = " ".join(_text(error.get("message")).split())
-    if secret:
-        message = message.replace(secret, "…")
-    return (code if isinstance(code, str) else ""), message[:MAX_MESSAGE_CHARS]
+
+    def line(said: object) -> str:
+        text = " ".join(_text(said).split())
+        return (text.replace(secret, "…") if secret else text)[:MAX_MESSAGE_CHARS]
+
+    return line(error.get("code") or error.get("type")), line(error.get("message"))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

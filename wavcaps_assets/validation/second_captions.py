@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class SecondCaptions:
 
     Attributes:
         by_clip: the captions of each clip, without repetitions, in a fixed order.
-        empty: rows without a clip or without a caption; they are left out.
+        empty: rows without a clip, or without a caption that is text; they are left out.
     """
 
     by_clip: Mapping[str, tuple[str, ...]]
@@ -54,6 +55,9 @@ def read_second_captions(path: str, store: Store) -> SecondCaptions:
 
 def _read(file: Path, name: str) -> SecondCaptions:
     table = _table(file, name)
+    table = table.rename_columns([column.strip() for column in table.column_names])
+    if repeated := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise BadSecondCaptions(f"{name} has several columns {', '.join(repeated)}: leave one of each")
     column = next((name for name in COLUMNS if name in table.column_names), None)
     if column is None or "clip_id" not in table.column_names:
         raise BadSecondCaptions(
@@ -63,7 +67,9 @@ def _read(file: Path, name: str) -> SecondCaptions:
     found: dict[str, set[str]] = {}
     empty = 0
     for row in table.select(["clip_id", column]).to_pylist():
-        clip_id, caption = _text(row["clip_id"]), _text(row[column])
+        clip_id, caption = row["clip_id"], row[column]
+        clip_id = _text(str(clip_id) if type(clip_id) is int else clip_id)
+        caption = _text(caption)
         if clip_id and caption:
             found.setdefault(clip_id, set()).add(caption)
         else:
@@ -91,4 +97,4 @@ def _table(file: Path, name: str) -> pa.Table:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else " ".join(str(value).split())
+    return " ".join(value.split()) if isinstance(value, str) else ""
