@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from io import FileIO
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.segments import SUFFIX, SegmentLog, line_of
@@ -137,7 +137,7 @@ class Ledger:
                 if (key := _key_bytes(record.get("key"))) is not None:
                     self._lines[key] = line_of(record)
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -93,7 +94,12 @@ def _facts(step: Step) -> Iterator[tuple[str, str]]:
         yield "verdict", "passed"
     for name, value in _told(step.stage, step.row).items():
         if value not in (None, "", []):
-            yield name.replace("_", " "), shown(_text(value))
+            yield _named(name), shown(_text(value))
+
+
+def _named(column: str) -> str:
+    name = column.removesuffix("_s")
+    return name.replace("_", " ") + (" (s)" if name != column else "")
 
 
 def _told(stage: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def _asked(attempt: Attempt) -> Chapter:
     question, answer = attempt.question, attempt.answer
     facts = {
         "answer's key in the ledger": attempt.key,
-        "at": attempt.at,
+        "answered": _text(datetime.fromisoformat(attempt.at)),
         "model": question["model"],
         "prompt version": question["prompt_version"],
         "text as it was put": attempt.given,
@@ -119,6 +125,8 @@ def _asked(attempt: Attempt) -> Chapter:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
