@@ -26,7 +26,7 @@ from tests.captioning.test_engine import SINGLE, clips, run
 from tests.servers import running
 from wavcaps_assets.captioning import pace
 from wavcaps_assets.captioning.chat import ChatModel, EndpointError
-from wavcaps_assets.captioning.rate_limits import duration_s, retry_after_s, told
+from wavcaps_assets.captioning.rate_limits import Turn, duration_s, retry_after_s, told
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.settings import ModelSettings
 
@@ -197,6 +197,27 @@ def test_concurrency_grows_to_what_is_set_and_no_further(tmp_path: Path) -> None
     with serving(limited) as model:
         run(clips(*TEXTS), SINGLE.model_copy(update={"concurrency": 14}), model, tmp_path)
     assert limited.most_under_way == 14
+
+
+def test_concurrency_doubles_with_the_answers_even_if_they_come_at_once() -> None:
+    async def sizes() -> list[int]:
+        paced = pace.Pace(100, None, None, 60.0)
+        going: list[Turn] = []
+
+        async def ask() -> None:
+            going.append(await paced.turn(1.0))
+
+        tasks = [asyncio.create_task(ask()) for _ in range(400)]
+        found = []
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0.02)
+            found.append(len(going))
+            for turn in going:
+                paced.answered(turn, {}, None)
+            going.clear()
+        return found
+
+    assert asyncio.run(sizes())[:7] == [1, 10, 20, 40, 80, 100, 100]
 
 
 def test_an_endpoint_that_only_refuses_is_given_up(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class Pace:
         self._patience_s = patience_s
         self._allowed = 1.0
         self._under_way = 0
+        # Somebody waits for nothing else. Of answers that come at once, each makes room for one more.
+        self._full = False
         self._answers = 0
         self._cut_at: float | None = None
         self._refusals = 0
@@ -74,7 +76,8 @@ class Pace:
                     raise Stopped
                 now = time.monotonic()
                 costs = {"requests": 1.0, "tokens": tokens}
-                if self._under_way >= int(self._allowed):
+                self._full = self._under_way >= int(self._allowed)
+                if self._full:
                     await self._change(None)
                     continue
                 wait = max(
@@ -92,7 +95,6 @@ class Pace:
 
     def answered(self, turn: Turn, headers: Mapping[str, str], tokens: int | None) -> None:
         """The endpoint answered; it counted so many tokens, if that is known."""
-        full = self._under_way >= int(self._allowed)
         now = self._back(turn, headers)
         if tokens is not None:
             self._limits["tokens"].correct(turn, tokens)
@@ -100,7 +102,7 @@ class Pace:
         self._answers += 1
         if self._answers == 1:
             self._allowed = min(self._concurrency, FIRST_CONCURRENCY)
-        elif full:
+        elif self._full:
             step = 1.0 if self._cut_at is None else 1.0 / self._allowed
             self._allowed = min(self._allowed + step, self._concurrency)
 
