@@ -8,9 +8,9 @@ read it.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 
 class Frozen(BaseModel):
@@ -47,6 +47,7 @@ class SpecAugmentSettings(Frozen):
 class HtsatSettings(Frozen):
     """The HTSAT audio encoder (https://arxiv.org/abs/2202.00874)."""
 
+    encoder: Literal["htsat"] = Field("htsat", description="which audio encoder these settings are of")
     front_end: FrontEndSettings = FrontEndSettings()
     spec_augment: SpecAugmentSettings = SpecAugmentSettings()
     spec_size: int = Field(256, gt=0, description="side of the square image that the log-mel is folded to")
@@ -77,6 +78,19 @@ class HtsatSettings(Frozen):
     def embedding_dim(self) -> int:
         return self.embed_dim * 2 ** (len(self.depths) - 1)
 
+    @property
+    def fine_grained_dim(self) -> int:
+        """Width of each time step, which captioning uses."""
+        return self.embedding_dim
+
+    def check_frames(self, frames: int) -> None:
+        """Raises ValueError: clips of so many frames do not fit."""
+        if frames > self.max_frames:
+            raise ValueError(
+                f"clips of {frames} frames are too long for the audio encoder, which takes at most "
+                f"{self.max_frames}; shorten clip.seconds or enlarge hop or spec_size"
+            )
+
     @model_validator(mode="after")
     def fits_together(self) -> Self:
         last_grid = self.spec_size / self.patch_size / 2 ** (len(self.depths) - 1)
@@ -94,6 +108,70 @@ class HtsatSettings(Frozen):
         if broken:
             raise ValueError("; ".join(broken))
         return self
+
+
+class Cnn14Settings(Frozen):
+    """The CNN14 audio encoder (https://arxiv.org/abs/1912.10211), as the released WavCaps models have it."""
+
+    encoder: Literal["cnn14"] = Field("cnn14", description="which audio encoder these settings are of")
+    front_end: FrontEndSettings = FrontEndSettings()
+    spec_augment: SpecAugmentSettings = SpecAugmentSettings()
+    channels: tuple[int, ...] = Field(
+        (64, 128, 256, 512, 1024, 2048),
+        min_length=1,
+        description="channels of each block, which halves frames and mel bins",
+    )
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout after each block")
+    fc1_dim: int = Field(
+        0,
+        ge=0,
+        description="width of the layer that captioning has after the mean over frequency (the released "
+        "captioner's: 1024); 0: no such layer, as in retrieval",
+    )
+
+    @property
+    def min_frames(self) -> int:
+        """Frames of the shortest clip of which the blocks leave a time step; longer ones all fit."""
+        return int(2 ** len(self.channels))
+
+    @property
+    def embedding_dim(self) -> int:
+        return self.channels[-1]
+
+    @property
+    def fine_grained_dim(self) -> int:
+        """Width of each time step, which captioning uses."""
+        return self.fc1_dim or self.channels[-1]
+
+    def check_frames(self, frames: int) -> None:
+        """Raises ValueError: clips of so many frames do not fit."""
+        if frames < self.min_frames:
+            raise ValueError(
+                f"clips of {frames} frames are too short for the audio encoder, which takes at least "
+                f"{self.min_frames}; lengthen clip.seconds or leave out entries of channels"
+            )
+
+    @model_validator(mode="after")
+    def blocks_leave_a_mel_bin(self) -> Self:
+        if self.front_end.mel_bins < 2 ** len(self.channels):
+            raise ValueError(
+                f"{len(self.channels)} blocks halve {self.front_end.mel_bins} mel bins to none; "
+                "leave out entries of channels or enlarge mel_bins"
+            )
+        return self
+
+
+def which_encoder(settings: Any) -> str:
+    """The audio encoder that settings are of; HTSAT where they do not say, as before there was another."""
+    if isinstance(settings, dict):
+        return str(settings.get("encoder", "htsat"))
+    return str(getattr(settings, "encoder", "htsat"))
+
+
+AudioEncoderSettings = Annotated[
+    Annotated[HtsatSettings, Tag("htsat")] | Annotated[Cnn14Settings, Tag("cnn14")],
+    Discriminator(which_encoder),
+]
 
 
 class Pooling(StrEnum):
@@ -123,7 +201,9 @@ class TextEncoderSettings(Frozen):
 class ModelSettings(Frozen):
     """The two towers and the space that they share."""
 
-    audio: HtsatSettings = HtsatSettings()
+    audio: AudioEncoderSettings = Field(
+        HtsatSettings(), description="HTSAT or CNN14, as its field `encoder` says"
+    )
     text: TextEncoderSettings = TextEncoderSettings()
     joint_dim: int = Field(1024, gt=0, description="width of the shared embedding space")
 
@@ -190,12 +270,7 @@ class TrainingSettings(Frozen):
     @model_validator(mode="after")
     def clip_fits_model(self) -> Self:
         front_end = self.model.audio.front_end
-        frames = front_end.frames(round(self.clip.seconds * front_end.sample_rate))
-        if frames > self.model.audio.max_frames:
-            raise ValueError(
-                f"clips of {self.clip.seconds} s give {frames} frames, but the audio encoder takes at most "
-                f"{self.model.audio.max_frames}; shorten clip.seconds or enlarge hop or spec_size"
-            )
+        self.model.audio.check_frames(front_end.frames(round(self.clip.seconds * front_end.sample_rate)))
         return self
 
 

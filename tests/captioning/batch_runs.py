@@ -75,7 +75,7 @@ def _child(root: str, folder: str, kill_at: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         write(writer, lines)
 
-    FileWriter.write = counted  # type: ignore[method-assign]
+    FileWriter.write = counted  # type: ignore[method-assign, assignment]
     run(BatchServer(root=root), Path(folder))
 
 

@@ -8,15 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
 from wavcaps_training.models.text_encoder import TextEncoder
-from wavcaps_training.settings import Objective, TrainingSettings
+from wavcaps_training.settings import Cnn14Settings, HtsatSettings, Objective, TrainingSettings
 
 
 class AudioEncoder(nn.Module):
     """Holds the audio encoder under the name that the released checkpoints give it."""
 
-    def __init__(self, audio_enc: Htsat) -> None:
+    def __init__(self, audio_enc: Htsat | Cnn14) -> None:
         super().__init__()
         self.audio_enc = audio_enc
 
@@ -29,7 +30,12 @@ class RetrievalModel(nn.Module):
     """
 
     def __init__(
-        self, audio: Htsat, text: TextEncoder, joint_dim: int, temperature: float, learn_temperature: bool
+        self,
+        audio: Htsat | Cnn14,
+        text: TextEncoder,
+        joint_dim: int,
+        temperature: float,
+        learn_temperature: bool,
     ) -> None:
         super().__init__()
         self.audio_encoder = AudioEncoder(audio)
@@ -50,7 +56,7 @@ class RetrievalModel(nn.Module):
             TextModelError: there is no BERT where the settings say.
         """
         return cls(
-            Htsat(settings.model.audio),
+            build_audio_encoder(settings.model.audio),
             TextEncoder.from_folder(settings.model.text, pretrained=pretrained_text),
             settings.model.joint_dim,
             settings.temperature,
@@ -80,6 +86,11 @@ class RetrievalModel(nn.Module):
     def embed_text(self, captions: Sequence[str]) -> Tensor:
         """Unit vectors of captions: (captions, joint dim)."""
         return self.embed_text_features(self.text_encoder(captions))
+
+
+def build_audio_encoder(settings: HtsatSettings | Cnn14Settings) -> Htsat | Cnn14:
+    """The audio encoder that the settings are of, with fresh weights."""
+    return Cnn14(settings) if isinstance(settings, Cnn14Settings) else Htsat(settings)
 
 
 def projection(width: int, joint_dim: int) -> nn.Sequential:

@@ -1,0 +1,132 @@
+"""CNN14: six blocks of convolutions over a log-mel spectrogram (https://arxiv.org/abs/1912.10211).
+
+As the released WavCaps models have it, which is not quite PANNs': the last block is pooled too, and no
+layer follows the mean over frequency, but for one that the captioner has. Names in the state dict are
+those of PANNs and of the released WavCaps models, so that their weights load by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavcaps_training.features import LogMel
+from wavcaps_training.settings import Cnn14Settings
+from wavcaps_training.spec_augment import spec_augment
+
+
+@dataclass(frozen=True)
+class Cnn14Output:
+    """What the encoder says of a batch of clips.
+
+    Attributes:
+        step_embedding: (batch, steps, channels), the mean over frequency at each time step.
+        fine_grained_embedding: (batch, steps, width), what captioning uses: the same, or what `fc1`
+            makes of it where the settings have one.
+    """
+
+    step_embedding: Tensor
+    fine_grained_embedding: Tensor
+
+    @property
+    def embedding(self) -> Tensor:
+        """(batch, channels): the maximum plus the mean over time; what retrieval uses."""
+        return self.step_embedding.amax(dim=1) + self.step_embedding.mean(dim=1)
+
+
+class Cnn14(nn.Module):
+    """The audio encoder. Takes waveforms, or log-mels made before with `audio_feats_extractor`."""
+
+    def __init__(self, settings: Cnn14Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.audio_feats_extractor = LogMel(settings.front_end)
+        self.bn0 = nn.BatchNorm2d(settings.front_end.mel_bins)
+        width = 1
+        for number, channels in enumerate(settings.channels, start=1):
+            self.add_module(f"conv_block{number}", ConvBlock(width, channels))
+            width = channels
+        self.fc1 = nn.Linear(width, settings.fc1_dim) if settings.fc1_dim else None
+        self.apply(initialise)
+
+    def forward(self, waveform: Tensor) -> Cnn14Output:
+        """Encodes waveforms.
+
+        Args:
+            waveform: (batch, samples) at the front end's sample rate, mono.
+
+        Raises:
+            ValueError: the clips are shorter than the model takes.
+        """
+        return self.encode(self.audio_feats_extractor(waveform))
+
+    def encode(self, log_mel: Tensor) -> Cnn14Output:
+        """Encodes log-mels: (batch, 1, frames, mel bins), in dB.
+
+        Raises:
+            ValueError: they have fewer frames than the blocks halve away.
+        """
+        frames, wanted = log_mel.shape[2], self.settings.min_frames
+        if frames < wanted:
+            raise ValueError(f"the clips have {frames} frames, but this CNN14 takes at least {wanted}")
+        image = self.normalise(log_mel)
+        for number in range(1, len(self.settings.channels) + 1):
+            image = self.drop(self.get_submodule(f"conv_block{number}")(image))
+        steps = image.mean(dim=3).transpose(1, 2)
+        return Cnn14Output(steps, steps if self.fc1 is None else self.drop(self.fc1(steps).relu()))
+
+    def normalise(self, log_mel: Tensor) -> Tensor:
+        """Batch normalisation over each mel bin and, while training, SpecAugment. Keeps the shape."""
+        normalised = self.bn0(log_mel.transpose(1, 3)).transpose(1, 3)
+        return spec_augment(normalised, self.settings.spec_augment) if self.training else normalised
+
+    def drop(self, features: Tensor) -> Tensor:
+        return F.dropout(features, self.settings.dropout, self.training)
+
+
+class ConvBlock(nn.Module):
+    """Two convolutions, each normalised and rectified, and a pooling that halves both axes."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, channels, kernel_size=3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, width, frames, bins) to (batch, channels, frames // 2, bins // 2)."""
+        image = convolve(image, self.conv1, self.bn1)
+        image = convolve(image, self.conv2, self.bn2)
+        return F.avg_pool2d(image, 2)
+
+
+def convolve(image: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """Convolution, batch normalisation, ReLU: (batch, width, rows, columns), rows and columns kept.
+
+    Outside of training the normalisation is a constant factor and shift of each channel. Where the
+    weights are fewer than the pixels, the factor goes into the weights, which saves a pass over the
+    image. Channels last, oneDNN and cuDNN neither reorder such an image nor what they make of it; the
+    narrow images of the last blocks are faster as they come.
+    """
+    few_weights = conv.weight.numel() < image.shape[0] * conv.out_channels * image[0, 0].numel()
+    if not few_weights:
+        return norm(conv(image.contiguous())).relu_()
+    image = image.contiguous(memory_format=torch.channels_last)
+    if norm.training:
+        return norm(conv(image)).relu_()
+    assert norm.running_mean is not None and norm.running_var is not None
+    factor = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    weight = conv.weight * factor[:, None, None, None]
+    return F.conv2d(image, weight, norm.bias - norm.running_mean * factor, padding=1).relu_()
+
+
+def initialise(module: nn.Module) -> None:
+    """PANNs' initial weights."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
