@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 class SchemaError(ValueError):
@@ -112,7 +111,7 @@ class TableSchema:
                     f"table {self.name!r}, column {field.name!r} is {column.type}, not {field.type}"
                 )
             if not field.nullable and column.null_count:
-                first = pc.index(pc.is_null(column), True).as_py()
+                first = column.is_null().to_pylist().index(True)
                 key = {name: table.column(name)[first].as_py() for name in self.key}
                 raise SchemaError(
                     f"table {self.name!r}, column {field.name!r} is empty in "
@@ -130,4 +129,7 @@ class TableSchema:
     def repeated_keys(self, table: pa.Table) -> pa.Table:
         """The keys that more than one row has, with how many rows have each."""
         counts = table.group_by(list(self.key)).aggregate([([], "count_all")])
+        # Imported here: a schema is read by everything that loads, and compared with a table by few.
+        import pyarrow.compute as pc
+
         return counts.filter(pc.greater(counts.column("count_all"), 1))

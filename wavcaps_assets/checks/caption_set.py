@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from wavcaps_assets.checks.figures import EXAMPLES, Example
 
@@ -64,6 +63,6 @@ def caption_set(table: pa.Table, dropped: Iterable[pa.Table] = ()) -> CaptionSet
     lost: Counter[str] = Counter()
     for one in dropped:
         lost.update(one.column("source").to_pylist())
-    counts = pc.value_counts(columns.column("source")).to_pylist()
+    counts = columns.column("source").value_counts().to_pylist()
     read = {count["values"]: count["counts"] for count in counts}
     return CaptionSet(columns, dict.fromkeys(lost, 0) | read, dropped=lost)

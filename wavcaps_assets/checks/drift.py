@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
 from wavcaps_assets.checks.measures import BATCH, scopes
@@ -24,6 +23,9 @@ def drift(before: pa.Table, now: pa.Table) -> dict[str, dict[str, Figure]]:
     Args:
         before, now: at least `clip_id`, `source` and `caption`.
     """
+    # Imported here: what loads the definitions imports this module, and need not wait for it.
+    import pyarrow.compute as pc
+
     sources = set(now.column("source").to_pylist())
     common = sorted(sources & set(before.column("source").to_pylist()))
     found = {}
