@@ -266,6 +266,8 @@ def test_words_of_the_prompt_are_an_echo_unless_the_text_has_them() -> None:
         ("A dog is barking!", "A dog is barking.", ["full_stop"]),
         ("A owl is hooting.", "An owl is hooting.", ["article"]),
         ("a explosion is rumbling.", "An explosion is rumbling.", ["article", "capital"]),
+        ("An hip hop band is playing.", "A hip hop band is playing.", ["article"]),
+        ("An hourly bell and an MP3 player sound.", "An hourly bell and an MP3 player sound.", []),
         ("A unicorn is neighing.", "A unicorn is neighing.", []),
         ("A water is running.", "Water is running.", ["mass_noun", "capital"]),
         ("A water drop is falling.", "A water drop is falling.", []),

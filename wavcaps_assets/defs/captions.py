@@ -61,10 +61,11 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         source, embedded = context.partition_key, language_model.embedded
 
         def make() -> Stage:
+            rules = choose_rules(config.preset, config.second_questions, embedded)
             refined = postprocess_source(
                 llm_captions,
                 source,
-                choose_rules(config.preset, config.second_questions, embedded),
+                rules,
                 choose_settings(source, embedded),
                 language_model.settings(),
                 store.tables().store,
@@ -76,6 +77,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
             context.add_output_metadata(
                 {
                     **refined.facts,
+                    "rules": dg.MetadataValue.json(rules.model_dump(mode="json")),
                     "what each rule did": dg.MetadataValue.md(summary.as_markdown(outcome.by_rule)),
                     "caption lengths": dg.MetadataValue.md(plot),
                 }

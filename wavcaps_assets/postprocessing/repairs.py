@@ -19,6 +19,11 @@ WITH_ARTICLE = re.compile(
 QUOTATION_MARKS = re.compile(r"[\"“”„«»*`]")
 VOWEL_SOUND = re.compile(r"\b([Aa])(?= (?!one\b|once\b|uni|eu|us[ei]|ut[ei]|ukulele)[aeiou])", re.IGNORECASE)
 
+# A word in small letters: an acronym is spelt out, and "an MP3" is right.
+CONSONANT_SOUND = re.compile(
+    r"\b([Aa])n(?= (?:(?!hour|honest|honou?r|heir|herb)[bcdfghj-np-tv-z][a-z]|one\b|once\b))"
+)
+
 
 def entities(caption: str) -> str:
     """HTML's names of characters: "rain &amp; wind" is "rain & wind"."""
@@ -56,8 +61,8 @@ def full_stop(caption: str) -> str:
 
 
 def article(caption: str) -> str:
-    """ "A owl" is "An owl"."""
-    return VOWEL_SOUND.sub(r"\1n", caption)
+    """ "A owl" is "An owl", and "An hip hop band" is "A hip hop band"."""
+    return CONSONANT_SOUND.sub(r"\1", VOWEL_SOUND.sub(r"\1n", caption))
 
 
 def mass_noun(caption: str) -> str:
