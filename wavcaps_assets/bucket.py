@@ -154,6 +154,12 @@ class Bucket:
             answer = self._client.get_object(Bucket=self.name, Key=self._key(relative))
             return bytes(answer["Body"].read())
 
+    def read_span(self, relative: str, start: int, size: int) -> bytes:
+        span = f"bytes={start}-{start + size - 1}"
+        with self._asking(relative):
+            answer = self._client.get_object(Bucket=self.name, Key=self._key(relative), Range=span)
+            return bytes(answer["Body"].read())
+
     def write_bytes(self, relative: str, data: bytes) -> None:
         with self._asking(relative):
             self._client.put_object(

@@ -67,6 +67,11 @@ class Folder:
         with self.reading(relative) as path, self._told("read", relative):
             return path.read_bytes()
 
+    def read_span(self, relative: str, start: int, size: int) -> bytes:
+        with self.reading(relative) as path, self._told("read", relative), path.open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+
     def write_bytes(self, relative: str, data: bytes) -> None:
         with self.writing(relative) as path:
             path.write_bytes(data)

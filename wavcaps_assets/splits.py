@@ -80,7 +80,7 @@ def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: Split
     for clip in clips:
         group = groups[clip["clip_id"]]
         del clip["samples_sha256"]
-        rows.append({**clip, "recording": group, "split": _split_of(group, settings)})
+        rows.append({**clip, "other_captions": [], "recording": group, "split": _split_of(group, settings)})
     return schemas.TRAINING_MANIFEST.from_rows(rows)
 
 

@@ -42,6 +42,8 @@ class Backend(Protocol):
 
     def read_bytes(self, relative: str) -> bytes: ...
 
+    def read_span(self, relative: str, start: int, size: int) -> bytes: ...
+
     def write_bytes(self, relative: str, data: bytes) -> None: ...
 
     def remove(self, relative: str) -> None: ...
@@ -130,6 +132,15 @@ class Store:
             MissingFile: there is no such file.
         """
         return self._backend.read_bytes(self._inside(relative))
+
+    def read_span(self, relative: str, start: int, size: int) -> bytes:
+        """Some bytes of a file, and no others; fewer than asked for where it ends before.
+
+        Args:
+            start: the first of them, from 0.
+            size: how many.
+        """
+        return self._backend.read_span(self._inside(relative), start, size)
 
     def write_bytes(self, relative: str, data: bytes) -> None:
         """Writes a small file in one step, and to the disk before it returns."""

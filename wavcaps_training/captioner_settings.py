@@ -6,11 +6,22 @@ This module imports neither torch nor transformers, so that asset definitions ca
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from wavcaps_training.settings import TINY_HTSAT, AudioEncoderSettings, Frozen, HtsatSettings
+from wavcaps_training.settings import (
+    RELEASED_BUCKETS,
+    TINY_HTSAT,
+    AudioEncoderSettings,
+    Cnn14Settings,
+    FrontEndSettings,
+    Frozen,
+    HtsatSettings,
+    RunSettings,
+    TrainingSettings,
+    check_clip,
+)
 
 
 class BartSettings(Frozen):
@@ -75,10 +86,70 @@ class CaptionerSettings(Frozen):
 
 
 PAPER_CAPTIONER = CaptionerSettings()
+CNN14_CAPTIONER = CaptionerSettings(audio=Cnn14Settings(fc1_dim=1024))
 RELEASED_CAPTIONER = CaptionerSettings(label_smoothing=0.1)
 TINY_CAPTIONER = CaptionerSettings(
     audio=TINY_HTSAT,
     bart=BartSettings(
         width=128, encoder_layers=1, decoder_layers=2, heads=4, feed_forward=256, max_positions=256
     ),
+)
+
+
+class CaptionerTrainingSettings(RunSettings):
+    """One run of a captioner; the defaults are those of pre-training in section IV.B."""
+
+    task: Literal["captioning"] = Field("captioning", description="what the model is for")
+    model: CaptionerSettings = CaptionerSettings()
+    batch_size: int = Field(48, gt=0, description="examples a step, on all devices together")
+
+    @property
+    def front_end(self) -> FrontEndSettings:
+        return self.model.audio.front_end
+
+    @model_validator(mode="after")
+    def clip_fits_model(self) -> Self:
+        check_clip(self.model.audio, self.clip)
+        return self
+
+
+def which_task(settings: Any) -> str:
+    """What settings of a run are for; retrieval where they do not say, as before there was another."""
+    if isinstance(settings, dict):
+        return str(settings.get("task", "retrieval"))
+    return str(getattr(settings, "task", "retrieval"))
+
+
+AnyTrainingSettings = Annotated[
+    Annotated[TrainingSettings, Tag("retrieval")] | Annotated[CaptionerTrainingSettings, Tag("captioning")],
+    Discriminator(which_task),
+]
+
+# The released code's yaml. As published, a command line without a learning rate overrides the yaml's by its
+# own default: 1e-5 in pre-training, and in fine-tuning 1e-4, which the yaml has too.
+RELEASED_RUN: dict[str, Any] = {
+    "model": RELEASED_CAPTIONER,
+    "warmup_epochs": 2.0,
+    "cosine": True,
+    "weight_decay": 1e-6,
+    "decoupled_weight_decay": False,
+    "clip_gradient_norm": 2.0,
+}
+PAPER_CAPTIONING = CaptionerTrainingSettings()
+# The paper gives no batch size for fine-tuning: pre-training's is kept.
+PAPER_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(epochs=20, learning_rate=5e-6)
+RELEASED_CAPTIONING = CaptionerTrainingSettings(
+    epochs=10, learning_rate=3e-5, buckets=RELEASED_BUCKETS, **RELEASED_RUN
+)
+RELEASED_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(
+    epochs=20, batch_size=32, learning_rate=1e-4, **RELEASED_RUN
+)
+TINY_CAPTIONING = CaptionerTrainingSettings(
+    model=TINY_CAPTIONER,
+    epochs=30,
+    batch_size=16,
+    learning_rate=1e-3,
+    warmup_epochs=1,
+    cosine=True,
+    cache_log_mel=True,
 )

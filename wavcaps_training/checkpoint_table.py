@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from wavcaps_assets import schemas
+from wavcaps_training.data import AudioFolder
 from wavcaps_training.experiments import Experiment
+from wavcaps_training.manifest_version import rows_sha256
 from wavcaps_training.train import train
 
 
@@ -35,17 +37,15 @@ def train_experiment(
     folder = Path("checkpoints") / experiment.model / experiment.setting
     result = train(
         manifest,
-        root,
+        AudioFolder(root),
         experiment.training,
         root / folder,
         device,
-        lambda entry: say(
-            f"epoch {entry['epoch']}: loss {entry['train_loss']:.3f}, "
-            f"validation R@10 {entry['validation_recall_at_10']:.1f} %"
-        ),
+        lambda entry: say(told(entry)),
+        say=say,
     )
     row = asdict(result)
-    weights, untrained = row.pop("weights"), row.pop("untrained_weights")
+    weights, untrained, events = (row.pop(name) for name in ("weights", "untrained_weights", "tensorboard"))
     return schemas.CHECKPOINT.from_rows(
         [
             {
@@ -53,6 +53,7 @@ def train_experiment(
                 "setting": experiment.setting,
                 "weights_path": weights.relative_to(root).as_posix(),
                 "untrained_weights_path": untrained.relative_to(root).as_posix(),
+                "tensorboard_path": events.relative_to(root).as_posix(),
                 "settings_json": experiment.training.model_dump_json(),
                 "manifest_sha256": rows_sha256(manifest),
                 **row,
@@ -61,9 +62,10 @@ def train_experiment(
     )
 
 
-def rows_sha256(manifest: pa.Table) -> str:
-    """A hash of what a model learns from: each clip's id, caption and split, in the order of the ids."""
-    digest = hashlib.sha256()
-    for row in manifest.select(["clip_id", "caption", "split"]).sort_by("clip_id").to_pylist():
-        digest.update("\0".join(row.values()).encode() + b"\n")
-    return digest.hexdigest()
+def told(entry: Mapping[str, Any]) -> str:
+    """An entry of the learning curve in a line."""
+    scores = ", ".join(f"{score['name']} {score['value']:.3g}" for score in entry["scores"])
+    return (
+        f"epoch {entry['epoch']}: loss {entry['train_loss']:.3f}, validation loss "
+        f"{entry['validation_loss']:.3f}, {scores}; {entry['clips_per_second']:.1f} clips/s"
+    )

@@ -27,6 +27,13 @@ class Experiment:
     training_manifest: str
 
     @property
+    def shown_scores(self) -> dict[str, str]:
+        """The validation scores that tell most, and what people call them."""
+        if self.training.task == "captioning":
+            return {"cider_d": "CIDEr-D"}
+        return {"recall_at_1": "R@1 (%)", "recall_at_10": "R@10 (%)"}
+
+    @property
     def name(self) -> str:
         return f"{self.model}/{self.setting}"
 

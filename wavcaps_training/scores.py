@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from wavcaps_assets import schemas
 from wavcaps_training.checkpoints import load_checkpoint
-from wavcaps_training.data import clips_of
+from wavcaps_training.data import AudioFolder, clips_of
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
 
 
@@ -33,5 +33,5 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, root: Path, devic
     rows = []
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
         model, settings = load_checkpoint(root / row[column], device)
-        rows += evaluate_retrieval(model, name, clips, root, settings)
+        rows += evaluate_retrieval(model, name, clips, AudioFolder(root), settings)
     return schemas.RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(len(clips))])

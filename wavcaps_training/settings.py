@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 
 class Frozen(BaseModel):
@@ -244,22 +244,81 @@ class ClipSettings(Frozen):
     )
 
 
-class TrainingSettings(Frozen):
-    """One training run; the defaults are those of HTSAT-BERT in section IV.A."""
+class Precision(StrEnum):
+    """In what numbers a model computes; its weights are always kept in 32 bits."""
 
-    model: ModelSettings = ModelSettings()
+    FULL = "32-true"
+    BF16 = "bf16-mixed"
+    FP16 = "16-mixed"
+
+
+class CaptionChoice(StrEnum):
+    """What an epoch does with a clip that has several captions."""
+
+    ALL = "all"
+    ONE = "one"
+
+
+# Edges of the released code's buckets of duration (s): below 5, from 5 to below 10, ..., from 30 on.
+RELEASED_BUCKETS = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
+
+
+class RunSettings(Frozen):
+    """How a model is trained, whatever it is; the defaults are those of section IV.A."""
+
     clip: ClipSettings = ClipSettings()
-    objective: Objective = Objective.PAPER
-    temperature: float = Field(0.07, gt=0, description="temperature, or where learning it starts")
+    captions: CaptionChoice = Field(
+        CaptionChoice.ALL,
+        description="of a clip with several captions, each is an example (`all`, as in the released code), "
+        "or one is drawn each epoch (`one`)",
+    )
+    buckets: tuple[float, ...] = Field(
+        (),
+        description="edges (s) of the buckets of duration that a batch is drawn from one of; empty: none. "
+        "The paper groups clips of similar duration; the released code in its pre-training only, by 5 s",
+    )
     epochs: int = Field(15, gt=0, description="passes over the train split (40 for the pre-training setting)")
-    batch_size: int = Field(128, gt=1, description="clips a step")
+    batch_size: int = Field(128, gt=1, description="examples a step, on all devices together")
+    micro_batch_size: int | None = Field(
+        None,
+        gt=0,
+        description="how many of a step's examples are on a device at once; none: all. A contrastive loss "
+        "still sees the whole batch (its gradients are cached, https://arxiv.org/abs/2101.06983)",
+    )
     learning_rate: float = Field(5e-5, gt=0, description="Adam's learning rate, at its highest")
     warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up (epochs); the released code: 2")
     cosine: bool = Field(
         False,
         description="cosine decay to 0 after the warm-up, as in the released code; the paper names none",
     )
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay; the paper names none")
+    count_steps_as_released: bool = Field(
+        False,
+        description="lay the learning rates out for examples // batch_size + 1 steps an epoch, one more than "
+        "there are, as the released code does",
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Adam's weight decay; the paper names none")
+    decoupled_weight_decay: bool = Field(
+        True, description="decay the weights themselves (AdamW) and not by their gradients (L2)"
+    )
+    clip_gradient_norm: float | None = Field(
+        None, gt=0, description="longest gradient of all weights together; none: any. Captioning: 2"
+    )
+    precision: Precision = Field(Precision.FULL, description="numbers of the computation")
+    compile: bool = Field(False, description="compile the encoders with torch.compile")
+    early_stop_epochs: int | None = Field(
+        None, gt=0, description="stop after so many epochs without a better validation; none: never"
+    )
+    save_every_steps: int | None = Field(
+        None,
+        gt=0,
+        description="save where the run is after so many steps, to go on from there if it is killed; none: "
+        "after each epoch",
+    )
+    gather_negatives: bool = Field(
+        True,
+        description="on several devices, a clip is told apart from those on all of them; the released code "
+        "has no such thing",
+    )
     seed: int = Field(20, ge=0, description="seed of weights, order, crops and masks (the released code's)")
     cache_log_mel: bool = Field(
         False,
@@ -267,14 +326,51 @@ class TrainingSettings(Frozen):
     )
     loader_workers: int = Field(0, ge=0, description="processes that read audio beside the training one")
 
+    @property
+    def front_end(self) -> FrontEndSettings:
+        """The front end of the audio encoder that is trained."""
+        raise NotImplementedError
+
+    @field_validator("buckets")
+    @classmethod
+    def edges_rise(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if list(edges) != sorted(set(edges)):
+            raise ValueError("the edges must rise, each above the one before")
+        return edges
+
+
+class TrainingSettings(RunSettings):
+    """One run of the retrieval model; the defaults are those of HTSAT-BERT in section IV.A."""
+
+    task: Literal["retrieval"] = Field("retrieval", description="what the model is for")
+    model: ModelSettings = ModelSettings()
+    objective: Objective = Objective.PAPER
+    temperature: float = Field(0.07, gt=0, description="temperature, or where learning it starts")
+
+    @property
+    def front_end(self) -> FrontEndSettings:
+        return self.model.audio.front_end
+
     @model_validator(mode="after")
     def clip_fits_model(self) -> Self:
-        front_end = self.model.audio.front_end
-        self.model.audio.check_frames(front_end.frames(round(self.clip.seconds * front_end.sample_rate)))
+        check_clip(self.model.audio, self.clip)
         return self
 
 
+def check_clip(audio: HtsatSettings | Cnn14Settings, clip: ClipSettings) -> None:
+    """Raises ValueError: clips of this length do not fit the audio encoder."""
+    audio.check_frames(audio.front_end.frames(round(clip.seconds * audio.front_end.sample_rate)))
+
+
 PAPER = TrainingSettings()
+RELEASED = TrainingSettings(
+    objective=Objective.RELEASED,
+    buckets=RELEASED_BUCKETS,
+    warmup_epochs=2,
+    cosine=True,
+    count_steps_as_released=True,
+    gather_negatives=False,
+)
 
 TINY_HTSAT = HtsatSettings(
     # Ten seconds become 251 frames, which fold to an image of a quarter of the paper's area.

@@ -2,148 +2,253 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
+from tensorboardX import SummaryWriter
+from torch.utils.data import DataLoader
 
-from wavcaps_training.checkpoints import save_checkpoint
-from wavcaps_training.data import Batch
-from wavcaps_training.evaluation.retrieval import score_retrieval
-from wavcaps_training.losses import objective_loss
-from wavcaps_training.models.retrieval import RetrievalModel
-from wavcaps_training.settings import TrainingSettings
-
-
-class TrainingError(RuntimeError):
-    """Training cannot start, or cannot go on."""
+from wavcaps_training.data import AudioFiles, Batch, Clip, LogMelCache, batch_loader, examples_of, plan_epoch
+from wavcaps_training.run_state import Progress, RunState
+from wavcaps_training.settings import RunSettings
+from wavcaps_training.tasks.base import Task
+from wavcaps_training.throughput import Flops
 
 
-class RetrievalTraining(lightning.LightningModule):
-    """The steps of a run: what Lightning calls, batch by batch and epoch by epoch."""
+class Stopped(Exception):
+    """The process was asked to stop; where the run is has been saved."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What a run learns from, and what it is validated on."""
+
+    train: Sequence[Clip]
+    validation: Sequence[Clip]
+    audio: AudioFiles
+    cache: LogMelCache | None
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Who is told how a run gets on.
+
+    Attributes:
+        on_step: called with each step's loss, and with its number of clips.
+        on_epoch: called with each entry of the learning curve.
+        writer: TensorBoard's; None: another process writes.
+    """
+
+    on_step: Callable[[float, int], object]
+    on_epoch: Callable[[dict[str, Any]], object]
+    writer: SummaryWriter | None
+
+
+class TrainingRun(lightning.LightningModule):
+    """The steps of a run: what Lightning calls, batch by batch and epoch by epoch.
+
+    Lightning's own epochs count from where the run was begun or resumed; `progress` counts the whole run's.
+    """
 
     def __init__(
-        self,
-        model: RetrievalModel,
-        settings: TrainingSettings,
-        weights: Path,
-        train_clips: int,
-        on_epoch: Callable[[dict[str, Any]], None],
+        self, task: Task, sides: Sides, weights: Path, manifest_sha256: str, state: RunState, tell: Tell
     ) -> None:
         super().__init__()
-        self.model = model
-        self.settings = settings
+        self.automatic_optimization = False
+        self.task = task
+        self.model = task.model
+        self.settings: RunSettings = task.settings
+        self.sides = sides
         self.weights = weights
-        self.steps_per_epoch = max(train_clips // settings.batch_size, 1)
-        self.on_epoch = on_epoch
-        self.learning_curve: list[dict[str, Any]] = []
-        self.best_epoch = 0
-        self.best_recall_sum = -math.inf
-        self.frozen_text: dict[str, Tensor] = {}
-        self.train_losses = Mean()
-        self.validation_losses = Mean()
-        self.validated: list[tuple[Tensor, Tensor]] = []
+        self.manifest_sha256 = manifest_sha256
+        self.state = state
+        self.tell = tell
+        self.progress = Progress()
+        self.flops_per_clip: float | None = None
+        self.stop_after_step = False
+        self.optimizer = adam(self.model, self.settings)
+        self.steps_per_epoch = steps_per_epoch(sides.train, self.settings)
 
-    def configure_optimizers(self) -> Any:
-        settings = self.settings
-        optimizer = torch.optim.Adam(
-            [parameter for parameter in self.model.parameters() if parameter.requires_grad],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            decoupled_weight_decay=True,
+    def resume(self) -> None:
+        """Goes on from the saved state, if there is one of this run."""
+        self.progress = self.state.load(self.model, self.optimizer)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return batch_loader(
+            self.sides.train,
+            self.sides.audio,
+            self.settings,
+            training=True,
+            epoch=self.progress.epoch,
+            first_batch=self.progress.batch,
+            rank=self.global_rank,
+            world_size=self.trainer.world_size,
+            cache=self.sides.cache,
         )
-        warmup = round(settings.warmup_epochs * self.steps_per_epoch)
-        total = settings.epochs * self.steps_per_epoch
-        schedule = LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, warmup, total, settings.cosine)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return batch_loader(
+            self.sides.validation, self.sides.audio, self.settings, training=False, cache=self.sides.cache
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and self.progress.loss_scale is not None:
+            scaler.load_state_dict(self.progress.loss_scale)
+
+    def on_train_start(self) -> None:
+        # Not before: Lightning has a handler of its own, which would end the run without saving it. It puts
+        # back what was there before when it is done.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._stop)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.stop_after_step = True
 
     def on_train_epoch_start(self) -> None:
-        self.epoch_started = time.monotonic()
+        self.clock = time.monotonic()
+        self.task.epoch = self.progress.epoch
 
-    def training_step(self, batch: Batch) -> Tensor:
-        loss, _, _ = self.loss(batch)
-        self.train_losses.add(float(loss.detach()), len(batch.clip_ids))
-        self.learning_rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
-        return loss
+    def training_step(self, batch: Batch) -> None:
+        progress = self.progress
+        torch.manual_seed(step_seed(self.settings.seed, progress.step, self.global_rank))
+        if self.flops_per_clip is None:
+            with Flops() as flops:
+                value = self._backward(batch)
+            self.flops_per_clip = flops.total / len(batch.clip_ids)
+        else:
+            value = self._backward(batch)
+        self.learning_rate = self.settings.learning_rate * self.rate_factor(progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        optimizer: Any = self.optimizers()
+        optimizer.step()
+        progress.step += 1
+        progress.batch += 1
+        progress.loss_sum += value * len(batch.clip_ids)
+        progress.loss_count += len(batch.clip_ids)
+        self.tell.on_step(value, len(batch.clip_ids) * self.trainer.world_size)
+        if self.tell.writer is not None:
+            self.tell.writer.add_scalar("train/loss", value, progress.step)
+            self.tell.writer.add_scalar("train/learning_rate", self.learning_rate, progress.step)
+
+    def _backward(self, batch: Batch) -> float:
+        self.optimizer.zero_grad()
+        value = 0.0
+        for part in self.task.parts(batch):
+            self.manual_backward(part.loss)
+            value += part.value
+        return value
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # Here, and not before: gradients of 16 bits have only now lost the factor that they are kept up by.
+        if self.settings.clip_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_gradient_norm)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        every = self.settings.save_every_steps
+        if self.stop_after_step or (every is not None and self.progress.step % every == 0):
+            self.save_state()
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self.stop_after_step:
+            raise Stopped(
+                f"training was asked to stop after step {self.progress.step}, in epoch "
+                f"{self.progress.epoch + 1}; materialize it again, and it goes on from there"
+            )
+
+    def save_state(self) -> None:
+        """Writes down where the run is."""
+        progress, now = self.progress, time.monotonic()
+        progress.epoch_seconds += now - self.clock
+        progress.seconds += now - self.clock
+        self.clock = now
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        progress.loss_scale = scaler.state_dict() if scaler is not None else None
+        if self.trainer.is_global_zero:
+            self.state.save(progress, self.model, self.optimizer)
 
     def validation_step(self, batch: Batch) -> None:
-        loss, audio, text = self.loss(batch)
-        self.validation_losses.add(float(loss), len(batch.clip_ids))
-        self.validated.append((audio.cpu(), text.cpu()))
-
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of a batch, and its audio and text embeddings."""
-        cached = self.settings.cache_log_mel
-        audio = self.model.embed_log_mel(batch.audio) if cached else self.model.embed_audio(batch.audio)
-        text = self.model.embed_text_features(self.text_features(batch.captions))
-        loss = objective_loss(self.settings.objective, audio, text, batch.clip_ids, self.model.temp)
-        if not torch.isfinite(loss):
-            broken = ~torch.isfinite(audio).all(dim=1) | ~torch.isfinite(text).all(dim=1)
-            blamed = [
-                clip for clip, is_broken in zip(batch.clip_ids, broken.tolist(), strict=True) if is_broken
-            ]
-            raise TrainingError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, with the clips "
-                f"{', '.join(blamed or batch.clip_ids)}; look at their audio, or lower learning_rate "
-                f"(now {self.settings.learning_rate})"
-            )
-        return loss, audio, text
-
-    def text_features(self, captions: Sequence[str]) -> Tensor:
-        """What the text encoder says of captions; a frozen one is asked once for each."""
-        if not self.settings.model.text.frozen:
-            return self.model.text_encoder(captions)
-        new = [caption for caption in dict.fromkeys(captions) if caption not in self.frozen_text]
-        if new:
-            self.frozen_text.update(zip(new, self.model.text_encoder(new), strict=True))
-        return torch.stack([self.frozen_text[caption] for caption in captions])
+        self.task.validate(batch)
 
     def on_validation_epoch_end(self) -> None:
-        audio, text = (torch.cat(side).float().numpy() for side in zip(*self.validated, strict=True))
-        scores = score_retrieval(audio, text, np.arange(len(audio)))
-        epoch = self.current_epoch + 1
+        scores = self.task.validation_scores()
+        progress, now = self.progress, time.monotonic()
+        progress.epoch_seconds += now - self.clock
+        progress.seconds += now - self.clock
+        self.clock = now
+        clips = progress.loss_count * self.trainer.world_size
         entry = {
-            "epoch": epoch,
-            "train_loss": self.train_losses.take(),
-            "validation_loss": self.validation_losses.take(),
-            "validation_recall_at_1": scores.mean_recall_at(1),
-            "validation_recall_at_10": scores.mean_recall_at(10),
+            "epoch": progress.epoch + 1,
+            "train_loss": progress.loss_sum / progress.loss_count,
+            "validation_loss": scores.pop("validation_loss"),
+            "scores": [{"name": name, "value": value} for name, value in scores.items()],
             "learning_rate": self.learning_rate,
-            "seconds": time.monotonic() - self.epoch_started,
+            "seconds": progress.epoch_seconds,
+            "clips_per_second": clips / progress.epoch_seconds,
         }
-        self.validated.clear()
-        self.learning_curve.append(entry)
-        if scores.recall_sum > self.best_recall_sum:
-            self.best_recall_sum, self.best_epoch = scores.recall_sum, epoch
-            save_checkpoint(self.weights, self.model, self.settings)
-        self.on_epoch(entry)
+        progress.learning_curve.append(entry)
+        score = scores[self.task.selection]
+        if progress.best_score is None or score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, progress.epoch + 1
+            if self.trainer.is_global_zero:
+                self.task.save(self.weights, self.manifest_sha256)
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.loss_sum, progress.loss_count, progress.epoch_seconds = 0.0, 0, 0.0
+        if self.tell.writer is not None:
+            for name, value in {**scores, "loss": entry["validation_loss"]}.items():
+                self.tell.writer.add_scalar(f"validation/{name}", value, progress.epoch)
+            self.tell.writer.add_scalar("train/clips_per_second", entry["clips_per_second"], progress.epoch)
+            self.tell.writer.flush()
+        self.save_state()
+        self.tell.on_epoch(entry)
+        self._stop_if_asked()
+        patience = self.settings.early_stop_epochs
+        if patience is not None and progress.epoch - progress.best_epoch >= patience:
+            self.trainer.should_stop = True
+
+    def rate_factor(self, step: int) -> float:
+        """The learning rate of a step over its highest value."""
+        warmup = round(self.settings.warmup_epochs * self.steps_per_epoch)
+        total = self.settings.epochs * self.steps_per_epoch
+        return learning_rate_factor(step, warmup, total, self.settings.cosine)
 
 
-class Mean:
-    """A mean over clips that come in batches."""
+def adam(model: torch.nn.Module, settings: RunSettings) -> torch.optim.Adam:
+    """The optimizer of what is trained of a model."""
+    return torch.optim.Adam(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        decoupled_weight_decay=settings.decoupled_weight_decay,
+    )
 
-    def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
 
-    def add(self, value: float, count: int) -> None:
-        """Adds a value that is itself the mean over `count` clips."""
-        self.total += value * count
-        self.count += count
+def steps_per_epoch(clips: Sequence[Clip], settings: RunSettings) -> int:
+    """How many steps an epoch has, as the learning rate is laid out."""
+    examples = examples_of(clips, settings.captions, settings.seed, 0)
+    if settings.count_steps_as_released:
+        return len(examples) // settings.batch_size + 1
+    return len(plan_epoch(examples, settings, 0, training=True))
 
-    def take(self) -> float:
-        """The mean since the last call."""
-        mean = self.total / self.count
-        self.total, self.count = 0.0, 0
-        return mean
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """What torch's generators are seeded with before a step, so that it can be repeated."""
+    digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest)
 
 
 def learning_rate_factor(step: int, warmup: int, total: int, cosine: bool) -> float:

@@ -372,6 +372,7 @@ def fill_training(tables: TableStore) -> None:
             "clip_id": f"freesound-{number}",
             "source": "freesound",
             "caption": caption,
+            "other_captions": [],
             "audio_path": f"audio/{number}.flac",
             "duration_s": 4.0,
             "recording": str(number),
@@ -383,10 +384,10 @@ def fill_training(tables: TableStore) -> None:
     epoch = {
         "train_loss": 2.0,
         "validation_loss": 2.5,
-        "validation_recall_at_1": 10.0,
-        "validation_recall_at_10": 50.0,
+        "scores": [{"name": "recall_at_1", "value": 10.0}, {"name": "recall_at_10", "value": 50.0}],
         "learning_rate": 1e-4,
         "seconds": 3.0,
+        "clips_per_second": 0.7,
     }
     checkpoint = {
         "model": "htsat_bert",
@@ -400,6 +401,10 @@ def fill_training(tables: TableStore) -> None:
         "best_epoch": 2,
         "seconds": 6.0,
         "device": "cpu",
+        "devices": 1,
+        "flops_per_clip": 1e9,
+        "utilisation": None,
+        "tensorboard_path": "checkpoints/tensorboard",
         "train_clips": 2,
         "validation_clips": 1,
         "learning_curve": [{"epoch": 1, **epoch}, {"epoch": 2, **epoch}],

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from wavcaps_assets.schemas import LEARNING_CURVE, RETRIEVAL_SCORES, TRAINING_MANIFEST
 from wavcaps_assets.storage import StoreError
 from wavcaps_training.checkpoints import CheckpointError, load_checkpoint, load_weights, save_checkpoint
-from wavcaps_training.data import clips_of
+from wavcaps_training.data import AudioFolder, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.experiments import EXPERIMENTS
 from wavcaps_training.settings import (
@@ -29,8 +29,8 @@ from wavcaps_training.settings import (
     SpecAugmentSettings,
     TrainingSettings,
 )
+from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.train import TrainingResult, train
-from wavcaps_training.training_run import TrainingError
 
 RATE = 32_000
 KINDS = {
@@ -66,7 +66,7 @@ TINY = DEMO.model_copy(
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, Path]:
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, AudioFolder]:
     root = tmp_path_factory.mktemp("audio")
     generator = np.random.default_rng(0)
     rows = []
@@ -80,17 +80,20 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, Path]:
                 "clip_id": f"freesound-{number}",
                 "source": "freesound",
                 "caption": caption,
+                "other_captions": [],
                 "audio_path": f"{number}.flac",
                 "duration_s": len(t) / RATE,
                 "recording": str(number),
                 "split": "train" if number < 32 else "validation" if number < 36 else "test",
             }
         )
-    return TRAINING_MANIFEST.from_rows(rows), root
+    return TRAINING_MANIFEST.from_rows(rows), AudioFolder(root)
 
 
 @pytest.fixture(scope="module")
-def result(manifest: tuple[pa.Table, Path], tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+def result(
+    manifest: tuple[pa.Table, AudioFolder], tmp_path_factory: pytest.TempPathFactory
+) -> TrainingResult:
     return train(*manifest, TINY, tmp_path_factory.mktemp("run"))
 
 
@@ -101,7 +104,9 @@ def test_the_loss_falls(result: TrainingResult) -> None:
     pa.array([curve], type=LEARNING_CURVE)
 
 
-def test_four_unlike_sounds_are_told_apart(manifest: tuple[pa.Table, Path], result: TrainingResult) -> None:
+def test_four_unlike_sounds_are_told_apart(
+    manifest: tuple[pa.Table, AudioFolder], result: TrainingResult
+) -> None:
     """The test split holds one clip of each kind, none of which was trained on."""
     table, root = manifest
     test_clips = clips_of(table, "test")
@@ -137,7 +142,7 @@ def test_the_untrained_weights_differ_in_what_was_trained_only(result: TrainingR
 
 
 def test_the_same_seed_gives_the_same_weights(
-    manifest: tuple[pa.Table, Path], result: TrainingResult, tmp_path: Path
+    manifest: tuple[pa.Table, AudioFolder], result: TrainingResult, tmp_path: Path
 ) -> None:
     again = train(*manifest, TINY, tmp_path)
     first, second = load_file(result.weights), load_file(again.weights)
@@ -148,25 +153,26 @@ def test_nothing_else_is_left_behind(result: TrainingResult) -> None:
     assert {path.name for path in result.weights.parent.iterdir()} == {
         result.weights.name,
         result.untrained_weights.name,
+        result.tensorboard.name,
     }
 
 
 def test_the_released_objective_learns_its_temperature(
-    manifest: tuple[pa.Table, Path], tmp_path: Path
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path
 ) -> None:
     settings = TINY.model_copy(update={"objective": Objective.RELEASED, "epochs": 1, "cache_log_mel": False})
     trained = load_file(train(*manifest, settings, tmp_path).weights)
     assert trained["temp"] != pytest.approx(0.07, abs=1e-6)
 
 
-def test_a_broken_loss_names_the_clips(manifest: tuple[pa.Table, Path], tmp_path: Path) -> None:
+def test_a_broken_loss_names_the_clips(manifest: tuple[pa.Table, AudioFolder], tmp_path: Path) -> None:
     table, root = manifest
     settings = TINY.model_copy(update={"learning_rate": 1e30, "warmup_epochs": 0.0})
     with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, with the clips .*freesound-\d"):
         train(table, root, settings, tmp_path)
 
 
-def test_too_few_clips_are_refused(manifest: tuple[pa.Table, Path], tmp_path: Path) -> None:
+def test_too_few_clips_are_refused(manifest: tuple[pa.Table, AudioFolder], tmp_path: Path) -> None:
     table, root = manifest
     with pytest.raises(TrainingError, match="32 train and 0 validation clips"):
         train(table.slice(0, 32), root, TINY, tmp_path)
@@ -174,7 +180,7 @@ def test_too_few_clips_are_refused(manifest: tuple[pa.Table, Path], tmp_path: Pa
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cuda:x"])
 def test_a_device_that_is_not_there_is_named(
-    manifest: tuple[pa.Table, Path], tmp_path: Path, device: str
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path, device: str
 ) -> None:
     with pytest.raises(TrainingError, match=f"no device '{device}'"):
         train(*manifest, TINY, tmp_path, device=device)

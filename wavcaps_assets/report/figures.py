@@ -58,7 +58,10 @@ def _learning_curve(training: Training) -> Iterator[tuple[str, Figure]]:
         return [entry[name] for entry in training.learning_curve]
 
     losses = {"train": series("train_loss"), "validation": series("validation_loss")}
-    recalls = {"R@10": series("validation_recall_at_10"), "R@1": series("validation_recall_at_1")}
+    scores = [
+        {score["name"]: score["value"] for score in entry["scores"]} for entry in training.learning_curve
+    ]
+    recalls = {f"R@{k}": [of_epoch[f"recall_at_{k}"] for of_epoch in scores] for k in (10, 1)}
     yield "loss", plots.lines(epochs, losses, "epoch", "loss")
     yield "recall", plots.lines(epochs, recalls, "epoch", "validation recall (%)")
 

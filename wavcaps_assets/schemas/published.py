@@ -47,7 +47,17 @@ TRAINING_MANIFEST = TableSchema(
         CLIP_ID,
         SOURCE,
         Column("caption", STRING, "the caption"),
-        Column("audio_path", STRING, "the FLAC file, relative to the store"),
+        Column(
+            "other_captions",
+            STRINGS,
+            "further captions of the clip, such as people's; WavCaps has none",
+            derived_from=("caption",),
+        ),
+        Column(
+            "audio_path",
+            STRING,
+            "the audio file, relative to the store; of a tar's member `TAR#START+SIZE`, in bytes",
+        ),
         Column("duration_s", SECONDS, "measured duration (s)"),
         Column(
             "recording",

@@ -7,16 +7,23 @@ import pyarrow as pa
 from wavcaps_assets.schemas.columns import SECONDS, STRING
 from wavcaps_assets.tables import Column, TableSchema
 
+NAMED_SCORES = pa.list_(
+    pa.struct(
+        [pa.field("name", pa.string(), nullable=False), pa.field("value", pa.float64(), nullable=False)]
+    )
+)
+
 LEARNING_CURVE = pa.list_(
     pa.struct(
         [
             pa.field("epoch", pa.int32(), nullable=False),
             pa.field("train_loss", pa.float64(), nullable=False),
             pa.field("validation_loss", pa.float64(), nullable=False),
-            pa.field("validation_recall_at_1", pa.float64(), nullable=False),
-            pa.field("validation_recall_at_10", pa.float64(), nullable=False),
+            # Of the task: recalls in percent (the mean of both directions), or CIDEr-D and its like.
+            pa.field("scores", NAMED_SCORES, nullable=False),
             pa.field("learning_rate", pa.float64(), nullable=False),
             pa.field("seconds", pa.float64(), nullable=False),
+            pa.field("clips_per_second", pa.float64(), nullable=False),
         ]
     )
 )
@@ -56,6 +63,21 @@ CHECKPOINT = TableSchema(
         ),
         Column("seconds", SECONDS, "how long training took (s)", derived_from=()),
         Column("device", STRING, "the device that it ran on", derived_from=()),
+        Column("devices", pa.int32(), "on how many of them", derived_from=()),
+        Column(
+            "flops_per_clip",
+            pa.float64(),
+            "floating-point operations of a training step, for each clip in it",
+            derived_from=(),
+        ),
+        Column(
+            "utilisation",
+            pa.float64(),
+            "share of the devices' peak that training reached (MFU)",
+            nullable=True,
+            derived_from=(),
+        ),
+        Column("tensorboard_path", STRING, "TensorBoard's files, relative to the store", derived_from=()),
         Column("train_clips", pa.int32(), "clips in the train split", derived_from=("split",)),
         Column("validation_clips", pa.int32(), "clips in the validation split", derived_from=("split",)),
         Column("learning_curve", LEARNING_CURVE, "one entry an epoch", derived_from=("split",)),

@@ -57,16 +57,27 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
             "train": [entry["train_loss"] for entry in curve],
             "validation": [entry["validation_loss"] for entry in curve],
         }
-        recall = {f"R@{k}": [entry[f"validation_recall_at_{k}"] for entry in curve] for k in (1, 10)}
+        scores = [{score["name"]: score["value"] for score in entry["scores"]} for entry in curve]
+        shown = experiment.shown_scores
         context.add_output_metadata(
             {
                 "loss": dg.MetadataValue.md(as_markdown(lines(epochs, loss, "epoch", "NT-Xent loss"))),
-                "validation recall": dg.MetadataValue.md(
-                    as_markdown(lines(epochs, recall, "epoch", "recall (%)"))
+                "validation": dg.MetadataValue.md(
+                    as_markdown(
+                        lines(
+                            epochs,
+                            {name: [entry[key] for entry in scores] for key, name in shown.items()},
+                            "epoch",
+                            "score",
+                        )
+                    )
                 ),
                 "best epoch": row["best_epoch"],
                 "parameters": row["parameters"],
-                "clips per second": row["train_clips"] * len(curve) / row["seconds"],
+                "clips per second": sum(entry["clips_per_second"] for entry in curve) / len(curve),
+                "GFLOP a clip": row["flops_per_clip"] / 1e9,
+                **({"MFU": row["utilisation"]} if row["utilisation"] is not None else {}),
+                "TensorBoard": dg.MetadataValue.path(root / row["tensorboard_path"]),
                 "weights": dg.MetadataValue.path(root / row["weights_path"]),
             }
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from wavcaps_training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from wavcaps_training.data import Clip
+    from wavcaps_training.data import AudioFiles, Clip
     from wavcaps_training.models.retrieval import RetrievalModel
 
 DEPTHS = (1, 5, 10)  # the k of Table V
@@ -110,40 +109,45 @@ def chance_recall(n: int, k: int) -> float:
 
 
 def embed(
-    model: RetrievalModel, clips: Sequence[Clip], audio_root: Path, settings: TrainingSettings
-) -> tuple[np.ndarray, np.ndarray]:
+    model: RetrievalModel, clips: Sequence[Clip], audio: AudioFiles, settings: TrainingSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit vectors of clips and of their captions, in the clips' order.
 
     Args:
         model: in evaluation mode, on the device that is to compute.
-        clips: the clips, each with one caption.
-        audio_root: the folder that their paths are relative to.
+        clips: the clips, each with one caption or several.
+        audio: where their audio is.
         settings: how clips are cropped and padded, and how many go into a batch.
 
     Returns:
-        Audio and text, both (clips, joint dim).
+        Audio (clips, joint dim), text (captions, joint dim), and the row of the clip that each caption
+        belongs to (captions,).
 
     Raises:
         AudioReadError: a clip's audio is not there or unreadable.
     """
     import torch
-    from torch.utils.data import DataLoader
 
-    from wavcaps_training.data import ClipDataset, collate
+    from wavcaps_training.data import batch_loader
 
-    sample_rate = settings.model.audio.front_end.sample_rate
-    dataset = ClipDataset(clips, audio_root, settings.clip, sample_rate, random_crops=False)
-    loader = DataLoader(dataset, settings.batch_size, num_workers=settings.loader_workers, collate_fn=collate)
-    audio, text = [], []
+    rows: dict[str, int] = {}
+    sounds, texts, clip_of_caption = [], [], []
     with torch.no_grad():
-        for batch in loader:
-            audio.append(model.embed_audio(batch.audio.to(model.device)).cpu())
-            text.append(model.embed_text(batch.captions).cpu())
-    return torch.cat(audio).numpy(), torch.cat(text).numpy()
+        for batch in batch_loader(clips, audio, settings, training=False):
+            new = []
+            for place, clip_id in enumerate(batch.clip_ids):
+                if clip_id not in rows:
+                    rows[clip_id] = len(rows)
+                    new.append(place)
+                clip_of_caption.append(rows[clip_id])
+            if new:
+                sounds.append(model.embed_audio(batch.audio[new].to(model.device)).cpu())
+            texts.append(model.embed_text(batch.captions).cpu())
+    return torch.cat(sounds).numpy(), torch.cat(texts).numpy(), np.array(clip_of_caption)
 
 
 def evaluate_retrieval(
-    model: RetrievalModel, name: str, clips: Sequence[Clip], audio_root: Path, settings: TrainingSettings
+    model: RetrievalModel, name: str, clips: Sequence[Clip], audio: AudioFiles, settings: TrainingSettings
 ) -> list[Mapping[str, Any]]:
     """Scores a model on clips: the rows of `schemas.RETRIEVAL_SCORES` for it.
 
@@ -151,14 +155,13 @@ def evaluate_retrieval(
         model: as for `embed`, like the other arguments.
         name: what the rows call it, `trained` or `untrained`.
         clips: the test split.
-        audio_root: the folder that their paths are relative to.
+        audio: where their audio is.
         settings: those that the model was trained with.
 
     Raises:
         AudioReadError: a clip's audio is not there or unreadable.
     """
-    audio, text = embed(model, clips, audio_root, settings)
-    scores = score_retrieval(audio, text, np.arange(len(clips)))
+    scores = score_retrieval(*embed(model, clips, audio, settings))
     directions = {"text_to_audio": scores.text_to_audio, "audio_to_text": scores.audio_to_text}
     return [
         score_row(name, direction, k, found.recall_at(k), len(clips))

@@ -169,7 +169,12 @@ class Captioner(nn.Module):
     @torch.no_grad()
     def generate(self, log_mel: Tensor) -> list[str]:
         """Writes a caption of each clip: of (batch, 1, frames, mel bins), in dB."""
-        ids = self.generate_ids(self.read_audio(log_mel), self.settings.generation)
+        return self.write(self.read_audio(log_mel))
+
+    @torch.no_grad()
+    def write(self, memory: Tensor) -> list[str]:
+        """Writes a caption of each clip, of what `read_audio` gave."""
+        ids = self.generate_ids(memory, self.settings.generation)
         captions = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [caption.strip() for caption in captions]
 

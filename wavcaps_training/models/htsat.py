@@ -13,10 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavcaps_training.features import LogMel
+from wavcaps_training.models.window_attention import FusedAttention
 from wavcaps_training.settings import HtsatSettings
 from wavcaps_training.spec_augment import spec_augment
 
 OUTSIDE = -100.0  # added to the attention between tokens that only the cyclic shift made neighbours
+# A CPU takes so many tokens through a stage at once, so that what it makes on the way stays in its cache.
+CACHED_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,10 @@ class Stage(nn.Module):
         self.downsample = PatchMerging(dim, grid) if merge else None
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """(batch, grid^2, dim) to the same, or where the stage merges to (batch, grid^2 / 4, 2 dim)."""
+        clips = max(1, CACHED_TOKENS // tokens.shape[1]) if tokens.is_cpu else len(tokens)
+        if len(tokens) > clips:
+            return torch.cat([self(piece) for piece in tokens.split(clips)])
         for block in self.blocks:
             tokens = block(tokens)
         return tokens if self.downsample is None else self.downsample(tokens)
@@ -202,8 +209,8 @@ class SwinBlock(nn.Module):
         self.register_buffer("attn_mask", shift_mask(grid, window, shift) if shift else None)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.drop_path(self.attend(self.norm1(tokens)))
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        tokens = self.drop_path(tokens, self.attend(self.norm1(tokens)))
+        return self.drop_path(tokens, self.mlp(self.norm2(tokens)))
 
     def attend(self, tokens: Tensor) -> Tensor:
         batch, count, dim = tokens.shape
@@ -243,10 +250,12 @@ class WindowAttention(nn.Module):
         """
         batch, count, tokens, dim = windows.shape
         qkv = self.qkv(windows).view(batch, count, tokens, 3, self.heads, dim // self.heads)
-        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1).unsqueeze(0)
         if mask is not None:
             bias = bias + mask.unsqueeze(1)
+        if windows.is_cpu:
+            return self.proj(FusedAttention.apply(qkv, bias.contiguous()))
+        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.proj(attended.transpose(2, 3).reshape(batch, count, tokens, dim))
 
@@ -268,12 +277,13 @@ class DropPath(nn.Module):
         super().__init__()
         self.probability = probability
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, path: Tensor) -> Tensor:
+        """What the path adds to the tokens, both (batch, tokens, dim), added or left out."""
         if not self.training or self.probability == 0:
-            return tokens
+            return tokens + path
         kept = 1 - self.probability
         mask = torch.rand(tokens.shape[0], 1, 1, device=tokens.device) < kept
-        return tokens * mask / kept
+        return torch.addcmul(tokens, path, mask / kept)
 
 
 class PatchMerging(nn.Module):

@@ -1,0 +1,157 @@
+"""Batches: the same for the same seed, whoever reads them, and from the middle of an epoch as well."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tests.training.conftest import ORACLES
+from wavcaps_training.data import AudioFolder, Batch, Clip, LogMelCache, batch_loader, examples_of, plan_epoch
+from wavcaps_training.data.plan import plan_buckets
+from wavcaps_training.features import LogMel
+from wavcaps_training.settings import DEMO, CaptionChoice, ClipSettings
+
+RATE = 32_000
+SETTINGS = DEMO.model_copy(
+    update={"batch_size": 4, "clip": ClipSettings(seconds=0.25), "cache_log_mel": False}
+)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Clip], AudioFolder]:
+    folder = tmp_path_factory.mktemp("clips")
+    generator = np.random.default_rng(3)
+    made = []
+    for number in range(11):
+        soundfile.write(folder / f"{number}.flac", generator.normal(size=RATE // 2) / 10, RATE)
+        captions = tuple(f"Caption {number} {which}." for which in range(1 + number % 3))
+        made.append(Clip(f"bbc_sound_effects-{number}", captions, f"{number}.flac", 0.5))
+    return made, AudioFolder(folder)
+
+
+def same(first: Sequence[Batch], second: Sequence[Batch]) -> bool:
+    return len(first) == len(second) and all(
+        (one.clip_ids, one.captions) == (other.clip_ids, other.captions)
+        and torch.equal(one.audio, other.audio)
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def test_the_buckets_are_the_released_codes() -> None:
+    path = ORACLES / "training_utils.json"
+    if not path.exists():
+        pytest.skip("the numbers of the original code are not at hand")
+    expected = json.loads(path.read_text())["sampler"]
+    for epoch in (0, 1):
+        found = plan_buckets(
+            expected["durations"],
+            expected["boundaries"],
+            expected["batch_size"],
+            expected["seed"],
+            epoch,
+        )
+        assert found == expected[f"epoch{epoch + 1}"]
+
+
+def test_a_batch_is_of_one_bucket_and_edges_belong_above() -> None:
+    durations = [0.0, 4.999, 5.0, 9.99, 10.0, 29.99, 30.0, 100.0] * 2
+    batches = plan_buckets(durations, (5.0, 10.0, 30.0), 2, seed=1, epoch=0)
+    buckets = [{durations[place] for place in batch} for batch in batches]
+    assert all(
+        bucket <= allowed
+        for bucket in buckets
+        for allowed in [
+            next(a for a in ({0.0, 4.999}, {5.0, 9.99}, {10.0, 29.99}, {30.0, 100.0}) if a & bucket)
+        ]
+    )
+    assert sorted(place for batch in batches for place in batch) == list(range(16))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_that_read_change_nothing(clips: tuple[list[Clip], AudioFolder], workers: int) -> None:
+    there = SETTINGS.model_copy(update={"loader_workers": workers})
+    alone = list(batch_loader(*clips, SETTINGS, training=True, epoch=2))
+    assert len(alone) == 5
+    assert same(list(batch_loader(*clips, there, training=True, epoch=2)), alone)
+
+
+def test_an_epoch_goes_on_from_its_middle(clips: tuple[list[Clip], AudioFolder]) -> None:
+    whole = list(batch_loader(*clips, SETTINGS, training=True, epoch=1))
+    assert same(list(batch_loader(*clips, SETTINGS, training=True, epoch=1, first_batch=3)), whole[3:])
+
+
+def test_epochs_and_seeds_differ(clips: tuple[list[Clip], AudioFolder]) -> None:
+    def order(epoch: int, seed: int = 20) -> list[str]:
+        settings = SETTINGS.model_copy(update={"seed": seed})
+        return [
+            caption
+            for batch in batch_loader(*clips, settings, training=True, epoch=epoch)
+            for caption in batch.captions
+        ]
+
+    assert len({tuple(order(*which)) for which in ((0,), (1,), (0, 21))}) == 3
+
+
+def test_crops_vary_by_epoch_and_evaluations_do_not(clips: tuple[list[Clip], AudioFolder]) -> None:
+    def sound(epoch: int, training: bool) -> torch.Tensor:
+        found = {}
+        for batch in batch_loader(*clips, SETTINGS, training=training, epoch=epoch):
+            found |= dict(zip(batch.captions, batch.audio, strict=True))
+        return found["Caption 0 0."] if "Caption 0 0." in found else sound(epoch + 10, training)
+
+    assert not torch.equal(sound(0, True), sound(1, True))
+    assert torch.equal(sound(0, False), sound(1, False))
+
+
+def test_processes_share_each_batch(clips: tuple[list[Clip], AudioFolder]) -> None:
+    whole = list(batch_loader(*clips, SETTINGS, training=True))
+    shares = [list(batch_loader(*clips, SETTINGS, training=True, rank=rank, world_size=2)) for rank in (0, 1)]
+    for batch, first, second in zip(whole, *shares, strict=True):
+        assert first.captions + second.captions == batch.captions
+        assert len(first.captions) == len(second.captions) == 2
+
+
+def test_every_caption_is_an_example_or_one_is_drawn(clips: tuple[list[Clip], AudioFolder]) -> None:
+    made, _ = clips
+    everything = [example.caption for example in examples_of(made, CaptionChoice.ALL, 20, 0)]
+    assert everything == [caption for clip in made for caption in clip.captions]
+    drawn = [
+        tuple(example.caption for example in examples_of(made, CaptionChoice.ONE, 20, epoch))
+        for epoch in range(60)
+    ]
+    assert all([caption in clip.captions for caption, clip in zip(d, made, strict=True)] for d in drawn)
+    # Three captions, sixty times: each is drawn some 20 times, and less than 8 times in one of 10,000 seeds.
+    assert min(Counter(captions[2] for captions in drawn).values()) >= 8
+
+
+def test_evaluation_goes_through_everything_in_order(clips: tuple[list[Clip], AudioFolder]) -> None:
+    made, _ = clips
+    batches = list(batch_loader(*clips, SETTINGS, training=False))
+    found = [
+        (clip_id, caption)
+        for batch in batches
+        for clip_id, caption in zip(batch.clip_ids, batch.captions, strict=True)
+    ]
+    assert found == [(clip.clip_id, caption) for clip in made for caption in clip.captions]
+
+
+def test_training_leaves_out_what_fills_no_batch(clips: tuple[list[Clip], AudioFolder]) -> None:
+    examples = examples_of(clips[0], CaptionChoice.ALL, 20, 0)
+    sizes = [len(batch) for batch in plan_epoch(examples, SETTINGS, 0, training=True)]
+    assert (len(examples), sizes) == (21, [4] * 5)
+    few = plan_epoch(examples[:3], SETTINGS, 0, training=True)
+    assert [sorted(batch) for batch in few] == [[0, 1, 2]]
+
+
+def test_a_cached_log_mel_is_that_of_the_first_crop(clips: tuple[list[Clip], AudioFolder]) -> None:
+    cache = LogMelCache(LogMel(SETTINGS.front_end))
+    first = list(batch_loader(*clips, SETTINGS, training=False, cache=cache))
+    plain = list(batch_loader(*clips, SETTINGS, training=False))
+    assert torch.allclose(first[0].audio, cache.front_end(plain[0].audio), atol=1e-4)
+    assert same(list(batch_loader(*clips, SETTINGS, training=False, cache=cache)), first)

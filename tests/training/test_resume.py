@@ -1,0 +1,227 @@
+"""A run that is killed, and goes on: it ends with the weights of one that nobody touched."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from tests.training.test_train import TINY
+from wavcaps_assets.schemas import TRAINING_MANIFEST
+from wavcaps_assets.storage import StoreError
+from wavcaps_training.data import AudioFolder
+from wavcaps_training.run_state import STATE, Progress, RunState
+from wavcaps_training.settings import Objective, TrainingSettings
+from wavcaps_training.tasks.base import TrainingError
+from wavcaps_training.train import WEIGHTS, train
+from wavcaps_training.training_run import Stopped
+
+RATE = 32_000
+# Everything that draws: masks, crops of longer clips, dropout of layers, and a learned temperature.
+SETTINGS = TINY.model_copy(
+    update={
+        "epochs": 4,
+        "save_every_steps": 1,
+        "cache_log_mel": False,
+        "objective": Objective.RELEASED,
+        "clip": TINY.clip.model_copy(update={"seconds": 1.0}),
+    }
+)
+PROGRAM = """
+import sys, pyarrow.parquet as pq, torch
+from pathlib import Path
+from wavcaps_training.data import AudioFolder
+from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.train import train
+from wavcaps_training.training_run import Stopped
+torch.set_num_threads(1)
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+settings = TrainingSettings.model_validate_json((folder / "settings.json").read_text())
+try:
+    train(pq.read_table(folder / "manifest.parquet"), AudioFolder(folder), settings, out, say=print)
+except Stopped as stopped:
+    sys.exit(f"stopped: {stopped}")
+"""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest of 40 clips, their audio and the settings."""
+    folder = tmp_path_factory.mktemp("clips")
+    generator = np.random.default_rng(1)
+    rows = []
+    for number in range(40):
+        samples = np.sin(2 * np.pi * (100 + 90 * number) * np.arange(RATE + RATE // 2) / RATE) / 2
+        soundfile.write(folder / f"{number}.flac", samples + generator.normal(size=len(samples)) / 50, RATE)
+        rows.append(
+            {
+                "clip_id": f"bbc_sound_effects-{number}",
+                "source": "bbc_sound_effects",
+                "caption": f"A tone of {100 + 90 * number} hertz.",
+                "other_captions": [],
+                "audio_path": f"{number}.flac",
+                "duration_s": 1.5,
+                "recording": str(number),
+                "split": "train" if number < 32 else "validation",
+            }
+        )
+    pq.write_table(TRAINING_MANIFEST.from_rows(rows), folder / "manifest.parquet")
+    (folder / "settings.json").write_text(SETTINGS.model_dump_json())
+    return folder
+
+
+def manifest_of(clips: Path) -> pa.Table:
+    return pq.read_table(clips / "manifest.parquet")
+
+
+def start(clips: Path, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(clips), str(out)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Until there is such a file, or the process has ended."""
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def unbroken(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights of a run that nobody touched."""
+    out = tmp_path_factory.mktemp("unbroken")
+    with start(clips, out) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return load_file(out / WEIGHTS)
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_five_kills_change_nothing(clips: Path, unbroken: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    chance = random.Random(6)
+    steps = []
+    for _ in range(5):
+        with start(clips, tmp_path) as process:
+            wait_for(tmp_path / STATE, process)
+            time.sleep(chance.uniform(0, 0.4))
+            process.kill()
+        if (tmp_path / STATE).exists():
+            with safe_open(tmp_path / STATE, framework="pt") as file:
+                steps.append(file.metadata()["wavcaps_training_progress"])
+    assert steps, "no run was killed before it was done"
+    with start(clips, tmp_path) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert same(load_file(tmp_path / WEIGHTS), unbroken)
+    assert not (tmp_path / STATE).exists()
+
+
+def test_a_run_that_is_asked_to_stop_says_where_it_is(
+    clips: Path, unbroken: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    with start(clips, tmp_path) as process:
+        wait_for(tmp_path / STATE, process)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    assert "stopped: training was asked to stop after step" in errors
+    with start(clips, tmp_path) as process:
+        output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "goes on from step" in output
+    assert same(load_file(tmp_path / WEIGHTS), unbroken)
+
+
+@pytest.fixture
+def half_done(clips: Path, tmp_path: Path) -> Path:
+    """A folder with the state of a run that was stopped in its first epoch."""
+    said: list[str] = []
+
+    def stop(entry: dict[str, object]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="it goes on from there"):
+        train(manifest_of(clips), AudioFolder(clips), SETTINGS, tmp_path, on_epoch=stop, say=said.append)
+    return tmp_path
+
+
+def test_the_state_of_another_run_is_set_aside(clips: Path, half_done: Path) -> None:
+    before = (half_done / STATE).read_bytes()
+    said: list[str] = []
+    other = SETTINGS.model_copy(update={"epochs": 1, "seed": 7})
+    train(manifest_of(clips), AudioFolder(clips), other, half_done, say=said.append)
+    (aside,) = half_done.glob("state.*.safetensors")
+    assert aside.read_bytes() == before
+    assert len(said) == 1
+    assert "of a run with other settings" in said[0]
+    assert str(aside) in said[0]
+
+
+def test_a_state_that_is_cut_short_is_set_aside(clips: Path, half_done: Path) -> None:
+    path = half_done / STATE
+    path.write_bytes(path.read_bytes()[:1000])
+    said: list[str] = []
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    train(manifest_of(clips), AudioFolder(clips), settings, half_done, say=said.append)
+    assert "cannot be read" in said[0]
+    assert (half_done / WEIGHTS).exists()
+
+
+def test_a_loss_that_breaks_leaves_the_last_good_checkpoint(clips: Path, tmp_path: Path) -> None:
+    good = SETTINGS.model_copy(update={"epochs": 1})
+    train(manifest_of(clips), AudioFolder(clips), good, tmp_path)
+    before = (tmp_path / WEIGHTS).read_bytes()
+    bad = SETTINGS.model_copy(update={"learning_rate": 1e30, "warmup_epochs": 0.0})
+    with pytest.raises(TrainingError, match="the last saved state are as they were"):
+        train(manifest_of(clips), AudioFolder(clips), bad, tmp_path)
+    assert (tmp_path / WEIGHTS).read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_state_before(clips: Path, tmp_path: Path) -> None:
+    """`/dev/full` cannot be renamed over, so a limit on the size of files stands in for it."""
+    import resource
+
+    model = torch.nn.Linear(300, 300)
+    optimizer = torch.optim.Adam(model.parameters())
+    state = RunState(tmp_path, "run", lambda line: None)
+    state.save(Progress(step=1), model, optimizer)
+    before = (tmp_path / STATE).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StoreError, match="free some space"):
+            state.save(Progress(step=2), model, optimizer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (tmp_path / STATE).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
+def test_early_stop(clips: Path, tmp_path: Path) -> None:
+    """A model that is not trained at all gets no better after its first epoch."""
+    settings: TrainingSettings = SETTINGS.model_copy(
+        update={"learning_rate": 1e-30, "early_stop_epochs": 2, "epochs": 9, "objective": Objective.PAPER}
+    )
+    result = train(manifest_of(clips), AudioFolder(clips), settings, tmp_path)
+    assert len(result.learning_curve) == result.best_epoch + 2

@@ -1,0 +1,22 @@
+"""Clips for training and evaluation: rows of the training manifest, their audio, and batches of them."""
+
+from wavcaps_training.data.audio_files import AudioFiles, AudioFolder, AudioReadError
+from wavcaps_training.data.clips import Clip, Example, clips_of, examples_of
+from wavcaps_training.data.crops import read_crop
+from wavcaps_training.data.loading import Batch, LogMelCache, batch_loader
+from wavcaps_training.data.plan import plan_epoch
+
+__all__ = [
+    "AudioFiles",
+    "AudioFolder",
+    "AudioReadError",
+    "Batch",
+    "Clip",
+    "Example",
+    "LogMelCache",
+    "batch_loader",
+    "clips_of",
+    "examples_of",
+    "plan_epoch",
+    "read_crop",
+]

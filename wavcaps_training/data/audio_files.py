@@ -1,0 +1,75 @@
+"""Where clips' audio is: files of a folder or a bucket, or members of tars there."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from wavcaps_assets.storage import Store, StoreError
+from wavcaps_training.data.clips import Clip
+
+# A member of a tar: the tar's path, where the member's content starts and how long it is (bytes).
+MEMBER = re.compile(r"(?P<tar>.+\.tar)#(?P<start>\d{1,18})\+(?P<size>\d{1,18})")
+
+
+class AudioReadError(OSError):
+    """A clip's audio is missing, unreadable or not what the manifest promises."""
+
+    def __init__(self, clip: Clip, audio: AudioFiles, problem: str) -> None:
+        super().__init__(
+            f"clip {clip.clip_id}: {audio.describe(clip)} {problem}; materialize its audio again, or leave "
+            "the clip out of the training manifest"
+        )
+
+
+def member_path(tar: str, start: int, size: int) -> str:
+    """The audio path of a member of a tar."""
+    return f"{tar}#{start}+{size}"
+
+
+class AudioFiles:
+    """The audio of clips, by their audio paths: files of a store, or members of the tars in it.
+
+    Of a tar no more is read than the member.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def describe(self, clip: Clip) -> str:
+        """Where a clip's audio is, for errors."""
+        try:
+            return self.store.describe(clip.audio_path)
+        except StoreError:
+            # What is no path in the store has no other name.
+            return repr(clip.audio_path)
+
+    @contextmanager
+    def opening(self, clip: Clip) -> Iterator[Path | BinaryIO]:
+        """A clip's audio file, as libsndfile opens it.
+
+        Raises:
+            AudioReadError: it is not there.
+        """
+        member = MEMBER.fullmatch(clip.audio_path)
+        try:
+            if member is not None:
+                yield io.BytesIO(
+                    self.store.read_span(member["tar"], int(member["start"]), int(member["size"]))
+                )
+                return
+            with self.store.reading(clip.audio_path) as path:
+                yield path
+        except StoreError as error:
+            raise AudioReadError(clip, self, f"is missing ({error})") from error
+
+
+class AudioFolder(AudioFiles):
+    """The audio in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Store(folder))

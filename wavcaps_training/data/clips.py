@@ -1,0 +1,76 @@
+"""Clips and their captions, as the training manifest has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_training.data.chance import chance
+from wavcaps_training.settings import CaptionChoice
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of `schemas.TRAINING_MANIFEST`, as far as a model needs it.
+
+    Attributes:
+        clip_id: the clip's id.
+        captions: its captions, at least one.
+        audio_path: its audio file, relative to the place of all audio.
+        duration_s: how long it is (s), by which it falls into a bucket.
+    """
+
+    clip_id: str
+    captions: tuple[str, ...]
+    audio_path: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip with one of its captions: what a model learns from.
+
+    Attributes:
+        clip: the clip.
+        number: which of its captions, from 0.
+    """
+
+    clip: Clip
+    number: int
+
+    @property
+    def caption(self) -> str:
+        return self.clip.captions[self.number]
+
+
+def clips_of(manifest: pa.Table, split: str) -> list[Clip]:
+    """The clips of one split (`train`, `validation` or `test`), in the manifest's order.
+
+    Args:
+        manifest: a table of `schemas.TRAINING_MANIFEST`.
+        split: the split's name.
+    """
+    columns = ["clip_id", "caption", "other_captions", "audio_path", "duration_s"]
+    rows = manifest.filter(pc.equal(manifest["split"], split)).select(columns)
+    return [
+        Clip(row["clip_id"], (row["caption"], *row["other_captions"]), row["audio_path"], row["duration_s"])
+        for row in rows.to_pylist()
+    ]
+
+
+def examples_of(clips: Sequence[Clip], choice: CaptionChoice, seed: int, epoch: int) -> list[Example]:
+    """What an epoch goes through, in the clips' order.
+
+    Args:
+        choice: all captions of a clip, or one that is drawn by seed, epoch and clip.
+        epoch: counts from 0.
+    """
+    if choice is CaptionChoice.ALL:
+        return [Example(clip, number) for clip in clips for number in range(len(clip.captions))]
+    return [
+        Example(clip, int(chance(seed, epoch, clip.clip_id, "caption") * len(clip.captions)))
+        for clip in clips
+    ]

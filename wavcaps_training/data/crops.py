@@ -1,0 +1,57 @@
+"""A crop of a clip, decoded and no more of its file than that."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import soundfile
+import soxr
+
+from wavcaps_training.data.audio_files import AudioFiles, AudioReadError
+from wavcaps_training.data.clips import Clip
+from wavcaps_training.settings import ClipSettings, Padding
+
+
+def read_crop(
+    clip: Clip, audio: AudioFiles, settings: ClipSettings, sample_rate: int, position: float
+) -> np.ndarray:
+    """Reads one crop of a clip.
+
+    Audio of another sample rate is resampled, and several channels are averaged; that of the store is as
+    it should be.
+
+    Args:
+        clip: the clip.
+        audio: where its file is.
+        settings: how long the crop is, and how a shorter clip is padded.
+        sample_rate: what the model takes (Hz).
+        position: where the crop lies in a longer clip: 0 at its start, 1 at its end.
+
+    Returns:
+        (samples,) float32 in [-1, 1], `settings.seconds` long.
+
+    Raises:
+        AudioReadError: names the clip and its file.
+    """
+    wanted = round(settings.seconds * sample_rate)
+    with audio.opening(clip) as opened:
+        try:
+            with soundfile.SoundFile(opened) as file:
+                span = math.ceil(settings.seconds * file.samplerate)
+                start = round(max(file.frames - span, 0) * position)
+                file.seek(start)
+                frames = file.read(span, dtype="float32", always_2d=True)
+                rate, whole = file.samplerate, file.frames <= span
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise AudioReadError(clip, audio, f"is unreadable ({error})") from error
+    if not len(frames):
+        raise AudioReadError(clip, audio, "holds no samples")
+    samples: np.ndarray = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+    if whole and not samples.any():
+        raise AudioReadError(clip, audio, "is silent from its start to its end")
+    if rate != sample_rate:
+        samples = soxr.resample(samples, rate, sample_rate)
+    if settings.padding is Padding.REPEAT:
+        return np.resize(samples, wanted)
+    return np.pad(samples[:wanted], (0, max(wanted - len(samples), 0)))

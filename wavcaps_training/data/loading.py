@@ -1,0 +1,143 @@
+"""Batches of clips with their audio, read by processes of their own where the settings ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from wavcaps_training.data.audio_files import AudioFiles
+from wavcaps_training.data.chance import chance
+from wavcaps_training.data.clips import Clip, Example, examples_of
+from wavcaps_training.data.crops import read_crop
+from wavcaps_training.data.plan import plan_epoch
+from wavcaps_training.features import LogMel
+from wavcaps_training.settings import CaptionChoice, RunSettings
+
+
+@dataclass
+class Batch:
+    """Some examples.
+
+    Attributes:
+        clip_ids: the ids of their clips.
+        captions: their captions.
+        audio: (batch, samples), or (batch, 1, frames, mel bins) where log-mels are cached.
+    """
+
+    clip_ids: list[str]
+    captions: list[str]
+    audio: Tensor
+
+
+class LogMelCache:
+    """Log-mels of clips that were read before, kept in this process."""
+
+    def __init__(self, front_end: LogMel) -> None:
+        self.front_end = front_end
+        self.log_mels: dict[str, Tensor] = {}
+
+    def has(self, clip: Clip) -> bool:
+        return clip.clip_id in self.log_mels
+
+    def log_mel(self, clip: Clip, waveform: Tensor | None) -> Tensor:
+        """(1, frames, mel bins) of a clip: computed of its waveform, where that is given."""
+        if waveform is not None:
+            with torch.no_grad():
+                self.log_mels[clip.clip_id] = self.front_end(waveform.unsqueeze(0)).squeeze(0)
+        return self.log_mels[clip.clip_id]
+
+
+class ExampleDataset(Dataset[tuple[Example, Tensor]]):
+    """Examples with their audio: the waveform, or the log-mel where there is a cache for it.
+
+    Args:
+        epoch: whose crops they are; none: those of evaluation.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        audio: AudioFiles,
+        settings: RunSettings,
+        epoch: int | None,
+        cache: LogMelCache | None,
+    ) -> None:
+        self.examples = examples
+        self.audio = audio
+        self.settings = settings
+        self.epoch = epoch
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, place: int) -> tuple[Example, Tensor]:
+        example = self.examples[place]
+        if self.cache is None:
+            return example, self._waveform(example)
+        waveform = None if self.cache.has(example.clip) else self._waveform(example)
+        return example, self.cache.log_mel(example.clip, waveform)
+
+    def _waveform(self, example: Example) -> Tensor:
+        settings, clip = self.settings, example.clip
+        position = settings.clip.evaluation_position
+        if self.epoch is not None:
+            position = chance(settings.seed, self.epoch, clip.clip_id, example.number, "crop")
+        rate = settings.front_end.sample_rate
+        return torch.from_numpy(read_crop(clip, self.audio, settings.clip, rate, position))
+
+
+def batch_loader(
+    clips: Sequence[Clip],
+    audio: AudioFiles,
+    settings: RunSettings,
+    *,
+    training: bool,
+    epoch: int = 0,
+    first_batch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    cache: LogMelCache | None = None,
+) -> DataLoader[Batch]:
+    """Batches of an epoch of training, or of an evaluation.
+
+    An epoch of training is shuffled and cropped at random, each by the settings' seed and the epoch; an
+    evaluation goes through all captions of all clips in their order.
+
+    Args:
+        epoch: counts from 0.
+        first_batch: how many of its batches to leave out, which a run has had before it was interrupted.
+        rank: of several processes that share each batch, which one this is.
+        world_size: how many processes share each batch.
+        cache: log-mels in place of waveforms; not filled by the processes of `loader_workers`.
+
+    Raises:
+        AudioReadError: while it is gone through: names the clip whose audio cannot be read.
+    """
+    choice = settings.captions if training else CaptionChoice.ALL
+    examples = examples_of(clips, choice, settings.seed, epoch)
+    plan = plan_epoch(examples, settings, epoch, training=training)[first_batch:]
+    shares = [batch[_share(len(batch), rank, world_size)] for batch in plan]
+    return DataLoader(
+        ExampleDataset(examples, audio, settings, epoch if training else None, cache),
+        batch_sampler=shares,
+        num_workers=settings.loader_workers,
+        collate_fn=collate,
+    )
+
+
+def _share(size: int, rank: int, world_size: int) -> slice:
+    return slice(size * rank // world_size, size * (rank + 1) // world_size)
+
+
+def collate(examples: Sequence[tuple[Example, Tensor]]) -> Batch:
+    """Makes a batch of what an `ExampleDataset` gives."""
+    return Batch(
+        [example.clip.clip_id for example, _ in examples],
+        [example.caption for example, _ in examples],
+        torch.stack([audio for _, audio in examples]),
+    )

@@ -1,0 +1,113 @@
+"""Automated audio captioning: what a model writes of clips, beside the captions that people wrote (Table VI).
+
+The measures are BLEU-1 to BLEU-4, ROUGE-L, METEOR and CIDEr-D, as `captioning.similarity` computes them.
+Of the paper's, SPICE and with it SPIDEr are not here: SPICE needs a parser in Java whose models no
+Python package carries. METEOR is the one of 2005, not the tuned version 1.5 that Table VI has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wavcaps_assets.captioning.similarity.scores import Scores, score
+from wavcaps_training.captioner_settings import CaptionerTrainingSettings
+from wavcaps_training.text import clean_caption
+
+if TYPE_CHECKING:
+    from wavcaps_training.data import AudioFiles, Clip
+    from wavcaps_training.models.captioner import Captioner
+
+
+@dataclass(frozen=True)
+class CaptionedClip:
+    """What was written of one clip.
+
+    Attributes:
+        clip_id: the clip's id.
+        written: the model's caption.
+        references: the captions of people, at least one.
+    """
+
+    clip_id: str
+    written: str
+    references: tuple[str, ...]
+
+
+class CaptionedClips:
+    """Clips with what was written of them, gathered batch by batch.
+
+    A clip with several references comes once for each of them, in one batch or in several.
+    """
+
+    def __init__(self) -> None:
+        self.written: dict[str, str] = {}
+        self.references: dict[str, list[str]] = {}
+
+    def add_references(self, clip_ids: Sequence[str], captions: Sequence[str]) -> list[int]:
+        """Adds a batch's references.
+
+        Returns:
+            The rows of the batch that still want a caption, each of another clip.
+        """
+        wanted: dict[str, int] = {}
+        for row, (clip_id, caption) in enumerate(zip(clip_ids, captions, strict=True)):
+            self.references.setdefault(clip_id, []).append(caption)
+            if clip_id not in self.written:
+                wanted.setdefault(clip_id, row)
+        return list(wanted.values())
+
+    def add_written(self, clip_ids: Sequence[str], captions: Sequence[str]) -> None:
+        """Adds what the model wrote of clips."""
+        self.written.update(zip(clip_ids, captions, strict=True))
+
+    def clips(self) -> list[CaptionedClip]:
+        """All clips, by their ids."""
+        return [
+            CaptionedClip(clip_id, self.written[clip_id], tuple(self.references[clip_id]))
+            for clip_id in sorted(self.written)
+        ]
+
+
+def score_captions(clips: Sequence[CaptionedClip]) -> Scores:
+    """Scores captions: CIDEr-D from 0 to 10, the others from 0 to 1 (the paper's tables are times 100).
+
+    As in the released code, references are cleaned like the captions that a model learns from. CIDEr-D
+    weighs words by how few of these clips have them, so that it depends on the set, and is 0 for one clip.
+
+    Raises:
+        ValueError: there are no clips, or one has no reference.
+    """
+    return score(
+        [clip.written for clip in clips],
+        [[clean_caption(reference) for reference in clip.references] for clip in clips],
+    )
+
+
+def write_captions(
+    model: Captioner, clips: Sequence[Clip], audio: AudioFiles, settings: CaptionerTrainingSettings
+) -> list[CaptionedClip]:
+    """Lets a model write a caption of each clip, in the clips' order; each is read once.
+
+    Args:
+        model: in evaluation mode, on the device that is to compute.
+        clips: such as the test split.
+        audio: where their audio is.
+        settings: how clips are cropped and padded, and how many go into a batch.
+
+    Raises:
+        AudioReadError: a clip's audio is not there or unreadable.
+    """
+    import torch
+
+    from wavcaps_training.data import batch_loader
+
+    device = next(model.parameters()).device
+    once = [replace(clip, captions=clip.captions[:1]) for clip in clips]
+    written: dict[str, str] = {}
+    with torch.no_grad():
+        for batch in batch_loader(once, audio, settings, training=False):
+            captions = model.generate(model.log_mel(batch.audio.to(device)))
+            written.update(zip(batch.clip_ids, captions, strict=True))
+    return [CaptionedClip(clip.clip_id, written[clip.clip_id], clip.captions) for clip in clips]

@@ -1,0 +1,38 @@
+"""Embeddings of all processes, so that a clip is told apart from those on every device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+
+
+def is_distributed() -> bool:
+    """Whether several processes train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def gathered(audio: Tensor, text: Tensor, clip_ids: Sequence[str]) -> tuple[Tensor, Tensor, list[str]]:
+    """Embeddings and clip ids of all processes, in the order of their ranks.
+
+    The gathering is differentiable: each process gets back the gradients that all processes' losses have
+    for its own embeddings. Each computes the same loss of the whole batch, so these add up to
+    `world_size` times the gradient, which DistributedDataParallel's mean over the processes divides again.
+
+    Args:
+        audio: (share of the batch, dim); every process has as many.
+        text: the same for the captions.
+        clip_ids: of the rows.
+    """
+    if not is_distributed():
+        return audio, text, list(clip_ids)
+    ids: list[list[str]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(ids, list(clip_ids))
+    return (
+        torch.cat(all_gather(audio.contiguous())),
+        torch.cat(all_gather(text.contiguous())),
+        [clip_id for share in ids for clip_id in share],
+    )

@@ -1,0 +1,112 @@
+"""Audio-language retrieval: a contrastive loss on a batch of clips and captions (section IV.A)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavcaps_training.checkpoints import save_checkpoint
+from wavcaps_training.data import Batch
+from wavcaps_training.evaluation.retrieval import score_retrieval
+from wavcaps_training.gathering import gathered
+from wavcaps_training.gradient_caching import cached_parts
+from wavcaps_training.losses import objective_loss
+from wavcaps_training.models.retrieval import RetrievalModel
+from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.tasks.base import Part, Task, micro_batches
+
+
+class RetrievalTask(Task):
+    """Trains the two towers so that a clip and its caption are near each other."""
+
+    selection = "recall_sum"
+    shown: ClassVar[Mapping[str, str]] = {"recall_at_1": "R@1", "recall_at_10": "R@10"}
+
+    def __init__(self, model: RetrievalModel, settings: TrainingSettings) -> None:
+        self.model: RetrievalModel = model
+        self.settings: TrainingSettings = settings
+        self.frozen_text: dict[str, Tensor] = {}
+        self.validated: list[tuple[list[str], Tensor, Tensor]] = []
+        self.losses: list[tuple[float, int]] = []
+        self._embed_log_mel = self.model.embed_log_mel
+
+    def compile(self) -> None:
+        self._embed_log_mel = torch.compile(self.model.embed_log_mel)  # type: ignore[assignment]
+
+    def parts(self, batch: Batch) -> Iterator[Part]:
+        size = self.settings.micro_batch_size
+        if size is None or size >= len(batch.clip_ids):
+            loss = self.loss(batch)
+            yield Part(loss, float(loss.detach()))
+            return
+        yield from cached_parts(
+            self.model,
+            micro_batches(batch, size),
+            self.embed,
+            lambda audio, text: self.contrast(audio, text, batch.clip_ids),
+            [self.model.temp] if self.model.temp.requires_grad else [],
+        )
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Unit vectors of a batch's clips and captions: both (batch, joint dim)."""
+        log_mel = batch.audio if self.settings.cache_log_mel else self.model.log_mel(batch.audio)
+        audio = self._embed_log_mel(log_mel)
+        return audio, self.model.embed_text_features(self.text_features(batch.captions))
+
+    def loss(self, batch: Batch) -> Tensor:
+        return self.contrast(*self.embed(batch), batch.clip_ids)
+
+    def contrast(self, audio: Tensor, text: Tensor, clip_ids: Sequence[str]) -> Tensor:
+        """The loss of a batch, whose negatives are all processes' where the settings say so."""
+        if self.settings.gather_negatives:
+            everything = gathered(audio, text, clip_ids)
+            loss = objective_loss(self.settings.objective, *everything, self.model.temp)
+        else:
+            loss = objective_loss(self.settings.objective, audio, text, clip_ids, self.model.temp)
+        if not torch.isfinite(loss):
+            broken = ~torch.isfinite(audio).all(dim=1) | ~torch.isfinite(text).all(dim=1)
+            blamed = [clip for clip, is_broken in zip(clip_ids, broken.tolist(), strict=True) if is_broken]
+            raise self.broken_loss(loss.item(), blamed or list(clip_ids))
+        return loss
+
+    def text_features(self, captions: Sequence[str]) -> Tensor:
+        """What the text encoder says of captions; a frozen one is asked once for each."""
+        if not self.settings.model.text.frozen:
+            return self.model.text_encoder(captions)
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self.frozen_text]
+        if new:
+            self.frozen_text.update(zip(new, self.model.text_encoder(new), strict=True))
+        return torch.stack([self.frozen_text[caption] for caption in captions])
+
+    def validate(self, batch: Batch) -> None:
+        audio, text = self.embed(batch)
+        loss = objective_loss(self.settings.objective, audio, text, batch.clip_ids, self.model.temp)
+        self.losses.append((float(loss), len(batch.clip_ids)))
+        self.validated.append((batch.clip_ids, audio.float().cpu(), text.float().cpu()))
+
+    def validation_scores(self) -> dict[str, float]:
+        clip_ids = [clip_id for ids, _, _ in self.validated for clip_id in ids]
+        audio, text = (torch.cat([taken[side] for taken in self.validated]).numpy() for side in (1, 2))
+        loss = sum(loss * count for loss, count in self.losses) / sum(count for _, count in self.losses)
+        self.validated.clear()
+        self.losses.clear()
+        # A clip with several captions came once for each: the first time counts, as in the released code.
+        places = {clip_id: place for place, clip_id in reversed(list(enumerate(clip_ids)))}
+        clips = {clip_id: row for row, clip_id in enumerate(sorted(places, key=places.__getitem__))}
+        chosen = audio[[places[clip_id] for clip_id in clips]]
+        scores = score_retrieval(chosen, text, np.array([clips[clip_id] for clip_id in clip_ids]))
+        return {
+            "validation_loss": loss,
+            "recall_at_1": scores.mean_recall_at(1),
+            "recall_at_5": scores.mean_recall_at(5),
+            "recall_at_10": scores.mean_recall_at(10),
+            "recall_sum": scores.recall_sum,
+        }
+
+    def save(self, path: Path, manifest_sha256: str | None = None) -> None:
+        save_checkpoint(path, self.model, self.settings, manifest_sha256)
