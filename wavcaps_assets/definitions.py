@@ -14,10 +14,11 @@ from wavcaps_assets.defs.jobs import jobs
 from wavcaps_assets.defs.publishing import publishing_assets, publishing_checks
 from wavcaps_assets.defs.quality import caption_checks
 from wavcaps_assets.defs.schedules import missing_partitions_schedule
+from wavcaps_assets.defs.training_manifests import training_manifest_assets, training_manifest_checks
 from wavcaps_assets.defs.training_sets import training_set_assets, training_set_checks
 from wavcaps_assets.defs.validation import validation_assets, validation_checks
 from wavcaps_assets.defs.wiring import resources
-from wavcaps_assets.settings import Settings
+from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
 
 # Partitioned checks and backfill policies work as they are used here (the tests run them).
@@ -28,6 +29,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 def build(settings: Settings) -> dg.Definitions:
     """All definitions, for given settings."""
     sources = all_sources(settings)
+    # The demo has no AudioCaps and no Clotho, which these are made with.
+    live = settings.sources is Sources.LIVE
     crawls = [crawl_definitions(source) for source in sources]
     return dg.Definitions(
         assets=[
@@ -37,6 +40,7 @@ def build(settings: Settings) -> dg.Definitions:
             *caption_assets(sources),
             *publishing_assets(sources),
             *training_set_assets(settings),
+            *(training_manifest_assets() if live else ()),
             *validation_assets(),
             *analysis_assets(sources),
         ],
@@ -47,6 +51,7 @@ def build(settings: Settings) -> dg.Definitions:
             *caption_checks(sources, settings.quality),
             *publishing_checks(sources),
             *training_set_checks(),
+            *(training_manifest_checks() if live else ()),
             *validation_checks(),
         ],
         jobs=jobs(sources),

@@ -11,16 +11,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from wavcaps_training.settings import (
-    RELEASED_BUCKETS,
     TINY_HTSAT,
     AudioEncoderSettings,
     Cnn14Settings,
-    FrontEndSettings,
     Frozen,
     HtsatSettings,
     RunSettings,
     TrainingSettings,
-    check_clip,
 )
 
 
@@ -104,13 +101,8 @@ class CaptionerTrainingSettings(RunSettings):
     batch_size: int = Field(48, gt=0, description="examples a step, on all devices together")
 
     @property
-    def front_end(self) -> FrontEndSettings:
-        return self.model.audio.front_end
-
-    @model_validator(mode="after")
-    def clip_fits_model(self) -> Self:
-        check_clip(self.model.audio, self.clip)
-        return self
+    def audio_encoder(self) -> HtsatSettings | Cnn14Settings:
+        return self.model.audio
 
 
 def which_task(settings: Any) -> str:
@@ -138,9 +130,7 @@ RELEASED_RUN: dict[str, Any] = {
 PAPER_CAPTIONING = CaptionerTrainingSettings()
 # The paper gives no batch size for fine-tuning: pre-training's is kept.
 PAPER_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(epochs=20, learning_rate=5e-6)
-RELEASED_CAPTIONING = CaptionerTrainingSettings(
-    epochs=10, learning_rate=3e-5, buckets=RELEASED_BUCKETS, **RELEASED_RUN
-)
+RELEASED_CAPTIONING = CaptionerTrainingSettings(epochs=10, learning_rate=3e-5, **RELEASED_RUN)
 RELEASED_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(
     epochs=20, batch_size=32, learning_rate=1e-4, **RELEASED_RUN
 )

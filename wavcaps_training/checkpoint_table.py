@@ -2,64 +2,120 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from wavcaps_assets import schemas
+from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.data import AudioFolder
 from wavcaps_training.experiments import Experiment
+from wavcaps_training.launching import launch
 from wavcaps_training.manifest_version import rows_sha256
+from wavcaps_training.settings import TrainingSettings
 from wavcaps_training.train import train
+from wavcaps_training.worker import EPOCH_DONE, Job
+
+# How often processes that train together are started anew when one of them dies.
+RESTARTS = 3
 
 
 def train_experiment(
-    experiment: Experiment, manifest: pa.Table, root: Path, device: str, say: Callable[[str], None]
+    experiment: Experiment,
+    settings: TrainingSettings | CaptionerTrainingSettings,
+    manifest: pa.Table,
+    root: Path,
+    device: str,
+    devices: int,
+    initial_weights: str | None,
+    say: Callable[[str], object],
 ) -> pa.Table:
     """Trains a model as an experiment says.
 
     Args:
-        experiment: the model and its settings.
+        experiment: what it is called.
+        settings: of the model and the run.
         manifest: `schemas.TRAINING_MANIFEST`.
         root: the folder of the store, which audio and weights are relative to.
         device: `cpu` or `cuda`.
+        devices: how many of them train together, each in a process of its own.
+        initial_weights: the checkpoint to begin with, relative to the store.
         say: told a line an epoch.
 
     Returns:
         `schemas.CHECKPOINT`, one row.
 
     Raises:
-        TrainingError, AudioReadError, StoreError: as `train` does.
+        TrainingError, Stopped, AudioReadError, CheckpointError, StoreError: as `train` does.
+        LaunchError: several devices, and their processes did not come to an end.
     """
-    folder = Path("checkpoints") / experiment.model / experiment.setting
-    result = train(
-        manifest,
-        AudioFolder(root),
-        experiment.training,
-        root / folder,
-        device,
-        lambda entry: say(told(entry)),
-        say=say,
-    )
-    row = asdict(result)
-    weights, untrained, events = (row.pop(name) for name in ("weights", "untrained_weights", "tensorboard"))
+    output = root / "checkpoints" / experiment.model / experiment.setting
+    initial = root / initial_weights if initial_weights is not None else None
+    if devices > 1:
+        row = _train_on_several(settings, manifest, root, output, device, devices, initial, say)
+    else:
+        audio = AudioFolder(root)
+        result = train(
+            manifest, audio, settings, output, device, lambda entry: say(told(entry)), initial, say
+        )
+        row = asdict(result)
+    paths = {
+        f"{name}_path": Path(row.pop(name)).relative_to(root).as_posix()
+        for name in ("weights", "untrained_weights", "tensorboard")
+    }
     return schemas.CHECKPOINT.from_rows(
         [
             {
                 "model": experiment.model,
                 "setting": experiment.setting,
-                "weights_path": weights.relative_to(root).as_posix(),
-                "untrained_weights_path": untrained.relative_to(root).as_posix(),
-                "tensorboard_path": events.relative_to(root).as_posix(),
-                "settings_json": experiment.training.model_dump_json(),
+                "settings_json": settings.model_dump_json(),
                 "manifest_sha256": rows_sha256(manifest),
+                **paths,
                 **row,
             }
         ]
     )
+
+
+def _train_on_several(
+    settings: TrainingSettings | CaptionerTrainingSettings,
+    manifest: pa.Table,
+    root: Path,
+    output: Path,
+    device: str,
+    devices: int,
+    initial: Path | None,
+    say: Callable[[str], object],
+) -> dict[str, Any]:
+    """The fields of a `TrainingResult`, of processes that train together."""
+
+    def hear(line: str) -> None:
+        if line.startswith(EPOCH_DONE):
+            line = told(json.loads(line.removeprefix(EPOCH_DONE)))
+        say(line)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pq.write_table(manifest, folder / "manifest.parquet")
+        job = Job(
+            settings=settings,
+            manifest=folder / "manifest.parquet",
+            audio=root,
+            output=output,
+            cuda=device.startswith("cuda"),
+            initial_weights=initial,
+            result=folder / "result.json",
+        )
+        (folder / "job.json").write_text(job.model_dump_json())
+        launch("wavcaps_training.worker", [str(folder / "job.json")], devices, hear, RESTARTS)
+        row: dict[str, Any] = json.loads((folder / "result.json").read_text())
+        return row
 
 
 def told(entry: Mapping[str, Any]) -> str:

@@ -26,13 +26,14 @@ def build(settings: Settings) -> dg.Definitions:
     sources = all_sources(settings)
     experiments = experiments_for(settings.sources)
     scored = experiments[0]
+    upstream = {("wavcaps",), *(experiment.training_manifest for experiment in experiments)}
     return dg.Definitions(
         assets=[
             *(checkpoint_asset(experiment) for experiment in experiments),
             *score_assets(scored, sources),
             report_asset(scored, sources, settings),
             # Made by the other location; named here because steps of this one read their tables.
-            *(dg.AssetSpec(key) for key in sorted({"wavcaps", scored.training_manifest})),
+            *(dg.AssetSpec(list(key)) for key in sorted(upstream)),
         ],
         jobs=[
             dg.define_asset_job(

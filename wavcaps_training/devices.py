@@ -7,11 +7,13 @@ to bookkeeping: it goes when the last process that inherited it ends, however it
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -22,6 +24,9 @@ DECLARED_DEVICES_VARIABLE = "WAVCAPS_CUDA_DEVICES"
 
 DEVICE_VARIABLE = "WAVCAPS_DEVICE"
 """Environment variable that tells a step where its models run: `cuda` or `cpu`."""
+
+SLOTS_PER_DEVICE = 20
+"""Into how many slots a device is cut, for steps that need less than one. The same for all runs."""
 
 NVIDIA_SMI_TIMEOUT_S = 60
 
@@ -45,6 +50,23 @@ class Devices:
     """
 
     names: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What steps could have, were nothing else running.
+
+    Attributes:
+        total: number of devices.
+        largest: the most that one step can have: one machine's.
+        where: what has them, as in "this machine has 2".
+        source: where that is known from, or why there are none.
+    """
+
+    total: int
+    largest: int
+    where: str
     source: str
 
 
@@ -137,38 +159,91 @@ class Lease:
 
 
 class DeviceSlots:
-    """Devices to be had by one process at a time, among all processes that use the same folder."""
+    """Devices, and shares of devices, among all processes that use the same folder.
+
+    Who has a whole device holds the lock on its file alone; who has a share holds it together with
+    others, and slots of the device besides, one file each. So the shares of a device never come to
+    more than one, and a whole device is never shared.
+
+    Who waits keeps the turn: until it has its devices nobody else gets any. Otherwise a step that needs
+    two devices would wait for ever behind steps that need one.
+    """
 
     def __init__(self, folder: Path, devices: Sequence[str]) -> None:
         self._folder = folder
         self._devices = tuple(devices)
+        self._turn: BinaryIO | None = None
+        # Steps that choose among other devices have a turn of their own.
+        names = "\n".join(sorted(self._devices))
+        self._turn_name = f"turn-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
-    def acquire(self, count: int) -> Lease | None:
-        """Takes `count` free devices; none if fewer are free. Never waits.
+    def acquire(self, wanted: Fraction) -> Lease | None:
+        """Takes free devices, or a share of one. Never waits: none if there are too few, and keeps the turn.
+
+        Args:
+            wanted: number of devices, or less than 1, in twentieths.
 
         Raises:
             DeviceError: the lock files cannot be written.
         """
-        held: dict[str, BinaryIO] = {}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for device in self._devices:
-                if len(held) == count:
-                    break
-                file = (self._folder / f"{quote(device, safe='')}.lock").open("ab")
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    file.close()
-                else:
-                    held[device] = file
+            self._turn = self._turn or self._lock(self._turn_name)
+            if self._turn is None:
+                return None
+            lease = self._whole(int(wanted)) if wanted >= 1 else self._share(wanted)
         except OSError as error:
             raise DeviceError(
                 f"cannot lock CUDA devices in {self._folder}: {error}; "
                 "set `lock_dir` in the executor's config to a folder that can be written to"
             ) from error
+        if lease is not None:
+            self.leave()
+        return lease
+
+    def leave(self) -> None:
+        """Lets others have their turn."""
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
+
+    def _whole(self, count: int) -> Lease | None:
+        held: dict[str, BinaryIO] = {}
+        for device in self._devices:
+            if len(held) < count and (file := self._lock(quote(device, safe=""))) is not None:
+                held[device] = file
         lease = Lease(tuple(held), tuple(held.values()))
         if len(held) == count:
             return lease
         with lease:
             return None
+
+    def _share(self, wanted: Fraction) -> Lease | None:
+        count = int(wanted * SLOTS_PER_DEVICE)
+        for device in self._devices:
+            name = quote(device, safe="")
+            shared = self._lock(name, fcntl.LOCK_SH)
+            if shared is None:
+                continue
+            files = [shared]
+            for slot in range(SLOTS_PER_DEVICE):
+                if len(files) <= count and (file := self._lock(f"{name}.slot{slot}")) is not None:
+                    files.append(file)
+            lease = Lease((device,), tuple(files))
+            if len(files) == count + 1:
+                return lease
+            with lease:
+                continue
+        return None
+
+    def _lock(self, name: str, kind: int = fcntl.LOCK_EX) -> BinaryIO | None:
+        file = (self._folder / f"{name}.lock").open("ab")
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        except OSError:
+            file.close()
+            raise
+        return file

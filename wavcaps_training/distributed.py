@@ -38,3 +38,8 @@ def process_arguments(accelerator: str, devices: list[int] | int) -> dict[str, A
             find_unused_parameters=True,
         ),
     }
+
+
+def local_rank() -> int:
+    """Which of this machine's processes this is."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

@@ -75,6 +75,11 @@ class HtsatSettings(Frozen):
         return self.spec_size * self.chunks
 
     @property
+    def min_samples(self) -> int:
+        """Samples of the shortest waveform that the front end takes."""
+        return self.front_end.window
+
+    @property
     def embedding_dim(self) -> int:
         return self.embed_dim * 2 ** (len(self.depths) - 1)
 
@@ -133,6 +138,11 @@ class Cnn14Settings(Frozen):
     def min_frames(self) -> int:
         """Frames of the shortest clip of which the blocks leave a time step; longer ones all fit."""
         return int(2 ** len(self.channels))
+
+    @property
+    def min_samples(self) -> int:
+        """Samples of the shortest waveform of which the blocks leave a time step."""
+        return self.min_frames * self.front_end.hop
 
     @property
     def embedding_dim(self) -> int:
@@ -225,6 +235,7 @@ class Padding(StrEnum):
 
     ZEROS = "zeros"
     REPEAT = "repeat"
+    BATCH = "batch"
 
 
 class ClipSettings(Frozen):
@@ -233,7 +244,8 @@ class ClipSettings(Frozen):
     seconds: float = Field(10.0, gt=0, description="length of the model's input (s)")
     padding: Padding = Field(
         Padding.ZEROS,
-        description="`zeros` after the end (the paper's), or `repeat`: the clip again and again",
+        description="`zeros` after the end (the paper's, for HTSAT); `repeat`: the clip again and again; or "
+        "`batch`: zeros up to the longest clip of its batch (the released code's, and CNN14's in the paper)",
     )
     evaluation_position: float = Field(
         0.5,
@@ -273,9 +285,10 @@ class RunSettings(Frozen):
         "or one is drawn each epoch (`one`)",
     )
     buckets: tuple[float, ...] = Field(
-        (),
+        RELEASED_BUCKETS,
         description="edges (s) of the buckets of duration that a batch is drawn from one of; empty: none. "
-        "The paper groups clips of similar duration; the released code in its pre-training only, by 5 s",
+        "The paper groups clips of similar duration and names no edges; the released code does so in its "
+        "pre-training only, with these",
     )
     epochs: int = Field(15, gt=0, description="passes over the train split (40 for the pre-training setting)")
     batch_size: int = Field(128, gt=1, description="examples a step, on all devices together")
@@ -327,9 +340,25 @@ class RunSettings(Frozen):
     loader_workers: int = Field(0, ge=0, description="processes that read audio beside the training one")
 
     @property
-    def front_end(self) -> FrontEndSettings:
-        """The front end of the audio encoder that is trained."""
+    def audio_encoder(self) -> HtsatSettings | Cnn14Settings:
+        """The audio encoder that is trained."""
         raise NotImplementedError
+
+    @property
+    def front_end(self) -> FrontEndSettings:
+        """Its front end."""
+        return self.audio_encoder.front_end
+
+    @model_validator(mode="after")
+    def clip_fits_model(self) -> Self:
+        audio, clip = self.audio_encoder, self.clip
+        audio.check_frames(audio.front_end.frames(round(clip.seconds * audio.front_end.sample_rate)))
+        if self.cache_log_mel and (clip.padding is Padding.BATCH or self.loader_workers):
+            raise ValueError(
+                "cache_log_mel keeps log-mels of one length in the training process: it goes neither with "
+                "clip.padding `batch` nor with loader_workers"
+            )
+        return self
 
     @field_validator("buckets")
     @classmethod
@@ -348,24 +377,14 @@ class TrainingSettings(RunSettings):
     temperature: float = Field(0.07, gt=0, description="temperature, or where learning it starts")
 
     @property
-    def front_end(self) -> FrontEndSettings:
-        return self.model.audio.front_end
-
-    @model_validator(mode="after")
-    def clip_fits_model(self) -> Self:
-        check_clip(self.model.audio, self.clip)
-        return self
-
-
-def check_clip(audio: HtsatSettings | Cnn14Settings, clip: ClipSettings) -> None:
-    """Raises ValueError: clips of this length do not fit the audio encoder."""
-    audio.check_frames(audio.front_end.frames(round(clip.seconds * audio.front_end.sample_rate)))
+    def audio_encoder(self) -> HtsatSettings | Cnn14Settings:
+        return self.model.audio
 
 
 PAPER = TrainingSettings()
 RELEASED = TrainingSettings(
     objective=Objective.RELEASED,
-    buckets=RELEASED_BUCKETS,
+    clip=ClipSettings(padding=Padding.BATCH),
     warmup_epochs=2,
     cosine=True,
     count_steps_as_released=True,
@@ -383,10 +402,17 @@ TINY_HTSAT = HtsatSettings(
     heads=(2, 4),
 )
 
+TINY_CNN14 = Cnn14Settings(
+    front_end=FrontEndSettings(window=2048, hop=1280),
+    spec_augment=SpecAugmentSettings(time_width=16),
+    channels=(8, 16, 32, 64, 64, 128),
+)
+
 DEMO = TrainingSettings(
     model=ModelSettings(
         audio=TINY_HTSAT, text=TextEncoderSettings(pooling=Pooling.MEAN, frozen=True), joint_dim=256
     ),
+    buckets=(),
     epochs=60,
     batch_size=32,
     learning_rate=1e-3,

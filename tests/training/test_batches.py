@@ -100,7 +100,7 @@ def test_epochs_and_seeds_differ(clips: tuple[list[Clip], AudioFolder]) -> None:
 
 def test_crops_vary_by_epoch_and_evaluations_do_not(clips: tuple[list[Clip], AudioFolder]) -> None:
     def sound(epoch: int, training: bool) -> torch.Tensor:
-        found = {}
+        found: dict[str, torch.Tensor] = {}
         for batch in batch_loader(*clips, SETTINGS, training=training, epoch=epoch):
             found |= dict(zip(batch.captions, batch.audio, strict=True))
         return found["Caption 0 0."] if "Caption 0 0." in found else sound(epoch + 10, training)

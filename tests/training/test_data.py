@@ -38,7 +38,7 @@ def test_a_long_clip_is_cropped_at_its_position(tmp_path: Path, position: float,
     assert np.array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("padding", list(Padding))
+@pytest.mark.parametrize("padding", [Padding.ZEROS, Padding.REPEAT])
 def test_a_short_clip_is_padded(tmp_path: Path, padding: Padding) -> None:
     clip = write_ramp(tmp_path, 0.4)
     settings = ClipSettings(seconds=1.0, padding=padding)
@@ -124,8 +124,8 @@ def test_a_bucket_is_read_as_a_folder_is(bucket: S3Bucket, tmp_path: Path) -> No
     store = Store(bucket.root, bucket.client)
     store.write_bytes(clip.audio_path, (tmp_path / clip.audio_path).read_bytes())
     here, there = AudioFolder(tmp_path), AudioFiles(store)
-    crops = [read_crop(clip, audio, ONE_SECOND, RATE, 0.3) for audio in (here, there)]
-    assert np.array_equal(*crops)
+    mine, theirs = (read_crop(clip, audio, ONE_SECOND, RATE, 0.3) for audio in (here, there))
+    assert np.array_equal(mine, theirs)
 
 
 def row(number: int, split: str, *others: str) -> dict[str, object]:

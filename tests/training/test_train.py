@@ -224,8 +224,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(result: TrainingResu
 
 
 def test_paper_settings_are_those_of_section_iv_a() -> None:
-    by_name = {experiment.name: experiment.training for experiment in EXPERIMENTS}
-    paper = by_name["htsat_bert/pretraining"]
+    by_name = {experiment.name: experiment for experiment in EXPERIMENTS}
+    paper = by_name["htsat_bert/pretraining"].settings()
+    assert isinstance(paper, TrainingSettings)
     assert (paper.epochs, paper.batch_size, paper.learning_rate) == (40, 128, 5e-5)
     assert (paper.temperature, paper.objective, paper.clip.seconds) == (0.07, Objective.PAPER, 10.0)
     assert TrainingSettings().epochs == 15

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.training_sets.tars import MEMBER
 from wavcaps_training.data.clips import Clip
-
-# A member of a tar: the tar's path, where the member's content starts and how long it is (bytes).
-MEMBER = re.compile(r"(?P<tar>.+\.tar)#(?P<start>\d{1,18})\+(?P<size>\d{1,18})")
 
 
 class AudioReadError(OSError):
@@ -24,11 +21,6 @@ class AudioReadError(OSError):
             f"clip {clip.clip_id}: {audio.describe(clip)} {problem}; materialize its audio again, or leave "
             "the clip out of the training manifest"
         )
-
-
-def member_path(tar: str, start: int, size: int) -> str:
-    """The audio path of a member of a tar."""
-    return f"{tar}#{start}+{size}"
 
 
 class AudioFiles:

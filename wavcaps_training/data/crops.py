@@ -29,7 +29,7 @@ def read_crop(
         position: where the crop lies in a longer clip: 0 at its start, 1 at its end.
 
     Returns:
-        (samples,) float32 in [-1, 1], `settings.seconds` long.
+        (samples,) float32 in [-1, 1], `settings.seconds` long, or shorter where it is the batch's to pad.
 
     Raises:
         AudioReadError: names the clip and its file.
@@ -43,15 +43,24 @@ def read_crop(
                 file.seek(start)
                 frames = file.read(span, dtype="float32", always_2d=True)
                 rate, whole = file.samplerate, file.frames <= span
+                promised = min(span, file.frames)
         except (soundfile.LibsndfileError, OSError) as error:
             raise AudioReadError(clip, audio, f"is unreadable ({error})") from error
     if not len(frames):
         raise AudioReadError(clip, audio, "holds no samples")
-    samples: np.ndarray = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+    if len(frames) < promised:
+        raise AudioReadError(clip, audio, "is cut short")
+    channels = frames.shape[1]
+    # NumPy's mean over an axis as short as this takes as long as the decoding.
+    samples: np.ndarray = (
+        frames @ np.full(channels, 1 / channels, np.float32) if channels > 1 else frames[:, 0]
+    )
     if whole and not samples.any():
         raise AudioReadError(clip, audio, "is silent from its start to its end")
     if rate != sample_rate:
         samples = soxr.resample(samples, rate, sample_rate)
+    if settings.padding is Padding.BATCH:
+        return samples[:wanted]
     if settings.padding is Padding.REPEAT:
         return np.resize(samples, wanted)
     return np.pad(samples[:wanted], (0, max(wanted - len(samples), 0)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,11 +124,12 @@ def batch_loader(
     examples = examples_of(clips, choice, settings.seed, epoch)
     plan = plan_epoch(examples, settings, epoch, training=training)[first_batch:]
     shares = [batch[_share(len(batch), rank, world_size)] for batch in plan]
+    dataset: Dataset[Any] = ExampleDataset(examples, audio, settings, epoch if training else None, cache)
     return DataLoader(
-        ExampleDataset(examples, audio, settings, epoch if training else None, cache),
+        dataset,
         batch_sampler=shares,
         num_workers=settings.loader_workers,
-        collate_fn=collate,
+        collate_fn=partial(collate, min_samples=settings.audio_encoder.min_samples),
     )
 
 
@@ -134,10 +137,14 @@ def _share(size: int, rank: int, world_size: int) -> slice:
     return slice(size * rank // world_size, size * (rank + 1) // world_size)
 
 
-def collate(examples: Sequence[tuple[Example, Tensor]]) -> Batch:
-    """Makes a batch of what an `ExampleDataset` gives."""
+def collate(examples: Sequence[tuple[Example, Tensor]], min_samples: int) -> Batch:
+    """Makes a batch of what an `ExampleDataset` gives, padded with zeros to its longest clip."""
+    sounds = [audio for _, audio in examples]
+    if sounds[0].ndim == 1:
+        longest = max(min_samples, *(len(sound) for sound in sounds))
+        sounds = [torch.nn.functional.pad(sound, (0, longest - len(sound))) for sound in sounds]
     return Batch(
         [example.clip.clip_id for example, _ in examples],
         [example.caption for example, _ in examples],
-        torch.stack([audio for _, audio in examples]),
+        torch.stack(sounds),
     )

@@ -11,15 +11,22 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_training.devices import DEVICE_VARIABLE
 from wavcaps_training.executor import GPU_TAG
-from wavcaps_training.experiments import Experiment
+from wavcaps_training.experiments import Experiment, Preset, Size
 
 OWNERS = ["team:research"]
 
 
 class TrainingConfig(dg.Config):
-    """What may be changed of an experiment for one run, to try it out."""
+    """How an experiment is run."""
 
-    epochs: int | None = Field(None, ge=1, description="passes over the train split")
+    preset: Preset = Field(
+        Preset.PAPER,
+        description="hyper-parameters: the `paper`'s (section IV), or those of the `released` code",
+    )
+    size: Size = Field(Size.PAPER, description="the `paper`'s model, or a `tiny` one for a laptop")
+    epochs: int | None = Field(
+        None, ge=1, description="passes over the train split; none: as the experiment has them"
+    )
 
 
 def device() -> str:
@@ -27,10 +34,18 @@ def device() -> str:
     return os.environ.get(DEVICE_VARIABLE, "cpu")
 
 
+def device_count() -> int:
+    """How many devices the executor gave this step."""
+    return max(len([name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]), 1)
+
+
 def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
+    start = ["checkpoint", experiment.model, experiment.starts_from] if experiment.starts_from else None
+
     @dg.asset(
         key=["checkpoint", experiment.model, experiment.setting],
-        ins={"training_manifest": dg.AssetIn(key=experiment.training_manifest)},
+        ins={"training_manifest": dg.AssetIn(key=list(experiment.training_manifest))},
+        deps=[start] if start else [],
         group_name="training",
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
@@ -47,9 +62,21 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         from wavcaps_assets.plots import as_markdown, lines
         from wavcaps_training.checkpoint_table import train_experiment
 
-        root = store.tables().store.root
-        asked = experiment.with_epochs(config.epochs)
-        table = train_experiment(asked, training_manifest, root, device(), context.log.info)
+        tables = store.tables()
+        root = tables.store.root
+        settings = experiment.settings(config.preset, config.size)
+        if config.epochs is not None:
+            settings = settings.model_copy(update={"epochs": config.epochs})
+        table = train_experiment(
+            experiment,
+            settings,
+            training_manifest,
+            root,
+            device(),
+            device_count(),
+            tables.read(start)["weights_path"][0].as_py() if start else None,
+            context.log.info,
+        )
         (row,) = table.to_pylist()
         curve = row["learning_curve"]
         epochs = [entry["epoch"] for entry in curve]

@@ -23,7 +23,7 @@ def report_asset(
     @dg.asset(
         deps=[
             "wavcaps",
-            experiment.training_manifest,
+            list(experiment.training_manifest),
             ["checkpoint", experiment.model, experiment.setting],
             ["scores", "retrieval"],
             "paper_comparison",

@@ -18,7 +18,7 @@ def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.A
     @dg.asset(
         key=["scores", "retrieval"],
         ins={
-            "training_manifest": dg.AssetIn(key=experiment.training_manifest),
+            "training_manifest": dg.AssetIn(key=list(experiment.training_manifest)),
             "checkpoint": dg.AssetIn(key=["checkpoint", experiment.model, experiment.setting]),
         },
         group_name="scores",

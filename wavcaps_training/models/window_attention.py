@@ -47,7 +47,11 @@ class FusedAttention(torch.autograd.Function):
             inner = torch._softmax_backward_data(above @ value.transpose(1, 2), found, -1, found.dtype)
             by_window = inner.view(windows, heads, tokens, tokens)
             bias_gradient += by_window if len(bias) > 1 else by_window.sum(dim=0, keepdim=True)
-            parts = (inner @ key * scale, inner.transpose(1, 2) @ query * scale, found.transpose(1, 2) @ above)
+            parts = (
+                inner @ key * scale,
+                inner.transpose(1, 2) @ query * scale,
+                found.transpose(1, 2) @ above,
+            )
             for number, part in enumerate(parts):
                 qkv_gradient[clip, :, :, number] = part.view(windows, heads, tokens, width).transpose(1, 2)
         return qkv_gradient, bias_gradient

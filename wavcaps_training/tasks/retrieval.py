@@ -36,7 +36,7 @@ class RetrievalTask(Task):
         self._embed_log_mel = self.model.embed_log_mel
 
     def compile(self) -> None:
-        self._embed_log_mel = torch.compile(self.model.embed_log_mel)  # type: ignore[assignment]
+        self._embed_log_mel = torch.compile(self.model.embed_log_mel)
 
     def parts(self, batch: Batch) -> Iterator[Part]:
         size = self.settings.micro_batch_size
@@ -91,7 +91,8 @@ class RetrievalTask(Task):
 
     def validation_scores(self) -> dict[str, float]:
         clip_ids = [clip_id for ids, _, _ in self.validated for clip_id in ids]
-        audio, text = (torch.cat([taken[side] for taken in self.validated]).numpy() for side in (1, 2))
+        audio = torch.cat([embedded for _, embedded, _ in self.validated]).numpy()
+        text = torch.cat([embedded for _, _, embedded in self.validated]).numpy()
         loss = sum(loss * count for loss, count in self.losses) / sum(count for _, count in self.losses)
         self.validated.clear()
         self.losses.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
@@ -19,11 +20,17 @@ import soundfile
 
 from wavcaps_assets import schemas
 from wavcaps_assets.storage import Store
-from wavcaps_training.data.audio_files import member_path
 
+# A member of a tar: the tar's path, where the member's content starts and how long it is (bytes).
+MEMBER = re.compile(r"(?P<tar>.+\.tar)#(?P<start>\d{1,18})\+(?P<size>\d{1,18})")
 AUDIO_ENDINGS = frozenset({".flac", ".wav", ".ogg", ".mp3", ".opus"})
 # A record with captions is a few hundred bytes long.
 MOST_TEXT_BYTES = 1_000_000
+
+
+def member_path(tar: str, start: int, size: int) -> str:
+    """The audio path of a member of a tar."""
+    return f"{tar}#{start}+{size}"
 
 
 class TarError(ValueError):

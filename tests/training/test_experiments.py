@@ -1,0 +1,223 @@
+"""The experiments against the paper's text, and the graph that they make."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+import soundfile
+
+from tests.training.conftest import ORACLES
+from wavcaps_assets import definitions as assets_location
+from wavcaps_assets.settings import Settings, Sources
+from wavcaps_assets.storage import Store
+from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.training_sets.compose import compose
+from wavcaps_assets.training_sets.folders import SetError, read_set
+from wavcaps_assets.training_sets.overlap import read_exclusions
+from wavcaps_assets.training_sets.sets import ALL, EVALUATION, SETS
+from wavcaps_training import definitions as training_location
+from wavcaps_training.captioner_settings import CaptionerTrainingSettings
+from wavcaps_training.experiments import EXPERIMENTS, Preset, Size, Stage
+from wavcaps_training.paper import TABLE_V
+from wavcaps_training.settings import Objective, Padding, TrainingSettings
+
+DATA = ORACLES.parent / "data"
+BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
+
+
+def test_every_row_of_table_v_is_an_experiment() -> None:
+    stages = {"": "baseline", "-ZS": "zero_shot", "-PT": "pretraining", "-FT": "fine_tuning_clotho"}
+    for row in TABLE_V:
+        name, dash, stage = row.model.rpartition("-") if row.model[-3:] in stages else (row.model, "", "")
+        found = BY_NAME[f"{name.replace('-', '_').lower()}/{stages[dash + stage]}"]
+        assert row.model in found.reported_in
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch", "rate"),
+    [
+        # Section IV.A: 15, 15, 40 and 20 epochs; "batch size of 128 and a learning rate of 5 x 10^-5".
+        ("htsat_bert/baseline", 15, 128, 5e-5),
+        ("cnn14_bert/zero_shot", 15, 128, 5e-5),
+        ("htsat_bert/pretraining", 40, 128, 5e-5),
+        ("cnn14_bert/fine_tuning_audiocaps", 20, 128, 5e-5),
+        ("htsat_bert/freesound_before_stage_1", 15, 128, 5e-5),
+        # Section IV.B: "a learning rate of 5 x 10^-5 and a batch size of 48 for 15 epochs", then 20 epochs
+        # with 5 x 10^-6.
+        ("htsat_bart/pretraining", 15, 48, 5e-5),
+        ("cnn14_bart/fine_tuning_clotho", 20, 48, 5e-6),
+    ],
+)
+def test_the_papers_hyper_parameters(name: str, epochs: int, batch: int, rate: float) -> None:
+    settings = BY_NAME[name].settings()
+    assert (settings.epochs, settings.batch_size, settings.learning_rate) == (epochs, batch, rate)
+    # Section IV.A: HTSAT's clips are of 10 s, CNN14's of at most 30 s; no warm-up is named.
+    expected = (30.0, Padding.BATCH) if name.startswith("cnn14") else (10.0, Padding.ZEROS)
+    assert (settings.clip.seconds, settings.clip.padding) == expected
+    assert (settings.warmup_epochs, settings.cosine) == (0, False)
+
+
+def test_the_released_hyper_parameters_differ() -> None:
+    released = BY_NAME["htsat_bert/zero_shot"].settings(Preset.RELEASED)
+    assert isinstance(released, TrainingSettings)
+    assert (released.objective, released.warmup_epochs, released.cosine) == (Objective.RELEASED, 2, True)
+    tuned = BY_NAME["htsat_bert/fine_tuning_clotho"].settings(Preset.RELEASED)
+    assert (tuned.warmup_epochs, tuned.buckets) == (0, ())
+    captioner = BY_NAME["cnn14_bart/pretraining"].settings(Preset.RELEASED)
+    assert isinstance(captioner, CaptionerTrainingSettings)
+    assert (captioner.learning_rate, captioner.epochs, captioner.clip_gradient_norm) == (3e-5, 10, 2.0)
+    assert captioner.model.label_smoothing == 0.1
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_all_presets_and_sizes_are_settings(experiment: object) -> None:
+    from wavcaps_training.experiments import Experiment
+
+    assert isinstance(experiment, Experiment)
+    for preset in Preset:
+        for size in Size:
+            settings = experiment.settings(preset, size)
+            assert type(settings).model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_fine_tuning_starts_from_pretraining_of_the_same_size() -> None:
+    """Its weights must fit, whichever preset and size both are run with."""
+    from wavcaps_training.settings_differences import differences
+
+    tuned = [experiment for experiment in EXPERIMENTS if experiment.stage is Stage.FINE_TUNING]
+    assert len(tuned) == 8
+    for experiment in tuned:
+        start = BY_NAME[f"{experiment.model}/{experiment.starts_from}"]
+        for size in Size:
+            theirs, ours = (one.settings(size=size).model for one in (start, experiment))
+            assert differences(theirs.model_dump(mode="json"), ours.model_dump(mode="json"), "model") == []
+
+
+def test_each_experiment_is_a_checkpoint_downstream_of_its_manifest() -> None:
+    settings = Settings(sources=Sources.LIVE)
+    graph = training_location.build(settings).resolve_asset_graph()
+    upstream = assets_location.build(settings).resolve_asset_graph()
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    for experiment in EXPERIMENTS:
+        if experiment.stage is Stage.DEMO:
+            continue
+        assert f"checkpoint/{experiment.name}" in keys
+        parents = {
+            key.to_user_string()
+            for key in graph.get(dg.AssetKey(["checkpoint", *experiment.name.split("/")])).parent_keys
+        }
+        expected = {"/".join(experiment.training_manifest)}
+        if experiment.starts_from:
+            expected.add(f"checkpoint/{experiment.model}/{experiment.starts_from}")
+        assert parents == expected
+        assert expected <= keys
+        assert dg.AssetKey(list(experiment.training_manifest)) in upstream.get_all_asset_keys()
+    zero_shot = upstream.get(dg.AssetKey(["training_manifest", "wavcaps_zero_shot"])).parent_keys
+    assert zero_shot == {dg.AssetKey("wavcaps")}
+
+
+def test_the_demo_has_its_own_experiment_only() -> None:
+    keys = {
+        key.to_user_string()
+        for key in training_location.build(Settings()).resolve_asset_graph().get_all_asset_keys()
+    }
+    assert {key for key in keys if key.startswith("checkpoint/")} == {"checkpoint/htsat_bert/demo"}
+
+
+def write_set(store: Path, name: str, split: str, files: dict[str, list[str]]) -> None:
+    folder = store / "sets" / name
+    (folder / split).mkdir(parents=True)
+    with (folder / f"{split}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", *(f"caption_{number}" for number in range(1, 6))])
+        for audio, captions in files.items():
+            writer.writerow([audio, *captions])
+            soundfile.write(folder / split / audio, np.full(16_000, 0.1), 16_000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    five = ["A.", "B, and c.", "C.", "D.", "E."]
+    for name in ("audiocaps", "clotho"):
+        for split in ("train", "val", "test"):
+            files = {f"Y{name[:3]}-{split[:2]}xxxxx{n}.wav": five for n in range(2)}
+            write_set(tmp_path, name, split, files)
+    (tmp_path / "sets" / f"{EVALUATION}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": ["7"]}))
+    return tmp_path
+
+
+def test_a_set_of_ones_own_is_read_with_all_its_captions(store: Path) -> None:
+    made = compose(SETS["audiocaps_clotho"], TableStore(Store(store))).manifest.to_pylist()
+    assert {(row["source"], row["split"]) for row in made} == {
+        (name, split) for name in ("audiocaps", "clotho") for split in ("train", "validation", "test")
+    }
+    assert len(made) == 12
+    assert all(
+        (row["caption"], row["other_captions"]) == ("A.", ["B, and c.", "C.", "D.", "E."]) for row in made
+    )
+    assert {row["duration_s"] for row in made} == {1.0}
+    assert all((store / row["audio_path"]).is_file() for row in made)
+
+
+def test_clips_whose_audio_is_lost_are_left_out(store: Path) -> None:
+    next((store / "sets" / "clotho" / "train").iterdir()).unlink()
+    assert len(read_set(Store(store), "clotho", "train")) == 1
+    shutil.rmtree(store / "sets" / "clotho" / "train")
+    with pytest.raises(
+        SetError, match=r"lists 2 train clips, and the audio of none is in .*sets/clotho/train"
+    ):
+        read_set(Store(store), "clotho", "train")
+
+
+def test_what_is_not_there_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(SetError, match=r"'audiocaps' has no train split here: put train\.csv"):
+        compose(SETS["audiocaps"], TableStore(Store(tmp_path)))
+    with pytest.raises(SetError, match=r"put the released blacklist_exclude_all_ac\.json there"):
+        read_exclusions(Store(tmp_path), ALL)
+
+
+@pytest.mark.parametrize("text", ["", "file_name\nx.wav\n", "caption\nA dog.\n"])
+def test_a_list_without_files_or_captions_is_an_error(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "sets" / "clotho"
+    folder.mkdir(parents=True)
+    (folder / "train.csv").write_text(text)
+    with pytest.raises(SetError):
+        read_set(Store(tmp_path), "clotho", "train")
+
+
+def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
+    path = DATA / "wavcaps" / f"{ALL}.json"
+    if not path.exists():
+        pytest.skip("the released exclusion lists are not at hand")
+    (tmp_path / "sets").mkdir()
+    shutil.copy(path, tmp_path / "sets")
+    exclusions = read_exclusions(Store(tmp_path), ALL)
+    # As counted independently: 5,905 different FreeSound ids.
+    assert len(exclusions.freesound) == 5_905
+    listed = json.loads(path.read_text())
+    video = listed["AudioSet"][0].removeprefix("Y").removesuffix(".wav")
+    assert exclusions.exclude({"source": "audioset_sl", "clip_id": f"audioset_sl-{video}_30000"})
+    assert exclusions.exclude({"source": "freesound", "clip_id": f"freesound-{listed['FreeSound'][0]}"})
+    assert not exclusions.exclude({"source": "bbc_sound_effects", "clip_id": "bbc_sound_effects-1"})
+
+
+def test_clothos_real_lists_are_read(tmp_path: Path) -> None:
+    path = DATA / "clotho" / "val.csv"
+    if not path.exists():
+        pytest.skip("Clotho's captions are not at hand")
+    folder = tmp_path / "sets" / "clotho"
+    (folder / "val").mkdir(parents=True)
+    shutil.copy(path, folder)
+    with path.open(newline="", encoding="utf-8") as file:
+        expected = [row["file_name"] for row in csv.DictReader(file)]
+    for name in expected:
+        soundfile.write(folder / "val" / name, np.full(160, 0.1), 16_000)
+    found = read_set(Store(tmp_path), "clotho", "validation")
+    assert len(found) == 1_045
+    assert all(len(row["other_captions"]) == 4 for row in found)

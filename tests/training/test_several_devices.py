@@ -1,0 +1,236 @@
+"""Several processes train as one does: real ones, by torchrun, over gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.test_resume import SETTINGS, clips  # noqa: F401
+from tests.training.test_train import TINY
+from wavcaps_training.data import Batch
+from wavcaps_training.gradient_caching import cached_parts
+from wavcaps_training.launching import LaunchError, launch
+from wavcaps_training.models.cnn14 import Cnn14
+from wavcaps_training.models.retrieval import RetrievalModel
+from wavcaps_training.run_state import STATE
+from wavcaps_training.settings import Cnn14Settings, Objective, TrainingSettings
+from wavcaps_training.tasks.retrieval import RetrievalTask
+from wavcaps_training.worker import EPOCH_DONE, Job
+
+ROOT = Path(__file__).parents[2]
+# Batch normalisation and masks see a process's share alone; without them, shares add up to the whole.
+TOGETHER = SETTINGS.model_copy(update={"epochs": 2})
+
+
+def job(clips: Path, out: Path, settings: TrainingSettings) -> Path:  # noqa: F811
+    out.mkdir(exist_ok=True)
+    asked = Job(
+        settings=settings,
+        manifest=clips / "manifest.parquet",
+        audio=clips,
+        output=out,
+        cuda=False,
+        result=out / "result.json",
+    )
+    path = out / "job.json"
+    path.write_text(asked.model_dump_json())
+    return path
+
+
+GRADIENTS = """
+import sys, torch, torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from wavcaps_training.gathering import gathered
+from wavcaps_training.losses import objective_loss
+from wavcaps_training.settings import Objective
+dist.init_process_group("gloo")
+rank, world = dist.get_rank(), dist.get_world_size()
+given = load_file(sys.argv[1] + "/given.safetensors")
+names = ["a", "b", "c", "a", "d", "e"]
+share = slice(rank * 3, rank * 3 + 3)
+for objective in Objective:
+    linear = torch.nn.Linear(8, 8)
+    linear.load_state_dict({"weight": given["weight"], "bias": given["bias"]})
+    model = torch.nn.parallel.DistributedDataParallel(linear)
+    audio = torch.nn.functional.normalize(model(given["audio"][share]), dim=1)
+    text = torch.nn.functional.normalize(given["text"][share], dim=1)
+    loss = objective_loss(objective, *gathered(audio, text, names[share]), torch.tensor(0.07))
+    loss.backward()
+    if rank == 0:
+        save_file({"loss": loss.detach(), "weight": linear.weight.grad, "bias": linear.bias.grad},
+                  sys.argv[1] + f"/{objective.value}.safetensors")
+dist.destroy_process_group()
+"""
+
+
+def test_gathered_negatives_have_the_gradients_of_one_process(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from wavcaps_training.losses import objective_loss
+
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(8, 8)
+    given = {"audio": torch.randn(6, 8), "text": torch.randn(6, 8), **linear.state_dict()}
+    save_file(given, tmp_path / "given.safetensors")
+    (tmp_path / "gradients_of_two.py").write_text(GRADIENTS)
+    launch("gradients_of_two", [str(tmp_path)], 2, print, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    for objective in Objective:
+        linear.zero_grad()
+        audio = torch.nn.functional.normalize(linear(given["audio"]), dim=1)
+        text = torch.nn.functional.normalize(given["text"], dim=1)
+        names = ["a", "b", "c", "a", "d", "e"]
+        loss = objective_loss(objective, audio, text, names, torch.tensor(0.07))
+        loss.backward()
+        found = load_file(tmp_path / f"{objective.value}.safetensors")
+        assert found["loss"] == pytest.approx(loss.item(), rel=1e-6)
+        for name, parameter in linear.named_parameters():
+            assert parameter.grad is not None
+            assert torch.allclose(found[name], parameter.grad, rtol=1e-5, atol=1e-7), (objective, name)
+
+
+def test_a_rank_that_dies_is_started_anew_and_the_run_ends_as_it_would_have(
+    clips: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    results = {}
+    for name, restarts in (("whole", 0), ("broken", 2)):
+        out = tmp_path / name
+        path = job(clips, out, TOGETHER)
+        lines: list[str] = []
+        killed: list[int] = []
+
+        def hear(line: str, out: Path = out, name: str = name, killed: list[int] = killed) -> None:
+            lines.append(line)  # noqa: B023
+            if name == "broken" and not killed and line.startswith(EPOCH_DONE):
+                victim = next(pid for pid in ranks(out) if pid)
+                killed.append(victim)
+                os.kill(victim, signal.SIGKILL)
+
+        launch("wavcaps_training.worker", [str(path)], 2, hear, restarts, {"PYTHONPATH": str(ROOT)})
+        results[name] = json.loads((out / "result.json").read_text())
+        assert not (out / STATE).exists()
+    assert killed, "no rank was killed"
+    assert any("goes on from step" in line for line in lines)
+    weights = [load_file(Path(result["weights"])) for result in results.values()]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert results["whole"]["devices"] == 2
+    assert [entry["epoch"] for entry in results["broken"]["learning_curve"]] == [1, 2]
+
+
+def ranks(out: Path) -> list[int]:
+    """The processes that work on a job."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes()
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if str(out).encode() in line and b"LOCAL_RANK=" in environment:
+                found.append(int(entry.name))
+    return found
+
+
+def test_ranks_that_keep_dying_are_an_error_with_what_they_said(tmp_path: Path) -> None:
+    (tmp_path / "dies_at_once.py").write_text("import sys; sys.exit('the disk is on fire')")
+    with pytest.raises(LaunchError, match=r"(?s)2 devices ended with exit code 1.*the disk is on fire"):
+        launch("dies_at_once", [], 2, lambda line: None, environment={"PYTHONPATH": str(tmp_path)})
+
+
+def test_no_rank_outlives_the_process_that_launched_it(tmp_path: Path) -> None:
+    (tmp_path / "sleeps_long.py").write_text(
+        "import os, pathlib, sys, time\n"
+        "pathlib.Path(sys.argv[1], f'rank{os.environ[\"RANK\"]}').write_text(str(os.getpid()))\n"
+        "time.sleep(600)\n"
+    )
+    program = (
+        "import sys; from wavcaps_training.launching import launch\n"
+        "launch('sleeps_long', [sys.argv[1]], 2, print, environment={'PYTHONPATH': sys.argv[1]})"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT)
+    files = [tmp_path / f"rank{rank}" for rank in (0, 1)]
+    while not all(file.exists() and file.read_text() for file in files):
+        assert launcher.poll() is None
+        time.sleep(0.05)
+    pids = [int(file.read_text()) for file in files]
+    launcher.kill()
+    launcher.wait()
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a rank outlived its launcher"
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("size", [3, 4, 7])
+@pytest.mark.parametrize("objective", list(Objective))
+def test_cached_gradients_are_those_of_the_whole_batch(size: int, objective: Objective) -> None:
+    """In evaluation mode, where batch normalisation does not depend on the batch."""
+    settings = TINY.model_copy(update={"objective": objective, "cache_log_mel": False})
+    torch.manual_seed(3)
+    model = RetrievalModel.build(settings).eval()
+    batch = Batch(
+        ["a", "b", "c", "a", "d", "e", "f"], [f"Sound {n}." for n in range(7)], torch.randn(7, 64_000)
+    )
+    gradients = {}
+    for micro in (None, size):
+        model.zero_grad()
+        task = RetrievalTask(model, settings.model_copy(update={"micro_batch_size": micro}))
+        value = 0.0
+        for part in task.parts(batch):
+            part.loss.backward()
+            value += part.value
+        gradients[micro] = (
+            value,
+            {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None},
+        )
+    assert gradients[size][0] == pytest.approx(gradients[None][0], rel=1e-6)
+    assert gradients[size][1].keys() == gradients[None][1].keys()
+    for name, expected in gradients[None][1].items():
+        scale = expected.abs().max()
+        assert (gradients[size][1][name] - expected).abs().max() <= 1e-4 * scale + 1e-9, name
+
+
+def test_statistics_are_updated_once_and_chance_draws_the_same_twice() -> None:
+    """A whole batch as one micro-batch: with dropout and statistics on, nothing differs."""
+    audio = Cnn14Settings(channels=(8, 8, 8, 8, 8, 8))
+    settings = TINY.model_copy(
+        update={"cache_log_mel": False, "model": TINY.model.model_copy(update={"audio": audio})}
+    )
+    batch = Batch(["a", "b", "c", "d"], [f"Sound {n}." for n in range(4)], torch.randn(4, 64_000))
+    states, gradients = [], []
+    for cached in (False, True):
+        torch.manual_seed(5)
+        model = RetrievalModel.build(settings).train()
+        assert isinstance(model.audio_encoder.audio_enc, Cnn14)
+        task = RetrievalTask(model, settings)
+        torch.manual_seed(6)
+        if cached:
+            contrast = partial(task.contrast, clip_ids=batch.clip_ids)
+            parts = cached_parts(model, [batch], task.embed, contrast, [])
+        else:
+            parts = task.parts(batch)
+        for part in parts:
+            part.loss.backward()
+        states.append(model.state_dict())
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    for name, expected in gradients[0].items():
+        assert torch.allclose(gradients[1][name], expected, rtol=1e-3, atol=1e-6), name

@@ -1,0 +1,49 @@
+"""The training sets of the paper's experiments, one asset each."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.checks import table_checks
+from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.training_sets.sets import SETS, TrainingSet
+
+
+def training_manifest_assets() -> Sequence[dg.AssetsDefinition]:
+    return [_training_manifest(made) for made in SETS.values()]
+
+
+def _training_manifest(made: TrainingSet) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["training_manifest", made.name],
+        deps=[list(key) for key in made.upstream],
+        group_name="training_sets",
+        kinds={"parquet"},
+        owners=OWNERS,
+        description=f"{made.description}. Run it by hand; no job does.",
+        metadata=schema_metadata(schemas.TRAINING_MANIFEST),
+    )
+    def training_manifest(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
+        from wavcaps_assets.previews import counts, tally
+        from wavcaps_assets.training_sets.compose import compose
+
+        composed = compose(made, store.tables())
+        context.add_output_metadata(
+            {
+                "clips by split and source": dg.MetadataValue.md(
+                    counts(composed.manifest, "split", "source")
+                ),
+                "left out, as a benchmark has them": dg.MetadataValue.md(tally(composed.excluded, "clips")),
+            }
+        )
+        return composed.manifest
+
+    return training_manifest
+
+
+def training_manifest_checks() -> Sequence[dg.AssetChecksDefinition]:
+    return [table_checks(["training_manifest", name], None) for name in SETS]

@@ -1,0 +1,120 @@
+"""How the training sets of the paper's experiments are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from wavcaps_assets import schemas
+from wavcaps_assets.storage import Store
+from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.training_sets.folders import read_set
+from wavcaps_assets.training_sets.overlap import read_exclusions
+from wavcaps_assets.training_sets.sets import (
+    AFTER_STAGE_1,
+    AFTER_STAGE_3,
+    AUDIO,
+    AUDIOCAPS,
+    BEFORE_STAGE_1,
+    CLOTHO,
+    FREESOUND,
+    TrainingSet,
+)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A training set that was put together.
+
+    Attributes:
+        manifest: `schemas.TRAINING_MANIFEST`.
+        excluded: how many clips of each source were left out, since a benchmark has them.
+    """
+
+    manifest: pa.Table
+    excluded: dict[str, int]
+
+
+def compose(made: TrainingSet, tables: TableStore) -> Composed:
+    """Puts a training set together.
+
+    Raises:
+        SetError: a set of one's own, or an exclusion list, is not in the store.
+        StoreError: a table is missing.
+    """
+    store: Store = tables.store
+    pipeline = list(PIPELINE[made.pipeline](tables)) if made.pipeline is not None else []
+    train = [*pipeline, *(row for name in made.own for row in read_set(store, name, "train"))]
+    left_out: dict[str, int] = {}
+    if made.excluded is not None:
+        exclusions = read_exclusions(store, made.excluded)
+        kept = []
+        for row in train:
+            # AudioCaps' and Clotho's own training clips are what they are.
+            if row["source"] not in (AUDIOCAPS, CLOTHO) and exclusions.exclude(row):
+                left_out[row["source"]] = left_out.get(row["source"], 0) + 1
+            else:
+                kept.append(row)
+        train = kept
+    evaluated = [
+        row
+        for name in made.evaluated_on
+        for split in ("validation", "test")
+        for row in read_set(store, name, split)
+    ]
+    return Composed(schemas.TRAINING_MANIFEST.from_rows([*train, *evaluated]), left_out)
+
+
+def _of_manifest(clips: pa.Table) -> Iterator[dict[str, Any]]:
+    for clip in clips.select(["clip_id", "source", "caption", "audio_path", "duration_s"]).to_pylist():
+        yield _training_row(clip, clip["caption"])
+
+
+def _wavcaps(tables: TableStore) -> Iterator[dict[str, Any]]:
+    return _of_manifest(tables.read(["wavcaps"]))
+
+
+def _after_stage_3(tables: TableStore) -> Iterator[dict[str, Any]]:
+    return _of_manifest(tables.read(["manifest"], [FREESOUND]))
+
+
+def _described(tables: TableStore, clips: pa.Table) -> Iterator[dict[str, Any]]:
+    """Clips with their raw descriptions as captions; those without a description or audio are left out."""
+    audio = tables.read(list(AUDIO), columns=["clip_id", "audio_path", "duration_s"]).to_pylist()
+    by_id = {row["clip_id"]: row for row in audio}
+    for clip in clips.select(["clip_id", "source", "description"]).to_pylist():
+        text = (clip["description"] or "").strip()
+        if text and clip["clip_id"] in by_id:
+            yield _training_row({**clip, **by_id[clip["clip_id"]]}, text)
+
+
+def _before_stage_1(tables: TableStore) -> Iterator[dict[str, Any]]:
+    return _described(tables, tables.read([FREESOUND, "raw_clips"]))
+
+
+def _after_stage_1(tables: TableStore) -> Iterator[dict[str, Any]]:
+    return _described(tables, tables.read(["filtered_clips"], [FREESOUND]))
+
+
+def _training_row(clip: dict[str, Any], caption: str) -> dict[str, Any]:
+    return {
+        "clip_id": clip["clip_id"],
+        "source": clip["source"],
+        "caption": caption,
+        "other_captions": [],
+        "audio_path": clip["audio_path"],
+        "duration_s": clip["duration_s"],
+        "recording": clip["clip_id"],
+        "split": "train",
+    }
+
+
+PIPELINE: dict[str, Callable[[TableStore], Iterator[dict[str, Any]]]] = {
+    "wavcaps": _wavcaps,
+    BEFORE_STAGE_1: _before_stage_1,
+    AFTER_STAGE_1: _after_stage_1,
+    AFTER_STAGE_3: _after_stage_3,
+}

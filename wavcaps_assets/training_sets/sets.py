@@ -1,0 +1,94 @@
+"""The training sets of the paper's experiments, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+AUDIOCAPS, CLOTHO, LAION = "audiocaps", "clotho", "laion"
+# The released lists: everything of AudioCaps and Clotho, and what of them is for validation and test.
+ALL, EVALUATION = "blacklist_exclude_all_ac", "blacklist_exclude_test_ac"
+FREESOUND = "freesound"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A set that a model is trained on.
+
+    Attributes:
+        name: the second part of its asset's key.
+        description: what it is, for people.
+        own: sets of one's own whose train split it holds.
+        pipeline: what of this pipeline it holds: `wavcaps`, or a stage of FreeSound; None: nothing.
+        excluded: the exclusion list that is applied to the pipeline's clips and LAION's; None: none.
+        evaluated_on: sets of one's own whose validation and test splits it holds.
+        upstream: keys of the assets that it reads.
+    """
+
+    name: str
+    description: str
+    own: tuple[str, ...] = ()
+    pipeline: str | None = None
+    excluded: str | None = None
+    evaluated_on: tuple[str, ...] = (AUDIOCAPS, CLOTHO)
+    upstream: tuple[tuple[str, ...], ...] = field(default=())
+
+
+BEFORE_STAGE_1, AFTER_STAGE_1, AFTER_STAGE_3 = (
+    "freesound_before_stage_1",
+    "freesound_after_stage_1",
+    "freesound_after_stage_3",
+)
+AUDIO = (FREESOUND, "audio")
+SETS = {
+    made.name: made
+    for made in (
+        TrainingSet("audiocaps_clotho", "AudioCaps and Clotho, merged: the baselines", (AUDIOCAPS, CLOTHO)),
+        TrainingSet("audiocaps", "AudioCaps alone: fine-tuning", (AUDIOCAPS,), evaluated_on=(AUDIOCAPS,)),
+        TrainingSet("clotho", "Clotho alone: fine-tuning", (CLOTHO,), evaluated_on=(CLOTHO,)),
+        TrainingSet(
+            "wavcaps_zero_shot",
+            "WavCaps without all clips that AudioCaps and Clotho have: zero-shot",
+            pipeline="wavcaps",
+            excluded=ALL,
+            upstream=(("wavcaps",),),
+        ),
+        TrainingSet(
+            "wavcaps_audiocaps_clotho",
+            "WavCaps, AudioCaps and Clotho, without what the two are evaluated on: pre-training",
+            (AUDIOCAPS, CLOTHO),
+            "wavcaps",
+            EVALUATION,
+            upstream=(("wavcaps",),),
+        ),
+        TrainingSet(
+            "laion_zero_shot", "LAION-Audio-630K in WavCaps' place: zero-shot", (LAION,), excluded=ALL
+        ),
+        TrainingSet(
+            "laion_audiocaps_clotho",
+            "LAION-Audio-630K in WavCaps' place: pre-training",
+            (LAION, AUDIOCAPS, CLOTHO),
+            excluded=EVALUATION,
+        ),
+        TrainingSet(
+            BEFORE_STAGE_1,
+            "FreeSound's raw descriptions, before stage 1 (Table IX)",
+            pipeline=BEFORE_STAGE_1,
+            excluded=ALL,
+            upstream=((FREESOUND, "raw_clips"), AUDIO),
+        ),
+        TrainingSet(
+            AFTER_STAGE_1,
+            "FreeSound's raw descriptions, after stage 1 (Tables IX and X)",
+            pipeline=AFTER_STAGE_1,
+            excluded=ALL,
+            upstream=(("filtered_clips",), AUDIO),
+        ),
+        TrainingSet(
+            AFTER_STAGE_3,
+            "FreeSound's captions, after stage 3 (Tables IX and X)",
+            pipeline=AFTER_STAGE_3,
+            excluded=ALL,
+            upstream=(("manifest",),),
+        ),
+    )
+}
