@@ -132,10 +132,11 @@ PAPER_CAPTIONING = CaptionerTrainingSettings()
 PAPER_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(epochs=20, learning_rate=5e-6)
 RELEASED_CAPTIONING = CaptionerTrainingSettings(epochs=10, learning_rate=3e-5, **RELEASED_RUN)
 RELEASED_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(
-    epochs=20, batch_size=32, learning_rate=1e-4, **RELEASED_RUN
+    epochs=20, batch_size=32, learning_rate=1e-4, buckets=(), **RELEASED_RUN
 )
 TINY_CAPTIONING = CaptionerTrainingSettings(
     model=TINY_CAPTIONER,
+    buckets=(),
     epochs=30,
     batch_size=16,
     learning_rate=1e-3,
