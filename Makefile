@@ -40,7 +40,7 @@ bench: $(STAMP)  ## every benchmark, ours beside its peer
 	@for file in $$(grep -l "^def main" benchmarks/*.py); do $(RUN) -m benchmarks.$$(basename $$file .py); done
 
 lock: .cache/uv/bin/uv  ## lock the dependencies of pyproject.toml anew
-	@for set in "assets:" "all:--extra demo --extra training --extra dev"; do \
+	@for set in "assets:" "all:--extra demo --extra training --extra ray --extra kubernetes --extra dev"; do \
 	  .cache/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	    --python-version 3.11 pyproject.toml $${set#*:} --output-file requirements/$${set%%:*}.txt; \
 	done

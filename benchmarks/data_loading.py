@@ -1,9 +1,9 @@
 """How fast 10 s crops of 30 s FLAC are loaded, beside librosa's way and beside bare decoding.
 
 At 44.1 kHz the peer is the released recipe: `librosa.load` of the whole file at 32 kHz in mono, then the
-crop, with librosa's resampler of today, which is soxr as ours is. At 32 kHz, mono, as the project's own audio,
-it is soundfile that reads the same span of the same file and does nothing else. All run in one process with
-one thread, in turns; each side's time is that of its fastest round.
+crop, with librosa's resampler of today, which is soxr as ours is. At 32 kHz in mono, as the project's own
+audio is, it is soundfile that reads the same span of the same file and does nothing else. All run in one
+process with one thread, in turns; each side's time is that of its fastest round.
 
 The limits: in stereo at least 4 times librosa's clips a second, and at most 1.5 times the time of bare
 decoding. In mono librosa has no channels to mix and both sides decode and resample with the same libraries:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from wavcaps_assets.settings import Sources
 from wavcaps_training.captioner_settings import (
@@ -101,6 +102,11 @@ class Experiment:
             return {"cider_d": "CIDEr-D"}
         return {"recall_at_1": "R@1 (%)", "recall_at_10": "R@10 (%)"}
 
+    @property
+    def reported_on(self) -> tuple[str, ...]:
+        """The test sets that the paper reports it on; what is fine-tuned on one is for that one."""
+        return self.training_manifest[-1:] if self.stage is Stage.FINE_TUNING else ("audiocaps", "clotho")
+
     def settings(self, preset: Preset = Preset.PAPER, size: Size = Size.PAPER) -> AnySettings:
         """The settings of the model and the run."""
         if self.stage is Stage.DEMO:
@@ -155,6 +161,38 @@ def _dumped(update: dict[str, object]) -> dict[str, object]:
     }
 
 
+def changed(settings: AnySettings, changes: Mapping[str, Any]) -> AnySettings:
+    """Settings with some of them changed, nested as they are.
+
+    Raises:
+        ValidationError: a setting that is not known, or a value that it cannot have; names each.
+    """
+    return type(settings).model_validate(_merged(settings.model_dump(), changes))
+
+
+def _merged(whole: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(whole)
+    for name, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(both.get(name), dict)
+        both[name] = _merged(both[name], value) if nested else value
+    return both
+
+
+def untrained_parts(experiment: Experiment, settings: AnySettings) -> list[str]:
+    """What the paper's models start from (sections IV.A and IV.B), and this run has not been given."""
+    if experiment.starts_from:
+        return []
+    missing = []
+    if not settings.audio_weights:
+        missing.append("the audio encoder starts from fresh weights: audio_weights names none from AudioSet")
+    if isinstance(settings, CaptionerTrainingSettings):
+        if not settings.model.bart.folder:
+            missing.append("BART starts from fresh weights: model.bart.folder names no bart-base")
+    elif not settings.model.text.folder:
+        missing.append("the text encoder is a MiniLM: model.text.folder names no bert-base-uncased")
+    return missing
+
+
 def _set(name: str) -> tuple[str, ...]:
     return ("training_manifest", name)
 
@@ -203,12 +241,13 @@ def _of_the_paper() -> Iterator[Experiment]:
         ("cnn14_bart", "Table X", ("after_stage_1", "after_stage_3")),
     ):
         for step in steps:
+            when = {"1": "1st step", "3": "3rd step"}[step[-1]]
             yield Experiment(
                 model,
                 f"freesound_{step}",
                 Stage.ZERO_SHOT,
                 _set(f"freesound_{step}"),
-                f"{table}, {step.replace('_', ' ')}",
+                f"{table}, {step.partition('_')[0].title()} {when} (FreeSound subset)",
             )
 
 

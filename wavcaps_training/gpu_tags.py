@@ -30,8 +30,16 @@ def gpu_tags(devices: float) -> dict[str, Any]:
         DeviceError: it is neither.
     """
     tags = {GPU_TAG: f"{devices:g}"}
-    limits = {"nvidia.com/gpu": str(math.ceil(devices_wanted(tags)))}
-    container = {"resources": {"limits": limits}, "env": [{"name": DEVICE_VARIABLE, "value": "cuda"}]}
+    count = math.ceil(devices_wanted(tags))
+    environment = {
+        DEVICE_VARIABLE: "cuda",
+        # A container has its own devices and no others, numbered from 0.
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(count))),
+    }
+    container = {
+        "resources": {"limits": {"nvidia.com/gpu": str(count)}},
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+    }
     return {**tags, KUBERNETES_TAG: {"container_config": container}}
 
 

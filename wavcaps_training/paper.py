@@ -1,8 +1,4 @@
-"""The paper's figures as data, and what this run measured beside them.
-
-Source: X. Mei et al., "WavCaps: A ChatGPT-Assisted Weakly-Labelled Audio Captioning Dataset for
-Audio-Language Multimodal Research" (https://arxiv.org/abs/2303.17395), Tables III and V.
-"""
+"""The paper's figures, Tables III and V, and what this run measured beside them."""
 
 from __future__ import annotations
 
@@ -15,75 +11,7 @@ import pyarrow.compute as pc
 
 from wavcaps_assets import schemas
 from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET, SetStatistics, SourceStatistics
-
-DEPTHS = (1, 5, 10)
-DIRECTIONS = {"text_to_audio": "text-to-audio", "audio_to_text": "audio-to-text"}
-
-
-@dataclass(frozen=True)
-class Recall:
-    """R@1, R@5 and R@10 in percent."""
-
-    at_1: float
-    at_5: float
-    at_10: float
-
-    def at(self, k: int) -> float:
-        """Recall at 1, 5 or 10."""
-        return {1: self.at_1, 5: self.at_5, 10: self.at_10}[k]
-
-
-@dataclass(frozen=True)
-class BenchmarkScores:
-    """A model's scores on one test set, both ways."""
-
-    text_to_audio: Recall
-    audio_to_text: Recall
-
-
-@dataclass(frozen=True)
-class RetrievalResult:
-    """A row of Table V: a model, what it was trained on, and its scores on the two test sets."""
-
-    model: str
-    training_set: str
-    audiocaps: BenchmarkScores
-    clotho: BenchmarkScores
-
-
-# Table III: Statistics of harvested raw data and WavCaps dataset. A dash there is None here.
-
-
-def _result(model: str, training_set: str, *figures: float) -> RetrievalResult:
-    """A row of Table V from its twelve figures, in the table's order."""
-    ac_text, ac_audio, clotho_text, clotho_audio = (Recall(*figures[i : i + 3]) for i in range(0, 12, 3))
-    return RetrievalResult(
-        model, training_set, BenchmarkScores(ac_text, ac_audio), BenchmarkScores(clotho_text, clotho_audio)
-    )
-
-
-# Table V: Experimental results of audio-language retrieval; the paper's own models, except those that it
-# trained on LAION-Audio-630K.
-# fmt: off
-TABLE_V = (
-    _result("CNN14-BERT", "AC+Clotho",
-            30.3, 66.1, 79.7, 36.7, 70.6, 83.0, 15.6, 39.7, 52.6, 19.9, 41.2, 55.9),
-    _result("CNN14-BERT-ZS", "WavCaps",
-            25.4, 58.2, 73.2, 32.4, 63.6, 77.1, 17.5, 41.7, 54.9, 21.7, 45.7, 57.6),
-    _result("CNN14-BERT-PT", "AC+Clotho+WavCaps",
-            34.7, 69.1, 82.5, 44.6, 76.3, 86.2, 21.2, 46.4, 59.4, 25.9, 52.6, 65.8),
-    _result("CNN14-BERT-FT", "AC+Clotho+WavCaps",
-            35.1, 70.0, 82.1, 45.7, 76.1, 87.7, 21.5, 47.9, 61.9, 27.1, 52.7, 66.3),
-    _result("HTSAT-BERT", "AC+Clotho",
-            39.2, 74.9, 86.5, 49.5, 81.9, 91.5, 15.6, 38.4, 52.0, 21.0, 43.8, 55.7),
-    _result("HTSAT-BERT-ZS", "WavCaps",
-            28.6, 61.1, 75.8, 40.2, 69.4, 80.3, 16.5, 38.8, 50.9, 20.0, 43.3, 56.6),
-    _result("HTSAT-BERT-PT", "AC+Clotho+WavCaps",
-            39.7, 74.5, 86.1, 51.7, 82.3, 90.6, 19.5, 45.2, 58.2, 23.4, 50.9, 63.4),
-    _result("HTSAT-BERT-FT", "AC+Clotho+WavCaps",
-            42.2, 76.5, 87.1, 54.6, 85.2, 92.4, 19.7, 45.7, 59.4, 26.9, 52.6, 64.9),
-)
-# fmt: on
+from wavcaps_training.paper_tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
 
 
 def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
@@ -96,7 +24,7 @@ def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa
 
     Returns:
         `schemas.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
-        the HTSAT-BERT rows of Table V. A figure that one side lacks is empty.
+        the HTSAT-BERT rows of Table V but LAION-Audio-630K's. A figure that one side lacks is empty.
     """
     return schemas.PAPER_COMPARISON.from_rows(
         [*_compare_sets(raw_by_source, wavcaps), *_compare_scores(scores)]
@@ -209,9 +137,10 @@ def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
         (row["direction"], row["metric"]): row for row in scores.to_pylist() if row["model"] == "trained"
     }
     for paper in TABLE_V:
-        if not paper.model.startswith("HTSAT-BERT"):
+        if not paper.model.startswith("HTSAT-BERT") or "LA" in paper.training_set:
             continue
-        for name, test_set in (("AudioCaps", paper.audiocaps), ("Clotho", paper.clotho)):
+        for key, name in TEST_SETS.items():
+            test_set = getattr(paper, key)
             for direction, words in DIRECTIONS.items():
                 recall: Recall = getattr(test_set, direction)
                 for k in DEPTHS:

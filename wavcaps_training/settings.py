@@ -279,6 +279,11 @@ class RunSettings(Frozen):
     """How a model is trained, whatever it is; the defaults are those of section IV.A."""
 
     clip: ClipSettings = ClipSettings()
+    audio_weights: str = Field(
+        "",
+        description="file that the audio encoder starts from: PANNs' Cnn14 or HTSAT's, trained on AudioSet, "
+        "as the paper's; empty: fresh weights",
+    )
     captions: CaptionChoice = Field(
         CaptionChoice.ALL,
         description="of a clip with several captions, each is an example (`all`, as in the released code), "

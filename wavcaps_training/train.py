@@ -22,8 +22,9 @@ from wavcaps_training.data import AudioFiles, LogMelCache, clips_of
 from wavcaps_training.distributed import is_first, process_arguments, world_size
 from wavcaps_training.features import LogMel
 from wavcaps_training.manifest_version import rows_sha256
+from wavcaps_training.models.released import load_released
 from wavcaps_training.run_state import RunState, run_id
-from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.settings import RunSettings, TrainingSettings
 from wavcaps_training.tasks.base import Task, TrainingError
 from wavcaps_training.throughput import model_flops_utilisation
 from wavcaps_training.training_run import Sides, Tell, TrainingRun
@@ -103,6 +104,7 @@ def train(
         Stopped: the process got SIGTERM, and the run was saved.
         AudioReadError: a clip's audio is missing, silent or unreadable.
         TextModelError: there is no BERT or BART where the settings say.
+        ReleasedCheckpointError: `audio_weights` are not those of the audio encoder.
         CheckpointError: the initial weights are no checkpoint of this model.
         StoreError: a checkpoint cannot be written.
     """
@@ -173,20 +175,31 @@ def train(
 
 
 def build_task(settings: TrainingSettings | CaptionerTrainingSettings) -> Task:
-    """A fresh model for what the settings are for, ready to be trained.
+    """A model for what the settings are for, ready to be trained.
 
     Raises:
         TextModelError: there is no BERT or BART where the settings say.
+        ReleasedCheckpointError: `audio_weights` are not those of the audio encoder.
     """
     if isinstance(settings, CaptionerTrainingSettings):
         from wavcaps_training.models.captioner import Captioner
         from wavcaps_training.tasks.captioning import CaptioningTask
 
-        return CaptioningTask(Captioner.build(settings.model), settings)
+        captioner = Captioner.build(settings.model)
+        start_audio(captioner.encoder.audio_enc, settings)
+        return CaptioningTask(captioner, settings)
     from wavcaps_training.models.retrieval import RetrievalModel
     from wavcaps_training.tasks.retrieval import RetrievalTask
 
-    return RetrievalTask(RetrievalModel.build(settings), settings)
+    model = RetrievalModel.build(settings)
+    start_audio(model.audio_encoder.audio_enc, settings)
+    return RetrievalTask(model, settings)
+
+
+def start_audio(encoder: torch.nn.Module, settings: RunSettings) -> None:
+    """Gives an audio encoder the weights that the settings name, if they name any."""
+    if settings.audio_weights:
+        load_released(Path(settings.audio_weights), encoder)
 
 
 @contextmanager
@@ -234,7 +247,11 @@ def resolve_device(device: str) -> tuple[str, list[int] | int, str]:
     if number is None:
         raise TrainingError(f"no device {device!r}: give cpu, cuda or cuda:<number>")
     if number >= torch.cuda.device_count():
-        raise TrainingError(f"no device {device!r}: torch sees {torch.cuda.device_count()} CUDA devices")
+        raise TrainingError(
+            f"no device {device!r}: torch sees {torch.cuda.device_count()} CUDA devices. Compare "
+            "`nvidia-smi -L`, CUDA_VISIBLE_DEVICES and torch.version.cuda: the driver may be too old, or torch "
+            "built without CUDA"
+        )
     return "cuda", [number], f"cuda ({torch.cuda.get_device_name(number)})"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from wavcaps_training.executor import GPU_TAG, cuda_executor
+from wavcaps_training.executor import cuda_executor
+from wavcaps_training.gpu_tags import gpu_tags
 
 TEST_PORT_VARIABLE = "CUDA_STEPS_TEST_PORT"
 AUTHKEY = b"cuda steps"
@@ -22,6 +23,7 @@ def report_and_wait(context: dg.AssetExecutionContext) -> None:
                 "step": context.op_execution_context.op.name,
                 "CUDA_VISIBLE_DEVICES": os.environ["CUDA_VISIBLE_DEVICES"],
                 "WAVCAPS_DEVICE": os.environ["WAVCAPS_DEVICE"],
+                "process": os.getpid(),
                 "start": time.monotonic(),
             }
         )
@@ -31,26 +33,26 @@ def report_and_wait(context: dg.AssetExecutionContext) -> None:
             test.send(time.monotonic())
 
 
-def waiting_step(name: str, tags: dict[str, str]) -> dg.AssetsDefinition:
-    @dg.asset(name=name, op_tags=tags)
+def waiting_step(name: str, tags: dict[str, Any], max_retries: int = 0) -> dg.AssetsDefinition:
+    @dg.asset(name=name, op_tags=tags, retry_policy=dg.RetryPolicy(max_retries=max_retries))
     def step(context: dg.AssetExecutionContext) -> None:
         report_and_wait(context)
 
     return step
 
 
-@dg.asset(op_tags={GPU_TAG: "1"}, retry_policy=dg.RetryPolicy(max_retries=1))
+@dg.asset(op_tags=gpu_tags(1), retry_policy=dg.RetryPolicy(max_retries=1))
 def killed_once(context: dg.AssetExecutionContext) -> None:
     if context.retry_number == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@dg.asset(op_tags={GPU_TAG: "1"})
+@dg.asset(op_tags=gpu_tags(1))
 def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@dg.asset
+@dg.asset(op_tags=gpu_tags(1))
 def silent() -> None:
     os._exit(0)
 
@@ -58,8 +60,13 @@ def silent() -> None:
 defs = dg.Definitions(
     executor=cuda_executor,
     assets=[
-        waiting_step("first", {GPU_TAG: "1"}),
-        waiting_step("second", {GPU_TAG: "1"}),
+        waiting_step("first", gpu_tags(1)),
+        waiting_step("second", gpu_tags(1)),
+        waiting_step("third", gpu_tags(1)),
+        waiting_step("half", gpu_tags(0.5)),
+        waiting_step("other_half", gpu_tags(0.5)),
+        waiting_step("greedy", gpu_tags(4)),
+        waiting_step("stubborn", gpu_tags(1), max_retries=1),
         waiting_step("plain", {}),
         killed_once,
         killed,
@@ -68,8 +75,15 @@ defs = dg.Definitions(
     jobs=[
         dg.define_asset_job("side_by_side", ["first", "second", "plain"]),
         dg.define_asset_job("two", ["first", "second"]),
+        dg.define_asset_job("three", ["first", "second", "third"]),
+        dg.define_asset_job("shares", ["first", "half", "other_half"]),
+        dg.define_asset_job("shares_beside_plain", ["first", "half", "other_half", "plain"]),
+        dg.define_asset_job("greedy_beside_plain", ["greedy", "plain"]),
         dg.define_asset_job("one", ["first"]),
+        dg.define_asset_job("one_stubborn", ["stubborn"]),
         dg.define_asset_job("dying", ["killed_once", "killed", "silent"]),
+        dg.define_asset_job("killed_on_cluster", ["killed"]),
+        dg.define_asset_job("killed_once_on_cluster", ["killed_once"]),
     ],
 )
 

@@ -2,29 +2,35 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing.connection import Connection, Listener
+from fractions import Fraction
+from multiprocessing.connection import Listener
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from tests.training import cuda_steps
+from tests.training.executor_runs import (
+    ROOT,
+    Steps,
+    error_of,
+    execute,
+    failures_of,
+    log_of,
+    start,
+    wait_until_logged,
+)
 from wavcaps_training.devices import DeviceError, DeviceSlots, find_devices
-from wavcaps_training.executor import (
+from wavcaps_training.executor import check_steps, local_capacity
+from wavcaps_training.executor_config import (
     ON_MISSING_CUDA_VARIABLE,
     OnMissingCuda,
-    check_steps,
     default_on_missing_cuda,
-    devices_wanted,
 )
+from wavcaps_training.gpu_tags import devices_wanted, gpu_tags
 
 pytestmark = pytest.mark.timeout(120)
-
-ROOT = str(Path(__file__).parents[2])
 
 # As printed in https://docs.nvidia.com/datacenter/tesla/mig-user-guide/, with a second, whole GPU.
 LISTING = """\
@@ -80,30 +86,87 @@ def test_no_devices_has_a_reason(tmp_path: Path) -> None:
     assert (none.names, none.source) == ((), "nvidia-smi failed: Driver/library version mismatch")
 
 
+ONE, TWO, THREE, HALF = Fraction(1), Fraction(2), Fraction(3), Fraction(1, 2)
+
+
 def test_slots_are_given_whole_or_not_at_all(tmp_path: Path) -> None:
     mine, others = (DeviceSlots(tmp_path, ["0", "GPU-a/1", "2"]) for _ in range(2))
-    one = mine.acquire(1)
+    one = mine.acquire(ONE)
     assert one is not None and one.devices == ("0",)
-    assert others.acquire(3) is None
-    rest = others.acquire(2)
+    assert others.acquire(THREE) is None
+    rest = others.acquire(TWO)
     assert rest is not None and rest.devices == ("GPU-a/1", "2")
-    assert mine.acquire(1) is None
+    assert mine.acquire(ONE) is None
     with rest:
         pass
-    again = mine.acquire(2)
+    again = mine.acquire(TWO)
     assert again is not None and again.devices == ("GPU-a/1", "2")
+
+
+def test_shares_of_a_device_come_to_one_at_most_and_a_whole_device_is_not_shared(tmp_path: Path) -> None:
+    slots = [DeviceSlots(tmp_path, ["0", "1"]) for _ in range(6)]
+    wanted = ["0.5", "0.45", "0.05", "1", "0.05"]
+    leases = [one.acquire(Fraction(share)) for one, share in zip(slots, wanted, strict=False)]
+    assert [lease and lease.devices for lease in leases] == [("0",), ("0",), ("0",), ("1",), None]
+    assert leases[1] is not None and leases[3] is not None
+    slots[4].leave()
+    with leases[1]:
+        pass
+    assert slots[5].acquire(ONE) is None
+    slots[5].leave()
+    again = slots[5].acquire(Fraction("0.45"))
+    assert again is not None and again.devices == ("0",)
+    with leases[3]:
+        pass
+    whole = slots[0].acquire(ONE)
+    assert whole is not None and whole.devices == ("1",)
+
+
+def test_a_step_that_waits_for_more_is_not_overtaken(tmp_path: Path) -> None:
+    first, large, small = (DeviceSlots(tmp_path, ["0", "1"]) for _ in range(3))
+    running = first.acquire(ONE)
+    assert running is not None
+    assert large.acquire(TWO) is None
+    assert small.acquire(HALF) is None
+    with running:
+        pass
+    assert small.acquire(HALF) is None
+    both = large.acquire(TWO)
+    assert both is not None and both.devices == ("0", "1")
+    with both:
+        pass
+    assert small.acquire(HALF) is not None
+
+
+def test_a_step_that_waits_no_longer_makes_room(tmp_path: Path) -> None:
+    first, large, small = (DeviceSlots(tmp_path, ["0", "1"]) for _ in range(3))
+    running = first.acquire(ONE)
+    assert running is not None and large.acquire(TWO) is None and small.acquire(ONE) is None
+    large.leave()
+    assert small.acquire(ONE) is not None
 
 
 def test_a_lock_folder_that_cannot_be_is_an_error_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DeviceError, match="set `lock_dir`"):
-        DeviceSlots(tmp_path / "file", ["0"]).acquire(1)
+        DeviceSlots(tmp_path / "file", ["0"]).acquire(ONE)
 
 
-@pytest.mark.parametrize("value", ["half", "0", "-1", "1.5", ""])
+@pytest.mark.parametrize(
+    "value", ["half", "0", "0.0", "-1", "1.5", "0.33", "", "1/2", "1e1", "nan", "\u0661", " 1"]
+)
 def test_a_tag_that_is_no_number_of_devices_is_refused(value: str) -> None:
-    with pytest.raises(DeviceError, match="number of CUDA devices"):
+    with pytest.raises(DeviceError, match=r"number of CUDA devices.*share of one in twentieths"):
         devices_wanted({"wavcaps/gpu": value})
+
+
+def test_tags_say_a_number_of_devices_or_a_share_of_one() -> None:
+    assert devices_wanted({}) == 0
+    assert devices_wanted({"wavcaps/gpu": "2"}) == 2
+    assert devices_wanted({"wavcaps/gpu": "0.05"}) == Fraction(1, 20)
+    assert [devices_wanted(gpu_tags(devices)) for devices in (1, 0.5, 2.0)] == [1, HALF, 2]
+    with pytest.raises(DeviceError, match=r"'1\.5'"):
+        gpu_tags(1.5)
 
 
 def test_the_environment_chooses_what_happens_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,32 +177,6 @@ def test_the_environment_chooses_what_happens_without_cuda(monkeypatch: pytest.M
     monkeypatch.setenv(ON_MISSING_CUDA_VARIABLE, "gpu")
     with pytest.raises(ValueError, match="WAVCAPS_ON_MISSING_CUDA is 'gpu': it must be fail or cpu"):
         default_on_missing_cuda()
-
-
-class Steps:
-    """The steps that run now, as they report themselves."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._connections: dict[str, Connection[Any, Any]] = {}
-        self.reports: dict[str, dict[str, Any]] = {}
-
-    def await_start(self) -> str:
-        connection = self._listener.accept()
-        report = connection.recv()
-        self._connections[report["step"]] = connection
-        self.reports[report["step"]] = report
-        return str(report["step"])
-
-    def await_end(self, step: str) -> None:
-        self.reports[step]["end"] = self._connections.pop(step).recv()
-
-    def release(self, step: str) -> None:
-        self._connections[step].send("go on")
-        self.await_end(step)
-
-    def seen(self, variable: str) -> dict[str, str]:
-        return {step: report[variable] for step, report in self.reports.items()}
 
 
 @pytest.fixture
@@ -153,33 +190,6 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
         yield instance
-
-
-def execute(instance: dg.DagsterInstance, job: str, **config: Any) -> dg.JobExecutionResult:
-    reconstructable = dg.build_reconstructable_job(
-        cuda_steps.__name__, "build_job", (job,), reconstructor_working_directory=ROOT
-    )
-    return dg.execute_job(reconstructable, instance, run_config={"execution": {"config": config}})
-
-
-def start(instance: dg.DagsterInstance, job: str, **config: Any) -> Future[dg.JobExecutionResult]:
-    pool = ThreadPoolExecutor(1)
-    run = pool.submit(execute, instance, job, **config)
-    pool.shutdown(wait=False)
-    return run
-
-
-def log_of(instance: dg.DagsterInstance, run_id: str) -> list[tuple[str, str | None]]:
-    """Types and steps of a run's events, in order."""
-    entries = instance.all_logs(run_id)
-    events = [entry.dagster_event for entry in entries if entry.dagster_event]
-    return [(event.event_type_value, event.step_key) for event in events]
-
-
-def error_of(result: dg.JobExecutionResult) -> str:
-    (event,) = (event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
-    assert event.job_failure_data.error is not None
-    return str(event.job_failure_data.error.message)
 
 
 def test_gpu_steps_have_different_devices_and_run_beside_others(
@@ -196,6 +206,35 @@ def test_gpu_steps_have_different_devices_and_run_beside_others(
     assert sorted([visible["first"], visible["second"]]) == ["3", "5"]
     assert visible["plain"] == ""
     assert steps.seen("WAVCAPS_DEVICE") == {"first": "cuda", "second": "cuda", "plain": "cpu"}
+
+
+def test_on_one_device_gpu_steps_run_one_after_the_other(
+    instance: dg.DagsterInstance, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_CUDA_DEVICES", "7")
+    run = start(instance, "two", max_concurrent=2)
+    one = steps.await_start()
+    steps.release(one)
+    other = steps.await_start()
+    steps.release(other)
+    assert run.result().success
+    assert {one, other} == {"first", "second"}
+    log = log_of(instance, run.result().run_id)
+    assert log.index(("STEP_SUCCESS", one)) < log.index(("STEP_WORKER_STARTING", other))
+    assert steps.seen("CUDA_VISIBLE_DEVICES") == {"first": "7", "second": "7"}
+
+
+def test_steps_that_need_half_a_device_share_one(
+    instance: dg.DagsterInstance, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_CUDA_DEVICES", "0,1")
+    run = start(instance, "shares", max_concurrent=4)
+    assert steps.await_starts(3) == {"half", "other_half", "first"}
+    steps.release("half", "other_half", "first")
+    assert run.result().success
+    visible = steps.seen("CUDA_VISIBLE_DEVICES")
+    assert visible["half"] == visible["other_half"]
+    assert {visible["half"], visible["first"]} == {"0", "1"}
 
 
 def test_on_the_cpu_steps_that_need_a_gpu_run_one_at_a_time(
@@ -233,14 +272,15 @@ def test_without_a_device_the_run_fails_before_any_step_starts(
 
 
 def test_a_step_that_needs_more_devices_than_there_are_is_refused() -> None:
-    two = find_devices({"WAVCAPS_CUDA_DEVICES": "0,1"})
-    check_steps({"modest": 2, "plain": 0}, two, OnMissingCuda.cpu)
+    two = local_capacity(find_devices({"WAVCAPS_CUDA_DEVICES": "0,1"}))
+    check_steps({"modest": TWO, "plain": Fraction(0)}, two, OnMissingCuda.cpu)
     with pytest.raises(DeviceError, match="step greedy needs 3 CUDA devices and this machine has 2"):
-        check_steps({"modest": 2, "greedy": 3}, two, OnMissingCuda.cpu)
+        check_steps({"modest": TWO, "greedy": THREE}, two, OnMissingCuda.cpu)
 
 
 def test_a_run_without_gpu_steps_needs_no_device(tmp_path: Path) -> None:
-    check_steps({"plain": 0}, find_devices({"PATH": str(tmp_path)}), OnMissingCuda.fail)
+    none = local_capacity(find_devices({"PATH": str(tmp_path)}))
+    check_steps({"plain": Fraction(0)}, none, OnMissingCuda.fail)
 
 
 def test_a_step_that_dies_is_failed_or_retried_and_its_device_is_free(
@@ -248,9 +288,7 @@ def test_a_step_that_dies_is_failed_or_retried_and_its_device_is_free(
 ) -> None:
     monkeypatch.setenv("WAVCAPS_CUDA_DEVICES", "0")
     result = execute(instance, "dying", max_concurrent=2)
-    failures = {
-        event.step_key: str(event.step_failure_data.error) for event in result.get_step_failure_events()
-    }
+    failures = failures_of(result)
     assert failures.keys() == {"killed", "silent"}
     assert "killed by SIGKILL" in failures["killed"]
     assert "exit code 0 and reported neither success nor failure" in failures["silent"]
@@ -284,7 +322,7 @@ def test_runs_in_two_processes_share_one_device_and_a_killed_run_gives_it_back(
             assert steps.await_start() == "first"
             killed = steps.reports["first"]
             run = start(instance, "two", max_concurrent=2)
-            wait_until_a_step_waits(instance)
+            wait_until_logged(instance, "waits: other steps have the CUDA devices")
         finally:
             other_run.kill()
     steps.await_end("first")
@@ -297,13 +335,3 @@ def test_runs_in_two_processes_share_one_device_and_a_killed_run_gives_it_back(
     one, two = (steps.reports[step] for step in mine)
     assert killed["end"] <= one["start"] < one["end"] <= two["start"]
     assert one["CUDA_VISIBLE_DEVICES"] == two["CUDA_VISIBLE_DEVICES"] == "0"
-
-
-def wait_until_a_step_waits(instance: dg.DagsterInstance) -> None:
-    """Returns once the executor of a run has said in its log that a step waits for a device."""
-    while not any(
-        "waits: other steps have the CUDA devices" in entry.message
-        for run in instance.get_runs()
-        for entry in instance.all_logs(run.run_id)
-    ):
-        time.sleep(0.1)

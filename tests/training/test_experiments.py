@@ -11,9 +11,16 @@ import dagster as dg
 import numpy as np
 import pytest
 import soundfile
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
 
+from tests.rows import manifest_row
 from tests.training.conftest import ORACLES
 from wavcaps_assets import definitions as assets_location
+from wavcaps_assets import schemas
+from wavcaps_assets.defs.training_manifests import training_manifest_assets
+from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
@@ -23,20 +30,42 @@ from wavcaps_assets.training_sets.overlap import read_exclusions
 from wavcaps_assets.training_sets.sets import ALL, EVALUATION, SETS
 from wavcaps_training import definitions as training_location
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
-from wavcaps_training.experiments import EXPERIMENTS, Preset, Size, Stage
-from wavcaps_training.paper import TABLE_V
-from wavcaps_training.settings import Objective, Padding, TrainingSettings
+from wavcaps_training.defs.checkpoints import checkpoint_asset
+from wavcaps_training.experiments import EXPERIMENTS, Preset, Size, Stage, changed, untrained_parts
+from wavcaps_training.models.retrieval import build_audio_encoder
+from wavcaps_training.paper_tables import REPORTED
+from wavcaps_training.settings import Objective, Padding, Precision, TrainingSettings
+from wavcaps_training.train import build_task
 
 DATA = ORACLES.parent / "data"
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 
 
-def test_every_row_of_table_v_is_an_experiment() -> None:
-    stages = {"": "baseline", "-ZS": "zero_shot", "-PT": "pretraining", "-FT": "fine_tuning_clotho"}
-    for row in TABLE_V:
-        name, dash, stage = row.model.rpartition("-") if row.model[-3:] in stages else (row.model, "", "")
-        found = BY_NAME[f"{name.replace('-', '_').lower()}/{stages[dash + stage]}"]
-        assert row.model in found.reported_in
+def test_every_row_of_the_papers_tables_is_an_experiment() -> None:
+    reported = {experiment.reported_in for experiment in EXPERIMENTS if experiment.reported_in}
+    # The last row of Table IX is Table V's of HTSAT-BERT-ZS.
+    assert reported == REPORTED.keys() - {"Table IX, WavCaps"}
+    again, there = REPORTED["Table IX, WavCaps"], REPORTED["Table V, HTSAT-BERT-ZS"]
+    assert (again.audiocaps, again.clotho) == (there.audiocaps, there.clotho)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "figures"),
+    [
+        ("cnn14_bert/zero_shot", "Table V, CNN14-BERT-ZS", ["25.4", "17.5"]),
+        ("htsat_bert/pretraining_laion", "Table V, HTSAT-BERT-PT on LA", ["34.2", "17.4"]),
+        ("cnn14_bert/fine_tuning_clotho", "Table V, CNN14-BERT-FT", ["21.5"]),
+        ("htsat_bart/fine_tuning_audiocaps", "Table VI, HTSAT-BART", ["70.7"]),
+        ("htsat_bert/freesound_before_stage_1", "Table IX, Before 1st step", ["12.9", "12.5"]),
+        ("cnn14_bart/freesound_after_stage_3", "Table X, After 3rd step", ["34.0", "34.6"]),
+    ],
+)
+def test_a_checkpoints_page_has_the_papers_figures(name: str, table: str, figures: list[str]) -> None:
+    asset = checkpoint_asset(BY_NAME[name])
+    shown = str(asset.metadata_by_key[asset.key]["the paper's"].value)
+    assert shown.startswith(f"| {table}")
+    # The first figure of each test set: R@1 of text-to-audio, or BLEU-1.
+    assert [line.split(" | ")[1] for line in shown.splitlines()[2:]] == figures
 
 
 @pytest.mark.parametrize(
@@ -120,6 +149,39 @@ def test_each_experiment_is_a_checkpoint_downstream_of_its_manifest() -> None:
         assert dg.AssetKey(list(experiment.training_manifest)) in upstream.get_all_asset_keys()
     zero_shot = upstream.get(dg.AssetKey(["training_manifest", "wavcaps_zero_shot"])).parent_keys
     assert zero_shot == {dg.AssetKey("wavcaps")}
+
+
+def test_settings_are_changed_by_name() -> None:
+    settings = BY_NAME["htsat_bert/zero_shot"].settings()
+    there = changed(settings, {"precision": "bf16-mixed", "model": {"text": {"folder": "/bert"}}})
+    assert isinstance(there, TrainingSettings)
+    assert (there.precision, there.model.text.folder) == (Precision.BF16, "/bert")
+    assert changed(there, {"precision": "32-true", "model": {"text": {"folder": ""}}}) == settings
+    with pytest.raises(ValidationError, match=r"model\.text\.foldr"):
+        changed(settings, {"model": {"text": {"foldr": "/bert"}}})
+
+
+def test_what_the_papers_models_start_from_is_asked_for() -> None:
+    for name, own in (("cnn14_bert/zero_shot", "text"), ("htsat_bart/zero_shot", "bart")):
+        experiment = BY_NAME[name]
+        given = {"audio_weights": "/weights.pth", "model": {own: {"folder": "/model"}}}
+        assert len(untrained_parts(experiment, experiment.settings())) == 2
+        assert untrained_parts(experiment, changed(experiment.settings(), given)) == []
+    tuned = BY_NAME["htsat_bert/fine_tuning_clotho"]
+    assert untrained_parts(tuned, tuned.settings()) == []
+
+
+@pytest.mark.parametrize("name", ["htsat_bert/zero_shot", "cnn14_bart/zero_shot"])
+def test_the_audio_encoder_starts_from_weights_that_are_given(tmp_path: Path, name: str) -> None:
+    settings = BY_NAME[name].settings(size=Size.TINY)
+    encoder = build_audio_encoder(settings.audio_encoder)
+    torch.save({"model": encoder.state_dict()}, tmp_path / "encoder.pt")
+    for given, same in ((str(tmp_path / "encoder.pt"), True), ("", False)):
+        state = build_task(changed(settings, {"audio_weights": given})).model.state_dict()
+        started = {
+            key.partition("audio_enc.")[2]: value for key, value in state.items() if "audio_enc." in key
+        }
+        assert all(torch.equal(value, started[key]) for key, value in encoder.state_dict().items()) is same
 
 
 def test_the_demo_has_its_own_experiment_only() -> None:
@@ -221,3 +283,41 @@ def test_clothos_real_lists_are_read(tmp_path: Path) -> None:
     found = read_set(Store(tmp_path), "clotho", "validation")
     assert len(found) == 1_045
     assert all(len(row["other_captions"]) == 4 for row in found)
+
+
+@pytest.mark.parametrize("model", ["htsat_bert", "cnn14_bart"])
+def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> None:
+    tables = TableStore(Store(store))
+    clips = [manifest_row(f"freesound-{n}", audio_path=f"audio/{n}.flac", duration_s=1.0) for n in (6, 7)]
+    (store / "audio").mkdir()
+    soundfile.write(store / "audio" / "6.flac", np.full(32_000, 0.1), 32_000)
+    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(clips))
+    made = [
+        *training_manifest_assets(),
+        *(checkpoint_asset(BY_NAME[f"{model}/{name}"]) for name in ("pretraining", "fine_tuning_clotho")),
+    ]
+    keys = [
+        ["training_manifest", "wavcaps_audiocaps_clotho"],
+        ["training_manifest", "clotho"],
+        ["checkpoint", model, "pretraining"],
+        ["checkpoint", model, "fine_tuning_clotho"],
+    ]
+    config = {"size": "tiny", "epochs": 1, "settings": {"batch_size": 4}}
+    result = dg.materialize(
+        made,
+        selection=dg.AssetSelection.assets(*keys),
+        resources=resources(Settings(store=str(store), sources=Sources.LIVE)),
+        run_config={"ops": {"__".join(key): {"config": config} for key in keys[2:]}},
+    )
+    assert result.success
+    manifest = tables.read(keys[0]).to_pylist()
+    # freesound-7 is on the list of what the benchmarks are evaluated on.
+    assert [row["clip_id"] for row in manifest if row["source"] == "freesound"] == ["freesound-6"]
+    before, after = (tables.read(key).to_pylist()[0] for key in keys[2:])
+    assert [len(row["learning_curve"]) for row in (before, after)] == [1, 1]
+    assert json.loads(after["settings_json"])["batch_size"] == 4
+    weights, start = (
+        load_file(store / path) for path in (before["weights_path"], after["untrained_weights_path"])
+    )
+    assert weights.keys() == start.keys()
+    assert all(torch.equal(weights[name], start[name]) for name in weights)

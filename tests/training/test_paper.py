@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from tests.rows import manifest_row, raw_row
 from wavcaps_assets import schemas
 from wavcaps_assets.analysis.paper_figures import TABLE_III
-from wavcaps_training.paper import TABLE_V, compare
+from wavcaps_training.paper import compare
+from wavcaps_training.paper_tables import METRICS, TABLE_IX, TABLE_V, TABLE_VI, TABLE_X, BenchmarkScores
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -83,6 +85,31 @@ def test_both_tables_hold_what_the_paper_prints() -> None:
             for k in (1, 5, 10)
         ]
         assert figures(printed[result.model, result.training_set][2:]) == scores
+
+
+def test_the_tables_of_captioning_and_of_the_ablation_hold_what_the_paper_prints() -> None:
+    paper = SHARED / "paper.md"
+    if not paper.is_file():
+        pytest.skip("the text of the paper is not on this machine")
+    printed: dict[str, list[list[float]]] = {}
+    for line in paper.read_text(encoding="utf-8").splitlines():
+        cells = [cell for cell in re.sub("</?b>", "", line).split("\t") if cell]
+        names = [cell for cell in cells if not re.fullmatch(r"[0-9.]+", cell)]
+        wanted = {*(row.model for row in TABLE_VI), *(row.training_set for row in TABLE_IX)} & set(names)
+        figures = [float(cell) for cell in cells[len(names) :]]
+        if wanted and len(figures) in (len(METRICS), 12):
+            printed.setdefault(f"{wanted.pop()}, {len(figures)} figures", []).append(figures)
+    for row in (*TABLE_VI, *TABLE_X):
+        # Clotho's rows come first.
+        expected = [list(astuple(row.clotho)), list(astuple(row.audiocaps))]
+        assert printed[f"{row.model}, 7 figures"] == expected
+    for ablation in TABLE_IX:
+        scores = [*in_order(ablation.audiocaps), *in_order(ablation.clotho)]
+        assert scores in printed[f"{ablation.training_set}, 12 figures"]
+
+
+def in_order(scores: BenchmarkScores) -> list[float]:
+    return [*astuple(scores.text_to_audio), *astuple(scores.audio_to_text)]
 
 
 def test_a_run_stands_beside_the_paper() -> None:

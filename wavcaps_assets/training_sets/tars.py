@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -69,14 +70,20 @@ def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str,
                     if member.isdir():
                         continue
                     name = PurePosixPath(member.name)
-                    if not member.isreg() or name.is_absolute() or ".." in name.parts:
+                    plain = member.isreg() and not member.issparse() and member.size >= 0
+                    if not plain or name.is_absolute() or ".." in name.parts:
                         raise TarError(f"{tar}: {member.name!r} is no plain file inside the tar")
                     key = name.name.partition(".")[0]
                     ending = name.name[len(key) :].lower()
-                    found.setdefault(str(name.parent / key), {})[ending] = member
+                    members = found.setdefault(str(name.parent / key), {})
+                    if ending in members:
+                        raise TarError(f"{tar}: {member.name!r} is there twice")
+                    members[ending] = member
+                end = archive.offset
         except tarfile.TarError as error:
             raise TarError(f"{tar} is no uncompressed tar, or it is cut short ({error})") from error
         with path.open("rb") as file:
+            _check_end(tar, file, end)
             for key, members in found.items():
                 audio = next((members[ending] for ending in members if ending in AUDIO_ENDINGS), None)
                 if audio is None:
@@ -95,6 +102,13 @@ def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str,
                 }
 
 
+def _check_end(tar: str, file: io.BufferedReader, end: int) -> None:
+    """Python takes whatever is no member for the end of a tar; what ends it is a block of zeros."""
+    file.seek(end)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise TarError(f"{tar} is damaged or cut short: after {end:,} bytes there is neither member nor end")
+
+
 def _said(tar: str, key: str, members: dict[str, tarfile.TarInfo], file: io.BufferedReader) -> dict[str, Any]:
     """The captions of a clip, and its duration (s) where it is told."""
     member = members.get(".json") or members.get(".txt")
@@ -105,15 +119,18 @@ def _said(tar: str, key: str, members: dict[str, tarfile.TarInfo], file: io.Buff
     try:
         text = _content(member, file).decode("utf-8")
         record = json.loads(text) if member is members.get(".json") else {"caption": text.strip()}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TarError(f"{tar}: {member.name!r} cannot be read: {error}") from error
     asked = record if isinstance(record, dict) else {}
     captions = asked.get("caption") or asked.get("captions") or asked.get("text")
     captions = [captions] if isinstance(captions, str) else captions
     if not isinstance(captions, list) or not captions or not all(isinstance(c, str) and c for c in captions):
         raise TarError(f"{tar}: {member.name!r} has no caption, captions or text")
-    duration = asked.get("duration")
-    return {"captions": captions, "duration": duration if isinstance(duration, int | float) else None}
+    duration: Any = asked.get("duration")
+    # JSON's true is a number to Python.
+    told = isinstance(duration, int | float) and not isinstance(duration, bool)
+    usable = told and math.isfinite(duration) and duration > 0
+    return {"captions": captions, "duration": duration if usable else None}
 
 
 def _content(member: tarfile.TarInfo, file: io.BufferedReader) -> bytes:

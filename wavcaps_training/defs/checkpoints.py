@@ -1,6 +1,7 @@
 """A checkpoint asset for each experiment."""
 
 import os
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -10,8 +11,9 @@ from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_training.devices import DEVICE_VARIABLE
-from wavcaps_training.executor import GPU_TAG
-from wavcaps_training.experiments import Experiment, Preset, Size
+from wavcaps_training.experiments import Experiment, Preset, Size, changed, untrained_parts
+from wavcaps_training.gpu_tags import gpu_tags
+from wavcaps_training.paper_tables import reported_figures
 
 OWNERS = ["team:research"]
 
@@ -27,6 +29,11 @@ class TrainingConfig(dg.Config):
     epochs: int | None = Field(
         None, ge=1, description="passes over the train split; none: as the experiment has them"
     )
+    settings: dict[str, Any] = Field(
+        {},
+        description="settings that are to be otherwise, nested as in the checkpoint's settings: "
+        "`{precision: bf16-mixed, model: {text: {folder: /models/bert-base-uncased}}}`",
+    )
 
 
 def device() -> str:
@@ -41,6 +48,10 @@ def device_count() -> int:
 
 def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
     start = ["checkpoint", experiment.model, experiment.starts_from] if experiment.starts_from else None
+    metadata = schema_metadata(schemas.CHECKPOINT)
+    if experiment.reported_in:
+        figures = reported_figures(experiment.reported_in, experiment.reported_on)
+        metadata["the paper's"] = dg.MetadataValue.md(figures)
 
     @dg.asset(
         key=["checkpoint", experiment.model, experiment.setting],
@@ -49,9 +60,9 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         group_name="training",
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
-        op_tags={GPU_TAG: "1"},
+        op_tags=gpu_tags(1),
         description=experiment.description,
-        metadata=schema_metadata(schemas.CHECKPOINT),
+        metadata=metadata,
     )
     def checkpoint(
         context: dg.AssetExecutionContext,
@@ -65,8 +76,11 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         tables = store.tables()
         root = tables.store.root
         settings = experiment.settings(config.preset, config.size)
-        if config.epochs is not None:
-            settings = settings.model_copy(update={"epochs": config.epochs})
+        asked = {} if config.epochs is None else {"epochs": config.epochs}
+        settings = changed(settings, {**config.settings, **asked})
+        unlike = untrained_parts(experiment, settings) if config.size is Size.PAPER else []
+        if experiment.reported_in and unlike:
+            context.log.warning("Unlike the paper's: %s. See docs/experiments.md.", "; ".join(unlike))
         table = train_experiment(
             experiment,
             settings,
@@ -88,7 +102,7 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         shown = experiment.shown_scores
         context.add_output_metadata(
             {
-                "loss": dg.MetadataValue.md(as_markdown(lines(epochs, loss, "epoch", "NT-Xent loss"))),
+                "loss": dg.MetadataValue.md(as_markdown(lines(epochs, loss, "epoch", "loss"))),
                 "validation": dg.MetadataValue.md(
                     as_markdown(
                         lines(

@@ -10,8 +10,8 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.defs.checkpoints import OWNERS, device
-from wavcaps_training.executor import GPU_TAG
 from wavcaps_training.experiments import Experiment
+from wavcaps_training.gpu_tags import gpu_tags
 
 
 def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.AssetsDefinition]:
@@ -24,7 +24,7 @@ def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.A
         group_name="scores",
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
-        op_tags={GPU_TAG: "1"},
+        op_tags=gpu_tags(1),
         description="Audio-language retrieval on the test split: R@k both ways (section IV.A, Table V), "
         "beside chance and beside the model before training.",
         metadata=schema_metadata(schemas.RETRIEVAL_SCORES),
