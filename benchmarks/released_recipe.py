@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +67,9 @@ def mask_in_place(spectrogram: Tensor, settings: SpecAugmentSettings) -> Tensor:
 class PlainHtsat(nn.Module):
     """HTSAT with every step by itself. Gives the embedding, and makes the other outputs on the way."""
 
+    patch_embed: Any
+    layers: Any
+
     def __init__(self, settings: HtsatSettings) -> None:
         super().__init__()
         self.settings = settings
@@ -78,7 +82,8 @@ class PlainHtsat(nn.Module):
         grid = settings.spec_size // settings.patch_size
         self.layers = nn.ModuleList()
         for number, (depth, heads) in enumerate(zip(settings.depths, settings.heads, strict=True)):
-            dim, side, stage = settings.embed_dim << number, grid >> number, nn.Module()
+            dim, side = settings.embed_dim << number, grid >> number
+            stage: Any = nn.Module()
             stage.blocks = nn.ModuleList(
                 PlainBlock(settings, dim, side, heads, bool(block % 2), next(drops)) for block in range(depth)
             )
@@ -119,6 +124,10 @@ class PlainHtsat(nn.Module):
 
 
 class PlainBlock(nn.Module):
+    attn: Any
+    mlp: Any
+    attn_mask: Tensor | None
+
     def __init__(
         self, settings: HtsatSettings, dim: int, grid: int, heads: int, shifted: bool, drop_path: float
     ) -> None:
@@ -197,9 +206,9 @@ class PlainCnn14(nn.Module):
         self.settings = settings
         self.audio_feats_extractor = ConvolvedLogMel(settings.front_end)
         self.bn0 = nn.BatchNorm2d(settings.front_end.mel_bins)
-        self.blocks: list[nn.Module] = []
+        self.blocks: list[Any] = []
         for number, (width, channels) in enumerate(pairwise((1, *settings.channels)), start=1):
-            block = nn.Module()
+            block: Any = nn.Module()
             block.conv1 = nn.Conv2d(width, channels, 3, padding=1, bias=False)
             block.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
             block.bn1, block.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)

@@ -31,17 +31,20 @@ AnySettings = TrainingSettings | CaptionerTrainingSettings
 
 
 class Preset(StrEnum):
-    """Whose hyper-parameters: the paper's (section IV), or those of the released code, which differ."""
+    """Whose hyper-parameters: the paper's (section IV), or those of the released code, which differ.
 
-    PAPER = "paper"
-    RELEASED = "released"
+    Names are as values, since a run's config gives an enum by name.
+    """
+
+    paper = "paper"
+    released = "released"
 
 
 class Size(StrEnum):
     """How large: the paper's model, or one that trains in minutes on a laptop."""
 
-    PAPER = "paper"
-    TINY = "tiny"
+    paper = "paper"
+    tiny = "tiny"
 
 
 class Stage(StrEnum):
@@ -107,18 +110,18 @@ class Experiment:
         """The test sets that the paper reports it on; what is fine-tuned on one is for that one."""
         return self.training_manifest[-1:] if self.stage is Stage.FINE_TUNING else ("audiocaps", "clotho")
 
-    def settings(self, preset: Preset = Preset.PAPER, size: Size = Size.PAPER) -> AnySettings:
+    def settings(self, preset: Preset = Preset.paper, size: Size = Size.paper) -> AnySettings:
         """The settings of the model and the run."""
         if self.stage is Stage.DEMO:
             return DEMO
         made = self._captioning(preset) if self.writes_captions else self._retrieval(preset)
-        return made if size is Size.PAPER else self._tiny(made)
+        return made if size is Size.paper else self._tiny(made)
 
     def _retrieval(self, preset: Preset) -> TrainingSettings:
         # Section IV.A: 15 epochs, but 40 in pre-training and 20 in fine-tuning, and as in the released code.
         epochs = {Stage.PRETRAINING: 40, Stage.FINE_TUNING: 20}.get(self.stage, 15)
-        made = (PAPER if preset is Preset.PAPER else RELEASED).model_copy(update={"epochs": epochs})
-        if self.stage is Stage.FINE_TUNING and preset is Preset.RELEASED:
+        made = (PAPER if preset is Preset.paper else RELEASED).model_copy(update={"epochs": epochs})
+        if self.stage is Stage.FINE_TUNING and preset is Preset.released:
             made = made.model_copy(update={"warmup_epochs": 0.0, "buckets": ()})
         if self.model.startswith("cnn14"):
             model = made.model.model_copy(update={"audio": Cnn14Settings()})
@@ -127,10 +130,10 @@ class Experiment:
 
     def _captioning(self, preset: Preset) -> CaptionerTrainingSettings:
         made = {
-            (Preset.PAPER, False): PAPER_CAPTIONING,
-            (Preset.PAPER, True): PAPER_CAPTIONING_FINE_TUNING,
-            (Preset.RELEASED, False): RELEASED_CAPTIONING,
-            (Preset.RELEASED, True): RELEASED_CAPTIONING_FINE_TUNING,
+            (Preset.paper, False): PAPER_CAPTIONING,
+            (Preset.paper, True): PAPER_CAPTIONING_FINE_TUNING,
+            (Preset.released, False): RELEASED_CAPTIONING,
+            (Preset.released, True): RELEASED_CAPTIONING_FINE_TUNING,
         }[preset, self.stage is Stage.FINE_TUNING]
         if self.model.startswith("cnn14"):
             audio = Cnn14Settings(fc1_dim=1024)

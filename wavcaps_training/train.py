@@ -249,8 +249,8 @@ def resolve_device(device: str) -> tuple[str, list[int] | int, str]:
     if number >= torch.cuda.device_count():
         raise TrainingError(
             f"no device {device!r}: torch sees {torch.cuda.device_count()} CUDA devices. Compare "
-            "`nvidia-smi -L`, CUDA_VISIBLE_DEVICES and torch.version.cuda: the driver may be too old, or torch "
-            "built without CUDA"
+            "`nvidia-smi -L`, CUDA_VISIBLE_DEVICES and torch.version.cuda: the driver may be too old, or "
+            "torch built without CUDA"
         )
     return "cuda", [number], f"cuda ({torch.cuda.get_device_name(number)})"
 

@@ -93,12 +93,12 @@ def test_the_papers_hyper_parameters(name: str, epochs: int, batch: int, rate: f
 
 
 def test_the_released_hyper_parameters_differ() -> None:
-    released = BY_NAME["htsat_bert/zero_shot"].settings(Preset.RELEASED)
+    released = BY_NAME["htsat_bert/zero_shot"].settings(Preset.released)
     assert isinstance(released, TrainingSettings)
     assert (released.objective, released.warmup_epochs, released.cosine) == (Objective.RELEASED, 2, True)
-    tuned = BY_NAME["htsat_bert/fine_tuning_clotho"].settings(Preset.RELEASED)
+    tuned = BY_NAME["htsat_bert/fine_tuning_clotho"].settings(Preset.released)
     assert (tuned.warmup_epochs, tuned.buckets) == (0, ())
-    captioner = BY_NAME["cnn14_bart/pretraining"].settings(Preset.RELEASED)
+    captioner = BY_NAME["cnn14_bart/pretraining"].settings(Preset.released)
     assert isinstance(captioner, CaptionerTrainingSettings)
     assert (captioner.learning_rate, captioner.epochs, captioner.clip_gradient_norm) == (3e-5, 10, 2.0)
     assert captioner.model.label_smoothing == 0.1
@@ -173,7 +173,7 @@ def test_what_the_papers_models_start_from_is_asked_for() -> None:
 
 @pytest.mark.parametrize("name", ["htsat_bert/zero_shot", "cnn14_bart/zero_shot"])
 def test_the_audio_encoder_starts_from_weights_that_are_given(tmp_path: Path, name: str) -> None:
-    settings = BY_NAME[name].settings(size=Size.TINY)
+    settings = BY_NAME[name].settings(size=Size.tiny)
     encoder = build_audio_encoder(settings.audio_encoder)
     torch.save({"model": encoder.state_dict()}, tmp_path / "encoder.pt")
     for given, same in ((str(tmp_path / "encoder.pt"), True), ("", False)):

@@ -22,10 +22,10 @@ class TrainingConfig(dg.Config):
     """How an experiment is run."""
 
     preset: Preset = Field(
-        Preset.PAPER,
+        Preset.paper,
         description="hyper-parameters: the `paper`'s (section IV), or those of the `released` code",
     )
-    size: Size = Field(Size.PAPER, description="the `paper`'s model, or a `tiny` one for a laptop")
+    size: Size = Field(Size.paper, description="the `paper`'s model, or a `tiny` one for a laptop")
     epochs: int | None = Field(
         None, ge=1, description="passes over the train split; none: as the experiment has them"
     )
@@ -78,7 +78,7 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         settings = experiment.settings(config.preset, config.size)
         asked = {} if config.epochs is None else {"epochs": config.epochs}
         settings = changed(settings, {**config.settings, **asked})
-        unlike = untrained_parts(experiment, settings) if config.size is Size.PAPER else []
+        unlike = untrained_parts(experiment, settings) if config.size is Size.paper else []
         if experiment.reported_in and unlike:
             context.log.warning("Unlike the paper's: %s. See docs/experiments.md.", "; ".join(unlike))
         table = train_experiment(
