@@ -302,7 +302,7 @@ def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> 
         ["checkpoint", model, "pretraining"],
         ["checkpoint", model, "fine_tuning_clotho"],
     ]
-    config = {"size": "tiny", "epochs": 1, "settings": {"batch_size": 4}}
+    config = {"preset": "released", "size": "tiny", "epochs": 1, "settings": {"batch_size": 4}}
     result = dg.materialize(
         made,
         selection=dg.AssetSelection.assets(*keys),

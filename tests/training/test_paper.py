@@ -96,9 +96,10 @@ def test_the_tables_of_captioning_and_of_the_ablation_hold_what_the_paper_prints
         cells = [cell for cell in re.sub("</?b>", "", line).split("\t") if cell]
         names = [cell for cell in cells if not re.fullmatch(r"[0-9.]+", cell)]
         wanted = {*(row.model for row in TABLE_VI), *(row.training_set for row in TABLE_IX)} & set(names)
-        figures = [float(cell) for cell in cells[len(names) :]]
+        figures = cells[len(names) :]
         if wanted and len(figures) in (len(METRICS), 12):
-            printed.setdefault(f"{wanted.pop()}, {len(figures)} figures", []).append(figures)
+            key = f"{wanted.pop()}, {len(figures)} figures"
+            printed.setdefault(key, []).append([float(figure) for figure in figures])
     for row in (*TABLE_VI, *TABLE_X):
         # Clotho's rows come first.
         expected = [list(astuple(row.clotho)), list(astuple(row.audiocaps))]
