@@ -14,7 +14,7 @@ from benchmarks.encoders import embedding, forward, pair, training_step, wavefor
 from benchmarks.released_recipe import ConvolvedLogMel
 from benchmarks.result import report
 from wavcaps_training.features import LogMel
-from wavcaps_training.settings import Cnn14Settings, FrontEndSettings, HtsatSettings
+from wavcaps_training.model_settings import Cnn14Settings, FrontEndSettings, HtsatSettings
 
 CLIPS, ROUNDS = 32, 10
 TOLERANCE = 2e-3  # with TF32 off

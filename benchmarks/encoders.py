@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from benchmarks.released_recipe import plain_copy
 from benchmarks.result import report
+from wavcaps_training.model_settings import Cnn14Settings, HtsatSettings
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
 from wavcaps_training.models.retrieval import build_audio_encoder
-from wavcaps_training.settings import Cnn14Settings, HtsatSettings
 
 SECONDS, CLIPS, ROUNDS = 10, 4, 5
 TOLERANCE = 2e-4

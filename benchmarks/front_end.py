@@ -11,7 +11,7 @@ from benchmarks.encoders import fastest, waveforms
 from benchmarks.released_recipe import ConvolvedLogMel
 from benchmarks.result import report
 from wavcaps_training.features import LogMel
-from wavcaps_training.settings import FrontEndSettings
+from wavcaps_training.model_settings import FrontEndSettings
 
 CLIPS, ROUNDS, LIMIT = 16, 9, 5.0
 # Of the oracle: what the released code itself differs by from float64, with room.

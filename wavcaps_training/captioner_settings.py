@@ -10,15 +10,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from wavcaps_training.settings import (
+from wavcaps_training.model_settings import (
     TINY_HTSAT,
     AudioEncoderSettings,
     Cnn14Settings,
     Frozen,
     HtsatSettings,
-    RunSettings,
-    TrainingSettings,
 )
+from wavcaps_training.settings import RunSettings, TrainingSettings
 
 
 class BartSettings(Frozen):

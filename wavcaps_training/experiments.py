@@ -16,13 +16,12 @@ from wavcaps_training.captioner_settings import (
     TINY_CAPTIONING,
     CaptionerTrainingSettings,
 )
+from wavcaps_training.model_settings import TINY_CNN14, Cnn14Settings
 from wavcaps_training.settings import (
     DEMO,
     PAPER,
     RELEASED,
-    TINY_CNN14,
     ClipSettings,
-    Cnn14Settings,
     Padding,
     TrainingSettings,
 )

@@ -26,8 +26,9 @@ from wavcaps_training.checkpoints import load_checkpoint, read_origin
 from wavcaps_training.data import AudioFolder, Batch, Clip, clips_of
 from wavcaps_training.evaluation.captioning import CaptionedClip, score_captions, write_captions
 from wavcaps_training.manifest_version import rows_sha256
+from wavcaps_training.model_settings import FrontEndSettings, HtsatSettings, SpecAugmentSettings
 from wavcaps_training.models.captioner import Captioner
-from wavcaps_training.settings import ClipSettings, FrontEndSettings, HtsatSettings, SpecAugmentSettings
+from wavcaps_training.settings import ClipSettings
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.captioning import CaptioningTask
 from wavcaps_training.train import train

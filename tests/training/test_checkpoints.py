@@ -33,16 +33,15 @@ from wavcaps_training.checkpoints import (
     start_from,
 )
 from wavcaps_training.code_version import folder_sha256, sources_sha256
-from wavcaps_training.models.captioner import Captioner
-from wavcaps_training.models.retrieval import RetrievalModel
-from wavcaps_training.settings import (
-    DEMO,
+from wavcaps_training.model_settings import (
     FrontEndSettings,
     HtsatSettings,
     ModelSettings,
     TextEncoderSettings,
-    TrainingSettings,
 )
+from wavcaps_training.models.captioner import Captioner
+from wavcaps_training.models.retrieval import RetrievalModel
+from wavcaps_training.settings import DEMO, TrainingSettings
 
 HTSAT = HtsatSettings(
     front_end=FrontEndSettings(window=2048, hop=1280),

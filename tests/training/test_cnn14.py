@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from wavcaps_training.models.cnn14 import Cnn14
-from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.models.retrieval import build_audio_encoder
-from wavcaps_training.settings import (
+from wavcaps_training.model_settings import (
     Cnn14Settings,
     FrontEndSettings,
     HtsatSettings,
     ModelSettings,
     SpecAugmentSettings,
-    TrainingSettings,
 )
+from wavcaps_training.models.cnn14 import Cnn14
+from wavcaps_training.models.htsat import Htsat
+from wavcaps_training.models.retrieval import build_audio_encoder
+from wavcaps_training.settings import TrainingSettings
 
 TOLERANCE = 1e-4
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from wavcaps_training.features import LogMel
-from wavcaps_training.settings import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.model_settings import FrontEndSettings, SpecAugmentSettings
 from wavcaps_training.spec_augment import spec_augment
 from wavcaps_training.text import clean_caption
 

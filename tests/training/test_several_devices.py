@@ -20,10 +20,11 @@ from tests.training.test_train import TINY
 from wavcaps_training.data import Batch
 from wavcaps_training.gradient_caching import cached_parts
 from wavcaps_training.launching import LaunchError, launch
+from wavcaps_training.model_settings import Cnn14Settings
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.run_state import STATE
-from wavcaps_training.settings import Cnn14Settings, Objective, TrainingSettings
+from wavcaps_training.settings import Objective, TrainingSettings
 from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.worker import EPOCH_DONE, Job
 

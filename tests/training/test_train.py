@@ -19,16 +19,13 @@ from wavcaps_training.checkpoints import CheckpointError, load_checkpoint, load_
 from wavcaps_training.data import AudioFolder, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.experiments import EXPERIMENTS
-from wavcaps_training.settings import (
-    DEMO,
-    ClipSettings,
+from wavcaps_training.model_settings import (
     FrontEndSettings,
     HtsatSettings,
     ModelSettings,
-    Objective,
     SpecAugmentSettings,
-    TrainingSettings,
 )
+from wavcaps_training.settings import DEMO, ClipSettings, Objective, TrainingSettings
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.train import TrainingResult, train
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavcaps_training.features import LogMel
-from wavcaps_training.settings import Cnn14Settings
+from wavcaps_training.model_settings import Cnn14Settings
 from wavcaps_training.spec_augment import spec_augment
 
 

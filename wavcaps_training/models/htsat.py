@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavcaps_training.features import LogMel
+from wavcaps_training.model_settings import HtsatSettings
 from wavcaps_training.models.window_attention import FusedAttention
-from wavcaps_training.settings import HtsatSettings
 from wavcaps_training.spec_augment import spec_augment
 
 OUTSIDE = -100.0  # added to the attention between tokens that only the cyclic shift made neighbours
