@@ -29,6 +29,7 @@ from tenacity import (
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.addresses import Deadline, GuardedBackend
 from wavcaps_assets.network.bodies import blocks
+from wavcaps_assets.network.clients import Clients
 from wavcaps_assets.network.downloads import Download, Partial
 from wavcaps_assets.network.links import host_of, shown
 from wavcaps_assets.network.pages import Page, PageLog, key_of
@@ -64,15 +65,9 @@ class Network:
         self.settings = settings or NetworkSettings()
         self._quotas = Quotas(state / QUOTAS_FILE)
         self._deadline = Deadline()
-        self._client = httpx.Client(
-            transport=_transport(self.settings, self._deadline),
-            # Waiting for a free connection is nobody's fault, and ends with the transfer that holds it.
-            timeout=httpx.Timeout(
-                self.settings.read_timeout_s, connect=self.settings.connect_timeout_s, pool=None
-            ),
-            headers={"User-Agent": self.settings.user_agent},
-            event_hooks={"request": [self._before], "response": [self._after]},
-        )
+        # Read once: a client of its own would read all authorities' certificates anew.
+        self._tls = httpx.create_ssl_context()
+        self._clients = Clients(self._new_client)
         self._robots = Robots(self.get_text, self.settings.user_agent)
         # What robots.txt files ask for, by host (s).
         self._delays: dict[str, float] = {}
@@ -84,7 +79,7 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self._clients.close()
         self._quotas.close()
 
     @contextmanager
@@ -229,18 +224,19 @@ class Network:
     @contextmanager
     def _response(self, method: str, url: str, timeout_s: float, **request: Any) -> Iterator[httpx.Response]:
         try:
-            asked: httpx.Request | None = self._client.build_request(
-                method, url, extensions={"transfer_timeout_s": timeout_s}, **request
-            )
-            # Not by httpx itself: it reads the body of a redirect, however long it is.
-            for _ in range(MOST_REDIRECTS):
-                assert asked is not None
-                with closing(self._client.send(asked, stream=True)) as response:
-                    asked = response.next_request
-                    if asked is None:
-                        raise_for_status(response)
-                        yield response
-                        return
+            with self._clients.lent() as client:
+                asked: httpx.Request | None = client.build_request(
+                    method, url, extensions={"transfer_timeout_s": timeout_s}, **request
+                )
+                # Not by httpx itself: it reads the body of a redirect, however long it is.
+                for _ in range(MOST_REDIRECTS):
+                    assert asked is not None
+                    with closing(client.send(asked, stream=True)) as response:
+                        asked = response.next_request
+                        if asked is None:
+                            raise_for_status(response)
+                            yield response
+                            return
             raise BadAnswer(f"{shown(url)} is redirected more than {MOST_REDIRECTS} times")
         except httpx.TransportError as error:
             raise Unavailable(f"{shown(url)} does not answer: {error or type(error).__name__}") from error
@@ -301,6 +297,19 @@ class Network:
         )
         return grow(state)
 
+    def _new_client(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(http2=True, verify=self._tls)
+        # httpx has no parameter for this part of its own client, httpcore.
+        pool = transport._pool
+        assert isinstance(pool, httpcore.ConnectionPool)
+        pool._network_backend = GuardedBackend(self.settings.private_hosts, self._deadline)
+        return httpx.Client(
+            transport=transport,
+            timeout=httpx.Timeout(self.settings.read_timeout_s, connect=self.settings.connect_timeout_s),
+            headers={"User-Agent": self.settings.user_agent},
+            event_hooks={"request": [self._before], "response": [self._after]},
+        )
+
     def _before(self, request: httpx.Request) -> None:
         # httpx calls this for every request, those that a redirect leads to included.
         if request.url.scheme not in {"http", "https"} or not request.url.host:
@@ -328,18 +337,6 @@ class Network:
         quota = self.settings.quota_of(host)
         spans = ((quota.per_minute, MINUTE_S), (quota.per_day, DAY_S), (1, self._delays.get(host, 0.0)))
         return tuple(Limit(requests, span) for requests, span in spans if requests is not None and span > 0)
-
-
-def _transport(settings: NetworkSettings, deadline: Deadline) -> httpx.HTTPTransport:
-    limits = httpx.Limits(
-        max_connections=settings.connections, max_keepalive_connections=settings.connections
-    )
-    transport = httpx.HTTPTransport(http2=True, limits=limits)
-    # httpx has no parameter for this part of its own client, httpcore.
-    pool = transport._pool
-    assert isinstance(pool, httpcore.ConnectionPool)
-    pool._network_backend = GuardedBackend(settings.private_hosts, deadline)
-    return transport
 
 
 def _text(body: bytes) -> str:

@@ -42,7 +42,6 @@ class NetworkSettings(BaseModel):
     )
     page_bytes: int = Field(32 * 2**20, gt=0, description="largest page or API answer (bytes)")
     audio_bytes: int = Field(4 * 2**30, gt=0, description="largest audio file (bytes)")
-    connections: int = Field(8, ge=1, description="connections open at once")
     quotas: dict[str, Quota] = Field(
         KNOWN_QUOTAS, description="by host, or host:port where it is no usual one; FreeSound's is known"
     )
