@@ -51,6 +51,13 @@ class LogMel(nn.Module):
         Returns:
             (batch, 1, samples // hop + 1, mel bins), in dB.
         """
+        # Clip by clip on a CPU: the spectra of one stay in its cache, and those of a batch do not.
+        pieces = waveform.split(1) if waveform.is_cpu else (waveform,)
+        mel = torch.cat([self.mel_power(piece) for piece in pieces])
+        return 10 * torch.log10(mel.clamp(min=FLOOR)).unsqueeze(1)
+
+    def mel_power(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) to (batch, frames, mel bins): the power in each."""
         spectrum = torch.stft(
             waveform,
             n_fft=self.settings.window,
@@ -60,6 +67,7 @@ class LogMel(nn.Module):
             pad_mode="reflect",
             return_complex=True,
         )
-        power = spectrum.real.square() + spectrum.imag.square()
-        mel = power.transpose(1, 2) @ self.mel_filters
-        return 10 * torch.log10(mel.clamp(min=FLOOR)).unsqueeze(1)
+        # Of each bin the real and the imaginary part, one behind the other: their squares need not be added up
+        # before the filters do.
+        parts = torch.view_as_real(spectrum.transpose(1, 2)).flatten(2)
+        return parts.square() @ self.mel_filters.repeat_interleave(2, dim=0)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 
 from wavcaps_assets import schemas
+from wavcaps_assets.storage import Store
 from wavcaps_training.checkpoints import load_checkpoint
-from wavcaps_training.data import AudioFolder, clips_of
+from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
 
 
-def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, root: Path, device: str) -> pa.Table:
+def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, device: str) -> pa.Table:
     """Scores a checkpoint on the test split, which it never saw.
 
     Args:
         manifest: `schemas.TRAINING_MANIFEST`.
         checkpoint: `schemas.CHECKPOINT`, one row.
-        root: the folder of the store, which audio and weights are relative to.
+        store: what audio and weights are in.
         device: `cpu` or `cuda`.
 
     Returns:
@@ -32,6 +31,7 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, root: Path, devic
     clips = clips_of(manifest, "test")
     rows = []
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
-        model, settings = load_checkpoint(root / row[column], device)
-        rows += evaluate_retrieval(model, name, clips, AudioFolder(root), settings)
+        with store.reading(row[column]) as weights:
+            model, settings = load_checkpoint(weights, device)
+        rows += evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
     return schemas.RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(len(clips))])

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from wavcaps_assets.storage import Store
+from wavcaps_assets.storage import Store, open_store
 from wavcaps_training.captioner_settings import AnyTrainingSettings
-from wavcaps_training.data import AudioFolder
+from wavcaps_training.data import AudioFiles
 from wavcaps_training.distributed import is_first, local_rank
 from wavcaps_training.train import train
 
@@ -28,7 +28,9 @@ class Job(BaseModel):
 
     settings: AnyTrainingSettings = Field(description="the model and the run")
     manifest: Path = Field(description="the training manifest, a Parquet file")
-    audio: Path = Field(description="the folder that its audio paths are relative to")
+    store: str = Field(description="root of the store that its audio paths are relative to")
+    endpoint_url: str = Field("", description="root of the S3 server of a store in a bucket")
+    region: str = Field("", description="region of the bucket")
     output: Path = Field(description="the folder of the checkpoints")
     cuda: bool = Field(description="whether each process has a CUDA device, or all share the CPU")
     initial_weights: Path | None = Field(None, description="a checkpoint to begin with")
@@ -44,7 +46,7 @@ def main(path: Path) -> None:
 
     result = train(
         pq.read_table(job.manifest),
-        AudioFolder(job.audio),
+        AudioFiles(open_store(job.store, job.endpoint_url or None, job.region or None)),
         job.settings,
         job.output,
         f"cuda:{local_rank()}" if job.cuda else "cpu",

@@ -38,7 +38,7 @@ def job(clips: Path, out: Path, settings: TrainingSettings) -> Path:  # noqa: F8
     asked = Job(
         settings=settings,
         manifest=clips / "manifest.parquet",
-        audio=clips,
+        store=str(clips),
         output=out,
         cuda=False,
         result=out / "result.json",

@@ -71,10 +71,10 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         store: StoreResource,
     ) -> pa.Table:
         from wavcaps_assets.plots import as_markdown, lines
-        from wavcaps_training.checkpoint_table import train_experiment
+        from wavcaps_assets.settings import Settings
+        from wavcaps_training.checkpoint_table import Place, train_experiment
 
         tables = store.tables()
-        root = tables.store.root
         settings = experiment.settings(config.preset, config.size)
         asked = {} if config.epochs is None else {"epochs": config.epochs}
         settings = changed(settings, {**config.settings, **asked})
@@ -85,7 +85,7 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
             experiment,
             settings,
             training_manifest,
-            root,
+            Place(store.root, Settings().state / "training", store.endpoint_url, store.region),
             device(),
             device_count(),
             tables.read(start)["weights_path"][0].as_py() if start else None,
@@ -118,8 +118,8 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
                 "clips per second": sum(entry["clips_per_second"] for entry in curve) / len(curve),
                 "GFLOP a clip": row["flops_per_clip"] / 1e9,
                 **({"MFU": row["utilisation"]} if row["utilisation"] is not None else {}),
-                "TensorBoard": dg.MetadataValue.path(root / row["tensorboard_path"]),
-                "weights": dg.MetadataValue.path(root / row["weights_path"]),
+                "TensorBoard": dg.MetadataValue.path(tables.store.describe(row["tensorboard_path"])),
+                "weights": dg.MetadataValue.path(tables.store.describe(row["weights_path"])),
             }
         )
         return table

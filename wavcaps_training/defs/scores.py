@@ -38,7 +38,7 @@ def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.A
         from wavcaps_assets.plots import as_markdown, grouped_bars
         from wavcaps_training.scores import score_checkpoint
 
-        scores = score_checkpoint(training_manifest, checkpoint, store.tables().store.root, device())
+        scores = score_checkpoint(training_manifest, checkpoint, store.tables().store, device())
         bars: dict[str, dict[str, float]] = {}
         for row in scores.to_pylist():
             way = "text to audio" if row["direction"] == "text_to_audio" else "audio to text"

@@ -14,12 +14,9 @@ from torch import Tensor, nn
 
 from wavcaps_training.features import LogMel
 from wavcaps_training.model_settings import HtsatSettings
-from wavcaps_training.models.window_attention import FusedAttention
 from wavcaps_training.spec_augment import spec_augment
 
 OUTSIDE = -100.0  # added to the attention between tokens that only the cyclic shift made neighbours
-# A CPU takes so many tokens through a stage at once, so that what it makes on the way stays in its cache.
-CACHED_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -183,9 +180,6 @@ class Stage(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(batch, grid^2, dim) to the same, or where the stage merges to (batch, grid^2 / 4, 2 dim)."""
-        clips = max(1, CACHED_TOKENS // tokens.shape[1]) if tokens.is_cpu else len(tokens)
-        if len(tokens) > clips:
-            return torch.cat([self(piece) for piece in tokens.split(clips)])
         for block in self.blocks:
             tokens = block(tokens)
         return tokens if self.downsample is None else self.downsample(tokens)
@@ -250,14 +244,33 @@ class WindowAttention(nn.Module):
         """
         batch, count, tokens, dim = windows.shape
         qkv = self.qkv(windows).view(batch, count, tokens, 3, self.heads, dim // self.heads)
+        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1).unsqueeze(0)
         if mask is not None:
-            bias = bias + mask.unsqueeze(1)
-        if windows.is_cpu:
-            return self.proj(FusedAttention.apply(qkv, bias.contiguous()))
-        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+            # The released mask, -100, leaves exp(-100): a subnormal number, with which a CPU multiplies some
+            # fifteen times slower, and which is lost in any sum of 32 bits.
+            bias = bias.masked_fill(mask.unsqueeze(1) < 0, float("-inf"))
+        attended = attend(query, key, value, bias)
         return self.proj(attended.transpose(2, 3).reshape(batch, count, tokens, dim))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(width) + bias) v.
+
+    On a CPU torch's own gives the bias no gradient from its fused kernel, and for windows as small as these it
+    is slower than the products one by one.
+
+    Args:
+        query, key, value: (batch, windows, heads, tokens, width).
+        bias: (1 or windows, heads, tokens, tokens).
+
+    Returns:
+        The shape of `query`.
+    """
+    if not query.is_cpu:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    pairs = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    return pairs.add_(bias).softmax(dim=-1) @ value
 
 
 class Mlp(nn.Module):
