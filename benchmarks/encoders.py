@@ -23,6 +23,8 @@ from wavcaps_training.model_settings import Cnn14Settings, HtsatSettings
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
 from wavcaps_training.models.retrieval import build_audio_encoder
+from wavcaps_training.settings import PAPER
+from wavcaps_training.training_run import adam
 
 SECONDS, CLIPS, ROUNDS = 10, 4, 5
 TOLERANCE = 2e-4
@@ -78,7 +80,12 @@ def forward(model: nn.Module, sounds: Tensor) -> Callable[[], object]:
 
 
 def training_step(model: nn.Module, sounds: Tensor) -> Callable[[], object]:
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-6)
+    if isinstance(model, Htsat | Cnn14):
+        optimizer = adam(model, PAPER)
+    else:
+        optimizer = torch.optim.Adam(
+            [p for p in model.parameters() if p.requires_grad], lr=PAPER.learning_rate
+        )
 
     def run() -> object:
         model.train()

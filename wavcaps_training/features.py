@@ -67,7 +67,6 @@ class LogMel(nn.Module):
             pad_mode="reflect",
             return_complex=True,
         )
-        # Of each bin the real and the imaginary part, one behind the other: their squares need not be added up
-        # before the filters do.
+        # Of each bin the real and the imaginary part, one behind the other: the filters add up their squares.
         parts = torch.view_as_real(spectrum.transpose(1, 2)).flatten(2)
         return parts.square() @ self.mel_filters.repeat_interleave(2, dim=0)

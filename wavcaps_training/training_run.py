@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from wavcaps_training.data import AudioFiles, Batch, Clip, LogMelCache, batch_loader, examples_of, plan_epoch
 from wavcaps_training.run_state import Progress, RunState
-from wavcaps_training.settings import RunSettings
+from wavcaps_training.settings import Precision, RunSettings
 from wavcaps_training.tasks.base import Task
 from wavcaps_training.throughput import Flops
 
@@ -234,6 +234,9 @@ def adam(model: torch.nn.Module, settings: RunSettings) -> torch.optim.Adam:
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
         decoupled_weight_decay=settings.decoupled_weight_decay,
+        # One pass over the weights. With a scaled loss it would take the scaling on itself, and Lightning
+        # could not clip the gradients.
+        fused=settings.precision is not Precision.FP16,
     )
 
 

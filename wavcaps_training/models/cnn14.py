@@ -107,21 +107,41 @@ class ConvBlock(nn.Module):
 def convolve(image: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
     """Convolution, batch normalisation, ReLU: (batch, width, rows, columns), rows and columns kept.
 
-    Outside of training the normalisation is a constant factor and shift of each channel. Where the
-    weights are fewer than the pixels, the factor goes into the weights, which saves a pass over the
-    image. Channels last, oneDNN and cuDNN neither reorder such an image nor what they make of it; the
-    narrow images of the last blocks are faster as they come.
+    Outside of training the normalisation is a constant factor and shift of each channel. Where the weights
+    are fewer than the numbers that come out, the factor goes into the weights, which saves a pass.
     """
-    few_weights = conv.weight.numel() < image.shape[0] * conv.out_channels * image[0, 0].numel()
-    if not few_weights:
-        return norm(conv(image.contiguous())).relu_()
-    image = image.contiguous(memory_format=torch.channels_last)
-    if norm.training:
-        return norm(conv(image)).relu_()
+    pixels = image.shape[0] * image.shape[2] * image.shape[3]
+    if norm.training or conv.weight.numel() >= pixels * conv.out_channels:
+        return norm(convolution(image, conv.weight)).relu_()
     assert norm.running_mean is not None and norm.running_var is not None
     factor = norm.weight * (norm.running_var + norm.eps).rsqrt()
     weight = conv.weight * factor[:, None, None, None]
-    return F.conv2d(image, weight, norm.bias - norm.running_mean * factor, padding=1).relu_()
+    return convolution(image, weight, norm.bias - norm.running_mean * factor).relu_()
+
+
+def convolution(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A convolution of 3 x 3 in the way that is the fastest for its shape.
+
+    Channels last, oneDNN and cuDNN neither reorder an image nor what they make of it, unless the weights are
+    more than that. On a CPU one matrix product is faster still where there is one channel, whose order
+    oneDNN cannot be told, and where the image is so small that oneDNN spends its time on reordering weights.
+
+    Args:
+        image: (batch, width, rows, columns).
+        weight: (channels, width, 3, 3).
+        bias: (channels,).
+
+    Returns:
+        (batch, channels, rows, columns).
+    """
+    batch, width, rows, columns = image.shape
+    pixels, channels = batch * rows * columns, len(weight)
+    if image.is_cpu and (width == 1 or 2 * pixels < channels):
+        patches = F.unfold(image, 3, padding=1).transpose(1, 2)
+        convolved = F.linear(patches, weight.flatten(1), bias)
+        return convolved.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
+    order = torch.channels_last if weight.numel() < pixels * channels else torch.contiguous_format
+    return F.conv2d(image.contiguous(memory_format=order), weight, bias, padding=1)
 
 
 def initialise(module: nn.Module) -> None:

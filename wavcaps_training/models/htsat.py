@@ -257,8 +257,8 @@ class WindowAttention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(width) + bias) v.
 
-    On a CPU torch's own gives the bias no gradient from its fused kernel, and for windows as small as these it
-    is slower than the products one by one.
+    On a CPU torch's own gives the bias no gradient from its fused kernel, and for windows as small as
+    these it is slower than the products one by one.
 
     Args:
         query, key, value: (batch, windows, heads, tokens, width).
