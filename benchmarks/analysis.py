@@ -14,7 +14,6 @@ clip, times a hundred, as it takes minutes).
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from importlib.util import find_spec
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 
 CLIPS = 403_050
 WORDS = 60_000
@@ -131,7 +130,7 @@ def run(
     done = analyse(clips)
     spent = time.process_time() - cpu
     assert done == CLIPS, done
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = own_peak_mb()
     result.put((spent, time.perf_counter() - start, peak))
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 
 RATE = 44_100
 # Clips of each length (s): some two seconds of work a round.
@@ -57,7 +57,7 @@ def normalise_all(paths: list[str]) -> None:
     for path, target in zip(paths, targets, strict=True):
         normalise(Path(path), target)
     seconds = time.process_time() - started
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = own_peak_mb()
     encoding = 0.0
     for target in targets:
         with (

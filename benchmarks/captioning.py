@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import socket
 import statistics
 import sys
@@ -27,7 +26,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 from benchmarks.serving import server
 
 CONCURRENCY = 100
@@ -254,7 +253,7 @@ def main() -> None:
     with server(serve) as url:
         ask_all(url, CONCURRENCY)
         ours, peer, peers = unlimited(url)
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak_mb = own_peak_mb()
         for a_second, milliseconds, demanded in LIMITED:
             share = limited(url, a_second, milliseconds)
             name = f"captioning_under_{a_second}_a_second_after_{milliseconds}_ms"

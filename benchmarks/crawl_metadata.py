@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import resource
 import socket
 import tempfile
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 from benchmarks.serving import server
 
 RECORDS = 567_078
@@ -132,7 +131,7 @@ def main() -> None:
         started, cpu = time.perf_counter(), time.process_time()
         rows = crawl_all(url, Path(folder))
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak_mb = own_peak_mb()
         assert rows == RECORDS, rows
         started, peer_cpu = time.perf_counter(), time.process_time()
         assert ask_all(url) == RECORDS

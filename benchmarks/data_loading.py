@@ -12,7 +12,6 @@ a third of a file then takes a third of the time at best, so that mono is report
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 from wavcaps_training.data import AudioFolder, Clip, batch_loader
 from wavcaps_training.data.chance import chance
 from wavcaps_training.settings import PAPER
@@ -116,7 +115,7 @@ def main() -> None:
             "44100_mono": clips_a_second((ours, whole_files), mono, folder),
             "32000_mono": clips_a_second((ours, bare_decoding), own, folder),
         }
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = own_peak_mb()
     for kind, (speed, peer) in measured.items():
         against = "soundfile, the same span" if kind == "32000_mono" else "librosa.load and crop"
         report(f"data_loading_{kind}", speed, "clips/s", against, peer, peak_mb)

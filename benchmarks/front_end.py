@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 
 import torch
 
 from benchmarks.encoders import fastest, waveforms
 from benchmarks.released_recipe import ConvolvedLogMel
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 from wavcaps_training.features import LogMel
 from wavcaps_training.model_settings import FrontEndSettings
 
@@ -26,7 +25,7 @@ def main() -> None:
         assert difference < TOLERANCE_DB, f"the two differ by {difference} dB"
         mine, theirs = fastest([lambda: ours(sounds), lambda: peer(sounds)], ROUNDS)
     print(f"{torch.get_num_threads()} threads; the log-mels differ by {difference:.1e} dB")  # noqa: T201
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = own_peak_mb()
     report("front_end", CLIPS / mine, "clips/s", "frozen convolutions", CLIPS / theirs, peak)
     if theirs < LIMIT * mine:
         sys.exit(f"the limit: {LIMIT} times as fast")

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import ClapAudioConfig, ClapAudioModel
 
 from benchmarks.encoders import CLIPS, Limits, compare, embedding, fastest, waveforms
-from benchmarks.result import children_peak_mb, report
+from benchmarks.result import own_peak_mb, report
 from wavcaps_training.model_settings import HtsatSettings
 from wavcaps_training.models.htsat import Htsat
 
@@ -76,8 +76,8 @@ def beside_transformers() -> None:
     mine, other = fastest([own, clap])
     back, other_back = fastest([own_gradients, clap_gradients])
     peer = "transformers' ClapAudioModel"
-    report("htsat_encode", CLIPS / mine, "clips/s", peer, CLIPS / other, children_peak_mb())
-    report("htsat_gradients", CLIPS / back, "clips/s", peer, CLIPS / other_back, children_peak_mb())
+    report("htsat_encode", CLIPS / mine, "clips/s", peer, CLIPS / other, own_peak_mb())
+    report("htsat_gradients", CLIPS / back, "clips/s", peer, CLIPS / other_back, own_peak_mb())
 
 
 def main() -> None:

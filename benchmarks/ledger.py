@@ -11,14 +11,13 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.captioning.ledger import Answer, Ledger, Question
 from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.storage import Store
@@ -86,7 +85,7 @@ def plan(load: Load, folder: Path, result: multiprocessing.Queue[tuple[float, fl
     loaded = time.perf_counter() - started
     left = sum(not answered(question) for question in questions(NEW))
     seconds = time.perf_counter() - started
-    result.put((loaded, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, left))
+    result.put((loaded, seconds, own_peak_mb(), left))
 
 
 def measure(load: Load, folder: Path) -> tuple[float, float]:

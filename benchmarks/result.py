@@ -29,6 +29,11 @@ def report(name: str, value: float, unit: str, peer: str, peer_value: float, pea
     print(json.dumps(line))  # noqa: T201
 
 
+def own_peak_mb() -> float:
+    """The largest resident set of this process so far (MB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def children_peak_mb() -> float:
     """The largest resident set of any child process that has ended (MB)."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 from wavcaps_assets import schemas
 from wavcaps_assets.filtering import FilterSettings, filter_clips
 from wavcaps_assets.filtering.stage1 import RAW_COLUMNS, audio_columns
@@ -192,7 +191,7 @@ def run(way: Way, folder: Path, out: Path, result: multiprocessing.Queue[tuple[f
         started = time.perf_counter()
         stage = way(folder)
         times.append(time.perf_counter() - started)
-    result.put((min(times), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    result.put((min(times), own_peak_mb()))
     pq.write_table(stage.kept, out / "kept.parquet")
     pq.write_table(stage.dropped, out / "dropped.parquet")
 

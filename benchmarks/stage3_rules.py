@@ -9,12 +9,11 @@ machine may have other work.
 from __future__ import annotations
 
 import random
-import resource
 import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.result import report
+from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.postprocessing.reading import parser
 from wavcaps_assets.postprocessing.rule_settings import RuleSettings
 from wavcaps_assets.postprocessing.rules import (
@@ -73,7 +72,7 @@ def main() -> None:
     paper_s, peer_s = best(
         lambda: judge(few, RULE_PRESETS["paper"]), lambda: sum(len(doc) for doc in model.pipe(texts))
     )
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = own_peak_mb()
     words_rate, paper_rate, peer_rate = (
         WITHOUT_PARSER / words_s,
         WITH_PARSER / paper_s,

@@ -52,7 +52,14 @@ def launch(
     last: deque[str] = deque(maxlen=LAST_LINES)
     with subprocess.Popen(
         command_line([*torchrun, *options]),
-        env={**os.environ, "OMP_NUM_THREADS": threads(processes), **(environment or {})},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": threads(processes),
+            # Else those that are started anew look in the store of those that died, and may find addresses
+            # at which nobody answers any more.
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+            **(environment or {}),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
