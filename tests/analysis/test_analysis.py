@@ -20,8 +20,8 @@ from wavcaps_assets.analysis.card import CARD, Findings, render_card, size_categ
 from wavcaps_assets.analysis.data_sets import THIS_RUN, authors_of, compare_data_sets
 from wavcaps_assets.analysis.examples import draw, draw_examples
 from wavcaps_assets.analysis.licences import count_licences
-from wavcaps_assets.analysis.measures import measure_texts
-from wavcaps_assets.analysis.paper_figures import TABLE_III, UNIQUE_CAPTIONS
+from wavcaps_assets.analysis.measures import grade_raw, measure_texts
+from wavcaps_assets.analysis.paper_figures import LAION_CLIPS, TABLE_III, UNIQUE_CAPTIONS
 from wavcaps_assets.analysis.settings import AnalysisSettings
 from wavcaps_assets.analysis.statistics import set_statistics
 from wavcaps_assets.analysis.summaries import (
@@ -55,16 +55,17 @@ def raw(descriptions: list[str | None], durations: list[float | None]) -> pa.Tab
 
 def everything(wavcaps: pa.Table) -> dict[str, pa.Table]:
     measures = measure_texts(wavcaps)
+    crawled = [wavcaps.select(["text"]).rename_columns(["description"])]
     statistics = set_statistics({"freesound": [raw(["two words"], [2.0])]}, wavcaps)
     return {
         "measures": measures,
         "statistics": statistics,
         "jaccard": summarise_similarity(measures),
-        "readability": summarise_readability(measures),
+        "readability": summarise_readability(grade_raw({"freesound": crawled}), measures),
         "kinds": count_kinds(measures),
         "durations": summarise_durations(wavcaps),
         "unique": count_copies(measures, SETTINGS.often),
-        "words": words_that_change(wavcaps, SETTINGS),
+        "words": words_that_change({"freesound": crawled}, wavcaps, SETTINGS),
         "vocabulary": vocabulary(wavcaps, SETTINGS),
         "licences": count_licences(wavcaps),
         "examples": draw_examples(wavcaps, 2, 0),
@@ -121,10 +122,26 @@ def test_equal_captions_are_counted_as_by_hand(soundbible: pa.Table) -> None:
 
 def test_captions_become_simpler_and_lose_what_is_no_sound(soundbible: pa.Table) -> None:
     tables = everything(soundbible)
-    grade = {row["stage"]: row["mean"] for row in tables["readability"].to_pylist()}
+    grade = {
+        row["stage"]: row["mean"] for row in tables["readability"].to_pylist() if row["source"] == "wavcaps"
+    }
     assert grade["after"] < grade["before"]
     vanishing = [row["word"] for row in tables["words"].to_pylist() if row["side"] == "vanishes"]
     assert {"great", "requested", "recorded", "thanks"} <= set(vanishing)
+
+
+def test_before_is_all_that_was_crawled_published_or_not() -> None:
+    wavcaps = manifest({"text": "A dog barks.", "caption": "A dog barks."})
+    months = {"freesound": [raw(["A dog barks."], [1.0]), raw(["Thanks!", None], [1.0, 2.0])]}
+    rows = summarise_readability(grade_raw(months), measure_texts(wavcaps)).to_pylist()
+    own = {row["stage"]: row for row in rows if row["source"] == "freesound"}
+    assert (own["before"]["texts"], own["before"]["left_out"], own["after"]["texts"]) == (2, 1, 1)
+    # 0.39 · 3 + 11.8 · 3/3 - 15.59, and 0.39 + 11.8 - 15.59 for one word of one syllable.
+    assert own["before"]["mean"] == pytest.approx((-2.62 + -3.40) / 2)
+    assert own["after"]["mean"] == pytest.approx(-2.62)
+    iterators = {source: iter(tables) for source, tables in months.items()}
+    (word,) = words_that_change(iterators, wavcaps, AnalysisSettings(words_listed=1)).to_pylist()[:1]
+    assert (word["word"], word["side"], word["in_texts"], word["in_captions"]) == ("thanks", "vanishes", 1, 0)
 
 
 def test_the_papers_figures_agree_with_each_other() -> None:
@@ -135,6 +152,8 @@ def test_the_papers_figures_agree_with_each_other() -> None:
     assert words == pytest.approx(whole.mean_words, abs=0.01)
     assert sum(part.hours or 0 for part in parts) == pytest.approx(whole.hours, rel=1e-3)
     assert UNIQUE_CAPTIONS.once + UNIQUE_CAPTIONS.recurring == UNIQUE_CAPTIONS.unique
+    # Table XI; the set's own name rounds it.
+    assert sum(LAION_CLIPS.values()) == 633_526
 
 
 def test_odd_texts_are_counted_and_never_a_nan() -> None:
@@ -222,6 +241,8 @@ def test_data_sets_name_where_each_figure_comes_from() -> None:
         "m",
     )
     assert rows["SoundDescs"]["clips"] is None
+    # "LAION-Audio-630K has the highest number of audio clips" (section III.C).
+    assert max((row["clips"] or 0, name) for name, row in rows.items()) == (633_526, "LAION-Audio-630K")
 
 
 def test_every_figure_can_be_drawn() -> None:

@@ -52,13 +52,14 @@ def test_a_huge_text_is_cut() -> None:
 
 def test_jaccard_by_hand() -> None:
     lexicon = Lexicon()
-    first = lexicon.read(["A dog barks, a dog!", "rain", "", "wind"])
-    second = lexicon.read(["The dog barks.", "rain", "rain", None])
+    first = lexicon.read(["A dog barks, a dog!", "rain", "", "wind", "🔥"])
+    second = lexicon.read(["The dog barks.", "rain", "rain", None, ""])
     shared, similarity = jaccard(first, second)
     # {a, dog, barks} and {the, dog, barks}: two of four.
-    assert shared.tolist() == [2, 1, 0, 0]
-    assert similarity[:2].tolist() == [0.5, 1.0]
-    assert np.isnan(similarity[2:]).all()
+    assert shared.tolist() == [2, 1, 0, 0, 0]
+    # No word against one: none of one. Only where neither has a word is there nothing to divide by.
+    assert similarity[:4].tolist() == [0.5, 1.0, 0.0, 0.0]
+    assert np.isnan(similarity[4])
 
 
 def test_jaccard_as_with_pythons_sets() -> None:

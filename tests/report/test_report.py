@@ -12,9 +12,10 @@ import pytest
 
 from tests.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets import schemas
+from wavcaps_assets.analysis.data_sets import compare_data_sets
 from wavcaps_assets.analysis.examples import draw_examples
 from wavcaps_assets.analysis.licences import count_licences
-from wavcaps_assets.analysis.measures import measure_texts
+from wavcaps_assets.analysis.measures import grade_raw, measure_texts
 from wavcaps_assets.analysis.settings import AnalysisSettings
 from wavcaps_assets.analysis.statistics import set_statistics
 from wavcaps_assets.analysis.summaries import (
@@ -225,7 +226,10 @@ def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> Non
     assert "Mean Flesch-Kincaid grade" in page.text
     assert f"Description {number}" in page.text
     assert page.unbalanced == []
-    assert len([a for tag, a in page.elements if a.get("role") == "img"]) == 10
+    assert len([a for tag, a in page.elements if a.get("role") == "img"]) == 11
+    # Table IV, drawn: the sets and their clips.
+    (drawn,) = [a["aria-label"] for tag, a in page.elements if "each data set" in (a.get("aria-label") or "")]
+    assert "633526" in page.text and drawn is not None
 
 
 def test_the_analysis_shows_crawled_texts_as_texts(tables: TableStore) -> None:
@@ -347,18 +351,21 @@ def fill_analysis(tables: TableStore) -> None:
     """The analysis of the manifest that is there."""
     wavcaps, settings = tables.read(["wavcaps"]), AnalysisSettings()
     measures = measure_texts(wavcaps)
+    crawled = {"freesound": [tables.read(["freesound", "raw_clips"])]}
+    statistics = set_statistics(crawled, wavcaps)
     analysed = {
         "text_measures": measures,
-        "set_statistics": set_statistics({"freesound": [tables.read(["freesound", "raw_clips"])]}, wavcaps),
+        "set_statistics": statistics,
         "examples": draw_examples(wavcaps, settings.examples_per_source, settings.seed),
         "jaccard": summarise_similarity(measures),
-        "readability": summarise_readability(measures),
+        "readability": summarise_readability(grade_raw(crawled), measures),
         "odd_texts": count_kinds(measures),
         "durations": summarise_durations(wavcaps),
         "unique_captions": count_copies(measures, settings.often),
-        "words": words_that_change(wavcaps, settings),
+        "words": words_that_change(crawled, wavcaps, settings),
         "vocabulary": vocabulary(wavcaps, settings),
         "licences": count_licences(wavcaps),
+        "data_sets": compare_data_sets(statistics, "a model"),
     }
     for name, table in analysed.items():
         tables.write(["analysis", name], None, table)

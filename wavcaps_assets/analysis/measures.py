@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -50,18 +50,38 @@ def measure_texts(wavcaps: pa.Table) -> pa.Table:
     return TEXT_MEASURES.check(pa.table(columns))
 
 
+def grade_raw(raw_by_source: Mapping[str, Iterable[pa.Table]]) -> pa.Table:
+    """The grades of all harvested descriptions: columns `source` and `grade`, one row a raw clip.
+
+    Args:
+        raw_by_source: for each source that was crawled, tables with the column `description` of
+            `schemas.RAW_CLIPS`, read one at a time.
+    """
+    parts = [pa.table({"source": pa.array([], pa.string()), "grade": pa.array([], pa.float64())})]
+    for source, tables in raw_by_source.items():
+        for table in tables:
+            # A lexicon for each table: the words of months of descriptions need not be kept.
+            lexicon = Lexicon()
+            texts = lexicon.read(texts_of(table.column("description")))
+            by_word = np.fromiter(map(syllables, lexicon.words), np.int64, len(lexicon))
+            graded = _nullable(grades(texts, by_word))
+            parts.append(pa.table({"source": pa.repeat(source, len(graded)), "grade": graded}))
+    return pa.concat_tables(parts)
+
+
 def jaccard(first: Texts, second: Texts) -> tuple[NDArray[np.int64], Numbers]:
     """How many words two lists of texts share, text by text, and their Jaccard similarity.
 
     The words that both have over the words that either has (equation 1 of the paper).
 
     Returns:
-        The shared words, and the similarity (0 to 1), which is NaN where either has no word.
+        The shared words, and the similarity (0 to 1), which is NaN where neither has a word: a text without
+        words shares none of its caption's.
     """
     count = len(first)
     shared, similarity = np.zeros(count, np.int64), np.full(count, np.nan)
     for place, (ones, others) in enumerate(zip(_distinct(first), _distinct(second), strict=True)):
-        if ones and others:
+        if ones or others:
             both = len(ones & others)
             shared[place] = both
             similarity[place] = both / (len(ones) + len(others) - both)

@@ -28,9 +28,9 @@ SPREAD = """
 """
 DURATION = "filter (duration_s >= 0 and isfinite(duration_s))"
 STAGES = """
-    select source, 'before' as stage, text_kind as kind, text_grade as grade from measures
+    select source, 'before' as stage, text_kind as kind from measures
     union all
-    select source, 'after', caption_kind, caption_grade from measures
+    select source, 'after', caption_kind from measures
 """
 COPIES = """
     with copies as (
@@ -62,17 +62,26 @@ def summarise_similarity(measures: pa.Table) -> pa.Table:
     return _select(BY_SOURCE.format(columns=columns, table="measures"), analysis.JACCARD, measures=measures)
 
 
-def summarise_readability(measures: pa.Table) -> pa.Table:
-    """`schemas.analysis.READABILITY` from `TEXT_MEASURES`."""
+def summarise_readability(raw_grades: pa.Table, measures: pa.Table) -> pa.Table:
+    """`schemas.analysis.READABILITY`.
+
+    Args:
+        raw_grades: of all harvested descriptions, published or not (`measures.grade_raw`), as in Figure 2c.
+        measures: `TEXT_MEASURES`, for the captions' grades.
+    """
     query = f"""
         select coalesce(source, '{WHOLE_SET}') as source, stage,
             count(grade) as texts, count(*) - count(grade) as left_out,
             {SPREAD.format(measure="grade", where="")}
-        from ({STAGES})
+        from (
+            select source, 'before' as stage, grade from raw_grades
+            union all
+            select source, 'after', caption_grade from measures
+        )
         group by grouping sets ((source, stage), (stage))
         order by grouping(source), source, stage desc
     """
-    return _select(query, analysis.READABILITY, measures=measures)
+    return _select(query, analysis.READABILITY, raw_grades=raw_grades, measures=measures)
 
 
 def count_kinds(measures: pa.Table) -> pa.Table:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,8 +19,12 @@ from wavcaps_assets.schemas.analysis import VOCABULARY, WORDS
 Counts = NDArray[np.int64]
 
 
-def words_that_change(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table:
-    """The words that vanish from raw text to caption, and those that appear.
+def words_that_change(
+    raw_by_source: Mapping[str, Iterable[pa.Table]], wavcaps: pa.Table, settings: AnalysisSettings
+) -> pa.Table:
+    """The words that vanish from the raw texts to the captions, and those that appear.
+
+    As in Figure 2b, the raw texts are all harvested descriptions, published or not.
 
     Words are ranked by their log-odds ratio with an informative Dirichlet prior, divided by its standard
     deviation (Monroe, Colaresi and Quinn, "Fightin' Words", 2008, equations 16, 20 and 22). The prior is
@@ -25,16 +32,21 @@ def words_that_change(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table
     sides says nothing of the change.
 
     Args:
-        wavcaps: with the columns `text` and `caption` of `schemas.MANIFEST`.
+        raw_by_source: for each source that was crawled, tables with the column `description` of
+            `schemas.RAW_CLIPS`, read one at a time.
+        wavcaps: with the column `caption` of `schemas.MANIFEST`.
 
     Returns:
         `schemas.analysis.WORDS`.
     """
     lexicon = Lexicon()
-    in_texts = lexicon.read(texts_of(wavcaps.column("text"))).words
+    texts = np.zeros(0, np.int64)
+    for table in chain.from_iterable(raw_by_source.values()):
+        met = lexicon.read(texts_of(table.column("description"))).words
+        texts = _longer(texts, len(lexicon)) + np.bincount(met, minlength=len(lexicon))
     in_captions = lexicon.read(texts_of(wavcaps.column("caption"))).words
-    texts = np.bincount(in_texts, minlength=len(lexicon))
     captions = np.bincount(in_captions, minlength=len(lexicon))
+    texts = _longer(texts, len(lexicon))
     if not texts.sum() or not captions.sum():
         return WORDS.empty()
     log_odds, z = log_odds_ratio(captions, texts, settings.prior_words)
@@ -58,6 +70,11 @@ def words_that_change(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table
             for rank, word in enumerate(chosen, 1)
         ]
     return WORDS.from_rows(rows)
+
+
+def _longer(counts: Counts, length: int) -> Counts:
+    """Counts of words, with zeros for those that were met later."""
+    return np.pad(counts, (0, length - len(counts)))
 
 
 def log_odds_ratio(

@@ -53,10 +53,10 @@ def _show(context: dg.AssetExecutionContext, table: pa.Table, plot: "Figure | No
 
 
 def analysis_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
-    return [*_of_texts(), *_of_the_set(sources)]
+    return [*_of_texts(sources), *_of_the_set(sources)]
 
 
-def _of_texts() -> Sequence[dg.AssetsDefinition]:
+def _of_texts(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
     @dg.asset(**_about(tables_of.TEXT_MEASURES))
     def text_measures(wavcaps: pa.Table) -> pa.Table:
         from wavcaps_assets.analysis.measures import measure_texts
@@ -71,11 +71,12 @@ def _of_texts() -> Sequence[dg.AssetsDefinition]:
         return _show(context, summarise_similarity(measures), plot_similarity(measures))
 
     @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.READABILITY))
-    def readability(context: dg.AssetExecutionContext, measures: pa.Table) -> pa.Table:
+    def readability(context: dg.AssetExecutionContext, measures: pa.Table, store: StoreResource) -> pa.Table:
         from wavcaps_assets.analysis.figures import plot_readability
+        from wavcaps_assets.analysis.measures import grade_raw
         from wavcaps_assets.analysis.summaries import summarise_readability
 
-        table = summarise_readability(measures)
+        table = summarise_readability(grade_raw(_crawled(store, sources)), measures)
         return _show(context, table, plot_readability(table))
 
     @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.ODD_TEXTS))
@@ -97,11 +98,13 @@ def _of_texts() -> Sequence[dg.AssetsDefinition]:
         return _show(context, table, plot_uniqueness(table))
 
     @dg.asset(**_about(tables_of.WORDS))
-    def words(context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table) -> pa.Table:
+    def words(
+        context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table, store: StoreResource
+    ) -> pa.Table:
         from wavcaps_assets.analysis.figures import plot_words
         from wavcaps_assets.analysis.vocabulary import words_that_change
 
-        table = words_that_change(wavcaps, config)
+        table = words_that_change(_crawled(store, sources), wavcaps, config)
         return _show(context, table, plot_words(table))
 
     @dg.asset(**_about(tables_of.VOCABULARY))
@@ -139,13 +142,7 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         from wavcaps_assets.analysis.figures import plot_statistics
         from wavcaps_assets.analysis.statistics import set_statistics as state
 
-        tables = store.tables()
-        crawled = {
-            source.name: _raw(tables, source.name)
-            for source in sources
-            if tables.partitions([source.name, "raw_clips"])
-        }
-        table = state(crawled, wavcaps)
+        table = state(_crawled(store, sources), wavcaps)
         return _show(context, table, plot_statistics(table))
 
     @dg.asset(**_about(tables_of.DURATIONS))
@@ -207,7 +204,13 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
     return [set_statistics, durations, licences, data_sets, data_set_card]
 
 
-def _raw(tables: "TableStore", source: str) -> Iterator[pa.Table]:
-    """A source's raw clips, a partition at a time in memory."""
-    for partition in tables.partitions([source, "raw_clips"]):
-        yield tables.read([source, "raw_clips"], [partition])
+def _crawled(store: StoreResource, sources: Sequence[Source]) -> dict[str, Iterator[pa.Table]]:
+    """The raw clips of each source that was crawled: what the analysis looks at, a partition at a time."""
+    tables = store.tables()
+    there = {source.name: tables.partitions([source.name, "raw_clips"]) for source in sources}
+    return {name: _raw(tables, name, partitions) for name, partitions in there.items() if partitions}
+
+
+def _raw(tables: "TableStore", source: str, partitions: Sequence[str]) -> Iterator[pa.Table]:
+    for partition in partitions:
+        yield tables.read([source, "raw_clips"], [partition], ["description", "claimed_duration_s"])

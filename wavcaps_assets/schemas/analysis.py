@@ -41,7 +41,7 @@ TEXT_MEASURES = TableSchema(
         Column(
             "jaccard",
             NUMBER,
-            "Jaccard similarity of the two sets of words (0 to 1; equation 1)",
+            "Jaccard similarity of the two sets of words (0 to 1; equation 1); empty where both are",
             nullable=True,
             derived_from=("text", "caption"),
         ),
@@ -137,7 +137,10 @@ JACCARD = TableSchema(
         SOURCE_OR_ALL,
         Column("clips", COUNT, "clips measured", derived_from=("jaccard",)),
         Column(
-            "without_words", COUNT, "clips left out: text or caption has no word", derived_from=("jaccard",)
+            "without_words",
+            COUNT,
+            "clips left out: neither text nor caption has a word",
+            derived_from=("jaccard",),
         ),
         *_spread("Jaccard similarity (0 to 1)", "jaccard"),
         Column(
@@ -160,18 +163,23 @@ JACCARD = TableSchema(
 
 READABILITY = TableSchema(
     "readability",
-    "Figure 2c: the Flesch-Kincaid grade of raw texts and captions.",
+    "Figure 2c: the Flesch-Kincaid grade of all crawled descriptions and of the published captions.",
     (
         SOURCE_OR_ALL,
-        Column("stage", STRING, "`before`: the raw text; `after`: the caption", derived_from=()),
-        Column("texts", COUNT, "texts measured", derived_from=("text_grade", "caption_grade")),
+        Column(
+            "stage",
+            STRING,
+            "`before`: the descriptions as crawled, published or not; `after`: the captions",
+            derived_from=(),
+        ),
+        Column("texts", COUNT, "texts measured", derived_from=("description", "caption_grade")),
         Column(
             "left_out",
             COUNT,
             "texts left out: without words, or not in Latin letters",
-            derived_from=("text_grade", "caption_grade"),
+            derived_from=("description", "caption_grade"),
         ),
-        *_spread("Flesch-Kincaid grade", "text_grade"),
+        *_spread("Flesch-Kincaid grade", "caption_grade"),
     ),
     key=("source", "stage"),
 )
@@ -240,21 +248,25 @@ UNIQUE_CAPTIONS = TableSchema(
 
 WORDS = TableSchema(
     "words",
-    "Figure 2b, as numbers: the words that vanish between raw text and caption, and those that appear.",
+    "Figure 2b, as numbers: the words that vanish from all crawled descriptions to the published captions, "
+    "and those that appear.",
     (
-        Column("word", STRING, "the word", derived_from=("text", "caption")),
-        Column("side", STRING, "`vanishes` or `appears`", derived_from=("text", "caption")),
-        Column("rank", pa.int32(), "its place on that side, from 1", derived_from=("text", "caption")),
-        Column("in_texts", COUNT, "how often raw texts have it", derived_from=("text",)),
+        Column("word", STRING, "the word", derived_from=("description", "caption")),
+        Column("side", STRING, "`vanishes` or `appears`", derived_from=("description", "caption")),
+        Column("rank", pa.int32(), "its place on that side, from 1", derived_from=("description", "caption")),
+        Column("in_texts", COUNT, "how often the descriptions have it", derived_from=("description",)),
         Column("in_captions", COUNT, "how often captions have it", derived_from=("caption",)),
         Column(
             "log_odds",
             NUMBER,
-            "log of its odds in captions over its odds in raw texts, with a prior",
-            derived_from=("text", "caption"),
+            "log of its odds in captions over its odds in the descriptions, with a prior",
+            derived_from=("description", "caption"),
         ),
         Column(
-            "z", NUMBER, "that in its standard deviations; what is ranked", derived_from=("text", "caption")
+            "z",
+            NUMBER,
+            "that in its standard deviations; what is ranked",
+            derived_from=("description", "caption"),
         ),
     ),
     key=("word",),
