@@ -12,7 +12,7 @@ from tests.rows import audio_row
 from wavcaps_assets import schemas
 from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.storage import MissingFile, Store, StoreError
-from wavcaps_assets.table_store import TableStore, path_of
+from wavcaps_assets.table_store import WHOLE, TableStore, path_of
 from wavcaps_assets.tables import SchemaError
 
 RECORDINGS = schemas.RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
@@ -187,8 +187,16 @@ def test_partitions_are_read_one_or_all_and_with_what_was_dropped(store: Store) 
     one = tables.read_stage(["freesound", "audio"], ["2022-10"])
     assert one.kept.column("clip_id").to_pylist() == ["b"]
     assert one.dropped.column("clip_id").to_pylist() == ["b2"]
-    with pytest.raises(StoreError, match="2022-11"):
+    with pytest.raises(StoreError, match=r"2022-11.*materialize freesound/audio, partition 2022-11, first"):
         tables.read(["freesound", "audio"], ["2022-11"])
+
+
+def test_a_table_that_was_never_made_is_no_empty_one(store: Store) -> None:
+    tables = TableStore(store)
+    with pytest.raises(StoreError, match="materialize recordings first"):
+        tables.read(["recordings"], [WHOLE])
+    # Of partitions there may be none yet.
+    assert tables.read(["freesound", "audio"]).num_rows == 0
 
 
 def test_a_table_of_another_shape_is_not_written(store: Store) -> None:

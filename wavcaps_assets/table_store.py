@@ -9,13 +9,15 @@ import pyarrow as pa
 
 from wavcaps_assets import schemas
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.storage import MissingFile, Store, StoreError
 from wavcaps_assets.tables import TableSchema
 
 WHOLE = "all"
 DROPPED = ".dropped.parquet"
 # Under which name a table's file says of which crawl or fetch it is the outcome.
 ROUND = "wavcaps.round"
+# The same of how the stage that made it was set.
+SETTINGS = "wavcaps.settings"
 
 
 class OtherVersion(StoreError):
@@ -43,7 +45,8 @@ class TableStore:
         size = self.store.write_table(
             path_of(asset_key, partition, dropped=True), outcome.dropped, schemas.DROPPED
         )
-        about = {ROUND: outcome.round} if outcome.round else None
+        notes = {ROUND: outcome.round, SETTINGS: outcome.settings}
+        about = {name: note for name, note in notes.items() if note} or None
         return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema, about)
 
     def read(
@@ -55,11 +58,12 @@ class TableStore:
         """An asset's table.
 
         Args:
-            partitions: the partitions wanted; None: all that are there.
+            partitions: the partitions wanted, `WHOLE` for the table of an asset without any; None: all that
+                are there, which may be none.
             columns: the columns wanted, in this order; None: all. No others are read.
 
         Raises:
-            StoreError: a wanted partition, or the table of an asset without partitions, is missing.
+            StoreError: a wanted table is missing; says what to materialize.
             OtherVersion: a table was written with other columns than those of today.
         """
         schema = schemas.schema_of(asset_key)
@@ -84,11 +88,11 @@ class TableStore:
 
     def round_of(self, asset_key: Sequence[str], partition: str) -> str | None:
         """The crawl or fetch that made a partition's table; None if there is no table."""
-        if not self.exists(asset_key, partition):
-            return None
-        with self.store.opening_table(path_of(asset_key, partition)) as file:
-            about = file.schema_arrow.metadata or {}
-        return about[ROUND.encode()].decode() if ROUND.encode() in about else None
+        return self._note(asset_key, partition, ROUND)
+
+    def settings_of(self, asset_key: Sequence[str], partition: str) -> str | None:
+        """How the stage that made a partition's table was set; None: it has none, or does not say."""
+        return self._note(asset_key, partition, SETTINGS)
 
     def exists(self, asset_key: Sequence[str], partition: str | None) -> bool:
         return self.store.exists(path_of(asset_key, partition))
@@ -97,15 +101,27 @@ class TableStore:
         """The partitions that have a table."""
         return [PurePosixPath(path).stem for path in self._paths(asset_key, None)]
 
+    def _note(self, asset_key: Sequence[str], partition: str, name: str) -> str | None:
+        if not self.exists(asset_key, partition):
+            return None
+        with self.store.opening_table(path_of(asset_key, partition)) as file:
+            about = file.schema_arrow.metadata or {}
+        return about[name.encode()].decode() if name.encode() in about else None
+
     def _table(self, path: str, schema: TableSchema, columns: Sequence[str]) -> pa.Table:
-        with self.store.opening_table(path) as file:
-            # Whichever are wanted of it: a file with other columns is of another version.
-            if set(file.schema_arrow.names) != set(schema.arrow.names):
-                raise OtherVersion(
-                    f"{self.store.describe(path)} has other columns than this version of the project writes: "
-                    "materialize its asset again"
-                )
-            table = file.read(columns)
+        try:
+            with self.store.opening_table(path) as file:
+                # Whichever are wanted of it: a file with other columns is of another version.
+                if set(file.schema_arrow.names) != set(schema.arrow.names):
+                    raise OtherVersion(
+                        f"{self.store.describe(path)} has other columns than this version of the project "
+                        "writes: materialize its asset again"
+                    )
+                table = file.read(columns)
+        except MissingFile as error:
+            raise MissingFile(
+                f"there is no table {self.store.describe(path)}: materialize {_asset_of(path)} first"
+            ) from error
         return table.select(columns).cast(pa.schema([schema.arrow.field(name) for name in columns]))
 
     def _paths(self, asset_key: Sequence[str], partitions: Sequence[str] | None) -> list[str]:
@@ -117,6 +133,13 @@ class TableStore:
             for name in sorted(self.store.sizes(folder))
             if name.endswith(".parquet") and not name.endswith(DROPPED)
         ]
+
+
+def _asset_of(path: str) -> str:
+    """The asset whose table a path is, and its partition, for people."""
+    _, *key, name = PurePosixPath(path).parts
+    partition = name.removesuffix(DROPPED).removesuffix(".parquet")
+    return "/".join(key) + ("" if partition == WHOLE else f", partition {partition},")
 
 
 def _folder_of(asset_key: Sequence[str]) -> str:

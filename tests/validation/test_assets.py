@@ -52,6 +52,24 @@ def test_drawn_rated_and_scored_by_the_assets(store: StoreResource) -> None:
     assert (found["mean_score"]["value"], found["mean_score"]["answers"]) == (4.0, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "upstream"),
+    [("validation_scores", "validation_ratings"), ("validation_ratings", "validation_study")],
+)
+def test_nothing_is_scored_before_it_was_rated(tmp_path: Path, name: str, upstream: str) -> None:
+    empty = StoreResource(root=str(tmp_path))
+    given = {"store": empty, "io_manager": TableIOManager(store=empty)}
+    assets = validation_assets()
+    (wanted,) = (asset for asset in assets if asset.key.path == [name])
+    ran = dg.materialize([*assets, WAVCAPS], resources=given, selection=[wanted], raise_on_error=False)
+    assert not ran.success
+    (failure,) = (event for event in ran.all_events if event.is_step_failure)
+    error = failure.step_failure_data.error
+    assert error is not None and error.cause is not None
+    assert f"materialize {upstream} first" in error.cause.message
+    assert not empty.tables().exists([name], None)
+
+
 def test_the_command_draws_and_says_what_is_missing(
     store: StoreResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from wavcaps_assets import schemas
 from wavcaps_assets.checks.tables import check_nothing_lost, check_schema, check_unique
 from wavcaps_assets.checks.verdict import Verdict
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.table_store import WHOLE, TableStore
 
 # Given the tables and the partition: the clips that should be in the asset, or among its dropped.
 Upstream = Callable[[TableStore, str | None], pa.Table]
@@ -43,7 +43,7 @@ def table_checks(
     schema = schemas.schema_of(key)
 
     def own(tables: TableStore, partition: str | None) -> pa.Table:
-        return tables.read(key, partition and [partition])
+        return tables.read(key, [partition or WHOLE])
 
     checks: dict[str, tuple[str, Check]] = {
         "schema": (
@@ -60,7 +60,7 @@ def table_checks(
         checks["nothing_lost"] = (
             "Every clip that went in came out, or was dropped with a reason.",
             lambda tables, partition: check_nothing_lost(
-                upstream(tables, partition), tables.read_stage(key, partition and [partition])
+                upstream(tables, partition), tables.read_stage(key, [partition or WHOLE])
             ),
         )
     checks.update(more)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.stages import Stage
+from wavcaps_assets.table_store import WHOLE
 from wavcaps_assets.tables import TableSchema
 
 
@@ -25,7 +26,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         context.add_output_metadata(_lineage(context))
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
-        partitions = context.asset_partition_keys if context.has_asset_partitions else None
+        partitions = context.asset_partition_keys if context.has_asset_partitions else [WHOLE]
         return self.store.tables().read(context.asset_key.path, partitions)
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.storage import StoreError, open_store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.table_store import WHOLE, TableStore
 from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
 
 
@@ -85,7 +85,7 @@ def draw(
         seed=seed,
     )
     tables = _tables()
-    written = make_study(tables.read(["wavcaps"]), settings, tables.store)
+    written = make_study(tables.read(["wavcaps"], [WHOLE]), settings, tables.store)
     study = written.study
     tables.write(["validation_study"], None, study.key)
     click.echo(f"Study {study.study_id}: {study.key.num_rows} clips")
@@ -108,7 +108,7 @@ def score(ratings: Path | None, study: str) -> None:
 
     tables = _tables()
     folder = _default(RatingsSettings, "ratings") if ratings is None else str(ratings.absolute())
-    key = read_key(study, tables.store) if study else tables.read(["validation_study"])
+    key = read_key(study, tables.store) if study else tables.read(["validation_study"], [WHOLE])
     answers = read_answers(key, RatingsSettings(ratings=folder), tables.store)
     scores = score_study(answers.ratings, ScoreSettings())
     tables.write(["validation_ratings"], None, answers.ratings)
