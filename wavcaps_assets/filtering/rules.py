@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from wavcaps_assets.filtering.settings import DescriptionForm, FilterSettings
 
-AUDIO_SET_ASIDE = "audio set aside"
 DUPLICATE = "exact_duplicate"
 # A character that a person sees.
 VISIBLE = r"[^\s\p{Z}\p{C}]"
