@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import BinaryIO
 from urllib.parse import quote
 
+from wavcaps_training.locks import try_lock
+
 DECLARED_DEVICES_VARIABLE = "WAVCAPS_CUDA_DEVICES"
 """Environment variable that declares the devices, as in `0,1`, instead of asking the driver."""
 
@@ -237,13 +239,4 @@ class DeviceSlots:
         return None
 
     def _lock(self, name: str, kind: int = fcntl.LOCK_EX) -> BinaryIO | None:
-        file = (self._folder / f"{name}.lock").open("ab")
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        except OSError:
-            file.close()
-            raise
-        return file
+        return try_lock(self._folder / f"{name}.lock", kind)

@@ -13,11 +13,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from wavcaps_training.locks import LOCKS_VARIABLE, inherited_locks, lock_holder
 from wavcaps_training.step_process import command_line
 
 # The launcher itself prints some twenty when it gives up.
 LAST_LINES = 60
-GRACE_S = 30.0
+# Longer than the 30 s that the launcher gives its processes.
+GRACE_S = 45.0
 
 
 class LaunchError(RuntimeError):
@@ -31,18 +33,21 @@ def launch(
     say: Callable[[str], object],
     restarts: int = 0,
     environment: Mapping[str, str] | None = None,
+    locks: Sequence[int] = (),
 ) -> None:
     """Runs a module in several processes of this machine, until all of them are done.
 
     When one dies, all are started anew, as often as `restarts`; what they do must go on from what it has
-    saved. They are stopped with this process, however it ends, and by SIGTERM to it.
+    saved. They are stopped with this process, however it ends, and by SIGTERM to it. Until the last of them
+    is gone, they hold the locks that this process has inherited, such as those of its devices.
 
     Args:
         module: what each runs, as `python -m` does; torchrun's variables tell it its rank.
         arguments: its arguments.
         processes: how many.
-        say: told what they print, line by line.
+        say: told what they print, line by line; what it raises stops them.
         environment: what they see besides this process's environment.
+        locks: file descriptors of other locks that they hold.
 
     Raises:
         LaunchError: they died too often; with the last lines that they printed.
@@ -50,22 +55,26 @@ def launch(
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     options = [f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, *arguments]
     last: deque[str] = deque(maxlen=LAST_LINES)
-    with subprocess.Popen(
-        command_line([*torchrun, *options]),
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": threads(processes),
-            # Else those that are started anew look in the store of those that died, and may find addresses
-            # at which nobody answers any more.
-            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-            **(environment or {}),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as launcher:
+    with lock_holder([*inherited_locks(), *locks]) as holder:
+        launcher = subprocess.Popen(
+            command_line([*torchrun, *options]),
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": threads(processes),
+                # Else those that are started anew look in the store of those that died, and may find
+                # addresses at which nobody answers any more.
+                "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+                # Their numbers end here; what they stand for is in the holder.
+                LOCKS_VARIABLE: "",
+                **(environment or {}),
+            },
+            stdin=holder.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    with launcher:
         before = _passing_on(signal.SIGTERM, launcher)
         try:
             assert launcher.stdout is not None

@@ -15,6 +15,7 @@ from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHa
 
 from wavcaps_training.devices import DEVICE_VARIABLE, DeviceSlots, Lease
 from wavcaps_training.gpu_tags import devices_wanted
+from wavcaps_training.locks import LOCKS_VARIABLE
 from wavcaps_training.step_process import command_line
 
 # As long as Kubernetes gives a pod: time for a training step to save where it is.
@@ -114,8 +115,10 @@ class LocalStepHandler(StepHandler):
     def _start(self, context: StepHandlerContext, lease: Lease | None) -> dg.DagsterEvent:
         step = step_key_of(context)
         cuda = lease.devices if lease is not None and not self._on_cpu else ()
+        locks = lease.descriptors if lease is not None else ()
         environment = dict(os.environ)
         environment |= {"CUDA_VISIBLE_DEVICES": ",".join(cuda), DEVICE_VARIABLE: "cuda" if cuda else "cpu"}
+        environment |= {LOCKS_VARIABLE: ",".join(map(str, locks))}
         environment |= {
             variable["name"]: variable["value"] for variable in context.execute_step_args.get_command_env()
         }
@@ -124,7 +127,7 @@ class LocalStepHandler(StepHandler):
             command_line([sys.executable, "-m", "dagster", "api", "execute_step"]),
             env=environment,
             stdin=subprocess.DEVNULL,
-            pass_fds=lease.descriptors if lease is not None else (),
+            pass_fds=locks,
             # Ctrl-C in a terminal stops the run, and the run its steps: once, not twice.
             process_group=0,
         )

@@ -4,14 +4,17 @@ import os
 import signal
 import time
 from multiprocessing.connection import Client
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from wavcaps_training.executor import cuda_executor
 from wavcaps_training.gpu_tags import gpu_tags
+from wavcaps_training.launching import launch
 
 TEST_PORT_VARIABLE = "CUDA_STEPS_TEST_PORT"
+RANKS_FOLDER_VARIABLE = "CUDA_STEPS_RANKS_FOLDER"
 AUTHKEY = b"cuda steps"
 
 
@@ -57,6 +60,23 @@ def silent() -> None:
     os._exit(0)
 
 
+RANK = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1], "rank" + os.environ["RANK"]).write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+@dg.asset(op_tags=gpu_tags(1))
+def with_ranks(context: dg.AssetExecutionContext) -> None:
+    """Starts two processes that do not stop when they are asked to."""
+    folder = Path(os.environ[RANKS_FOLDER_VARIABLE])
+    (folder / "stubborn_rank.py").write_text(RANK)
+    (folder / "step").write_text(str(os.getpid()))
+    launch("stubborn_rank", [str(folder)], 2, context.log.info, environment={"PYTHONPATH": str(folder)})
+
+
 defs = dg.Definitions(
     executor=cuda_executor,
     assets=[
@@ -71,6 +91,7 @@ defs = dg.Definitions(
         killed_once,
         killed,
         silent,
+        with_ranks,
     ],
     jobs=[
         dg.define_asset_job("side_by_side", ["first", "second", "plain"]),
@@ -81,6 +102,7 @@ defs = dg.Definitions(
         dg.define_asset_job("greedy_beside_plain", ["greedy", "plain"]),
         dg.define_asset_job("one", ["first"]),
         dg.define_asset_job("one_stubborn", ["stubborn"]),
+        dg.define_asset_job("ranks", ["with_ranks"]),
         dg.define_asset_job("dying", ["killed_once", "killed", "silent"]),
         dg.define_asset_job("killed_on_cluster", ["killed"]),
         dg.define_asset_job("killed_once_on_cluster", ["killed_once"]),

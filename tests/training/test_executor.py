@@ -1,7 +1,10 @@
 """The CUDA executor, with real runs, real step processes and declared devices."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from multiprocessing.connection import Listener
@@ -294,6 +297,31 @@ def test_a_step_that_dies_is_failed_or_retried_and_its_device_is_free(
     assert "exit code 0 and reported neither success nor failure" in failures["silent"]
     log = log_of(instance, result.run_id)
     assert log.index(("STEP_UP_FOR_RETRY", "killed_once")) < log.index(("STEP_SUCCESS", "killed_once"))
+
+
+def test_a_device_is_not_free_before_the_last_process_that_trains_on_it_is_gone(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_CUDA_DEVICES", "0")
+    monkeypatch.setenv(cuda_steps.RANKS_FOLDER_VARIABLE, str(tmp_path))
+    run = start(instance, "ranks", lock_dir=str(tmp_path / "locks"))
+    step, *ranks = (wait_for_pid(tmp_path / name) for name in ("step", "rank0", "rank1"))
+    slots = DeviceSlots(tmp_path / "locks", ["0"])
+    # The step with the launcher of its processes; these are in groups of their own.
+    os.killpg(step, signal.SIGKILL)
+    assert "killed by SIGKILL" in failures_of(run.result())["with_ranks"]
+    for rank in ranks:
+        assert slots.acquire(ONE) is None
+        os.kill(rank, signal.SIGKILL)
+    while (lease := slots.acquire(ONE)) is None:
+        time.sleep(0.05)
+    assert lease.devices == ("0",)
+
+
+def wait_for_pid(path: Path) -> int:
+    while not path.exists() or not path.read_text():
+        time.sleep(0.05)
+    return int(path.read_text())
 
 
 def test_runs_in_two_processes_share_one_device_and_a_killed_run_gives_it_back(
