@@ -14,7 +14,7 @@ from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.prompts import load_prompt
-from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
+from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningChoice
 from wavcaps_assets.captioning.texts import clip_text
 from wavcaps_assets.crawling import crawl
 from wavcaps_assets.filtering import FilterSettings, filter_clips
@@ -242,7 +242,7 @@ def test_own_sounds_go_through_the_whole_pipeline(folder: Path, tmp_path: Path) 
     assert sorted(map(clip_text, filtered.to_pylist())) == ["", "Two dogs bark."]
     # Nothing says how to caption it: it is captioned as descriptions are.
     for preset in CAPTIONING_PRESETS:
-        chosen = choose_settings(source.name, embedded_model=False, preset=preset)
+        chosen = choose_settings(source.name, False, CaptioningChoice(preset=preset))
         prompt = load_prompt(chosen.prompt, source.name, chosen.form)
         assert prompt == load_prompt(chosen.prompt, "freesound", chosen.form)
     report = collect(tables, [source])

@@ -19,11 +19,13 @@ class Stage:
         dropped: `schemas.DROPPED`, one row for each clip set aside, with its reason.
         round: the crawl or fetch that this is the outcome of; kept beside the table, it tells the
             next one that this one is done.
+        settings: how the stage was set, as JSON; kept beside the table for the stages behind it.
     """
 
     kept: pa.Table
     dropped: pa.Table
     round: str | None = None
+    settings: str | None = None
 
 
 def drop(

@@ -6,9 +6,18 @@ from pathlib import Path
 import pytest
 
 from wavcaps_assets.captioning.template import caption_events, clauses
-from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence, merged_labels, words_of_name
+from wavcaps_assets.captioning.texts import (
+    TEXT_FROM,
+    ClipField,
+    clean,
+    clip_text,
+    first_sentence,
+    merged_labels,
+    words_of_name,
+)
 from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, judge
 
+DESCRIPTION, TITLE, TAGS = ClipField.DESCRIPTION, ClipField.TITLE, ClipField.TAGS
 LABELS = Path(__file__).parents[2].parent / "shared" / "data" / "audioset" / "mid_to_display_name.tsv"
 
 
@@ -36,6 +45,47 @@ def test_the_description_comes_before_the_title() -> None:
     row = {"source": "bbc_sound_effects", "title": "07012076", "description": "A buzzer.", "events": []}
     assert clip_text(row) == "A buzzer."
     assert clip_text({**row, "description": None, "title": None}) == ""
+
+
+CLIP = {
+    "source": "freesound",
+    "title": "Dog_bark2.wav",
+    "description": "A dog in a yard.",
+    "tags": ["dog", "bark\n", "dog", ""],
+    "events": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("clip", "text_from", "added", "text"),
+    [
+        ({}, TEXT_FROM, (), "A dog in a yard."),
+        ({}, TEXT_FROM, (TITLE, TAGS), "A dog in a yard. (title: Dog bark 2; tags: dog, bark)"),
+        ({}, (TAGS, DESCRIPTION), (), "dog, bark"),
+        ({"description": None}, TEXT_FROM, (TITLE, TAGS), "Dog bark 2 (tags: dog, bark)"),
+        ({"description": "07012076"}, TEXT_FROM, (), "Dog bark 2"),
+        ({"description": "", "title": "001"}, TEXT_FROM, (TAGS,), ""),
+        ({"description": "", "title": "001"}, (*TEXT_FROM, TAGS), (TAGS,), "dog, bark"),
+        ({"tags": []}, TEXT_FROM, (TAGS,), "A dog in a yard."),
+    ],
+)
+def test_which_fields_are_put_is_a_setting(
+    clip: dict[str, object], text_from: tuple[ClipField, ...], added: tuple[ClipField, ...], text: str
+) -> None:
+    assert clip_text({**CLIP, **clip}, text_from, added) == text
+
+
+def test_a_long_text_makes_room_for_what_is_added() -> None:
+    text = clip_text({**CLIP, "description": "rain " * 300}, added=(TAGS,), max_chars=60)
+    assert len(text) <= 60 and text.startswith("rain rain") and text.endswith("rain (tags: dog, bark)")
+    many = clip_text({**CLIP, "tags": [f"tag{n}" for n in range(300)]}, added=(TAGS,), max_chars=60)
+    assert len(many) <= 60 and many.startswith("A dog in a yard. (tags: tag0, tag1")
+
+
+def test_events_are_put_in_order_of_onset() -> None:
+    events = [event("Dog", 3, 4), event("Creak", 1, 2)]
+    row = {**CLIP, "source": "audioset_sl", "description": None, "title": None, "tags": [], "events": events}
+    assert clip_text(row) == "['Creak', 'Dog']"
 
 
 def test_crawled_text_is_cleaned_and_bounded() -> None:

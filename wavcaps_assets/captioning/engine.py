@@ -131,7 +131,7 @@ def _texts(
     texts: dict[str, str] = {}
     dropped = []
     for row in rows:
-        text = clip_text(row)
+        text = clip_text(row, settings.text_from, settings.added, settings.max_text_chars)
         language = foreign_language(text) if settings.english_only and source != AUDIOSET else None
         if not text:
             dropped.append(drop(row["clip_id"], row["source"], STAGE, "empty_text", "it has no text"))

@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypedDict
+
+# What a source's entry in a preset may say of what is put: see `CaptioningSettings`.
+INPUTS = ("text_from", "added")
 
 
 class PromptError(ValueError):
@@ -193,12 +197,8 @@ def load_prompt(preset: str, source: str, form: Form) -> Prompt:
     Raises:
         PromptError: there is no such preset, or its file does not say what a preset says.
     """
-    files = prompt_files()
-    if preset not in files:
-        raise PromptError(f"there is no prompt preset {preset!r}; there are: {', '.join(sorted(files))}")
-    try:
-        data = tomllib.loads(files[preset].read_text(encoding="utf-8"))
-        entry = data["sources"].get(source) or data["sources"][data["default_source"]]
+    with _reading(preset) as data:
+        entry = _of_source(data, source)
         instruction = data["instructions"][entry["instruction"]]
         return Prompt(
             form=form,
@@ -206,6 +206,32 @@ def load_prompt(preset: str, source: str, form: Form) -> Prompt:
             examples=tuple(Example(str(text), str(caption)) for text, caption in entry["examples"]),
             quotes=bool(instruction["quotes"]),
         )
+
+
+def load_inputs(preset: str, source: str) -> dict[str, list[str]]:
+    """What of a clip a preset's prompt is written for, where its file says so: `text_from` and `added`.
+
+    Raises:
+        PromptError: as `load_prompt`.
+    """
+    with _reading(preset) as data:
+        entry = _of_source(data, source)
+        return {name: [str(field) for field in entry[name]] for name in INPUTS if name in entry}
+
+
+def _of_source(data: dict[str, Any], source: str) -> dict[str, Any]:
+    entry: dict[str, Any] = data["sources"].get(source) or data["sources"][data["default_source"]]
+    return entry
+
+
+@contextmanager
+def _reading(preset: str) -> Iterator[dict[str, Any]]:
+    """A preset's file, for code that takes from it what a preset says."""
+    files = prompt_files()
+    if preset not in files:
+        raise PromptError(f"there is no prompt preset {preset!r}; there are: {', '.join(sorted(files))}")
+    try:
+        yield tomllib.loads(files[preset].read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise PromptError(

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
+
+class ClipField(StrEnum):
+    """What a clip may say of itself, by its column in `schemas.FILTERED_CLIPS`."""
+
+    EVENTS = "events"
+    DESCRIPTION = "description"
+    TITLE = "title"
+    TAGS = "tags"
+
+
 AUDIOSET = "audioset_sl"
+# The paper put the raw descriptions and the lists of events (Tables I and II), and no tags. It does not
+# say what it did where there is no description: a title says more than nothing.
+TEXT_FROM = (ClipField.EVENTS, ClipField.DESCRIPTION, ClipField.TITLE)
 # Far more than a caption can use; 95% of FreeSound's descriptions are shorter.
 MAX_CHARS = 1000
 # A name such as "DoorCreak" is at most this many words; in a longer text a word like that is a user's name.
@@ -37,22 +51,45 @@ def merged_labels(events: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(clean(event["label"]) for event in ordered))
 
 
-def clip_text(clip: Mapping[str, Any]) -> str:
+def clip_text(
+    clip: Mapping[str, Any],
+    text_from: Sequence[ClipField] = TEXT_FROM,
+    added: Sequence[ClipField] = (),
+    max_chars: int = MAX_CHARS,
+) -> str:
     """What a clip says of itself; empty where it says nothing.
 
-    The events of an AudioSet clip as a list, as in Table II; else the description; else the title. A text
-    without a letter, such as a recorder's file name, says nothing.
+    Events are a list of their labels, as in Table II. A text without a letter, such as a recorder's file
+    name, says nothing.
 
     Args:
         clip: a row of `schemas.FILTERED_CLIPS`.
+        text_from: the first of these that says something is the text.
+        added: what is put behind it in brackets, as in "Dog in a yard (tags: dog, bark)".
+        max_chars: where something is added, the text is cut to make room for it.
     """
-    if clip["source"] == AUDIOSET:
+    said = {field: _said(clip, field) for field in (*text_from, *added)}
+    used = next((field for field in text_from if said[field]), None)
+    if used is None:
+        return ""
+    more = "; ".join(f"{field.value}: {said[field]}" for field in added if field is not used and said[field])
+    if not more:
+        return said[used]
+    more = f" ({clean(more, max_chars // 2)})"
+    return clean(said[used], max_chars - len(more)) + more
+
+
+def _said(clip: Mapping[str, Any], field: ClipField) -> str:
+    if field is ClipField.EVENTS:
         labels = merged_labels(clip["events"])
         return str(labels) if labels else ""
-    text = clean(clip["description"] or "") or words_of_name(clean(clip["title"] or ""))
-    if not any(char.isalpha() for char in text):
-        return ""
-    return words_of_name(text) if len(text.split()) <= NAME_WORDS else text
+    if field is ClipField.TAGS:
+        text = ", ".join(dict.fromkeys(tag for raw in clip["tags"] if (tag := clean(raw))))
+    else:
+        text = clean(clip[field.value] or "")
+        if field is ClipField.TITLE or len(text.split()) <= NAME_WORDS:
+            text = words_of_name(text)
+    return text if any(char.isalpha() for char in text) else ""
 
 
 def first_sentence(text: str, max_chars: int) -> str:

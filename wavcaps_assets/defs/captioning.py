@@ -1,6 +1,7 @@
 """Stage 2, a source at a time: captions, what they cost, and two ways of making them compared."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -8,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from wavcaps_assets import schemas
+from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import source_partitions
@@ -18,17 +20,9 @@ from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
 
-class CaptioningConfig(dg.Config):
-    """How a source is captioned."""
+class CaptioningConfig(dg.Config, CaptioningChoice):
+    """How a source is captioned. Stage 3 asks its second questions in the same way."""
 
-    preset: str = Field(
-        "", description="`paper`, or `small` for a small model; empty: `small` for the embedded model only"
-    )
-    method: str = Field(
-        "",
-        description="`model`; `template` for AudioSet's events; `rules` for texts; empty: the template for "
-        "these events where the model is the embedded one, else the model",
-    )
     provider: str = Field(
         "online",
         description="`online`, or `batch`: OpenAI's Batch API, half the price, within a day; "
@@ -36,16 +30,20 @@ class CaptioningConfig(dg.Config):
     )
 
 
+class WayConfig(dg.Config, CaptioningChoice):
+    """A way of captioning: as for `llm_captions`, and by which model."""
+
+    model: str = Field(default="", description="the model's name; empty: WAVCAPS_LLM__MODEL")
+
+
 class ComparisonConfig(dg.Config):
-    """Two ways of captioning the same clips. Empty fields are as for `llm_captions`."""
+    """Two ways of captioning the same clips: two prompts, two models, or a model and the floor."""
 
     clips: int = Field(100, ge=1, description="how many clips, evenly drawn from the source")
-    first_preset: str = ""
-    first_method: str = ""
-    first_model: str = Field("", description="the model's name; empty: WAVCAPS_LLM__MODEL")
-    second_preset: str = ""
-    second_method: str = Field("", description="empty: `rules`, or `template` for AudioSet's events")
-    second_model: str = Field("", description="the model's name; empty: WAVCAPS_LLM__MODEL")
+    first: WayConfig = Field(WayConfig(), description="the first way; empty: as `llm_captions` unless chosen")
+    second: WayConfig = Field(
+        WayConfig(), description="the second way; empty: without a model, by rules or template"
+    )
 
 
 def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
@@ -71,12 +69,13 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         store: StoreResource,
     ) -> Iterator[Any]:
         from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
-        from wavcaps_assets.captioning.presets import choose_settings
+        from wavcaps_assets.captioning.presets import choose_settings, named
         from wavcaps_assets.captioning.run import Provider, caption_source
         from wavcaps_assets.progress import progress
 
         source, files = context.partition_key, store.tables().store
-        settings = choose_settings(source, language_model.embedded, config.preset, config.method)
+        settings = choose_settings(source, language_model.embedded, config)
+        provider = named(Provider, config.provider, "provider")
         meter_of = progress(f"captions of {source}", filtered_clips.num_rows)
 
         def make() -> Stage:
@@ -88,12 +87,13 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                     language_model.settings(),
                     files,
                     ledger,
-                    Provider(config.provider),
+                    provider,
                     lambda done, total: meter.at(done),
                     context.log.info,
                 )
-            context.add_output_metadata(dict(captioned.facts))
-            return captioned.stage
+            chosen = settings.model_dump(mode="json")
+            context.add_output_metadata({**captioned.facts, "settings": dg.MetadataValue.json(chosen)})
+            return replace(captioned.stage, settings=settings.model_dump_json())
 
         yield from unless_paused(context, make)
 
@@ -118,23 +118,16 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         store: StoreResource,
     ) -> Iterator[Any]:
         from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
-        from wavcaps_assets.captioning.presets import choose_settings, method_without_model
+        from wavcaps_assets.captioning.presets import choose_settings, second_way
         from wavcaps_assets.captioning.run import Way, compare_ways
 
         source, files, llm = context.partition_key, store.tables().store, language_model.settings()
         ways = [
             Way(
-                choose_settings(source, language_model.embedded, preset, method),
-                llm.model_copy(update={"model": model or llm.model}),
+                choose_settings(source, language_model.embedded, way),
+                llm.model_copy(update={"model": way.model or llm.model}),
             )
-            for preset, method, model in (
-                (config.first_preset, config.first_method, config.first_model),
-                (
-                    config.second_preset,
-                    config.second_method or method_without_model(source),
-                    config.second_model,
-                ),
-            )
+            for way in (config.first, second_way(source, config.second))
         ]
 
         def make() -> pa.Table:

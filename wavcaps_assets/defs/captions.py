@@ -53,7 +53,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Iterator[Any]:
-        from wavcaps_assets.captioning.presets import choose_settings
+        from wavcaps_assets.captioning.presets import captioned_with, choose_settings
         from wavcaps_assets.plots import as_markdown, histogram
         from wavcaps_assets.postprocessing import summary
         from wavcaps_assets.postprocessing.run import choose_rules, postprocess_source
@@ -61,14 +61,16 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         source, embedded = context.partition_key, language_model.embedded
 
         def make() -> Stage:
+            tables = store.tables()
+            captioning = captioned_with(tables, source) or choose_settings(source, embedded)
             rules = choose_rules(config.preset, config.second_questions, embedded)
             refined = postprocess_source(
                 llm_captions,
                 source,
                 rules,
-                choose_settings(source, embedded),
+                captioning,
                 language_model.settings(),
-                store.tables().store,
+                tables.store,
                 context.log.info,
             )
             outcome = refined.outcome
