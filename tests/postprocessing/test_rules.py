@@ -10,7 +10,6 @@ import pytest
 
 from wavcaps_assets.postprocessing.language import foreign_language
 from wavcaps_assets.postprocessing.reading import parser
-from wavcaps_assets.postprocessing.repairs import repaired
 from wavcaps_assets.postprocessing.rule_settings import RuleSettings
 from wavcaps_assets.postprocessing.rules import (
     PARSED,
@@ -255,32 +254,6 @@ def test_words_of_the_prompt_are_an_echo_unless_the_text_has_them() -> None:
     )
     assert [finding.rule for finding in leaked.findings] == ["echo"]
     assert earned.findings == []
-
-
-@pytest.mark.parametrize(
-    ("caption", "mended", "repairs"),
-    [
-        ("a dog is barking", "A dog is barking.", ["capital", "full_stop"]),
-        ("A  dog\tis barking .", "A dog is barking.", ["whitespace", "full_stop"]),
-        ('"A dog is barking."', "A dog is barking.", ["quotation_marks"]),
-        ("A dog is barking!", "A dog is barking.", ["full_stop"]),
-        ("A owl is hooting.", "An owl is hooting.", ["article"]),
-        ("a explosion is rumbling.", "An explosion is rumbling.", ["article", "capital"]),
-        ("An hip hop band is playing.", "A hip hop band is playing.", ["article"]),
-        ("An hourly bell and an MP3 player sound.", "An hourly bell and an MP3 player sound.", []),
-        ("A unicorn is neighing.", "A unicorn is neighing.", []),
-        ("A water is running.", "Water is running.", ["mass_noun", "capital"]),
-        ("A water drop is falling.", "A water drop is falling.", []),
-        ("A dog's tail is thumping.", "A dog's tail is thumping.", []),
-        ("Rain &amp; wind.", "Rain & wind.", ["entities"]),
-        ("A cafe\u0301 door is squeaking.", "A café door is squeaking.", ["composed"]),
-        ("A \u202edog\u00ad is\u200b barking\ufeff.", "A dog is barking.", ["invisible"]),
-        ("", "", []),
-    ],
-)
-def test_repairs(caption: str, mended: str, repairs: list[str]) -> None:
-    assert repaired(caption) == (mended, repairs)
-    assert repaired(mended) == (mended, [])
 
 
 @pytest.mark.parametrize("preset", ["paper", "small", "strict"])

@@ -20,7 +20,8 @@ from wavcaps_assets.captioning.prompts import Form, PromptError
 from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.tokens import most_tokens
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.defs.captions import RuleConfig
+from wavcaps_assets.postprocessing.rule_settings import RuleChoice, RuleSettings
 from wavcaps_assets.postprocessing.rules import RULE_PRESETS, RULES, Candidate, Finding, Verdict, judge
 from wavcaps_assets.postprocessing.run import Refined, choose_rules, postprocess_source
 from wavcaps_assets.postprocessing.stage3 import Rejected
@@ -177,18 +178,54 @@ def test_without_a_model_nothing_fails_that_needs_none(tmp_path: Path) -> None:
     assert list(published(refined).values()) == ["A dog is barking."]
     with pytest.raises(EndpointError, match="WAVCAPS_LLM__BASE_URL"):
         run(None, table("A dog is heard."), tmp_path)
-    none = choose_rules("paper", None, embedded_model=True)
+    none = choose_rules(RuleChoice(preset="paper"), embedded_model=True)
     assert run(None, table("A dog is heard."), tmp_path, rules=none).outcome.stage.dropped.num_rows == 1
 
 
 def test_how_often_a_run_asks() -> None:
-    assert choose_rules("", None, embedded_model=False) == RULE_PRESETS["paper"]
-    assert choose_rules("paper", None, embedded_model=True).second_questions == 0
-    assert choose_rules("strict", 2, embedded_model=True).second_questions == 2
-    with pytest.raises(ValueError, match="no preset 'mine'"):
-        choose_rules("mine", None, embedded_model=False)
-    with pytest.raises(ValueError, match="second_questions"):
-        choose_rules("", 99, embedded_model=False)
+    assert choose_rules(RuleChoice(), embedded_model=False) == RULE_PRESETS["paper"]
+    assert choose_rules(RuleChoice(preset="paper"), embedded_model=True).second_questions == 0
+    twice = RuleChoice(preset="strict", second_questions=2)
+    assert choose_rules(twice, embedded_model=True).second_questions == 2
+
+
+def test_what_a_run_says_is_put_over_the_preset() -> None:
+    said = RuleChoice(preset="strict", verdicts={"digits": "drop"}, max_words=12, repairs=["capital"])
+    rules, strict = choose_rules(said, embedded_model=False), RULE_PRESETS["strict"]
+    assert rules.verdicts == {**strict.verdicts, "digits": "drop"}
+    assert (rules.enabled, rules.min_words, rules.max_words) == (strict.enabled, 3, 12)
+    (judged,) = judge([Candidate("a dog barks 3 times", "")], rules)
+    assert (judged.caption, judged.repairs, judged.verdict) == (
+        "A dog barks 3 times",
+        ["capital"],
+        Verdict.DROP,
+    )
+    assert choose_rules(RuleChoice(enabled=["digits"]), embedded_model=False).enabled == ("digits",)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"preset": "mine"}, "no preset 'mine' of rules; there are paper, strict"),
+        ({"second_questions": 99}, "second_questions: .* less than or equal to 5"),
+        ({"enabled": ["digit"]}, "there is no rule digit; there are failure, .*digits"),
+        ({"verdicts": {"digit": "drop"}}, "there is no rule digit;"),
+        ({"verdicts": {"digits": "ask"}}, "verdicts: digits: .*'accept', 'repair', 'ask_again' or 'drop'"),
+        ({"verdicts": {"digits": "repair"}}, "nothing repairs what digits complains of: choose accept, ask"),
+        ({"repairs": ["spaces"]}, "there is no repair spaces; there are entities, "),
+        ({"min_words": 8, "max_words": 4}, "min_words, 8, is above max_words, 4"),
+    ],
+)
+def test_rules_that_cannot_be_so_are_named(choice: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        choose_rules(RuleChoice(**choice), embedded_model=False)
+
+
+def test_the_rules_are_set_from_the_launchpad() -> None:
+    said = {"verdicts": {"digits": "drop"}, "enabled": ["digits"], "min_words": 3, "max_words": 9}
+    rules = choose_rules(RuleConfig(**said), embedded_model=False)
+    assert (rules.enabled, rules.min_words, rules.max_words) == (("digits",), 3, 9)
+    assert set(RuleConfig.to_fields_dict()) == set(RuleChoice.model_fields)
 
 
 def test_every_rule_has_words_for_its_complaint() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import Field
 
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
@@ -13,21 +12,13 @@ from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.postprocessing.rule_settings import RuleChoice
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
 
-class RuleConfig(dg.Config):
+class RuleConfig(dg.Config, RuleChoice):
     """Which rules a published caption must pass, and how often the model is asked about it again."""
-
-    preset: str = Field(
-        "", description="`paper` (a reconstruction), `strict`, or `small` for a small model; empty: `paper`"
-    )
-    second_questions: int | None = Field(
-        None,
-        description="how often a caption that can be mended is asked about again; none: as the preset says, "
-        "and never where the model is the embedded one",
-    )
 
 
 def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
@@ -63,7 +54,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         def make() -> Stage:
             tables = store.tables()
             captioning = captioned_with(tables, source) or choose_settings(source, embedded)
-            rules = choose_rules(config.preset, config.second_questions, embedded)
+            rules = choose_rules(config, embedded)
             refined = postprocess_source(
                 llm_captions,
                 source,

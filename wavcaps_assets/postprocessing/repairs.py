@@ -1,11 +1,15 @@
-"""What can be mended in a caption without asking again."""
+"""What can be mended in a caption without asking again.
+
+Most repairs stand by themselves, and come before any rule. Two go by the name of a rule, and are made where
+that rule's verdict is `repair`: what they take away may have meant something.
+"""
 
 from __future__ import annotations
 
 import html
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 # What sounds and takes no article.
 MASS_NOUNS = frozenset(
@@ -16,6 +20,8 @@ NEVER_COUNTED = MASS_NOUNS - {"fire", "glass", "metal", "paper", "wind", "wood"}
 WITH_ARTICLE = re.compile(
     rf"\ban? ({'|'.join(sorted(NEVER_COUNTED))})(?= (?:is|has|can|keeps)\b)", re.IGNORECASE
 )
+BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
+MARKS = ("Mn", "Me")
 QUOTATION_MARKS = re.compile(r"[\"“”„«»*`]")
 VOWEL_SOUND = re.compile(r"\b([Aa])(?= (?!one\b|once\b|uni|eu|us[ei]|ut[ei]|ukulele)[aeiou])", re.IGNORECASE)
 
@@ -40,6 +46,23 @@ def invisible(caption: str) -> str:
     if caption.isprintable():
         return caption
     return "".join(char for char in caption if unicodedata.category(char) != "Cf")
+
+
+def is_control(char: str) -> bool:
+    """A null byte, an escape code, half a surrogate, a mark over a letter."""
+    return not char.isprintable() or unicodedata.category(char) in MARKS
+
+
+def control_characters(caption: str) -> str:
+    """Takes away what the rule of this name complains of; spaces of any kind stay, for `whitespace`."""
+    if caption.isascii() and caption.isprintable():
+        return caption
+    return "".join(char for char in caption if char.isspace() or not is_control(char))
+
+
+def bracketed_number(caption: str) -> str:
+    """Takes away what the rule of this name complains of: "A dog is barking [1]." """
+    return BRACKETED_NUMBER.sub(" ", caption)
 
 
 def whitespace(caption: str) -> str:
@@ -72,12 +95,15 @@ def mass_noun(caption: str) -> str:
     return WITH_ARTICLE.sub(r"\1", caption)
 
 
+# In the order in which they are made.
 REPAIRS: dict[str, Callable[[str], str]] = {
     repair.__name__: repair
     for repair in (
         entities,
         invisible,
         composed,
+        control_characters,
+        bracketed_number,
         quotation_marks,
         whitespace,
         mass_noun,
@@ -86,14 +112,24 @@ REPAIRS: dict[str, Callable[[str], str]] = {
         full_stop,
     )
 }
+RULES_WITH_REPAIR = ("control_characters", "bracketed_number")
+BEFORE_RULES = tuple(name for name in REPAIRS if name not in RULES_WITH_REPAIR)
 
 
-def repaired(caption: str) -> tuple[str, list[str]]:
-    """The caption after all repairs, and the names of those that changed it."""
-    made = []
-    for name, repair in REPAIRS.items():
-        mended = repair(caption)
-        if mended != caption:
-            made.append(name)
-            caption = mended
-    return caption, made
+def repaired(caption: str, names: Collection[str] = BEFORE_RULES) -> tuple[str, list[str]]:
+    """The caption after repair, and the names of the repairs that changed it.
+
+    Nothing is left that one of them would change: a caption that is published needs no repair.
+
+    Args:
+        names: the repairs that are made.
+    """
+    made: dict[str, None] = {}
+    before = None
+    while caption != before:
+        before = caption
+        for name, repair in REPAIRS.items():
+            if name in names and (mended := repair(caption)) != caption:
+                made[name] = None
+                caption = mended
+    return caption, list(made)

@@ -143,15 +143,9 @@ RULES_WITHOUT_PARSER = tuple(name for name in RULES if name not in PARSED)
 
 
 def judge(candidates: Sequence[Candidate], settings: RuleSettings) -> list[Judged]:
-    """Repairs and judges captions, in their order.
-
-    Raises:
-        ValueError: a rule is named that does not exist.
-    """
-    unknown = {*settings.enabled, *settings.verdicts} - set(RULES)
-    if unknown:
-        raise ValueError(f"there is no rule {', '.join(sorted(unknown))}; there are {', '.join(RULES)}")
-    mended = [repaired(candidate.caption[: READ_CHARS + 1]) for candidate in candidates]
+    """Repairs and judges captions, in their order."""
+    repairs_made = settings.all_repairs
+    mended = [repaired(candidate.caption[: READ_CHARS + 1], repairs_made) for candidate in candidates]
     pipes = frozenset[str]().union(*(PARSED[name] for name in settings.enabled if name in PARSED))
     text_pipes = LEMMA_PIPES if "ungrounded" in settings.enabled else frozenset[str]()
     docs = _parsed([caption for caption, _ in mended], pipes)
@@ -185,8 +179,10 @@ def _parsed(texts: Sequence[str], pipes: frozenset[str]) -> Iterable[Doc | None]
 def _findings(reading: Reading) -> list[Finding]:
     found = []
     for name in reading.settings.enabled:
-        rule, verdict = RULES[name]
+        rule, own = RULES[name]
         detail = rule(reading)
         if detail is not None:
-            found.append(Finding(name, Verdict(reading.settings.verdicts.get(name, verdict)), detail))
+            verdict = Verdict(reading.settings.verdicts.get(name, own))
+            # What is still there after repair cannot be repaired.
+            found.append(Finding(name, own if verdict is Verdict.REPAIR else verdict, detail))
     return found

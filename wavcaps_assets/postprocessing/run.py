@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from wavcaps_assets.captioning.settings import CaptioningSettings
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.postprocessing.rule_settings import RuleChoice, RuleSettings
 from wavcaps_assets.postprocessing.rules import RULE_PRESETS
 from wavcaps_assets.postprocessing.stage3 import Postprocessed, Rejected, SecondAnswer, postprocess
 from wavcaps_assets.settings import ModelSettings
@@ -21,24 +22,32 @@ if TYPE_CHECKING:
     from wavcaps_assets.captioning.estimate import Estimate
 
 
-def choose_rules(preset: str, second_questions: int | None, embedded_model: bool) -> RuleSettings:
-    """The rules of a run.
+def choose_rules(choice: RuleChoice, embedded_model: bool) -> RuleSettings:
+    """The rules of a run: those of a preset, with what a person wants otherwise.
 
     Args:
-        preset: name of a preset; empty: `paper`.
-        second_questions: how often a caption is asked about again; None: as the preset says, but never
-            where the model is the demo's small one, which writes nothing better when it is told.
+        embedded_model: whether the model is the demo's small one, which writes nothing better when it is
+            told what is wrong: without a word on it, it is not asked again.
 
     Raises:
-        ValueError: there is no such preset, or the number is not allowed.
+        ValueError: there is no such preset, rule or repair, or a value is not allowed; says which are.
     """
-    name = preset or "paper"
+    name = choice.preset or "paper"
     if name not in RULE_PRESETS:
         raise ValueError(f"no preset {name!r} of rules; there are {', '.join(RULE_PRESETS)}")
     rules = RULE_PRESETS[name]
-    if second_questions is None:
-        second_questions = 0 if embedded_model else rules.second_questions
-    return RuleSettings.model_validate({**rules.model_dump(), "second_questions": second_questions})
+    changes = choice.model_dump(exclude={"preset", "verdicts"}, exclude_none=True)
+    if embedded_model:
+        changes = {"second_questions": 0, **changes}
+    verdicts = {**rules.verdicts, **choice.verdicts}
+    try:
+        return RuleSettings.model_validate({**rules.model_dump(), **changes, "verdicts": verdicts})
+    except ValidationError as error:
+        problems = (
+            ": ".join([*map(str, one["loc"]), one["msg"].removeprefix("Value error, ")])
+            for one in error.errors()
+        )
+        raise ValueError(f"the rules of stage 3 cannot be so: {'; '.join(problems)}") from error
 
 
 @dataclass(frozen=True)

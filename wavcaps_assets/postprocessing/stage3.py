@@ -97,7 +97,6 @@ def postprocess(
         as the reason and every complaint in the detail.
 
     Raises:
-        ValueError: `settings` names a rule that does not exist.
         Whatever `ask` raises.
     """
     rows = LLM_CAPTIONS.check(captions).to_pylist()

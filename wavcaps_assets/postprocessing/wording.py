@@ -12,6 +12,7 @@ from functools import lru_cache
 from wavcaps_assets.captioning.parsing import is_failure, is_refusal
 from wavcaps_assets.postprocessing.language import foreign_language, is_latin, surely_english
 from wavcaps_assets.postprocessing.reading import TEXT_CHARS, Reading, words_of
+from wavcaps_assets.postprocessing.repairs import BRACKETED_NUMBER, is_control
 from wavcaps_assets.postprocessing.rule_settings import WORDS
 
 ECHOED_WORDS = 5
@@ -27,7 +28,6 @@ SENTENCE_WORDS = 5
 ABBREVIATED = re.compile(r"\b(?:vs|etc|approx|mr|mrs|ms|dr|st|no|[a-z])\.$", re.IGNORECASE)
 SENTENCE_END = re.compile(r"[.!?…]['\"”)]?(?=\s+\S)|\u3002(?=\s*\S)")
 FIGURE = re.compile(r"[\d²³¹¼-¾⅐-⅞①-⓿]")
-BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
 MARKUP = re.compile(
     r"[()\[\]{}<>\"“”„«»*_`#|\\=~^@/]|&#?\w+;|www\.|\w\.(?:com|org|net|io|wav|mp3|aiff?|flac|ogg)\b"
 )
@@ -39,7 +39,6 @@ SPELLED_MEASURE = re.compile(
 SIGN_OF_MEASURE = re.compile(
     rf"(?<![\w/])(?:{'|'.join(map(re.escape, WORDS['measures']['always']))})(?![\w/])", re.IGNORECASE
 )
-MARKS = ("Mn", "Me")
 # Emoji and other pictures, arrows, signs of currencies.
 PICTURES = ("So", "Sm", "Sc")
 ARTICLES = frozenset({"a", "an", "the"})
@@ -142,8 +141,7 @@ def control_characters(seen: Reading) -> str | None:
     """
     if seen.caption.isascii() and seen.caption.isprintable():
         return None
-    strange = (char for char in seen.caption if not char.isprintable() or unicodedata.category(char) in MARKS)
-    char = next(strange, None)
+    char = next(filter(is_control, seen.caption), None)
     return None if char is None else f"U+{ord(char):04X}"
 
 
