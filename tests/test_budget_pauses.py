@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def materialize(
     store: Path,
     asset: str,
     budget_usd: float = 0,
+    fails: bool = False,
 ) -> dg.ExecuteInProcessResult:
     monkeypatch.setenv("WAVCAPS_STORE", str(store))
     monkeypatch.setenv("WAVCAPS_LLM__BUDGET_RUN_USD", str(budget_usd))
@@ -92,7 +93,16 @@ def materialize(
         partition_key=SOURCE,
         instance=instance,
         resources=resources(settings),
+        raise_on_error=not fails,
     )
+
+
+def estimates(instance: dg.DagsterInstance, asset: str, run_id: str) -> list[Mapping[str, dg.MetadataValue]]:
+    """What stands on an asset's page of what a run was about to ask."""
+    records = instance.fetch_observations(dg.AssetKey(asset), limit=100).records
+    observed = [record.asset_observation for record in records if record.asset_observation]
+    said = f"what run {run_id[:8]} is about to ask"
+    return [one.metadata for one in observed if one.description == said]
 
 
 @pytest.mark.parametrize("asset", ["llm_captions", "captions"])
@@ -115,8 +125,15 @@ def test_a_used_up_budget_ends_as_a_pause_and_a_larger_one_finishes(
         assert paused.success and not paused.asset_materializations_for_node(asset)
         run = instance.get_run_by_id(paused.run_id)
         assert run is not None and PAUSED_TAG in run.tags
+        (estimated,) = estimates(instance, asset, paused.run_id)
         (observed,) = paused.asset_observations_for_node(asset)
+        # What it would cost stands on the page before anything is asked, and what it did, although it paused.
+        assert estimated["requests to make"].value == 2
+        assert "spent by this run (USD)" not in estimated
         assert "WAVCAPS_LLM__BUDGET_RUN_USD" in (observed.description or "")
+        assert observed.metadata["estimated cost"] == estimated["estimated cost"]
+        assert observed.metadata["requests made"].value == 1
+        assert observed.metadata["spent by this run (USD)"].value == pytest.approx(17 * A_TOKEN)
         assert len(endpoint.requests) == 1
 
         finished = materialize(monkeypatch, instance, part, asset, 3 * max(most) * A_TOKEN)
@@ -126,3 +143,23 @@ def test_a_used_up_budget_ends_as_a_pause_and_a_larger_one_finishes(
         assert made.metadata["spent by this run (USD)"].value == pytest.approx(17 * A_TOKEN)
     tables = [TableStore(Store(store)).read([asset], [SOURCE]) for store in (whole, part)]
     assert tables[0].num_rows == len(TEXTS) and tables[1].equals(tables[0])
+
+
+def test_a_run_that_fails_says_what_it_has_spent(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[int] = []
+
+    def once(body: dict[str, Any]) -> str | int:
+        known.append(len(instance.fetch_observations(dg.AssetKey("llm_captions"), limit=10).records))
+        return script(body) if len(withdrawn.requests) == 1 else 401
+
+    with scripted(once) as withdrawn, dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setenv("WAVCAPS_LLM__BASE_URL", f"{withdrawn.root}/v1")
+        failed = materialize(monkeypatch, instance, tmp_path, "llm_captions", fails=True)
+        assert not failed.success
+        (observed,) = failed.asset_observations_for_node("llm_captions")
+    # The estimate stood on the page when the first request came.
+    assert known[0] == 1
+    assert "refuses the key" in (observed.description or "")
+    assert observed.metadata["spent by this run (USD)"].value == pytest.approx(17 * A_TOKEN)

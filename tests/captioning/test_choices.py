@@ -92,7 +92,7 @@ def materialize(asset: str, **config: Any) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         [*filtering_assets(sources), *captioning_assets(sources), *caption_assets(sources)],
         selection=[asset],
-        partition_key=SOURCE,
+        partition_key=None if asset == "llm_costs" else SOURCE,
         resources=resources(settings),
         run_config={"ops": {asset: {"config": config}}} if config else None,
     )
@@ -149,9 +149,18 @@ def test_two_prompts_of_one_s_own_are_compared_or_two_models(endpoint: Endpoint)
     (made,) = done.asset_materializations_for_node("caption_comparison")
     versions = [load_prompt(name, SOURCE, Form.NUMBERED_LIST).version for name in ("mine", "other")]
     assert all(version in str(made.metadata["comparison"].value) for version in versions)
+    assert made.metadata["first: requests made"] == made.metadata["second: requests made"]
     endpoint.requests.clear()
     materialize("caption_comparison", second={"model": "a-larger-one"})
     assert [body["model"] for body in endpoint.requests] == [MODEL, "a-larger-one"]
+
+
+def test_the_costs_are_shown_by_prompt_version(endpoint: Endpoint) -> None:
+    materialize("caption_comparison", first={"prompt": "mine"}, second={"prompt": "other"})
+    (made,) = materialize("llm_costs").asset_materializations_for_node("llm_costs")
+    assert "cost by prompt version and model" in made.metadata
+    rows = TableStore(Store(Settings().store_folder)).read(["llm_costs"]).to_pylist()
+    assert len({row["prompt_version"] for row in rows}) == 2
 
 
 def test_where_nothing_is_chosen_a_model_is_compared_with_the_floor(endpoint: Endpoint) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wavcaps_assets.captioning.ledger import Answer
@@ -41,6 +41,25 @@ class Standing:
 Tell = Callable[[int, int], None]
 # Told the same, and what it took.
 Watch = Callable[[Standing], None]
+
+
+# What is worth knowing of a run, by its name for people.
+Facts = Mapping[str, str | int | float]
+
+
+class Account:
+    """What a run will cost and has cost, told as it comes to be known, so that no end of a run hides it."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, str | int | float] = {}
+
+    def estimated(self, facts: Facts) -> None:
+        """Called before anything is asked."""
+        self.facts |= facts
+
+    def spent(self, facts: Facts) -> None:
+        """Called when the asking has ended, however it did."""
+        self.facts |= facts
 
 
 class Counted:

@@ -20,7 +20,7 @@ from wavcaps_assets.captioning.engine import caption_clips, first_questions
 from wavcaps_assets.captioning.estimate import Planned, estimate
 from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.prices import load_prices
-from wavcaps_assets.captioning.progress import Standing, Tell
+from wavcaps_assets.captioning.progress import Account, Facts, Standing, Tell
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
 from wavcaps_assets.captioning.tokens import size
 from wavcaps_assets.settings import ModelSettings
@@ -43,7 +43,7 @@ class Captioned:
     """A source's captions, and what is worth knowing of how they were made."""
 
     stage: Stage
-    facts: Mapping[str, str | int | float]
+    facts: Facts
 
 
 def caption_source(
@@ -56,6 +56,7 @@ def caption_source(
     provider: Provider = Provider.ONLINE,
     tell: Tell | None = None,
     say: Callable[[str], object] = lambda line: None,
+    account: Account | None = None,
 ) -> Captioned:
     """Captions a source within the budget of `llm`; see `engine.caption_clips`.
 
@@ -63,6 +64,7 @@ def caption_source(
 
     Args:
         say: told what a person wants to read in the log: the estimate, and how far it is.
+        account: told the estimate before anything is asked, and what was spent, whatever the end.
 
     Raises:
         Paused: a budget is used up, or a batch takes its time; what was answered stays.
@@ -75,15 +77,17 @@ def caption_source(
     planned = [Planned(*asked) for asked in first_questions(clips, source, settings, model.name, ledger)]
     before = estimate(planned, ledger, prices, llm, provider is Provider.BATCH, settings.max_attempts)
     say(before.summary)
-    facts: dict[str, str | int | float] = dict(before.metadata())
+    account = account or Account()
+    account.estimated(before.metadata())
+    standing = Reporter(say)
     with Budget(prices, model.name, ledger, llm) as budget:
-        if provider is Provider.BATCH:
-            by_batch(planned, source, llm, store, ledger, budget)
-        standing = Reporter(say)
-        stage = caption_clips(clips, source, settings, model, ledger, tell, budget, standing.hear)
-        facts |= standing.facts()
-        facts["spent by this run (USD)"] = budget.run_usd
-    return Captioned(stage, facts)
+        try:
+            if provider is Provider.BATCH:
+                by_batch(planned, source, llm, store, ledger, budget)
+            stage = caption_clips(clips, source, settings, model, ledger, tell, budget, standing.hear)
+        finally:
+            account.spent({**standing.facts(), "spent by this run (USD)": budget.run_usd})
+    return Captioned(stage, account.facts)
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,13 @@ def compare_ways(
     store: Store,
     ledger: Ledger,
     say: Callable[[str], object] = lambda line: None,
+    accounts: tuple[Account | None, Account | None] = (None, None),
 ) -> ComparisonResult:
     """Captions the same clips in two ways, and compares them.
 
     Args:
         most: how many clips, evenly drawn.
+        accounts: of each way, as in `caption_source`.
 
     Raises:
         As `caption_source`.
@@ -114,7 +120,8 @@ def compare_ways(
     step = max(1, -(-clips.num_rows // most))
     drawn = clips.take(list(range(0, clips.num_rows, step)))
     first, second = (
-        caption_source(drawn, source, way.settings, way.llm, store, ledger, say=say).stage for way in ways
+        caption_source(drawn, source, way.settings, way.llm, store, ledger, say=say, account=account).stage
+        for way, account in zip(ways, accounts, strict=True)
     )
     return compare(first, second, {record["key"]: record for record in ledger.newest()})
 

@@ -13,7 +13,7 @@ from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import source_partitions
-from wavcaps_assets.defs.pauses import unless_paused
+from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
@@ -77,6 +77,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         settings = choose_settings(source, language_model.embedded, config)
         provider = named(Provider, config.provider, "provider")
         meter_of = progress(f"captions of {source}", filtered_clips.num_rows)
+        account = ShownAccount(context)
 
         def make() -> Stage:
             with Ledger(files, ANSWERS) as ledger, meter_of as meter:
@@ -90,12 +91,13 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                     provider,
                     lambda done, total: meter.at(done),
                     context.log.info,
+                    account,
                 )
             chosen = settings.model_dump(mode="json")
-            context.add_output_metadata({**captioned.facts, "settings": dg.MetadataValue.json(chosen)})
+            context.add_output_metadata({"settings": dg.MetadataValue.json(chosen)})
             return replace(captioned.stage, settings=settings.model_dump_json())
 
-        yield from unless_paused(context, make)
+        yield from unless_paused(context, make, [account])
 
     @dg.asset(
         ins={"filtered_clips": dg.AssetIn("filtered_clips")},
@@ -130,15 +132,24 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
             for way in (config.first, second_way(source, config.second))
         ]
 
+        accounts = ShownAccount(context, "first: "), ShownAccount(context, "second: ")
+
         def make() -> pa.Table:
             with Ledger(files, ANSWERS) as ledger:
                 result = compare_ways(
-                    filtered_clips, source, (ways[0], ways[1]), config.clips, files, ledger, context.log.info
+                    filtered_clips,
+                    source,
+                    (ways[0], ways[1]),
+                    config.clips,
+                    files,
+                    ledger,
+                    context.log.info,
+                    accounts,
                 )
             context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown())})
             return result.table
 
-        yield from unless_paused(context, make)
+        yield from unless_paused(context, make, accounts)
 
     @dg.asset(
         # Both ask the model.
@@ -162,13 +173,11 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
 
         with Ledger(store.tables().store, ANSWERS) as ledger:
             table = costs(ledger.records(), load_prices(language_model.settings().prices))
-        plot = stacked_bars(cost_by(table, "source", "model"), "cost (USD)")
-        context.add_output_metadata(
-            {
-                "cost (USD)": sum(table.column("cost_usd").to_pylist()),
-                "cost by source and model": dg.MetadataValue.md(as_markdown(plot)),
-            }
-        )
+        context.add_output_metadata({"cost (USD)": sum(table.column("cost_usd").to_pylist())})
+        for group, part in (("source", "model"), ("prompt_version", "model"), ("month", "source")):
+            plot = as_markdown(stacked_bars(cost_by(table, group, part), "cost (USD)"))
+            name = f"cost by {group} and {part}".replace("_", " ")
+            context.add_output_metadata({name: dg.MetadataValue.md(plot)})
         return table
 
     return [llm_captions, caption_comparison, llm_costs]

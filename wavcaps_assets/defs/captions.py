@@ -9,7 +9,7 @@ import pyarrow as pa
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import source_partitions
-from wavcaps_assets.defs.pauses import unless_paused
+from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.postprocessing.rule_settings import RuleChoice
@@ -50,6 +50,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         from wavcaps_assets.postprocessing.run import choose_rules, postprocess_source
 
         source, embedded = context.partition_key, language_model.embedded
+        account = ShownAccount(context)
 
         def make() -> Stage:
             tables = store.tables()
@@ -63,13 +64,14 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
                 language_model.settings(),
                 tables.store,
                 context.log.info,
+                account,
             )
             outcome = refined.outcome
             words = [len(caption.split()) for caption in outcome.stage.kept.column("caption").to_pylist()]
             plot = as_markdown(histogram(words, "words", "captions"))
             context.add_output_metadata(
                 {
-                    **refined.facts,
+                    "captions asked about again": outcome.asked_again,
                     "rules": dg.MetadataValue.json(rules.model_dump(mode="json")),
                     "what each rule did": dg.MetadataValue.md(summary.as_markdown(outcome.by_rule)),
                     "caption lengths": dg.MetadataValue.md(plot),
@@ -77,6 +79,6 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
             )
             return outcome.stage
 
-        yield from unless_paused(context, make)
+        yield from unless_paused(context, make, [account])
 
     return [captions]

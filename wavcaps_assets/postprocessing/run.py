@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from wavcaps_assets.captioning.progress import Account, Facts
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.postprocessing.rule_settings import RuleChoice, RuleSettings
 from wavcaps_assets.postprocessing.rules import RULE_PRESETS
 from wavcaps_assets.postprocessing.stage3 import Postprocessed, Rejected, SecondAnswer, postprocess
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store
-
-if TYPE_CHECKING:
-    from wavcaps_assets.captioning.estimate import Estimate
 
 
 def choose_rules(choice: RuleChoice, embedded_model: bool) -> RuleSettings:
@@ -55,7 +52,7 @@ class Refined:
     """A source's published captions, and what is worth knowing of how they came about."""
 
     outcome: Postprocessed
-    facts: Mapping[str, str | int | float]
+    facts: Facts
 
 
 def postprocess_source(
@@ -66,6 +63,7 @@ def postprocess_source(
     llm: ModelSettings,
     store: Store,
     say: Callable[[str], object] = lambda line: None,
+    account: Account | None = None,
 ) -> Refined:
     """Judges a source's captions, and asks about some again, within the budget of `llm`.
 
@@ -75,28 +73,30 @@ def postprocess_source(
         captions: `schemas.LLM_CAPTIONS`.
         captioning: how stage 2 put the texts.
         say: told what a person wants to read in the log.
+        account: told the estimate before anything is asked, and what was spent, whatever the end.
 
     Raises:
         Paused: a budget is used up; what was answered stays, and the next run goes on from there.
         EndpointError, PromptError, PriceError, BudgetTooSmall: a question cannot be asked.
     """
-    facts: dict[str, str | int | float] = {}
+    account = account or Account()
     with ExitStack() as opened:
         asker: Asker | None = None
 
         def ask(rejected: Sequence[Rejected], turn: int) -> Sequence[SecondAnswer]:
             nonlocal asker
             say(f"{len(rejected)} captions are asked about again (question {turn + 2} about each)")
-            asker = asker or Asker(source, captioning, llm, store, opened, say)
+            asker = asker or Asker(source, captioning, llm, store, opened, say, account)
             return asker.ask(rejected, turn)
 
-        outcome = postprocess(
-            captions, rules, ask, _shown(captions, source) if "echo" in rules.enabled else {}
-        )
-        facts["captions asked about again"] = outcome.asked_again
-        if asker is not None:
-            facts |= asker.facts()
-    return Refined(outcome, facts)
+        try:
+            outcome = postprocess(
+                captions, rules, ask, _shown(captions, source) if "echo" in rules.enabled else {}
+            )
+        finally:
+            if asker is not None:
+                account.spent(asker.facts())
+    return Refined(outcome, {"captions asked about again": outcome.asked_again, **account.facts})
 
 
 def _shown(captions: pa.Table, source: str) -> dict[str, tuple[str, ...]]:
@@ -119,6 +119,7 @@ class Asker:
         store: Store,
         opened: ExitStack,
         say: Callable[[str], object],
+        account: Account,
     ) -> None:
         from wavcaps_assets.captioning.budget import Budget
         from wavcaps_assets.captioning.chat import ChatModel
@@ -130,12 +131,12 @@ class Asker:
         self._captioning = captioning
         self._llm = llm
         self._say = say
+        self._account = account
         self._model = ChatModel(llm)
         self._ledger = opened.enter_context(Ledger(store, ANSWERS))
         self._prices = load_prices(llm.prices)
         self._budget = opened.enter_context(Budget(self._prices, self._model.name, self._ledger, llm))
         self._reporter = Reporter(say)
-        self._estimated: list[Estimate] = []
 
     def ask(self, rejected: Sequence[Rejected], turn: int) -> list[SecondAnswer]:
         from wavcaps_assets.captioning.estimate import estimate
@@ -144,7 +145,9 @@ class Asker:
         planned = planned_questions(rejected, turn, self._captioning, self._model.name, self._ledger)
         before = estimate(planned, self._ledger, self._prices, self._llm)
         self._say(before.summary)
-        self._estimated.append(before)
+        if not self._account.facts:
+            # Later questions ask about what earlier ones left: the first estimate says the most.
+            self._account.estimated(before.metadata())
         self._reporter.next_asking()
         return ask_again(
             rejected,
@@ -157,7 +160,5 @@ class Asker:
             watch=self._reporter.hear,
         )
 
-    def facts(self) -> dict[str, str | int | float]:
-        spent = {"spent by this run (USD)": self._budget.run_usd}
-        # Later questions ask about what earlier ones left: the first estimate says the most.
-        return {**self._estimated[0].metadata(), **self._reporter.facts(), **spent}
+    def facts(self) -> Facts:
+        return {**self._reporter.facts(), "spent by this run (USD)": self._budget.run_usd}

@@ -34,9 +34,14 @@ LLM_CAPTIONS = TableSchema(
         CLIP_ID,
         SOURCE,
         Column(
-            "text", STRING, "the raw text that was captioned", derived_from=("title", "description", "events")
+            "text",
+            STRING,
+            "the raw text that was captioned",
+            derived_from=("title", "description", "tags", "events"),
         ),
-        Column("caption", STRING, "the model's caption", derived_from=("title", "description", "events")),
+        Column(
+            "caption", STRING, "the model's caption", derived_from=("title", "description", "tags", "events")
+        ),
         Column("model", STRING, "the model that answered, or `template`", derived_from=()),
         Column("prompt_version", STRING, "content hash of the prompt and its examples", derived_from=()),
         Column(
