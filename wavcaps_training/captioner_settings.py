@@ -17,7 +17,7 @@ from wavcaps_training.model_settings import (
     Frozen,
     HtsatSettings,
 )
-from wavcaps_training.settings import RunSettings, TrainingSettings
+from wavcaps_training.settings import ClipSettings, Padding, RunSettings, TrainingSettings
 
 
 class BartSettings(Frozen):
@@ -120,6 +120,7 @@ AnyTrainingSettings = Annotated[
 # own default: 1e-5 in pre-training, and in fine-tuning 1e-4, which the yaml has too.
 RELEASED_RUN: dict[str, Any] = {
     "model": RELEASED_CAPTIONER,
+    "clip": ClipSettings(padding=Padding.BATCH),
     "warmup_epochs": 2.0,
     "cosine": True,
     "weight_decay": 1e-6,

@@ -12,7 +12,16 @@ import soundfile
 import torch
 
 from tests.training.conftest import ORACLES
-from wavcaps_training.data import AudioFolder, Batch, Clip, LogMelCache, batch_loader, examples_of, plan_epoch
+from wavcaps_training.data import (
+    AudioFolder,
+    AudioReadError,
+    Batch,
+    Clip,
+    LogMelCache,
+    batch_loader,
+    examples_of,
+    plan_epoch,
+)
 from wavcaps_training.data.plan import plan_buckets
 from wavcaps_training.features import LogMel
 from wavcaps_training.settings import DEMO, CaptionChoice, ClipSettings
@@ -155,3 +164,11 @@ def test_a_cached_log_mel_is_that_of_the_first_crop(clips: tuple[list[Clip], Aud
     plain = list(batch_loader(*clips, SETTINGS, training=False))
     assert torch.allclose(first[0].audio, cache.front_end(plain[0].audio), atol=1e-4)
     assert same(list(batch_loader(*clips, SETTINGS, training=False, cache=cache)), first)
+
+
+def test_a_process_that_reads_says_which_clip_is_wrong(clips: tuple[list[Clip], AudioFolder]) -> None:
+    there, audio = clips
+    settings = SETTINGS.model_copy(update={"loader_workers": 1})
+    lost = Clip("bbc_sound_effects-lost", ("A door.",), "lost.flac", 1.0)
+    with pytest.raises(AudioReadError, match=r"clip bbc_sound_effects-lost: .*lost\.flac is missing"):
+        list(batch_loader([*there, lost], audio, settings, training=False))

@@ -99,7 +99,9 @@ def test_bad_audio_is_named(tmp_path: Path, content: bytes | None, problem: str)
 def test_a_file_without_samples_and_one_without_sound_are_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "none.wav", np.zeros(0, dtype=np.int16), RATE)
     soundfile.write(tmp_path / "silent.flac", np.zeros(RATE // 2, dtype=np.int16), RATE)
-    for name, problem in (("none.wav", "holds no samples"), ("silent.flac", "is silent")):
+    soundfile.write(tmp_path / "long.flac", np.zeros(5 * RATE, dtype=np.int16), RATE)
+    wrong = {"none.wav": "holds no samples", "silent.flac": "is silent", "long.flac": "is silent"}
+    for name, problem in wrong.items():
         with pytest.raises(AudioReadError, match=problem):
             read_crop(clip_of(name), AudioFolder(tmp_path), ONE_SECOND, RATE, 0.0)
 

@@ -102,6 +102,8 @@ def test_the_released_hyper_parameters_differ() -> None:
     assert isinstance(captioner, CaptionerTrainingSettings)
     assert (captioner.learning_rate, captioner.epochs, captioner.clip_gradient_norm) == (3e-5, 10, 2.0)
     assert captioner.model.label_smoothing == 0.1
+    for name in ("htsat_bert/pretraining", "htsat_bart/pretraining", "cnn14_bart/pretraining"):
+        assert BY_NAME[name].settings(Preset.released).clip.padding is Padding.BATCH
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)

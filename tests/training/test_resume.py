@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -70,7 +71,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {
                 "clip_id": f"bbc_sound_effects-{number}",
                 "source": "bbc_sound_effects",
-                "caption": f"A tone of {100 + 90 * number} hertz.",
+                "caption": f"A tone of {100 + 90 * number} hertz{' hums on' * (number % 4)}.",
                 "other_captions": [],
                 "audio_path": f"{number}.flac",
                 "duration_s": 1.5,
@@ -117,18 +118,28 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+def saved_step(folder: Path) -> int:
+    """The step of the state in a folder; 0: there is none."""
+    try:
+        with safe_open(folder / STATE, framework="pt") as file:
+            return int(json.loads(file.metadata()["wavcaps_training_progress"])["step"])
+    except FileNotFoundError:
+        return 0
+
+
 def test_five_kills_change_nothing(clips: Path, unbroken: dict[str, torch.Tensor], tmp_path: Path) -> None:
     chance = random.Random(6)
-    steps = []
+    steps = [0]
     for _ in range(5):
         with start(clips, tmp_path) as process:
-            wait_for(tmp_path / STATE, process)
-            time.sleep(chance.uniform(0, 0.4))
+            # Not before it has gone on from where the one before was killed.
+            while saved_step(tmp_path) == steps[-1] and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0, 0.1))
+            assert process.poll() is None, "it was done before it was killed"
             process.kill()
-        if (tmp_path / STATE).exists():
-            with safe_open(tmp_path / STATE, framework="pt") as file:
-                steps.append(file.metadata()["wavcaps_training_progress"])
-    assert steps, "no run was killed before it was done"
+        steps.append(saved_step(tmp_path))
+    assert steps == sorted(set(steps)), "a run did not go on from where the one before had been"
     with start(clips, tmp_path) as process:
         _, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -149,6 +160,23 @@ def test_a_run_that_is_asked_to_stop_says_where_it_is(
     assert process.returncode == 0, errors
     assert "goes on from step" in output
     assert same(load_file(tmp_path / WEIGHTS), unbroken)
+
+
+def test_what_is_kept_in_memory_does_not_change_a_run_that_goes_on(clips: Path, tmp_path: Path) -> None:
+    """Log-mels of crops of longer clips, and what a frozen text encoder says of captions."""
+    cached = SETTINGS.model_copy(update={"cache_log_mel": True, "epochs": 3, "save_every_steps": None})
+    assert cached.model.text.frozen
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+
+    def stop(entry: dict[str, object]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="it goes on from there"):
+        train(manifest_of(clips), AudioFolder(clips), cached, broken, on_epoch=stop)
+    went_on = train(manifest_of(clips), AudioFolder(clips), cached, broken)
+    unbroken = train(manifest_of(clips), AudioFolder(clips), cached, whole)
+    assert len(went_on.learning_curve) == 3
+    assert same(load_file(went_on.weights), load_file(unbroken.weights))
 
 
 @pytest.fixture

@@ -25,9 +25,12 @@ from wavcaps_training.model_settings import (
     ModelSettings,
     SpecAugmentSettings,
 )
-from wavcaps_training.settings import DEMO, ClipSettings, Objective, TrainingSettings
+from wavcaps_training.settings import DEMO, ClipSettings, Objective, Precision, TrainingSettings
 from wavcaps_training.tasks.base import TrainingError
-from wavcaps_training.train import TrainingResult, train
+from wavcaps_training.tasks.retrieval import RetrievalTask
+from wavcaps_training.train import train
+from wavcaps_training.training_result import RESULT, TrainingResult
+from wavcaps_training.training_run import steps_to_devices
 
 RATE = 32_000
 KINDS = {
@@ -151,7 +154,20 @@ def test_nothing_else_is_left_behind(result: TrainingResult) -> None:
         result.weights.name,
         result.untrained_weights.name,
         result.tensorboard.name,
+        RESULT,
     }
+
+
+def test_a_run_that_is_done_is_not_run_again_and_another_takes_its_place(
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path
+) -> None:
+    settings = TINY.model_copy(update={"epochs": 1})
+    first = train(*manifest, settings, tmp_path)
+    written = first.weights.stat().st_mtime_ns
+    assert train(*manifest, settings, tmp_path) == first
+    assert first.weights.stat().st_mtime_ns == written
+    other = train(*manifest, settings.model_copy(update={"seed": 3}), tmp_path)
+    assert other.learning_curve != first.learning_curve
 
 
 def test_the_released_objective_learns_its_temperature(
@@ -167,6 +183,55 @@ def test_a_broken_loss_names_the_clips(manifest: tuple[pa.Table, AudioFolder], t
     settings = TINY.model_copy(update={"learning_rate": 1e30, "warmup_epochs": 0.0})
     with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, with the clips .*freesound-\d"):
         train(table, root, settings, tmp_path)
+
+
+def test_a_gradient_that_breaks_is_not_taken(
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss may be a number whose gradient is none."""
+    loss = RetrievalTask.contrast
+    monkeypatch.setattr(
+        RetrievalTask,
+        "contrast",
+        lambda self, audio, *rest: loss(self, audio, *rest) + (audio * 0).abs().sqrt().sum(),
+    )
+    with pytest.raises(TrainingError, match=r"the gradient became (nan|inf) in epoch 1, with the clips \w+-"):
+        train(*manifest, TINY, tmp_path)
+
+
+def test_counts_of_steps_of_a_fused_adam_follow_the_weights() -> None:
+    """Lightning moves all of an optimizer's memory but these; `meta` stands in for a device of CUDA."""
+    weights = torch.nn.Linear(2, 2, device="meta")
+    optimizer = torch.optim.Adam(weights.parameters(), fused=True)
+    for parameter in weights.parameters():
+        optimizer.state[parameter] = {"step": torch.tensor(3.0)}
+    steps_to_devices(optimizer)
+    assert {memory["step"].device.type for memory in optimizer.state.values()} == {"meta"}
+
+
+def test_sixteen_bits_learn_as_thirty_two_do(manifest: tuple[pa.Table, AudioFolder], tmp_path: Path) -> None:
+    losses = {}
+    for precision in (Precision.FULL, Precision.BF16):
+        settings = TINY.model_copy(update={"precision": precision, "epochs": 4})
+        curve = train(*manifest, settings, tmp_path / precision).learning_curve
+        losses[precision] = [entry["train_loss"] for entry in curve]
+    assert losses[Precision.BF16] != losses[Precision.FULL]
+    assert losses[Precision.BF16] == pytest.approx(losses[Precision.FULL], rel=0.05)
+
+
+def test_a_hundredth_of_a_second_and_one_caption_for_all(
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path
+) -> None:
+    """Nothing can be learnt of captions that are all the same; the run goes through."""
+    table, _ = manifest
+    click = np.ones(RATE // 100, dtype=np.float32) / 2
+    rows = []
+    for number, row in enumerate(table.to_pylist()):
+        soundfile.write(tmp_path / f"{number}.flac", click * (number + 1) / 50, RATE)
+        rows.append({**row, "caption": "A click.", "audio_path": f"{number}.flac", "duration_s": 0.01})
+    settings = TINY.model_copy(update={"epochs": 1})
+    result = train(TRAINING_MANIFEST.from_rows(rows), AudioFolder(tmp_path), settings, tmp_path / "out")
+    assert result.learning_curve[0]["train_loss"] == pytest.approx(np.log(settings.batch_size), rel=0.2)
 
 
 def test_too_few_clips_are_refused(manifest: tuple[pa.Table, AudioFolder], tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from wavcaps_training.data.clips import Clip
 class AudioReadError(OSError):
     """A clip's audio is missing, unreadable or not what the manifest promises."""
 
-    def __init__(self, clip: Clip, audio: AudioFiles, problem: str) -> None:
-        super().__init__(
+    @classmethod
+    def of(cls, clip: Clip, audio: AudioFiles, problem: str) -> AudioReadError:
+        """The error of a clip. It is made of its message alone, so that it comes through from a process."""
+        return cls(
             f"clip {clip.clip_id}: {audio.describe(clip)} {problem}; materialize its audio again, or leave "
             "the clip out of the training manifest"
         )
@@ -57,7 +59,7 @@ class AudioFiles:
             with self.store.reading(clip.audio_path) as path:
                 yield path
         except StoreError as error:
-            raise AudioReadError(clip, self, f"is missing ({error})") from error
+            raise AudioReadError.of(clip, self, f"is missing ({error})") from error
 
 
 class AudioFolder(AudioFiles):

@@ -12,6 +12,8 @@ from wavcaps_training.data.audio_files import AudioFiles, AudioReadError
 from wavcaps_training.data.clips import Clip
 from wavcaps_training.settings import ClipSettings, Padding
 
+BLOCK_FRAMES = 1 << 16
+
 
 def read_crop(
     clip: Clip, audio: AudioFiles, settings: ClipSettings, sample_rate: int, position: float
@@ -42,21 +44,21 @@ def read_crop(
                 start = round(max(file.frames - span, 0) * position)
                 file.seek(start)
                 frames = file.read(span, dtype="float32", always_2d=True)
-                rate, whole = file.samplerate, file.frames <= span
-                promised = min(span, file.frames)
+                rate, promised = file.samplerate, min(span, file.frames)
+                silent = not frames.any() and _is_silent(file)
         except (soundfile.LibsndfileError, OSError) as error:
-            raise AudioReadError(clip, audio, f"is unreadable ({error})") from error
+            raise AudioReadError.of(clip, audio, f"is unreadable ({error})") from error
     if not len(frames):
-        raise AudioReadError(clip, audio, "holds no samples")
+        raise AudioReadError.of(clip, audio, "holds no samples")
     if len(frames) < promised:
-        raise AudioReadError(clip, audio, "is cut short")
+        raise AudioReadError.of(clip, audio, "is cut short")
     channels = frames.shape[1]
     # NumPy's mean over an axis as short as this takes as long as the decoding.
     samples: np.ndarray = (
         frames @ np.full(channels, 1 / channels, np.float32) if channels > 1 else frames[:, 0]
     )
-    if whole and not samples.any():
-        raise AudioReadError(clip, audio, "is silent from its start to its end")
+    if silent:
+        raise AudioReadError.of(clip, audio, "is silent from its start to its end")
     if rate != sample_rate:
         samples = soxr.resample(samples, rate, sample_rate)
     if settings.padding is Padding.BATCH:
@@ -64,3 +66,8 @@ def read_crop(
     if settings.padding is Padding.REPEAT:
         return np.resize(samples, wanted)
     return np.pad(samples[:wanted], (0, max(wanted - len(samples), 0)))
+
+
+def _is_silent(file: soundfile.SoundFile) -> bool:
+    file.seek(0)
+    return not any(block.any() for block in file.blocks(BLOCK_FRAMES))

@@ -88,7 +88,9 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
         settings, clip = self.settings, example.clip
         position = settings.clip.evaluation_position
         if self.epoch is not None:
-            position = chance(settings.seed, self.epoch, clip.clip_id, example.number, "crop")
+            # What is kept has one crop, whichever epoch or caption asks for it first.
+            drawn_for = (self.epoch, example.number) if self.cache is None else (0, 0)
+            position = chance(settings.seed, drawn_for[0], clip.clip_id, drawn_for[1], "crop")
         rate = settings.front_end.sample_rate
         return torch.from_numpy(read_crop(clip, self.audio, settings.clip, rate, position))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from wavcaps_training.data import Batch
+from wavcaps_training.data import Batch, Clip
 from wavcaps_training.settings import RunSettings
 
 
@@ -86,19 +86,22 @@ class Task(ABC):
             loss = self.loss(part) * (self.weight(part) / whole)
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise self.broken_loss(value, part.clip_ids)
+                raise self.broken("loss", value, part.clip_ids)
             yield Part(loss, value)
 
-    def broken_loss(self, loss: float, clip_ids: list[str]) -> TrainingError:
-        """What is said of a loss that is no number.
+    def prepare(self, clips: Sequence[Clip]) -> None:  # noqa: B027
+        """Does what is done once for all clips, when the model is on its device: here nothing."""
+
+    def broken(self, what: str, value: float, clip_ids: Sequence[str]) -> TrainingError:
+        """What is said of a loss or a gradient that is no number.
 
         Args:
             clip_ids: the clips that may be to blame.
         """
         return TrainingError(
-            f"the loss became {loss} in epoch {self.epoch + 1}, with the clips {', '.join(clip_ids)}; look "
-            f"at their audio, or lower learning_rate (now {self.settings.learning_rate}). The checkpoint of "
-            "the best epoch so far and the last saved state are as they were"
+            f"the {what} became {value} in epoch {self.epoch + 1}, with the clips {', '.join(clip_ids)}; "
+            f"look at their audio, or lower learning_rate (now {self.settings.learning_rate}). The "
+            "checkpoint of the best epoch so far and the last saved state are as they were"
         )
 
 

@@ -65,7 +65,7 @@ class CaptioningTask(Task):
         if not torch.isfinite(loss):
             broken = (~logits.isfinite().flatten(1).all(dim=1)).tolist()
             blamed = [clip for clip, is_broken in zip(batch.clip_ids, broken, strict=True) if is_broken]
-            raise self.broken_loss(loss.item(), blamed or batch.clip_ids)
+            raise self.broken("loss", loss.item(), blamed or batch.clip_ids)
         return loss
 
     def validate(self, batch: Batch) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavcaps_training.checkpoints import save_checkpoint
-from wavcaps_training.data import Batch
+from wavcaps_training.data import Batch, Clip
 from wavcaps_training.evaluation.retrieval import score_retrieval
 from wavcaps_training.gathering import gathered
 from wavcaps_training.gradient_caching import cached_parts
@@ -71,16 +71,26 @@ class RetrievalTask(Task):
         if not torch.isfinite(loss):
             broken = ~torch.isfinite(audio).all(dim=1) | ~torch.isfinite(text).all(dim=1)
             blamed = [clip for clip, is_broken in zip(clip_ids, broken.tolist(), strict=True) if is_broken]
-            raise self.broken_loss(loss.item(), blamed or list(clip_ids))
+            raise self.broken("loss", loss.item(), blamed or clip_ids)
         return loss
 
+    def prepare(self, clips: Sequence[Clip]) -> None:
+        """Asks a frozen text encoder for all captions.
+
+        In one order: the last bits of what it says of a caption depend on those beside it, and a run that
+        goes on would not have them in the order of one that was not interrupted.
+        """
+        if not self.settings.model.text.frozen:
+            return
+        captions = list(dict.fromkeys(caption for clip in clips for caption in clip.captions))
+        for start in range(0, len(captions), self.settings.batch_size):
+            asked = captions[start : start + self.settings.batch_size]
+            self.frozen_text.update(zip(asked, self.model.text_encoder(asked), strict=True))
+
     def text_features(self, captions: Sequence[str]) -> Tensor:
-        """What the text encoder says of captions; a frozen one is asked once for each."""
+        """What the text encoder says of captions; of a frozen one, what it said in `prepare`."""
         if not self.settings.model.text.frozen:
             return self.model.text_encoder(captions)
-        new = [caption for caption in dict.fromkeys(captions) if caption not in self.frozen_text]
-        if new:
-            self.frozen_text.update(zip(new, self.model.text_encoder(new), strict=True))
         return torch.stack([self.frozen_text[caption] for caption in captions])
 
     def validate(self, batch: Batch) -> None:
