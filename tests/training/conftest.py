@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch import Tensor
 
 ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
 
@@ -26,3 +30,13 @@ def fill(oracles: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def unlike_the_oracles(oracles: Path, encoder: str, weights: Mapping[str, Tensor]) -> list[str]:
+    """Which of some filled weights are not what the original's were filled with, by their checksums."""
+    checksums = json.loads((oracles / "encoders_meta.json").read_text())[f"{encoder}_checksums"]
+    return [
+        name
+        for name, checksum in checksums.items()
+        if hashlib.sha256(weights[name].contiguous().numpy().tobytes()).hexdigest() != checksum
+    ]

@@ -66,11 +66,21 @@ def test_embeddings_loss_and_gradients(
     contrastive, regulariser = soft_nt_xent(audio, text, ids, model.temp), embedding_regulariser(audio, text)
     (contrastive + regulariser).backward()
 
-    for found, wanted in ((cls, "bert_cls"), (audio, "audio_embeds"), (text, "text_embeds")):
-        np.testing.assert_allclose(found.detach(), expected[wanted], atol=2e-5, rtol=0)
+    features = model.audio_encoder.audio_enc(waveform).embedding
+    for found, wanted, tolerance in (
+        (cls, "bert_cls", 2e-5),
+        (features, "audio_feats", 1e-4 if encoder == "cnn14" else 5e-5),
+        (audio, "audio_embeds", 2e-5),
+        (text, "text_embeds", 2e-5),
+        # Cosines over the temperature.
+        (audio @ text.T / model.temp, "sim_a2t_scaled", 2e-5 / 0.07),
+    ):
+        np.testing.assert_allclose(found.detach(), expected[wanted], atol=tolerance, rtol=0)
     assert contrastive.item() == pytest.approx(float(expected["loss_contrastive"]), abs=1e-5)
     assert regulariser.item() == pytest.approx(float(expected["loss_reg"]), abs=1e-5)
     parameters = dict(model.named_parameters())
+    idle = {name for name, parameter in parameters.items() if parameter.grad is None}
+    assert idle == set(expected["nograd_keys"].tolist()) & parameters.keys()
     gradients = [parameters[name].grad for name in expected["grad_keys"].tolist()]
     norms = [float(gradient.double().norm()) for gradient in gradients if gradient is not None]
     # The gradient of a key's bias is 0 but for rounding, as softmax ignores what all keys share.

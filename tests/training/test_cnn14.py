@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.conftest import unlike_the_oracles
 from wavcaps_training.model_settings import (
     Cnn14Settings,
     FrontEndSettings,
@@ -42,6 +43,10 @@ def filled(fill: ModuleType) -> Cnn14:
 def cnn14(filled: Cnn14) -> Iterator[Cnn14]:
     yield filled.eval()
     filled.zero_grad()
+
+
+def test_the_weights_are_filled_as_the_originals_were(filled: Cnn14, oracles: Path) -> None:
+    assert unlike_the_oracles(oracles, "cnn14", filled.state_dict()) == []
 
 
 def clips(fill: ModuleType, numbers: tuple[int, ...], samples: int) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.conftest import unlike_the_oracles
 from wavcaps_training.model_settings import FrontEndSettings, HtsatSettings, SpecAugmentSettings
 from wavcaps_training.models.htsat import DropPath, Htsat
 
@@ -38,6 +39,10 @@ def fill_htsat(fill: ModuleType, settings: HtsatSettings) -> Htsat:
 def htsat(filled: Htsat) -> Iterator[Htsat]:
     yield filled
     filled.zero_grad()
+
+
+def test_the_weights_are_filled_as_the_originals_were(filled: Htsat, oracles: Path) -> None:
+    assert unlike_the_oracles(oracles, "htsat", filled.state_dict()) == []
 
 
 def clips(fill: ModuleType, numbers: tuple[int, ...], samples: int) -> Tensor:

@@ -352,7 +352,7 @@ def shift_mask(grid: int, window: int, shift: int) -> Tensor:
     band[-shift:] = 2
     regions = band[:, None] * 3 + band[None, :]
     labels = to_windows(regions.view(1, grid, grid, 1), window)[0, :, :, 0]
-    return (labels[:, :, None] != labels[:, None, :]) * OUTSIDE
+    return torch.where(labels[:, :, None] != labels[:, None, :], OUTSIDE, 0.0)
 
 
 def initialise(module: nn.Module) -> None:
