@@ -38,7 +38,7 @@ def build(settings: Settings) -> dg.Definitions:
             *filtering_assets(sources),
             *captioning_assets(sources),
             *caption_assets(sources),
-            *publishing_assets(sources),
+            *publishing_assets(sources, settings.quality),
             *training_set_assets(settings),
             *(training_manifest_assets() if live else ()),
             *validation_assets(),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -61,6 +65,43 @@ def test_a_spoiled_manifest_fails_for_what_is_wrong_with_it(tmp_path: Path, faul
     result = run(write_parquet(tmp_path / "spoiled.parquet", spoiled(good_rows(), fault)), "--json")
     assert result.exit_code == 1, result.output
     assert statuses(result)[fault] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "repair"),
+    [
+        (lambda caption: caption.replace(" is ", " &amp; is "), "entities"),
+        (lambda caption: f"\u202e{caption}", "invisible"),
+        (lambda caption: caption.replace(" ", " \u200b", 1), "invisible"),
+        (lambda caption: f"\ufeff{caption}", "invisible"),
+        (lambda caption: caption.replace(" ", "\t", 1), "whitespace"),
+        (lambda caption: f"*{caption}*", "quotation_marks"),
+        (lambda caption: f"“{caption}”", "quotation_marks"),
+        (lambda caption: f"{caption[:-1]}!!!", "full_stop"),
+        (lambda caption: caption[:-1], "full_stop"),
+    ],
+)
+def test_what_stage_3_would_repair_is_not_repaired_before_it_is_judged(
+    tmp_path: Path, spoil: Callable[[str], str], repair: str
+) -> None:
+    rows = good_rows(50)
+    rows[7] |= {"caption": spoil(rows[7]["caption"])}
+    path = write_json(tmp_path / "sb_final.json", rows)
+    result = run(path, "--json")
+    assert (result.exit_code, statuses(result)["unrepaired"]) == (1, "failed")
+    (found,) = [one for one in json.loads(result.stdout)["results"] if one["measure"] == "unrepaired"]
+    assert (found["value"], found["of"]) == (1 / 50, 50)
+    assert repair in found["examples"][0]["detail"].partition(":")[0]
+    # Which repairs matter is a setting.
+    without = tmp_path / "thresholds.toml"
+    without.write_text("[rules]\nrepairs = []\n")
+    assert statuses(run(path, "--settings", without, "--json"))["unrepaired"] == "passed"
+
+
+def test_an_echo_is_not_measured_where_no_prompt_is_known(tmp_path: Path) -> None:
+    assert statuses(run(write_parquet(tmp_path / "m.parquet", good_rows(20)), "--json"))["echo"] == (
+        "not measured"
+    )
 
 
 def test_captions_that_slipped_by_a_row_fail_with_and_without_the_manifest_before(tmp_path: Path) -> None:
@@ -184,3 +225,33 @@ def test_of_a_few_clips_one_that_the_parser_misreads_does_not_block(tmp_path: Pa
     many = [row | {"clip_id": f"{row['clip_id']}-{turn}"} for turn in range(100) for row in rows]
     found = statuses(run(write_parquet(tmp_path / "many.parquet", many), "--json"))
     assert found["no_verb"] == "failed"
+
+
+def test_the_workflow_passes_on_what_it_is_given(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    workflow = yaml.safe_load((EXAMPLES / "caption-quality.yml").read_text("utf-8"))
+    (step,) = (
+        one for one in workflow["jobs"]["captions"]["steps"] if one.get("name") == "Check the captions"
+    )
+    (tmp_path / "thresholds.toml").touch()
+    manifest = write_parquet(tmp_path / "a manifest.parquet", good_rows(20))
+    write_parquet(tmp_path / "old.parquet", good_rows(20))
+    write_parquet(tmp_path / "some.dropped.parquet", [{"clip_id": "x", "source": "soundbible"}])
+
+    def skipped(**given: str) -> set[str]:
+        own = {
+            "MANIFEST": manifest.name,
+            "GITHUB_STEP_SUMMARY": "summary.md",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(EXAMPLES.parents[1]),
+        }
+        environment = {**os.environ, **workflow["env"], **own, **given}
+        ran = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, check=False)
+        assert ran.returncode == 0
+        cases = ElementTree.parse(tmp_path / "captions.xml").getroot().iter("testcase")
+        return {case.attrib["name"] for case in cases if case.find("skipped") is not None}
+
+    assert {"drift moved", "dropped"} <= skipped()
+    assert {"drift moved", "dropped"}.isdisjoint(
+        skipped(AGAINST="old.parquet", DROPPED="some.dropped.parquet")
+    )

@@ -42,17 +42,20 @@ class Baseline:
         self._version = version
 
     def before(self) -> pa.Table | None:
-        """The captions to compare with; None: there is no earlier materialization that passed."""
+        """The captions to compare with; None: there is no earlier materialization that passed.
+
+        `version_of` says of which materialization they are.
+        """
         latest = self._read(self._latest)
-        if latest is None or _version(latest) != self._version:
+        if latest is None or version_of(latest) != self._version:
             return latest
         return self._read(self._earlier)
 
     def keep(self, table: pa.Table) -> None:
         """Makes these captions, which passed, those that the next materialization is compared with."""
         latest = self._read(self._latest)
-        if latest is not None and _version(latest) != self._version:
-            self._write(self._earlier, latest, _version(latest))
+        if latest is not None and version_of(latest) != self._version:
+            self._write(self._earlier, latest, version_of(latest))
         self._write(self._latest, table, self._version)
 
     def _read(self, path: str) -> pa.Table | None:
@@ -63,6 +66,7 @@ class Baseline:
         self._store.write_table(path, captions, BASELINE, {VERSION: version})
 
 
-def _version(table: pa.Table) -> str:
+def version_of(table: pa.Table) -> str:
+    """The materialization that a copy is of."""
     metadata = table.schema.metadata or {}
     return str(metadata.get(VERSION.encode(), b"").decode())

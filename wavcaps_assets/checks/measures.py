@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from wavcaps_assets.checks.caption_set import CaptionSet, Counted
+from wavcaps_assets.checks.caption_set import CaptionSet, Counted, Shown
 from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
 from wavcaps_assets.checks.quality_settings import QualitySettings
 from wavcaps_assets.checks.sampling import even_sample, wilson_interval
@@ -18,6 +18,12 @@ from wavcaps_assets.postprocessing.rule_settings import RuleSettings
 # So many captions are looked at, at a time: what they take in memory is little beside the table.
 BATCH = 10_000
 
+# Captions that a repair of stage 3 would change.
+UNREPAIRED = "unrepaired"
+# The rule that looks at the prompt.
+ECHO = "echo"
+
+Row = Mapping[str, str | None]
 # By scope and measure; rules go by their own names.
 Figures = dict[str, dict[str, Figure]]
 
@@ -30,6 +36,7 @@ class Tally:
         broken: how many captions break each rule.
         examples: some of them, by rule.
         parsed: how many captions the parser's rules were asked of.
+        prompted: how many captions are of a prompt that is known, so that the rule `echo` could be asked.
         words: all words of all captions.
         captions: how often each caption stands there, without regard to capitals.
         groups: of the different captions, the first of those with the same content, and their number.
@@ -39,6 +46,7 @@ class Tally:
     broken: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Example]] = field(default_factory=dict)
     parsed: int = 0
+    prompted: int = 0
     words: int = 0
     captions: Counter[str] = field(default_factory=Counter)
     groups: dict[int, tuple[Example, int]] = field(default_factory=dict)
@@ -70,8 +78,8 @@ def measure(captions: CaptionSet, settings: QualitySettings) -> Figures:
         table = captions.table.filter(pc.equal(captions.table.column("source"), source))
         both = (tallies[source], whole)
         for rows in _batches(table):
-            _read(rows, both)
-            _judge(rows, fast, (both,) * len(rows))
+            _read(rows, both, captions.shown)
+            _judge(rows, fast, (both,) * len(rows), captions.shown, repairs=True)
         sample = even_sample(_ids(table), settings.sample.size, settings.sample.seed)
         for rows in _batches(_only(table, sample | drawn)):
             asked = [
@@ -82,7 +90,7 @@ def measure(captions: CaptionSet, settings: QualitySettings) -> Figures:
                 )
                 for row in rows
             ]
-            _judge(rows, slow, asked)
+            _judge(rows, slow, asked, captions.shown)
             for tallies_asked in asked:
                 for tally in tallies_asked:
                     tally.parsed += 1
@@ -119,14 +127,21 @@ def _batches(table: pa.Table) -> Iterator[list[dict[str, str | None]]]:
         yield batch.to_pylist()
 
 
-def _read(rows: Sequence[Mapping[str, str | None]], tallies: Iterable[Tally]) -> None:
+def _prompt(row: Row, shown: Shown) -> tuple[str, ...]:
+    """What the model was shown besides the text; nothing where that is not known."""
+    return shown.get((row["source"] or "", row["prompt_version"] or ""), ())
+
+
+def _read(rows: Sequence[Row], tallies: Iterable[Tally], shown: Shown) -> None:
     for row in rows:
         clip_id, caption, text = row["clip_id"] or "", row["caption"] or "", row["text"]
         said, words = same_text(caption), content(caption)
         key = hash(words)
         apart = not words & content(text) if text else False
+        prompted = bool(_prompt(row, shown))
         for tally in tallies:
             tally.words += len(caption.split())
+            tally.prompted += prompted
             if said not in tally.captions:
                 first, count = tally.groups.get(key, (Example(clip_id, caption, ""), 0))
                 tally.groups[key] = (first, count + 1)
@@ -134,24 +149,35 @@ def _read(rows: Sequence[Mapping[str, str | None]], tallies: Iterable[Tally]) ->
             tally.with_text += bool(text)
             tally.apart += apart
             if apart:
-                shown = tally.examples.setdefault("text_mismatch", [])
-                if len(shown) < EXAMPLES:
-                    shown.append(Example(clip_id, caption, f"the raw text: {text}"))
+                listed = tally.examples.setdefault("text_mismatch", [])
+                if len(listed) < EXAMPLES:
+                    listed.append(Example(clip_id, caption, f"the raw text: {text}"))
 
 
 def _judge(
-    rows: Sequence[Mapping[str, str | None]], settings: RuleSettings, asked: Sequence[tuple[Tally, ...]]
+    rows: Sequence[Row],
+    settings: RuleSettings,
+    asked: Sequence[tuple[Tally, ...]],
+    shown: Shown,
+    *,
+    repairs: bool = False,
 ) -> None:
-    from wavcaps_assets.postprocessing.rules import Candidate, judge
+    """Counts what the rules complain of, and, where `repairs` are asked for, what they would change."""
+    from wavcaps_assets.postprocessing.rules import READ_CHARS, Candidate, judge
 
-    if not settings.enabled:
+    if not settings.enabled and not repairs:
         return
-    candidates = [Candidate(row["caption"] or "", row["text"] or "") for row in rows]
+    candidates = [Candidate(row["caption"] or "", row["text"] or "", _prompt(row, shown)) for row in rows]
     for row, judged, tallies in zip(rows, judge(candidates, settings), asked, strict=True):
-        for finding in judged.findings:
+        clip_id, caption = row["clip_id"] or "", row["caption"] or ""
+        found = [(finding.rule, finding.detail) for finding in judged.findings]
+        # Of a caption that is too long only the start was repaired.
+        if repairs and judged.repairs and len(caption) <= READ_CHARS:
+            found.append((UNREPAIRED, f"{', '.join(judged.repairs)}: {judged.caption}"))
+        for rule, detail in found:
             # An empty caption is too short, whatever was asked.
-            for tally in tallies if finding.rule in settings.enabled else ():
-                tally.note(finding.rule, Example(row["clip_id"] or "", row["caption"] or "", finding.detail))
+            for tally in tallies if rule in (UNREPAIRED, *settings.enabled) else ():
+                tally.note(rule, Example(clip_id, caption, detail))
 
 
 def _figures(
@@ -183,9 +209,15 @@ def _figures(
     if tally.with_text:
         shown = tally.examples.get("text_mismatch", ())
         found["text_mismatch"] = exact(tally.apart / tally.with_text, tally.with_text, shown)
+    shown = tally.examples.get(UNREPAIRED, ())
+    found[UNREPAIRED] = exact(tally.broken[UNREPAIRED] / total, total, shown)
     for settings_of_rules, sampled in zip(rules, (False, True), strict=True):
         for rule in settings_of_rules.enabled:
             of, shown = tally.parsed if sampled else total, tally.examples.get(rule, ())
+            if rule == ECHO:
+                of = tally.prompted
+            if not of:
+                continue
             # The parser errs now and then: of few captions, one that it misreads is no sign.
             found[rule] = (
                 estimated(tally.broken[rule], of, settings.confidence, shown)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from wavcaps_assets.checks.caption_set import CaptionSet
 from wavcaps_assets.checks.drift import drift
 from wavcaps_assets.checks.figures import WHOLE, Figure, Limits, Result, Status
-from wavcaps_assets.checks.measures import measure, scopes
+from wavcaps_assets.checks.measures import ECHO, UNREPAIRED, measure, scopes
 from wavcaps_assets.checks.quality_settings import QualitySettings
 
 DRIFT = "drift"
@@ -29,8 +29,11 @@ CHECKS = {
     "dropped": "Stages 2 and 3 dropped no more clips than usual; the paper: 0 to 22%.",
     "mean_words": "Captions are about as long as the paper's of that source (Table III), and in any case "
     "as long as captions are.",
-    "digits": 'Captions hold no figures or units: "do not use … numbers" (Table I).',
+    "digits": 'Captions hold no figures: "Delete the proper noun modifiers, number modifiers, and unit '
+    'modifiers" (Table I). Units in words are the rule `spelled_units`, one of the other rules.',
     "banned_words": 'Captions hold no "heard", "recorded", … (Table I).',
+    UNREPAIRED: "Captions hold nothing that stage 3 repairs: entities of HTML, characters that nobody sees, "
+    "quotation marks, spaces or full stops too many. What this project publishes has been repaired.",
     "named_entities": "Captions name no person, place or make; spaCy reads a sample.",
     "no_verb": "Captions are sentences: a subject with a verb; spaCy reads a sample.",
     RULES: "Captions break no other rule of stage 3.",
@@ -39,8 +42,8 @@ CHECKS = {
     "inflection.",
     "text_mismatch": "Captions share a word with their own raw text, as they no longer do once they slip "
     "by a row.",
-    DRIFT: "Captions are not far from those that this check last passed: length, unique share, words, "
-    "changes by clip, and captions that moved to another clip.",
+    DRIFT: "Captions are not far from the last set that passed, which need not be the last that was made: "
+    "length, unique share, words, changes by clip, and captions that moved to another clip.",
 }
 NOTHING_BEFORE = "there is nothing to compare with yet"
 
@@ -61,7 +64,12 @@ def check_quality(
             if name == RULES:
                 results += [
                     Result(
-                        RULES, rule, scope, figures.get(rule), Limits.of(settings.caption_rules), NO_CAPTIONS
+                        RULES,
+                        rule,
+                        scope,
+                        figures.get(rule),
+                        Limits.of(settings.caption_rules),
+                        NOT_KNOWN.get(rule, NO_CAPTIONS),
                     )
                     for rule in settings.rules.enabled
                     if rule not in OWN_CHECK
@@ -81,6 +89,7 @@ NO_CAPTIONS = "there are no captions"
 NOT_KNOWN = {
     "dropped": "how many clips were dropped is not known",
     "text_mismatch": "the raw texts are not known",
+    ECHO: "the prompts that the captions were made with are not known",
 }
 
 

@@ -111,8 +111,12 @@ class QualitySettings(Thresholds):
         Ceiling(warn=0.3, error=0.6), description="clips that stages 2 and 3 dropped; the paper: 0 to 0.22"
     )
     mean_words: MeanWords = MeanWords()
-    digits: Ceiling = Field(Ceiling(error=0.0), description="captions with figures or units of measure")
+    digits: Ceiling = Field(Ceiling(error=0.0), description="captions with figures")
     banned_words: Ceiling = Field(Ceiling(error=0.0), description='captions with "heard", "recorded", …')
+    unrepaired: Ceiling = Field(
+        Ceiling(error=0.0),
+        description="captions that a repair of stage 3 would change; `rules.repairs` says which repairs",
+    )
     named_entities: Ceiling = Field(
         Ceiling(warn=0.01, error=0.05), description="captions with a name, of which spaCy sees some too many"
     )

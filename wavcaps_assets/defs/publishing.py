@@ -15,7 +15,12 @@ from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
 
-def publishing_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
+def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg.AssetsDefinition]:
+    """The manifests and the set.
+
+    Args:
+        thresholds: of the captions' quality: a TOML file; empty: the defaults of `QualitySettings`.
+    """
     by_source = source_partitions(sources)
 
     @dg.asset(
@@ -42,13 +47,22 @@ def publishing_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         group_name="publish",
         kinds={"parquet"},
         owners=OWNERS,
-        description="The set: the manifests of all sources.",
+        description="The set: the manifests of all sources. It is replaced only where its captions pass "
+        "every blocking check of their quality.",
         metadata=schema_metadata(schemas.MANIFEST),
     )
-    def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table) -> pa.Table:
+    def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> pa.Table:
+        from wavcaps_assets.checks.assessment import UnfitSet, require_quality
+        from wavcaps_assets.checks.told import examples_table, results_table
         from wavcaps_assets.plots import as_markdown, histograms
         from wavcaps_assets.previews import counts
 
+        try:
+            require_quality(store.tables(), manifest, context.run_id, thresholds)
+        except UnfitSet as error:
+            shown = {"what failed": results_table(error.failed), "examples": examples_table(error.failed)}
+            metadata = {name: dg.MetadataValue.md(table) for name, table in shown.items()}
+            raise dg.Failure(str(error), metadata, allow_retries=False) from error
         lengths: dict[str, list[int]] = {}
         for row in manifest.select(["source", "caption"]).to_pylist():
             lengths.setdefault(row["source"], []).append(len(row["caption"].split()))

@@ -5,19 +5,21 @@ its limit `error` blocks what is downstream; one beyond `warn` shows in the UI a
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
 
 from wavcaps_assets.checks.figures import Result, Status
-from wavcaps_assets.checks.quality import CHECKS, check_quality, worst
+from wavcaps_assets.checks.quality import CHECKS, DRIFT, worst
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.table_store import WHOLE
 
 # Tables of this project cannot have these faults: their schema is checked when they are written.
 OF_FOREIGN_FILES = frozenset({"unreadable", "repeated_ids"})
+# Of a table that the event log knows no materialization of.
+UNKNOWN_RUN = "unknown"
 MEASURED = {name: said for name, said in CHECKS.items() if name not in OF_FOREIGN_FILES}
 
 
@@ -48,24 +50,19 @@ def quality_checks(
     def run_checks(
         context: dg.AssetCheckExecutionContext, store: StoreResource
     ) -> Iterator[dg.AssetCheckResult]:
+        from wavcaps_assets.checks.assessment import assess
         from wavcaps_assets.checks.baseline import Baseline
-        from wavcaps_assets.checks.caption_set import caption_set
-        from wavcaps_assets.checks.quality_settings import load_settings
 
         tables = store.tables()
         partition = context.partition_key if context.has_partition_key else None
-        wanted = partition and [partition]
-        table = tables.read([asset], wanted)
-        captions = caption_set(
-            table, [tables.read_dropped([stage], wanted) for stage in ("llm_captions", "captions")]
-        )
+        table = tables.read([asset], [partition or WHOLE])
         baseline = Baseline(tables.store, [asset], partition, _materialization(context, asset, partition))
-        settings = load_settings(Path(thresholds) if thresholds else None)
-        results = check_quality(captions, settings, baseline.before())
-        if worst(results) is not Status.FAILED:
+        found = assess(tables, asset, partition, table, baseline, thresholds)
+        if found.passed:
             baseline.keep(table)
         for name in MEASURED:
-            yield _as_result(asset, name, [result for result in results if result.check == name])
+            of_check = [result for result in found.results if result.check == name]
+            yield _as_result(asset, name, of_check, found.compared_with)
 
     return run_checks
 
@@ -76,10 +73,12 @@ def _materialization(context: dg.AssetCheckExecutionContext, asset: str, partiti
         asset_key=dg.AssetKey(asset), asset_partitions=[partition] if partition else None
     )
     made = context.instance.fetch_materializations(of, limit=1).records
-    return made[0].run_id if made else "unknown"
+    return made[0].run_id if made else UNKNOWN_RUN
 
 
-def _as_result(asset: str, name: str, results: Sequence[Result]) -> dg.AssetCheckResult:
+def _as_result(
+    asset: str, name: str, results: Sequence[Result], compared_with: str | None
+) -> dg.AssetCheckResult:
     from wavcaps_assets.checks.told import examples_table, results_table
 
     status = worst(results)
@@ -101,6 +100,8 @@ def _as_result(asset: str, name: str, results: Sequence[Result]) -> dg.AssetChec
     # Where each source has a band of its own, the table of figures has them.
     if len(wanted := {result.wanted for result in measured}) == 1:
         metadata["wanted"] = dg.MetadataValue.text(wanted.pop())
+    if name == DRIFT:
+        metadata |= _last_that_passed(compared_with)
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(asset),
         check_name=name,
@@ -109,3 +110,13 @@ def _as_result(asset: str, name: str, results: Sequence[Result]) -> dg.AssetChec
         description=said,
         metadata=metadata,
     )
+
+
+def _last_that_passed(run_id: str | None) -> dict[str, dg.MetadataValue]:
+    """What the drift is measured from, for the check's page."""
+    if run_id is None:
+        return {"compared with": dg.MetadataValue.text("nothing: no set has passed before this one")}
+    said = "the last set that passed all blocking checks, not the last that was made"
+    shown = {"compared with": dg.MetadataValue.text(said)}
+    made_by = dg.MetadataValue.text(run_id) if run_id == UNKNOWN_RUN else dg.MetadataValue.dagster_run(run_id)
+    return {**shown, "that set's run": made_by}
