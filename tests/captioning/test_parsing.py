@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.parsing import (
     is_failure,
-    is_refusal,
+    parse,
     parse_numbered,
     parse_single,
     parse_structured,
 )
+from wavcaps_assets.captioning.prompts import Form, load_prompt
 
 DOG, CAT = "A dog is barking.", "A cat is meowing."
 
@@ -72,26 +74,16 @@ def test_a_single_answer_is_its_first_line() -> None:
     assert parse_single(" \n").problem == "the answer is empty"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "I'm sorry, but I can't assist with that.",
-        "I am unable to process audio.",
-        "I’m really sorry, I cannot hear it.",
-        "As an AI language model, I have no ears.",
-        "Sorry, this is not possible.",
-        "My apologies. There is no text.",
-        "Unfortunately, I cannot.",
-        "**I can't help with that**",
-    ],
-)
-def test_refusals_are_understood(answer: str) -> None:
-    assert is_refusal(answer)
-
-
-@pytest.mark.parametrize("answer", [DOG, "An ice cream van is playing.", "Someone says sorry.", "I"])
-def test_captions_are_no_refusals(answer: str) -> None:
-    assert not is_refusal(answer)
+def test_an_answer_that_is_one_refusal_says_so() -> None:
+    prompt = load_prompt("paper", "freesound", Form.NUMBERED_LIST)
+    refused = parse(Answer("This content violates our usage policies.", "stop"), ["dog", "cat"], prompt)
+    assert [one.problem for one in refused] == [
+        "the model refuses: 'This content violates our usage policies.'"
+    ] * 2
+    listed = parse(
+        Answer(f"Sorry for the delay!\n1. {DOG}\n2. I can't help with that.", "stop"), ["dog", "cat"], prompt
+    )
+    assert [one.caption for one in listed] == [DOG, None]
 
 
 def test_of_a_list_that_is_cut_off_the_whole_lines_count() -> None:

@@ -10,18 +10,13 @@ from typing import Any
 
 from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.prompts import Form, Prompt
+from wavcaps_assets.captioning.refusals import is_refusal
 
 ITEM = re.compile(
     r"\s*(?:(?:[-*•>]|#{1,6})\s*)?\**[(\[]?(\d{1,6})\**(?:\s*[.):\]-]\**\s*|\s+(?=[\"“A-Z]))(.*)"
 )
 INNER_INDEX = re.compile(r"(?:^|[\s\"'“”])[(\[]?\d{1,6}[.):\]]\s+\S")
 FAILURE = re.compile(r"[\"'“*\s]*failure(?:[\"'”*\s]*$|\s*[.!,:;(-])", re.IGNORECASE)
-REFUSAL = re.compile(
-    r"[\"'“*\s]*(?:sorry\b|(?:my\s+)?apolog(?:y|ies)\b|as an? (?:ai|language|large)\b|unfortunately,?\s+i\b"
-    r"|i(?:['’]m| am)\s+(?:\w+\s+)?(?:sorry|afraid|unable|not able)\b"
-    r"|i\s+(?:can(?:['’]?t|not|\s+not)|won['’]?t|don['’]?t|do\s+not|apologi[sz]e|must\s+decline)\b)",
-    re.IGNORECASE,
-)
 # A caption of 19 words is seldom longer than 150 characters; lists have some prose around them.
 CHARS_A_TEXT = 1000
 CHARS_AROUND = 4000
@@ -42,11 +37,6 @@ def is_failure(caption: str) -> bool:
     return FAILURE.match(caption) is not None
 
 
-def is_refusal(caption: str) -> bool:
-    """Whether the model says that it cannot or will not answer."""
-    return REFUSAL.match(caption) is not None
-
-
 def parse(answer: Answer, texts: Sequence[str], prompt: Prompt) -> list[Parsed]:
     """What an answer says of the texts it was asked about, in their order."""
     count = len(texts)
@@ -65,6 +55,8 @@ def parse(answer: Answer, texts: Sequence[str], prompt: Prompt) -> list[Parsed]:
         found = parse_structured(answer.text, count, cut_off)
     else:
         found = [Parsed(None, "the answer is cut off") if cut_off else parse_single(answer.text)]
+    if is_refusal(answer.text) and all(parsed.caption is None for parsed in found):
+        return [_refused(answer.text)] * count
     return _unless_repeated([_checked(*pair, prompt) for pair in zip(found, texts, strict=True)])
 
 

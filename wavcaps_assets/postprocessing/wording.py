@@ -9,7 +9,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from wavcaps_assets.captioning.parsing import is_failure, is_refusal
+from wavcaps_assets.captioning.parsing import is_failure
+from wavcaps_assets.captioning.refusals import is_refusal
 from wavcaps_assets.postprocessing.language import foreign_language, is_latin, surely_english
 from wavcaps_assets.postprocessing.reading import TEXT_CHARS, Reading, words_of
 from wavcaps_assets.postprocessing.repairs import BRACKETED_NUMBER, is_control
