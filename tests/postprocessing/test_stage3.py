@@ -147,6 +147,23 @@ def test_an_echo_of_the_prompt_is_told_by_the_prompt_that_was_shown() -> None:
     assert outcome.stage.dropped["reason"].to_pylist() == ["echo"]
 
 
+def test_a_second_answer_is_held_to_the_second_prompt_too() -> None:
+    shown = {"v": ("A kettle whistles on a stove.",), "w": ("A cow is mooing in a stable.",)}
+
+    def ask(rejected: Sequence[Rejected], turn: int) -> list[SecondAnswer]:
+        said = (
+            "A kettle whistles on a stove.",
+            "A cow is mooing in a stable.",
+            "A hen is clucking in a yard.",
+        )
+        return [SecondAnswer(caption, "key", "", "m", "w") for caption in said]
+
+    heard = (f"A {animal} is heard." for animal in ("dog", "cat", "hen"))
+    stage = postprocess(table(*heard), PAPER, ask, shown).stage
+    assert stage.dropped["reason"].to_pylist() == ["echo", "echo"]
+    assert stage.kept["caption"].to_pylist() == ["A hen is clucking in a yard."]
+
+
 def test_the_table_of_rules_is_harmless_markdown() -> None:
     hostile = "A <img src=x> | `dog` is [barking](http://example.com)."
     lines = as_markdown(postprocess(table(hostile), PAPER).by_rule).splitlines()

@@ -100,12 +100,14 @@ def postprocess_source(
 
 
 def _shown(captions: pa.Table, source: str) -> dict[str, tuple[str, ...]]:
-    """What a model was shown besides the texts, by the version of its prompt."""
-    from wavcaps_assets.captioning.prompts import find_prompt
+    """What a model was and will be shown besides the texts, by the version of its prompt."""
+    from wavcaps_assets.captioning.prompts import Form, find_prompt, prompt_files
+    from wavcaps_assets.captioning.second_questions import FOLDER, load_second_prompt
 
     versions = pc.unique(captions.column("prompt_version")).to_pylist()
-    found = {version: find_prompt(version, source) for version in versions}
-    return {version: prompt.shown for version, prompt in found.items() if prompt is not None}
+    first = [find_prompt(version, source) for version in versions]
+    second = [load_second_prompt(preset, form).prompt for preset in prompt_files(FOLDER) for form in Form]
+    return {prompt.version: prompt.shown for prompt in (*first, *second) if prompt is not None}
 
 
 class Asker:

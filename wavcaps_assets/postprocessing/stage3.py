@@ -120,8 +120,12 @@ def postprocess(
     return Postprocessed(stage, counted, asked_again)
 
 
-def _candidate(row: Mapping[str, Any], caption: str, told: Mapping[str, tuple[str, ...]]) -> Candidate:
-    return Candidate(caption, row["text"], told.get(row["prompt_version"], ()))
+def _candidate(
+    row: Mapping[str, Any], caption: str, told: Mapping[str, tuple[str, ...]], second: str | None = None
+) -> Candidate:
+    """A caption with what the model was shown by the prompt of stage 2, and by that of a second question."""
+    shown = (*told.get(row["prompt_version"], ()), *told.get(second or "", ()))
+    return Candidate(caption, row["text"], shown)
 
 
 def _judge_answers(
@@ -130,15 +134,16 @@ def _judge_answers(
     settings: RuleSettings,
     told: Mapping[str, tuple[str, ...]],
 ) -> None:
-    answered: list[tuple[Case, str]] = []
+    answered: list[Case] = []
+    candidates = []
     for case, answer in zip(cases, answers, strict=True):
         if answer.caption is None:
             case.problem = answer.problem
-        else:
-            case.answer = answer
-            answered.append((case, answer.caption))
-    candidates = [_candidate(case.row, caption, told) for case, caption in answered]
-    for (case, _), judged in zip(answered, judge(candidates, settings), strict=True):
+            continue
+        case.answer = answer
+        answered.append(case)
+        candidates.append(_candidate(case.row, answer.caption, told, answer.prompt_version))
+    for case, judged in zip(answered, judge(candidates, settings), strict=True):
         case.judgements.append(judged)
 
 
