@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
-from wavcaps_assets.captioning.texts import clean
+from wavcaps_assets.captioning.texts import one_line
 from wavcaps_assets.history import History
 from wavcaps_assets.provenance_answers import Attempt, Rows, attempts_of
 from wavcaps_assets.storage import StoreError, open_store
@@ -191,11 +191,11 @@ def _unknown(tables: TableStore, clip_id: str) -> str:
     if not known:
         sources = tables.partitions(["filtered_clips"])
         return (
-            f"no clip {clean(clip_id, 100)!r}: a clip_id is `<source>-<id at the source>`, "
+            f"no clip {one_line(clip_id, 100)!r}: a clip_id is `<source>-<id at the source>`, "
             f"and there are clips of {', '.join(sources) or 'no source yet'}"
         )
     near = difflib.get_close_matches(clip_id, known, n=5, cutoff=0.6) or sorted(known)[:5]
-    return f"no clip {clean(clip_id, 100)!r}; near it are {', '.join(near)}"
+    return f"no clip {one_line(clip_id, 100)!r}; near it are {', '.join(near)}"
 
 
 def _why_not(steps: Sequence[Step]) -> str:
@@ -251,7 +251,7 @@ def _event(event: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    return clean(str(value), LONGEST_SHOWN)
+    return one_line(str(value), LONGEST_SHOWN)
 
 
 def main(arguments: list[str] | None = None) -> None:

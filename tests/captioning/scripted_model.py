@@ -88,5 +88,6 @@ def scripted(script: Script, in_threads: bool = False) -> Iterator[Endpoint]:
 
 
 def asked(body: dict[str, Any]) -> str:
-    """What a request asks, after its prompt."""
-    return str(body["messages"][-1]["content"])
+    """What a request asks, after its prompt; a text by itself without its quotation marks."""
+    put = str(body["messages"][-1]["content"])
+    return str(json.loads(put)) if put.startswith('"') else put

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,9 +66,21 @@ def test_the_two_forms_of_a_conversation() -> None:
         *["user", "assistant"] * len(single.examples),
         "user",
     ]
-    assert turns[-1]["content"] == "rain"
+    assert turns[1]["content"] == json.dumps(single.examples[0].text)
+    assert turns[-1]["content"] == '"rain"'
     with pytest.raises(ValueError, match="takes one text"):
         single.messages(["rain", "wind"])
+
+
+def test_a_text_by_itself_is_quoted_unless_a_preset_says_otherwise() -> None:
+    small = load_prompt("small", "freesound", Form.SINGLE)
+    assert small.messages(["rain"])[-1]["content"] == "rain"
+    quoted = replace(small, quotes_alone=True)
+    assert quoted.messages(["rain"])[-1]["content"] == '"rain"'
+    assert quoted.version != small.version
+    listed = load_prompt("small", "freesound", Form.NUMBERED_LIST)
+    assert listed.messages(["rain"])[-1]["content"] == '1. "rain"'
+    assert listed.version == replace(listed, quotes_alone=True).version
 
 
 def test_prompts_that_are_not_there() -> None:

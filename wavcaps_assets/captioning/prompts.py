@@ -91,14 +91,16 @@ class Prompt:
         form: how the texts are put.
         instruction: what to do with them.
         examples: texts with their captions.
-        quotes: whether the texts of a list stand in quotation marks. Crawled texts do; lists of
+        quotes: whether the texts stand in quotation marks, so that they are data. Crawled texts do; lists of
             AudioSet's labels bring their own.
+        quotes_alone: whether a text that is asked about by itself does, if those of a list do.
     """
 
     form: Form
     instruction: str
     examples: tuple[Example, ...]
     quotes: bool = True
+    quotes_alone: bool = True
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -108,7 +110,11 @@ class Prompt:
     @property
     def version(self) -> str:
         """Content hash: the same prompt has the same version everywhere."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        content = asdict(self)
+        alone = content.pop("quotes_alone") and self.quotes and self.form is Form.SINGLE
+        # Told only where it changes what the model is told, so that answers to lists stay known.
+        told = {**content, "quotes_alone": True} if alone else content
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     def messages(self, texts: Sequence[str]) -> list[Message]:
         """The conversation that asks for a caption of each text.
@@ -119,8 +125,9 @@ class Prompt:
         if self.form is Form.SINGLE:
             if len(texts) != 1:
                 raise ValueError(f"the form {self.form} takes one text, not {len(texts)}")
-            turns = [(example.text, example.caption) for example in self.examples]
-            asked = texts[0]
+            quoted = self.quotes and self.quotes_alone
+            turns = [(_put(example.text, quoted), example.caption) for example in self.examples]
+            asked = _put(texts[0], quoted)
         else:
             questions = self._numbered([example.text for example in self.examples], self.quotes)
             answers = self._answers([example.caption for example in self.examples])
@@ -139,10 +146,11 @@ class Prompt:
 
     @staticmethod
     def _numbered(lines: Sequence[str], quotes: bool) -> str:
-        return "\n".join(
-            f"{index}. {json.dumps(line, ensure_ascii=False) if quotes else line}"
-            for index, line in enumerate(lines, 1)
-        )
+        return "\n".join(f"{index}. {_put(line, quotes)}" for index, line in enumerate(lines, 1))
+
+
+def _put(text: str, quoted: bool) -> str:
+    return json.dumps(text, ensure_ascii=False) if quoted else text
 
 
 def prompt_files(within: str = "") -> dict[str, Traversable]:
@@ -205,6 +213,7 @@ def load_prompt(preset: str, source: str, form: Form) -> Prompt:
             instruction=" ".join(instruction["text"].split()),
             examples=tuple(Example(str(text), str(caption)) for text, caption in entry["examples"]),
             quotes=bool(instruction["quotes"]),
+            quotes_alone=bool(instruction.get("quotes_alone", True)),
         )
 
 

@@ -26,9 +26,19 @@ TEXT_FROM = (ClipField.EVENTS, ClipField.DESCRIPTION, ClipField.TITLE)
 MAX_CHARS = 1000
 # A name such as "DoorCreak" is at most this many words; in a longer text a word like that is a user's name.
 NAME_WORDS = 3
+# How the tokens begin that models' templates divide a conversation with: "<|im_end|>", "</s>", "[INST]".
+TOKEN = re.compile(r"<(?=[^\s<>]{1,60}>)|\[(?=/?[a-z]?[A-Z][A-Z_]{1,40}\])")
 
 
 def clean(text: str, max_chars: int = MAX_CHARS) -> str:
+    """As `one_line`, for a model: its server finds none of the tokens in it that divide a conversation."""
+    line = one_line(text, max_chars)
+    if "<" not in line and "[" not in line:
+        return line
+    return one_line(TOKEN.sub(r"\g<0> ", line), max_chars)
+
+
+def one_line(text: str, max_chars: int = MAX_CHARS) -> str:
     """The text on one line, without control and format characters, cut at a word's end."""
     composed = unicodedata.normalize("NFC", text)
     visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in composed)
