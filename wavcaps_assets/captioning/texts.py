@@ -40,8 +40,11 @@ def clean(text: str, max_chars: int = MAX_CHARS) -> str:
 
 def one_line(text: str, max_chars: int = MAX_CHARS) -> str:
     """The text on one line, without control and format characters, cut at a word's end."""
-    composed = unicodedata.normalize("NFC", text)
-    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in composed)
+    if text.isascii() and text.isprintable():
+        visible = text
+    else:
+        composed = unicodedata.normalize("NFC", text)
+        visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in composed)
     line = " ".join(visible.split())
     if len(line) <= max_chars:
         return line

@@ -67,16 +67,23 @@ def surely_english(words: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _identifier() -> LanguageIdentifier:
+def identifier() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(CANDIDATES)
-    return identifier
+    model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    model.set_languages(CANDIDATES)
+    return model
 
 
 def is_latin(char: str) -> bool:
     return unicodedata.name(char, "").startswith(("LATIN", "FEMININE", "MASCULINE"))
+
+
+def mostly_not_latin(text: str) -> bool:
+    if text.isascii():
+        return False
+    letters = [char for char in text if char.isalpha()]
+    return 2 * sum(not is_latin(char) for char in letters) > len(letters)
 
 
 def foreign_language(text: str, min_words: int = MIN_WORDS) -> str | None:
@@ -89,10 +96,9 @@ def foreign_language(text: str, min_words: int = MIN_WORDS) -> str | None:
     Returns:
         An ISO 639-1 code, or `another script` where most letters are not Latin.
     """
-    letters = [char for char in text if char.isalpha()]
-    if 2 * sum(not is_latin(char) for char in letters) > len(letters):
+    if mostly_not_latin(text):
         return "another script"
     if len(text.split()) < min_words:
         return None
-    language, probability = _identifier().classify(text)
+    language, probability = identifier().classify(text)
     return language if language != "en" and probability >= MIN_PROBABILITY else None
