@@ -10,19 +10,26 @@ from contextlib import contextmanager
 class Meter:
     """How far something is."""
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, unit: str) -> None:
         from tqdm import tqdm
 
         self._bar = tqdm(
-            total=total, desc=what, unit=" clips", disable=not sys.stderr.isatty(), leave=False, ncols=90
+            total=total,
+            desc=what,
+            unit=f" {unit}",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+            dynamic_ncols=True,
         )
 
     def step(self) -> None:
         """One more is done."""
         self._bar.update()
 
-    def at(self, done: int) -> None:
-        """So many are done."""
+    def at(self, done: int, total: int, note: str = "") -> None:
+        """So many are done, of so many; the note stands behind them."""
+        self._bar.total = total
+        self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
@@ -30,9 +37,9 @@ class Meter:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Meter]:
+def progress(what: str, total: int, unit: str = "clips") -> Iterator[Meter]:
     """Shows a meter for as long as the context lasts."""
-    meter = Meter(what, total)
+    meter = Meter(what, total, unit)
     try:
         yield meter
     finally:

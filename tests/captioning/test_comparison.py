@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wavcaps_assets.captioning.comparison import compare
+from wavcaps_assets.captioning.comparison import Paid, compare, paid_for
+from wavcaps_assets.captioning.ledger import LOST, Answer, Ledger, Question, lost_request
+from wavcaps_assets.captioning.prices import Prices
 from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
 from wavcaps_assets.stages import Stage, drop
+from wavcaps_assets.storage import Store
 
 
 def stage(captions: dict[str, str], dropped: dict[str, str], model: str, text: str = "dog") -> Stage:
@@ -48,17 +52,29 @@ def test_agreement_by_hand() -> None:
     assert result.table["clip_id"].to_pylist()[-1] == "a"
 
 
-def test_tokens_and_cost_are_told_only_where_all_are_known() -> None:
-    def record(cost: float | None) -> dict[str, Any]:
-        return {"answer": {"prompt_tokens": 100, "completion_tokens": 10, "cost_usd": cost}}
+PRICES = Prices.model_validate(
+    {"source": "by hand", "read": "2026-11-23", "models": {"large": {"input": 1, "output": 1}}}
+)
 
-    answers = {f"large-{clip_id}": record(0.001) for clip_id in "abc"}
-    answers |= {f"small-{clip_id}": record(None) for clip_id in "ab"}
-    result = compare(FIRST, SECOND, answers)
-    assert (result.first.tokens, result.first.cost_usd) == (330, pytest.approx(0.003))
-    assert (result.second.tokens, result.second.cost_usd) == (None, None)
-    answers["small-d"] = record(None)
-    result = compare(FIRST, SECOND, answers)
+
+def test_all_that_was_asked_is_paid_for(tmp_path: Path) -> None:
+    """Answers that brought no caption, requests that were lost, and of a longer list the share."""
+    pair = Question("p1", "large", {}, ["dog", "cat"], 0)
+    cow = Question("p1", "large", {}, ["cow"], 0)
+    unpriced = Question("p1", "small", {}, ["cow"], 0)
+    with Ledger(Store(tmp_path), "log/answers") as ledger:
+        ledger.record(pair, Answer("1. A dog barks.\n2. A cat meows.", "stop", 100, 10, cost_usd=0.004))
+        ledger.record(cow, Answer("Sorry.", "stop", 50, 5, cost_usd=0.001))
+        ledger.record(unpriced, Answer("A cow moos.", "stop", 50, 5))
+        lost = lost_request(cow, Answer("", LOST, cost_usd=0.01), "freesound", 1)
+        ledger.record_many([lost])
+        paid = paid_for({pair.key: 1, cow.key: 1, lost["key"]: 1}, ledger, PRICES)
+        assert (paid.tokens, paid.cost_usd) == (55 + 55, pytest.approx(0.002 + 0.001 + 0.01))
+        assert paid_for({pair.key: 2, unpriced.key: 1}, ledger, PRICES) == Paid(165, None)
+        assert paid_for({"ab": 1}, ledger, PRICES) == Paid(None, None)
+        assert paid_for({}, ledger, PRICES) == Paid(0, 0.0)
+    result = compare(FIRST, SECOND, (Paid(330, 0.003), Paid(330, None)))
+    assert (result.first.tokens, result.first.cost_usd) == (330, 0.003)
     assert (result.second.tokens, result.second.cost_usd) == (330, None)
 
 

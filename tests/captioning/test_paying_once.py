@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from tests.captioning.batch_server import KEY, MODEL, BatchServer, batching
-from tests.captioning.scripted_model import asked, scripted
+from tests.captioning.scripted_model import MODEL as MODEL_NAME
+from tests.captioning.scripted_model import asked, completion, scripted
 from tests.captioning.test_engine import LISTED, clips
+from wavcaps_assets.captioning.batch_paying import by_batch
 from wavcaps_assets.captioning.batches import BatchSettings
 from wavcaps_assets.captioning.budget import Budget, BudgetExhausted
 from wavcaps_assets.captioning.costs import costs
-from wavcaps_assets.captioning.engine import caption_clips, first_questions
+from wavcaps_assets.captioning.engine import caption_clips, first_questions, group_texts
 from wavcaps_assets.captioning.estimate import Planned
 from wavcaps_assets.captioning.ledger import ANSWERS, Ledger, Question
 from wavcaps_assets.captioning.prices import load_prices
 from wavcaps_assets.captioning.prompts import Message
-from wavcaps_assets.captioning.run import by_batch
+from wavcaps_assets.captioning.source_texts import read_texts
 from wavcaps_assets.captioning.tokens import most_tokens
 from wavcaps_assets.network_errors import Paused
 from wavcaps_assets.settings import ModelSettings
@@ -52,17 +57,74 @@ def test_a_new_clip_among_many_shifts_no_question(tmp_path: Path) -> None:
         first = caption_clips(clips(*texts(*ANIMALS)), "freesound", PAIRS, endpoint.model(), ledger)
         assert len(endpoint.requests) == 4
         more = clips(*texts("owl", *ANIMALS[:3], "duck", *ANIMALS[3:]))
-        planned = first_questions(more, "freesound", PAIRS, endpoint.model().name, ledger)
+        grouping = group_texts(read_texts(more, "freesound", PAIRS), "freesound", PAIRS, MODEL_NAME, ledger)
+        planned = list(first_questions(grouping, "freesound", PAIRS, MODEL_NAME, ledger))
         assert [question in ledger for question, _ in planned] == [True] * 4 + [False]
+        assert [bool(messages) for _, messages in planned] == [False] * 4 + [True]
         second = caption_clips(more, "freesound", PAIRS, endpoint.model(), ledger)
         assert len(endpoint.requests) == 5
-        # A clip that is gone takes the other of its pair with it, and no more.
+        # A clip that is gone leaves the other of its pair its answer.
         fewer = clips(*texts(*ANIMALS[1:]))
         third = caption_clips(fewer, "freesound", PAIRS, endpoint.model(), ledger)
-        assert len(endpoint.requests) == 6
+        assert len(endpoint.requests) == 5
     for stage, animals in ((first, ANIMALS), (third, ANIMALS[1:])):
         assert stage.kept["caption"].to_pylist() == [f"A {animal} is calling." for animal in animals]
+        assert set(stage.kept["attempts"].to_pylist()) == {1}
     assert set(first.kept["caption"].to_pylist()) < set(second.kept["caption"].to_pylist())
+
+
+MANY = [f"{animal}{number}" for number in range(50) for animal in ANIMALS]
+
+
+def mostly(body: dict[str, Any]) -> str:
+    """Miscounts every list that begins with a dog."""
+    return answer(body).replace("1. A dog", "7. A dog") if asked(body).count("\n") else answer(body)
+
+
+@pytest.mark.parametrize("sample_first", [True, False])
+def test_nothing_that_has_an_answer_is_asked_again(sample_first: bool, tmp_path: Path) -> None:
+    chance = random.Random(3)
+    everything = texts(*MANY)
+    sample = everything[::20]
+    fewer = [text for text in everything if chance.random() >= 0.05]
+    with scripted(mostly) as endpoint, Ledger(Store(tmp_path), ANSWERS) as ledger:
+
+        def ask(some: list[str]) -> int:
+            """How many requests it takes."""
+            before = len(endpoint.requests)
+            stage = caption_clips(clips(*some), "freesound", LISTED, endpoint.model(), ledger)
+            assert stage.kept.num_rows == len(some)
+            for text, caption in zip(some, stage.kept["caption"].to_pylist(), strict=True):
+                assert caption == f"A {text.split()[1]} is calling."
+            return len(endpoint.requests) - before
+
+        assert ask(sample if sample_first else everything)
+        in_whole = ask(everything if sample_first else sample)
+        assert bool(in_whole) is sample_first
+        for some in (fewer, sample[1:], everything[::7], list(reversed(everything)), everything[:1]):
+            assert ask(some) == 0
+        assert ask([*fewer, *texts("owl", "duck")]) == 1
+    asked_for = Counter(
+        line.partition(". ")[2] for body in endpoint.requests for line in asked(body).splitlines()
+    )
+    # A list that was miscounted is asked in halves, and so on; no text is in more lists than that takes.
+    assert max(asked_for.values()) <= 6
+    alone = [text for text, count in asked_for.items() if count == 1]
+    assert len(alone) > len(everything) / 3
+
+
+def test_what_another_list_left_open_is_asked_alone(tmp_path: Path) -> None:
+    """A pair whose answer is cut off after the first: with the second comes a new one."""
+
+    def cut(body: dict[str, Any]) -> Response | str:
+        return completion("1. A dog is calling.\n2. A", "length") if "dog" in asked(body) else answer(body)
+
+    with scripted(cut) as endpoint, Ledger(Store(tmp_path), ANSWERS) as ledger:
+        caption_clips(clips(*texts("dog", "cat")), "freesound", PAIRS, endpoint.model(), ledger)
+        assert len(endpoint.requests) == 2
+        stage = caption_clips(clips(*texts("dog", "owl")), "freesound", PAIRS, endpoint.model(), ledger)
+        assert [asked(body) for body in endpoint.requests[2:]] == [f'1. "{texts("owl")[0]}"']
+    assert stage.kept["caption"].to_pylist() == ["A dog is calling.", "A owl is calling."]
 
 
 def planned(*animals: str) -> list[Planned]:
@@ -117,9 +179,14 @@ def test_what_a_paused_run_has_submitted_stays_in_the_month_until_it_is_paid(tmp
     assert row["cost_usd"] == pytest.approx(3 * PAID)
 
 
-def test_a_batch_that_does_not_fit_sets_nothing_aside(tmp_path: Path) -> None:
+def test_as_many_are_asked_by_batch_as_the_budget_has_room_for(tmp_path: Path) -> None:
+    """Answers cost far less than was set aside: what is left is asked with the rest."""
     with batching() as server:
-        with pytest.raises(BudgetExhausted):
-            batch(server, tmp_path, "a cow", "a pig", month_usd=sum(WORST) - 1)
-        assert not server.submitted
-        assert batch(server, tmp_path, "a cow", month_usd=sum(WORST) - 1) == pytest.approx(PAID)
+        month = WORST[0] + PAID
+        assert batch(server, tmp_path, "a cow", "a pig", month_usd=month) == pytest.approx(2 * PAID)
+        assert set(server.submitted.values()) == {1}
+        with pytest.raises(BudgetExhausted, match="1 of 3 requests have been answered by batch"):
+            batch(server, tmp_path, "a dog", "a hen", "an owl", month_usd=2 * PAID + WORST[0] + PAID / 2)
+        assert len(server.submitted) == 3
+        # Nothing stays set aside.
+        assert batch(server, tmp_path, "a dog", month_usd=1000.0) == pytest.approx(3 * PAID)

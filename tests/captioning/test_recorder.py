@@ -103,15 +103,17 @@ def test_a_full_disk_is_told_to_all_who_wait_and_spoils_nothing(tmp_path: Path) 
 
 
 def test_a_full_disk_stops_a_run_that_goes_on_later(tmp_path: Path) -> None:
+    texts = [f"{text} {number}" for text in TEXTS for number in range(10)]
     with scripted(lambda body: f"A {asked(body).split()[0]} is calling.") as endpoint:
-        with small_files(2000), pytest.raises(StoreError, match="free some space"):
-            run(clips(*TEXTS), SINGLE, endpoint.model(), tmp_path)
+        # Room for the file of claims and for some of the answers.
+        with small_files(30_000), pytest.raises(StoreError, match="free some space"):
+            run(clips(*texts), SINGLE, endpoint.model(), tmp_path)
         before = len(ledger_in(Store(tmp_path)))
-        assert 0 < before < len(endpoint.requests) <= len(TEXTS)
+        assert 0 < before < len(endpoint.requests) <= len(texts)
         endpoint.requests.clear()
-        stage = run(clips(*TEXTS), SINGLE, endpoint.model(), tmp_path)
-        assert len(endpoint.requests) == len(TEXTS) - before
-    assert stage.kept.num_rows == len(TEXTS)
+        stage = run(clips(*texts), SINGLE, endpoint.model(), tmp_path)
+        assert len(endpoint.requests) == len(texts) - before
+    assert stage.kept.num_rows == len(texts)
 
 
 def test_one_who_waits_no_more_costs_the_others_nothing(store: Store) -> None:

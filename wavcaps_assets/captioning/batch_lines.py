@@ -10,7 +10,7 @@ from typing import Any, Final
 from wavcaps_assets.captioning.chat import PASSING_STATUSES, SPENT
 from wavcaps_assets.captioning.ledger import Answer, Question
 from wavcaps_assets.captioning.prompts import Message
-from wavcaps_assets.captioning.replies import UnreadableReply, error_in, read_completion
+from wavcaps_assets.captioning.replies import error_in, read_completion
 
 ENDPOINT: Final = "/v1/chat/completions"
 CANCELLED = ("batch_cancelled", "batch_canceled")
@@ -172,11 +172,7 @@ def _outcome(result: Mapping[str, Any], seconds: float, secret: str) -> Answer |
             return Refusal(told, heals=False, fatal=True)
         passing = isinstance(status, int) and (status in (*PASSING_STATUSES, 429) or status >= 500)
         return Refusal(told, heals=passing)
-    try:
-        answer = read_completion(json.dumps(body).encode(), seconds)
-    except UnreadableReply as error:
-        return Refusal(str(error), heals=True)
-    return replace(answer, batch=True)
+    return replace(read_completion(json.dumps(body).encode(), seconds), batch=True)
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -2,8 +2,8 @@
 
 Before a request is made, the most that it can cost is set aside; its answer replaces that by what it
 did cost. What is set aside is never exceeded: a prompt has no more tokens than bytes, and an answer no
-more than `max_tokens`. A month's spending is counted in a file beside the ledger, which all processes
-that share the folder share. A bucket cannot hold such a file: there, each run counts from what the
+more than `max_tokens`. A run's and a month's spending are counted in a file beside the ledger, which all
+processes that share the folder share. A bucket cannot hold such a file: there, each run counts from what the
 ledger said when it began, and concurrent runs can together exceed the month's limit by what the others
 spend meanwhile, at most their own limits a run.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -21,23 +20,21 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from wavcaps_assets.captioning.ledger import Answer, Ledger, answer_in
-from wavcaps_assets.captioning.prices import FREE, PriceError, Prices
+from wavcaps_assets.captioning import spent
+from wavcaps_assets.captioning.ledger import Answer, Ledger
+from wavcaps_assets.captioning.prices import FREE, PriceError, Prices, record_cost
 from wavcaps_assets.captioning.prompts import Message
+from wavcaps_assets.captioning.spent import Spent
 from wavcaps_assets.captioning.tokens import most_tokens
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network_errors import Paused
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import StoreError
 
 logger = logging.getLogger(__name__)
 
 # Sums of many small amounts must come out exactly: they are counted in 10^-12 USD.
 PICO = 1_000_000_000_000
-COUNTER = ".budget.sqlite"
 RUN, MONTH = "WAVCAPS_LLM__BUDGET_RUN_USD", "WAVCAPS_LLM__BUDGET_MONTH_USD"
-TAKE = "update months set pico = pico + ? where month = ? and pico + ? <= ?"
-ADD = "update months set pico = pico + ? where month = ?"
 
 
 class BudgetExhausted(Paused):
@@ -81,9 +78,10 @@ class Budget:
         ledger: of all answers so far, which tells the month's spending.
         settings: with the limits; 0 is none.
         clock: the time, UTC.
+        run: the run that is counted; all budgets of a run share its limit. Empty: a run of its own.
 
     Raises:
-        PriceError: there is a limit, and no price for the model.
+        PriceError: there is a limit, and no price for the model, or none that somebody has set.
         StoreError: the month's counter cannot be read or written.
     """
 
@@ -94,27 +92,30 @@ class Budget:
         ledger: Ledger,
         settings: ModelSettings,
         clock: Callable[[], datetime] = utc_now,
+        run: str = "",
     ) -> None:
         self.price = prices.price_for(settings.model_copy(update={"model": model}))
         self._run_limit = _pico(settings.budget_run_usd)
         self._month_limit = _pico(settings.budget_month_usd)
-        if self.price is None and (self._run_limit or self._month_limit):
+        guessed = settings.free is None and prices.price(model) is None
+        if (self._run_limit or self._month_limit) and (self.price is None or guessed):
             raise PriceError(
                 f"there is a budget, and no price for the model {model!r}: name a file with one by "
                 "WAVCAPS_LLM__PRICES, or set WAVCAPS_LLM__FREE=true if it costs nothing"
             )
         self._clock = clock
-        self._run = uuid.uuid4().hex
-        self._run_pico = 0
+        self._run = run or uuid.uuid4().hex
+        self._spent_pico = 0
         self._in_flight = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._lock = threading.Lock()
         self._prices = prices
         self._ledger = ledger
         self._counted: set[str] = set()
-        self._counter: sqlite3.Connection | None = None
-        if self._month_limit:
-            self._counter = _open_counter(ledger)
+        self._spent: Spent | None = None
+        if self._run_limit or self._month_limit:
+            self._spent = Spent(ledger, run)
+            self._spent.at_least(spent.run(self._run), 0)
             self._count(self._month())
 
     def __enter__(self) -> Budget:
@@ -123,18 +124,20 @@ class Budget:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._counter is not None:
-            self._counter.close()
+        if self._spent is not None:
+            self._spent.close()
 
     @property
     def run_usd(self) -> float:
-        """What this run has spent, with what is set aside (USD)."""
-        return self._run_pico / PICO
+        """What has been spent here, with what is set aside (USD); other steps of the run are not in it."""
+        return self._spent_pico / PICO
 
     @property
     def month_usd(self) -> float:
         """What all runs have spent this month, with what is set aside (USD); 0 where there is no limit."""
-        return self._month_pico(self._month()) / PICO if self._counter is not None else 0.0
+        if self._spent is None or not self._month_limit:
+            return 0.0
+        return self._spent.of(spent.month(self._month())) / PICO
 
     def reserve(
         self, messages: Sequence[Message], parameters: Mapping[str, Any], batch: bool = False
@@ -155,15 +158,13 @@ class Budget:
                         f"one request can cost {worst / PICO:.4g} USD, and {setting} is {limit / PICO:g}: "
                         "raise it, or ask about fewer texts a request"
                     )
-            if self._run_limit and self._run_pico + worst > self._run_limit:
-                raise BudgetExhausted(
-                    f"this run has spent or set aside {self.run_usd:.4g} USD, and the next request could "
-                    f"exceed {RUN}={self._run_limit / PICO:g}: start another run, or raise it",
-                    RUN,
-                    self._clock(),
-                )
             self._take_month(month, worst)
-            self._run_pico += worst
+            try:
+                self._take_run(worst)
+            except BudgetExhausted:
+                self._add_month(month, -worst)
+                raise
+            self._spent_pico += worst
             self._in_flight += 1
             return Reservation(self._run, month, worst)
 
@@ -205,9 +206,14 @@ class Budget:
         """Gives back what was set aside: the request was refused, and is not paid for."""
         self._replace(reservation, 0)
 
-    def lost(self, reservation: Reservation) -> None:
-        """Keeps counting what was set aside: nobody answered in time, and it may have been paid for."""
+    def lost(self, reservation: Reservation) -> float | None:
+        """Keeps counting what was set aside: no answer came, and it may have been paid for.
+
+        Returns:
+            How much that is (USD); None: not known.
+        """
         self._replace(reservation, reservation.pico)
+        return None if self.price is None else reservation.pico / PICO
 
     def _worst(self, messages: Sequence[Message], parameters: Mapping[str, Any], batch: bool) -> int:
         if self.price is None or self.price == FREE:
@@ -223,16 +229,16 @@ class Budget:
     def _replace(self, reservation: Reservation | None, pico: int) -> None:
         with self._lock:
             if reservation is None:
-                self._run_pico += pico
+                self._add_run(pico)
             elif reservation.run == self._run:
-                self._run_pico += pico - reservation.pico
-                self._in_flight -= 1
-            if self._counter is not None:
-                if reservation is not None:
-                    self._counter.execute(ADD, (-reservation.pico, reservation.month))
-                month = self._month()
-                self._count(month)
-                self._counter.execute(ADD, (pico, month))
+                self._add_run(pico - reservation.pico)
+                # One that an earlier step of this run made is not under way here.
+                self._in_flight = max(self._in_flight - 1, 0)
+            if reservation is not None:
+                self._add_month(reservation.month, -reservation.pico)
+            month = self._month()
+            self._count(month)
+            self._add_month(month, pico)
             waiting, self._waiting = self._waiting, []
         for one in waiting:
             if not one.done():
@@ -241,53 +247,59 @@ class Budget:
     def _month(self) -> str:
         return f"{self._clock():%Y-%m}"
 
+    def _add_run(self, pico: int) -> None:
+        self._spent_pico += pico
+        if self._spent is not None:
+            self._spent.add(spent.run(self._run), pico)
+
+    def _add_month(self, month: str, pico: int) -> None:
+        if self._spent is not None and self._month_limit:
+            self._spent.add(spent.month(month), pico)
+
+    def _take_run(self, pico: int) -> None:
+        if self._spent is None:
+            return
+        counted = spent.run(self._run)
+        if not self._run_limit:
+            self._spent.add(counted, pico)
+        elif not self._spent.take(counted, pico, self._run_limit):
+            raise BudgetExhausted(
+                f"this run has spent or set aside {self._spent.of(counted) / PICO:.4g} USD, and the next "
+                f"request could exceed {RUN}={self._run_limit / PICO:g}: start another run, or raise it",
+                RUN,
+                self._clock(),
+            )
+
     def _take_month(self, month: str, pico: int) -> None:
-        if self._counter is None:
+        if self._spent is None or not self._month_limit:
             return
         self._count(month)
-        taken = self._counter.execute(TAKE, (pico, month, pico, self._month_limit))
-        if not taken.rowcount:
-            spent = self._month_pico(month) / PICO
+        counted = spent.month(month)
+        if not self._spent.take(counted, pico, self._month_limit):
             raise BudgetExhausted(
-                f"{spent:.4g} USD are spent or set aside in {month}, and the next request could exceed "
-                f"{MONTH}={self._month_limit / PICO:g}: wait for the next month, or raise it",
+                f"{self._spent.of(counted) / PICO:.4g} USD are spent or set aside in {month}, and the next "
+                f"request could exceed {MONTH}={self._month_limit / PICO:g}: wait for the next month, or "
+                "raise it",
                 MONTH,
                 first_of_next_month(self._clock()),
             )
 
-    def _month_pico(self, month: str) -> int:
-        assert self._counter is not None
-        row = self._counter.execute("select pico from months where month = ?", (month,)).fetchone()
-        return int(row[0]) if row else 0
-
     def _count(self, month: str) -> None:
         """Counts what the ledger holds of a month, which other runs may have spent without a limit."""
-        if self._counter is None or month in self._counted:
+        if self._spent is None or not self._month_limit or month in self._counted:
             return
         self._counted.add(month)
-        spent = unknown = 0
+        known = unknown = 0
         for record in self._ledger.records():
             if str(record.get("at")).startswith(month):
                 cost = record_cost(record, self._prices)
                 unknown += cost is None
-                spent += _pico(cost or 0.0)
+                known += _pico(cost or 0.0)
         if unknown:
             logger.warning(
                 "of %d answers of %s no cost is known; they do not count in %s", unknown, month, MONTH
             )
-        self._counter.execute(
-            "insert into months values (?, ?) on conflict do update set pico = max(pico, excluded.pico)",
-            (month, spent),
-        )
-
-
-def record_cost(record: Mapping[str, Any], prices: Prices) -> float | None:
-    """What a ledger's record cost (USD): as recorded, else by the table; None: not known."""
-    answer = answer_in(record)
-    if answer is None or answer.cost_usd is not None:
-        return None if answer is None else answer.cost_usd
-    price = prices.price(str(record["question"].get("model")))
-    return None if price is None else price.cost_of(answer)
+        self._spent.at_least(spent.month(month), known)
 
 
 def first_of_next_month(now: datetime) -> datetime:
@@ -297,23 +309,3 @@ def first_of_next_month(now: datetime) -> datetime:
 
 def _pico(usd: float) -> int:
     return round(usd * PICO)
-
-
-def _open_counter(ledger: Ledger) -> sqlite3.Connection:
-    path = ":memory:"
-    if ledger.store.is_folder:
-        folder = ledger.store.path(ledger.folder)
-        path = str(folder / COUNTER)
-    try:
-        if ledger.store.is_folder:
-            folder.mkdir(parents=True, exist_ok=True)
-        counter = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        # A killed process leaves it whole; after a crash of the machine the ledger tells most of it.
-        counter.execute("pragma synchronous = off")
-        counter.execute("create table if not exists months (month text primary key, pico integer not null)")
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(
-            f"cannot use {path}, where a month's spending is counted: {error}; if it is broken, remove it, "
-            "and the month is counted anew from the ledger"
-        ) from error
-    return counter

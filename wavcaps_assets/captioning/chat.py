@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.prompts import Message
-from wavcaps_assets.captioning.replies import MAX_BODY_BYTES, UnreadableReply, error_in, read_completion
+from wavcaps_assets.captioning.replies import MAX_BODY_BYTES, error_in, read_completion
 from wavcaps_assets.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,15 @@ class EndpointError(RuntimeError):
 
 
 class AnswerError(RuntimeError):
-    """This one question gets no answer; others may."""
+    """This one question gets no answer; others may.
+
+    Attributes:
+        heard: whether the endpoint may have answered all the same, and be paid for it.
+    """
+
+    def __init__(self, message: str, heard: bool) -> None:
+        super().__init__(message)
+        self.heard = heard
 
 
 @dataclass
@@ -47,6 +55,10 @@ class PassingError(RuntimeError):
     """A fault that may not come again; `outcome` is what it amounts to if it does."""
 
     outcome: EndpointError | AnswerError
+
+    @property
+    def heard(self) -> bool:
+        return isinstance(self.outcome, AnswerError) and self.outcome.heard
 
 
 @dataclass(frozen=True)
@@ -152,18 +164,14 @@ class ChatModel:
                 response: httpx2.Response = streamed
                 content = await _read(response)
         except (openai.APIConnectionError, httpx2.RequestError, aiohttp.ClientError, TimeoutError) as error:
-            raise self._no_connection(error) from error
-        except UnreadableReply as error:
-            raise AnswerError(str(error)) from None
+            # None of these is shown with its cause: a transport's error may quote the request's headers.
+            raise self._no_connection(error) from None
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except (openai.OpenAIError, ValueError) as error:
-            raise AnswerError(f"the endpoint's answer cannot be read: {type(error).__name__}") from error
-        try:
-            answer = read_completion(content, time.monotonic() - started)
-        except UnreadableReply as error:
-            raise AnswerError(str(error)) from None
-        return Reply(answer, response.headers)
+            message = f"the endpoint's answer cannot be read: {type(error).__name__}"
+            raise AnswerError(message, heard=True) from None
+        return Reply(read_completion(content, time.monotonic() - started), response.headers)
 
     def _no_connection(self, error: BaseException) -> PassingError | AnswerError:
         import aiohttp
@@ -173,7 +181,7 @@ class ChatModel:
         while error.__cause__ is not None and not isinstance(error, aiohttp.ClientError | TimeoutError):
             error = error.__cause__
         if isinstance(error, TimeoutError | httpx2.TimeoutException):
-            return AnswerError(f"no answer within {self.settings.timeout_s:g} s")
+            return AnswerError(f"no answer within {self.settings.timeout_s:g} s", heard=True)
         url = self.settings.base_url
         if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
             return PassingError(
@@ -188,7 +196,8 @@ class ChatModel:
             error, nobody
         )
         if heard:
-            return PassingError(AnswerError(f"the endpoint's answer breaks off ({type(error).__name__})"))
+            message = f"the endpoint's answer breaks off ({type(error).__name__})"
+            return PassingError(AnswerError(message, heard=True))
         return PassingError(
             EndpointError(
                 f"nobody answers at {url}: set WAVCAPS_LLM__BASE_URL to an endpoint that "
@@ -213,25 +222,22 @@ class ChatModel:
             )
         said = f"the endpoint answered {status}" + (f": {message}" if message else "")
         if status == 429 and "too large" in message.lower():
-            return AnswerError(said)
+            return AnswerError(said, heard=False)
         if status in BUSY_STATUSES:
             return BusyError(said, error.response.headers)
-        outcome = AnswerError(said)
+        # A fault or a time-out of a gateway may come after the model has answered.
+        outcome = AnswerError(said, heard=status >= 500 or status == 408)
         return PassingError(outcome) if status in PASSING_STATUSES or status >= 500 else outcome
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    """The body.
-
-    Raises:
-        UnreadableReply: it is too long; the rest is not read.
-    """
+    """The body; of one that is too long, enough to see that."""
     body = bytearray()
     try:
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                raise UnreadableReply(f"the endpoint's answer is too long (over {MAX_BODY_BYTES} bytes)")
+                break
     finally:
         await response.aclose()
     return bytes(body)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from wavcaps_assets.captioning.ledger import LOST, Ledger, answer_in
+from wavcaps_assets.captioning.prices import Prices, record_cost
 from wavcaps_assets.captioning.similarity.rouge import rouge_l
 from wavcaps_assets.captioning.similarity.tokens import tokens
 from wavcaps_assets.previews import cell
@@ -27,7 +29,7 @@ class Side:
         captions: clips with a caption.
         failures: clips without one, by reason.
         mean_words: words a caption; None: there is no caption.
-        tokens, cost_usd: of the answers that the captions were taken from; None: not known.
+        tokens, cost_usd: of all answers that the clips' texts were asked about; None: not known.
     """
 
     name: str
@@ -95,15 +97,44 @@ class ComparisonResult:
         return "\n".join(lines)
 
 
-def compare(
-    first: Stage, second: Stage, answers: Mapping[str, Mapping[str, Any]] | None = None
-) -> ComparisonResult:
+@dataclass(frozen=True)
+class Paid:
+    """What was paid for a way's answers; None: not known."""
+
+    tokens: int | None = None
+    cost_usd: float | None = None
+
+
+def paid_for(taken: Mapping[str, int], ledger: Ledger, prices: Prices) -> Paid:
+    """What was paid for texts: of an answer to a longer list, their share.
+
+    Args:
+        taken: by the key of each record in the ledger, how many of its texts count.
+    """
+    tokens: float | None = 0.0
+    cost: float | None = 0.0
+    for key, texts in taken.items():
+        record = ledger.find(key)
+        answer = None if record is None else answer_in(record)
+        if record is None or answer is None:
+            return Paid()
+        share = texts / len(record["question"]["inputs"])
+        counts = (answer.prompt_tokens, answer.completion_tokens)
+        # Nobody told the tokens of a request that was lost.
+        used = 0 if answer.finish_reason == LOST else _total(counts)
+        tokens = _total((tokens, None if used is None else used * share))
+        each = record_cost(record, prices)
+        cost = _total((cost, None if each is None else each * share))
+    return Paid(None if tokens is None else round(tokens), cost)
+
+
+def compare(first: Stage, second: Stage, paid: tuple[Paid, Paid] = (Paid(), Paid())) -> ComparisonResult:
     """Compares two outcomes of stage 2 clip by clip.
 
     Args:
         first: `schemas.LLM_CAPTIONS` and what was set aside.
         second: the same of the other way.
-        answers: the ledger's records by key, for tokens and cost; None: they are not known.
+        paid: what each of them took.
     """
     one, other = _by_clip(first), _by_clip(second)
     common = [clip_id for clip_id in one if clip_id in other]
@@ -111,8 +142,8 @@ def compare(
     rows.sort(key=lambda row: (row["equal"], -1.0 if row["rouge_l"] is None else row["rouge_l"]))
     both = [row for row in rows if row["rouge_l"] is not None]
     return ComparisonResult(
-        first=_side((one[clip_id] for clip_id in common), answers),
-        second=_side((other[clip_id] for clip_id in common), answers),
+        first=_side([one[clip_id] for clip_id in common], paid[0]),
+        second=_side([other[clip_id] for clip_id in common], paid[1]),
         clips=len(common),
         both=len(both),
         equal_share=_mean([float(row["equal"]) for row in both]),
@@ -150,22 +181,16 @@ def _compared(clip_id: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
     return row
 
 
-def _side(rows: Iterable[Mapping[str, Any]], answers: Mapping[str, Mapping[str, Any]] | None) -> Side:
-    rows = list(rows)
+def _side(rows: Sequence[Mapping[str, Any]], paid: Paid) -> Side:
     captioned = [row for row in rows if row.get("caption") is not None]
     names = sorted({f"{row['model']}, prompt {row['prompt_version']}" for row in captioned})
-    keys = {row["answer_id"] for row in captioned if row["answer_id"] is not None}
-    used = [answers[key]["answer"] for key in keys if key in answers] if answers is not None else []
-    counts = [(answer.get("prompt_tokens"), answer.get("completion_tokens")) for answer in used]
-    costs = [answer.get("cost_usd") for answer in used]
-    complete = bool(used) and len(used) == len(keys)
     return Side(
         name="; ".join(names) or "no captions",
         captions=len(captioned),
         failures=Counter(row["reason"] for row in rows if row.get("caption") is None),
         mean_words=_mean([float(len(row["caption"].split())) for row in captioned]),
-        tokens=_total(count for pair in counts for count in pair) if complete else None,
-        cost_usd=_total(costs) if complete else None,
+        tokens=paid.tokens,
+        cost_usd=paid.cost_usd,
     )
 
 

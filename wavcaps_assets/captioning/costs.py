@@ -7,9 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning.budget import record_cost
 from wavcaps_assets.captioning.ledger import answer_in
-from wavcaps_assets.captioning.prices import Prices
+from wavcaps_assets.captioning.prices import Prices, record_cost
 from wavcaps_assets.schemas import LLM_COSTS
 
 UNKNOWN_SOURCE = "unknown"

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from wavcaps_assets.captioning import template
 from wavcaps_assets.captioning.chat import ChatModel
-from wavcaps_assets.captioning.grouping import as_asked_before
-from wavcaps_assets.captioning.ledger import Ledger, Question
+from wavcaps_assets.captioning.estimate import Planned
+from wavcaps_assets.captioning.grouping import Grouping, grouped
+from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.progress import Tell, Watch
-from wavcaps_assets.captioning.prompts import Message, load_prompt
-from wavcaps_assets.captioning.rounds import Asked, Rounds, question_of
+from wavcaps_assets.captioning.prompts import load_prompt
+from wavcaps_assets.captioning.questions import planned
+from wavcaps_assets.captioning.rounds import Asked, Rounds
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
+from wavcaps_assets.captioning.source_texts import STAGE, SourceTexts, read_texts
 from wavcaps_assets.captioning.spending import Spending, Unlimited
-from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_sentence
-from wavcaps_assets.postprocessing.language import foreign_language
-from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS
+from wavcaps_assets.captioning.texts import AUDIOSET
+from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
 from wavcaps_assets.stages import Stage, drop
-
-STAGE = "llm_captions"
 
 
 def caption_clips(
@@ -62,33 +64,72 @@ def caption_clips(
         raise ValueError(f"the template needs labelled sound events, which {source!r} does not have")
     if settings.method is Method.RULES and source == AUDIOSET:
         raise ValueError("the rules need texts; AudioSet's labelled events have the template")
-    kept: list[dict[str, Any]] = []
-    rows = FILTERED_CLIPS.check(clips).to_pylist()
-    texts, dropped = _texts(rows, source, settings)
-    rows = [row for row in rows if row["clip_id"] in texts]
+    found = read_texts(clips, source, settings)
+    if settings.method is Method.MODEL:
+        if model is None:
+            raise ValueError("the method `model` needs a model")
+        grouping = group_texts(found, source, settings, model.name, ledger)
+        return ask(found, grouping, source, settings, model, ledger, progress, spending, watch).stage
+    texts = {clip.clip_id: clip.text for clip in found.clips}
+    rows = [row for row in clips.to_pylist() if row["clip_id"] in texts]
     if settings.method is Method.TEMPLATE:
         kept = [_by_template(row, texts[row["clip_id"]], settings) for row in rows]
-        return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
-    if settings.method is Method.RULES:
-        kept, refused = _by_rules(rows, texts)
-        return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped + refused))
-    if model is None:
-        raise ValueError("the method `model` needs a model")
+        return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(found.dropped))
+    kept, refused = _by_rules(rows, texts)
+    return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(found.dropped + refused))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What asking about a source came to.
+
+    Attributes:
+        taken: by the key of each record in the ledger, how many of the source's texts were asked with it,
+            be it now or by an earlier run; those that brought no caption are among them.
+    """
+
+    stage: Stage
+    taken: Mapping[str, int]
+
+
+def group_texts(
+    found: SourceTexts, source: str, settings: CaptioningSettings, model_name: str, ledger: Ledger
+) -> Grouping:
+    """Which of a source's texts are asked about together, and which need not be.
+
+    Raises:
+        PromptError: there is no such prompt preset.
+    """
     prompt = load_prompt(settings.prompt, source, settings.form)
-    questions = {clip_id: _question(text, settings) for clip_id, text in texts.items()}
-    once = list(dict.fromkeys(questions.values()))
-    ordered = as_asked_before(once, prompt.version, settings, model.name, ledger)
-    asked = {question: Asked(question) for question in ordered}
+    return grouped(found.questions, prompt, settings, model_name, ledger)
+
+
+def ask(
+    found: SourceTexts,
+    grouping: Grouping,
+    source: str,
+    settings: CaptioningSettings,
+    model: ChatModel,
+    ledger: Ledger,
+    progress: Tell | None = None,
+    spending: Spending | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """As `caption_clips` by a model, of what has been read and grouped before."""
+    prompt = load_prompt(settings.prompt, source, settings.form)
+    asked = {question: Asked(question) for question in found.questions}
     rounds = Rounds(prompt, source, settings, model, ledger, spending or Unlimited(), progress, watch)
-    asyncio.run(rounds.settle(list(asked.values())))
-    for row in rows:
-        outcome = asked[questions[row["clip_id"]]]
+    asyncio.run(rounds.settle(list(asked.values()), grouping))
+    kept: list[dict[str, Any]] = []
+    dropped = list(found.dropped)
+    for clip in found.clips:
+        outcome = asked[clip.question]
         if outcome.accepted and outcome.parsed is not None:
             kept.append(
                 {
-                    "clip_id": row["clip_id"],
-                    "source": row["source"],
-                    "text": texts[row["clip_id"]],
+                    "clip_id": clip.clip_id,
+                    "source": clip.source,
+                    "text": clip.text,
                     "caption": outcome.parsed.caption,
                     "model": model.name,
                     "prompt_version": prompt.version,
@@ -97,51 +138,16 @@ def caption_clips(
                 }
             )
         else:
-            dropped.append(drop(row["clip_id"], row["source"], STAGE, *outcome.reason()))
-    return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
+            dropped.append(drop(clip.clip_id, clip.source, STAGE, *outcome.reason()))
+    return Outcome(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped)), rounds.taken)
 
 
 def first_questions(
-    clips: pa.Table, source: str, settings: CaptioningSettings, model_name: str, ledger: Ledger
-) -> list[tuple[Question, list[Message]]]:
-    """The questions that captioning begins with, and the messages that ask them; each once.
-
-    Args:
-        ledger: texts are put together as it answers them.
-
-    Raises:
-        PromptError: there is no such prompt preset.
-    """
+    grouping: Grouping, source: str, settings: CaptioningSettings, model_name: str, ledger: Ledger
+) -> Iterator[Planned]:
+    """The questions that asking begins with; see `questions.planned`."""
     prompt = load_prompt(settings.prompt, source, settings.form)
-    texts, _ = _texts(FILTERED_CLIPS.check(clips).to_pylist(), source, settings)
-    once = list(dict.fromkeys(_question(text, settings) for text in texts.values()))
-    asked = as_asked_before(once, prompt.version, settings, model_name, ledger)
-    size = settings.first_group
-    questions = [
-        question_of(prompt.version, settings, model_name, asked[start : start + size], 0)
-        for start in range(0, len(asked), size)
-    ]
-    return [(question, prompt.messages(question.inputs)) for question in questions]
-
-
-def _texts(
-    rows: list[dict[str, Any]], source: str, settings: CaptioningSettings
-) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """The text of each clip that has one, and the clips that are set aside for theirs."""
-    texts: dict[str, str] = {}
-    dropped = []
-    for row in rows:
-        text = clip_text(row, settings.text_from, settings.added, settings.max_text_chars)
-        language = foreign_language(text) if settings.english_only and source != AUDIOSET else None
-        if not text:
-            dropped.append(drop(row["clip_id"], row["source"], STAGE, "empty_text", "it has no text"))
-        elif language:
-            dropped.append(
-                drop(row["clip_id"], row["source"], STAGE, "foreign_text", f"{language}: {text[:80]}")
-            )
-        else:
-            texts[row["clip_id"]] = text
-    return texts, dropped
+    return planned(grouping.groups, prompt, settings, model_name, ledger)
 
 
 def _by_rules(
@@ -158,13 +164,6 @@ def _by_rules(
             made = {"model": rule_based.MODEL_NAME, "prompt_version": rule_based.version()}
             kept.append(_without_model(row, texts[row["clip_id"]], ruled.caption, **made))
     return kept, dropped
-
-
-def _question(text: str, settings: CaptioningSettings) -> str:
-    """What the model is given of a text."""
-    if settings.first_sentence_only and not text.startswith("["):
-        text = first_sentence(text, settings.max_text_chars) or text
-    return clean(text, settings.max_text_chars)
 
 
 def _by_template(row: dict[str, Any], text: str, settings: CaptioningSettings) -> dict[str, Any]:

@@ -11,21 +11,28 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
 from io import FileIO
 from types import TracebackType
 from typing import Any, Self
 
-from wavcaps_assets.clock import utc_now
+from wavcaps_assets.captioning.records import (
+    LOST,
+    Answer,
+    Question,
+    answer_in,
+    answer_of,
+    lost_request,
+    record_of,
+)
 from wavcaps_assets.segments import SUFFIX, SegmentLog, line_of
 from wavcaps_assets.storage import Store, StoreError
+
+__all__ = ["ANSWERS", "LOST", "Answer", "Ledger", "Question", "answer_in", "lost_request", "record_of"]
 
 logger = logging.getLogger(__name__)
 
 # The folder of all answers, in the store.
 ANSWERS = "log/answers"
-ENCODER = json.JSONEncoder(sort_keys=True)
 DECODER = json.JSONDecoder()
 # How a line begins that `record` wrote: its key is read without the rest.
 HEAD = b'{"key":"'
@@ -34,83 +41,6 @@ KEY_END = len(HEAD) + hashlib.sha256().digest_size * 2
 ANSWER = b',"answer":'
 # Segments that are open at once; a system allows a process some thousand files.
 OPEN_FILES = 100
-
-
-@dataclass(frozen=True)
-class Question:
-    """What decides an answer: the same question is never asked twice.
-
-    Attributes:
-        prompt_version: content hash of the prompt.
-        model: the model's name at its endpoint.
-        parameters: of the request, such as the temperature.
-        inputs: the texts, in the order they are asked in.
-        attempt: counts from 0; a text that is asked again is another question.
-    """
-
-    prompt_version: str
-    model: str
-    parameters: Mapping[str, Any]
-    inputs: Sequence[str]
-    attempt: int
-
-    @cached_property
-    def key(self) -> str:
-        # `asdict` copies everything first: too slow for 675,000 questions.
-        content = {
-            "attempt": self.attempt,
-            "inputs": self.inputs,
-            "model": self.model,
-            "parameters": self.parameters,
-            "prompt_version": self.prompt_version,
-        }
-        return hashlib.sha256(ENCODER.encode(content).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model said, and what it took.
-
-    Attributes:
-        text: what it said.
-        finish_reason: why it stopped, as the endpoint words it.
-        prompt_tokens: where the endpoint tells them.
-        completion_tokens: where the endpoint tells them.
-        seconds: how long it took (s).
-        batch: whether it came by a batch interface, at its price.
-        cost_usd: what it cost; None: not known.
-        model: the model as the endpoint names it.
-        refusal: whether the endpoint marks it as a refusal.
-    """
-
-    text: str
-    finish_reason: str
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    seconds: float = 0.0
-    batch: bool = False
-    cost_usd: float | None = None
-    model: str = ""
-    refusal: bool = False
-
-
-QUESTION_FIELDS = tuple(field.name for field in fields(Question))
-ANSWER_FIELDS = tuple(field.name for field in fields(Answer))
-
-
-def answer_in(record: Mapping[str, Any]) -> Answer | None:
-    """The answer of a recorded line, be it older or newer than this code; None if it holds none."""
-    return _answer(record.get("answer"))
-
-
-def _answer(said: object) -> Answer | None:
-    if not isinstance(said, dict) or not isinstance(said.get("text"), str):
-        return None
-    try:
-        return Answer(**said)
-    except TypeError:
-        known = {name: value for name, value in said.items() if name in ANSWER_FIELDS}
-        return Answer(**{"finish_reason": "", **known})
 
 
 class Ledger:
@@ -129,6 +59,7 @@ class Ledger:
         self._segments: list[str] = []
         self._read_to: dict[str, int] = {}
         self._open: dict[int, FileIO] = {}
+        self._warned: set[tuple[str, int]] = set()
         if store.is_folder:
             self.refresh()
         else:
@@ -160,7 +91,7 @@ class Ledger:
         _, found, said = line.rpartition(ANSWER)
         try:
             if found:
-                return _answer(DECODER.raw_decode(said.decode("ascii"))[0])
+                return answer_of(DECODER.raw_decode(said.decode("ascii"))[0])
         except ValueError:
             pass
         record = self.find(question.key)
@@ -174,14 +105,7 @@ class Ledger:
         """
         wanted = _key_bytes(key)
         line = None if wanted is None else self._read(wanted)
-        if line is None:
-            return None
-        try:
-            record = json.loads(line)
-        except ValueError:
-            logger.warning("the ledger's line of the answer %s cannot be read and is passed over", key)
-            return None
-        return record if isinstance(record, dict) else None
+        return None if line is None else _record(line)
 
     def record(self, question: Question, answer: Answer, source: str = "", size: int | None = None) -> None:
         """Writes an answer to the store, then remembers it.
@@ -219,11 +143,20 @@ class Ledger:
                 seen.add(once)
                 yield record
 
-    def newest(self) -> Iterator[Mapping[str, Any]]:
-        """One record a question, the last to be asked first, as of the last `refresh`."""
+    def newest(self, holding: str = "") -> Iterator[Mapping[str, Any]]:
+        """One record a question, the last to be asked first, as of the last `refresh`; no lost requests.
+
+        Args:
+            holding: records whose line does not hold this, such as a prompt's version, are left out.
+        """
+        wanted = holding.encode("ascii")
         for key in reversed(list(self._lines)):
-            record = self.find(key.hex())
-            if record is not None and answer_in(record) is not None:
+            line = self._read(key)
+            if line is None or wanted not in line:
+                continue
+            record = _record(line)
+            answer = None if record is None else answer_in(record)
+            if record is not None and answer is not None and answer.finish_reason != LOST:
                 yield record
 
     def refresh(self) -> None:
@@ -251,7 +184,9 @@ class Ledger:
                 key = _key_of(line)
                 if key is None:
                     # A killed process leaves its last line unfinished; that work is done again.
-                    logger.warning("%s, byte %d: no whole record, which is passed over", name, start)
+                    if (name, start) not in self._warned:
+                        self._warned.add((name, start))
+                        logger.warning("%s, byte %d: no whole record, which is passed over", name, start)
                     if not line.endswith(b"\n"):
                         break
                 elif not isinstance(lines.get(key), bytes):
@@ -283,17 +218,13 @@ class Ledger:
         self._open.clear()
 
 
-def record_of(question: Question, answer: Answer, source: str, size: int | None) -> dict[str, Any]:
-    """What is written down of an answer, see `Ledger.record`."""
-    return {
-        "key": question.key,
-        "at": utc_now().isoformat(timespec="seconds"),
-        # `asdict` would copy all that they hold.
-        "question": {name: getattr(question, name) for name in QUESTION_FIELDS},
-        "source": source,
-        "size": size,
-        "answer": {name: getattr(answer, name) for name in ANSWER_FIELDS},
-    }
+def _record(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        logger.warning("a line of the ledger cannot be read and is passed over: %.80r…", line)
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _key_of(line: bytes) -> bytes | None:

@@ -11,6 +11,7 @@ from typing import Any
 from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.prompts import Form, Prompt
 from wavcaps_assets.captioning.refusals import is_refusal
+from wavcaps_assets.captioning.replies import UNREADABLE
 
 ITEM = re.compile(
     r"\s*(?:(?:[-*•>]|#{1,6})\s*)?\**[(\[]?(\d{1,6})\**(?:\s*[.):\]-]\**\s*|\s+(?=[\"“A-Z]))(.*)"
@@ -42,6 +43,8 @@ def parse(answer: Answer, texts: Sequence[str], prompt: Prompt) -> list[Parsed]:
     count = len(texts)
     if answer.refusal:
         return [_refused(answer.text)] * count
+    if answer.finish_reason == UNREADABLE:
+        return [Parsed(None, answer.text.partition("\n")[0])] * count
     if answer.finish_reason == "content_filter":
         return [Parsed(None, "the endpoint's filter stopped the answer")] * count
     if not answer.text.strip():

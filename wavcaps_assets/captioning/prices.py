@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib import resources
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavcaps_assets.captioning.ledger import Answer
+from wavcaps_assets.captioning.ledger import Answer, answer_in
 from wavcaps_assets.settings import ModelSettings
 
 MILLION = 1_000_000
@@ -110,6 +112,15 @@ def load_prices(path: Path | None = None) -> Prices:
         raise PriceError(f"WAVCAPS_LLM__PRICES names {path}, where {where!r}: {first['msg']}") from error
     except (OSError, ValueError) as error:
         raise PriceError(f"WAVCAPS_LLM__PRICES names {path}, which cannot be read: {error}") from error
+
+
+def record_cost(record: Mapping[str, Any], prices: Prices) -> float | None:
+    """What a ledger's record cost (USD): as recorded, else by the table; None: not known."""
+    answer = answer_in(record)
+    if answer is None or answer.cost_usd is not None:
+        return None if answer is None else answer.cost_usd
+    price = prices.price(str(record["question"].get("model")))
+    return None if price is None else price.cost_of(answer)
 
 
 def is_own_host(url: str) -> bool:

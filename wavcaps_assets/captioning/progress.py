@@ -15,7 +15,7 @@ class Standing:
 
     Attributes:
         done: texts that have been answered; a text that is asked about again counts anew.
-        total: texts.
+        total: texts, each counted once, however many clips it stands for.
         requests: sent by this run, those that were refused with them.
         prompt_tokens: of this run's answers, where the endpoint tells.
         completion_tokens: as above.
@@ -35,6 +35,19 @@ class Standing:
     def left_s(self) -> float | None:
         """How long the rest takes at this rate (s); None while there is none."""
         return (self.total - self.done) / self.rate if self.rate > 0 else None
+
+    @property
+    def line(self) -> str:
+        """Rate, tokens, cost and the time that is left, for people."""
+        told = [
+            f"{self.rate:.1f} a second",
+            f"{self.prompt_tokens + self.completion_tokens:,} tokens",
+        ]
+        if self.cost_usd is not None:
+            told.append(f"{self.cost_usd:.4g} USD so far")
+        if self.left_s is not None:
+            told.append(f"some {self.left_s / 60:.0f} minutes left")
+        return ", ".join(told)
 
 
 # Told how many texts have been answered, of how many.

@@ -13,28 +13,26 @@ MAX_BODY_BYTES = 10_000_000
 MAX_MESSAGE_CHARS = 200
 
 
-class UnreadableReply(ValueError):
-    """The body is no chat completion."""
+# The finish reason of a body that is no chat completion; it was paid for like one.
+UNREADABLE = "unreadable"
+# What is kept of such a body.
+MAX_KEPT_CHARS = 2000
 
 
 def read_completion(body: bytes, seconds: float) -> Answer:
     """The answer in a body that came with status 200.
 
+    A body that is no JSON object, or too long, is an answer as well: its text says on its first line what
+    is wrong, and shows how the body begins.
+
     Args:
         body: as it came.
         seconds: how long it took (s).
-
-    Raises:
-        UnreadableReply: it is no JSON object, or too long.
     """
-    if len(body) > MAX_BODY_BYTES:
-        raise UnreadableReply(f"the endpoint's answer is too long ({len(body)} bytes)")
-    try:
-        completion = json.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        raise UnreadableReply(f"the endpoint's answer is no JSON ({len(body)} bytes)") from None
-    if not isinstance(completion, dict):
-        raise UnreadableReply("the endpoint's answer is no JSON object")
+    completion = _object(body)
+    if isinstance(completion, str):
+        shown = _text(body[: 4 * MAX_KEPT_CHARS].decode("utf-8", "replace"))[:MAX_KEPT_CHARS]
+        return Answer(f"{completion}\n{shown}", UNREADABLE, seconds=round(seconds, 3))
     choices = completion.get("choices")
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else None
     message = _mapping(choice.get("message")) if choice else {}
@@ -49,6 +47,17 @@ def read_completion(body: bytes, seconds: float) -> Answer:
         model=_line(completion.get("model") or ""),
         refusal=bool(refusal),
     )
+
+
+def _object(body: bytes) -> Mapping[str, Any] | str:
+    """The object that a body holds, or why it holds none."""
+    if len(body) > MAX_BODY_BYTES:
+        return f"the endpoint's answer is too long (over {MAX_BODY_BYTES} bytes)"
+    try:
+        completion = json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return f"the endpoint's answer is no JSON ({len(body)} bytes)"
+    return completion if isinstance(completion, dict) else "the endpoint's answer is no JSON object"
 
 
 def error_in(body: object, secret: str) -> tuple[str, str]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from wavcaps_assets.captioning.chat import AnswerError, BusyError, ChatModel, EndpointError, PassingError
+from wavcaps_assets.captioning.chat import AnswerError, ChatModel, EndpointError
+from wavcaps_assets.captioning.claims import Claims
+from wavcaps_assets.captioning.grouping import Grouping
 from wavcaps_assets.captioning.ledger import Answer, Ledger, Question, record_of
-from wavcaps_assets.captioning.pace import Pace, Stopped, back_off_s
+from wavcaps_assets.captioning.pace import Pace, Stopped
 from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.progress import Counted, Tell, Watch
-from wavcaps_assets.captioning.prompts import Message, Prompt, answer_format
+from wavcaps_assets.captioning.prompts import Prompt
+from wavcaps_assets.captioning.questions import question_of
 from wavcaps_assets.captioning.recorder import Recorder
+from wavcaps_assets.captioning.replies import UNREADABLE
+from wavcaps_assets.captioning.sending import Sender
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.spending import Spending
 from wavcaps_assets.captioning.tokens import size
@@ -23,11 +26,8 @@ from wavcaps_assets.postprocessing.rules import Candidate, Judged, Verdict, judg
 
 # So many questions in a row without an answer, and the fault is not theirs.
 FAILURES_IN_A_ROW = 20
-# While one answer is written down, the next question is asked; what is under way is the pace's to say.
-WORKERS_A_REQUEST = 2
-# Never more tokens than so many a byte, in any script, and so many for what stands around a message.
-TOKENS_PER_BYTE = 1 / 3
-TOKENS_PER_MESSAGE = 4
+# Until a question that another run is asking is looked for again (s).
+ASKED_ELSEWHERE_S = 0.2
 
 
 @dataclass
@@ -89,14 +89,22 @@ class Rounds:
         self._model = model
         self._ledger = ledger
         self._spending = spending
+        # By the key of each answer: the texts that it was asked about here, be it by an earlier run.
+        self.taken = Counter[str]()
         self._counted = Counted(tell, watch)
         self._failures = 0
         self._error: Exception | None = None
+        self._grouping: Grouping | None = None
         self._recorder: Recorder
+        self._claims: Claims
+        self._sender: Sender
         self._pace: Pace
 
-    async def settle(self, asked: Sequence[Asked]) -> None:
+    async def settle(self, asked: Sequence[Asked], grouping: Grouping | None = None) -> None:
         """Asks until every text has a caption or has been asked about often enough.
+
+        Args:
+            grouping: of all the texts; None: in their order.
 
         Raises:
             EndpointError: nothing can be answered.
@@ -111,15 +119,33 @@ class Rounds:
             settings.tokens_per_minute,
             self._model.patience_s,
         )
-        async with self._model, Recorder(self._ledger) as self._recorder:
-            for attempt in range(settings.max_attempts):
-                unsettled = [one for one in asked if not one.settled]
-                if not unsettled:
-                    return
-                texts = 1 if attempt else settings.first_group
-                self._counted.done = len(asked) - len(unsettled)
-                await self._round(_groups(unsettled, texts), attempt)
-                self._judge(unsettled)
+        self._grouping = grouping
+        with Claims(self._ledger) as self._claims:
+            async with self._model, Recorder(self._ledger) as self._recorder:
+                self._sender = Sender(
+                    self._model,
+                    self._source,
+                    self._pace,
+                    self._spending,
+                    self._recorder,
+                    self._counted,
+                    self.taken,
+                )
+                for attempt in range(settings.max_attempts):
+                    unsettled = [one for one in asked if not one.settled]
+                    if not unsettled:
+                        return
+                    self._counted.done = len(asked) - len(unsettled)
+                    groups = _groups(unsettled, 1) if attempt else self._first_groups(unsettled)
+                    await self._round(groups, attempt)
+                    self._judge(unsettled)
+
+    def _first_groups(self, asked: Sequence[Asked]) -> list[list[Asked]]:
+        if self._grouping is None:
+            return _groups(asked, self._settings.first_group)
+        of = {one.question: one for one in asked}
+        groups = [*self._grouping.groups, *([text] for text in self._grouping.answered)]
+        return [[of[text] for text in group] for group in groups]
 
     async def _round(self, groups: list[list[Asked]], attempt: int) -> None:
         queue: asyncio.Queue[tuple[list[Asked], Question]] = asyncio.Queue()
@@ -131,7 +157,7 @@ class Rounds:
                 group, question = await queue.get()
                 try:
                     if self._error is None:
-                        for smaller in self._unanswered(await self._ask(group, question), attempt):
+                        for smaller in self._unanswered(await self._next(group, question), attempt):
                             queue.put_nowait(smaller)
                 except Stopped:
                     pass
@@ -139,10 +165,10 @@ class Rounds:
                     self._error = self._error or error
                     self._pace.stop()
                 finally:
+                    self._error = self._error or self._sender.error
                     queue.task_done()
 
-        count = self._settings.concurrency * WORKERS_A_REQUEST
-        workers = [asyncio.create_task(work()) for _ in range(count)]
+        workers = [asyncio.create_task(work()) for _ in range(self._settings.concurrency)]
         try:
             await queue.join()
         finally:
@@ -160,90 +186,78 @@ class Rounds:
             group = waiting.popleft()
             question = self._question(group, attempt)
             answer = self._ledger.get(question)
-            if answer is None:
-                unanswered.append((group, question))
-            else:
+            if answer is not None:
                 waiting.extendleft(reversed(self._take(group, question, answer)))
+                continue
+            left = group if attempt else [one for one in group if not self._said_earlier(one)]
+            if len(left) == len(group):
+                unanswered.append((group, question))
+            elif left:
+                waiting.appendleft(left)
         return unanswered
+
+    def _said_earlier(self, one: Asked) -> bool:
+        """Takes what an answer to another list says of a text, if one says something."""
+        if self._grouping is None:
+            return False
+        said = self._grouping.answered.get(one.question) or self._grouping.earlier.said_of(one.question)
+        if said is None:
+            return False
+        key, parsed = said
+        one.attempts += 1
+        one.parsed, one.no_answer, one.answer_id = parsed, "", key
+        self.taken[key] += 1
+        self._counted.add(1)
+        return True
 
     def _question(self, group: Sequence[Asked], attempt: int) -> Question:
         inputs = [one.question for one in group]
         return question_of(self._version, self._settings, self._model.name, inputs, attempt)
 
+    async def _next(self, group: list[Asked], question: Question) -> list[list[Asked]]:
+        """Asks about a group, unless another run does or has. Returns the groups that are to be looked at."""
+        if not self._claims.take(question.key):
+            await self._pace.pause(ASKED_ELSEWHERE_S)
+            self._ledger.refresh()
+            return [group]
+        try:
+            if self._claims.others_changed():
+                self._ledger.refresh()
+            return [group] if question in self._ledger else await self._ask(group, question)
+        finally:
+            self._claims.give_up(question.key)
+
     async def _ask(self, group: list[Asked], question: Question) -> list[list[Asked]]:
         """Asks about a group. Returns the smaller groups that what did not match is to be asked in."""
         messages = self._prompt.messages(question.inputs)
         try:
-            answer = await self._send(messages, question.parameters)
+            answer = await self._sender.ask(question, messages)
         except AnswerError as error:
-            self._failures += 1
-            if self._failures >= FAILURES_IN_A_ROW:
-                raise EndpointError(
-                    f"{self._failures} questions in a row got no answer, the last because {error}. "
-                    "What was answered before is kept: run again when the endpoint is well"
-                ) from error
+            self._failed(str(error))
             for one in group:
                 one.attempts += 1
                 one.parsed, one.no_answer = None, str(error)
             return self._divided(group, group)
-        self._failures = 0
         await self._recorder.write(record_of(question, answer, self._source, size(messages)))
         self._counted.answer(answer)
+        if answer.finish_reason == UNREADABLE:
+            self._failed(answer.text.partition("\n")[0])
+        else:
+            self._failures = 0
         return self._take(group, question, answer)
 
-    async def _send(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> Answer:
-        size_bytes = sum(len(message["content"].encode()) for message in messages)
-        tokens = math.ceil(
-            size_bytes * TOKENS_PER_BYTE + TOKENS_PER_MESSAGE * len(messages) + parameters["max_tokens"]
-        )
-        try:
-            reservation = await self._spending.admit(messages, parameters)
-        except Exception as error:
-            # What was admitted before is still asked; nothing else is.
-            self._error = self._error or error
-            raise Stopped from error
-        try:
-            answer = await self._answer(messages, parameters, tokens)
-        except AnswerError:
-            self._spending.lost(reservation)
-            raise
-        except BaseException:
-            self._spending.release(reservation)
-            raise
-        return self._spending.settle(answer, reservation)
-
-    async def _answer(
-        self, messages: Sequence[Message], parameters: Mapping[str, Any], tokens: float
-    ) -> Answer:
-        """Sends a question until it is answered, or will not be."""
-        faults = 0
-        while True:
-            turn = await self._pace.turn(tokens)
-            try:
-                self._counted.requests += 1
-                reply = await self._model.ask(messages, parameters)
-            except BusyError as busy:
-                self._pace.refused(turn, busy.headers, busy.reason)
-            except PassingError as error:
-                self._pace.failed(turn)
-                faults += 1
-                if faults > self._model.max_retries:
-                    raise error.outcome from error
-                await self._pace.pause(back_off_s(faults))
-            except BaseException:
-                self._pace.failed(turn)
-                raise
-            else:
-                answer = reply.answer
-                # Endpoints count the longest answer that there could have been.
-                known = answer.prompt_tokens is not None
-                counted = (answer.prompt_tokens or 0) + parameters["max_tokens"]
-                self._pace.answered(turn, reply.headers, counted if known else None)
-                return answer
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW:
+            raise EndpointError(
+                f"{self._failures} questions in a row got no answer, the last because {reason}. "
+                "What was answered before is kept: run again when the endpoint is well"
+            )
 
     def _take(self, group: list[Asked], question: Question, answer: Answer) -> list[list[Asked]]:
         """Believes of an answer what it says for certain. Returns groups as `_ask` does."""
         key = question.key
+        self.taken[key] += len(group)
         unmatched = []
         for one, parsed in zip(group, parse(answer, question.inputs, self._prompt), strict=True):
             one.attempts += 1
@@ -267,19 +281,6 @@ class Rounds:
         candidates = [Candidate(caption, one.question, shown) for one, caption in answered]
         for (one, _), judged in zip(answered, judge(candidates, self._settings.rules), strict=True):
             one.judged = judged
-
-
-def question_of(
-    version: str, settings: CaptioningSettings, model: str, inputs: Sequence[str], attempt: int
-) -> Question:
-    """The question about some texts: what it is depends on nothing else."""
-    parameters: dict[str, Any] = {
-        "temperature": settings.retry_temperature if attempt else settings.temperature,
-        "max_tokens": settings.max_tokens * len(inputs),
-        "seed": settings.seed + attempt,
-        **answer_format(settings.form),
-    }
-    return Question(version, model, parameters, list(inputs), attempt)
 
 
 def _groups(asked: Sequence[Asked], size: int) -> list[list[Asked]]:

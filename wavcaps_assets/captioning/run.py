@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning.batch_money import Reserved
-from wavcaps_assets.captioning.batches import BatchModel, BatchRequest, BatchSettings
-from wavcaps_assets.captioning.budget import Budget, Reservation
+from wavcaps_assets.captioning.batch_paying import by_batch, told_failures
+from wavcaps_assets.captioning.budget import Budget
 from wavcaps_assets.captioning.chat import ChatModel
-from wavcaps_assets.captioning.comparison import ComparisonResult, compare
-from wavcaps_assets.captioning.engine import caption_clips, first_questions
-from wavcaps_assets.captioning.estimate import Planned, estimate
+from wavcaps_assets.captioning.comparison import ComparisonResult, compare, paid_for
+from wavcaps_assets.captioning.engine import ask, caption_clips, first_questions, group_texts
+from wavcaps_assets.captioning.estimate import estimate
 from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.prices import load_prices
-from wavcaps_assets.captioning.progress import Account, Facts, Standing, Tell
+from wavcaps_assets.captioning.progress import Account, Facts, Standing, Watch
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
-from wavcaps_assets.captioning.tokens import size
+from wavcaps_assets.captioning.source_texts import read_texts
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.stages import Stage
 from wavcaps_assets.storage import Store
@@ -40,10 +39,15 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True)
 class Captioned:
-    """A source's captions, and what is worth knowing of how they were made."""
+    """A source's captions, and what is worth knowing of how they were made.
+
+    Attributes:
+        taken: see `engine.Outcome`.
+    """
 
     stage: Stage
     facts: Facts
+    taken: Mapping[str, int]
 
 
 def caption_source(
@@ -54,40 +58,59 @@ def caption_source(
     store: Store,
     ledger: Ledger,
     provider: Provider = Provider.ONLINE,
-    tell: Tell | None = None,
+    show: Watch | None = None,
     say: Callable[[str], object] = lambda line: None,
     account: Account | None = None,
+    run: str = "",
 ) -> Captioned:
     """Captions a source within the budget of `llm`; see `engine.caption_clips`.
 
     Through batches, what their answers leave open is asked online.
 
     Args:
+        show: told after each answer how far it is, for the terminal.
         say: told what a person wants to read in the log: the estimate, and how far it is.
         account: told the estimate before anything is asked, and what was spent, whatever the end.
+        run: the run that the budget is counted in, with all that it asks besides; empty: one of its own.
 
     Raises:
         Paused: a budget is used up, or a batch takes its time; what was answered stays.
         EndpointError, PromptError, PriceError, BudgetTooSmall: see there.
     """
     if settings.method is not Method.MODEL:
-        return Captioned(caption_clips(clips, source, settings, None, ledger), {})
+        return Captioned(caption_clips(clips, source, settings, None, ledger), {}, {})
     prices = load_prices(llm.prices)
     model = ChatModel(llm)
-    planned = [Planned(*asked) for asked in first_questions(clips, source, settings, model.name, ledger)]
-    before = estimate(planned, ledger, prices, llm, provider is Provider.BATCH, settings.max_attempts)
-    say(before.summary)
+    found = read_texts(clips, source, settings)
+    grouping = group_texts(found, source, settings, model.name, ledger)
     account = account or Account()
-    account.estimated(before.metadata())
-    standing = Reporter(say)
-    with Budget(prices, model.name, ledger, llm) as budget:
+    standing = Reporter(say, show)
+    with Budget(prices, model.name, ledger, llm, run=run) as budget:
+        planned = first_questions(grouping, source, settings, model.name, ledger)
+        before = estimate(planned, ledger, prices, llm, provider is Provider.BATCH, settings.max_attempts)
+        say(before.summary)
+        account.estimated(before.metadata())
         try:
             if provider is Provider.BATCH:
-                by_batch(planned, source, llm, store, ledger, budget)
-            stage = caption_clips(clips, source, settings, model, ledger, tell, budget, standing.hear)
+                planned = first_questions(grouping, source, settings, model.name, ledger)
+                told = standing.of_batches(len(found.questions))
+                failed = by_batch(planned, source, llm, store, ledger, budget, progress=told)
+                account.spent({"requests without an answer by batch": len(failed)})
+                if failed:
+                    say(told_failures(failed))
+            outcome = ask(
+                found,
+                grouping,
+                source,
+                settings,
+                model,
+                ledger,
+                spending=budget,
+                watch=standing.hear,
+            )
         finally:
             account.spent({**standing.facts(), "spent by this run (USD)": budget.run_usd})
-    return Captioned(stage, account.facts)
+    return Captioned(outcome.stage, account.facts, outcome.taken)
 
 
 @dataclass(frozen=True)
@@ -107,92 +130,30 @@ def compare_ways(
     ledger: Ledger,
     say: Callable[[str], object] = lambda line: None,
     accounts: tuple[Account | None, Account | None] = (None, None),
+    run: str = "",
 ) -> ComparisonResult:
-    """Captions the same clips in two ways, and compares them.
+    """Captions the same clips in two ways, and compares them. Both are within one budget.
 
     Args:
         most: how many clips, evenly drawn.
         accounts: of each way, as in `caption_source`.
+        run: as there.
 
     Raises:
         As `caption_source`.
     """
     step = max(1, -(-clips.num_rows // most))
     drawn = clips.take(list(range(0, clips.num_rows, step)))
+    run = run or uuid.uuid4().hex
     first, second = (
-        caption_source(drawn, source, way.settings, way.llm, store, ledger, say=say, account=account).stage
+        caption_source(drawn, source, way.settings, way.llm, store, ledger, say=say, account=account, run=run)
         for way, account in zip(ways, accounts, strict=True)
     )
-    return compare(first, second, {record["key"]: record for record in ledger.newest()})
-
-
-def by_batch(
-    planned: Sequence[Planned],
-    source: str,
-    llm: ModelSettings,
-    store: Store,
-    ledger: Ledger,
-    budget: Budget,
-    limits: BatchSettings | None = None,
-) -> None:
-    """Has the questions answered by batches, as far as the budget goes.
-
-    What is submitted is paid for, whether or not this run lives to collect it: it stays set aside in the
-    month's counter until a run has.
-
-    Raises:
-        As `BatchModel.answer_all`, and BudgetExhausted: not all of it fits; nothing is submitted.
-    """
-    requests = [BatchRequest(question, messages, source, size(messages)) for question, messages in planned]
-    # In a bucket there is no counter that outlives a run: all is set aside anew.
-    lasting = bool(llm.budget_month_usd) and store.is_folder
-    with Reserved(store) if lasting else nullcontext() as reserved:
-        held: dict[str, Reservation] = {}
-        fresh: dict[str, Reservation] = {}
-        try:
-            for question, messages in planned:
-                earlier = reserved.get(question.key) if reserved else None
-                if earlier is not None:
-                    held[question.key] = earlier
-                elif question not in ledger:
-                    fresh[question.key] = budget.reserve(messages, question.parameters, batch=True)
-        except BaseException:
-            for reservation in fresh.values():
-                budget.release(reservation)
-            raise
-        held |= fresh
-        if reserved:
-            reserved.hold(fresh)
-        try:
-            BatchModel(llm, store, limits=limits).answer_all(requests, ledger)
-        except BaseException:
-            _settle(requests, held, ledger, budget, reserved, ended=not reserved)
-            raise
-        _settle(requests, held, ledger, budget, reserved, ended=True)
-
-
-def _settle(
-    requests: Sequence[BatchRequest],
-    held: Mapping[str, Reservation],
-    ledger: Ledger,
-    budget: Budget,
-    reserved: Reserved | None,
-    ended: bool,
-) -> None:
-    """Replaces what was set aside by what was paid; what has no answer is given back if all has ended."""
-    done = []
-    for request in requests:
-        reservation = held.get(request.question.key)
-        answer = ledger.get(request.question)
-        if reservation is None or (answer is None and not ended):
-            continue
-        if answer is None:
-            budget.release(reservation)
-        else:
-            budget.settle(answer, reservation)
-        done.append(request.question.key)
-    if reserved:
-        reserved.end(done)
+    paid = tuple(
+        paid_for(captioned.taken, ledger, load_prices(way.llm.prices))
+        for captioned, way in ((first, ways[0]), (second, ways[1]))
+    )
+    return compare(first.stage, second.stage, (paid[0], paid[1]))
 
 
 class Reporter:
@@ -201,8 +162,9 @@ class Reporter:
     One reporter may hear of several askings, one after the other: it adds them up.
     """
 
-    def __init__(self, say: Callable[[str], object]) -> None:
+    def __init__(self, say: Callable[[str], object], show: Watch | None = None) -> None:
         self._say = say
+        self._show = show
         self._said_at = time.monotonic()
         self._ended: list[Standing] = []
         self._last: Standing | None = None
@@ -215,15 +177,27 @@ class Reporter:
 
     def hear(self, standing: Standing) -> None:
         self._last = standing
+        told = replace(standing, cost_usd=self._cost)
+        if self._show:
+            self._show(told)
         now = time.monotonic()
         if now - self._said_at >= TOLD_EVERY_S:
             self._said_at = now
-            left = "" if standing.left_s is None else f", some {standing.left_s / 60:.0f} minutes left"
-            cost = "" if self._cost is None else f", {self._cost:.4g} USD so far"
-            self._say(
-                f"{standing.done} of {standing.total} texts, {standing.rate:.1f} a second, "
-                f"{standing.prompt_tokens + standing.completion_tokens} tokens{cost}{left}"
-            )
+            self._say(f"{told.done} of {told.total} texts, {told.line}")
+
+    def of_batches(self, texts: int) -> Callable[[int, int], None]:
+        """What is to be told of the requests that batches have answered; they stand for all texts."""
+        before = -1
+
+        def hear(done: int, total: int) -> None:
+            nonlocal before
+            if done != before:
+                before = done
+                self._say(f"{done} of {total} requests are answered by batch")
+                if self._show:
+                    self._show(Standing(texts * done // max(total, 1), texts, 0, 0, 0, 0.0))
+
+        return hear
 
     @property
     def _all(self) -> list[Standing]:

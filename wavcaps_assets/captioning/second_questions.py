@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wavcaps_assets.captioning.chat import ChatModel
 from wavcaps_assets.captioning.estimate import Planned
-from wavcaps_assets.captioning.grouping import as_asked_before
+from wavcaps_assets.captioning.grouping import Grouping, grouped
 from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.progress import Tell, Watch
 from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_files
-from wavcaps_assets.captioning.rounds import Asked, Rounds, question_of
+from wavcaps_assets.captioning.questions import planned
+from wavcaps_assets.captioning.rounds import Asked, Rounds
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.spending import Spending, Unlimited
 from wavcaps_assets.captioning.texts import clean
@@ -104,20 +105,15 @@ def asked_of(given: str) -> tuple[str, str] | None:
 
 def planned_questions(
     rejected: Sequence[Rejected], turn: int, settings: CaptioningSettings, model_name: str, ledger: Ledger
-) -> list[Planned]:
+) -> Iterator[Planned]:
     """The questions that `ask_again` begins with, for an estimate.
 
     Raises:
         PromptError: as `load_second_prompt`.
     """
     second, asking = load_second_prompt(settings.second_prompt, settings.form), _asking(settings, turn)
-    lines = _lines(rejected, second, asking, model_name, ledger)
-    size = asking.first_group
-    questions = [
-        question_of(second.prompt.version, asking, model_name, lines[start : start + size], 0)
-        for start in range(0, len(lines), size)
-    ]
-    return [Planned(question, second.prompt.messages(question.inputs)) for question in questions]
+    groups = _grouped(rejected, second, asking, model_name, ledger).groups
+    return planned(groups, second.prompt, asking, model_name, ledger)
 
 
 def _asking(settings: CaptioningSettings, turn: int) -> CaptioningSettings:
@@ -132,16 +128,16 @@ def _asking(settings: CaptioningSettings, turn: int) -> CaptioningSettings:
     )
 
 
-def _lines(
+def _grouped(
     rejected: Sequence[Rejected],
     second: SecondPrompt,
     asking: CaptioningSettings,
     model_name: str,
     ledger: Ledger,
-) -> list[str]:
+) -> Grouping:
     """What is asked, each once, together as the ledger answers it."""
     once = list(dict.fromkeys(second.put(one, asking.max_text_chars) for one in rejected))
-    return as_asked_before(once, second.prompt.version, asking, model_name, ledger)
+    return grouped(once, second.prompt, asking, model_name, ledger)
 
 
 def ask_again(
@@ -169,9 +165,10 @@ def ask_again(
     """
     second = load_second_prompt(settings.second_prompt, settings.form)
     asking = _asking(settings, turn)
-    asked = {line: Asked(line) for line in _lines(rejected, second, asking, model.name, ledger)}
+    grouping = _grouped(rejected, second, asking, model.name, ledger)
+    asked = {line: Asked(line) for one in rejected if (line := second.put(one, settings.max_text_chars))}
     rounds = Rounds(second.prompt, source, asking, model, ledger, spending or Unlimited(), tell, watch)
-    asyncio.run(rounds.settle(list(asked.values())))
+    asyncio.run(rounds.settle(list(asked.values()), grouping))
     outcomes = (asked[second.put(one, settings.max_text_chars)] for one in rejected)
     return [_answer(outcome, model.name, second.prompt.version) for outcome in outcomes]
 

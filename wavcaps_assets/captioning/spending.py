@@ -13,7 +13,11 @@ class Spending(Protocol):
     """What asking may cost. All of it is called from one event loop."""
 
     async def admit(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> Any:
-        """Called before a question goes out; whatever it raises stops the asking. Gives a reservation."""
+        """Called before each request that may be paid for. What it raises stops the asking.
+
+        Returns:
+            A reservation.
+        """
 
     def settle(self, answer: Answer, reservation: Any) -> Answer:
         """Called with each answer. Gives it back as it is to be written down, with its cost."""
@@ -21,8 +25,8 @@ class Spending(Protocol):
     def release(self, reservation: Any) -> None:
         """Called where the endpoint took no question."""
 
-    def lost(self, reservation: Any) -> None:
-        """Called where a question went out and no answer came back."""
+    def lost(self, reservation: Any) -> float | None:
+        """Called where a question was heard and no answer came back. Gives what it counts as (USD)."""
 
 
 class Unlimited:
@@ -38,4 +42,4 @@ class Unlimited:
         pass
 
     def lost(self, reservation: None) -> None:
-        pass
+        return None

@@ -76,7 +76,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         source, files = context.partition_key, store.tables().store
         settings = choose_settings(source, language_model.embedded, config)
         provider = named(Provider, config.provider, "provider")
-        meter_of = progress(f"captions of {source}", filtered_clips.num_rows)
+        meter_of = progress(f"captions of {source}", filtered_clips.num_rows, "texts")
         account = ShownAccount(context)
 
         def make() -> Stage:
@@ -89,9 +89,10 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                     files,
                     ledger,
                     provider,
-                    lambda done, total: meter.at(done),
+                    lambda standing: meter.at(standing.done, standing.total, standing.line),
                     context.log.info,
                     account,
+                    context.run_id,
                 )
             chosen = settings.model_dump(mode="json")
             context.add_output_metadata({"settings": dg.MetadataValue.json(chosen)})
@@ -145,6 +146,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                     ledger,
                     context.log.info,
                     accounts,
+                    context.run_id,
                 )
             context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown())})
             return result.table

@@ -65,6 +65,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
                 tables.store,
                 context.log.info,
                 account,
+                context.run_id,
             )
             outcome = refined.outcome
             words = [len(caption.split()) for caption in outcome.stage.kept.column("caption").to_pylist()]

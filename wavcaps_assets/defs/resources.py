@@ -56,4 +56,7 @@ class LanguageModelResource(dg.ConfigurableResource):
     def settings(self) -> "ModelSettings":
         from wavcaps_assets.settings import Settings
 
-        return Settings().llm.model_copy(update={"base_url": self.base_url, "model": self.model})
+        llm = Settings().llm
+        # A budget wants a price of every model that somebody has not said to be free.
+        free = True if self.embedded and llm.free is None else llm.free
+        return llm.model_copy(update={"base_url": self.base_url, "model": self.model, "free": free})

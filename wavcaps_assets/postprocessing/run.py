@@ -64,6 +64,7 @@ def postprocess_source(
     store: Store,
     say: Callable[[str], object] = lambda line: None,
     account: Account | None = None,
+    run: str = "",
 ) -> Refined:
     """Judges a source's captions, and asks about some again, within the budget of `llm`.
 
@@ -74,6 +75,7 @@ def postprocess_source(
         captioning: how stage 2 put the texts.
         say: told what a person wants to read in the log.
         account: told the estimate before anything is asked, and what was spent, whatever the end.
+        run: the run that the budget is counted in; empty: one of its own.
 
     Raises:
         Paused: a budget is used up; what was answered stays, and the next run goes on from there.
@@ -86,7 +88,7 @@ def postprocess_source(
         def ask(rejected: Sequence[Rejected], turn: int) -> Sequence[SecondAnswer]:
             nonlocal asker
             say(f"{len(rejected)} captions are asked about again (question {turn + 2} about each)")
-            asker = asker or Asker(source, captioning, llm, store, opened, say, account)
+            asker = asker or Asker(source, captioning, llm, store, opened, say, account, run)
             return asker.ask(rejected, turn)
 
         try:
@@ -122,6 +124,7 @@ class Asker:
         opened: ExitStack,
         say: Callable[[str], object],
         account: Account,
+        run: str,
     ) -> None:
         from wavcaps_assets.captioning.budget import Budget
         from wavcaps_assets.captioning.chat import ChatModel
@@ -137,7 +140,8 @@ class Asker:
         self._model = ChatModel(llm)
         self._ledger = opened.enter_context(Ledger(store, ANSWERS))
         self._prices = load_prices(llm.prices)
-        self._budget = opened.enter_context(Budget(self._prices, self._model.name, self._ledger, llm))
+        budget = Budget(self._prices, self._model.name, self._ledger, llm, run=run)
+        self._budget = opened.enter_context(budget)
         self._reporter = Reporter(say)
 
     def ask(self, rejected: Sequence[Rejected], turn: int) -> list[SecondAnswer]:

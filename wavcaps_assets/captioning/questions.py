@@ -1,0 +1,34 @@
+"""The questions that a run asks about texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from wavcaps_assets.captioning.estimate import Planned
+from wavcaps_assets.captioning.ledger import Ledger, Question
+from wavcaps_assets.captioning.prompts import Prompt, answer_format
+from wavcaps_assets.captioning.settings import CaptioningSettings
+
+
+def question_of(
+    version: str, settings: CaptioningSettings, model: str, inputs: Sequence[str], attempt: int
+) -> Question:
+    """The question about some texts: what it is depends on nothing else."""
+    parameters: dict[str, Any] = {
+        "temperature": settings.retry_temperature if attempt else settings.temperature,
+        "max_tokens": settings.max_tokens * len(inputs),
+        "seed": settings.seed + attempt,
+        **answer_format(settings.form),
+    }
+    return Question(version, model, parameters, list(inputs), attempt)
+
+
+def planned(
+    groups: Iterable[Sequence[str]], prompt: Prompt, settings: CaptioningSettings, model: str, ledger: Ledger
+) -> Iterator[Planned]:
+    """The question about each group, with the messages that ask it where the ledger has no answer."""
+    version = prompt.version
+    for group in groups:
+        question = question_of(version, settings, model, group, 0)
+        yield Planned(question, () if question in ledger else prompt.messages(group))
