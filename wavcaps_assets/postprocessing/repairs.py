@@ -85,7 +85,9 @@ def full_stop(caption: str) -> str:
 
 def article(caption: str) -> str:
     """ "A owl" is "An owl", and "An hip hop band" is "A hip hop band"."""
-    return CONSONANT_SOUND.sub(r"\1", VOWEL_SOUND.sub(r"\1n", caption))
+    # Functions, since a template is taken apart at every call, whether anything is found or not.
+    with_n = VOWEL_SOUND.sub(lambda found: f"{found[1]}n", caption)
+    return CONSONANT_SOUND.sub(lambda found: found[1], with_n)
 
 
 def mass_noun(caption: str) -> str:
