@@ -20,6 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavcaps_assets.storage import Store
+from wavcaps_training.checkpoints import load_weights, refuse_broken
+from wavcaps_training.distributed import is_first
 from wavcaps_training.settings import RunSettings
 from wavcaps_training.weights import as_os_error, tied_names
 
@@ -45,6 +47,7 @@ class Progress:
         epoch_seconds: how long this epoch has taken so far (s).
         seconds: how long the run has taken so far, with reading the audio (s).
         loss_scale: by which 16-bit gradients are kept from vanishing, as its scaler says; none: no scaler.
+        flops_per_clip: as in `TrainingResult`; none: not counted yet.
     """
 
     step: int = 0
@@ -58,6 +61,7 @@ class Progress:
     epoch_seconds: float = 0.0
     seconds: float = 0.0
     loss_scale: dict[str, float] | None = None
+    flops_per_clip: float | None = None
 
 
 def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | None) -> str:
@@ -74,26 +78,41 @@ class RunState:
         folder: where its checkpoints are.
         run: of `run_id`.
         say: told what is done with a state that is found.
+        after_save: called when a state has been written.
     """
 
-    def __init__(self, folder: Path, run: str, say: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run: str,
+        say: Callable[[str], object],
+        after_save: Callable[[], object] = lambda: None,
+    ) -> None:
         self._store = Store(folder)
         self._folder = folder
         self._run = run
         self._say = say
+        self._after_save = after_save
 
     def save(self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Writes the state in one step: a failure leaves the one before.
 
         Raises:
+            CheckpointError: a weight is not finite: who went on from there could not but fail.
             StoreError: there is no room, or no right to write.
         """
         double = tied_names(model)
-        tensors = {
-            MODEL + name: tensor.detach().cpu().contiguous()
+        weights = {
+            name: tensor.detach().cpu().contiguous()
             for name, tensor in model.state_dict().items()
             if name not in double
         }
+        refuse_broken(
+            weights,
+            f"the state after step {progress.step} was not saved, and the one before it is as it was; lower "
+            "learning_rate, or set clip_gradient_norm",
+        )
+        tensors = {MODEL + name: tensor for name, tensor in weights.items()}
         for number, memory in optimizer.state_dict()["state"].items():
             for name, value in memory.items():
                 tensors[f"{OPTIMIZER}{number}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
@@ -103,11 +122,13 @@ class RunState:
                 save_file(tensors, temporary, metadata=about)
             except SafetensorError as error:
                 raise as_os_error(error) from error
+        self._after_save()
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
         """Fills a model and its optimizer with the state that is there; none: where a run begins.
 
-        A state of another run, or one that cannot be read, is set aside and not continued.
+        A state of another run, or one that cannot be read, is set aside and not continued. Of processes that
+        train together, each reads it, and the first sets it aside.
         """
         path = self._folder / STATE
         if not path.is_file():
@@ -119,10 +140,11 @@ class RunState:
                 return self._set_aside("is of a run with other settings, clips or initial weights")
             progress = Progress(**json.loads(about[PROGRESS_KEY]))
             tensors = load_file(path)
-            weights = _under(tensors, MODEL)
-            weights |= {name: weights[first] for name, first in tied_names(model).items()}
-            model.load_state_dict(weights)
+            load_weights(model, _under(tensors, MODEL), str(path))
             _fill(optimizer, _under(tensors, OPTIMIZER))
+        except FileNotFoundError:
+            # The first process has set it aside.
+            return Progress()
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             return self._set_aside(f"cannot be read ({error})")
         self._say(
@@ -135,12 +157,23 @@ class RunState:
         self._store.remove(STATE)
 
     def _set_aside(self, why: str) -> Progress:
+        if not is_first():
+            return Progress()
         path = self._folder / STATE
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
         aside = path.with_name(f"state.{digest}.safetensors")
         path.replace(aside)
         self._say(f"the saved state {why}: it was put aside as {aside}, and the run begins anew")
         return Progress()
+
+
+def saved_step(path: Path) -> int:
+    """After how many steps a state was saved; -1: there is none, or none that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(json.loads((file.metadata() or {})[PROGRESS_KEY])["step"])
+    except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
+        return -1
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ import torch
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from wavcaps_assets.storage import Store
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
-from wavcaps_training.checkpoints import start_from
-from wavcaps_training.data import AudioFiles, LogMelCache, clips_of
+from wavcaps_training.checkpoints import read_origin, start_from
+from wavcaps_training.data import AudioFiles, LogMelCache, clips_of, examples_of
 from wavcaps_training.distributed import is_first, process_arguments, world_size
 from wavcaps_training.features import LogMel
 from wavcaps_training.manifest_version import rows_sha256
@@ -27,48 +27,17 @@ from wavcaps_training.run_state import RunState, run_id
 from wavcaps_training.settings import RunSettings, TrainingSettings
 from wavcaps_training.tasks.base import Task, TrainingError
 from wavcaps_training.throughput import model_flops_utilisation
+from wavcaps_training.training_result import (
+    RESULT,
+    TENSORBOARD,
+    UNTRAINED_WEIGHTS,
+    WEIGHTS,
+    TrainingResult,
+    read_result,
+)
 from wavcaps_training.training_run import Sides, Tell, TrainingRun
 
-WEIGHTS = "weights.safetensors"
-UNTRAINED_WEIGHTS = "untrained.safetensors"
-TENSORBOARD = "tensorboard"
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a run made.
-
-    Attributes:
-        weights: the checkpoint of the best epoch by validation.
-        untrained_weights: the checkpoint before the first step.
-        learning_curve: one entry an epoch, with the fields of `schemas.LEARNING_CURVE`; epochs count from 1.
-        best_epoch: the epoch that `weights` is of.
-        parameters: number of parameters.
-        trainable_parameters: number of parameters that were trained.
-        seconds: how long the run took (s), with reading the audio; of a resumed run, all its parts.
-        device: what it ran on.
-        devices: on how many of them.
-        train_clips: clips in the train split.
-        validation_clips: clips in the validation split.
-        flops_per_clip: floating-point operations of a training step, for each clip in it.
-        utilisation: the share of the devices' peak that was reached (MFU); None: their peak is not known.
-        tensorboard: the folder of TensorBoard's event files.
-    """
-
-    weights: Path
-    untrained_weights: Path
-    learning_curve: list[dict[str, Any]]
-    best_epoch: int
-    parameters: int
-    trainable_parameters: int
-    seconds: float
-    device: str
-    devices: int
-    train_clips: int
-    validation_clips: int
-    flops_per_clip: float
-    utilisation: float | None
-    tensorboard: Path
+__all__ = ["WEIGHTS", "build_task", "run_of", "train"]
 
 
 def train(
@@ -80,12 +49,13 @@ def train(
     on_epoch: Callable[[dict[str, Any]], object] | None = None,
     initial_weights: Path | None = None,
     say: Callable[[str], object] = lambda line: None,
+    after_save: Callable[[], object] = lambda: None,
 ) -> TrainingResult:
     """Trains a model on the train split and keeps the epoch that does best on the validation split.
 
     On a CPU, the same settings and clips give the same weights. A run that is stopped or killed goes on, the
     next time that the same is asked for, from its last saved step, and ends with the same weights. Asked
-    for again once it is done, it is run again.
+    for again once it is done, it is not run again: the answer is what it made.
 
     Under torchrun, several processes train together (`distributed`).
 
@@ -93,11 +63,13 @@ def train(
         manifest: a table of `schemas.TRAINING_MANIFEST`.
         audio: where its audio is.
         settings: the model and the run.
-        output_dir: where the checkpoints, the state of the run and TensorBoard's files are written.
+        output_dir: where the checkpoints, the state of the run and TensorBoard's files are written. A run
+            of something else that is there is overwritten.
         device: `cpu`, `cuda` or `cuda:<number>`.
         on_epoch: told each entry of the learning curve when its epoch ends.
         initial_weights: a checkpoint to begin with: fine-tuning.
         say: told a line that a person wants to read.
+        after_save: called when it has been written down where the run is.
 
     Raises:
         TrainingError: too few clips, no such device, or a loss that is no number.
@@ -119,17 +91,29 @@ def train(
             f"batch_size is {settings.batch_size}, which {world_size()} devices cannot share evenly; make it "
             f"a multiple of {world_size()}"
         )
+    examples = len(examples_of(train_clips, settings.captions, settings.seed, 0))
+    if world_size() > 1 and examples < settings.batch_size:
+        raise TrainingError(
+            f"the train split has {examples} examples, fewer than batch_size ({settings.batch_size}), and "
+            f"{world_size()} devices would have unequal shares of them; lower it, or train on one device"
+        )
     accelerator, devices, device_name = resolve_device(device)
+    version = rows_sha256(manifest)
+    name = run_of(settings, version, initial_weights)
+    done = read_result(Store(output_dir), RESULT, name)
+    if done is not None:
+        return TrainingResult(output_dir, **done)
     lightning.seed_everything(settings.seed, verbose=False)
     task = build_task(settings)
-    initial = start_from(initial_weights, task.model, settings).weights_sha256 if initial_weights else None
-    version = rows_sha256(manifest)
+    if initial_weights:
+        start_from(initial_weights, task.model, settings)
     if is_first():
+        Store(output_dir).remove(RESULT)
         task.save(output_dir / UNTRAINED_WEIGHTS, version)
     if settings.compile:
         task.compile()
     cache = LogMelCache(LogMel(settings.front_end)) if settings.cache_log_mel else None
-    state = RunState(output_dir, run_id(settings, version, initial), say)
+    state = RunState(output_dir, name, say, after_save)
     sides = Sides(train_clips, validation_clips, audio, cache)
     with quiet(), progress_of(settings, task, output_dir, on_epoch) as (tell, bar):
         run = TrainingRun(task, sides, output_dir / WEIGHTS, version, state, tell)
@@ -148,30 +132,42 @@ def train(
             use_distributed_sampler=False,
             **process_arguments(accelerator, devices),
         )
-        if run.progress.epoch < settings.epochs:
+        if not run.done:
             trainer.fit(run)
     progress = run.progress
-    if is_first():
-        state.remove()
-    seconds = progress.seconds
     rate = sum(entry["clips_per_second"] for entry in progress.learning_curve) / len(progress.learning_curve)
-    flops = run.flops_per_clip or 0.0
-    return TrainingResult(
-        weights=output_dir / WEIGHTS,
-        untrained_weights=output_dir / UNTRAINED_WEIGHTS,
+    flops = progress.flops_per_clip or 0.0
+    result = TrainingResult(
+        folder=output_dir,
         learning_curve=progress.learning_curve,
         best_epoch=progress.best_epoch,
         parameters=sum(parameter.numel() for parameter in task.model.parameters()),
         trainable_parameters=sum(p.numel() for p in task.model.parameters() if p.requires_grad),
-        seconds=seconds,
+        seconds=progress.seconds,
         device=device_name,
         devices=world_size(),
         train_clips=len(train_clips),
         validation_clips=len(validation_clips),
         flops_per_clip=flops,
         utilisation=model_flops_utilisation(flops, rate, device_name, settings.precision, world_size()),
-        tensorboard=output_dir / TENSORBOARD,
     )
+    if is_first():
+        # In this order: a kill between the two leaves a run that is done, and not one that is gone.
+        result.write(name)
+        state.remove()
+    return result
+
+
+def run_of(
+    settings: TrainingSettings | CaptionerTrainingSettings, manifest_sha256: str, initial_weights: Path | None
+) -> str:
+    """Which run it is: `run_id`, with the initial weights by what they say of themselves.
+
+    Raises:
+        CheckpointError: they are no checkpoint.
+    """
+    initial = read_origin(initial_weights).weights_sha256 if initial_weights is not None else None
+    return run_id(settings, manifest_sha256, initial)
 
 
 def build_task(settings: TrainingSettings | CaptionerTrainingSettings) -> Task:

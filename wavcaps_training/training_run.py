@@ -73,7 +73,6 @@ class TrainingRun(lightning.LightningModule):
         self.state = state
         self.tell = tell
         self.progress = Progress()
-        self.flops_per_clip: float | None = None
         self.stop_after_step = False
         self.optimizer = adam(self.model, self.settings)
         self.steps_per_epoch = steps_per_epoch(sides.train, self.settings)
@@ -81,6 +80,13 @@ class TrainingRun(lightning.LightningModule):
     def resume(self) -> None:
         """Goes on from the saved state, if there is one of this run."""
         self.progress = self.state.load(self.model, self.optimizer)
+
+    @property
+    def done(self) -> bool:
+        """Whether no epoch is left, or validation has not got better for as many as are to be waited for."""
+        progress, patience = self.progress, self.settings.early_stop_epochs
+        waited = patience is not None and progress.epoch - progress.best_epoch >= patience
+        return progress.epoch >= self.settings.epochs or waited
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer
@@ -104,6 +110,8 @@ class TrainingRun(lightning.LightningModule):
         )
 
     def on_fit_start(self) -> None:
+        steps_to_devices(self.optimizer)
+        self.task.prepare([*self.sides.train, *self.sides.validation])
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and self.progress.loss_scale is not None:
             scaler.load_state_dict(self.progress.loss_scale)
@@ -124,10 +132,12 @@ class TrainingRun(lightning.LightningModule):
     def training_step(self, batch: Batch) -> None:
         progress = self.progress
         torch.manual_seed(step_seed(self.settings.seed, progress.step, self.global_rank))
-        if self.flops_per_clip is None:
-            with Flops() as flops:
+        self.step_clips = batch.clip_ids
+        if progress.flops_per_clip is None:
+            # Not compiled: what is first called where operations are counted would never be compiled.
+            with torch.compiler.set_stance("force_eager"), Flops() as flops:
                 value = self._backward(batch)
-            self.flops_per_clip = flops.total / len(batch.clip_ids)
+            progress.flops_per_clip = flops.total / len(batch.clip_ids)
         else:
             value = self._backward(batch)
         self.learning_rate = self.settings.learning_rate * self.rate_factor(progress.step)
@@ -154,10 +164,21 @@ class TrainingRun(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Here, and not before: gradients of 16 bits have only now lost the factor that they are kept up by.
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        # A scaled loss may overflow now and then: its scaler leaves that step out.
+        if not torch.isfinite(norm) and self.settings.precision is not Precision.FP16:
+            raise self.task.broken("gradient", float(norm), self.step_clips)
         if self.settings.clip_gradient_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_gradient_norm)
+            torch.nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.settings.clip_gradient_norm, norm
+            )
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.is_last_batch:
+            # Validation comes next, and the run is saved after it. A run cannot go on between the two: to
+            # Lightning an epoch without batches is none.
+            return
         every = self.settings.save_every_steps
         if self.stop_after_step or (every is not None and self.progress.step % every == 0):
             self.save_state()
@@ -181,6 +202,9 @@ class TrainingRun(lightning.LightningModule):
         if self.trainer.is_global_zero:
             self.state.save(progress, self.model, self.optimizer)
 
+    def on_validation_epoch_start(self) -> None:
+        self.trained_seconds = self.progress.epoch_seconds + time.monotonic() - self.clock
+
     def validation_step(self, batch: Batch) -> None:
         self.task.validate(batch)
 
@@ -198,7 +222,7 @@ class TrainingRun(lightning.LightningModule):
             "scores": [{"name": name, "value": value} for name, value in scores.items()],
             "learning_rate": self.learning_rate,
             "seconds": progress.epoch_seconds,
-            "clips_per_second": clips / progress.epoch_seconds,
+            "clips_per_second": clips / self.trained_seconds,
         }
         progress.learning_curve.append(entry)
         score = scores[self.task.selection]
@@ -216,8 +240,7 @@ class TrainingRun(lightning.LightningModule):
         self.save_state()
         self.tell.on_epoch(entry)
         self._stop_if_asked()
-        patience = self.settings.early_stop_epochs
-        if patience is not None and progress.epoch - progress.best_epoch >= patience:
+        if self.done:
             self.trainer.should_stop = True
 
     def rate_factor(self, step: int) -> float:
@@ -238,6 +261,15 @@ def adam(model: torch.nn.Module, settings: RunSettings) -> torch.optim.Adam:
         # could not clip the gradients.
         fused=settings.precision is not Precision.FP16,
     )
+
+
+def steps_to_devices(optimizer: torch.optim.Adam) -> None:
+    """Puts a fused Adam's counts of steps where its weights are, which Lightning leaves where they were."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["fused"] else ():
+            memory = optimizer.state.get(parameter)
+            if memory:
+                memory["step"] = memory["step"].to(parameter.device)
 
 
 def steps_per_epoch(clips: Sequence[Clip], settings: RunSettings) -> int:

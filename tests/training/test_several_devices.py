@@ -26,6 +26,7 @@ from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.run_state import STATE
 from wavcaps_training.settings import Objective, TrainingSettings
 from wavcaps_training.tasks.retrieval import RetrievalTask
+from wavcaps_training.training_result import RESULT, WEIGHTS
 from wavcaps_training.worker import EPOCH_DONE, Job
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def job(clips: Path, out: Path, settings: TrainingSettings) -> Path:  # noqa: F8
         store=str(clips),
         output=out,
         cuda=False,
-        result=out / "result.json",
+        failure=out / "failure.json",
     )
     path = out / "job.json"
     path.write_text(asked.model_dump_json())
@@ -118,11 +119,11 @@ def test_a_rank_that_dies_is_started_anew_and_the_run_ends_as_it_would_have(
                 os.kill(victim, signal.SIGKILL)
 
         launch("wavcaps_training.worker", [str(path)], 2, hear, restarts, {"PYTHONPATH": str(ROOT)})
-        results[name] = json.loads((out / "result.json").read_text())
+        results[name] = json.loads((out / RESULT).read_text())["result"]
         assert not (out / STATE).exists()
     assert killed, "no rank was killed"
     assert any("goes on from step" in line for line in lines)
-    weights = [load_file(Path(result["weights"])) for result in results.values()]
+    weights = [load_file(tmp_path / name / WEIGHTS) for name in results]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert results["whole"]["devices"] == 2
     assert [entry["epoch"] for entry in results["broken"]["learning_curve"]] == [1, 2]

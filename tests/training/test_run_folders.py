@@ -1,0 +1,140 @@
+"""Where a training's files are: what a row speaks of stays as it is, whatever becomes of the next run."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.torch import load_file
+
+from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
+from tests.training.training_places import row_of, start_training
+from wavcaps_assets import schemas
+from wavcaps_assets.storage import Store
+from wavcaps_assets.table_store import TableStore
+from wavcaps_training import checkpoint_table
+from wavcaps_training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
+from wavcaps_training.experiments import DEMO_EXPERIMENT
+from wavcaps_training.locks import try_lock
+from wavcaps_training.run_state import STATE
+from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.tasks.base import TrainingError
+from wavcaps_training.training_result import WEIGHTS
+
+KEY = ["checkpoint", DEMO_EXPERIMENT.model, DEMO_EXPERIMENT.setting]
+ONE_EPOCH = SETTINGS.model_copy(update={"epochs": 1})
+
+
+@pytest.fixture
+def store(clips: Path, tmp_path: Path) -> Path:  # noqa: F811
+    """A store with the clips' audio."""
+    root = tmp_path / "store"
+    root.mkdir()
+    for path in clips.glob("*.flac"):
+        (root / path.name).symlink_to(path)
+    return root
+
+
+def train(clips: Path, store: Path, settings: TrainingSettings, said: list[str]) -> pa.Table:  # noqa: F811
+    manifest = pq.read_table(clips / "manifest.parquet")
+    place = Place(str(store), store.parent / "work")
+    return train_experiment(DEMO_EXPERIMENT, settings, manifest, place, "cpu", 1, None, said.append)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_what_the_row_speaks_of_as_it_was(clips: Path, store: Path) -> None:  # noqa: F811
+    said: list[str] = []
+    table = train(clips, store, ONE_EPOCH, said)
+    TableStore(Store(store)).write(KEY, None, table)
+    (row,) = table.to_pylist()
+    good = (store / row["weights_path"]).parent
+    assert (store / row["tensorboard_path"]).is_dir()
+    before = contents(good)
+    bad = ONE_EPOCH.model_copy(update={"learning_rate": 1e30, "epochs": 2})
+    with pytest.raises(TrainingError):
+        train(clips, store, bad, said)
+    assert contents(good) == before
+    # The same once more is trained once more, beside it.
+    said.clear()
+    (again,) = train(clips, store, ONE_EPOCH, said).to_pylist()
+    assert [line for line in said if line.startswith("epoch 1")]
+    assert contents(good) == before
+    assert again["weights_path"] != row["weights_path"]
+    first, second = (load_file(store / each["weights_path"]) for each in (row, again))
+    assert same(first, second)
+
+
+def test_a_run_that_was_killed_when_it_was_done_is_not_run_again(clips: Path, store: Path) -> None:  # noqa: F811
+    place = Place(str(store), store.parent / "work")
+    with start_training(clips, ONE_EPOCH, place, die_when_done=True) as killed:
+        output, errors = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, errors
+    assert "epoch 1" in output
+    said: list[str] = []
+    (row,) = train(clips, store, ONE_EPOCH, said).to_pylist()
+    assert said == ["this training was done before, and its row was not recorded: nothing is trained again"]
+    assert [entry["epoch"] for entry in row["learning_curve"]] == [1]
+    assert schemas.CHECKPOINT.from_rows([row]).num_rows == 1
+    assert (store / row["weights_path"]).is_file()
+
+
+def test_a_killed_run_is_gone_on_with(clips: Path, store: Path) -> None:  # noqa: F811
+    settings = SETTINGS.model_copy(update={"epochs": 2})
+    place = Place(str(store), store.parent / "work")
+    with start_training(clips, settings, place, die_after_epochs=1) as killed:
+        killed.communicate()
+    with start_training(clips, settings, place) as again:
+        row, output = row_of(again)
+    assert "goes on from step" in output
+    assert "epoch 1:" not in output
+    (folder,) = (path for path in (store / "checkpoints" / DEMO_EXPERIMENT.name).iterdir() if path.is_dir())
+    assert row["weights_path"] == str((folder / WEIGHTS).relative_to(store))
+    assert not (folder / STATE).exists()
+
+
+def test_two_runs_of_one_asset_are_kept_apart(
+    clips: Path,  # noqa: F811
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoint_table, "PATIENCE_S", 0)
+    folder = store / "checkpoints" / DEMO_EXPERIMENT.name
+    folder.mkdir(parents=True)
+    lock = try_lock(folder / LOCK)
+    assert lock is not None
+    with lock, pytest.raises(AlreadyTraining, match=r"htsat_bert/demo is being trained by another run"):
+        train(clips, store, ONE_EPOCH, [])
+
+
+def test_a_train_split_that_devices_cannot_share_is_refused_at_once(
+    clips: Path,  # noqa: F811
+    store: Path,
+) -> None:
+    place = Place(str(store), store.parent / "work")
+    settings = ONE_EPOCH.model_copy(update={"batch_size": 64})
+    with start_training(clips, settings, place, devices=2) as training:
+        _, errors = training.communicate()
+    assert "TrainingError: the train split has 32 examples, fewer than batch_size (64)" in errors
+    assert "LaunchError" not in errors
+
+
+def test_what_no_restart_heals_is_not_tried_again_and_has_its_own_words(
+    clips: Path,  # noqa: F811
+    store: Path,
+) -> None:
+    (store / "7.flac").unlink()
+    place = Place(str(store), store.parent / "work")
+    with start_training(clips, ONE_EPOCH, place, devices=2) as training:
+        _, errors = training.communicate()
+    assert "LaunchError: clip bbc_sound_effects-7" in errors
+    assert "is missing" in errors
+    bad = ONE_EPOCH.model_copy(update={"learning_rate": 1e30, "epochs": 2})
+    with start_training(clips, bad, place, devices=2) as training:
+        _, errors = training.communicate()
+    assert "TrainingError: " in errors

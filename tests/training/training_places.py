@@ -1,0 +1,86 @@
+"""Trainings of an experiment in processes of their own, for tests that kill them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from wavcaps_training.checkpoint_table import Place
+from wavcaps_training.settings import TrainingSettings
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import json, os, signal, sys
+from pathlib import Path
+import pyarrow.parquet as pq, torch
+from wavcaps_training import checkpoint_table, training_result
+from wavcaps_training.checkpoint_table import Place, train_experiment
+from wavcaps_training.experiments import DEMO_EXPERIMENT
+from wavcaps_training.settings import TrainingSettings
+torch.set_num_threads(1)
+asked = json.loads(sys.argv[1])
+checkpoint_table.PATIENCE_S = 0
+epochs = 0
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+def say(line):
+    global epochs
+    print(line, flush=True)
+    epochs += line.startswith("epoch ")
+    if epochs and epochs == asked["die_after_epochs"]:
+        die()
+if asked["die_when_done"]:
+    write = training_result.TrainingResult.write
+    training_result.TrainingResult.write = lambda self, run: (write(self, run), die())
+place = {**asked["place"], "work": Path(asked["place"]["work"])}
+settings = TrainingSettings.model_validate(asked["settings"])
+manifest = pq.read_table(asked["manifest"])
+table = train_experiment(
+    DEMO_EXPERIMENT, settings, manifest, Place(**place), "cpu", asked["devices"], None, say
+)
+print("row " + json.dumps(table.to_pylist()[0]))
+"""
+
+
+def start_training(
+    clips: Path,
+    settings: TrainingSettings,
+    place: Place,
+    *,
+    devices: int = 1,
+    die_after_epochs: int = 0,
+    die_when_done: bool = False,
+) -> subprocess.Popen[str]:
+    """Starts a training of the demo's experiment, which prints the row that it makes.
+
+    Args:
+        clips: the folder of `test_resume.clips`.
+        die_after_epochs: it is killed when it has told of so many epochs; 0: not.
+        die_when_done: it is killed between the end of the training and all that comes after.
+    """
+    asked = {
+        "manifest": str(clips / "manifest.parquet"),
+        "settings": settings.model_dump(mode="json"),
+        "place": {**asdict(place), "work": str(place.work)},
+        "devices": devices,
+        "die_after_epochs": die_after_epochs,
+        "die_when_done": die_when_done,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, json.dumps(asked)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def row_of(training: subprocess.Popen[str]) -> tuple[dict[str, object], str]:
+    """The row that a training made, and all that it printed."""
+    output, errors = training.communicate()
+    assert training.returncode == 0, errors
+    (line,) = (line for line in output.splitlines() if line.startswith("row "))
+    row: dict[str, object] = json.loads(line.removeprefix("row "))
+    return row, output
