@@ -60,12 +60,12 @@ class Pipeline:
             raise_on_error=False,
         )
 
-    def caption(self, rows: list[dict[str, Any]]) -> dg.ExecuteInProcessResult:
+    def caption(self, rows: list[dict[str, Any]], thresholds: str = "") -> dg.ExecuteInProcessResult:
         @dg.asset(partitions_def=PARTS)
         def manifest() -> pa.Table:
             return schemas.MANIFEST.from_rows(manifest_row(**row) for row in rows)
 
-        checks = quality_checks("manifest", PARTS, "")
+        checks = quality_checks("manifest", PARTS, thresholds)
         return self.run([manifest, checks], [manifest, checks], SOURCE)
 
     def publish(self, thresholds: str = "") -> dg.ExecuteInProcessResult:
@@ -194,3 +194,27 @@ def test_of_stage_3_an_echo_is_of_the_prompt_of_stage_2(pipeline: Pipeline) -> N
     checks = quality_checks("captions", PARTS, "")
     found = pipeline.run([captions_asset, checks], [captions_asset, checks], SOURCE)
     assert "| 0.04762 | 21 |" in figures_of(checks_of(found)["caption_rules"], "echo")
+
+
+def test_a_manifest_that_slipped_since_it_passed_is_no_first_set(pipeline: Pipeline, tmp_path: Path) -> None:
+    # Captions that slip by a row, where raw texts tell nothing: only the captions before can.
+    blind = tmp_path / "thresholds.toml"
+    blind.write_text("[text_mismatch]\nerror = inf\n")
+    animals = ("dog", "cat", "cow", "hen", "pig", "frog", "crow", "sheep", "horse", "goose")
+    rows = [
+        {
+            "clip_id": f"soundbible-{at}",
+            "source": SOURCE,
+            "text": "Take",
+            "caption": f"A {name} makes a noise.",
+        }
+        for at, name in enumerate(animals)
+    ]
+    slipped = [row | {"caption": rows[at - 1]["caption"]} for at, row in enumerate(rows)]
+    pipeline.caption(rows, str(blind))
+    assert not checks_of(pipeline.caption(slipped, str(blind)))["drift"].passed
+    refused = pipeline.publish(str(blind))
+    assert pipeline.published() is None
+    assert "drift moved 1 (of 10)" in failure_of(refused)[0]
+    pipeline.caption(rows, str(blind))
+    assert pipeline.publish(str(blind)).success

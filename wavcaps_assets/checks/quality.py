@@ -79,10 +79,21 @@ def check_quality(
                 limits = _limits(name, scope, captions, settings)
                 note = NOT_KNOWN.get(name, NO_CAPTIONS)
                 results.append(Result(name, name, scope, figures.get(measured), limits, note))
+    return results + check_drift(captions, settings, before)
+
+
+def check_drift(captions: CaptionSet, settings: QualitySettings, before: pa.Table | None) -> list[Result]:
+    """How far a set is from another one, by source and as a whole, against its limits.
+
+    Args:
+        before: as for `check_quality`.
+    """
     changes = {} if before is None else drift(before, captions.table)
-    for scope in scopes(captions.sources):
-        results += _drift_results(scope, changes.get(scope, {}), settings)
-    return results
+    return [
+        result
+        for scope in scopes(captions.sources)
+        for result in _drift_results(scope, changes.get(scope, {}), settings)
+    ]
 
 
 NO_CAPTIONS = "there are no captions"
