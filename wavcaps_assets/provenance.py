@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
+from wavcaps_assets.captioning.presets import captioned_with
+from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import one_line
 from wavcaps_assets.history import History
 from wavcaps_assets.provenance_answers import Attempt, Rows, attempts_of
 from wavcaps_assets.storage import StoreError, open_store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.table_store import OtherVersion, TableStore
 
 STAGES = ("filtered_clips", "llm_captions", "captions", "manifest")
 LONGEST_SHOWN = 2000
@@ -113,9 +115,14 @@ def traces(tables: TableStore, ledger: Ledger, clip_ids: Sequence[str]) -> list[
             steps += [rows.step([stage], clip_id, source) for stage in STAGES]
             found[clip_id] = source, partition, steps
     stages = {clip_id: {step.stage: step.row for step in steps} for clip_id, (*_, steps) in found.items()}
-    answers = attempts_of(
-        ledger, {clip_id: Rows(*(row[stage] for stage in STAGES[:3])) for clip_id, row in stages.items()}
-    )
+    settings = {source: _settings_of(tables, source) for source, _, _ in found.values()}
+    rows_of = {
+        clip_id: Rows(
+            row["filtered_clips"], row["llm_captions"], row["captions"], settings[found[clip_id][0]]
+        )
+        for clip_id, row in stages.items()
+    }
+    answers = attempts_of(ledger, rows_of)
     traced = []
     for clip_id, (source, partition, steps) in found.items():
         manifest = stages[clip_id]["manifest"]
@@ -132,6 +139,13 @@ def traces(tables: TableStore, ledger: Ledger, clip_ids: Sequence[str]) -> list[
             )
         )
     return traced
+
+
+def _settings_of(tables: TableStore, source: str) -> CaptioningSettings | None:
+    try:
+        return captioned_with(tables, source)
+    except OtherVersion:
+        return None
 
 
 class ClipRows:
@@ -240,7 +254,7 @@ def _attempts_as_text(what: str, attempts: Sequence[Attempt]) -> Iterator[str]:
             f"  finish reason {answer.get('finish_reason')}, tokens {answer.get('prompt_tokens')} in and "
             f"{answer.get('completion_tokens')} out, {paid}"
         )
-        yield f"  says of this text: {_shown(attempt.said)}"
+        yield f"  caption of this text: {'none' if attempt.said is None else _shown(attempt.said)}"
         complaint = f", {_shown(attempt.complaint)}" if attempt.complaint else ""
         yield f"  rules {attempt.rules}: {attempt.verdict}{complaint}"
 

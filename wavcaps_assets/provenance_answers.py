@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from wavcaps_assets.captioning.ledger import Ledger, answer_in
-from wavcaps_assets.captioning.parsing import Parsed, parse_numbered, parse_single, parse_structured
-from wavcaps_assets.captioning.prompts import Form, Message, Prompt, find_prompt, load_prompt
+from wavcaps_assets.captioning.parsing import Parsed, parse
+from wavcaps_assets.captioning.prompts import (
+    Form,
+    Message,
+    Prompt,
+    PromptError,
+    find_prompt,
+    form_of,
+    load_prompt,
+)
 from wavcaps_assets.captioning.second_questions import asked_of, find_second_prompt
-from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
+from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings
 from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence
 from wavcaps_assets.postprocessing.repairs import repaired
 from wavcaps_assets.postprocessing.rules import READ_CHARS, RULE_PRESETS, Candidate, judge
@@ -28,7 +36,8 @@ class Attempt:
         texts: how many texts the question held; its tokens and cost are those of all of them.
         given: the clip's text as it was put.
         messages: the conversation, word for word; None where no preset has that prompt any more.
-        said: what the answer says of this text; None where it cannot be told.
+        said: the caption that the answer gives this text, read as the run read it; None where it gives none
+            that can be believed.
         verdict: what the rules make of it.
         rules: which rules: those of the stage that asked where they are known, else the preset `paper`.
     """
@@ -48,17 +57,21 @@ class Attempt:
 
 
 class Rows(NamedTuple):
-    """What stages 1 to 3 have of a clip; None where they have no row of it."""
+    """What stages 1 to 3 have of a clip, and how stage 2 was set; None where there is nothing of it."""
 
     filtered: Mapping[str, Any] | None
     captioned: Mapping[str, Any] | None
     refined: Mapping[str, Any] | None
+    settings: CaptioningSettings | None = None
 
     @property
     def text(self) -> str:
         if self.captioned:
             return str(self.captioned["text"])
-        return clip_text(self.filtered) if self.filtered else ""
+        if self.filtered is None:
+            return ""
+        how = self.settings or CAPTIONING_PRESETS["paper"]
+        return clip_text(self.filtered, how.text_from, how.added, how.max_text_chars)
 
     @property
     def keys(self) -> set[str]:
@@ -87,7 +100,7 @@ def attempts_of(ledger: Ledger, clips: Mapping[str, Rows]) -> dict[str, list[Att
     by_text: dict[str, list[str]] = {}
     by_key: dict[str, list[str]] = {}
     for clip_id, rows in clips.items():
-        for way in _ways_to_put(rows.text):
+        for way in _ways_to_put(rows):
             by_text.setdefault(way, []).append(clip_id)
         for key in rows.keys:
             by_key.setdefault(key, []).append(clip_id)
@@ -133,13 +146,21 @@ def _as_put(caption: str) -> str:
     return clean(repaired(caption[: READ_CHARS + 1])[0])
 
 
-def _ways_to_put(text: str) -> set[str]:
-    """How the presets put a text to a model."""
+def _ways_to_put(rows: Rows) -> set[str]:
+    """How the presets, and stage 2 as it was set, put a clip's text to a model."""
     ways = set()
-    for settings in CAPTIONING_PRESETS.values():
-        first = first_sentence(text, settings.max_text_chars)
-        ways |= {clean(text, settings.max_text_chars), clean(first, settings.max_text_chars)}
+    for _, settings in _ways_of(rows):
+        first = first_sentence(rows.text, settings.max_text_chars)
+        ways |= {clean(rows.text, settings.max_text_chars), clean(first, settings.max_text_chars)}
     return ways - {""}
+
+
+def _ways_of(rows: Rows) -> Iterator[tuple[str, CaptioningSettings]]:
+    """How stage 2 may have asked: as it was set, if that is known, and as the presets do."""
+    if rows.settings:
+        yield "as it was set", rows.settings
+    for name, settings in CAPTIONING_PRESETS.items():
+        yield f"preset {name}", settings
 
 
 def _asked_with(record: Mapping[str, Any]) -> tuple[str, str]:
@@ -157,7 +178,10 @@ def _attempt(found: Found, rows: Rows) -> Attempt:
     version, source = _asked_with(record)
     prompt = _first_prompt(version, source) or find_second_prompt(version)
     inputs = list(question["inputs"])
-    parsed = _parsed(answer.text if answer else "", len(inputs))[index]
+    form = prompt.form if prompt else form_of(question["parameters"])
+    nothing = [Parsed(None, "the ledger holds no answer that can be read")] * len(inputs)
+    # As the run did: what it did not believe is told with its reason.
+    parsed = (parse(answer, inputs, prompt or Prompt(form, "", ())) if answer else nothing)[index]
     verdict, complaint, rules = _judged(found, parsed, rows, prompt)
     return Attempt(
         key=record["key"],
@@ -182,27 +206,20 @@ def _judged(found: Found, parsed: Parsed, rows: Rows, prompt: Prompt | None) -> 
     second = found.caption is not None
     if second and rows.refined and rows.refined["second_answer_id"] == found.record["key"]:
         return "accept", "", "(as stage 3 judged it)"
-    name = None if second else _captioning_preset(*_asked_with(found.record))
-    rules = CAPTIONING_PRESETS[name].rules if name else RULE_PRESETS["paper"]
+    version, source = _asked_with(found.record)
+    told, rules = "(of the preset paper)", RULE_PRESETS["paper"]
+    for name, settings in () if second else _ways_of(rows):
+        if version in _versions(settings.prompt, source):
+            told, rules = f"(of stage 2, {name})", settings.rules
+            break
     (judged,) = judge([Candidate(parsed.caption, rows.text, prompt.shown if prompt else ())], rules)
-    told = f"(of stage 2, preset {name})" if name else "(of the preset paper)"
     return judged.verdict.value, judged.complaint, told
 
 
 @lru_cache(maxsize=256)
-def _captioning_preset(version: str, source: str) -> str | None:
-    """The captioning preset that asks with a prompt; None: no preset of today does."""
-    for name, settings in CAPTIONING_PRESETS.items():
-        if version in {load_prompt(settings.prompt, source, form).version for form in Form}:
-            return name
-    return None
-
-
-def _parsed(said: str, count: int) -> list[Parsed]:
-    if said.lstrip().startswith("{"):
-        return parse_structured(said, count)
-    return (
-        [parse_single(said)]
-        if count == 1 and not said.lstrip().startswith("1")
-        else parse_numbered(said, count)
-    )
+def _versions(preset: str, source: str) -> frozenset[str]:
+    """Of a preset's prompt for a source, in every form; none where the preset is gone."""
+    try:
+        return frozenset(load_prompt(preset, source, form).version for form in Form)
+    except PromptError:
+        return frozenset()

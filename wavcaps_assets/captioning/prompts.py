@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -70,6 +70,12 @@ def answer_format(form: Form) -> dict[str, Any]:
         schema = {"name": "captions", "strict": True, "schema": SCHEMA}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
     return {}
+
+
+def form_of(parameters: Mapping[str, Any]) -> Form:
+    """The form that a request's parameters are of: the inverse of `answer_format`."""
+    told = {form: answer_format(form).keys() for form in (Form.SINGLE, Form.STRUCTURED)}
+    return next((form for form, names in told.items() if names <= parameters.keys()), Form.NUMBERED_LIST)
 
 
 class Message(TypedDict):

@@ -117,11 +117,25 @@ def _asked(attempt: Attempt) -> Chapter:
         "text as it was put": attempt.given,
         "texts in the question": attempt.texts,
         "raw answer": answer.get("text", ""),
-        "says of this text": attempt.said or "nothing that can be read",
+        "finish reason": answer.get("finish_reason") or "not known",
+        "tokens of the whole question": _tokens(answer),
+        "cost of the whole question (USD)": _cost(answer),
+        "caption of this text": attempt.said or "none",
         f"rules {attempt.rules}": f"{attempt.verdict}{f': {attempt.complaint}' if attempt.complaint else ''}",
     }
     title = "Second question to the model" if attempt.second else "Question to the model"
     return Chapter(title, tuple((name, shown(str(value))) for name, value in facts.items()))
+
+
+def _tokens(answer: Mapping[str, Any]) -> str:
+    counts = [answer.get("prompt_tokens"), answer.get("completion_tokens")]
+    told, said = ("not known" if count is None else str(count) for count in counts)
+    return f"{told} in, {said} out"
+
+
+def _cost(answer: Mapping[str, Any]) -> str:
+    cost = answer.get("cost_usd")
+    return "not known" if cost is None else f"{cost:.6f}"
 
 
 def _text(value: Any) -> str:
