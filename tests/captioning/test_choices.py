@@ -13,7 +13,7 @@ import pytest
 from tests.captioning.scripted_model import KEY, MODEL, Endpoint, asked, scripted
 from wavcaps_assets import schemas
 from wavcaps_assets.captioning.presets import captioned_with, choose_settings
-from wavcaps_assets.captioning.prompts import Form, load_prompt
+from wavcaps_assets.captioning.prompts import Form, load_prompt, prompt_files
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningChoice, Method
 from wavcaps_assets.captioning.texts import TEXT_FROM, ClipField
 from wavcaps_assets.defs.captioning import captioning_assets
@@ -62,6 +62,10 @@ def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoi
     prompts.mkdir()
     for name in ("mine", "other"):
         (prompts / f"{name}.toml").write_text(MINE.format(name))
+    (prompts / "second").mkdir()
+    packaged = prompt_files("second")["paper"].read_text(encoding="utf-8")
+    ours = packaged.replace("I will give you", "Write it better. I will give you", 1)
+    (prompts / "second" / "ours.toml").write_text(ours, encoding="utf-8")
     with scripted(script) as endpoint:
         monkeypatch.setenv("WAVCAPS_PROMPTS", str(prompts))
         monkeypatch.setenv("WAVCAPS_STORE", str(tmp_path / "store"))
@@ -124,12 +128,21 @@ def test_a_prompt_of_one_s_own_and_how_it_is_put_are_chosen_in_the_launchpad(end
 
 
 def test_stage_3_asks_as_stage_2_did(endpoint: Endpoint) -> None:
-    materialize("llm_captions", prompt="mine", form="structured", batch_size=2, concurrency=1, max_tokens=50)
+    materialize(
+        "llm_captions",
+        prompt="mine",
+        second_prompt="ours",
+        form="structured",
+        batch_size=2,
+        concurrency=1,
+        max_tokens=50,
+    )
     endpoint.requests.clear()
     materialize("captions")
     assert [len(asked(body).splitlines()) for body in endpoint.requests] == [2, 1]
     assert all("response_format" in body for body in endpoint.requests)
     assert endpoint.requests[0]["max_tokens"] == 100
+    assert endpoint.requests[0]["messages"][0]["content"].startswith("Write it better.")
     rows = TableStore(Store(Settings().store_folder)).read(["captions"], [SOURCE]).to_pylist()
     assert [row["caption"] for row in rows] == [f"A {animal} is calling." for animal in ANIMALS]
 

@@ -24,6 +24,7 @@ Sorry, this is not possible.
 My apologies. There is no text.
 Unfortunately, I cannot.
 **I can't help with that**
+i cant help with that
 This content violates our usage policies.
 We cannot assist with that request.
 I am not comfortable describing this.
@@ -81,6 +82,22 @@ def test_refusals_are_understood(answer: str) -> None:
 @pytest.mark.parametrize("answer", CAPTIONS)
 def test_captions_are_no_refusals(answer: str) -> None:
     assert not is_refusal(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Lo siento, pero no puedo ayudarte con esa solicitud.",
+        "Es tut mir leid, aber dabei kann ich nicht helfen.",
+        "Je suis désolé, mais je ne peux pas répondre à cette demande.",
+        "对不起。我无法协助。",
+        "申し訳ありませんが、お手伝いできません。",
+    ],
+)
+def test_stage_3_publishes_no_refusal_in_another_language(answer: str) -> None:
+    (judged,) = judge([Candidate(answer, "dog")], RULE_PRESETS["paper"])
+    assert not judged.accepted
+    assert "foreign_language" in {finding.rule for finding in judged.findings}
 
 
 def test_stage_3_publishes_no_refusal() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Of a line in lower case, with plain apostrophes and single spaces.
-NOT = r"(?:can|could|do|did|will|would|should|must|may)(?:n't| not)"
+NOT = r"(?:can|could|do|did|will|would|should|must|may)(?:n'?t| not)"
 REFUSED = r"(?:declined|denied|rejected|blocked|refused|flagged|filtered|prohibited|disallowed)"
 UNFIT = r"(?:explicit|inappropriate|unsafe|offensive|sensitive|harmful|hateful|hate)"
 IS = r"(?:has been|have been|was|were|is|are|may be|contains?|may contain|appears to be|seems to be)"
@@ -16,7 +16,7 @@ OPENINGS = (
     r"unfortunately,? (?:i|we|this|that|it|the (?:text|description|request|content))\b",
     r"(?:i'm|i am|i was|we're|we are) (?:\w+ )?(?:sorry|afraid|unable|not|an ai|here to|designed|programmed"
     r"|trained|instructed|going to have to)\b",
-    rf"(?:i|we) (?:{NOT}|can't|cannot|won't|apologi[sz]e|refuse|decline|regret|prefer not"
+    rf"(?:i|we) (?:{NOT}|can'?t|cannot|won'?t|apologi[sz]e|refuse|decline|regret|prefer not"
     r"|would (?:rather|prefer)|(?:must|have to) decline|need (?:more|the|a)|have no (?:way|ability|access)"
     r"|have been (?:instructed|trained|told|asked))\b",
     r"i (?:think|understand|recommend|suggest|appreciate|(?:strongly )?advise)\b",
