@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from wavcaps_assets.captioning.prompts import Form, Prompt, PromptError, load_prompt, preset_names
+from wavcaps_assets.captioning.prompts import (
+    Form,
+    Prompt,
+    PromptError,
+    load_inputs,
+    load_prompt,
+    preset_names,
+)
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
 from wavcaps_assets.demo.clips import Source
 from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, judge
@@ -137,6 +144,18 @@ def test_a_preset_that_is_none_is_said_plainly(
     monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path))
     with pytest.raises(PromptError, match=said):
         load_prompt("mine", "freesound", Form.SINGLE)
+
+
+@pytest.mark.parametrize("given", ['"tags"', '["tags", "author"]', "[1]"])
+def test_fields_that_no_clip_has_are_said_plainly(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text(OWN_PRESET + f"added = {given}\n")
+    monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path))
+    with pytest.raises(
+        PromptError, match=r"mine\.toml has added = .*: it must be a list of events, description"
+    ):
+        load_inputs("mine", "freesound")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

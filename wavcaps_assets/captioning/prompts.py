@@ -19,6 +19,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypedDict
 
+from wavcaps_assets.captioning.texts import ClipField
+
 # What a source's entry in a preset may say of what is put: see `CaptioningSettings`.
 INPUTS = ("text_from", "added")
 
@@ -223,7 +225,7 @@ def load_prompt(preset: str, source: str, form: Form) -> Prompt:
         )
 
 
-def load_inputs(preset: str, source: str) -> dict[str, list[str]]:
+def load_inputs(preset: str, source: str) -> dict[str, list[ClipField]]:
     """What of a clip a preset's prompt is written for, where its file says so: `text_from` and `added`.
 
     Raises:
@@ -231,7 +233,14 @@ def load_inputs(preset: str, source: str) -> dict[str, list[str]]:
     """
     with _reading(preset) as data:
         entry = _of_source(data, source)
-        return {name: [str(field) for field in entry[name]] for name in INPUTS if name in entry}
+        return {name: _fields(name, entry[name]) for name in INPUTS if name in entry}
+
+
+def _fields(name: str, given: object) -> list[ClipField]:
+    known = ", ".join(ClipField)
+    if not isinstance(given, list) or not all(field in list(ClipField) for field in given):
+        raise ValueError(f"has {name} = {given!r}: it must be a list of {known}")
+    return [ClipField(field) for field in given]
 
 
 def _of_source(data: dict[str, Any], source: str) -> dict[str, Any]:
