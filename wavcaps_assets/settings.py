@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wavcaps_assets.network.settings import KNOWN_QUOTAS, UNLIMITED, NetworkSettings
@@ -94,6 +94,9 @@ class AudiosetSettings(BaseModel):
 class ModelSettings(BaseModel):
     """The language model: any endpoint that speaks OpenAI's chat completions."""
 
+    # An error must not show the key; see `Settings` as well.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     base_url: str = Field("", description="such as https://api.openai.com/v1; empty: by `sources`")
     model: str = Field("", description="the model's name there; empty: by `sources`")
     api_key: SecretStr = Field(
@@ -115,6 +118,14 @@ class ModelSettings(BaseModel):
         0.0, ge=0, allow_inf_nan=False, description="most that a calendar month (UTC) may cost; 0: no limit"
     )
 
+    @field_validator("api_key")
+    @classmethod
+    def _key_is_one_word(cls, key: SecretStr) -> SecretStr:
+        word = key.get_secret_value().strip()
+        if not all("!" <= char <= "~" for char in word):
+            raise ValueError("the key holds a space, a line break or another character that no key has")
+        return SecretStr(word)
+
 
 class S3Settings(BaseModel):
     """The server of a store in a bucket. Credentials are those that boto3 finds, as in `AWS_PROFILE`."""
@@ -130,7 +141,9 @@ def embedded_url(port: int) -> str:
 class Settings(BaseSettings):
     """All settings. `Settings()` reads the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="WAVCAPS_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="WAVCAPS_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
 
     sources: Sources = Field(
         Sources.EMBEDDED,

@@ -136,17 +136,18 @@ class BatchEndpoint:
 
         try:
             return send()
-        except openai.APITimeoutError as error:
-            raise Unavailable(f"{self.url} does not {what} in time") from error
-        except openai.APIConnectionError as error:
-            raise Unreachable(f"nobody answers at {self.url}") from error
+        # None of these is shown with its cause: a transport's error may quote the request's headers.
+        except openai.APITimeoutError:
+            raise Unavailable(f"{self.url} does not {what} in time") from None
+        except openai.APIConnectionError:
+            raise Unreachable(f"nobody answers at {self.url}") from None
         except openai.APIStatusError as error:
             self._refused(error, what)
         except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
             raise EndpointError(
                 f"{self.url} was asked to {what}, and its answer cannot be read ({type(error).__name__}): "
                 "check the path in WAVCAPS_LLM__BASE_URL"
-            ) from error
+            ) from None
 
     def _refused(self, error: APIStatusError, what: str) -> NoReturn:
         status = error.status_code

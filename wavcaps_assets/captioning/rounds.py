@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from wavcaps_assets.postprocessing.rules import Candidate, Judged, Verdict, judg
 
 # So many questions in a row without an answer, and the fault is not theirs.
 FAILURES_IN_A_ROW = 20
+# While an answer is written down, the next question is asked; what is under way is the pace's to say. A
+# kill costs what has been asked and is not written down: so many, and no more.
+WORKERS_A_REQUEST = 1.1
 # Until a question that another run is asking is looked for again (s).
 ASKED_ELSEWHERE_S = 0.2
 
@@ -168,7 +172,8 @@ class Rounds:
                     self._error = self._error or self._sender.error
                     queue.task_done()
 
-        workers = [asyncio.create_task(work()) for _ in range(self._settings.concurrency)]
+        count = math.ceil(self._settings.concurrency * WORKERS_A_REQUEST)
+        workers = [asyncio.create_task(work()) for _ in range(count)]
         try:
             await queue.join()
         finally:

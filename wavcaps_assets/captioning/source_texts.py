@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.stages import drop
 
 STAGE = "llm_captions"
-COLUMNS = ("clip_id", "source", "title", "description", "tags", "events")
 # Rows that are Python objects at the same time: all of a source's would take gigabytes.
 ROWS = 20_000
 
@@ -60,7 +59,9 @@ def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> So
         source: the source's name.
     """
     found = SourceTexts()
-    for rows in _rows(FILTERED_CLIPS.check(clips)):
+    columns = ["clip_id", "source", *dict.fromkeys((*settings.text_from, *settings.added))]
+    for batch in FILTERED_CLIPS.check(clips).select(columns).to_batches(max_chunksize=ROWS):
+        rows = batch.to_pylist()
         texts = [clip_text(row, settings.text_from, settings.added, settings.max_text_chars) for row in rows]
         languages = _foreign(texts) if settings.english_only and source != AUDIOSET else {}
         for row, text in zip(rows, texts, strict=True):
@@ -72,11 +73,6 @@ def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> So
                 put = _question(text, settings)
                 found.clips.append(ClipText(row["clip_id"], row["source"], text, put))
     return found
-
-
-def _rows(clips: pa.Table) -> Iterator[list[dict[str, Any]]]:
-    for batch in clips.select(COLUMNS).to_batches(max_chunksize=ROWS):
-        yield batch.to_pylist()
 
 
 def _drop(found: SourceTexts, row: Mapping[str, Any], reason: str, detail: str) -> None:

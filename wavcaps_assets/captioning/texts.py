@@ -41,11 +41,12 @@ def clean(text: str, max_chars: int = MAX_CHARS) -> str:
 def one_line(text: str, max_chars: int = MAX_CHARS) -> str:
     """The text on one line, without control and format characters, cut at a word's end."""
     if text.isascii() and text.isprintable():
-        visible = text
+        # Most texts are one line already.
+        line = " ".join(text.split()) if "  " in text else text.strip(" ")
     else:
         composed = unicodedata.normalize("NFC", text)
         visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in composed)
-    line = " ".join(visible.split())
+        line = " ".join(visible.split())
     if len(line) <= max_chars:
         return line
     return line[: max_chars + 1].rsplit(" ", 1)[0][:max_chars].rstrip()
@@ -81,15 +82,13 @@ def clip_text(
         added: what is put behind it in brackets, as in "Dog in a yard (tags: dog, bark)".
         max_chars: where something is added, the text is cut to make room for it.
     """
-    said = {field: _said(clip, field) for field in (*text_from, *added)}
-    used = next((field for field in text_from if said[field]), None)
-    if used is None:
-        return ""
-    more = "; ".join(f"{field.value}: {said[field]}" for field in added if field is not used and said[field])
+    used, text = next(((field, said) for field in text_from if (said := _said(clip, field))), (None, ""))
+    others = ((field, _said(clip, field)) for field in added if text and field is not used)
+    more = "; ".join(f"{field.value}: {said}" for field, said in others if said)
     if not more:
-        return said[used]
+        return text
     more = f" ({clean(more, max_chars // 2)})"
-    return clean(said[used], max_chars - len(more)) + more
+    return clean(text, max_chars - len(more)) + more
 
 
 def _said(clip: Mapping[str, Any], field: ClipField) -> str:
@@ -100,9 +99,9 @@ def _said(clip: Mapping[str, Any], field: ClipField) -> str:
         text = ", ".join(dict.fromkeys(tag for raw in clip["tags"] if (tag := clean(raw))))
     else:
         text = clean(clip[field.value] or "")
-        if field is ClipField.TITLE or len(text.split()) <= NAME_WORDS:
+        if field is ClipField.TITLE or text.count(" ") < NAME_WORDS:
             text = words_of_name(text)
-    return text if any(char.isalpha() for char in text) else ""
+    return text if text[:1].isalpha() or any(map(str.isalpha, text)) else ""
 
 
 def first_sentence(text: str, max_chars: int) -> str:

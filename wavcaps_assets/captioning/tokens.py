@@ -100,21 +100,16 @@ def learn(ledger: Ledger, model: str) -> Rates:
 def counted_by_server(settings: ModelSettings, sample: Sequence[Sequence[Message]]) -> list[int] | None:
     """The tokens of some questions, as a llama.cpp server of one's own counts them; None: it does not.
 
-    No other server is asked: the questions would leave the house before anybody said yes.
+    No other server is asked: the questions would leave the house before anybody said yes. Nor is one
+    that wants a key: whether the key is right is for the first question to find out, by one request.
     """
     import httpx
 
-    if not sample or not is_own_host(settings.base_url):
+    if not sample or not is_own_host(settings.base_url) or settings.api_key.get_secret_value():
         return None
-    key = settings.api_key.get_secret_value()
     root = settings.base_url.rstrip("/").removesuffix("/v1")
     try:
-        with httpx.Client(
-            base_url=root,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=SERVER_TIMEOUT_S,
-            trust_env=False,
-        ) as client:
+        with httpx.Client(base_url=root, timeout=SERVER_TIMEOUT_S, trust_env=False) as client:
             return [_tokens(client, messages) for messages in sample]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None
