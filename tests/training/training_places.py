@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from wavcaps_training.checkpoint_table import Place
 from wavcaps_training.settings import TrainingSettings
@@ -77,10 +78,10 @@ def start_training(
     )
 
 
-def row_of(training: subprocess.Popen[str]) -> tuple[dict[str, object], str]:
+def row_of(training: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
     """The row that a training made, and all that it printed."""
     output, errors = training.communicate()
     assert training.returncode == 0, errors
     (line,) = (line for line in output.splitlines() if line.startswith("row "))
-    row: dict[str, object] = json.loads(line.removeprefix("row "))
+    row: dict[str, Any] = json.loads(line.removeprefix("row "))
     return row, output
