@@ -29,8 +29,8 @@ def build(settings: Settings) -> dg.Definitions:
     upstream = {("wavcaps",), *(experiment.training_manifest for experiment in experiments)}
     return dg.Definitions(
         assets=[
-            *(checkpoint_asset(experiment) for experiment in experiments),
-            *score_assets(scored, sources),
+            *(checkpoint_asset(experiment, settings) for experiment in experiments),
+            *score_assets(scored, sources, settings),
             report_asset(scored, sources, settings),
             # Made by the other location; named here because steps of this one read their tables.
             *(dg.AssetSpec(list(key)) for key in sorted(upstream)),

@@ -32,6 +32,7 @@ from wavcaps_training import definitions as training_location
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.defs.checkpoints import checkpoint_asset
 from wavcaps_training.experiments import EXPERIMENTS, Preset, Size, Stage, changed, untrained_parts
+from wavcaps_training.gpu_tags import GPU_TAG
 from wavcaps_training.models.retrieval import build_audio_encoder
 from wavcaps_training.paper_tables import REPORTED
 from wavcaps_training.settings import Objective, Padding, Precision, TrainingSettings
@@ -61,7 +62,7 @@ def test_every_row_of_the_papers_tables_is_an_experiment() -> None:
     ],
 )
 def test_a_checkpoints_page_has_the_papers_figures(name: str, table: str, figures: list[str]) -> None:
-    asset = checkpoint_asset(BY_NAME[name])
+    asset = checkpoint_asset(BY_NAME[name], Settings())
     shown = str(asset.metadata_by_key[asset.key]["the paper's"].value)
     assert shown.startswith(f"| {table}")
     # The first figure of each test set: R@1 of text-to-audio, or BLEU-1.
@@ -151,6 +152,34 @@ def test_each_experiment_is_a_checkpoint_downstream_of_its_manifest() -> None:
         assert dg.AssetKey(list(experiment.training_manifest)) in upstream.get_all_asset_keys()
     zero_shot = upstream.get(dg.AssetKey(["training_manifest", "wavcaps_zero_shot"])).parent_keys
     assert zero_shot == {dg.AssetKey("wavcaps")}
+
+
+@pytest.mark.parametrize(
+    ("environment", "gpus", "retries"),
+    [({}, "1", 3), ({"WAVCAPS_GPUS_PER_TRAINING": "4", "WAVCAPS_GPU_STEP_RETRIES": "1"}, "4", 1)],
+)
+def test_the_environment_says_on_how_many_gpus_checkpoints_train_and_how_often_they_are_tried(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], gpus: str, retries: int
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    definitions = training_location.build(Settings(sources=Sources.LIVE))
+    steps = {
+        asset.key.path[0]: asset.op
+        for asset in definitions.assets or ()
+        if isinstance(asset, dg.AssetsDefinition)
+    }
+    for name, expected in (("checkpoint", gpus), ("scores", "1")):
+        assert steps[name].tags[GPU_TAG] == expected
+        policy = steps[name].retry_policy
+        assert policy is not None and policy.max_retries == retries
+
+
+@pytest.mark.parametrize("gpus", ["0", "1.5", "0.33", "-1"])
+def test_a_number_of_gpus_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, gpus: str) -> None:
+    monkeypatch.setenv("WAVCAPS_GPUS_PER_TRAINING", gpus)
+    with pytest.raises(ValidationError, match="gpus_per_training"):
+        Settings()
 
 
 def test_settings_are_changed_by_name() -> None:
@@ -296,7 +325,10 @@ def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> 
     tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(clips))
     made = [
         *training_manifest_assets(),
-        *(checkpoint_asset(BY_NAME[f"{model}/{name}"]) for name in ("pretraining", "fine_tuning_clotho")),
+        *(
+            checkpoint_asset(BY_NAME[f"{model}/{name}"], Settings())
+            for name in ("pretraining", "fine_tuning_clotho")
+        ),
     ]
     keys = [
         ["training_manifest", "wavcaps_audiocaps_clotho"],

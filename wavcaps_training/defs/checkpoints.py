@@ -10,6 +10,8 @@ from pydantic import Field
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.settings import Settings
+from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.devices import DEVICE_VARIABLE
 from wavcaps_training.experiments import Experiment, Preset, Size, changed, untrained_parts
 from wavcaps_training.gpu_tags import gpu_tags
@@ -46,7 +48,7 @@ def device_count() -> int:
     return max(len([name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]), 1)
 
 
-def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
+def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDefinition:
     start = ["checkpoint", experiment.model, experiment.starts_from] if experiment.starts_from else None
     metadata = schema_metadata(schemas.CHECKPOINT)
     if experiment.reported_in:
@@ -60,7 +62,8 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         group_name="training",
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
-        op_tags=gpu_tags(1),
+        op_tags=gpu_tags(settings.gpus_per_training),
+        retry_policy=gpu_retries(settings.gpu_step_retries),
         description=experiment.description,
         metadata=metadata,
     )
@@ -71,26 +74,26 @@ def checkpoint_asset(experiment: Experiment) -> dg.AssetsDefinition:
         store: StoreResource,
     ) -> pa.Table:
         from wavcaps_assets.plots import as_markdown, lines
-        from wavcaps_assets.settings import Settings
         from wavcaps_training.checkpoint_table import Place, train_experiment
 
         tables = store.tables()
-        settings = experiment.settings(config.preset, config.size)
+        run_settings = experiment.settings(config.preset, config.size)
         asked = {} if config.epochs is None else {"epochs": config.epochs}
-        settings = changed(settings, {**config.settings, **asked})
-        unlike = untrained_parts(experiment, settings) if config.size is Size.paper else []
+        run_settings = changed(run_settings, {**config.settings, **asked})
+        unlike = untrained_parts(experiment, run_settings) if config.size is Size.paper else []
         if experiment.reported_in and unlike:
             context.log.warning("Unlike the paper's: %s. See docs/experiments.md.", "; ".join(unlike))
-        table = train_experiment(
-            experiment,
-            settings,
-            training_manifest,
-            Place(store.root, Settings().state / "training", store.endpoint_url, store.region),
-            device(),
-            device_count(),
-            tables.read(start)["weights_path"][0].as_py() if start else None,
-            context.log.info,
-        )
+        with final_errors():
+            table = train_experiment(
+                experiment,
+                run_settings,
+                training_manifest,
+                Place(store.root, Settings().state / "training", store.endpoint_url, store.region),
+                device(),
+                device_count(),
+                tables.read(start)["weights_path"][0].as_py() if start else None,
+                context.log.info,
+            )
         (row,) = table.to_pylist()
         curve = row["learning_curve"]
         epochs = [entry["epoch"] for entry in curve]

@@ -8,13 +8,17 @@ import pyarrow as pa
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.defs.checkpoints import OWNERS, device
+from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.experiments import Experiment
 from wavcaps_training.gpu_tags import gpu_tags
 
 
-def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.AssetsDefinition]:
+def score_assets(
+    experiment: Experiment, sources: Sequence[Source], settings: Settings
+) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=["scores", "retrieval"],
         ins={
@@ -25,6 +29,7 @@ def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.A
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
+        retry_policy=gpu_retries(settings.gpu_step_retries),
         description="Audio-language retrieval on the test split: R@k both ways (section IV.A, Table V), "
         "beside chance and beside the model before training.",
         metadata=schema_metadata(schemas.RETRIEVAL_SCORES),
@@ -38,7 +43,8 @@ def score_assets(experiment: Experiment, sources: Sequence[Source]) -> list[dg.A
         from wavcaps_assets.plots import as_markdown, grouped_bars
         from wavcaps_training.scores import score_checkpoint
 
-        scores = score_checkpoint(training_manifest, checkpoint, store.tables().store, device())
+        with final_errors():
+            scores = score_checkpoint(training_manifest, checkpoint, store.tables().store, device())
         bars: dict[str, dict[str, float]] = {}
         for row in scores.to_pylist():
             way = "text to audio" if row["direction"] == "text_to_audio" else "audio to text"

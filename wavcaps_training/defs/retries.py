@@ -1,0 +1,25 @@
+"""How often a step on a GPU is tried, and which errors are not tried again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+# Time for a machine that was taken away to be replaced, or for a bucket to answer again.
+FIRST_DELAY_S = 10
+
+
+def gpu_retries(retries: int) -> dg.RetryPolicy:
+    """The policy of a step on a GPU, whose process may be killed at any time and then goes on."""
+    return dg.RetryPolicy(max_retries=retries, delay=FIRST_DELAY_S, backoff=dg.Backoff.EXPONENTIAL)
+
+
+@contextmanager
+def final_errors() -> Iterator[None]:
+    """Fails a step for good by what would only come again, such as a loss that is no number."""
+    from wavcaps_training.final_errors import FINAL_ERRORS
+
+    try:
+        yield
+    except FINAL_ERRORS as error:
+        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
