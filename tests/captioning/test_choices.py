@@ -162,6 +162,8 @@ def test_two_prompts_of_one_s_own_are_compared_or_two_models(endpoint: Endpoint)
     (made,) = done.asset_materializations_for_node("caption_comparison")
     versions = [load_prompt(name, SOURCE, Form.NUMBERED_LIST).version for name in ("mine", "other")]
     assert all(version in str(made.metadata["comparison"].value) for version in versions)
+    settings = made.metadata["second: settings"].value
+    assert isinstance(settings, dict) and settings["prompt"] == "other"
     assert made.metadata["first: requests made"] == made.metadata["second: requests made"]
     endpoint.requests.clear()
     materialize("caption_comparison", second={"model": "a-larger-one"})

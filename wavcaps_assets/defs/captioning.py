@@ -132,7 +132,6 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
             )
             for way in (config.first, second_way(source, config.second))
         ]
-
         accounts = ShownAccount(context, "first: "), ShownAccount(context, "second: ")
 
         def make() -> pa.Table:
@@ -148,7 +147,12 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                     accounts,
                     context.run_id,
                 )
-            context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown())})
+            # A prompt's version does not tell its name.
+            chosen = {
+                f"{which}: settings": dg.MetadataValue.json(way.settings.model_dump(mode="json"))
+                for which, way in zip(("first", "second"), ways, strict=True)
+            }
+            context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown()), **chosen})
             return result.table
 
         yield from unless_paused(context, make, accounts)
