@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from tests.captioning.batch_server import KEY, MODEL, BatchServer, batching
+from tests.captioning.batch_server import KEY, MODEL, BatchServer, batching, refusal
 from tests.captioning.scripted_model import MODEL as MODEL_NAME
 from tests.captioning.scripted_model import asked, completion, scripted
 from tests.captioning.test_engine import LISTED, clips
-from wavcaps_assets.captioning.batch_paying import by_batch
+from wavcaps_assets.captioning.batch_paying import by_batch, told_failures
 from wavcaps_assets.captioning.batches import BatchSettings
 from wavcaps_assets.captioning.budget import Budget, BudgetExhausted
 from wavcaps_assets.captioning.costs import costs
@@ -190,3 +190,29 @@ def test_as_many_are_asked_by_batch_as_the_budget_has_room_for(tmp_path: Path) -
         assert len(server.submitted) == 3
         # Nothing stays set aside.
         assert batch(server, tmp_path, "a dog", month_usd=1000.0) == pytest.approx(3 * PAID)
+
+
+def test_progress_and_failures_of_batches_are_told(tmp_path: Path) -> None:
+    """Three requests, of which the budget has room for two at a time; one is refused for good."""
+
+    def fate(line: dict[str, Any], nth: int) -> dict[str, Any] | None:
+        return refusal(400) if "pig" in str(line) else None
+
+    told: list[tuple[int, int]] = []
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES)
+    store = Store(tmp_path)
+    with batching(fate=fate) as server, Ledger(store, ANSWERS) as ledger:
+        llm = server.settings().model_copy(update={"prices": prices, "budget_run_usd": 2.5 * WORST[0]})
+        with Budget(load_prices(prices), MODEL, ledger, llm) as budget:
+            asked = planned("a cow", "a pig", "a dog")
+            failed = by_batch(
+                asked, "freesound", llm, store, ledger, budget, PATIENT, lambda *one: told.append(one)
+            )
+            assert budget.run_usd == pytest.approx(2 * PAID)
+    assert {total for _, total in told} == {3}
+    assert sorted(done for done, _ in told) == [done for done, _ in told]
+    assert list(failed) == [asked[1].question.key]
+    assert told_failures(failed).startswith(
+        "1 requests got no answer by batch and are asked online; the first"
+    )

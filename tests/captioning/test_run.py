@@ -9,11 +9,16 @@ import pyarrow as pa
 import pytest
 
 from tests.captioning.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from tests.rude_server import answer as rude_answer
+from tests.rude_server import rude_server
 from wavcaps_assets import schemas
+from wavcaps_assets.captioning import run as captioning_run
 from wavcaps_assets.captioning.budget import BudgetExhausted
+from wavcaps_assets.captioning.chat import EndpointError
 from wavcaps_assets.captioning.costs import costs
 from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
 from wavcaps_assets.captioning.prices import load_prices
+from wavcaps_assets.captioning.progress import Standing
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.run import Captioned, Way, caption_source, compare_ways
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
@@ -110,6 +115,65 @@ def test_a_model_is_compared_with_the_floor(tmp_path: Path) -> None:
     assert (result.clips, result.first.captions) == (3, 3)
     assert len(endpoint.requests) == 3
     assert MODEL in result.as_markdown() and "rules" in result.as_markdown()
+
+
+def test_two_models_are_compared_within_one_budget_and_by_all_that_they_were_asked(tmp_path: Path) -> None:
+    """One of them answers nothing that can be taken about the cow, and is paid for that too."""
+
+    def script(body: dict[str, Any]) -> str:
+        refuses = body["model"] == "other" and "cow" in asked(body)
+        return "Sorry, I cannot help with that." if refuses else answer(body)
+
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES + "[models.other]\ninput = 2000000\noutput = 4000000\n")
+    store = Store(tmp_path / "store")
+    with scripted(script) as endpoint, Ledger(store, ANSWERS) as ledger:
+        llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices)
+        other = llm.model_copy(update={"model": "other"})
+        # Room for a question to the other, but for what the first has taken.
+        caption_source(clips("mouse"), "freesound", SINGLE, llm, store, ledger)
+        limit = 2 * most(endpoint.requests[0]) + 30.0
+        limited = [one.model_copy(update={"budget_run_usd": limit}) for one in (llm, other)]
+        ways = (Way(SINGLE, limited[0]), Way(SINGLE, limited[1]))
+        with pytest.raises(BudgetExhausted, match="this run"):
+            compare_ways(clips(*ANIMALS[:3]), "freesound", ways, 3, store, ledger)
+        assert [body["model"] for body in endpoint.requests[1:]] == [MODEL] * 3
+        result = compare_ways(
+            clips(*ANIMALS[:3]), "freesound", (Way(SINGLE, llm), Way(SINGLE, other)), 3, store, ledger
+        )
+        assert [body["model"] for body in endpoint.requests[4:]] == ["other"] * 3
+    assert (result.first.captions, result.second.captions) == (3, 2)
+    assert (result.first.tokens, result.second.tokens) == (36, 36)
+    assert result.first.cost_usd == pytest.approx(3 * 17.0)
+    assert result.second.cost_usd == pytest.approx(3 * 34.0)
+
+
+def test_how_far_it_is_is_told_in_texts_that_are_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captioning_run, "TOLD_EVERY_S", 0.0)
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES)
+    store, shown, said = Store(tmp_path / "store"), list[Standing](), list[str]()
+    with scripted(answer) as endpoint, Ledger(store, ANSWERS) as ledger:
+        llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices)
+        # Four clips with two texts.
+        four = clips("dog", "cat", "dog", "dog")
+        caption_source(four, "freesound", SINGLE, llm, store, ledger, show=shown.append, say=said.append)
+    last = shown[-1]
+    assert (last.done, last.total, last.requests, last.cost_usd) == (2, 2, 2, pytest.approx(34.0))
+    assert last.line.endswith(" a second, 24 tokens, 34 USD so far, some 0 minutes left")
+    assert said[-1] == f"2 of 2 texts, {last.line}"
+
+
+def test_a_wrong_key_is_one_request_and_one_error(tmp_path: Path) -> None:
+    with rude_server() as rude:
+        store = Store(tmp_path)
+        rude.answers["/v1/chat/completions"] = rude_answer(b"{}", status="401 Unauthorized")
+        llm = ModelSettings(base_url=f"{rude.url}/v1", model=MODEL, api_key=KEY)
+        with Ledger(store, ANSWERS) as ledger, pytest.raises(EndpointError, match="refuses the key"):
+            caption_source(clips(*ANIMALS), "freesound", SINGLE, llm, store, ledger)
+        assert [asked.target for asked in rude.asked] == ["/v1/chat/completions"]
 
 
 def most(body: dict[str, Any]) -> float:
