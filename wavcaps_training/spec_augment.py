@@ -28,6 +28,7 @@ def spec_augment(spectrogram: Tensor, settings: SpecAugmentSettings) -> Tensor:
     return spectrogram.masked_fill(masked.to(spectrogram.device), 0.0)
 
 
+@torch.compiler.disable
 def stripes(batch: int, length: int, width: int, count: int) -> Tensor:
     """True where a stripe lies: (batch, length). Stripes are narrower than `width` and `length`."""
     masked = torch.zeros(batch, length, dtype=torch.bool)

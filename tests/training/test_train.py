@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file, save_file
+from torch._dynamo.utils import counters
 
 from wavcaps_assets.schemas import LEARNING_CURVE, RETRIEVAL_SCORES, TRAINING_MANIFEST
 from wavcaps_assets.storage import StoreError
@@ -217,6 +219,22 @@ def test_sixteen_bits_learn_as_thirty_two_do(manifest: tuple[pa.Table, AudioFold
         losses[precision] = [entry["train_loss"] for entry in curve]
     assert losses[Precision.BF16] != losses[Precision.FULL]
     assert losses[Precision.BF16] == pytest.approx(losses[Precision.FULL], rel=0.05)
+
+
+def test_what_is_to_be_compiled_is(
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graphs are run as they are, without a compiler of C++: that they are taken is what is tested."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch.compiler.reset()
+    counters.clear()
+    losses = {}
+    for compiled in (False, True):
+        settings = TINY.model_copy(update={"compile": compiled, "epochs": 2})
+        curve = train(*manifest, settings, tmp_path / str(compiled)).learning_curve
+        losses[compiled] = [entry["train_loss"] for entry in curve]
+        assert (counters["frames"]["ok"] > 0) is compiled
+    assert losses[True] == pytest.approx(losses[False], rel=1e-4)
 
 
 def test_a_hundredth_of_a_second_and_one_caption_for_all(
