@@ -29,6 +29,7 @@ from wavcaps_training.launching import LaunchError, launch
 from wavcaps_training.locks import try_lock
 from wavcaps_training.manifest_version import rows_sha256
 from wavcaps_training.run_copy import RunCopy
+from wavcaps_training.run_state import STATE
 from wavcaps_training.settings import TrainingSettings
 from wavcaps_training.train import run_of, train
 from wavcaps_training.training_result import RESULT, TENSORBOARD, UNTRAINED_WEIGHTS, WEIGHTS, read_result
@@ -107,6 +108,7 @@ def train_experiment(
         row = read_result(store, f"{folder}/{RESULT}", run)
         if row is not None:
             say("this training was done before, and its row was not recorded: nothing is trained again")
+            store.remove(f"{folder}/{STATE}")
         else:
             output = root / folder
             copy = None if store.is_folder else RunCopy(store, folder, output, say)

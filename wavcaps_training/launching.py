@@ -111,6 +111,7 @@ def _passing_on(number: signal.Signals, launcher: subprocess.Popen[str]) -> sign
 def _end(launcher: subprocess.Popen[str]) -> None:
     launcher.terminate()
     try:
-        launcher.wait(GRACE_S)
+        # What it still prints is read: it would wait for that.
+        launcher.communicate(timeout=GRACE_S)
     except subprocess.TimeoutExpired:
         launcher.kill()

@@ -19,7 +19,7 @@ from wavcaps_training import checkpoint_table
 from wavcaps_training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
 from wavcaps_training.experiments import DEMO_EXPERIMENT
 from wavcaps_training.locks import try_lock
-from wavcaps_training.run_state import STATE
+from wavcaps_training.run_state import STATE, saved_step
 from wavcaps_training.settings import TrainingSettings
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.training_result import WEIGHTS
@@ -128,13 +128,33 @@ def test_what_no_restart_heals_is_not_tried_again_and_has_its_own_words(
     clips: Path,  # noqa: F811
     store: Path,
 ) -> None:
-    (store / "7.flac").unlink()
+    bad = ONE_EPOCH.model_copy(update={"learning_rate": 1e30, "epochs": 2})
     place = Place(str(store), store.parent / "work")
+    with start_training(clips, bad, place, devices=2) as training:
+        _, errors = training.communicate()
+    assert "TrainingError: the " in errors
+    assert "LaunchError" not in errors
+    (store / "7.flac").unlink()
     with start_training(clips, ONE_EPOCH, place, devices=2) as training:
         _, errors = training.communicate()
     assert "LaunchError: clip bbc_sound_effects-7" in errors
     assert "is missing" in errors
-    bad = ONE_EPOCH.model_copy(update={"learning_rate": 1e30, "epochs": 2})
-    with start_training(clips, bad, place, devices=2) as training:
+
+
+def test_processes_that_are_asked_to_stop_say_where_they_are(
+    clips: Path,  # noqa: F811
+    store: Path,
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 30})
+    place = Place(str(store), store.parent / "work")
+    with start_training(clips, settings, place, devices=2) as training:
+        assert training.stdout is not None
+        for line in training.stdout:
+            if line.startswith("epoch 1:"):
+                training.send_signal(signal.SIGTERM)
+                break
         _, errors = training.communicate()
-    assert "TrainingError: " in errors
+    assert "Stopped: training was asked to stop after step" in errors
+    assert "materialize it again, and it goes on from there" in errors
+    (state,) = store.glob(f"checkpoints/**/{STATE}")
+    assert saved_step(state) > 0
