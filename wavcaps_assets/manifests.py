@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import duckdb
 import pyarrow as pa
 
@@ -45,8 +43,3 @@ def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, aud
         kept = database.sql(JOINED).to_arrow_table()
         dropped = database.sql(WITHOUT_AUDIO).to_arrow_table()
     return Stage(kept.cast(schemas.MANIFEST.arrow), dropped.cast(schemas.DROPPED.arrow))
-
-
-def unite(manifests: Sequence[pa.Table]) -> pa.Table:
-    """All sources' manifests as one table."""
-    return schemas.MANIFEST.check(pa.concat_tables([schemas.MANIFEST.empty(), *manifests]))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from wavcaps_assets import schemas
 from wavcaps_assets.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.table_store import WHOLE, TableStore
 from wavcaps_assets.training_sets.folders import read_set
 from wavcaps_assets.training_sets.overlap import read_exclusions
 from wavcaps_assets.training_sets.sets import (
@@ -74,7 +74,7 @@ def _of_manifest(clips: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def _wavcaps(tables: TableStore) -> Iterator[dict[str, Any]]:
-    return _of_manifest(tables.read(["wavcaps"]))
+    return _of_manifest(tables.read(["wavcaps"], [WHOLE]))
 
 
 def _after_stage_3(tables: TableStore) -> Iterator[dict[str, Any]]:
