@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from tests.training.test_resume import SETTINGS, clips  # noqa: F401
 from tests.training.test_train import TINY
-from wavcaps_training.data import Batch
+from wavcaps_training.data import Batch, Clip
 from wavcaps_training.gradient_caching import cached_parts
 from wavcaps_training.launching import LaunchError, launch
 from wavcaps_training.model_settings import Cnn14Settings
@@ -181,6 +181,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+def clips_with(captions: list[str]) -> list[Clip]:
+    return [Clip(caption, (caption,), "", 1.0) for caption in captions]
+
+
 @pytest.mark.parametrize("size", [3, 4, 7])
 @pytest.mark.parametrize("objective", list(Objective))
 def test_cached_gradients_are_those_of_the_whole_batch(size: int, objective: Objective) -> None:
@@ -195,6 +199,7 @@ def test_cached_gradients_are_those_of_the_whole_batch(size: int, objective: Obj
     for micro in (None, size):
         model.zero_grad()
         task = RetrievalTask(model, settings.model_copy(update={"micro_batch_size": micro}))
+        task.prepare(clips_with(batch.captions))
         value = 0.0
         for part in task.parts(batch):
             part.loss.backward()
@@ -223,6 +228,7 @@ def test_statistics_are_updated_once_and_chance_draws_the_same_twice() -> None:
         model = RetrievalModel.build(settings).train()
         assert isinstance(model.audio_encoder.audio_enc, Cnn14)
         task = RetrievalTask(model, settings)
+        task.prepare(clips_with(batch.captions))
         torch.manual_seed(6)
         if cached:
             contrast = partial(task.contrast, clip_ids=batch.clip_ids)
