@@ -59,12 +59,13 @@ class Grouping:
 
     Attributes:
         groups: texts that are asked about together, those first that were before.
-        answered: texts that an answer to another list speaks of: that answer's key, and what it says.
-        earlier: to be looked at before what an answer leaves open is asked in smaller groups.
+        answered: texts that an answer to another list speaks of.
+        earlier: what these say; to be looked at as well before what an answer leaves open is asked in
+            smaller groups.
     """
 
     groups: list[list[str]]
-    answered: dict[str, tuple[str, Parsed]]
+    answered: list[str]
     earlier: Earlier
 
 
@@ -81,7 +82,7 @@ def grouped(
     """
     earlier = Earlier(ledger, prompt)
     if settings.form is Form.SINGLE:
-        return Grouping([[text] for text in texts], {}, earlier)
+        return Grouping([[text] for text in texts], [], earlier)
     left = {text: text for text in texts}
     groups = []
     for key, wanted in _lists_asked(left, prompt.version, settings, model, ledger):
@@ -93,8 +94,10 @@ def grouped(
         else:
             for text in filter(None, wanted):
                 earlier.keys.setdefault(text, []).append(key)
-    answered = {text: said for text in left if (said := earlier.said_of(text)) is not None}
-    rest = [text for text in left if text not in answered]
+    answered: list[str] = []
+    rest: list[str] = []
+    for text in left:
+        (rest if earlier.said_of(text) is None else answered).append(text)
     size = settings.first_group
     groups += [rest[start : start + size] for start in range(0, len(rest), size)]
     return Grouping(groups, answered, earlier)

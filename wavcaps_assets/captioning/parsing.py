@@ -160,7 +160,9 @@ def _checked(parsed: Parsed, text: str, prompt: Prompt) -> Parsed:
     if is_refusal(caption):
         return _refused(caption)
     # A half surrogate may hide in a JSON string; no table holds one.
-    if UNDECODED in caption or any("\ud800" <= char <= "\udfff" for char in caption):
+    if not caption.isascii() and (
+        UNDECODED in caption or any("\ud800" <= char <= "\udfff" for char in caption)
+    ):
         return Parsed(None, "the answer holds bytes that are no text")
     if INNER_INDEX.search(caption):
         return Parsed(None, f"a second index stands in {caption[:SEEN_CHARS]!r}")

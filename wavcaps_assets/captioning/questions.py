@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from wavcaps_assets.captioning.estimate import Planned
 from wavcaps_assets.captioning.ledger import Ledger, Question
-from wavcaps_assets.captioning.prompts import Prompt, answer_format
+from wavcaps_assets.captioning.prompts import Form, Prompt, answer_format
 from wavcaps_assets.captioning.settings import CaptioningSettings
 
 
@@ -15,13 +16,22 @@ def question_of(
     version: str, settings: CaptioningSettings, model: str, inputs: Sequence[str], attempt: int
 ) -> Question:
     """The question about some texts: what it is depends on nothing else."""
-    parameters: dict[str, Any] = {
-        "temperature": settings.retry_temperature if attempt else settings.temperature,
-        "max_tokens": settings.max_tokens * len(inputs),
-        "seed": settings.seed + attempt,
-        **answer_format(settings.form),
-    }
+    temperature = settings.retry_temperature if attempt else settings.temperature
+    parameters = _parameters(
+        temperature, settings.max_tokens * len(inputs), settings.seed + attempt, settings.form
+    )
     return Question(version, model, parameters, list(inputs), attempt)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _parameters(temperature: float, max_tokens: int, seed: int, form: Form) -> Mapping[str, Any]:
+    """Of a request. The same object for the same parameters: see `records.Question.key`."""
+    return {
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "seed": seed,
+        **answer_format(form),
+    }
 
 
 def planned(

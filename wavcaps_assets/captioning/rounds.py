@@ -203,9 +203,7 @@ class Rounds:
 
     def _said_earlier(self, one: Asked) -> bool:
         """Takes what an answer to another list says of a text, if one says something."""
-        if self._grouping is None:
-            return False
-        said = self._grouping.answered.get(one.question) or self._grouping.earlier.said_of(one.question)
+        said = None if self._grouping is None else self._grouping.earlier.said_of(one.question)
         if said is None:
             return False
         key, parsed = said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -71,7 +72,7 @@ def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> So
                 _drop(found, row, "foreign_text", f"{language}: {text[:80]}")
             else:
                 put = _question(text, settings)
-                found.clips.append(ClipText(row["clip_id"], row["source"], text, put))
+                found.clips.append(ClipText(row["clip_id"], intern(row["source"]), text, put))
     return found
 
 

@@ -27,7 +27,7 @@ def foreign_languages(texts: Sequence[str], min_words: int = MIN_WORDS) -> list[
     for place, text in enumerate(texts):
         if mostly_not_latin(text):
             found[place] = "another script"
-        elif len(text.split()) >= min_words:
+        elif len(text.split(None, max(min_words - 1, 0))) >= min_words:
             guessed.append(place)
     # Texts of one length walk the same way.
     guessed.sort(key=lambda place: len(texts[place]), reverse=True)
