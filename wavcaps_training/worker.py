@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from wavcaps_training.distributed import local_rank
 from wavcaps_training.final_errors import FINAL_ERRORS
 from wavcaps_training.launching import LaunchError
 from wavcaps_training.run_copy import RunCopy
+from wavcaps_training.step_process import stop_with_parent
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.train import train
 from wavcaps_training.training_run import Stopped
@@ -114,4 +116,6 @@ def _train(job: Job) -> None:
 
 
 if __name__ == "__main__":
+    # torchrun stops its processes, unless it is killed itself.
+    stop_with_parent(os.getppid())
     main(Path(sys.argv[1]))

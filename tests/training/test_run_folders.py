@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -141,20 +142,30 @@ def test_what_no_restart_heals_is_not_tried_again_and_has_its_own_words(
     assert "is missing" in errors
 
 
-def test_processes_that_are_asked_to_stop_say_where_they_are(
+@pytest.mark.parametrize("killed", [False, True])
+def test_processes_that_are_asked_to_stop_or_lose_their_launcher_say_where_they_are(
     clips: Path,  # noqa: F811
     store: Path,
+    killed: bool,
 ) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 30})
+    settings = SETTINGS.model_copy(update={"epochs": 300})
     place = Place(str(store), store.parent / "work")
     with start_training(clips, settings, place, devices=2) as training:
         assert training.stdout is not None
         for line in training.stdout:
             if line.startswith("epoch 1:"):
-                training.send_signal(signal.SIGTERM)
+                if killed:
+                    (launcher,) = children(training.pid)
+                    os.kill(launcher, signal.SIGKILL)
+                else:
+                    training.send_signal(signal.SIGTERM)
                 break
         _, errors = training.communicate()
     assert "Stopped: training was asked to stop after step" in errors
     assert "materialize it again, and it goes on from there" in errors
     (state,) = store.glob(f"checkpoints/**/{STATE}")
     assert saved_step(state) > 0
+
+
+def children(process: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
