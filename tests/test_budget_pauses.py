@@ -72,6 +72,7 @@ def materialize(
     asset: str,
     budget_usd: float = 0,
     fails: bool = False,
+    also: str = "",
 ) -> dg.ExecuteInProcessResult:
     monkeypatch.setenv("WAVCAPS_STORE", str(store))
     monkeypatch.setenv("WAVCAPS_LLM__BUDGET_RUN_USD", str(budget_usd))
@@ -89,7 +90,7 @@ def materialize(
         )
     return dg.materialize(
         [*filtering_assets(sources), *captioning_assets(sources), *caption_assets(sources)],
-        selection=[asset],
+        selection=[name for name in (asset, also) if name],
         partition_key=SOURCE,
         instance=instance,
         resources=resources(settings),
@@ -143,6 +144,27 @@ def test_a_used_up_budget_ends_as_a_pause_and_a_larger_one_finishes(
         assert made.metadata["spent by this run (USD)"].value == pytest.approx(17 * A_TOKEN)
     tables = [TableStore(Store(store)).read([asset], [SOURCE]) for store in (whole, part)]
     assert tables[0].num_rows == len(TEXTS) and tables[1].equals(tables[0])
+
+
+def test_both_stages_of_a_run_share_its_budget(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(monkeypatch, instance, whole, "llm_captions", also="captions")
+        assert len(endpoint.requests) == 4
+        most = [
+            most_tokens(body["messages"], body) + 2 * body["max_tokens"] for body in endpoint.requests[2:]
+        ]
+        endpoint.requests.clear()
+        # Room for a second question, but for the 34 tokens' worth that the first ones have taken.
+        limit = (min(most) + 33) * A_TOKEN
+        result = materialize(monkeypatch, instance, part, "llm_captions", limit, also="captions")
+        assert result.asset_materializations_for_node("llm_captions")
+        assert not result.asset_materializations_for_node("captions")
+        (observed,) = result.asset_observations_for_node("captions")
+        assert "this run has spent or set aside 3.4e-05 USD" in (observed.description or "")
+        assert len(endpoint.requests) == 2
 
 
 def test_a_run_that_fails_says_what_it_has_spent(
