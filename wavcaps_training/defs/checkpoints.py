@@ -11,6 +11,7 @@ from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.table_store import WHOLE
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.devices import DEVICE_VARIABLE
 from wavcaps_training.experiments import Experiment, Preset, Size, changed, untrained_parts
@@ -91,7 +92,7 @@ def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDef
                 Place(store.root, Settings().state / "training", store.endpoint_url, store.region),
                 device(),
                 device_count(),
-                tables.read(start)["weights_path"][0].as_py() if start else None,
+                tables.read(start, [WHOLE])["weights_path"][0].as_py() if start else None,
                 context.log.info,
             )
         (row,) = table.to_pylist()
