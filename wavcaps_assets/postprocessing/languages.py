@@ -8,7 +8,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,7 @@ class Tables:
         self._next = np.asarray(model.tk_nextmove).astype(np.int32)
         self._row = np.asarray(model.tk_row).astype(np.int32) << 8
         self._feature = np.asarray(model.tk_output, dtype=np.int32)
-        self._weights = model.nb_ptc.astype(np.float32)
+        self._weights = np.ascontiguousarray(model.nb_ptc, dtype=np.float32)
         self._prior = model.nb_pc.astype(np.float32)
         self._languages = list(model.nb_classes)
 
@@ -63,9 +62,7 @@ class Tables:
         lines = [_encoded(text) for text in texts]
         order = sorted(range(len(lines)), key=lambda place: len(lines[place]), reverse=True)
         sizes = np.array([len(lines[place]) for place in order])
-        scores = np.zeros((len(lines), len(self._languages)), dtype=np.float32)
-        for place, features, counts in self._counted([lines[place] for place in order], sizes):
-            scores[place] = np.log1p(counts) @ self._weights[features] + self._prior
+        scores = self._scores([lines[place] for place in order], sizes)
         scores /= np.sqrt(np.maximum(sizes, 1))[:, None]
         chances = np.exp(scores - scores.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
@@ -75,29 +72,35 @@ class Tables:
             told[place] = self._languages[language], chance
         return iter(told)
 
-    def _counted(
-        self, lines: Sequence[bytes], sizes: NDArray[np.int64]
-    ) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.float32]]]:
-        """The features of each line that has some, and how often. The longest line comes first."""
+    def _scores(self, lines: Sequence[bytes], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The score of each language for each line. The longest line comes first."""
         columns = np.zeros((int(sizes[0]), len(lines)), dtype=np.uint8)
         for place, line in enumerate(lines):
             columns[: len(line), place] = np.frombuffer(line, dtype=np.uint8)
         features = len(self._weights)
         first = np.arange(len(lines), dtype=np.int32) * features
         state = np.zeros(len(lines), dtype=np.int32)
-        seen = []
+        seen = [np.empty(0, np.int32)]
         alive = np.searchsorted(-sizes, -np.arange(1, len(columns) + 1), side="right")
         for column, count in zip(columns, alive.tolist(), strict=True):
-            state = self._next[self._row[state[:count]] + column[:count]]
-            feature = self._feature[state]
+            state = self._next.take(self._row.take(state[:count]) + column[:count])
+            feature = self._feature.take(state)
             hit = np.flatnonzero(feature >= 0)
-            seen.append(first[hit] + feature[hit])
-        keys, counts = np.unique(np.concatenate([*seen, np.empty(0, np.int32)]), return_counts=True)
-        starts = np.searchsorted(keys, np.append(first, first[-1] + features)).tolist()
-        amounts = counts.astype(np.float32)
-        for place, (start, end) in enumerate(pairwise(starts)):
+            seen.append(first.take(hit) + feature.take(hit))
+        # Each feature of a line once, the lines one after the other.
+        keys, counts = np.unique(np.concatenate(seen), return_counts=True)
+        ends = np.searchsorted(keys, first + features).tolist()
+        keys %= features
+        amounts = np.log1p(counts.astype(np.float32))
+        scores = np.zeros((len(lines), len(self._languages)), dtype=np.float32)
+        start = 0
+        for place, end in enumerate(ends):
+            # A line without a feature is in no language more than in another.
             if start < end:
-                yield place, keys[start:end] - first[place], amounts[start:end]
+                scores[place] = amounts[start:end] @ self._weights.take(keys[start:end], axis=0)
+                scores[place] += self._prior
+            start = end
+        return scores
 
 
 def _encoded(text: str) -> bytes:
