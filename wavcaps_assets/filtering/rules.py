@@ -65,8 +65,8 @@ def rules_of(settings: FilterSettings) -> tuple[Rule, ...]:
         ),
         Rule(
             "frequent_description",
-            "sharing > $max_clips",
-            "sharing::varchar || ' clips share it, at most ' || $max_clips || ' may'",
+            "told is not null",
+            "told",
             {"max_clips": settings.max_clips_per_description},
         ),
         _most("mostly_silent", "silence_share", settings.max_silence_share, "of the frames are silent"),

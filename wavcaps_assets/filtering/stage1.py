@@ -17,6 +17,7 @@ from wavcaps_assets.tables import SchemaError, TableSchema
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+SCANNED_ROWS = 122_880  # as many as a row group of DuckDB's own has
 RAW_COLUMNS = (
     *("clip_id", "source", "title", "description", "tags", "events"),
     *("claimed_duration_s", "licence_class"),
@@ -24,16 +25,12 @@ RAW_COLUMNS = (
 # How often a description is used is counted over every clip that was crawled, whatever its length and
 # whether or not its audio is to be had: it tells how its uploader describes, not how long clips are.
 CLIPS = """
-    with crowded as (
-        -- Numbers are counted faster than texts; those that meet by chance are told apart below.
-        select hash({form}) as mark from raw
-        where description is not null and list_contains($sources, source)
-        group by mark having count(*) > $max_clips
-    ), frequent as (
-        select source, text, sharing from (
+    with frequent as (
+        -- What is said of a text is said once, and not once for each clip that has it.
+        select source, text, sharing::varchar || ' clips share it, at most ' || $max_clips || ' may' as told
+        from (
             select source, {form} as text, count(*) as sharing from raw
             where description is not null and list_contains($sources, source)
-                and hash({form}) in (select mark from crowded)
             group by source, text having count(*) > $max_clips
         ) where regexp_matches(text, $visible)
     )
@@ -41,7 +38,7 @@ CLIPS = """
         raw.place, raw.clip_id as clip_id, licence_class,
         coalesce(audio.duration_s, raw.claimed_duration_s) as duration_s,
         case when audio.duration_s is null then 'claimed' else 'measured' end as origin,
-        {measures} sharing,
+        {measures} told,
         coalesce(case when regexp_matches(description, $visible) then description end, title, '') as words,
         audio_dropped.reason as audio_reason, audio_dropped.detail as audio_detail
     from raw
@@ -97,8 +94,9 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
     # The order of the rows is restored below, by their places.
     with duckdb.connect(config={"preserve_insertion_order": False}) as database:
         # Only what is judged goes through the database: the rows are taken from where they stand.
-        database.register("raw", raw.append_column("place", pa.array(np.arange(raw.num_rows), pa.int64())))
-        database.register("audio", audio.kept)
+        placed = raw.append_column("place", pa.array(np.arange(raw.num_rows), pa.int64()))
+        database.register("raw", _in_batches(placed))
+        database.register("audio", _in_batches(audio.kept))
         database.register("audio_dropped", audio.dropped)
         judged = _judge(database, settings)
     if judged.num_rows != raw.num_rows:
@@ -106,14 +104,21 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
             "some clips have two rows in one table of the audio: materialize that asset again, whose check "
             "of unique keys names them"
         )
-    # A join need not keep the order of the rows.
-    judged = judged.take(pa.array(np.argsort(judged["place"].to_numpy(), kind="stable")))
+    # A join need not keep the order of the rows. Each place is there once, so this is the way back.
+    back = np.empty(raw.num_rows, dtype=np.int64)
+    back[judged["place"].to_numpy()] = np.arange(raw.num_rows)
+    judged = judged.take(pa.array(back))
     passes, fails = judged["verdict"].is_null(), judged["verdict"].is_valid()
     durations = judged["duration_s"].filter(passes)
     kept = _rows(raw, passes, schemas.FILTERED_CLIPS, {"duration_s": durations})
     reason, detail = judged["verdict"].filter(fails).combine_chunks().flatten()
     said = {"stage": pa.repeat("filtered_clips", len(reason)), "reason": reason, "detail": detail}
     return Stage(kept, _rows(raw, fails, schemas.DROPPED, said))
+
+
+def _in_batches(table: pa.Table) -> pa.Table:
+    """The same rows in batches, which DuckDB's threads scan side by side."""
+    return pa.Table.from_batches(table.to_batches(max_chunksize=SCANNED_ROWS), table.schema)
 
 
 def _rows(

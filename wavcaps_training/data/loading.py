@@ -144,7 +144,10 @@ def collate(examples: Sequence[tuple[Example, Tensor]], min_samples: int) -> Bat
     sounds = [audio for _, audio in examples]
     if sounds[0].ndim == 1:
         longest = max(min_samples, *(len(sound) for sound in sounds))
-        sounds = [torch.nn.functional.pad(sound, (0, longest - len(sound))) for sound in sounds]
+        sounds = [
+            sound if len(sound) == longest else torch.nn.functional.pad(sound, (0, longest - len(sound)))
+            for sound in sounds
+        ]
     return Batch(
         [example.clip.clip_id for example, _ in examples],
         [example.caption for example, _ in examples],
