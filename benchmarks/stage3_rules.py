@@ -21,13 +21,8 @@ from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.postprocessing.language import surely_english
 from wavcaps_assets.postprocessing.reading import parser, words_of
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
-from wavcaps_assets.postprocessing.rules import (
-    RULE_PRESETS,
-    RULES_WITHOUT_PARSER,
-    Candidate,
-    judge,
-)
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleSettings
+from wavcaps_assets.postprocessing.rules import RULES_WITHOUT_PARSER, Candidate, judge
 
 WITHOUT_PARSER = 40_000
 WITH_PARSER = 3_000

@@ -22,7 +22,8 @@ from wavcaps_assets.captioning.second_questions import asked_of, find_second_pro
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings
 from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence
 from wavcaps_assets.postprocessing.repairs import repaired
-from wavcaps_assets.postprocessing.rules import READ_CHARS, RULE_PRESETS, Candidate, judge
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
+from wavcaps_assets.postprocessing.rules import READ_CHARS, Candidate, judge
 
 
 @dataclass(frozen=True)

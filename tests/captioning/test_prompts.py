@@ -16,7 +16,8 @@ from wavcaps_assets.captioning.prompts import (
 )
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
 from wavcaps_assets.demo.clips import Source
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, judge
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
+from wavcaps_assets.postprocessing.rules import Candidate, judge
 
 PAPER = Path(__file__).parents[2].parent / "shared" / "paper.md"
 SOURCES = [source.value for source in Source]

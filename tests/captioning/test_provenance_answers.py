@@ -13,7 +13,7 @@ from wavcaps_assets import schemas
 from wavcaps_assets.captioning.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
 from wavcaps_assets.provenance import trace
 from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.settings import Settings

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from wavcaps_assets.captioning.refusals import is_refusal
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, Verdict, judge
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
+from wavcaps_assets.postprocessing.rules import Candidate, Verdict, judge
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 RELEASED = DATA / "wavcaps" / "sb_final.json"

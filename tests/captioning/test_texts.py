@@ -15,7 +15,8 @@ from wavcaps_assets.captioning.texts import (
     merged_labels,
     words_of_name,
 )
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS, Candidate, judge
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
+from wavcaps_assets.postprocessing.rules import Candidate, judge
 
 DESCRIPTION, TITLE, TAGS = ClipField.DESCRIPTION, ClipField.TITLE, ClipField.TAGS
 LABELS = Path(__file__).parents[2].parent / "shared" / "data" / "audioset" / "mid_to_display_name.tsv"

@@ -10,16 +10,8 @@ import pytest
 
 from wavcaps_assets.postprocessing.language import foreign_language
 from wavcaps_assets.postprocessing.reading import parser
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
-from wavcaps_assets.postprocessing.rules import (
-    PARSED,
-    RULE_PRESETS,
-    RULES,
-    RULES_WITHOUT_PARSER,
-    Candidate,
-    Verdict,
-    judge,
-)
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleSettings
+from wavcaps_assets.postprocessing.rules import PARSED, RULES, RULES_WITHOUT_PARSER, Candidate, Verdict, judge
 
 ROOT = Path(__file__).parents[2]
 RELEASED = Path(__file__).parents[2].parent / "shared" / "data" / "wavcaps" / "sb_final.json"

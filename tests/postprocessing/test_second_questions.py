@@ -21,8 +21,8 @@ from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.tokens import most_tokens
 from wavcaps_assets.defs.captions import RuleConfig
-from wavcaps_assets.postprocessing.rule_settings import RuleChoice, RuleSettings
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS, RULES, Candidate, Finding, Verdict, judge
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleChoice, RuleSettings
+from wavcaps_assets.postprocessing.rules import RULES, Candidate, Finding, Verdict, judge
 from wavcaps_assets.postprocessing.run import Refined, choose_rules, postprocess_source
 from wavcaps_assets.postprocessing.stage3 import Rejected
 from wavcaps_assets.settings import ModelSettings

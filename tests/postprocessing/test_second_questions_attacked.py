@@ -21,7 +21,7 @@ from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
 from wavcaps_assets.captioning.prices import load_prices
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.second_questions import load_second_prompt
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
 from wavcaps_assets.storage import Store
 
 HOSTILE = [

@@ -5,8 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleSettings
 from wavcaps_assets.postprocessing.stage3 import Rejected, SecondAnswer, postprocess
 from wavcaps_assets.postprocessing.summary import as_markdown
 from wavcaps_assets.schemas import LLM_CAPTIONS

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from wavcaps_assets.captioning.ledger import Answer
+if TYPE_CHECKING:
+    from wavcaps_assets.captioning.ledger import Answer
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from wavcaps_assets.captioning.rounds import Asked, Rounds
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.spending import Spending, Unlimited
 from wavcaps_assets.captioning.texts import clean
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS, RULES
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
+from wavcaps_assets.postprocessing.rules import RULES
 from wavcaps_assets.postprocessing.stage3 import Rejected, SecondAnswer
 
 FOLDER = "second"

@@ -102,6 +102,18 @@ def _require(what: str, named: Iterable[str], there: Sequence[str]) -> None:
         raise ValueError(f"there is no {what} {', '.join(unknown)}; there are {', '.join(there)}")
 
 
+# `answers` is what stage 2 itself asks of an answer where stage 3 judges and asks again.
+RULE_PRESETS = {
+    "paper": RuleSettings(),
+    # These two complain of more good captions than bad ones where a large model wrote them.
+    "strict": RuleSettings(
+        enabled=STRICT_RULES, min_words=3, verdicts={"ungrounded": "accept", "repeats": "accept"}
+    ),
+    "small": RuleSettings(enabled=SMALL_MODEL_RULES, min_words=3, second_questions=0),
+    "answers": RuleSettings(enabled=("failure",), second_questions=0),
+}
+
+
 class RuleChoice(BaseModel):
     """What a run of stage 3 may be told; what it is not told is as in the preset."""
 

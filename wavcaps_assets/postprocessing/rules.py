@@ -15,21 +15,10 @@ from typing import TYPE_CHECKING
 from wavcaps_assets.postprocessing import grammar, wording
 from wavcaps_assets.postprocessing.reading import TEXT_CHARS, Reading, parser
 from wavcaps_assets.postprocessing.repairs import repaired
-from wavcaps_assets.postprocessing.rule_settings import SMALL_MODEL_RULES, STRICT_RULES, RuleSettings
+from wavcaps_assets.postprocessing.rule_settings import RuleSettings
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
-
-# `answers` is what stage 2 itself asks of an answer where stage 3 judges and asks again.
-RULE_PRESETS = {
-    "paper": RuleSettings(),
-    # These two complain of more good captions than bad ones where a large model wrote them.
-    "strict": RuleSettings(
-        enabled=STRICT_RULES, min_words=3, verdicts={"ungrounded": "accept", "repeats": "accept"}
-    ),
-    "small": RuleSettings(enabled=SMALL_MODEL_RULES, min_words=3, second_questions=0),
-    "answers": RuleSettings(enabled=("failure",), second_questions=0),
-}
 
 
 class Verdict(StrEnum):

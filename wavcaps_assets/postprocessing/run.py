@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from wavcaps_assets.captioning.progress import Account, Facts
 from wavcaps_assets.captioning.settings import CaptioningSettings
-from wavcaps_assets.postprocessing.rule_settings import RuleChoice, RuleSettings
-from wavcaps_assets.postprocessing.rules import RULE_PRESETS
+from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleChoice, RuleSettings
 from wavcaps_assets.postprocessing.stage3 import Postprocessed, Rejected, SecondAnswer, postprocess
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store
