@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from wavcaps_assets import schemas
 from wavcaps_assets.filtering.rules import DUPLICATE, FORMS, VISIBLE, measures_of, rules_of
@@ -104,16 +105,15 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
             "some clips have two rows in one table of the audio: materialize that asset again, whose check "
             "of unique keys names them"
         )
-    # A join need not keep the order of the rows. Each place is there once, so this is the way back.
-    back = np.empty(raw.num_rows, dtype=np.int64)
-    back[judged["place"].to_numpy()] = np.arange(raw.num_rows)
-    judged = judged.take(pa.array(back))
-    passes, fails = judged["verdict"].is_null(), judged["verdict"].is_valid()
-    durations = judged["duration_s"].filter(passes)
-    kept = _rows(raw, passes, schemas.FILTERED_CLIPS, {"duration_s": durations})
-    reason, detail = judged["verdict"].filter(fails).combine_chunks().flatten()
+    # A join need not keep the order of the rows; each place is there once.
+    places, passes = judged["place"].to_numpy(), judged["verdict"].is_null().to_numpy()
+    keeps, durations = np.empty(raw.num_rows, dtype=bool), np.empty(raw.num_rows)
+    keeps[places], durations[places] = passes, judged["duration_s"].to_numpy()
+    kept = _rows(raw, keeps, schemas.FILTERED_CLIPS, {"duration_s": pa.array(durations[keeps])})
+    failed = judged["verdict"].filter(pa.array(~passes)).combine_chunks()
+    reason, detail = failed.take(pa.array(np.argsort(places[~passes]))).flatten()
     said = {"stage": pa.repeat("filtered_clips", len(reason)), "reason": reason, "detail": detail}
-    return Stage(kept, _rows(raw, fails, schemas.DROPPED, said))
+    return Stage(kept, _rows(raw, ~keeps, schemas.DROPPED, said))
 
 
 def _in_batches(table: pa.Table) -> pa.Table:
@@ -123,13 +123,13 @@ def _in_batches(table: pa.Table) -> pa.Table:
 
 def _rows(
     raw: pa.Table,
-    chosen: pa.ChunkedArray,
+    chosen: NDArray[np.bool_],
     schema: TableSchema,
     others: Mapping[str, pa.Array | pa.ChunkedArray],
 ) -> pa.Table:
     """The chosen rows with a schema's columns: those of `others`, which has them only, and those of `raw`."""
     # A mask goes over the chunks as they stand; to take rows by their numbers would join them first.
-    mine = raw.select([name for name in schema.arrow.names if name not in others]).filter(chosen)
+    mine = raw.select([name for name in schema.arrow.names if name not in others]).filter(pa.array(chosen))
     columns = [others[name] if name in others else mine[name] for name in schema.arrow.names]
     return pa.table(columns, names=schema.arrow.names).cast(schema.arrow)
 
