@@ -22,16 +22,23 @@ from wavcaps_training.scores import score_checkpoint
 from wavcaps_training.training_result import RESULT, UNTRAINED_WEIGHTS, WEIGHTS
 
 
+@pytest.fixture
+def store(clips: Path, bucket: S3Bucket) -> Store:  # noqa: F811
+    """A store in a bucket, with the audio of the clips."""
+    made = Store(bucket.root, bucket.client)
+    for path in clips.glob("*.flac"):
+        made.write_bytes(path.name, path.read_bytes())
+    return made
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_checkpoint_is_made_and_scored_in_a_bucket(
     clips: Path,  # noqa: F811
     bucket: S3Bucket,
+    store: Store,
     tmp_path: Path,
     devices: int,
 ) -> None:
-    store = Store(bucket.root, bucket.client)
-    for path in clips.glob("*.flac"):
-        store.write_bytes(path.name, path.read_bytes())
     manifest = pq.read_table(clips / "manifest.parquet")
     settings = SETTINGS.model_copy(update={"epochs": 1})
     place = Place(bucket.root, tmp_path / "work", bucket.url)
@@ -58,12 +65,10 @@ def test_a_checkpoint_is_made_and_scored_in_a_bucket(
 def test_another_machine_goes_on_where_a_killed_one_was(
     clips: Path,  # noqa: F811
     bucket: S3Bucket,
+    store: Store,
     tmp_path: Path,
     devices: int,
 ) -> None:
-    store = Store(bucket.root, bucket.client)
-    for path in clips.glob("*.flac"):
-        store.write_bytes(path.name, path.read_bytes())
     settings = SETTINGS.model_copy(update={"epochs": 3})
     places = {name: Place(bucket.root, tmp_path / name, bucket.url) for name in ("first", "second")}
     with start_training(clips, settings, places["first"], devices=devices, die_after_epochs=2) as killed:
