@@ -18,6 +18,7 @@ from dagster_aws.s3 import S3Resource
 
 from tests.rows import audio_row
 from tests.s3 import REGION, SECRET, S3Bucket
+from tests.support.paths import ROOT
 from wavcaps_assets import bucket as bucket_module
 from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
@@ -28,8 +29,6 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.storage import MissingFile, Store, StoreError, open_store
 from wavcaps_assets.table_store import TableStore
-
-ROOT = Path(__file__).parents[1]
 
 
 def read(store: Store) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tests.support.paths import ROOT
 from wavcaps_assets import schemas
 from wavcaps_assets.definitions import build as build_assets
 from wavcaps_assets.settings import Settings
 from wavcaps_training.definitions import build as build_training
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_dagster_validates_the_workspace(tmp_path: Path) -> None:

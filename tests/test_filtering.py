@@ -15,6 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.rows import audio_row, raw_row
+from tests.support.paths import DATA, SHARED
 from wavcaps_assets import schemas
 from wavcaps_assets.checks.tables import check_nothing_lost
 from wavcaps_assets.filtering import DescriptionForm, FilterSettings, filter_clips
@@ -26,8 +27,7 @@ from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import OtherVersion, TableStore
 from wavcaps_assets.tables import SchemaError
 
-SHARED = Path(__file__).parents[1].parent / "shared"
-BBC = SHARED / "data" / "bbc" / "BBCSoundEffects.csv"
+BBC = DATA / "bbc" / "BBCSoundEffects.csv"
 PAPER = SHARED / "paper.md"
 HOSTILE = {
     "right to left": "صوت المطر \u202e gnikrab",

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.crawl_everything import WORKERS
 from tests.servers import running
+from tests.support.paths import ROOT
 from wavcaps_assets.checks.ledgers import check_reconciled
 from wavcaps_assets.demo.server import create_app
 from wavcaps_assets.demo.synthesis import synthesised_corpus
@@ -27,7 +28,6 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 
-ROOT = Path(__file__).parents[1]
 KILLS = 50
 # As slow as a near site. The kills leave an unbroken crawl's time undone until the last of them.
 LATENCY_S = 0.05

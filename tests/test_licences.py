@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from pathlib import Path
 
 import pytest
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from tests.support.paths import DATA
 from wavcaps_assets.demo.clips import CC0, CC_BY, CC_BY_SA
 from wavcaps_assets.licences import UNKNOWN, Licence, attribution, normalise_licence
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
 TERMS = ("by", "by-sa", "by-nc", "by-nc-sa", "by-nc-nd", "by-nd")
 PORTS = ("", "us", "de", "fr", "uk", "jp", "au", "igo", "at", "nl")
 

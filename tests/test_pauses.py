@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tests.support.paths import ROOT
 from wavcaps_assets.defs.pauses import PAUSED_TAG, paused_until
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.runs import Job, run_job
@@ -19,7 +20,6 @@ from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 # By a path of its own, so that Dagster loads the definitions anew, with this test's settings.
-ROOT = Path(__file__).parents[1] / "tests" / "network" / ".." / ".."
 MONTH = "2022-09"
 RAW, AUDIO, LEDGER = (dg.AssetKey(["freesound", name]) for name in ("raw_clips", "audio", "ledger"))
 

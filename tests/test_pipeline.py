@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 import pyarrow.compute as pc
 import pytest
 import soundfile
 
+from tests.support.paths import ROOT
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.language_model import running_model
 from wavcaps_assets.demo.runs import Job, RunFailed, run_job
@@ -22,7 +22,6 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 
-ROOT = Path(__file__).parents[1]
 ASSETS, TRAINING = "wavcaps_assets", "wavcaps_training"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.s3 import S3Bucket
+from tests.support.paths import ROOT
 from wavcaps_assets import segments
 from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.storage import Store
@@ -86,7 +87,7 @@ def test_what_a_full_disk_tore_spoils_nothing_after_it(tmp_path: Path) -> None:
     )
     told = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -104,9 +105,7 @@ def test_a_killed_writer_loses_nothing_in_a_bucket(bucket: S3Bucket) -> None:
         "log.append({'answer': 1}); log.append({'answer': 2})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    killed = subprocess.run(
-        [sys.executable, "-c", program, bucket.root, bucket.url], cwd=Path(__file__).parents[1], check=False
-    )
+    killed = subprocess.run([sys.executable, "-c", program, bucket.root, bucket.url], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert answers(Store(bucket.root, bucket.client)) == [1, 2]
 

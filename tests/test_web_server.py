@@ -8,15 +8,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from tests.support.paths import ROOT
 from wavcaps_assets.defs.quality import MEASURED
 
-ROOT = Path(__file__).parents[1]
 GRAPH = """
 {
   assetNodes {

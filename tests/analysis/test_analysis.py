@@ -14,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.rows import manifest_row
+from tests.support.paths import DATA
 from wavcaps_assets import schemas
 from wavcaps_assets.analysis import figures
 from wavcaps_assets.analysis.card import CARD, Findings, render_card, size_category, write_card
@@ -34,7 +35,7 @@ from wavcaps_assets.analysis.summaries import (
 from wavcaps_assets.analysis.vocabulary import log_odds_ratio, vocabulary, words_that_change
 from wavcaps_assets.storage import Store
 
-SOUNDBIBLE = Path(__file__).parents[3] / "shared" / "data" / "wavcaps" / "sb_final.json"
+SOUNDBIBLE = DATA / "wavcaps" / "sb_final.json"
 SETTINGS = AnalysisSettings()
 HOSTILE = "| a | b |\n---\nlicense: mit\n<script>alert(1)</script> ![x](http://evil.example)"
 ODD = ("", "🔥", "صوت المطر", "<b>x</b>", "a\x00b", "dog " * 5000, "\u202eabc", "5", "A dog.")

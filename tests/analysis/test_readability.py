@@ -7,16 +7,15 @@ import json
 import re
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support.paths import DATA
 from wavcaps_assets.analysis.measures import grades
 from wavcaps_assets.analysis.syllables import syllables
 from wavcaps_assets.analysis.words import Lexicon
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 SOUNDBIBLE = DATA / "wavcaps" / "sb_final.json"
 CLOTHO = DATA / "clotho" / "train.csv"
 

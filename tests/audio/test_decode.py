@@ -20,10 +20,9 @@ from tests.audio.files import (
     with_ffmpeg,
     xing_claiming,
 )
+from tests.support.paths import DATA
 from wavcaps_assets.audio.decode import decoding
 from wavcaps_assets.audio.normalise import UnreadableAudio, normalise
-
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def decoded(path: Path) -> tuple[str, int, Signal]:

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from tests.captioning.batch_server import MODEL, BatchServer
+from tests.support.paths import ROOT
 from wavcaps_assets.captioning.batches import BatchModel, BatchRequest, BatchSettings
 from wavcaps_assets.captioning.ledger import Ledger, Question
 from wavcaps_assets.segments import FileWriter
 from wavcaps_assets.storage import Store
 
-ROOT = Path(__file__).parents[2]
 TEXTS = [f"dog number {number}" for number in range(6)]
 LIMITS = BatchSettings(
     requests=3, poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0.5

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.captioning.scripted_model import asked, scripted
 from tests.captioning.test_engine import LISTED, SINGLE, captions, clips, items
+from tests.support.paths import ROOT
 from wavcaps_assets.captioning.chat import ChatModel
 from wavcaps_assets.captioning.claims import FILE, LONGEST_S, Claims
 from wavcaps_assets.captioning.engine import caption_clips
@@ -95,7 +96,7 @@ def test_a_killed_run_claims_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(tmp_path)]
     ledger = Ledger(Store(tmp_path), ANSWERS)
     with subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "claimed\n"
         with Claims(ledger) as claims:

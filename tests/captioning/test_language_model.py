@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.paths import ROOT
 from wavcaps_assets.demo.language_model import (
     MODEL_NAME,
     LanguageModelError,
@@ -15,8 +16,6 @@ from wavcaps_assets.demo.language_model import (
     running_model,
     wait_until_healthy,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.paths import ROOT
 from wavcaps_assets.captioning.ledger import Answer, Ledger, Question, answer_in
 from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.storage import Store
@@ -35,9 +36,7 @@ def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
         "ledger_in(Store(sys.argv[1])).record(question(), ANSWER)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    killed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2], check=False
-    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert ledger_in(Store(tmp_path)).get(question()) == ANSWER
 
@@ -157,8 +156,7 @@ def test_another_processs_answers_are_seen_after_a_refresh(tmp_path: Path) -> No
         "    for index in range(50): ledger.record(question(sys.argv[2] + str(index)), ANSWER)"
     )
     writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name], cwd=Path(__file__).parents[2])
-        for name in "ab"
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name], cwd=ROOT) for name in "ab"
     ]
     with ledger:
         for index in range(50):

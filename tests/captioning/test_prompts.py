@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import SHARED
 from wavcaps_assets.captioning.prompts import (
     Form,
     Prompt,
@@ -19,7 +20,7 @@ from wavcaps_assets.demo.clips import Source
 from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
 from wavcaps_assets.postprocessing.rules import Candidate, judge
 
-PAPER = Path(__file__).parents[2].parent / "shared" / "paper.md"
+PAPER = SHARED / "paper.md"
 SOURCES = [source.value for source in Source]
 EVERY = [(preset, source) for preset in preset_names() for source in SOURCES]
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.rows import audio_row, manifest_row, raw_row
+from tests.support.paths import ROOT
 from wavcaps_assets import schemas
 from wavcaps_assets.captioning.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.captioning.prompts import Form, load_prompt
@@ -26,7 +27,6 @@ from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 
-ROOT = Path(__file__).parents[2]
 TEXTS = {"freesound-1": "Dog barking in a yard", "freesound-2": "see my other packs"}
 PROMPT = load_prompt("paper", "freesound", Form.NUMBERED_LIST)
 

@@ -20,6 +20,7 @@ import pytest
 from tests.captioning.scripted_model import MODEL, asked, scripted
 from tests.captioning.test_engine import SINGLE, clips, run
 from tests.captioning.test_ledger import ANSWER, ledger_in, question
+from tests.support.paths import ROOT
 from wavcaps_assets.captioning.chat import EndpointError
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.ledger import Answer, Ledger, record_of
@@ -251,7 +252,7 @@ def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> 
     with scripted(script, in_threads=True) as endpoint:
         command = [sys.executable, "-c", program, str(tmp_path), endpoint.root]
         with subprocess.Popen(
-            command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None and process.stderr is not None
             # One is written; the next four came at once and are being written.

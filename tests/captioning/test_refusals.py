@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import DATA
 from wavcaps_assets.captioning.refusals import is_refusal
 from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
 from wavcaps_assets.postprocessing.rules import Candidate, Verdict, judge
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 RELEASED = DATA / "wavcaps" / "sb_final.json"
 WRITTEN = [*sorted((DATA / "clotho").glob("*.csv")), *sorted((DATA / "audiocaps").glob("*.csv"))]
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import DATA
 from wavcaps_assets.captioning.rule_based import caption_text, caption_texts, trim, version
 from wavcaps_assets.captioning.similarity.scores import score
 from wavcaps_assets.captioning.sound_words import gerund, lexicon, with_article
 from wavcaps_assets.postprocessing.rule_settings import RuleSettings
 from wavcaps_assets.postprocessing.rules import Candidate, judge
 
-SOUNDBIBLE = Path(__file__).parents[3] / "shared" / "data" / "wavcaps" / "sb_final.json"
+SOUNDBIBLE = DATA / "wavcaps" / "sb_final.json"
 
 
 @pytest.mark.parametrize(

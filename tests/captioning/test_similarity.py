@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.paths import SHARED
 from wavcaps_assets.captioning.similarity.bleu import bleu
 from wavcaps_assets.captioning.similarity.cider import cider_d
 from wavcaps_assets.captioning.similarity.meteor import meteor
@@ -16,7 +16,7 @@ from wavcaps_assets.captioning.similarity.scores import score
 from wavcaps_assets.captioning.similarity.stems import stem
 from wavcaps_assets.captioning.similarity.tokens import tokens
 
-ORACLE = Path(__file__).parents[3] / "shared" / "oracles" / "captioning_metrics.json"
+ORACLE = SHARED / "oracles" / "captioning_metrics.json"
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import DATA
 from wavcaps_assets.captioning.template import caption_events, clauses
 from wavcaps_assets.captioning.texts import (
     TEXT_FROM,
@@ -19,7 +19,7 @@ from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
 from wavcaps_assets.postprocessing.rules import Candidate, judge
 
 DESCRIPTION, TITLE, TAGS = ClipField.DESCRIPTION, ClipField.TITLE, ClipField.TAGS
-LABELS = Path(__file__).parents[2].parent / "shared" / "data" / "audioset" / "mid_to_display_name.tsv"
+LABELS = DATA / "audioset" / "mid_to_display_name.tsv"
 
 
 def event(label: str, onset: float, offset: float) -> dict[str, object]:

@@ -15,10 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.checks.manifests import Row, good_rows, write_json, write_parquet
+from tests.support.paths import DATA, ROOT
 from wavcaps_assets.checks.__main__ import main
 
-RELEASED = Path(__file__).parents[3] / "shared" / "data" / "wavcaps" / "sb_final.json"
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+RELEASED = DATA / "wavcaps" / "sb_final.json"
+EXAMPLES = ROOT / "docs" / "examples"
 
 
 def run(*arguments: Path | str) -> Result:

@@ -4,17 +4,17 @@ import hashlib
 import io
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import soundfile
 
+from tests.support.paths import DATA
 from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
 from wavcaps_assets.demo.protocols.freesound_tokens import Tokens
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "freesound" / "apiv2_search_geo_barcelona.json"
+REAL = DATA / "freesound" / "apiv2_search_geo_barcelona.json"
 SEARCH = "/freesound/apiv2/search/text/"
 TOKEN = {"Authorization": "Token some-key"}
 

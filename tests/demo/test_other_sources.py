@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +11,7 @@ import pytest
 import soundfile
 from selectolax.lexbor import LexborHTMLParser
 
+from tests.support.paths import DATA
 from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
 from wavcaps_assets.demo.server import running_server
 
@@ -190,7 +190,7 @@ def test_audioset_files_hold_every_event_of_their_split(client: httpx.Client, co
 
 
 def test_audioset_header_is_the_real_one(client: httpx.Client) -> None:
-    folder = Path(__file__).parents[2].parent / "shared" / "data" / "audioset" / "strong_excerpts"
+    folder = DATA / "audioset" / "strong_excerpts"
     real = folder / "snore_ov_audioset_eval_strong.tsv"
     if not real.is_file():
         pytest.skip(f"no excerpt of the real labels at {real}")

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.support.paths import DATA
 from wavcaps_assets.demo.clips import CC0, Corpus, DemoClip, Source
 from wavcaps_assets.demo.scenes import audible_part, make_scenes, read_labels, recording_groups
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 
-MIDS = Path(__file__).parents[2].parent / "shared" / "data" / "audioset" / "mid_to_display_name.tsv"
+MIDS = DATA / "audioset" / "mid_to_display_name.tsv"
 
 
 def clip(number: int, *recordings: str) -> DemoClip:

@@ -4,17 +4,16 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import DATA, ROOT
 from wavcaps_assets.postprocessing.language import foreign_language
 from wavcaps_assets.postprocessing.reading import parser
 from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleSettings
 from wavcaps_assets.postprocessing.rules import PARSED, RULES, RULES_WITHOUT_PARSER, Candidate, Verdict, judge
 
-ROOT = Path(__file__).parents[2]
-RELEASED = Path(__file__).parents[2].parent / "shared" / "data" / "wavcaps" / "sb_final.json"
+RELEASED = DATA / "wavcaps" / "sb_final.json"
 
 # Table II of the paper, and sentences of the same kind.
 GOOD = [

@@ -28,7 +28,6 @@ from wavcaps_assets.postprocessing.stage3 import Rejected
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store
 
-ROOT = Path(__file__).parents[2]
 LISTED = CaptioningSettings()
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1)
 PRICES = """

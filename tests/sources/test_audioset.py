@@ -15,13 +15,14 @@ from starlette.routing import Route
 
 from tests.servers import running
 from tests.sources.conftest import Opener
+from tests.support.paths import DATA
 from wavcaps_assets.licences import normalise_licence
 from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.settings import AudiosetSettings
 from wavcaps_assets.sources.audioset_sl import HEADER, MOST_BAD_ROWS, AudiosetStrongLabels
 from wavcaps_assets.sources.base import Record
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "audioset"
+AUDIOSET = DATA / "audioset"
 TRAIN = "audioset_train_strong.tsv"
 NAMES = "mid_to_display_name.tsv"
 HEAD = "\t".join(HEADER)
@@ -75,14 +76,14 @@ def test_a_clip_is_read_with_its_events_in_order_of_onset(network_to: Opener) ->
     assert (second.source_id, second.start_s) == ("other-video_0", 0.0)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no excerpts of the real labels at {DATA}")
+@pytest.mark.skipif(not AUDIOSET.is_dir(), reason=f"no excerpts of the real labels at {AUDIOSET}")
 def test_the_published_excerpts_are_read_to_the_last_event(network_to: Opener) -> None:
-    names = (DATA / NAMES).read_text(encoding="utf-8")
+    names = (AUDIOSET / NAMES).read_text(encoding="utf-8")
     called = dict(line.split("\t") for line in names.splitlines())
     videos: set[str] = set()
     events = 0
     for split in ("train", "eval"):
-        excerpts = sorted(DATA.glob(f"strong_excerpts/*_{split}_strong.tsv"))
+        excerpts = sorted(AUDIOSET.glob(f"strong_excerpts/*_{split}_strong.tsv"))
         assert len(excerpts) == 6
         body = [line for path in excerpts for line in path.read_text(encoding="utf-8").splitlines()[1:]]
         expected: defaultdict[str, Counter[tuple[float, float, str]]] = defaultdict(Counter)

@@ -17,13 +17,14 @@ from starlette.routing import Route
 
 from tests.servers import running
 from tests.sources.conftest import Opener
+from tests.support.paths import DATA
 from wavcaps_assets.licences import normalise_licence
 from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, Unavailable
 from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.freesound import FIELDS, Freesound, month_bounds, months
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "freesound" / "apiv2_search_geo_barcelona.json"
+REAL = DATA / "freesound" / "apiv2_search_geo_barcelona.json"
 MONTH = "2022-11"
 MD5 = "0123456789abcdef0123456789abcdef"
 

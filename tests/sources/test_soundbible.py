@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -14,6 +13,7 @@ from starlette.routing import Route
 
 from tests.servers import running
 from tests.sources.conftest import Opener
+from tests.support.paths import DATA
 from wavcaps_assets.licences import normalise_licence
 from wavcaps_assets.network_errors import BadAnswer
 from wavcaps_assets.settings import SoundbibleSettings
@@ -27,7 +27,7 @@ from wavcaps_assets.sources.soundbible import (
     parse_page,
 )
 
-RELEASED = Path(__file__).parents[2].parent / "shared" / "data" / "wavcaps" / "sb_final.json"
+RELEASED = DATA / "wavcaps" / "sb_final.json"
 ROOT = "https://soundbible.com"
 LISTING = f"{ROOT}/free-sound-effects-1.html"
 # The markup that crawlers of the site look for, around a sound that it does not have.

@@ -12,7 +12,9 @@ from types import ModuleType
 import pytest
 from torch import Tensor
 
-ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
+from tests.support.paths import SHARED
+
+ORACLES = SHARED / "oracles"
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,12 @@
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Listener
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from tests.support.paths import ROOT
 from tests.training import cuda_steps
-
-ROOT = str(Path(__file__).parents[2])
 
 
 class Steps:
@@ -45,7 +43,7 @@ class Steps:
 
 def execute(instance: dg.DagsterInstance, job: str, **config: Any) -> dg.JobExecutionResult:
     reconstructable = dg.build_reconstructable_job(
-        cuda_steps.__name__, "build_job", (job,), reconstructor_working_directory=ROOT
+        cuda_steps.__name__, "build_job", (job,), reconstructor_working_directory=str(ROOT)
     )
     return dg.execute_job(reconstructable, instance, run_config={"execution": {"config": config}})
 

@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from tests.support.paths import ROOT
 from tests.training.executor_runs import error_of, execute, failures_of
 from wavcaps_assets.settings import Settings
 from wavcaps_training.executor_config import ENGINE_VARIABLE, Engine
@@ -25,7 +26,7 @@ pytest.importorskip("dagster_k8s", reason="dagster-k8s is not installed: the ext
 
 pytestmark = pytest.mark.timeout(120)
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "kubernetes"
+EXAMPLES = ROOT / "docs" / "examples" / "kubernetes"
 IMAGE = "registry.example/wavcaps:1"
 JOBS = "/apis/batch/v1/namespaces/wavcaps/jobs"
 

@@ -7,19 +7,17 @@ import re
 import subprocess
 import sys
 from dataclasses import astuple
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tests.rows import manifest_row, raw_row
+from tests.support.paths import SHARED
 from wavcaps_assets import schemas
 from wavcaps_assets.analysis.paper_figures import TABLE_III
 from wavcaps_training.paper import compare
 from wavcaps_training.paper_tables import METRICS, TABLE_IX, TABLE_V, TABLE_VI, TABLE_X, BenchmarkScores
-
-SHARED = Path(__file__).parents[2].parent / "shared"
 
 
 def test_the_sources_of_table_iii_add_up_to_its_last_row() -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BartForConditionalGeneration, BertConfig, BertModel, PreTrainedTokenizerBase
 
+from tests.support.paths import SHARED
 from wavcaps_training.captioner_settings import TINY_CAPTIONER, BartSettings, CaptionerSettings
 from wavcaps_training.model_settings import Cnn14Settings, HtsatSettings, TextEncoderSettings
 from wavcaps_training.models.captioner import Captioner, bart_config
@@ -24,7 +25,7 @@ from wavcaps_training.models.released import POSITION_IDS, load_released
 from wavcaps_training.models.retrieval import RetrievalModel, build_audio_encoder
 from wavcaps_training.models.text_encoder import TextEncoder
 
-KEYS = Path(__file__).parents[2].parent / "shared" / "facts" / "keys"
+KEYS = SHARED / "facts" / "keys"
 SMALL_HTSAT = HtsatSettings(embed_dim=8, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), classes=5)
 SMALL_BERT = BertConfig(
     vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32

@@ -20,6 +20,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from tests.support.paths import ROOT
 from tests.training.test_train import TINY
 from wavcaps_assets.schemas import TRAINING_MANIFEST
 from wavcaps_assets.storage import StoreError
@@ -91,7 +92,7 @@ def manifest_of(clips: Path) -> pa.Table:
 def start(clips: Path, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(clips), str(out)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

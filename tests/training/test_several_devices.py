@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.support.paths import ROOT
 from tests.training.test_resume import SETTINGS, clips  # noqa: F401
 from tests.training.test_train import TINY
 from wavcaps_training.data import Batch, Clip
@@ -29,7 +30,6 @@ from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.training_result import RESULT, WEIGHTS
 from wavcaps_training.worker import EPOCH_DONE, Job
 
-ROOT = Path(__file__).parents[2]
 # Batch normalisation and masks see a process's share alone; without them, shares add up to the whole.
 TOGETHER = SETTINGS.model_copy(update={"epochs": 2})
 

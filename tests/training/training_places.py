@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.support.paths import ROOT
 from wavcaps_training.checkpoint_table import Place
 from wavcaps_training.settings import TrainingSettings
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
