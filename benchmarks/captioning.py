@@ -131,12 +131,12 @@ def questions(count: int) -> list[str]:
 
 def ask_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float, float]:
     """Asks as stage 2 does, one text a request. Returns the seconds and the CPU time of the asking (s)."""
-    from wavcaps_assets.captioning.chat import ChatModel
-    from wavcaps_assets.captioning.ledger import Ledger
     from wavcaps_assets.captioning.prompts import Form, load_prompt
     from wavcaps_assets.captioning.rounds import Asked, Rounds
     from wavcaps_assets.captioning.settings import CaptioningSettings
-    from wavcaps_assets.captioning.spending import Unlimited
+    from wavcaps_assets.llm.chat import ChatModel
+    from wavcaps_assets.llm.ledger import Ledger
+    from wavcaps_assets.llm.spending import Unlimited
     from wavcaps_assets.settings import ModelSettings
     from wavcaps_assets.storage import Store
 
@@ -246,7 +246,7 @@ def unlimited(url: str) -> tuple[float, str, float]:
 
 
 def main() -> None:
-    from wavcaps_assets.postprocessing.reading import parser
+    from wavcaps_assets.rules.reading import parser
 
     parser()
     missed = []

@@ -25,11 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.result import own_peak_mb, report
-from wavcaps_assets.captioning.ledger import ANSWERS, Answer, Ledger, record_of
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.captioning.questions import question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
+from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, record_of
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.settings import ModelSettings
@@ -105,9 +105,9 @@ def write(folder: Path, form: str, clips: int) -> None:
 
 def ours(folder: Path, form: str, clips: int) -> int:
     from wavcaps_assets.captioning.engine import first_questions, group_texts
-    from wavcaps_assets.captioning.estimate import estimate
-    from wavcaps_assets.captioning.prices import load_prices
     from wavcaps_assets.captioning.source_texts import read_texts
+    from wavcaps_assets.llm.estimate import estimate
+    from wavcaps_assets.llm.prices import load_prices
 
     settings = FORMS[form]
     with Ledger(Store(folder), ANSWERS) as ledger:

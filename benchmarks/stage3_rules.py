@@ -19,10 +19,10 @@ from collections.abc import Callable
 
 from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.captioning.prompts import Form, load_prompt
-from wavcaps_assets.postprocessing.language import surely_english
-from wavcaps_assets.postprocessing.reading import parser, words_of
-from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleSettings
-from wavcaps_assets.postprocessing.rules import RULES_WITHOUT_PARSER, Candidate, judge
+from wavcaps_assets.rules.judging import RULES_WITHOUT_PARSER, Candidate, judge
+from wavcaps_assets.rules.language import surely_english
+from wavcaps_assets.rules.reading import parser, words_of
+from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
 
 WITHOUT_PARSER = 40_000
 WITH_PARSER = 3_000

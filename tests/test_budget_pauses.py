@@ -11,14 +11,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tests.captioning.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
 from wavcaps_assets import schemas
-from wavcaps_assets.captioning.tokens import most_tokens
 from wavcaps_assets.defs.captioning import captioning_assets
 from wavcaps_assets.defs.captions import caption_assets
 from wavcaps_assets.defs.filtering import filtering_assets
 from wavcaps_assets.defs.pauses import PAUSED_TAG
 from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.stages import Stage

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
 from wavcaps_assets.captioning.presets import captioned_with
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import one_line
 from wavcaps_assets.history import History
+from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 from wavcaps_assets.provenance_answers import Attempt, Rows, attempts_of
 from wavcaps_assets.storage import StoreError, open_store
 from wavcaps_assets.table_store import OtherVersion, TableStore

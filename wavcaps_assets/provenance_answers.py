@@ -7,23 +7,16 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from wavcaps_assets.captioning.ledger import Ledger, answer_in
 from wavcaps_assets.captioning.parsing import Parsed, parse
-from wavcaps_assets.captioning.prompts import (
-    Form,
-    Message,
-    Prompt,
-    PromptError,
-    find_prompt,
-    form_of,
-    load_prompt,
-)
+from wavcaps_assets.captioning.prompts import Form, Prompt, PromptError, find_prompt, form_of, load_prompt
 from wavcaps_assets.captioning.second_questions import asked_of, find_second_prompt
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings
 from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence
-from wavcaps_assets.postprocessing.repairs import repaired
-from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
-from wavcaps_assets.postprocessing.rules import READ_CHARS, Candidate, judge
+from wavcaps_assets.llm.ledger import Ledger, answer_in
+from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.rules.judging import READ_CHARS, Candidate, judge
+from wavcaps_assets.rules.repairs import repaired
+from wavcaps_assets.rules.settings import RULE_PRESETS
 
 
 @dataclass(frozen=True)

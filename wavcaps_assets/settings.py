@@ -104,7 +104,7 @@ class ModelSettings(BaseModel):
     )
     timeout_s: float = Field(120.0, gt=0, description="how long one answer may take (s)")
     prices: Path | None = Field(
-        None, description="TOML file of prices, as captioning/prices.toml, which it replaces"
+        None, description="TOML file of prices, as llm/prices.toml, which it replaces"
     )
     free: bool | None = Field(
         None,

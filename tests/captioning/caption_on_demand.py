@@ -15,11 +15,11 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import SecretStr
 
-from wavcaps_assets.captioning.chat import ChatModel
 from wavcaps_assets.captioning.engine import caption_clips
-from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.settings import CaptioningSettings
-from wavcaps_assets.postprocessing.reading import parser
+from wavcaps_assets.llm.chat import ChatModel
+from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.rules.reading import parser
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tests.captioning.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
 from wavcaps_assets import schemas
 from wavcaps_assets.captioning.presets import captioned_with, choose_settings
 from wavcaps_assets.captioning.prompts import Form, load_prompt, prompt_files

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from wavcaps_assets.captioning.comparison import Paid, compare, paid_for
-from wavcaps_assets.captioning.ledger import LOST, Answer, Ledger, Question, lost_request
-from wavcaps_assets.captioning.prices import Prices
+from wavcaps_assets.llm.ledger import LOST, Answer, Ledger, Question, lost_request
+from wavcaps_assets.llm.prices import Prices
 from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
 from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.storage import Store

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.captioning.scripted_model import MODEL, asked, scripted
-from wavcaps_assets.captioning.chat import ChatModel, EndpointError
+from tests.llm.scripted_model import MODEL, asked, scripted
 from wavcaps_assets.captioning.engine import caption_clips
-from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings, Method
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
+from wavcaps_assets.llm.chat import ChatModel, EndpointError
+from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.stages import Stage

@@ -14,15 +14,15 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
-from tests.captioning.scripted_model import MODEL, asked, completion, scripted
 from tests.captioning.test_engine import LISTED, SINGLE, captions, clips, items, reasons, run
+from tests.llm.scripted_model import MODEL, asked, completion, scripted
 from tests.rude_server import Answer as RudeAnswer
 from tests.rude_server import answer, in_turn, rude_server
-from wavcaps_assets.captioning.chat import ChatModel, EndpointError
 from wavcaps_assets.captioning.engine import caption_clips
-from wavcaps_assets.captioning.ledger import Answer, Ledger
-from wavcaps_assets.captioning.progress import Standing
 from wavcaps_assets.captioning.prompts import Form
+from wavcaps_assets.llm.chat import ChatModel, EndpointError
+from wavcaps_assets.llm.ledger import Answer, Ledger
+from wavcaps_assets.llm.progress import Standing
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store
 

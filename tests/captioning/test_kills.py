@@ -24,12 +24,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.captioning.caption_on_demand import CONCURRENCY, clips
-from tests.captioning.scripted_model import completion
 from tests.captioning.test_engine import items
+from tests.llm.scripted_model import completion
 from tests.servers import running
 from tests.support.paths import ROOT
-from wavcaps_assets.captioning.ledger import Ledger
 from wavcaps_assets.captioning.rounds import WORKERS_A_REQUEST
+from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
 

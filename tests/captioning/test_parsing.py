@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.parsing import (
-    is_failure,
     parse,
     parse_numbered,
     parse_single,
     parse_structured,
 )
 from wavcaps_assets.captioning.prompts import Form, load_prompt
+from wavcaps_assets.llm.ledger import Answer
+from wavcaps_assets.rules.refusals import is_failure
 
 DOG, CAT = "A dog is barking.", "A cat is meowing."
 

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from tests.captioning.batch_server import KEY, MODEL, BatchServer, batching, refusal
-from tests.captioning.scripted_model import MODEL as MODEL_NAME
-from tests.captioning.scripted_model import asked, completion, scripted
 from tests.captioning.test_engine import LISTED, clips
-from wavcaps_assets.captioning.batch_paying import by_batch, told_failures
-from wavcaps_assets.captioning.batches import BatchSettings
-from wavcaps_assets.captioning.budget import Budget, BudgetExhausted
-from wavcaps_assets.captioning.costs import costs
+from tests.llm.batch_server import KEY, MODEL, BatchServer, batching, refusal
+from tests.llm.scripted_model import MODEL as MODEL_NAME
+from tests.llm.scripted_model import asked, completion, scripted
 from wavcaps_assets.captioning.engine import caption_clips, first_questions, group_texts
-from wavcaps_assets.captioning.estimate import Planned
-from wavcaps_assets.captioning.ledger import ANSWERS, Ledger, Question
-from wavcaps_assets.captioning.prices import load_prices
-from wavcaps_assets.captioning.prompts import Message
 from wavcaps_assets.captioning.source_texts import read_texts
-from wavcaps_assets.captioning.tokens import most_tokens
+from wavcaps_assets.llm.batch.model import BatchSettings
+from wavcaps_assets.llm.batch.paying import by_batch, told_failures
+from wavcaps_assets.llm.budget import Budget, BudgetExhausted
+from wavcaps_assets.llm.costs import costs
+from wavcaps_assets.llm.estimate import Planned
+from wavcaps_assets.llm.ledger import ANSWERS, Ledger, Question
+from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.network_errors import Paused
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store

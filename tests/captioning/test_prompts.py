@@ -17,8 +17,8 @@ from wavcaps_assets.captioning.prompts import (
 )
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS
 from wavcaps_assets.demo.clips import Source
-from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
-from wavcaps_assets.postprocessing.rules import Candidate, judge
+from wavcaps_assets.rules.judging import Candidate, judge
+from wavcaps_assets.rules.settings import RULE_PRESETS
 
 PAPER = SHARED / "paper.md"
 SOURCES = [source.value for source in Source]

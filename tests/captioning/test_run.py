@@ -8,21 +8,21 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.captioning.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
 from tests.rude_server import answer as rude_answer
 from tests.rude_server import rude_server
 from wavcaps_assets import schemas
 from wavcaps_assets.captioning import run as captioning_run
-from wavcaps_assets.captioning.budget import BudgetExhausted
-from wavcaps_assets.captioning.chat import EndpointError
-from wavcaps_assets.captioning.costs import costs
-from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
-from wavcaps_assets.captioning.prices import load_prices
-from wavcaps_assets.captioning.progress import Standing
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.run import Captioned, Way, caption_source, compare_ways
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
-from wavcaps_assets.captioning.tokens import most_tokens
+from wavcaps_assets.llm.budget import BudgetExhausted
+from wavcaps_assets.llm.chat import EndpointError
+from wavcaps_assets.llm.costs import costs
+from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.progress import Standing
+from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.storage import Store
 

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from tests.support.paths import DATA
-from wavcaps_assets.captioning.template import caption_events, clauses
+from wavcaps_assets.captioning.floor.template import caption_events, clauses
 from wavcaps_assets.captioning.texts import (
     TEXT_FROM,
     ClipField,
@@ -15,8 +15,8 @@ from wavcaps_assets.captioning.texts import (
     merged_labels,
     words_of_name,
 )
-from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
-from wavcaps_assets.postprocessing.rules import Candidate, judge
+from wavcaps_assets.rules.judging import Candidate, judge
+from wavcaps_assets.rules.settings import RULE_PRESETS
 
 DESCRIPTION, TITLE, TAGS = ClipField.DESCRIPTION, ClipField.TITLE, ClipField.TAGS
 LABELS = DATA / "audioset" / "mid_to_display_name.tsv"

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from wavcaps_assets.captioning.similarity.cider import cider_d
+from wavcaps_assets.caption_metrics.cider import cider_d
 from wavcaps_assets.schemas import TRAINING_MANIFEST
 from wavcaps_training.captioner_settings import (
     PAPER_CAPTIONING,

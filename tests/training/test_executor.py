@@ -13,9 +13,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tests.support.paths import ROOT
 from tests.training import cuda_steps
 from tests.training.executor_runs import (
-    ROOT,
     Steps,
     error_of,
     execute,
@@ -338,7 +338,7 @@ def test_runs_in_two_processes_share_one_device_and_a_killed_run_gives_it_back(
             "-m",
             cuda_steps.__name__,
             "-d",
-            ROOT,
+            str(ROOT),
             "-j",
             "one",
         ],

@@ -14,7 +14,8 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from tests.training.executor_runs import ROOT, failures_of, log_of
+from tests.support.paths import ROOT
+from tests.training.executor_runs import failures_of, log_of
 from tests.training.test_resume import SETTINGS, clips  # noqa: F401
 from wavcaps_assets.storage import Store
 from wavcaps_assets.table_store import TableStore
@@ -53,7 +54,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def execute(instance: dg.DagsterInstance, settings: dict[str, Any]) -> dg.JobExecutionResult:
     job = dg.build_reconstructable_job(
-        "tests.training.test_retries", "build_job", reconstructor_working_directory=ROOT
+        "tests.training.test_retries", "build_job", reconstructor_working_directory=str(ROOT)
     )
     return dg.execute_job(
         job,

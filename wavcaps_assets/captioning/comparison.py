@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning.ledger import LOST, Ledger, answer_in
-from wavcaps_assets.captioning.prices import Prices, record_cost
-from wavcaps_assets.captioning.similarity.rouge import rouge_l
-from wavcaps_assets.captioning.similarity.tokens import tokens
+from wavcaps_assets.caption_metrics.rouge import rouge_l
+from wavcaps_assets.caption_metrics.tokens import tokens
+from wavcaps_assets.llm.ledger import LOST, Ledger, answer_in
+from wavcaps_assets.llm.prices import Prices, record_cost
 from wavcaps_assets.previews import cell
 from wavcaps_assets.schemas import CAPTION_COMPARISON
 from wavcaps_assets.stages import Stage

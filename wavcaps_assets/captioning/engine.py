@@ -9,19 +9,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning import template
-from wavcaps_assets.captioning.chat import ChatModel
-from wavcaps_assets.captioning.estimate import Planned
+from wavcaps_assets.captioning.floor import template
 from wavcaps_assets.captioning.grouping import Grouping, grouped
-from wavcaps_assets.captioning.ledger import Ledger
-from wavcaps_assets.captioning.progress import Tell, Watch
 from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.captioning.questions import planned
 from wavcaps_assets.captioning.rounds import Asked, Rounds
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
 from wavcaps_assets.captioning.source_texts import STAGE, SourceTexts, read_texts
-from wavcaps_assets.captioning.spending import Spending, Unlimited
 from wavcaps_assets.captioning.texts import AUDIOSET
+from wavcaps_assets.llm.chat import ChatModel
+from wavcaps_assets.llm.estimate import Planned
+from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.progress import Tell, Watch
+from wavcaps_assets.llm.spending import Spending, Unlimited
 from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
 from wavcaps_assets.stages import Stage, drop
 
@@ -153,7 +153,7 @@ def first_questions(
 def _by_rules(
     rows: list[dict[str, Any]], texts: dict[str, str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from wavcaps_assets.captioning import rule_based
+    from wavcaps_assets.captioning.floor import rule_based
 
     kept, dropped = [], []
     pairs = [(texts[row["clip_id"]], row["title"]) for row in rows]

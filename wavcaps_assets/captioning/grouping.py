@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from wavcaps_assets.captioning.ledger import Ledger, answer_in
 from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.prompts import Form, Prompt
 from wavcaps_assets.captioning.questions import question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.llm.ledger import Ledger, answer_in
 
 # Answers that are kept parsed: neighbouring texts were mostly asked about together.
 KEPT = 256

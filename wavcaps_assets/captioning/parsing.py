@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wavcaps_assets.captioning.ledger import Answer
 from wavcaps_assets.captioning.prompts import Form, Prompt
-from wavcaps_assets.captioning.refusals import is_refusal
-from wavcaps_assets.captioning.replies import UNREADABLE
+from wavcaps_assets.llm.ledger import Answer
+from wavcaps_assets.llm.replies import UNREADABLE
+from wavcaps_assets.rules.refusals import is_failure, is_refusal
 
 ITEM = re.compile(
     r"\s*(?:(?:[-*•>]|#{1,6})\s*)?\**[(\[]?(\d{1,6})\**(?:\s*[.):\]-]\**\s*|\s+(?=[\"“A-Z]))(.*)"
 )
 INNER_INDEX = re.compile(r"(?:^|[\s\"'“”])[(\[]?\d{1,6}[.):\]]\s+\S")
-FAILURE = re.compile(r"[\"'“*\s]*failure(?:[\"'”*\s]*$|\s*[.!,:;(-])", re.IGNORECASE)
 # A caption of 19 words is seldom longer than 150 characters; lists have some prose around them.
 CHARS_A_TEXT = 1000
 CHARS_AROUND = 4000
@@ -31,11 +30,6 @@ class Parsed:
 
     caption: str | None
     problem: str | None = None
-
-
-def is_failure(caption: str) -> bool:
-    """Whether the model says that the text is not about a sound: "Failure." (Table I)."""
-    return FAILURE.match(caption) is not None
 
 
 def parse(answer: Answer, texts: Sequence[str], prompt: Prompt) -> list[Parsed]:

@@ -17,9 +17,10 @@ from enum import StrEnum
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from wavcaps_assets.captioning.texts import ClipField
+from wavcaps_assets.llm.messages import Message
 
 # What a source's entry in a preset may say of what is put: see `CaptioningSettings`.
 INPUTS = ("text_from", "added")
@@ -78,11 +79,6 @@ def form_of(parameters: Mapping[str, Any]) -> Form:
     """The form that a request's parameters are of: the inverse of `answer_format`."""
     told = {form: answer_format(form).keys() for form in (Form.SINGLE, Form.STRUCTURED)}
     return next((form for form, names in told.items() if names <= parameters.keys()), Form.NUMBERED_LIST)
-
-
-class Message(TypedDict):
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from wavcaps_assets.captioning.estimate import Planned
-from wavcaps_assets.captioning.ledger import Ledger, Question
 from wavcaps_assets.captioning.prompts import Form, Prompt, answer_format
 from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.llm.estimate import Planned
+from wavcaps_assets.llm.ledger import Ledger, Question
 
 
 def question_of(

@@ -8,22 +8,22 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wavcaps_assets.captioning.chat import AnswerError, ChatModel, EndpointError
-from wavcaps_assets.captioning.claims import Claims
 from wavcaps_assets.captioning.grouping import Grouping
-from wavcaps_assets.captioning.ledger import Answer, Ledger, Question, record_of
-from wavcaps_assets.captioning.pace import Pace, Stopped
 from wavcaps_assets.captioning.parsing import Parsed, parse
-from wavcaps_assets.captioning.progress import Counted, Tell, Watch
 from wavcaps_assets.captioning.prompts import Prompt
 from wavcaps_assets.captioning.questions import question_of
-from wavcaps_assets.captioning.recorder import Recorder
-from wavcaps_assets.captioning.replies import UNREADABLE
-from wavcaps_assets.captioning.sending import Sender
 from wavcaps_assets.captioning.settings import CaptioningSettings
-from wavcaps_assets.captioning.spending import Spending
-from wavcaps_assets.captioning.tokens import size
-from wavcaps_assets.postprocessing.rules import Candidate, Judged, Verdict, judge
+from wavcaps_assets.llm.chat import AnswerError, ChatModel, EndpointError
+from wavcaps_assets.llm.leases import Claims
+from wavcaps_assets.llm.ledger import Answer, Ledger, Question, record_of
+from wavcaps_assets.llm.progress import Counted, Tell, Watch
+from wavcaps_assets.llm.rate_limiter import Pace, Stopped
+from wavcaps_assets.llm.recorder import Recorder
+from wavcaps_assets.llm.replies import UNREADABLE
+from wavcaps_assets.llm.sender import Sender
+from wavcaps_assets.llm.spending import Spending
+from wavcaps_assets.llm.tokens import size
+from wavcaps_assets.rules.judging import Candidate, Judged, Verdict, judge
 
 # So many questions in a row without an answer, and the fault is not theirs.
 FAILURES_IN_A_ROW = 20

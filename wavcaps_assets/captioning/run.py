@@ -11,17 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning.batch_paying import by_batch, told_failures
-from wavcaps_assets.captioning.budget import Budget
-from wavcaps_assets.captioning.chat import ChatModel
 from wavcaps_assets.captioning.comparison import ComparisonResult, compare, paid_for
 from wavcaps_assets.captioning.engine import ask, caption_clips, first_questions, group_texts
-from wavcaps_assets.captioning.estimate import estimate
-from wavcaps_assets.captioning.ledger import Ledger
-from wavcaps_assets.captioning.prices import load_prices
-from wavcaps_assets.captioning.progress import Account, Facts, Standing, Watch
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
 from wavcaps_assets.captioning.source_texts import read_texts
+from wavcaps_assets.llm.batch.paying import by_batch, told_failures
+from wavcaps_assets.llm.budget import Budget
+from wavcaps_assets.llm.chat import ChatModel
+from wavcaps_assets.llm.estimate import estimate
+from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.progress import Account, Facts, Standing, Watch
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.stages import Stage
 from wavcaps_assets.storage import Store

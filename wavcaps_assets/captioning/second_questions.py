@@ -12,20 +12,20 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wavcaps_assets.captioning.chat import ChatModel
-from wavcaps_assets.captioning.estimate import Planned
 from wavcaps_assets.captioning.grouping import Grouping, grouped
-from wavcaps_assets.captioning.ledger import Ledger
-from wavcaps_assets.captioning.progress import Tell, Watch
 from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_files
 from wavcaps_assets.captioning.questions import planned
+from wavcaps_assets.captioning.refining import Rejected, SecondAnswer
 from wavcaps_assets.captioning.rounds import Asked, Rounds
 from wavcaps_assets.captioning.settings import CaptioningSettings
-from wavcaps_assets.captioning.spending import Spending, Unlimited
 from wavcaps_assets.captioning.texts import clean
-from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS
-from wavcaps_assets.postprocessing.rules import RULES
-from wavcaps_assets.postprocessing.stage3 import Rejected, SecondAnswer
+from wavcaps_assets.llm.chat import ChatModel
+from wavcaps_assets.llm.estimate import Planned
+from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.progress import Tell, Watch
+from wavcaps_assets.llm.spending import Spending, Unlimited
+from wavcaps_assets.rules.judging import RULES
+from wavcaps_assets.rules.settings import RULE_PRESETS
 
 FOLDER = "second"
 # What a rule saw may be a piece of hostile text.

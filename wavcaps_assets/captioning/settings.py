@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.texts import MAX_CHARS, TEXT_FROM, ClipField
-from wavcaps_assets.postprocessing.rule_settings import RULE_PRESETS, RuleSettings
+from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
 
 
 class Method(StrEnum):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_sentence
-from wavcaps_assets.postprocessing.languages import foreign_languages
+from wavcaps_assets.rules.languages import foreign_languages
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.stages import drop
 

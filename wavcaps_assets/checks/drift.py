@@ -11,7 +11,7 @@ import pyarrow as pa
 from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
 from wavcaps_assets.checks.measures import BATCH, scopes
 from wavcaps_assets.checks.wording import same_text
-from wavcaps_assets.postprocessing.reading import words_of
+from wavcaps_assets.rules.reading import words_of
 
 
 def drift(before: pa.Table, now: pa.Table) -> dict[str, dict[str, Figure]]:

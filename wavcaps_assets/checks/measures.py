@@ -13,7 +13,7 @@ from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exac
 from wavcaps_assets.checks.quality_settings import QualitySettings
 from wavcaps_assets.checks.sampling import even_sample, wilson_interval
 from wavcaps_assets.checks.wording import content, same_text
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.rules.settings import RuleSettings
 
 # So many captions are looked at, at a time: what they take in memory is little beside the table.
 BATCH = 10_000
@@ -105,7 +105,7 @@ def scopes(sources: Sequence[str]) -> list[str]:
 
 
 def _rules(settings: RuleSettings) -> tuple[RuleSettings, RuleSettings]:
-    from wavcaps_assets.postprocessing.rules import RULES_WITHOUT_PARSER
+    from wavcaps_assets.rules.judging import RULES_WITHOUT_PARSER
 
     fast = tuple(name for name in settings.enabled if name in RULES_WITHOUT_PARSER)
     slow = tuple(name for name in settings.enabled if name not in RULES_WITHOUT_PARSER)
@@ -163,7 +163,7 @@ def _judge(
     repairs: bool = False,
 ) -> None:
     """Counts what the rules complain of, and, where `repairs` are asked for, what they would change."""
-    from wavcaps_assets.postprocessing.rules import READ_CHARS, Candidate, judge
+    from wavcaps_assets.rules.judging import READ_CHARS, Candidate, judge
 
     if not settings.enabled and not repairs:
         return

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET
-from wavcaps_assets.postprocessing.rule_settings import RuleSettings
+from wavcaps_assets.rules.settings import RuleSettings
 
 # Table III, words a caption after processing.
 TABLE_III_WORDS = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wavcaps_assets.captioning.similarity.stems import stem
-from wavcaps_assets.postprocessing.reading import words_of
+from wavcaps_assets.caption_metrics.stems import stem
+from wavcaps_assets.rules.reading import words_of
 
 # What may differ between two captions that say the same.
 FUNCTION_WORDS = frozenset(

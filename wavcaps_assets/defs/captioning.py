@@ -68,9 +68,9 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Iterator[Any]:
-        from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
         from wavcaps_assets.captioning.presets import choose_settings, named
         from wavcaps_assets.captioning.run import Provider, caption_source
+        from wavcaps_assets.llm.ledger import ANSWERS, Ledger
         from wavcaps_assets.progress import progress
 
         source, files = context.partition_key, store.tables().store
@@ -120,9 +120,9 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Iterator[Any]:
-        from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
         from wavcaps_assets.captioning.presets import choose_settings, second_way
         from wavcaps_assets.captioning.run import Way, compare_ways
+        from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 
         source, files, llm = context.partition_key, store.tables().store, language_model.settings()
         ways = [
@@ -172,9 +172,9 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
     def llm_costs(
         context: dg.AssetExecutionContext, language_model: LanguageModelResource, store: StoreResource
     ) -> pa.Table:
-        from wavcaps_assets.captioning.costs import cost_by, costs
-        from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
-        from wavcaps_assets.captioning.prices import load_prices
+        from wavcaps_assets.llm.costs import cost_by, costs
+        from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+        from wavcaps_assets.llm.prices import load_prices
         from wavcaps_assets.plots import as_markdown, stacked_bars
 
         with Ledger(store.tables().store, ANSWERS) as ledger:

@@ -12,7 +12,7 @@ from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.postprocessing.rule_settings import RuleChoice
+from wavcaps_assets.rules.settings import RuleChoice
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
@@ -44,10 +44,10 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Iterator[Any]:
+        from wavcaps_assets.captioning import rule_counts
         from wavcaps_assets.captioning.presets import captioned_with, choose_settings
+        from wavcaps_assets.captioning.refine_source import choose_rules, postprocess_source
         from wavcaps_assets.plots import as_markdown, histogram
-        from wavcaps_assets.postprocessing import summary
-        from wavcaps_assets.postprocessing.run import choose_rules, postprocess_source
 
         source, embedded = context.partition_key, language_model.embedded
         account = ShownAccount(context)
@@ -74,7 +74,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
                 {
                     "captions asked about again": outcome.asked_again,
                     "rules": dg.MetadataValue.json(rules.model_dump(mode="json")),
-                    "what each rule did": dg.MetadataValue.md(summary.as_markdown(outcome.by_rule)),
+                    "what each rule did": dg.MetadataValue.md(rule_counts.as_markdown(outcome.by_rule)),
                     "caption lengths": dg.MetadataValue.md(plot),
                 }
             )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from wavcaps_assets.captioning.progress import Account, Facts
+from wavcaps_assets.llm.progress import Account, Facts
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -160,6 +160,6 @@ def _judge(database: DuckDBPyConnection, settings: FilterSettings) -> pa.Table:
 
 def _foreign(text: str) -> str:
     """The language of a text that is certainly not English, else nothing."""
-    from wavcaps_assets.postprocessing.language import foreign_language
+    from wavcaps_assets.rules.language import foreign_language
 
     return foreign_language(text) or ""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.examples import draw
-from wavcaps_assets.captioning.ledger import ANSWERS, Ledger
+from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 from wavcaps_assets.provenance import Step, Trace, finding_as_text, traces
 from wavcaps_assets.provenance_answers import Attempt
 from wavcaps_assets.report.text import shown

@@ -1,6 +1,6 @@
 """Automated audio captioning: what a model writes of clips, beside the captions that people wrote (Table VI).
 
-The measures are BLEU-1 to BLEU-4, ROUGE-L, METEOR and CIDEr-D, as `captioning.similarity` computes them.
+The measures are BLEU-1 to BLEU-4, ROUGE-L, METEOR and CIDEr-D, as `caption_metrics` computes them.
 Of the paper's, SPICE and with it SPIDEr are not here: SPICE needs a parser in Java whose models no
 Python package carries. METEOR is the one of 2005, not the tuned version 1.5 that Table VI has.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wavcaps_assets.captioning.similarity.scores import Scores, score
+from wavcaps_assets.caption_metrics.scores import Scores, score
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.text import clean_caption
 

@@ -1,0 +1,366 @@
+"""Batches against a real HTTP server, with every fault it can be told to have."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from starlette.responses import JSONResponse
+
+from tests.llm.batch_server import KEY, MODEL, BatchServer, answer_to, batching, refusal, unbegun
+from tests.llm.scripted_model import scripted
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.llm.batch.model import BatchModel, BatchOutcome, BatchRequest, BatchSettings
+from wavcaps_assets.llm.chat import EndpointError
+from wavcaps_assets.llm.ledger import Answer, Ledger, Question
+from wavcaps_assets.network_errors import Paused
+from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.storage import Store
+
+QUICK = BatchSettings(requests=4, poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0)
+
+
+def request(text: str, model: str = MODEL, **parameters: Any) -> BatchRequest:
+    question = Question("v", model, {"seed": 1, **parameters}, [text], 0)
+    return BatchRequest(question, [{"role": "user", "content": text}], "freesound", 9)
+
+
+REQUESTS = [request(f"dog number {number}") for number in range(10)]
+KEYS = [one.question.key for one in REQUESTS]
+
+
+def ledger_in(store: Store) -> Ledger:
+    return Ledger(store, "log/answers")
+
+
+def ask(
+    server: BatchServer,
+    store: Store,
+    asked: list[BatchRequest] = REQUESTS,
+    key: str = KEY,
+    max_retries: int = 0,
+    **limits: Any,
+) -> BatchOutcome:
+    model = BatchModel(
+        server.settings(key), store, limits=QUICK.model_copy(update=limits), max_retries=max_retries
+    )
+    with ledger_in(store) as ledger:
+        return model.answer_all(asked, ledger)
+
+
+def answered(store: Store, requests: list[BatchRequest] = REQUESTS) -> list[str]:
+    """The keys of the requests that the ledger answers, each rightly."""
+    found = []
+    for one in requests:
+        if (answer := ledger_in(store).get(one.question)) is not None:
+            assert answer.text == answer_to(one.question.inputs[0])
+            found.append(one.question.key)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def told_no_key(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    caplog.set_level(logging.INFO)
+    yield
+    assert KEY not in caplog.text
+
+
+def test_answers_find_their_questions_whatever_order_they_come_in(store: Store) -> None:
+    told: list[tuple[int, int]] = []
+    with batching() as server, ledger_in(store) as ledger:
+        model = BatchModel(server.settings(), store, limits=QUICK)
+        outcome = model.answer_all([*REQUESTS, REQUESTS[0]], ledger, lambda *at: told.append(at))
+        assert outcome == BatchOutcome(collected=10, failed={}, problems=[])
+        again = model.answer_all(REQUESTS, ledger)
+    assert again.collected == 0
+    assert server.sizes == [4, 4, 2]
+    assert set(server.submitted.values()) == {1}
+    assert answered(store) == KEYS
+    assert ledger_in(store).get(REQUESTS[3].question) == Answer(
+        answer_to("dog number 3"), "stop", 7, 5, seconds=60.0, batch=True, model=MODEL
+    )
+    assert told[0] == (0, 10) and told[-1] == (10, 10)
+    (record,) = (one for one in ledger_in(store).records() if one["key"] == KEYS[3])
+    assert (record["source"], record["size"]) == ("freesound", 9)
+    assert store.sizes("log/batches/asked") == {}
+
+
+def test_what_the_ledger_answers_is_not_asked(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with ledger_in(store) as ledger:
+        for one in REQUESTS[:7]:
+            ledger.record(one.question, Answer(answer_to(one.question.inputs[0]), "stop"))
+    with batching() as server:
+        ask(server, store)
+    assert sorted(server.submitted) == sorted(KEYS[7:])
+
+
+def test_a_batch_keeps_within_its_bytes(tmp_path: Path) -> None:
+    long = [request(f"dog {number} " + "w" * 700) for number in range(5)]
+    too_long = request("w" * 5000)
+    with batching() as server:
+        outcome = ask(server, Store(tmp_path), [*long, too_long], requests=50_000, bytes=2500)
+    assert server.sizes == [2, 2, 1]
+    inputs = [data for data in server.files.values() if b'"method"' in data]
+    assert all(len(data) <= 2500 for data in inputs)
+    (reason,) = outcome.failed.values()
+    assert list(outcome.failed) == [too_long.question.key] and "2500 at most" in reason
+
+
+def test_what_expires_is_submitted_again_and_what_was_done_is_kept(tmp_path: Path) -> None:
+    with batching(ends=["expired"]) as server:
+        outcome = ask(server, Store(tmp_path))
+    assert answered(Store(tmp_path)) == KEYS and outcome.failed == {}
+    assert sorted(server.submitted.values()) == [1] * 8 + [2] * 2
+
+
+def test_what_never_heals_comes_back_with_its_reason(tmp_path: Path) -> None:
+    fates: dict[str, Any] = {
+        KEYS[1]: refusal(400, "context_length_exceeded"),
+        KEYS[2]: refusal(500, "server_error"),
+        KEYS[4]: unbegun("batch_cancelled"),
+        KEYS[5]: unbegun("internal_error"),
+        KEYS[6]: "drop",
+    }
+    heals = {KEYS[7]: refusal(429, "rate_limit_exceeded"), KEYS[8]: refusal(503), KEYS[9]: "drop"}
+
+    def fate(line: dict[str, Any], nth: int) -> Any:
+        return fates.get(line["custom_id"]) or (heals.get(line["custom_id"]) if nth == 1 else None)
+
+    store = Store(tmp_path)
+    with batching(fate=fate) as server:
+        outcome = ask(server, store)
+        assert server.submitted == dict.fromkeys((KEYS[0], KEYS[1], KEYS[3], KEYS[4]), 1) | dict.fromkeys(
+            KEYS[7:], 2
+        ) | dict.fromkeys((KEYS[2], KEYS[5], KEYS[6]), 3)
+        assert answered(store) == [KEYS[0], KEYS[3], *KEYS[7:]]
+        assert outcome.failed == {
+            KEYS[1]: "the endpoint answered 400 context_length_exceeded: said with …",
+            KEYS[2]: "the endpoint answered 500 server_error: said with … (3 times)",
+            KEYS[4]: "batch_cancelled: could not be executed",
+            KEYS[5]: "internal_error: could not be executed (3 times)",
+            KEYS[6]: "the batch is completed without a result (3 times)",
+        }
+        # Whoever asks again later gets another try.
+        fates.clear()
+        assert ask(server, store).failed == {}
+    assert answered(store) == KEYS
+
+
+def test_lines_that_make_no_sense_are_named_and_cost_only_themselves(tmp_path: Path) -> None:
+    spoilt: list[bytes] = []
+
+    def edit(lines: list[bytes]) -> list[bytes]:
+        if spoilt:
+            return lines
+        spoilt.append(lines[0])
+        other = json.dumps({"custom_id": "x" * 1000, "response": {}}).encode()
+        changed = lines[1].replace(b"calling", b"lying")
+        return [lines[0][:-40], b"[]", b"\xff\xfe", other, b'{"custom_id": 3}', *lines[1:], changed, b""]
+
+    with batching(edit=edit) as server:
+        outcome = ask(server, Store(tmp_path))
+    assert answered(Store(tmp_path)) == KEYS and outcome.failed == {}
+    lost = json.loads(spoilt[0])["custom_id"]
+    assert server.submitted[lost] == 2 and sum(server.submitted.values()) == 11
+    told = "\n".join(outcome.problems)
+    assert "batch batch_1: 3 x no JSON object, first in line 1 of the output file" in told
+    assert "2 x an unknown custom_id, first in line 4 of the output file, 'xxx" in told
+    assert "1 x a second result of the same request" in told
+    assert len(told) < 1000
+
+
+def test_a_cancelled_batch_is_not_submitted_again_by_itself(tmp_path: Path) -> None:
+    with batching(ends=["cancelled"]) as server:
+        outcome = ask(server, Store(tmp_path))
+    assert set(server.submitted.values()) == {1}
+    assert list(outcome.failed) == KEYS[2:4]
+    assert answered(Store(tmp_path)) == KEYS[:2] + KEYS[4:]
+
+
+def test_a_full_queue_is_waited_for_in_smaller_batches(tmp_path: Path) -> None:
+    with batching(most_enqueued=3) as server:
+        outcome = ask(server, Store(tmp_path))
+    assert outcome.failed == {} and answered(Store(tmp_path)) == KEYS
+    assert max(server.sizes) <= 3 and set(server.submitted.values()) == {1}
+
+
+def test_a_queue_that_others_fill_pauses(tmp_path: Path) -> None:
+    with batching(most_enqueued=0) as server:
+        with pytest.raises(Paused, match="queue is full"):
+            ask(server, Store(tmp_path))
+        assert not server.submitted
+        server.most_enqueued = 100
+        ask(server, Store(tmp_path))
+    assert answered(Store(tmp_path)) == KEYS
+
+
+def test_a_batch_that_does_not_validate_says_why(tmp_path: Path) -> None:
+    error = {"code": "invalid_json_line", "message": f"no JSON {KEY}", "line": 3, "param": None}
+    with batching(invalid=[None, error], polls=1) as server:
+        with pytest.raises(EndpointError, match=r"batch_2, line 3: invalid_json_line: no JSON …"):
+            ask(server, Store(tmp_path))
+        # What the others answered is kept, and nothing of it is asked again.
+        assert answered(Store(tmp_path)) == KEYS[:4] + KEYS[8:]
+        server.invalid.clear()
+        ask(server, Store(tmp_path))
+    assert answered(Store(tmp_path)) == KEYS and set(server.submitted.values()) == {1}
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "model_not_found"])
+def test_what_every_request_would_be_refused_for_ends_the_run(tmp_path: Path, code: str) -> None:
+    spent = [True]
+
+    def fate(line: dict[str, Any], nth: int) -> Any:
+        return refusal(429, code) if spent and line["custom_id"] == KEYS[5] else None
+
+    with batching(fate=fate) as server:
+        with pytest.raises(EndpointError, match=rf"1 requests of batch batch_2 .*{code}"):
+            ask(server, Store(tmp_path))
+        assert answered(Store(tmp_path)) == KEYS[:5] + KEYS[6:]
+        spent.clear()
+        ask(server, Store(tmp_path))
+    assert answered(Store(tmp_path)) == KEYS
+    assert server.submitted[KEYS[5]] == 2 and sum(server.submitted.values()) == 11
+
+
+def test_a_wrong_key_costs_one_request(tmp_path: Path) -> None:
+    with batching() as server:
+        with pytest.raises(EndpointError, match="WAVCAPS_LLM__API_KEY") as raised:
+            ask(server, Store(tmp_path), key="sk-wrong", max_retries=4)
+        assert server.asked == {"upload": 1}
+        assert "sk-wrong" not in repr(raised.value)
+        ask(server, Store(tmp_path))
+        assert set(server.submitted.values()) == {1}
+        # And one while a batch is under way.
+        other = [request("cat")]
+        server.polls = 1000
+        with pytest.raises(Paused):
+            ask(server, Store(tmp_path), other, wait_in_place_s=0)
+        server.asked.clear()
+        with pytest.raises(EndpointError, match="WAVCAPS_LLM__API_KEY"):
+            ask(server, Store(tmp_path), other, key="sk-wrong", max_retries=4)
+        assert server.asked == {"retrieve": 1}
+
+
+def test_an_endpoint_without_batches_says_so(tmp_path: Path) -> None:
+    with scripted(lambda body: "A dog barks.") as endpoint:
+        settings = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=SecretStr("k"))
+        with (
+            ledger_in(Store(tmp_path)) as ledger,
+            pytest.raises(EndpointError, match=r"no Batch API \(404.*online provider"),
+        ):
+            BatchModel(settings, Store(tmp_path), max_retries=4).answer_all(REQUESTS, ledger)
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(EndpointError, match=r"nobody answers at .*WAVCAPS_LLM__BASE_URL"):
+        ask(BatchServer(root=f"http://127.0.0.1:{port}"), Store(tmp_path))
+
+
+def test_settings_that_cannot_work_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    settings = ModelSettings(base_url="https://api.openai.com/v1", model=MODEL)
+    with pytest.raises(EndpointError, match="WAVCAPS_LLM__API_KEY"):
+        BatchModel(settings, Store(tmp_path))
+    with batching() as server:
+        with pytest.raises(ValueError, match="other"):
+            ask(server, Store(tmp_path), [request("dog", model="other")])
+        assert not server.asked
+
+
+@pytest.mark.parametrize("step", ["upload", "create", "retrieve", "content"])
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_fault_that_passes_pauses_and_submits_nothing_twice(tmp_path: Path, step: str, status: int) -> None:
+    with batching(statuses={step: [status] * 2}) as server:
+        for _ in range(3):
+            try:
+                ask(server, Store(tmp_path))
+                break
+            except Paused as pause:
+                assert str(status) in str(pause) and pause.until > utc_now()
+    assert answered(Store(tmp_path)) == KEYS
+    assert set(server.submitted.values()) == {1}
+
+
+def test_a_created_batch_whose_answer_was_lost_is_found_and_not_created_again(tmp_path: Path) -> None:
+    # The server takes the batches and then says that it could not.
+    with batching() as server:
+        create = server._create
+
+        async def lose(asked: dict[str, Any]) -> Any:
+            await create(asked)
+            return JSONResponse({"error": {"message": "lost"}}, 500)
+
+        server._create = lose  # type: ignore[method-assign]
+        ask(server, Store(tmp_path))
+    assert answered(Store(tmp_path)) == KEYS
+    assert set(server.submitted.values()) == {1}
+
+
+def test_a_batch_that_takes_long_pauses_and_is_found_again(tmp_path: Path) -> None:
+    with batching(polls=10**9) as server:
+        for _ in range(3):
+            before = utc_now()
+            with pytest.raises(Paused, match="3 batches are under way") as paused:
+                ask(server, Store(tmp_path), wait_in_place_s=0.05, pause_s=100)
+            assert 90 < (paused.value.until - before).total_seconds() < 130
+        server.polls = 1
+        assert ask(server, Store(tmp_path)).collected == 10
+    assert set(server.submitted.values()) == {1}
+    assert server.asked["create"] == 3
+
+
+def test_attempts_are_counted_across_pauses(tmp_path: Path) -> None:
+    pauses = 0
+    with batching(fate=lambda line, nth: unbegun("batch_expired")) as server:
+        while True:
+            try:
+                outcome = ask(server, Store(tmp_path), wait_in_place_s=0)
+                break
+            except Paused:
+                pauses += 1
+    assert pauses > 3
+    assert set(outcome.failed) == set(KEYS)
+    assert set(server.submitted.values()) == {3}
+
+
+def test_answers_to_what_is_asked_no_more_are_kept_too(tmp_path: Path) -> None:
+    with batching(polls=10**9) as server:
+        with pytest.raises(Paused):
+            ask(server, Store(tmp_path), wait_in_place_s=0)
+        server.polls = 1
+        ask(server, Store(tmp_path), REQUESTS[:1])
+    assert answered(Store(tmp_path)) == KEYS[:4]
+
+
+def test_a_batch_of_another_account_is_said_plainly(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with batching(polls=10**9) as server:
+        with pytest.raises(Paused):
+            ask(server, store, REQUESTS[:1], wait_in_place_s=0)
+        server.batches.clear()
+        server.polls = 1
+        with pytest.raises(EndpointError, match=r"knows no batch batch_1.*another account") as raised:
+            ask(server, store, REQUESTS[:1])
+        (file,) = store.path("log/batches/asked").iterdir()
+        assert f"log/batches/asked/{file.name}" in str(raised.value)
+        # The way out that the message names.
+        file.unlink()
+        ask(server, store, REQUESTS[:1])
+    assert answered(store, REQUESTS[:1]) == KEYS[:1]
+
+
+def test_a_file_that_is_gone_costs_another_submission(tmp_path: Path) -> None:
+    with batching() as server:
+        server.after = lambda step: server.files.pop("file-4", None) if step == "retrieve" else None
+        outcome = ask(server, Store(tmp_path))
+    assert answered(Store(tmp_path)) == KEYS
+    assert "missing output file, first in file-4" in outcome.problems[0]

@@ -1,0 +1,57 @@
+"""CIDEr-D (Vedantam et al., 2015): runs of words weighed by how few of the clips have them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from wavcaps_assets.caption_metrics.ngrams import ORDERS, Ngram, ngrams
+
+Words = Sequence[str]
+SIGMA = 6.0
+SCALE = 10.0
+
+
+def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
+    """CIDEr-D of each caption, 0 to 10. What is rare is told from the references themselves.
+
+    Difference in length counts in runs of two words, as in the COCO tools.
+
+    Args:
+        candidates: the words of each caption.
+        references: for each of them, the words of one caption or several to compare it with.
+    """
+    clips_with: Counter[Ngram] = Counter()
+    for those in references:
+        clips_with.update({ngram for words in those for order in ORDERS for ngram in ngrams(words, order)})
+    clips = math.log(len(references)) if references else 0.0
+
+    def weighed(words: Words, order: int) -> dict[Ngram, float]:
+        counts = ngrams(words, order)
+        return {
+            ngram: count * (clips - math.log(max(1, clips_with[ngram]))) for ngram, count in counts.items()
+        }
+
+    def alike(candidate: Words, reference: Words) -> float:
+        apart = max(0, len(candidate) - 1) - max(0, len(reference) - 1)
+        total = 0.0
+        for order in ORDERS:
+            one, other = weighed(candidate, order), weighed(reference, order)
+            norms = _norm(one) * _norm(other)
+            if norms:
+                product = sum(
+                    min(weight, other.get(ngram, 0.0)) * other.get(ngram, 0.0)
+                    for ngram, weight in one.items()
+                )
+                total += product / norms
+        return total / len(ORDERS) * math.exp(-(apart**2) / (2 * SIGMA**2))
+
+    return [
+        SCALE * sum(alike(candidate, words) for words in those) / len(those)
+        for candidate, those in zip(candidates, references, strict=True)
+    ]
+
+
+def _norm(weights: dict[Ngram, float]) -> float:
+    return math.sqrt(sum(weight**2 for weight in weights.values()))

@@ -1,0 +1,1 @@
+"""Requests through the Batch API of OpenAI: half the price, answered within a day."""

@@ -1,0 +1,183 @@
+"""The lines of a batch: the requests that are uploaded, and the results that come back in any order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from wavcaps_assets.llm.chat import PASSING_STATUSES, SPENT
+from wavcaps_assets.llm.ledger import Answer, Question
+from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.llm.replies import error_in, read_completion
+
+ENDPOINT: Final = "/v1/chat/completions"
+CANCELLED = ("batch_cancelled", "batch_canceled")
+# Whatever else is asked is refused for the same reason.
+FATAL_CODES = (*SPENT, "invalid_api_key", "model_not_found")
+FATAL_STATUSES = (401, 403, 404)
+MAX_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """One question.
+
+    Attributes:
+        question: its `key` is the request's `custom_id`.
+        messages: what is sent.
+        source: whose clips are asked about, for the ledger.
+        size: of the messages, for the ledger.
+    """
+
+    question: Question
+    messages: Sequence[Message]
+    source: str = ""
+    size: int | None = None
+
+    def line(self) -> bytes:
+        """The request as a line of a batch's input file."""
+        request = {
+            "custom_id": self.question.key,
+            "method": "POST",
+            "url": ENDPOINT,
+            "body": {
+                "model": self.question.model,
+                "messages": list(self.messages),
+                **self.question.parameters,
+            },
+        }
+        return json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request has no answer.
+
+    Attributes:
+        reason: for people.
+        heals: whether it may be answered if it is submitted again.
+        fatal: whether every request would be refused.
+    """
+
+    reason: str
+    heals: bool
+    fatal: bool = False
+
+
+@dataclass
+class Results:
+    """What the files of a batch say.
+
+    Attributes:
+        answers: by key.
+        refusals: by key, of requests without an answer.
+        problems: by kind, the lines that are no result of the batch's requests.
+    """
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=dict)
+
+    def read(self, name: str, data: bytes, keys: Container[str], seconds: float, secret: str) -> None:
+        """Takes in a file. The first answer to a request counts; an answer counts more than an error.
+
+        Args:
+            name: which file of the batch it is, for people.
+            data: its content.
+            keys: of the batch's requests.
+            seconds: how old the batch has become (s).
+            secret: what must not be told, should the endpoint repeat it.
+        """
+        seen: set[str] = set()
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if not line.strip():
+                continue
+            place = f"line {number} of the {name} file"
+            result = _object(line)
+            if result is None:
+                self._problem("no JSON object", place)
+                continue
+            key = result.get("custom_id")
+            if not isinstance(key, str) or key not in keys:
+                self._problem("an unknown custom_id", f"{place}, {str(key)[:MAX_SHOWN]!r}")
+                continue
+            if key in seen:
+                self._problem("a second result of the same request", f"{place}, {key!r}")
+            seen.add(key)
+            if key in self.answers:
+                continue
+            outcome = _outcome(result, seconds, secret)
+            if isinstance(outcome, Answer):
+                self.answers[key] = outcome
+                self.refusals.pop(key, None)
+            else:
+                self.refusals.setdefault(key, outcome)
+
+    def told_problems(self) -> Iterator[str]:
+        """Each kind of problem in a sentence, with where it stood first."""
+        for kind, places in self.problems.items():
+            yield f"{len(places)} x {kind}, first in {places[0]}"
+
+    def _problem(self, kind: str, place: str) -> None:
+        self.problems.setdefault(kind, []).append(place)
+
+
+def told_error(body: object, secret: str) -> tuple[str, str]:
+    """An error's code, and both code and message in a short line.
+
+    Args:
+        body: what came.
+        secret: what must not be told, should the endpoint repeat it.
+    """
+    code, message = error_in(body, secret)
+    code = " ".join((code.replace(secret, "…") if secret else code).split())[:MAX_SHOWN]
+    return code, ": ".join(part for part in (code, message) if part)
+
+
+def split(
+    lines: Iterable[tuple[BatchRequest, bytes]], most_requests: int, most_bytes: int
+) -> Iterator[list[tuple[BatchRequest, bytes]]]:
+    """Groups of lines, in order, that keep within both limits. No line may be longer than a group."""
+    group: list[tuple[BatchRequest, bytes]] = []
+    size = 0
+    for request, line in lines:
+        if group and (len(group) == most_requests or size + len(line) > most_bytes):
+            yield group
+            group, size = [], 0
+        group.append((request, line))
+        size += len(line)
+    if group:
+        yield group
+
+
+def _outcome(result: Mapping[str, Any], seconds: float, secret: str) -> Answer | Refusal:
+    if result.get("error"):
+        # The request was not carried out at all: the batch ended first, or the service failed.
+        code, told = told_error(result["error"], secret)
+        return Refusal(
+            told or "the batch gives an error without a reason",
+            heals=code not in CANCELLED,
+            fatal=code in FATAL_CODES,
+        )
+    response = result.get("response")
+    if not isinstance(response, dict):
+        return Refusal("its line has neither a response nor an error", heals=True)
+    status, body = response.get("status_code"), response.get("body")
+    if status != 200:
+        code, told = told_error(body, secret)
+        told = f"the endpoint answered {status!r:.20} {told}".rstrip()
+        if code in FATAL_CODES or status in FATAL_STATUSES:
+            return Refusal(told, heals=False, fatal=True)
+        passing = isinstance(status, int) and (status in (*PASSING_STATUSES, 429) or status >= 500)
+        return Refusal(told, heals=passing)
+    return replace(read_completion(json.dumps(body).encode(), seconds), batch=True)
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,61 @@
+"""What is set aside for requests that are under way in a batch, while no run is there to wait for them.
+
+A run that pauses has submitted what will be paid for. Until a later run collects it, the month's counter
+holds the most that it can cost; that run settles it with what is written down here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.llm.budget import Reservation
+from wavcaps_assets.segments import SegmentLog
+from wavcaps_assets.storage import Store
+
+FOLDER = "log/batches_reserved"
+
+
+class Reserved:
+    """Reservations by a question's key, in a store that is a folder, beside which the month is counted."""
+
+    def __init__(self, store: Store) -> None:
+        self._log = SegmentLog(store, FOLDER)
+        self._open: dict[str, Reservation] = {}
+        # Two processes may have written by turns.
+        for record in sorted(self._log.read(), key=lambda record: str(record["at"])):
+            self._open.pop(record["key"], None)
+            if record["held"]:
+                self._open[record["key"]] = Reservation(record["run"], record["month"], record["pico"])
+
+    def __enter__(self) -> Reserved:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.close()
+
+    def get(self, key: str) -> Reservation | None:
+        return self._open.get(key)
+
+    def hold(self, reservations: Mapping[str, Reservation]) -> None:
+        """Writes down what was set aside, before anything is submitted."""
+        if not reservations:
+            return
+        at = utc_now().isoformat()
+        self._log.append_many(
+            [
+                {"key": key, "held": True, "at": at, "run": one.run, "month": one.month, "pico": one.pico}
+                for key, one in reservations.items()
+            ]
+        )
+        self._open |= reservations
+
+    def end(self, keys: Iterable[str]) -> None:
+        """Writes down what was settled or released."""
+        at = utc_now().isoformat()
+        ended = [key for key in keys if self._open.pop(key, None) is not None]
+        if ended:
+            self._log.append_many([{"key": key, "held": False, "at": at} for key in ended])

@@ -1,0 +1,81 @@
+"""How models say that they give no caption: "Failure.", or a refusal in English."""
+
+from __future__ import annotations
+
+import re
+
+FAILURE = re.compile(r"[\"'“*\s]*failure(?:[\"'”*\s]*$|\s*[.!,:;(-])", re.IGNORECASE)
+
+# Of a line in lower case, with plain apostrophes and single spaces.
+NOT = r"(?:can|could|do|did|will|would|should|must|may)(?:n'?t| not)"
+REFUSED = r"(?:declined|denied|rejected|blocked|refused|flagged|filtered|prohibited|disallowed)"
+UNFIT = r"(?:explicit|inappropriate|unsafe|offensive|sensitive|harmful|hateful|hate)"
+IS = r"(?:has been|have been|was|were|is|are|may be|contains?|may contain|appears to be|seems to be)"
+OPENINGS = (
+    # What a model says of itself.
+    r"sorry\b|apolog(?:y|ies)\b|my apologies\b|regrettably\b",
+    r"as an? (?:\w+ )?(?:ai|artificial intelligence|large language|language model)\b",
+    r"unfortunately,? (?:i|we|this|that|it|the (?:text|description|request|content))\b",
+    r"(?:i'm|i am|i was|we're|we are) (?:\w+ )?(?:sorry|afraid|unable|not|an ai|here to|designed|programmed"
+    r"|trained|instructed|going to have to)\b",
+    rf"(?:i|we) (?:{NOT}|can'?t|cannot|won'?t|apologi[sz]e|refuse|decline|regret|prefer not"
+    r"|would (?:rather|prefer)|(?:must|have to) decline|need (?:more|the|a)|have no (?:way|ability|access)"
+    r"|have been (?:instructed|trained|told|asked))\b",
+    r"i (?:think|understand|recommend|suggest|appreciate|(?:strongly )?advise)\b",
+    r"(?:i|we)(?:'d (?:rather|prefer)|'ve been (?:instructed|trained|told|asked))\b",
+    r"(?:cannot|can't|can not|won't|unable to|not able to) (?:\w+ )?(?:assist|help|comply|process|fulfil"
+    r"|describe|generate|provide|answer|complete|create|write|caption|continue|respond)",
+    r"the (?:model|assistant|ai) (?:has )?(?:declined|refused|cannot|can't)\b",
+    # What it says of the question.
+    r"(?:please|(?:could|can|would) you)(?: please)? (?:provide|share|give me|send|rephrase|clarify"
+    r"|specify)\b",
+    r"(?:it's|it is|it would be|this is|that's|that is) (?:not (?:possible|appropriate|something|allowed"
+    r"|permitted|safe)|impossible|inappropriate)\b",
+    r"no (?:audio )?(?:caption|description|response|answer) (?:can|could|is|was|will|has) (?:\w+ ){0,2}"
+    r"(?:generated|provided|given|available|possible|produced|written)\b",
+    rf"(?:(?:this|that|the|your) )?(?:\w+ )?(?:request|prompt|content) (?:{IS} )?(?:{REFUSED}|{UNFIT})\b",
+    rf"(?:this|that|the|your) (?:provided |given )?(?:query|response|topic|description|text) {IS}"
+    rf" (?:{REFUSED}|{UNFIT})\b",
+    r"(?:(?:this|that|the|your) )?(?:request|prompt|content|query|topic|description|text) (?:(?:is|was|can)"
+    r" )?(?:not|cannot)(?: be)? (?:allowed|permitted|appropriate|processed|described|provided|related)\b",
+    r"thank you for (?:understanding|your (?:understanding|request|question))\b",
+    r"(?:refused|refusal|declined|redacted|censored|blocked)\W*$",
+)
+# What only a model's own rules are called by, wherever it stands.
+POLICIES = (
+    r"\b(?:content|usage|safety|moderation|community|openai(?:'s)?|our|my) (?:\w+ )?(?:polic(?:y|ies)"
+    r"|guidelines?)\b",
+    r"\b(?:violat\w+|against|breach(?:es)?)\b[^.]{0,40}\b(?:polic(?:y|ies)|guidelines|terms of)\b",
+    r"\b(?:policy (?:restriction|violation)s?|guidelines (?:prevent|forbid|prohibit|do not|don't))\b",
+    rf"\b(?:prohibited|disallowed|adult|{UNFIT}) content\b",
+    r"\b(?:is|are) not (?:allowed|permitted)\W*$|\bflagged (?:this|as|by)\b",
+    r"\bfor (?:safety|policy|legal|ethical|privacy) reasons\b",
+    r"\blanguage model\b",
+)
+# One of these is in whatever a policy is called by: most captions need no slower look.
+POLICY_WORDS = (
+    "polic",
+    "guideline",
+    "terms",
+    "reasons",
+    "model",
+    "content",
+    "allowed",
+    "permitted",
+    "flagged",
+)
+OPENING = re.compile("|".join(OPENINGS))
+POLICY = re.compile("|".join(POLICIES))
+
+
+def is_refusal(caption: str) -> bool:
+    """Whether the model says that it cannot or will not answer."""
+    line = " ".join(caption.lower().replace("’", "'").split()).lstrip("\"'“*_[( ")
+    if OPENING.match(line):
+        return True
+    return any(word in line for word in POLICY_WORDS) and POLICY.search(line) is not None
+
+
+def is_failure(caption: str) -> bool:
+    """Whether the model says that the text is not about a sound: "Failure." (Table I)."""
+    return FAILURE.match(caption) is not None
