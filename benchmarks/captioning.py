@@ -138,7 +138,7 @@ def ask_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float
     from wavcaps_assets.llm.ledger import Ledger
     from wavcaps_assets.llm.spending import Unlimited
     from wavcaps_assets.settings import ModelSettings
-    from wavcaps_assets.storage import Store
+    from wavcaps_assets.store.storage import Store
 
     settings = CaptioningSettings(form=Form.SINGLE, concurrency=concurrency, max_attempts=1)
     model = ChatModel(ModelSettings(base_url=url, model="m"))

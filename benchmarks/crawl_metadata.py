@@ -97,7 +97,7 @@ def crawl_all(url: str, folder: Path) -> int:
     from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
     from wavcaps_assets.settings import FreesoundSettings
     from wavcaps_assets.sources.freesound import Freesound
-    from wavcaps_assets.storage import Store
+    from wavcaps_assets.store.storage import Store
     from wavcaps_assets.table_store import TableStore
 
     tables = TableStore(Store(folder / "store"))

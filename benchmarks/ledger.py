@@ -31,9 +31,9 @@ from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, record_of
 from wavcaps_assets.schemas import FILTERED_CLIPS
-from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import Store
 
 CLIPS = 675_000
 # One clip in so many is new, and one in so many is gone.
@@ -65,7 +65,7 @@ def write(folder: Path, form: str, clips: int) -> None:
     """The clips, and the answers in as many segments as some runs would have made."""
     settings, store = FORMS[form], Store(folder)
     version = load_prompt(settings.prompt, SOURCE, settings.form).version
-    logs = [SegmentLog(store, ANSWERS) for _ in range(SEGMENTS)]
+    logs = [AppendLog(store, ANSWERS) for _ in range(SEGMENTS)]
     size = settings.first_group
 
     def records() -> Iterator[dict[str, object]]:

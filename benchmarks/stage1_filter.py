@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.result import own_peak_mb, report
-from wavcaps_assets import schemas
 from wavcaps_assets.filtering import FilterSettings, filter_clips
 from wavcaps_assets.filtering.stage1 import RAW_COLUMNS, audio_columns
+from wavcaps_assets.schemas import AUDIO, DROPPED, FILTERED_CLIPS, RAW_CLIPS
 from wavcaps_assets.stages import Stage
 
 CLIPS = 567_078
@@ -38,7 +38,7 @@ SHARED, SILENT, GONE = 0.5, 0.01, 0.02
 ZIPF = 1.3
 LIMIT_S, LIMIT_MB, LIMIT_RATIO = 3.0, 1000.0, 3.0
 VOCABULARY = 20_000
-RAW, AUDIO, AUDIO_DROPPED = "raw_clips.parquet", "audio.parquet", "audio.dropped.parquet"
+RAW_FILE, AUDIO_FILE, AUDIO_DROPPED = "raw_clips.parquet", "audio.parquet", "audio.dropped.parquet"
 Way = Callable[[Path], Stage]
 
 
@@ -85,7 +85,7 @@ def write(folder: Path) -> None:
         "crawled_at": crawled,
         "version": np.ones(CLIPS, dtype=np.int32),
     }
-    store(folder / RAW, schemas.RAW_CLIPS.arrow, values, CLIPS)
+    store(folder / RAW_FILE, RAW_CLIPS.arrow, values, CLIPS)
     gone = set(np.flatnonzero(rng.random(CLIPS) < GONE).tolist())
     there = [number for number in range(CLIPS) if number not in gone]
     measured = {
@@ -100,7 +100,7 @@ def write(folder: Path) -> None:
         "samples_sha256": [hashes[number] for number in there],
         "original_sha256": [hashes[number] for number in there],
     }
-    store(folder / AUDIO, schemas.AUDIO.arrow, measured, len(there))
+    store(folder / AUDIO_FILE, AUDIO.arrow, measured, len(there))
     lost = {
         "clip_id": [ids[number] for number in sorted(gone)],
         "source": ["freesound"] * len(gone),
@@ -108,7 +108,7 @@ def write(folder: Path) -> None:
         "reason": ["audio_gone"] * len(gone),
         "detail": ["404"] * len(gone),
     }
-    store(folder / AUDIO_DROPPED, schemas.DROPPED.arrow, lost, len(gone))
+    store(folder / AUDIO_DROPPED, DROPPED.arrow, lost, len(gone))
 
 
 def store(path: Path, schema: pa.Schema, values: Mapping[str, object], rows: int) -> None:
@@ -124,9 +124,9 @@ def filler(kind: pa.DataType, rows: int) -> pa.Array:
 
 
 def ours(folder: Path) -> Stage:
-    raw = read(folder / RAW, RAW_COLUMNS)
-    audio = read(folder / AUDIO, audio_columns(FilterSettings()))
-    lost = read(folder / AUDIO_DROPPED, schemas.DROPPED.arrow.names)
+    raw = read(folder / RAW_FILE, RAW_COLUMNS)
+    audio = read(folder / AUDIO_FILE, audio_columns(FilterSettings()))
+    lost = read(folder / AUDIO_DROPPED, DROPPED.arrow.names)
     return filter_clips(raw, Stage(audio, lost), FilterSettings())
 
 
@@ -152,8 +152,8 @@ def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
     import pandas as pd
 
     settings = FilterSettings()
-    raw = pd.read_parquet(folder / RAW, columns=list(RAW_COLUMNS[:-1]), **types)
-    audio = pd.read_parquet(folder / AUDIO, columns=["clip_id", "duration_s"], **types)
+    raw = pd.read_parquet(folder / RAW_FILE, columns=list(RAW_COLUMNS[:-1]), **types)
+    audio = pd.read_parquet(folder / AUDIO_FILE, columns=["clip_id", "duration_s"], **types)
     lost = pd.read_parquet(folder / AUDIO_DROPPED, columns=["clip_id", "reason", "detail"], **types)
     clips = raw.merge(audio, on="clip_id", how="left").merge(lost, on="clip_id", how="left")
     origin = clips["duration_s"].isna().map({True: "claimed", False: "measured"})
@@ -177,11 +177,11 @@ def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
         + f" clips share it, at most {settings.max_clips_per_description} may"
     )
     clips["stage"] = "filtered_clips"
-    kept = clips.loc[clips["reason"].isna(), schemas.FILTERED_CLIPS.arrow.names]
-    dropped = clips.loc[clips["reason"].notna(), schemas.DROPPED.arrow.names]
+    kept = clips.loc[clips["reason"].isna(), FILTERED_CLIPS.arrow.names]
+    dropped = clips.loc[clips["reason"].notna(), DROPPED.arrow.names]
     return Stage(
-        pa.Table.from_pandas(kept, schemas.FILTERED_CLIPS.arrow, preserve_index=False),
-        pa.Table.from_pandas(dropped, schemas.DROPPED.arrow, preserve_index=False),
+        pa.Table.from_pandas(kept, FILTERED_CLIPS.arrow, preserve_index=False),
+        pa.Table.from_pandas(dropped, DROPPED.arrow, preserve_index=False),
     )
 
 

@@ -15,7 +15,7 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.storage import open_store
+from wavcaps_assets.store.storage import open_store
 from wavcaps_assets.table_store import TableStore
 
 WORKERS = 3

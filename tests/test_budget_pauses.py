@@ -12,17 +12,17 @@ import dagster as dg
 import pytest
 
 from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.captioning import captioning_assets
 from wavcaps_assets.defs.captions import caption_assets
 from wavcaps_assets.defs.filtering import filtering_assets
 from wavcaps_assets.defs.pauses import PAUSED_TAG
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.llm.tokens import most_tokens
+from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 SOURCE = "soundbible"
@@ -86,7 +86,7 @@ def materialize(
         TableStore(Store(store)).write(
             ["filtered_clips"],
             SOURCE,
-            Stage(schemas.FILTERED_CLIPS.from_rows(clips), schemas.DROPPED.empty()),
+            Stage(FILTERED_CLIPS.from_rows(clips), DROPPED.empty()),
         )
     return dg.materialize(
         [*filtering_assets(sources), *captioning_assets(sources), *caption_assets(sources)],

@@ -21,7 +21,7 @@ from wavcaps_assets.network_errors import BadAnswer, NotAllowed
 from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Source, Unread, read_part
 from wavcaps_assets.sources.freesound import Freesound
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 PARTITION = "2022-11"

@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 from tests.support.paths import ROOT
-from wavcaps_assets import schemas
 from wavcaps_assets.definitions import build as build_assets
+from wavcaps_assets.schemas import schema_of
 from wavcaps_assets.settings import Settings
 from wavcaps_training.definitions import build as build_training
 
@@ -62,7 +62,7 @@ def describes_itself(asset: Any) -> None:
     assert asset.owners, asset.key
     if asset.key.path != ["report"]:
         columns = asset.metadata["dagster/column_schema"].columns
-        assert [column.name for column in columns] == schemas.schema_of(asset.key.path).arrow.names
+        assert [column.name for column in columns] == schema_of(asset.key.path).arrow.names
 
 
 def test_a_partition_of_a_source_depends_on_that_source_only() -> None:

@@ -17,7 +17,6 @@ import soundfile
 
 from tests.rows import raw_row
 from tests.rude_server import Answer, Asked, RudeServer, answer, endless, in_turn, rude_server
-from wavcaps_assets import schemas
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
@@ -26,9 +25,10 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.network_errors import HostDown, NotAllowed
+from wavcaps_assets.schemas import RAW_CLIPS
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 PARTITION = "2022-11"
@@ -93,7 +93,7 @@ class Fetching:
     folder: Path
 
     def clips(self, paths: list[str]) -> pa.Table:
-        return schemas.RAW_CLIPS.from_rows(
+        return RAW_CLIPS.from_rows(
             raw_row(f"freesound-{number}", audio_url=path if "://" in path else self.server.url + path)
             for number, path in enumerate(paths)
         )
@@ -236,7 +236,7 @@ def test_what_failed_is_asked_for_once_a_fetch_and_again_in_the_next(fetching: F
 def test_audio_that_its_source_replaced_is_fetched_anew(fetching: Fetching) -> None:
     clips = fetching.clips(["/good.wav"])
     fetching.fetch(clips)
-    changed = schemas.RAW_CLIPS.from_rows([{**clips.to_pylist()[0], "claimed_bytes": 7, "version": 2}])
+    changed = RAW_CLIPS.from_rows([{**clips.to_pylist()[0], "claimed_bytes": 7, "version": 2}])
     fetching.fetch(changed)
     assert fetching.server.times("/good.wav") == 2
 
@@ -296,7 +296,7 @@ def test_a_local_file_is_read_in_its_folder_and_nowhere_else(fetching: Fetching,
     (tmp_path / "secret.wav").write_bytes(wav())
     (folder / "link.wav").symlink_to(tmp_path / "secret.wav")
     names = ["a.wav", "missing.wav", "../secret.wav", str(tmp_path / "secret.wav"), "link.wav"]
-    clips = schemas.RAW_CLIPS.from_rows(
+    clips = RAW_CLIPS.from_rows(
         raw_row(f"freesound-{number}", audio_url=name) for number, name in enumerate(names)
     )
     with Network(tmp_path / "state") as network:

@@ -16,16 +16,16 @@ from pydantic import ValidationError
 
 from tests.rows import audio_row, raw_row
 from tests.support.paths import DATA, SHARED
-from wavcaps_assets import schemas
 from wavcaps_assets.checks.tables import check_nothing_lost
 from wavcaps_assets.filtering import DescriptionForm, FilterSettings, filter_clips
 from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels
 from wavcaps_assets.filtering.inputs import read_inputs
+from wavcaps_assets.schemas import AUDIO, DROPPED, FILTERED_CLIPS, RAW_CLIPS
 from wavcaps_assets.sources.base import clean
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.schema import SchemaError
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import OtherVersion, TableStore
-from wavcaps_assets.tables import SchemaError
 
 BBC = DATA / "bbc" / "BBCSoundEffects.csv"
 PAPER = SHARED / "paper.md"
@@ -45,11 +45,11 @@ def clip(clip_id: str, source: str = "freesound", **changes: Any) -> dict[str, A
 
 
 def audio(rows: list[dict[str, Any]], dropped: list[dict[str, Any]] | None = None) -> Stage:
-    return Stage(schemas.AUDIO.from_rows(rows), schemas.DROPPED.from_rows(dropped or []))
+    return Stage(AUDIO.from_rows(rows), DROPPED.from_rows(dropped or []))
 
 
 def raw(*rows: dict[str, Any]) -> pa.Table:
-    return schemas.RAW_CLIPS.from_rows(rows)
+    return RAW_CLIPS.from_rows(rows)
 
 
 def reasons(stage: Stage) -> dict[str, str]:
@@ -182,7 +182,7 @@ def test_hostile_texts_pass_through_and_are_counted_apart(form: DescriptionForm)
 def test_a_clip_with_two_rows_of_audio_is_an_error_and_not_two_clips() -> None:
     twice = Stage(
         pa.concat_tables([audio([audio_row("a")]).kept, audio([audio_row("a", duration_s=0.5)]).kept]),
-        schemas.DROPPED.empty(),
+        DROPPED.empty(),
     )
     with pytest.raises(SchemaError, match="two rows in one table of the audio"):
         filter_clips(raw(clip("a"), clip("b")), twice, FilterSettings())
@@ -292,9 +292,7 @@ def test_every_clip_is_kept_or_dropped_once_whatever_comes_in(seed: int) -> None
     for chosen in (FilterSettings(), settings):
         stage = filter_clips(raw(*rows), audio(sounds, gone), chosen)
         assert check_nothing_lost(raw(*rows), stage).passed
-        assert schemas.FILTERED_CLIPS.check(stage.kept).num_rows + schemas.DROPPED.check(
-            stage.dropped
-        ).num_rows == len(rows)
+        assert FILTERED_CLIPS.check(stage.kept).num_rows + DROPPED.check(stage.dropped).num_rows == len(rows)
         rng.shuffle(rows)
         again = filter_clips(raw(*rows), audio(sounds, gone), chosen)
         assert again.kept.sort_by("clip_id").equals(stage.kept.sort_by("clip_id"))

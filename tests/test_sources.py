@@ -23,7 +23,7 @@ from wavcaps_assets.sources.base import SAFE_ID, Source
 from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.sources.freesound_oauth import exchange
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 NAMES = ["freesound", "bbc_sound_effects", "soundbible", "audioset_sl"]

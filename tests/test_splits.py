@@ -6,19 +6,19 @@ import pyarrow as pa
 import pytest
 
 from tests.rows import manifest_row
-from wavcaps_assets import schemas
 from wavcaps_assets.checks.splits import check_recordings_apart
+from wavcaps_assets.schemas import MANIFEST, RECORDINGS
 from wavcaps_assets.splits import SplitSettings, parse_recordings, split_by_recording
 
 SETTINGS = SplitSettings()
 
 
 def recordings(*pairs: tuple[str, str]) -> pa.Table:
-    return schemas.RECORDINGS.from_rows({"clip_id": clip, "recording": name} for clip, name in pairs)
+    return RECORDINGS.from_rows({"clip_id": clip, "recording": name} for clip, name in pairs)
 
 
 def manifest(*clips: str, **changes: str) -> pa.Table:
-    return schemas.MANIFEST.from_rows(manifest_row(clip, **changes) for clip in clips)
+    return MANIFEST.from_rows(manifest_row(clip, **changes) for clip in clips)
 
 
 def sides(table: pa.Table) -> dict[str, str]:

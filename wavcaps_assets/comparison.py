@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from wavcaps_assets import schemas
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.history import LISTING, Event, History, event_of
 from wavcaps_assets.licences import attribution, normalise_licence
+from wavcaps_assets.schemas import DROPPED, RAW_CLIPS
 from wavcaps_assets.sources.base import Record, Source, clean
 from wavcaps_assets.stages import Stage, drop
 
@@ -142,8 +142,8 @@ class Comparison:
             self._bury(clip_id, self._known[clip_id]["version"], _as_json(self._known[clip_id]))
         self._dropped += [row for clip_id, row in self._tombstones.items() if clip_id not in self._rows]
         self._history.add_all(self._events)
-        kept = schemas.RAW_CLIPS.from_rows(self._rows.values())
-        return Stage(kept, schemas.DROPPED.from_rows(self._dropped), self._round), self._changes
+        kept = RAW_CLIPS.from_rows(self._rows.values())
+        return Stage(kept, DROPPED.from_rows(self._dropped), self._round), self._changes
 
     def _is_too_much(self, vanished: int) -> bool:
         """Whether so much vanished at once that the source, not the clips, is to blame; believed twice."""

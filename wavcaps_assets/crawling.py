@@ -14,7 +14,7 @@ from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.network_errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, clean
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import MissingFile
+from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.table_store import OtherVersion, TableStore
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def crawl(source: Source, partition: str, network: Network, tables: TableStore) 
     dropped ones, and the history keeps the old record of both.
 
     Returns:
-        `schemas.RAW_CLIPS`, and the records set aside: gone, without a usable id, listed twice or
+        `tables.RAW_CLIPS`, and the records set aside: gone, without a usable id, listed twice or
         malformed; and the parts of the listing that could not be read.
 
     Raises:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.segments import SegmentLog
-from wavcaps_assets.storage import Store
+from wavcaps_assets.schemas import LEDGER
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import Store
 
 
 class Event(StrEnum):
@@ -37,7 +37,7 @@ class Event(StrEnum):
 
 
 LISTING = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED, Event.SET_ASIDE})
-AUDIO = frozenset({Event.STORED, Event.FAILED})
+AUDIO_EVENTS = frozenset({Event.STORED, Event.FAILED})
 
 
 class History:
@@ -49,7 +49,7 @@ class History:
     def __init__(self, store: Store, source: str, partition: str) -> None:
         self.source = source
         self.partition = partition
-        self._log = SegmentLog(store, f"log/clips/{source}/{partition}")
+        self._log = AppendLog(store, f"log/clips/{source}/{partition}")
         # The same event can be written twice: a killed run says it again.
         self._events: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         for record in self._log.read():
@@ -78,8 +78,8 @@ class History:
         self._events.update((_key(event), event) for event in new)
 
     def table(self) -> pa.Table:
-        """All events as `schemas.LEDGER`, oldest first."""
-        names = set(schemas.LEDGER.arrow.names)
+        """All events as `tables.LEDGER`, oldest first."""
+        names = set(LEDGER.arrow.names)
         rows = [
             {
                 **{name: value for name, value in record.items() if name in names},
@@ -89,7 +89,7 @@ class History:
             }
             for record in self
         ]
-        return schemas.LEDGER.from_rows(rows)
+        return LEDGER.from_rows(rows)
 
 
 def event_of(event: Event, clip_id: str, round_id: str, at: str, **more: Any) -> dict[str, Any]:
@@ -99,5 +99,5 @@ def event_of(event: Event, clip_id: str, round_id: str, at: str, **more: Any) ->
 
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """What makes an event the same: a crawl says each thing once, a fetch can fail several times."""
-    at = record["at"] if record["event"] in AUDIO else ""
+    at = record["at"] if record["event"] in AUDIO_EVENTS else ""
     return record["clip_id"], record["event"], record["round"], at

@@ -37,7 +37,7 @@ STATUSES = """
 
 
 def ledger_of(tables: TableStore, source: str, partition: str) -> pa.Table:
-    """Everything that happened in a partition, as `schemas.LEDGER`."""
+    """Everything that happened in a partition, as `tables.LEDGER`."""
     with History(tables.store, source, partition) as history:
         return history.table()
 
@@ -60,7 +60,7 @@ def statuses(ledger: pa.Table) -> pa.Table:
     """What became of each clip.
 
     Args:
-        ledger: `schemas.LEDGER`.
+        ledger: `tables.LEDGER`.
 
     Returns:
         `clip_id`, `partition` and `status`: `stored`, `gone`, `waiting`, `failed: <reason>` or

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from wavcaps_assets import schemas
+from wavcaps_assets.schemas import DROPPED, MANIFEST
 from wavcaps_assets.stages import Stage
 
 JOINED = """
@@ -35,11 +35,11 @@ def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, aud
     Of a caption that a second question mended, model and prompt are those of the second question.
 
     Returns:
-        `schemas.MANIFEST`, and the captions whose audio has not been fetched.
+        `tables.MANIFEST`, and the captions whose audio has not been fetched.
     """
     with duckdb.connect() as database:
         for name, table in (("captions", captions), ("llm", llm_captions), ("raw", raw), ("audio", audio)):
             database.register(name, table)
         kept = database.sql(JOINED).to_arrow_table()
         dropped = database.sql(WITHOUT_AUDIO).to_arrow_table()
-    return Stage(kept.cast(schemas.MANIFEST.arrow), dropped.cast(schemas.DROPPED.arrow))
+    return Stage(kept.cast(MANIFEST.arrow), dropped.cast(DROPPED.arrow))

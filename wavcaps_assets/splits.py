@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from wavcaps_assets import schemas
+from wavcaps_assets.schemas import RECORDINGS, TRAINING_MANIFEST
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -28,7 +28,7 @@ class SplitSettings(BaseModel):
 
 
 def parse_recordings(text: str) -> pa.Table:
-    """Reads the csv `clip_id,recording` as `schemas.RECORDINGS`.
+    """Reads the csv `clip_id,recording` as `tables.RECORDINGS`.
 
     Raises:
         ValueError: it has no such columns.
@@ -39,7 +39,7 @@ def parse_recordings(text: str) -> pa.Table:
             f"the list of recordings wants columns clip_id,recording; it has {reader.fieldnames}"
         )
     pairs = {(row["clip_id"], row["recording"]) for row in reader}
-    return schemas.RECORDINGS.from_rows(
+    return RECORDINGS.from_rows(
         {"clip_id": clip_id, "recording": recording} for clip_id, recording in sorted(pairs)
     )
 
@@ -47,7 +47,7 @@ def parse_recordings(text: str) -> pa.Table:
 def read_recordings(address: str, network: Network) -> pa.Table:
     """Reads the list of recordings from a file or a URL; an empty address is an empty list."""
     if not address:
-        return schemas.RECORDINGS.empty()
+        return RECORDINGS.empty()
     if "://" in address:
         return parse_recordings(network.get_text(address))
     return parse_recordings(Path(address).read_text(encoding="utf-8"))
@@ -61,11 +61,11 @@ def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: Split
     never move it.
 
     Args:
-        manifest: `schemas.MANIFEST`.
-        recordings: `schemas.RECORDINGS`; a clip that is not named there is a recording of its own.
+        manifest: `tables.MANIFEST`.
+        recordings: `tables.RECORDINGS`; a clip that is not named there is a recording of its own.
 
     Returns:
-        `schemas.TRAINING_MANIFEST`.
+        `tables.TRAINING_MANIFEST`.
     """
     names: dict[str, list[str]] = defaultdict(list)
     for row in recordings.to_pylist():
@@ -81,7 +81,7 @@ def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: Split
         group = groups[clip["clip_id"]]
         del clip["samples_sha256"]
         rows.append({**clip, "other_captions": [], "recording": group, "split": _split_of(group, settings)})
-    return schemas.TRAINING_MANIFEST.from_rows(rows)
+    return TRAINING_MANIFEST.from_rows(rows)
 
 
 def _split_of(group: str, settings: SplitSettings) -> str:

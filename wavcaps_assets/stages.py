@@ -16,7 +16,7 @@ class Stage:
 
     Attributes:
         kept: the stage's own table.
-        dropped: `schemas.DROPPED`, one row for each clip set aside, with its reason.
+        dropped: `tables.DROPPED`, one row for each clip set aside, with its reason.
         round: the crawl or fetch that this is the outcome of; kept beside the table, it tells the
             next one that this one is done.
         settings: how the stage was set, as JSON; kept beside the table for the stages behind it.
@@ -31,5 +31,5 @@ class Stage:
 def drop(
     clip_id: str, source: str, stage: str, reason: str, detail: str | None = None
 ) -> dict[str, str | None]:
-    """A row of `schemas.DROPPED`."""
+    """A row of `tables.DROPPED`."""
     return {"clip_id": clip_id, "source": source, "stage": stage, "reason": reason, "detail": detail}

@@ -7,13 +7,13 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from wavcaps_assets import schemas
+from wavcaps_assets.schemas import DROPPED, schema_of
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import MissingFile, Store, StoreError
-from wavcaps_assets.tables import TableSchema
+from wavcaps_assets.store.schema import TableSchema
+from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 
 WHOLE = "all"
-DROPPED = ".dropped.parquet"
+DROPPED_SUFFIX = ".dropped.parquet"
 # Under which name a table's file says of which crawl or fetch it is the outcome.
 ROUND = "wavcaps.round"
 # The same of how the stage that made it was set.
@@ -34,17 +34,15 @@ class TableStore:
         """Checks and writes a table, or a stage's two. Returns the size in bytes.
 
         Raises:
-            SchemaError: the table is not what `schemas/` promises for this asset.
+            SchemaError: the table is not what `tables/` promises for this asset.
             StoreError: it cannot be written.
         """
-        schema = schemas.schema_of(asset_key)
+        schema = schema_of(asset_key)
         if isinstance(outcome, pa.Table):
             return self.store.write_table(path_of(asset_key, partition), outcome, schema)
         # The dropped ones first: a run killed between the two leaves the old table with too many
         # reasons, which the check `nothing_lost` sees, and never a table with none.
-        size = self.store.write_table(
-            path_of(asset_key, partition, dropped=True), outcome.dropped, schemas.DROPPED
-        )
+        size = self.store.write_table(path_of(asset_key, partition, dropped=True), outcome.dropped, DROPPED)
         notes = {ROUND: outcome.round, SETTINGS: outcome.settings}
         about = {name: note for name, note in notes.items() if note} or None
         return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema, about)
@@ -66,7 +64,7 @@ class TableStore:
             StoreError: a wanted table is missing; says what to materialize.
             OtherVersion: a table was written with other columns than those of today.
         """
-        schema = schemas.schema_of(asset_key)
+        schema = schema_of(asset_key)
         paths = self._paths(asset_key, partitions)
         wanted = schema.arrow.names if columns is None else list(columns)
         tables = [self._table(path, schema, wanted) for path in paths]
@@ -78,10 +76,10 @@ class TableStore:
         paths = [
             dropped
             for path in self._paths(asset_key, partitions)
-            if PurePosixPath(dropped := path.removesuffix(".parquet") + DROPPED).name in there
+            if PurePosixPath(dropped := path.removesuffix(".parquet") + DROPPED_SUFFIX).name in there
         ]
-        tables = [self._table(path, schemas.DROPPED, schemas.DROPPED.arrow.names) for path in paths]
-        return pa.concat_tables([schemas.DROPPED.empty(), *tables])
+        tables = [self._table(path, DROPPED, DROPPED.arrow.names) for path in paths]
+        return pa.concat_tables([DROPPED.empty(), *tables])
 
     def read_stage(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> Stage:
         return Stage(self.read(asset_key, partitions), self.read_dropped(asset_key, partitions))
@@ -131,14 +129,14 @@ class TableStore:
         return [
             f"{folder}/{name}"
             for name in sorted(self.store.sizes(folder))
-            if name.endswith(".parquet") and not name.endswith(DROPPED)
+            if name.endswith(".parquet") and not name.endswith(DROPPED_SUFFIX)
         ]
 
 
 def _asset_of(path: str) -> str:
     """The asset whose table a path is, and its partition, for people."""
     _, *key, name = PurePosixPath(path).parts
-    partition = name.removesuffix(DROPPED).removesuffix(".parquet")
+    partition = name.removesuffix(DROPPED_SUFFIX).removesuffix(".parquet")
     return "/".join(key) + ("" if partition == WHOLE else f", partition {partition},")
 
 
@@ -155,4 +153,4 @@ def path_of(asset_key: Sequence[str], partition: str | None, *, dropped: bool = 
     parts = [*asset_key, partition or WHOLE]
     if any(part in {"", ".", ".."} or "/" in part or part.startswith(".") for part in parts):
         raise StoreError(f"{'/'.join(parts)!r} cannot be a path in the store")
-    return "/".join(["tables", *parts]) + (DROPPED if dropped else ".parquet")
+    return "/".join(["tables", *parts]) + (DROPPED_SUFFIX if dropped else ".parquet")

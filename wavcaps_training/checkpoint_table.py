@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets import schemas
-from wavcaps_assets.storage import MissingFile, Store, StoreError, open_store
+from wavcaps_assets.schemas import CHECKPOINT
+from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_store
 from wavcaps_assets.table_store import WHOLE, OtherVersion, TableStore
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.data import AudioFiles
@@ -82,7 +82,7 @@ def train_experiment(
     Args:
         experiment: what it is called.
         settings: of the model and the run.
-        manifest: `schemas.TRAINING_MANIFEST`.
+        manifest: `tables.TRAINING_MANIFEST`.
         place: the store, which audio and weights are relative to.
         device: `cpu` or `cuda`.
         devices: how many of them train together, each in a process of its own.
@@ -90,7 +90,7 @@ def train_experiment(
         say: told a line an epoch.
 
     Returns:
-        `schemas.CHECKPOINT`, one row.
+        `tables.CHECKPOINT`, one row.
 
     Raises:
         TrainingError, Stopped, AudioReadError, CheckpointError, StoreError: as `train` does.
@@ -137,7 +137,7 @@ def train_experiment(
             if copy is not None:
                 copy.finish()
     assert row is not None
-    return schemas.CHECKPOINT.from_rows(
+    return CHECKPOINT.from_rows(
         [
             {
                 "model": experiment.model,

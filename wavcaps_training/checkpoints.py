@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_training.captioner_settings import AnyTrainingSettings, CaptionerTrainingSettings
 from wavcaps_training.code_version import package_version, sources_sha256
 from wavcaps_training.models.captioner import Captioner

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets import schemas
 from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET, SetStatistics, SourceStatistics
+from wavcaps_assets.schemas import PAPER_COMPARISON, RAW_CLIPS
 from wavcaps_training.paper_tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
 
 
@@ -18,17 +18,15 @@ def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa
     """Puts the paper's figures beside a run's.
 
     Args:
-        raw_by_source: `schemas.RAW_CLIPS` of each source that was crawled, by the source's name.
-        wavcaps: `schemas.MANIFEST` of all sources.
-        scores: `schemas.RETRIEVAL_SCORES`, on the test split of this run.
+        raw_by_source: `tables.RAW_CLIPS` of each source that was crawled, by the source's name.
+        wavcaps: `tables.MANIFEST` of all sources.
+        scores: `tables.RETRIEVAL_SCORES`, on the test split of this run.
 
     Returns:
-        `schemas.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
+        `tables.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
         the HTSAT-BERT rows of Table V but LAION-Audio-630K's. A figure that one side lacks is empty.
     """
-    return schemas.PAPER_COMPARISON.from_rows(
-        [*_compare_sets(raw_by_source, wavcaps), *_compare_scores(scores)]
-    )
+    return PAPER_COMPARISON.from_rows([*_compare_sets(raw_by_source, wavcaps), *_compare_scores(scores)])
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> I
 def _measure(source: str, raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> SourceStatistics:
     """A row of Table III for this run; empty where the source was not crawled."""
     if source == WHOLE_SET:
-        raw = pa.concat_tables([schemas.RAW_CLIPS.empty(), *raw_by_source.values()])
+        raw = pa.concat_tables([RAW_CLIPS.empty(), *raw_by_source.values()])
         after = wavcaps
     elif source in raw_by_source:
         raw = raw_by_source[source]
@@ -170,7 +168,7 @@ def _row(
     in_kind: bool,
     note: str,
 ) -> dict[str, Any]:
-    """A row of `schemas.PAPER_COMPARISON`."""
+    """A row of `tables.PAPER_COMPARISON`."""
     missing = {"the paper": paper is None, "this run": measured is None}
     without = " and ".join(who for who, has_none in missing.items() if has_none)
     return {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from wavcaps_assets.storage import MissingFile, Store, StoreError
+from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 from wavcaps_training.run_state import STATE, saved_step
 from wavcaps_training.training_result import RESULT, TENSORBOARD
 

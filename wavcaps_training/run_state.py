@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints import load_weights, refuse_broken
 from wavcaps_training.distributed import is_first
 from wavcaps_training.settings import RunSettings

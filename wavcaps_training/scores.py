@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavcaps_assets import schemas
-from wavcaps_assets.storage import Store
+from wavcaps_assets.schemas import RETRIEVAL_SCORES
+from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints import load_checkpoint
 from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
@@ -15,13 +15,13 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
     """Scores a checkpoint on the test split, which it never saw.
 
     Args:
-        manifest: `schemas.TRAINING_MANIFEST`.
-        checkpoint: `schemas.CHECKPOINT`, one row.
+        manifest: `tables.TRAINING_MANIFEST`.
+        checkpoint: `tables.CHECKPOINT`, one row.
         store: what audio and weights are in.
         device: `cpu` or `cuda`.
 
     Returns:
-        `schemas.RETRIEVAL_SCORES`.
+        `tables.RETRIEVAL_SCORES`.
 
     Raises:
         CheckpointError: the weights are not there, or of another model.
@@ -34,4 +34,4 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
         with store.reading(row[column]) as weights:
             model, settings = load_checkpoint(weights, device)
         rows += evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
-    return schemas.RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(len(clips))])
+    return RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(len(clips))])

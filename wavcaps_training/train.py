@@ -15,7 +15,7 @@ import torch
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.checkpoints import read_origin, start_from
 from wavcaps_training.data import AudioFiles, LogMelCache, clips_of, examples_of
@@ -60,7 +60,7 @@ def train(
     Under torchrun, several processes train together (`distributed`).
 
     Args:
-        manifest: a table of `schemas.TRAINING_MANIFEST`.
+        manifest: a table of `tables.TRAINING_MANIFEST`.
         audio: where its audio is.
         settings: the model and the run.
         output_dir: where the checkpoints, the state of the run and TensorBoard's files are written. A run

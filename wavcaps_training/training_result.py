@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wavcaps_assets.storage import MissingFile, Store
+from wavcaps_assets.store.storage import MissingFile, Store
 
 WEIGHTS = "weights.safetensors"
 UNTRAINED_WEIGHTS = "untrained.safetensors"
@@ -25,7 +25,7 @@ class TrainingResult:
 
     Attributes:
         folder: where it is.
-        learning_curve: one entry an epoch, with the fields of `schemas.LEARNING_CURVE`; epochs count from 1.
+        learning_curve: one entry an epoch, with the fields of `tables.LEARNING_CURVE`; epochs count from 1.
         best_epoch: the epoch that `weights` is of.
         parameters: number of parameters.
         trainable_parameters: number of parameters that were trained.

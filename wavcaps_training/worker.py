@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavcaps_assets.storage import StoreError, open_store
+from wavcaps_assets.store.storage import StoreError, open_store
 from wavcaps_training.captioner_settings import AnyTrainingSettings
 from wavcaps_training.data import AudioFiles, AudioReadError
 from wavcaps_training.distributed import local_rank

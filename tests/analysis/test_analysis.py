@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from tests.rows import manifest_row
 from tests.support.paths import DATA
-from wavcaps_assets import schemas
 from wavcaps_assets.analysis import figures
 from wavcaps_assets.analysis.card import CARD, Findings, render_card, size_category, write_card
 from wavcaps_assets.analysis.data_sets import THIS_RUN, authors_of, compare_data_sets
@@ -33,7 +32,8 @@ from wavcaps_assets.analysis.summaries import (
     summarise_similarity,
 )
 from wavcaps_assets.analysis.vocabulary import log_odds_ratio, vocabulary, words_that_change
-from wavcaps_assets.storage import Store
+from wavcaps_assets.schemas import MANIFEST
+from wavcaps_assets.store.storage import Store
 
 SOUNDBIBLE = DATA / "wavcaps" / "sb_final.json"
 SETTINGS = AnalysisSettings()
@@ -42,7 +42,7 @@ ODD = ("", "🔥", "صوت المطر", "<b>x</b>", "a\x00b", "dog " * 5000, "\u
 
 
 def manifest(*rows: dict[str, Any]) -> pa.Table:
-    return schemas.MANIFEST.from_rows(manifest_row(f"freesound-{i}", **row) for i, row in enumerate(rows))
+    return MANIFEST.from_rows(manifest_row(f"freesound-{i}", **row) for i, row in enumerate(rows))
 
 
 def raw(descriptions: list[str | None], durations: list[float | None]) -> pa.Table:
@@ -79,7 +79,7 @@ def soundbible() -> pa.Table:
     if not SOUNDBIBLE.exists():
         pytest.skip(f"{SOUNDBIBLE} is not here")
     data = json.loads(SOUNDBIBLE.read_text(encoding="utf-8"))["data"]
-    return schemas.MANIFEST.from_rows(
+    return MANIFEST.from_rows(
         manifest_row(
             f"soundbible-{row['id']}",
             "soundbible",
@@ -179,14 +179,14 @@ def test_odd_texts_are_counted_and_never_a_nan() -> None:
 
 
 def test_a_set_without_clips_has_tables_without_rows() -> None:
-    tables = everything(schemas.MANIFEST.empty())
+    tables = everything(MANIFEST.empty())
     for name in ("jaccard", "durations", "unique", "words", "vocabulary", "licences", "examples", "kinds"):
         assert tables[name].num_rows == 0, name
 
 
 def test_raw_texts_without_words_or_durations_are_counted_apart() -> None:
     parts = [raw(["one", None], [1.0, None]), raw(["one two three", "🔥"], [math.nan, -5.0])]
-    table = set_statistics({"freesound": iter(parts)}, schemas.MANIFEST.empty())
+    table = set_statistics({"freesound": iter(parts)}, MANIFEST.empty())
     row = table.to_pylist()[0]
     assert (row["source"], row["stage"], row["clips"]) == ("freesound", "before", 4)
     assert (row["mean_words"], row["without_words"]) == (2.0, 2)
@@ -225,7 +225,7 @@ def test_examples_are_drawn_by_seed() -> None:
 
 
 def test_nothing_is_drawn_from_nothing() -> None:
-    assert draw(schemas.MANIFEST.empty(), 4, 0).num_rows == 0
+    assert draw(MANIFEST.empty(), 4, 0).num_rows == 0
 
 
 def test_data_sets_name_where_each_figure_comes_from() -> None:
@@ -262,7 +262,7 @@ def test_every_figure_can_be_drawn() -> None:
         figures.plot_data_sets(tables["data_sets"]),
     ]
     assert all(isinstance(figure, Figure) and figure.axes for figure in drawn)
-    assert figures.plot_durations(schemas.MANIFEST.empty()) is None
+    assert figures.plot_durations(MANIFEST.empty()) is None
 
 
 def test_the_card_is_written_and_what_is_crawled_stays_in_its_cell(tmp_path: Path) -> None:

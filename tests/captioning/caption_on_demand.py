@@ -22,7 +22,7 @@ from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.rules.reading import parser
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 CONCURRENCY = 6

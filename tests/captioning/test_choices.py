@@ -11,7 +11,6 @@ import dagster as dg
 import pytest
 
 from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
-from wavcaps_assets import schemas
 from wavcaps_assets.captioning.presets import captioned_with, choose_settings
 from wavcaps_assets.captioning.prompts import Form, load_prompt, prompt_files
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningChoice, Method
@@ -20,10 +19,11 @@ from wavcaps_assets.defs.captioning import captioning_assets
 from wavcaps_assets.defs.captions import caption_assets
 from wavcaps_assets.defs.filtering import filtering_assets
 from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import OtherVersion, TableStore
 
 SOURCE = "freesound"
@@ -91,8 +91,8 @@ def materialize(asset: str, **config: Any) -> dg.ExecuteInProcessResult:
             }
             for animal in ANIMALS
         ]
-        clips_table = schemas.FILTERED_CLIPS.from_rows(clips)
-        tables.write(["filtered_clips"], SOURCE, Stage(clips_table, schemas.DROPPED.empty()))
+        clips_table = FILTERED_CLIPS.from_rows(clips)
+        tables.write(["filtered_clips"], SOURCE, Stage(clips_table, DROPPED.empty()))
     return dg.materialize(
         [*filtering_assets(sources), *captioning_assets(sources), *caption_assets(sources)],
         selection=[asset],
@@ -225,7 +225,7 @@ def test_a_prompt_s_file_says_what_it_is_written_for_and_the_launchpad_has_the_l
 def test_settings_that_this_version_does_not_know_are_said_plainly(tmp_path: Path) -> None:
     tables = TableStore(Store(tmp_path))
     assert captioned_with(tables, SOURCE) is None
-    stage = Stage(schemas.LLM_CAPTIONS.empty(), schemas.DROPPED.empty(), settings='{"form": "poem"}')
+    stage = Stage(LLM_CAPTIONS.empty(), DROPPED.empty(), settings='{"form": "poem"}')
     tables.write(["llm_captions"], SOURCE, stage)
     with pytest.raises(OtherVersion, match=r"form: .*materialize it again"):
         captioned_with(tables, SOURCE)

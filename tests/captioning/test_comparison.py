@@ -12,7 +12,7 @@ from wavcaps_assets.llm.ledger import LOST, Answer, Ledger, Question, lost_reque
 from wavcaps_assets.llm.prices import Prices
 from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 
 def stage(captions: dict[str, str], dropped: dict[str, str], model: str, text: str = "dog") -> Stage:

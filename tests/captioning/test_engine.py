@@ -21,7 +21,7 @@ from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 SINGLE = CaptioningSettings(form=Form.SINGLE)
 LISTED = CaptioningSettings()

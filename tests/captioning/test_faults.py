@@ -24,7 +24,7 @@ from wavcaps_assets.llm.chat import ChatModel, EndpointError
 from wavcaps_assets.llm.ledger import Answer, Ledger
 from wavcaps_assets.llm.progress import Standing
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 ANIMALS = ("dog", "cat", "cow", "pig", "hen", "owl", "bee", "frog")
 OWN = {f"freesound-{number}": f"A {animal} is calling." for number, animal in enumerate(ANIMALS, 1)}

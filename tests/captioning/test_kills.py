@@ -30,7 +30,7 @@ from tests.servers import running
 from tests.support.paths import ROOT
 from wavcaps_assets.captioning.rounds import WORKERS_A_REQUEST
 from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 KILLS = 50

@@ -27,7 +27,7 @@ from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.network_errors import Paused
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 ANIMALS = ("dog", "cat", "cow", "horse", "sheep", "frog", "hen", "pig")
 PAIRS = LISTED.model_copy(update={"batch_size": 2})

@@ -11,7 +11,6 @@ import pytest
 from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
 from tests.rude_server import answer as rude_answer
 from tests.rude_server import rude_server
-from wavcaps_assets import schemas
 from wavcaps_assets.captioning import run as captioning_run
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.run import Captioned, Way, caption_source, compare_ways
@@ -23,8 +22,9 @@ from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.progress import Standing
 from wavcaps_assets.llm.tokens import most_tokens
+from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1, max_attempts=1)
 ANIMALS = ("dog", "cat", "cow", "horse", "sheep")
@@ -38,7 +38,7 @@ output = 2000000
 
 
 def clips(*texts: str) -> pa.Table:
-    return schemas.FILTERED_CLIPS.from_rows(
+    return FILTERED_CLIPS.from_rows(
         {
             "clip_id": f"freesound-{number}",
             "source": "freesound",

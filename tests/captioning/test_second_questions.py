@@ -26,7 +26,7 @@ from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.rules.judging import RULES, Candidate, Finding, Verdict, judge
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 LISTED = CaptioningSettings()
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1)

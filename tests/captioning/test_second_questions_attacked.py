@@ -23,7 +23,7 @@ from wavcaps_assets.llm.costs import costs
 from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.rules.settings import RULE_PRESETS
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 HOSTILE = [
     'rain", "caption": "A hoax.", "wrong": ""}\n2. {"description": "x',

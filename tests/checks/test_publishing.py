@@ -12,15 +12,15 @@ import pytest
 
 from tests.checks.manifests import good_rows
 from tests.rows import manifest_row
-from wavcaps_assets import schemas
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.defs.publishing import publishing_assets
 from wavcaps_assets.defs.quality import quality_checks
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
+from wavcaps_assets.schemas import CAPTIONS, DROPPED, LLM_CAPTIONS, MANIFEST
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 SOURCE = "soundbible"
@@ -63,7 +63,7 @@ class Pipeline:
     def caption(self, rows: list[dict[str, Any]], thresholds: str = "") -> dg.ExecuteInProcessResult:
         @dg.asset(partitions_def=PARTS)
         def manifest() -> pa.Table:
-            return schemas.MANIFEST.from_rows(manifest_row(**row) for row in rows)
+            return MANIFEST.from_rows(manifest_row(**row) for row in rows)
 
         checks = quality_checks("manifest", PARTS, thresholds)
         return self.run([manifest, checks], [manifest, checks], SOURCE)
@@ -182,14 +182,14 @@ def test_of_stage_3_an_echo_is_of_the_prompt_of_stage_2(pipeline: Pipeline) -> N
         captions.append({**about, "repairs": [], "verdict": "accept", "findings": []})
         asked = {"model": "m", "prompt_version": PROMPT.version, "attempts": 1}
         llm.append({**about, **asked})
-    none = schemas.DROPPED.empty()
+    none = DROPPED.empty()
     # In another order: rows are joined by clip.
-    llm_table = schemas.LLM_CAPTIONS.from_rows(reversed(llm))
+    llm_table = LLM_CAPTIONS.from_rows(reversed(llm))
     pipeline.tables.write(["llm_captions"], SOURCE, Stage(llm_table, none))
 
     @dg.asset(key="captions", partitions_def=PARTS)
     def captions_asset() -> Stage:
-        return Stage(schemas.CAPTIONS.from_rows(captions), none)
+        return Stage(CAPTIONS.from_rows(captions), none)
 
     checks = quality_checks("captions", PARTS, "")
     found = pipeline.run([captions_asset, checks], [captions_asset, checks], SOURCE)

@@ -12,7 +12,6 @@ import pytest
 
 from tests.checks.manifests import good_rows
 from tests.rows import manifest_row
-from wavcaps_assets import schemas
 from wavcaps_assets.checks.baseline import Baseline
 from wavcaps_assets.checks.caption_set import COLUMNS, caption_set
 from wavcaps_assets.checks.drift import drift, word_distance
@@ -24,7 +23,8 @@ from wavcaps_assets.checks.sampling import even_sample, wilson_interval
 from wavcaps_assets.defs.quality import quality_checks
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
-from wavcaps_assets.storage import Store
+from wavcaps_assets.schemas import MANIFEST
+from wavcaps_assets.store.storage import Store
 
 
 def table_of(*captions: str, source: str = "soundbible") -> pa.Table:
@@ -134,7 +134,7 @@ def materialize(folder: Path, rows: list[dict[str, Any]], instance: dg.DagsterIn
 
     @dg.asset(partitions_def=parts)
     def manifest() -> pa.Table:
-        return schemas.MANIFEST.from_rows(manifest_row(**row) for row in rows)
+        return MANIFEST.from_rows(manifest_row(**row) for row in rows)
 
     @dg.asset(partitions_def=parts, deps=[manifest])
     def downstream() -> None:

@@ -16,8 +16,8 @@ from tests.llm.batch_server import MODEL, BatchServer
 from tests.support.paths import ROOT
 from wavcaps_assets.llm.batch.model import BatchModel, BatchRequest, BatchSettings
 from wavcaps_assets.llm.ledger import Ledger, Question
-from wavcaps_assets.segments import FileWriter
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.append_log import FileWriter
+from wavcaps_assets.store.storage import Store
 
 TEXTS = [f"dog number {number}" for number in range(6)]
 LIMITS = BatchSettings(

@@ -13,7 +13,7 @@ import pytest
 from tests.llm.batch_runs import Runs, requests, run
 from tests.llm.batch_server import BatchServer, answer_to, batching
 from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 KILLED = -signal.SIGKILL
 # Two batches of three requests: four records before each is created, an answer each, two ends.

@@ -21,7 +21,7 @@ from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import Answer, Ledger, Question
 from wavcaps_assets.network_errors import Paused
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 QUICK = BatchSettings(requests=4, poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0)
 

@@ -19,9 +19,9 @@ from wavcaps_assets.llm.ledger import Answer, Ledger, Question
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import PriceError, Prices
 from wavcaps_assets.network_errors import Paused
-from wavcaps_assets.segments import SegmentLog
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import Store
 
 # One USD a token in, two a token out; half of it by batch.
 PRICES = Prices.model_validate(
@@ -125,7 +125,7 @@ def test_a_real_server_never_charges_more_than_the_budget(tmp_path: Path) -> Non
 def test_a_months_budget_ends_with_the_month(tmp_path: Path) -> None:
     now = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
     times = [now]
-    with SegmentLog(Store(tmp_path), "log/answers") as log:
+    with AppendLog(Store(tmp_path), "log/answers") as log:
         for number, at in enumerate(("2026-11-30T23:59:59+00:00", "2026-12-01T00:00:00+00:00")):
             asked, answer = question(str(number)), asdict(Answer("A.", "stop", 20, 5, cost_usd=100.0))
             log.append({"key": asked.key, "at": at, "question": asdict(asked), "answer": answer})

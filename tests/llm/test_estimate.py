@@ -18,7 +18,7 @@ from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 PAID = ModelSettings(base_url="https://api.openai.com/v1", model="gpt-4o-mini")
 # 384 characters and 16 for the message: a size of 400, 100 tokens by the rule of thumb.

@@ -19,7 +19,7 @@ from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.llm.leases import FILE, LONGEST_S, Claims
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 ANIMALS = ("dog", "cat", "cow", "pig", "hen", "owl", "bee", "frog")
 TEXTS = [f"{animal} {number}" for number in range(12) for animal in ANIMALS]

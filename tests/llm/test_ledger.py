@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.paths import ROOT
 from wavcaps_assets.llm.ledger import Answer, Ledger, Question, answer_in
-from wavcaps_assets.segments import SegmentLog
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import Store
 
 ANSWER = Answer("A dog is barking.", "stop", 7, 5, 0.25)
 
@@ -32,7 +32,7 @@ def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
         "from tests.llm.test_ledger import ANSWER, ledger_in, question\n"
-        "from wavcaps_assets.storage import Store\n"
+        "from wavcaps_assets.store.storage import Store\n"
         "ledger_in(Store(sys.argv[1])).record(question(), ANSWER)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -99,7 +99,7 @@ def test_keys_are_those_of_earlier_versions() -> None:
 def test_lines_of_older_and_newer_versions_are_read(store: Store) -> None:
     old, newer = question("old"), question("newer")
     said = {"text": "A dog.", "finish_reason": "stop", "prompt_tokens": 7, "completion_tokens": 5}
-    with SegmentLog(store, "log/answers") as log:
+    with AppendLog(store, "log/answers") as log:
         log.append(
             {"key": old.key, "at": "2025-01-01", "question": asdict(old), "answer": {**said, "seconds": 1}}
         )
@@ -151,7 +151,7 @@ def test_another_processs_answers_are_seen_after_a_refresh(tmp_path: Path) -> No
     script = (
         "import sys\n"
         "from tests.llm.test_ledger import ANSWER, ledger_in, question\n"
-        "from wavcaps_assets.storage import Store\n"
+        "from wavcaps_assets.store.storage import Store\n"
         "with ledger_in(Store(sys.argv[1])) as ledger:\n"
         "    for index in range(50): ledger.record(question(sys.argv[2] + str(index)), ANSWER)"
     )

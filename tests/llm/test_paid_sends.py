@@ -26,7 +26,7 @@ from wavcaps_assets.llm.prices import PriceError, Prices
 from wavcaps_assets.llm.replies import MAX_KEPT_CHARS, UNREADABLE
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 PATH = "/v1/chat/completions"
 # In two pieces: a traceback shows the lines of this file.

@@ -25,7 +25,7 @@ from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import Answer, Ledger, record_of
 from wavcaps_assets.llm.recorder import Recorder
-from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.store.storage import Store, StoreError
 
 TEXTS = [f"{animal} {verb}" for animal in ("dog", "cat", "cow") for verb in ("calls", "sings", "runs")]
 
@@ -242,7 +242,7 @@ def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> 
         "from tests.captioning.test_engine import SINGLE, clips\n"
         "from tests.llm.test_recorder import TEXTS, SlowLedger\n"
         "from wavcaps_assets.captioning.engine import caption_clips\n"
-        "from wavcaps_assets.storage import Store\n"
+        "from wavcaps_assets.store.storage import Store\n"
         "settings = SINGLE.model_copy(update={'english_only': False})\n"
         "def tell(done, total): print(done, flush=True)\n"
         "with SlowLedger(Store(sys.argv[1]), 0.3) as ledger:\n"

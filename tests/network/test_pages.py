@@ -13,7 +13,7 @@ from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.network_errors import BadAnswer, NotThere, Unavailable
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 FOLDER = "log/pages/freesound/2022-11"
 

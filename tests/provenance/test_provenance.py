@@ -13,7 +13,6 @@ import pytest
 
 from tests.rows import audio_row, manifest_row, raw_row
 from tests.support.paths import ROOT
-from wavcaps_assets import schemas
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postprocess
 from wavcaps_assets.captioning.second_questions import load_second_prompt
@@ -23,8 +22,9 @@ from wavcaps_assets.manifests import make_manifest
 from wavcaps_assets.provenance import UnknownClip, main, trace, traces
 from wavcaps_assets.rules.judging import Finding, Verdict
 from wavcaps_assets.rules.settings import RuleSettings
+from wavcaps_assets.schemas import AUDIO, DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST, RAW_CLIPS
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 TEXTS = {"freesound-1": "Dog barking in a yard", "freesound-2": "see my other packs"}
@@ -43,10 +43,10 @@ def fill(store: Store) -> None:
     tables.write(
         ["freesound", "raw_clips"],
         "2022-09",
-        Stage(schemas.RAW_CLIPS.from_rows(raw), schemas.DROPPED.empty()),
+        Stage(RAW_CLIPS.from_rows(raw), DROPPED.empty()),
     )
-    audio = schemas.AUDIO.from_rows(audio_row(clip_id) for clip_id in ids)
-    tables.write(["freesound", "audio"], "2022-09", Stage(audio, schemas.DROPPED.empty()))
+    audio = AUDIO.from_rows(audio_row(clip_id) for clip_id in ids)
+    tables.write(["freesound", "audio"], "2022-09", Stage(audio, DROPPED.empty()))
     filtered: list[dict[str, Any]] = [
         {
             "clip_id": clip_id,
@@ -62,7 +62,7 @@ def fill(store: Store) -> None:
     tables.write(
         ["filtered_clips"],
         "freesound",
-        Stage(schemas.FILTERED_CLIPS.from_rows(filtered), schemas.DROPPED.from_rows([short])),
+        Stage(FILTERED_CLIPS.from_rows(filtered), DROPPED.from_rows([short])),
     )
     with Ledger(store, ANSWERS) as ledger:
         both = question(0, list(TEXTS.values()))
@@ -85,12 +85,10 @@ def fill(store: Store) -> None:
     tables.write(
         ["llm_captions"],
         "freesound",
-        Stage(schemas.LLM_CAPTIONS.from_rows([kept]), schemas.DROPPED.from_rows([failed])),
+        Stage(LLM_CAPTIONS.from_rows([kept]), DROPPED.from_rows([failed])),
     )
     published = manifest_row("freesound-1", caption="A dog is barking.", text=TEXTS["freesound-1"])
-    tables.write(
-        ["manifest"], "freesound", Stage(schemas.MANIFEST.from_rows([published]), schemas.DROPPED.empty())
-    )
+    tables.write(["manifest"], "freesound", Stage(MANIFEST.from_rows([published]), DROPPED.empty()))
     with History(store, "freesound", "2022-09") as history:
         history.add(Event.LISTED, "freesound-1", "round-1", version=1)
 
@@ -146,7 +144,7 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
     llm = llm.set_column(llm.schema.get_field_index("caption"), "caption", [["A dog is heard."]])
     answer = SecondAnswer("A dog is barking.", about.key, "", "another-model", second.prompt.version)
     refined = postprocess(llm, RuleSettings(), lambda rejected, turn: [answer])
-    tables.write(["llm_captions"], "freesound", Stage(llm, schemas.DROPPED.empty()))
+    tables.write(["llm_captions"], "freesound", Stage(llm, DROPPED.empty()))
     tables.write(["captions"], "freesound", refined.stage)
     counted = CountedLedger(store, ANSWERS)
     with counted:
@@ -204,8 +202,8 @@ def test_a_crawled_text_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     store = Store(tmp_path)
     fill(store)
     hostile = raw_row("freesound-1", description="\x1b[2Jgone\nfreesound-9: published\x9b31m")
-    raw = schemas.RAW_CLIPS.from_rows([hostile])
-    TableStore(store).write(["freesound", "raw_clips"], "2022-09", Stage(raw, schemas.DROPPED.empty()))
+    raw = RAW_CLIPS.from_rows([hostile])
+    TableStore(store).write(["freesound", "raw_clips"], "2022-09", Stage(raw, DROPPED.empty()))
     with Ledger(store, ANSWERS) as ledger:
         found = trace(TableStore(store), ledger, "freesound-1")
     assert not {"\x1b", "\x9b"} & set(found.as_text() + found.as_json())

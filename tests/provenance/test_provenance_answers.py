@@ -9,17 +9,17 @@ import pytest
 
 from tests.provenance.test_provenance import PROMPT, TEXTS, fill
 from tests.rows import manifest_row
-from wavcaps_assets import schemas
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.provenance import trace
 from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.rules.settings import RULE_PRESETS
+from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 
@@ -81,12 +81,10 @@ def test_the_questions_of_a_stage_2_that_was_set_otherwise_are_found(tmp_path: P
         update={"rules": RULE_PRESETS["strict"]}
     )
     clips = tables.read(["filtered_clips"], ["freesound"]).to_pylist()
-    tagged = schemas.FILTERED_CLIPS.from_rows({**clip, "tags": ["dog", "yard"]} for clip in clips)
-    tables.write(["filtered_clips"], "freesound", Stage(tagged, schemas.DROPPED.empty()))
+    tagged = FILTERED_CLIPS.from_rows({**clip, "tags": ["dog", "yard"]} for clip in clips)
+    tables.write(["filtered_clips"], "freesound", Stage(tagged, DROPPED.empty()))
     failed = drop("freesound-1", "freesound", "llm_captions", "unusable_answer", "")
-    stage = Stage(
-        schemas.LLM_CAPTIONS.empty(), schemas.DROPPED.from_rows([failed]), settings=settings.model_dump_json()
-    )
+    stage = Stage(LLM_CAPTIONS.empty(), DROPPED.from_rows([failed]), settings=settings.model_dump_json())
     tables.write(["llm_captions"], "freesound", stage)
     asked = Question(PROMPT.version, "some-model", {}, ["Dog barking in a (tags: dog, yard)"], 0)
     with Ledger(store, ANSWERS) as ledger:
@@ -100,7 +98,7 @@ def test_the_questions_of_a_stage_2_that_was_set_otherwise_are_found(tmp_path: P
 def test_the_report_tells_what_each_answer_took(tmp_path: Path) -> None:
     store = Store(tmp_path)
     fill(store)
-    wavcaps = schemas.MANIFEST.from_rows([manifest_row("freesound-1", caption="A dog is barking.")])
+    wavcaps = MANIFEST.from_rows([manifest_row("freesound-1", caption="A dog is barking.")])
     (story,) = tell_stories(TableStore(store), all_sources(Settings()), wavcaps)
     asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Question to the model"]
     told = [

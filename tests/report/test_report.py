@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.rows import audio_row, manifest_row, raw_row
-from wavcaps_assets import schemas
 from wavcaps_assets.analysis.data_sets import compare_data_sets
 from wavcaps_assets.analysis.examples import draw_examples
 from wavcaps_assets.analysis.licences import count_licences
@@ -30,9 +29,19 @@ from wavcaps_assets.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_assets.report.data import RunFacts, StepTime
 from wavcaps_assets.report.render import number, render_report, size, span, write_report
 from wavcaps_assets.report.text import LONGEST_SHOWN, shown
+from wavcaps_assets.schemas import (
+    AUDIO,
+    CHECKPOINT,
+    DROPPED,
+    MANIFEST,
+    RAW_CLIPS,
+    RETRIEVAL_SCORES,
+    TRAINING_MANIFEST,
+    schema_of,
+)
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'too' ]]> <img src=http://evil.example/x onerror=alert(2)>"
@@ -129,7 +138,7 @@ def test_what_has_not_come_to_the_end_is_waiting(tables: TableStore) -> None:
 def test_examples_are_every_nth_clip(tables: TableStore) -> None:
     # Written backwards: the order of the page is that of the ids, whatever that of the table.
     rows = [published_clip(f"{i:03}", f"Sound {i}.") for i in reversed(range(21))]
-    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(rows))
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
     (freesound,) = collect(tables, SOURCES).published
     assert freesound.every == 3
     assert [example.clip_id for example in freesound.examples] == [
@@ -154,9 +163,9 @@ def test_crawled_text_stays_text(tables: TableStore) -> None:
         published_clip(str(i), f"A {HOSTILE} caption.", text=text, **dict.fromkeys(said_of_a_clip, HOSTILE))
         for i, text in enumerate((HOSTILE, RIGHT_TO_LEFT))
     ]
-    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(hostile))
-    dropped = schemas.DROPPED.from_rows([drop(HOSTILE, "freesound", "raw_clips", HOSTILE, HOSTILE)])
-    tables.write(["freesound", "raw_clips"], "one", Stage(schemas.RAW_CLIPS.empty(), dropped))
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(hostile))
+    dropped = DROPPED.from_rows([drop(HOSTILE, "freesound", "raw_clips", HOSTILE, HOSTILE)])
+    tables.write(["freesound", "raw_clips"], "one", Stage(RAW_CLIPS.empty(), dropped))
     data = collect(tables, SOURCES, RunFacts(HOSTILE, (StepTime(HOSTILE, 1.0),), {HOSTILE: HOSTILE}))
     page = Page(render_report(data))
     assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
@@ -234,9 +243,9 @@ def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> Non
 
 def test_the_analysis_shows_crawled_texts_as_texts(tables: TableStore) -> None:
     rows = [published_clip(str(i), f"A {HOSTILE} caption.", text=HOSTILE, model=HOSTILE) for i in range(2)]
-    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(rows))
-    raw = schemas.RAW_CLIPS.from_rows(raw_row(f"freesound-{i}", description=HOSTILE) for i in range(2))
-    tables.write(["freesound", "raw_clips"], "one", Stage(raw, schemas.DROPPED.empty()))
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
+    raw = RAW_CLIPS.from_rows(raw_row(f"freesound-{i}", description=HOSTILE) for i in range(2))
+    tables.write(["freesound", "raw_clips"], "one", Stage(raw, DROPPED.empty()))
     fill_analysis(tables)
     page = Page(render_report(collect(tables, SOURCES)))
     assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
@@ -303,17 +312,17 @@ def published_clip(number: str, caption: str, **other: Any) -> dict[str, Any]:
 def fill_crawl(tables: TableStore) -> None:
     """Clips 1 to 7 in two partitions; 7 of them is listed twice, 4 has no audio."""
     for partition, numbers, repeated in (("one", (1, 2, 3), []), ("two", (4, 5, 6, 7), ["freesound-7#9"])):
-        raw = schemas.RAW_CLIPS.from_rows(
+        raw = RAW_CLIPS.from_rows(
             raw_row(f"freesound-{n}", title=f"Title {n}", description=f"Description {n}") for n in numbers
         )
         dropped = [drop(clip_id, "freesound", "raw_clips", "listed_twice") for clip_id in repeated]
-        tables.write(["freesound", "raw_clips"], partition, Stage(raw, schemas.DROPPED.from_rows(dropped)))
+        tables.write(["freesound", "raw_clips"], partition, Stage(raw, DROPPED.from_rows(dropped)))
         audio = [audio_row(f"freesound-{n}", duration_s=4.0, stored_bytes=1000) for n in numbers if n != 4]
         lost = [drop("freesound-4", "freesound", "audio", "not_found", "404")] if 4 in numbers else []
         tables.write(
             ["freesound", "audio"],
             partition,
-            Stage(schemas.AUDIO.from_rows(audio), schemas.DROPPED.from_rows(lost)),
+            Stage(AUDIO.from_rows(audio), DROPPED.from_rows(lost)),
         )
 
 
@@ -321,8 +330,8 @@ def fill_captions(tables: TableStore) -> None:
     """Stage 1 drops 4 (for its audio) and 5, stage 2 drops 6, the manifest drops 7."""
 
     def write(step: str, rows: list[dict[str, Any]], dropped: list[dict[str, str | None]]) -> None:
-        kept = schemas.schema_of([step]).from_rows(rows)
-        tables.write([step], "freesound", Stage(kept, schemas.DROPPED.from_rows(dropped)))
+        kept = schema_of([step]).from_rows(rows)
+        tables.write([step], "freesound", Stage(kept, DROPPED.from_rows(dropped)))
 
     def rows(numbers: tuple[int, ...], **columns: Any) -> list[dict[str, Any]]:
         return [{"clip_id": f"freesound-{n}", "source": "freesound", **columns} for n in numbers]
@@ -344,7 +353,7 @@ def fill_captions(tables: TableStore) -> None:
     write("captions", rows((1, 2, 3, 7), text="A text", caption="Rain.", **checked), [])
     manifest = [published_clip(str(number), "Rain.") for number in (1, 2, 3)]
     write("manifest", manifest, [drop("freesound-7", "freesound", "manifest", "no_audio_yet")])
-    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(manifest))
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(manifest))
 
 
 def fill_analysis(tables: TableStore) -> None:
@@ -387,7 +396,7 @@ def fill_training(tables: TableStore) -> None:
         }
         for number, (caption, split) in enumerate(zip(captions, splits, strict=True))
     ]
-    tables.write(["training_manifest"], None, schemas.TRAINING_MANIFEST.from_rows(manifest))
+    tables.write(["training_manifest"], None, TRAINING_MANIFEST.from_rows(manifest))
     epoch = {
         "train_loss": 2.0,
         "validation_loss": 2.5,
@@ -416,7 +425,7 @@ def fill_training(tables: TableStore) -> None:
         "validation_clips": 1,
         "learning_curve": [{"epoch": 1, **epoch}, {"epoch": 2, **epoch}],
     }
-    tables.write(["checkpoint", "htsat_bert", "demo"], None, schemas.CHECKPOINT.from_rows([checkpoint]))
+    tables.write(["checkpoint", "htsat_bert", "demo"], None, CHECKPOINT.from_rows([checkpoint]))
     figures = {"trained": (20.0, 60.0, 100.0), "chance": (20.0, 100.0, 100.0)}
     scores = [
         {"model": model, "direction": direction, "metric": f"R@{k}", "value": value, "clips": 5}
@@ -424,4 +433,4 @@ def fill_training(tables: TableStore) -> None:
         for model, values in figures.items()
         for k, value in zip((1, 5, 10), values, strict=True)
     ]
-    tables.write(["scores", "retrieval"], None, schemas.RETRIEVAL_SCORES.from_rows(scores))
+    tables.write(["scores", "retrieval"], None, RETRIEVAL_SCORES.from_rows(scores))

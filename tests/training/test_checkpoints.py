@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from wavcaps_assets.storage import StoreError
+from wavcaps_assets.store.storage import StoreError
 from wavcaps_training import checkpoints
 from wavcaps_training.captioner_settings import (
     BartSettings,

@@ -11,7 +11,7 @@ import soxr
 
 from tests.s3 import S3Bucket
 from wavcaps_assets.schemas import TRAINING_MANIFEST
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_training.data import AudioFiles, AudioFolder, AudioReadError, Clip, clips_of, read_crop
 from wavcaps_training.settings import ClipSettings, Padding
 

@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 from tests.rows import manifest_row
 from tests.training.conftest import ORACLES
 from wavcaps_assets import definitions as assets_location
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.training_manifests import training_manifest_assets
 from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.schemas import MANIFEST
 from wavcaps_assets.settings import Settings, Sources
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 from wavcaps_assets.training_sets.compose import compose
 from wavcaps_assets.training_sets.folders import SetError, read_set
@@ -322,7 +322,7 @@ def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> 
     clips = [manifest_row(f"freesound-{n}", audio_path=f"audio/{n}.flac", duration_s=1.0) for n in (6, 7)]
     (store / "audio").mkdir()
     soundfile.write(store / "audio" / "6.flac", np.full(32_000, 0.1), 32_000)
-    tables.write(["wavcaps"], None, schemas.MANIFEST.from_rows(clips))
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(clips))
     made = [
         *training_manifest_assets(),
         *(

@@ -14,8 +14,8 @@ import pytest
 
 from tests.rows import manifest_row, raw_row
 from tests.support.paths import SHARED
-from wavcaps_assets import schemas
 from wavcaps_assets.analysis.paper_figures import TABLE_III
+from wavcaps_assets.schemas import MANIFEST, RAW_CLIPS, RETRIEVAL_SCORES
 from wavcaps_training.paper import compare
 from wavcaps_training.paper_tables import METRICS, TABLE_IX, TABLE_V, TABLE_VI, TABLE_X, BenchmarkScores
 
@@ -148,7 +148,7 @@ def test_only_shares_and_caption_lengths_are_comparable() -> None:
 
 
 def test_what_was_not_measured_is_empty() -> None:
-    nothing = compare({}, schemas.MANIFEST.empty(), schemas.RETRIEVAL_SCORES.empty())
+    nothing = compare({}, MANIFEST.empty(), RETRIEVAL_SCORES.empty())
     rows = by_cell(nothing)
     assert len(rows) == 5 * 7 + 4 * 12
     assert rows["BBC Sound Effects", "clips before"]["measured"] is None
@@ -169,9 +169,9 @@ def test_words_are_counted_as_in_the_paper() -> None:
     ]
     rows = by_cell(
         compare(
-            {"soundbible": schemas.RAW_CLIPS.from_rows(raw)},
-            schemas.MANIFEST.from_rows(published),
-            schemas.RETRIEVAL_SCORES.empty(),
+            {"soundbible": RAW_CLIPS.from_rows(raw)},
+            MANIFEST.from_rows(published),
+            RETRIEVAL_SCORES.empty(),
         )
     )
     # 900 of the 1,232 clips: their means differ a little from those of all of them.
@@ -197,22 +197,22 @@ def published_clip(source: str, source_id: str, caption: str, duration_s: float)
     return manifest_row(f"{source}-{source_id}", source, **about)
 
 
-FREESOUND = schemas.RAW_CLIPS.from_rows(
+FREESOUND = RAW_CLIPS.from_rows(
     [
         raw_clip("freesound", "1", "This sound is of a  book.", 2.0),
         raw_clip("freesound", "2", "Rain on leaves", 4.0),
         raw_clip("freesound", "3", None, None),
     ]
 )
-SOUNDBIBLE = schemas.RAW_CLIPS.from_rows([raw_clip("soundbible", "4", "Bells", None)])
-WAVCAPS = schemas.MANIFEST.from_rows(
+SOUNDBIBLE = RAW_CLIPS.from_rows([raw_clip("soundbible", "4", "Bells", None)])
+WAVCAPS = MANIFEST.from_rows(
     [
         published_clip("freesound", "1", "A book is falling.", 3.0),
         published_clip("freesound", "2", "Rain falls on leaves.", 4.0),
         published_clip("soundbible", "4", "Bells are ringing.", 5.0),
     ]
 )
-SCORES = schemas.RETRIEVAL_SCORES.from_rows(
+SCORES = RETRIEVAL_SCORES.from_rows(
     {"model": model, "direction": "text_to_audio", "metric": "R@10", "value": value, "clips": 20}
     for model, value in (("trained", 40.0), ("untrained", 50.0), ("chance", 50.0))
 )

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
 from tests.training.training_places import row_of, start_training
-from wavcaps_assets import schemas
-from wavcaps_assets.storage import Store
+from wavcaps_assets.schemas import CHECKPOINT
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 from wavcaps_training import checkpoint_table
 from wavcaps_training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
@@ -81,7 +81,7 @@ def test_a_run_that_was_killed_when_it_was_done_is_not_run_again(clips: Path, st
     (row,) = train(clips, store, ONE_EPOCH, said).to_pylist()
     assert said == ["this training was done before, and its row was not recorded: nothing is trained again"]
     assert [entry["epoch"] for entry in row["learning_curve"]] == [1]
-    assert schemas.CHECKPOINT.from_rows([row]).num_rows == 1
+    assert CHECKPOINT.from_rows([row]).num_rows == 1
     assert (store / row["weights_path"]).is_file()
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.s3 import S3Bucket
 from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
 from tests.training.training_places import row_of, start_training
-from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_training.checkpoint_table import Place, train_experiment
 from wavcaps_training.checkpoints import read_origin
 from wavcaps_training.experiments import DEMO_EXPERIMENT

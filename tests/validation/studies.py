@@ -11,7 +11,7 @@ import soundfile
 
 from tests.rows import manifest_row
 from wavcaps_assets.schemas import MANIFEST
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.validation.run import WrittenStudy, make_study
 from wavcaps_assets.validation.settings import StudySettings
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.validation.studies import HOSTILE, small_study
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.validation.draw import NothingToDraw
 from wavcaps_assets.validation.run import WrittenStudy, read_key
 from wavcaps_assets.validation.second_captions import BadSecondCaptions, read_second_captions

@@ -11,7 +11,7 @@ import pytest
 
 from tests.validation.browser import CHROMIUM, Browser, browsing
 from tests.validation.studies import HOSTILE, small_study
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.validation.ratings import counted, read_ratings
 from wavcaps_assets.validation.run import WrittenStudy
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.validation.studies import answer, answers_file, small_study
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.validation.answer_files import BadFolder
 from wavcaps_assets.validation.figures import draw_scores, raters_table, reasons_table, scores_table
 from wavcaps_assets.validation.ratings import counted, read_ratings, reasons

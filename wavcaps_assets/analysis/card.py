@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from wavcaps_assets.analysis.paper_figures import PAPER, WHOLE_SET
 from wavcaps_assets.previews import cell
 from wavcaps_assets.schemas.analysis import DATA_SET_CARD
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 CARD = "README.md"
 NAME = "WavCaps, re-created"
@@ -33,7 +33,7 @@ NOT_FOR_SALE = ("RemArc", "personal use", "Sampling+")
 
 @dataclass(frozen=True)
 class Findings:
-    """The tables that a card is written from, as `schemas.analysis` names them."""
+    """The tables that a card is written from, as `tables.analysis` names them."""
 
     statistics: pa.Table
     licences: pa.Table
@@ -46,11 +46,11 @@ def write_card(store: Store, wavcaps: pa.Table, findings: Findings, titles: Mapp
     """Writes the card into the store, in one step.
 
     Args:
-        wavcaps: with the columns `source`, `model` and `prompt_version` of `schemas.MANIFEST`.
+        wavcaps: with the columns `source`, `model` and `prompt_version` of `tables.MANIFEST`.
         titles: the sources' names for people.
 
     Returns:
-        `schemas.analysis.DATA_SET_CARD`.
+        `tables.analysis.DATA_SET_CARD`.
 
     Raises:
         StoreError: it cannot be written.

@@ -15,10 +15,10 @@ THIS_RUN = "this run's set"
 
 
 def compare_data_sets(statistics: pa.Table, models: str) -> pa.Table:
-    """`schemas.analysis.DATA_SETS`.
+    """`tables.analysis.DATA_SETS`.
 
     Args:
-        statistics: `schemas.analysis.SET_STATISTICS` of this run.
+        statistics: `tables.analysis.SET_STATISTICS` of this run.
         models: what wrote this run's captions.
     """
     own = next(

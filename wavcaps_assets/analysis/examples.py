@@ -24,7 +24,7 @@ def draw(clips: pa.Table, count: int | None, seed: int) -> pa.Table:
 
 
 def draw_examples(wavcaps: pa.Table, per_source: int, seed: int) -> pa.Table:
-    """`schemas.analysis.EXAMPLES` from `schemas.MANIFEST`: so many clips of each source."""
+    """`tables.analysis.EXAMPLES` from `tables.MANIFEST`: so many clips of each source."""
     clips = wavcaps.select(EXAMPLES.arrow.names).cast(EXAMPLES.arrow)
     sources = sorted(pc.unique(clips.column("source")).to_pylist())
     drawn = [draw(clips.filter(pc.equal(clips.column("source"), name)), per_source, seed) for name in sources]

@@ -19,7 +19,7 @@ COUNTED = """
 
 
 def count_licences(wavcaps: pa.Table) -> pa.Table:
-    """`schemas.analysis.LICENCES` from `schemas.MANIFEST`."""
+    """`tables.analysis.LICENCES` from `tables.MANIFEST`."""
     with duckdb.connect() as database:
         database.register("clips", wavcaps.select(["source", "licence_id", "duration_s", "author"]))
         counted = database.sql(COUNTED).to_arrow_table().to_pylist()

@@ -23,10 +23,10 @@ def measure_texts(wavcaps: pa.Table) -> pa.Table:
     """Measures the raw text and the caption of each clip.
 
     Args:
-        wavcaps: with the columns `clip_id`, `source`, `text` and `caption` of `schemas.MANIFEST`.
+        wavcaps: with the columns `clip_id`, `source`, `text` and `caption` of `tables.MANIFEST`.
 
     Returns:
-        `schemas.analysis.TEXT_MEASURES`, in the same order.
+        `tables.analysis.TEXT_MEASURES`, in the same order.
     """
     lexicon = Lexicon()
     texts = lexicon.read(texts_of(wavcaps.column("text")))
@@ -55,7 +55,7 @@ def grade_raw(raw_by_source: Mapping[str, Iterable[pa.Table]]) -> pa.Table:
 
     Args:
         raw_by_source: for each source that was crawled, tables with the column `description` of
-            `schemas.RAW_CLIPS`, read one at a time.
+            `tables.RAW_CLIPS`, read one at a time.
     """
     parts = [pa.table({"source": pa.array([], pa.string()), "grade": pa.array([], pa.float64())})]
     for source, tables in raw_by_source.items():

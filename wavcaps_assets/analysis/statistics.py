@@ -70,11 +70,11 @@ def set_statistics(raw_by_source: Mapping[str, Iterable[pa.Table]], wavcaps: pa.
 
     Args:
         raw_by_source: for each source that was crawled, by its name, tables with the columns
-            `claimed_duration_s` and `description` of `schemas.RAW_CLIPS`, read one at a time.
-        wavcaps: with the columns `source`, `duration_s` and `caption` of `schemas.MANIFEST`.
+            `claimed_duration_s` and `description` of `tables.RAW_CLIPS`, read one at a time.
+        wavcaps: with the columns `source`, `duration_s` and `caption` of `tables.MANIFEST`.
 
     Returns:
-        `schemas.analysis.SET_STATISTICS`; a source of the paper that was not crawled has its figures only.
+        `tables.analysis.SET_STATISTICS`; a source of the paper that was not crawled has its figures only.
     """
     before: dict[str, Totals] = {}
     for source, tables in raw_by_source.items():

@@ -10,7 +10,7 @@ import pyarrow as pa
 from wavcaps_assets.analysis.paper_figures import UNIQUE_CAPTIONS, WHOLE_SET
 from wavcaps_assets.analysis.words import MEANING, Kind
 from wavcaps_assets.schemas import analysis
-from wavcaps_assets.tables import TableSchema
+from wavcaps_assets.store.schema import TableSchema
 
 # A row a source, in order, and one for all of them at the end; none for a set without clips.
 BY_SOURCE = f"""
@@ -53,7 +53,7 @@ COPIES = """
 
 
 def summarise_similarity(measures: pa.Table) -> pa.Table:
-    """`schemas.analysis.JACCARD` from `TEXT_MEASURES`."""
+    """`tables.analysis.JACCARD` from `TEXT_MEASURES`."""
     columns = f"""
         count(jaccard) as clips, count(*) - count(jaccard) as without_words,
         {SPREAD.format(measure="jaccard", where="")},
@@ -63,7 +63,7 @@ def summarise_similarity(measures: pa.Table) -> pa.Table:
 
 
 def summarise_readability(raw_grades: pa.Table, measures: pa.Table) -> pa.Table:
-    """`schemas.analysis.READABILITY`.
+    """`tables.analysis.READABILITY`.
 
     Args:
         raw_grades: of all harvested descriptions, published or not (`measures.grade_raw`), as in Figure 2c.
@@ -85,7 +85,7 @@ def summarise_readability(raw_grades: pa.Table, measures: pa.Table) -> pa.Table:
 
 
 def count_kinds(measures: pa.Table) -> pa.Table:
-    """`schemas.analysis.ODD_TEXTS` from `TEXT_MEASURES`."""
+    """`tables.analysis.ODD_TEXTS` from `TEXT_MEASURES`."""
     meanings = pa.table(
         {
             "kind": [kind.name.lower() for kind in Kind],
@@ -102,7 +102,7 @@ def count_kinds(measures: pa.Table) -> pa.Table:
 
 
 def summarise_durations(wavcaps: pa.Table) -> pa.Table:
-    """`schemas.analysis.DURATIONS` from `schemas.MANIFEST`."""
+    """`tables.analysis.DURATIONS` from `tables.MANIFEST`."""
     columns = f"""
         count(*) {DURATION} as clips, count(*) - count(*) {DURATION} as left_out,
         coalesce(sum(duration_s) {DURATION}, 0) / 3600 as hours,
@@ -114,7 +114,7 @@ def summarise_durations(wavcaps: pa.Table) -> pa.Table:
 
 
 def count_copies(measures: pa.Table, often: int) -> pa.Table:
-    """`schemas.analysis.UNIQUE_CAPTIONS` from `TEXT_MEASURES`.
+    """`tables.analysis.UNIQUE_CAPTIONS` from `TEXT_MEASURES`.
 
     Captions are equal where they are the same sequence of words (section III.C).
 

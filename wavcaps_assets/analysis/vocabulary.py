@@ -33,11 +33,11 @@ def words_that_change(
 
     Args:
         raw_by_source: for each source that was crawled, tables with the column `description` of
-            `schemas.RAW_CLIPS`, read one at a time.
-        wavcaps: with the column `caption` of `schemas.MANIFEST`.
+            `tables.RAW_CLIPS`, read one at a time.
+        wavcaps: with the column `caption` of `tables.MANIFEST`.
 
     Returns:
-        `schemas.analysis.WORDS`.
+        `tables.analysis.WORDS`.
     """
     lexicon = Lexicon()
     texts = np.zeros(0, np.int64)
@@ -100,10 +100,10 @@ def vocabulary(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table:
     """The captions' words by source, and in the whole set.
 
     Args:
-        wavcaps: with the columns `clip_id`, `source` and `caption` of `schemas.MANIFEST`.
+        wavcaps: with the columns `clip_id`, `source` and `caption` of `tables.MANIFEST`.
 
     Returns:
-        `schemas.analysis.VOCABULARY`; its growth is that of the clips shuffled by the seed.
+        `tables.analysis.VOCABULARY`; its growth is that of the clips shuffled by the seed.
     """
     # In the order of their ids all clips of one source would come before those of the next.
     ordered = draw(wavcaps.select(["clip_id", "source", "caption"]), None, settings.seed)

@@ -13,17 +13,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, original
 from wavcaps_assets.audio.reasons import LASTING, PASSING, REASONS, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.clock import new_round, utc_now
-from wavcaps_assets.history import AUDIO, Event, History
+from wavcaps_assets.history import AUDIO_EVENTS, Event, History
 from wavcaps_assets.network_errors import NotAllowed, Paused
+from wavcaps_assets.schemas import AUDIO, DROPPED
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import StoreError
+from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.table_store import TableStore
 
 STAGE = "audio"
@@ -44,12 +44,12 @@ def fetch_audio(
     """Fetches and normalises the audio of a partition's clips.
 
     Args:
-        clips: `schemas.RAW_CLIPS`.
+        clips: `tables.RAW_CLIPS`.
         origin: where audio comes from.
         on_clip: called after each clip, for progress.
 
     Returns:
-        `schemas.AUDIO`, and the clips whose audio is gone, cannot be fetched or cannot be read.
+        `tables.AUDIO`, and the clips whose audio is gone, cannot be fetched or cannot be read.
         What was stored before is not fetched again; what failed is asked for once a fetch, and what
         cannot be read not again until its source changes it.
 
@@ -69,7 +69,7 @@ def fetch_audio(
                     found[clip["clip_id"]] = fetch.clip(clip)
     rows = [row for row in found.values() if "reason" not in row]
     dropped = [row for row in found.values() if "reason" in row]
-    return Stage(schemas.AUDIO.from_rows(rows), schemas.DROPPED.from_rows(dropped), fetch.round)
+    return Stage(AUDIO.from_rows(rows), DROPPED.from_rows(dropped), fetch.round)
 
 
 class Fetch:
@@ -97,7 +97,7 @@ class Fetch:
         self._failures: dict[str, int] = {}
         self.round = ""
         for record in history:
-            if record["event"] in AUDIO:
+            if record["event"] in AUDIO_EVENTS:
                 self._last[record["clip_id"]] = record
                 self.round = max(self.round, record["round"])
             if record["event"] == Event.FAILED:
@@ -129,7 +129,7 @@ class Fetch:
         return found
 
     def clip(self, clip: dict[str, Any]) -> dict[str, Any]:
-        """A row of `schemas.AUDIO`, or one of `schemas.DROPPED`."""
+        """A row of `tables.AUDIO`, or one of `tables.DROPPED`."""
         clip_id = clip["clip_id"]
         asked_for = [clip[name] for name in ASKED_FOR]
         last = self._last.get(clip_id)
@@ -167,7 +167,7 @@ class Fetch:
 
     def _is_stored(self, row: dict[str, Any]) -> bool:
         name = Path(row["audio_path"]).name
-        return self._sizes.get(name) == row["stored_bytes"] and row.keys() == set(schemas.AUDIO.arrow.names)
+        return self._sizes.get(name) == row["stored_bytes"] and row.keys() == set(AUDIO.arrow.names)
 
     def _fetch(self, clip: dict[str, Any]) -> dict[str, Any]:
         relative = f"{self._folder}/{clip['clip_id']}.flac"

@@ -51,7 +51,7 @@ class ComparisonResult:
         rouge_l, overlap: mean ROUGE-L (of the first against the second) and mean share of words in
             common (Jaccard), over the same clips.
         only_one_given: clips that only one of them was given; they are left out.
-        table: `schemas.CAPTION_COMPARISON`, the least alike first.
+        table: `tables.CAPTION_COMPARISON`, the least alike first.
     """
 
     first: Side
@@ -132,7 +132,7 @@ def compare(first: Stage, second: Stage, paid: tuple[Paid, Paid] = (Paid(), Paid
     """Compares two outcomes of stage 2 clip by clip.
 
     Args:
-        first: `schemas.LLM_CAPTIONS` and what was set aside.
+        first: `tables.LLM_CAPTIONS` and what was set aside.
         second: the same of the other way.
         paid: what each of them took.
     """

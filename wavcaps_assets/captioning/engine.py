@@ -43,7 +43,7 @@ def caption_clips(
     an answer, the model is asked again, up to `max_attempts` times in all; then the clips are set aside.
 
     Args:
-        clips: `schemas.FILTERED_CLIPS`.
+        clips: `tables.FILTERED_CLIPS`.
         source: the source's name, which chooses the prompt.
         model: may be None where the method is `template`.
         progress: told after each answer how many texts are done, of how many.
@@ -51,7 +51,7 @@ def caption_clips(
         watch: told after each answer how far it is, and what it took.
 
     Returns:
-        `schemas.LLM_CAPTIONS`, and the clips set aside as `empty_text`, `foreign_text`, `llm_failure`
+        `tables.LLM_CAPTIONS`, and the clips set aside as `empty_text`, `foreign_text`, `llm_failure`
         (the model says "Failure."), `no_answer`, `unusable_answer`, or, by rules, `no_rule`.
 
     Raises:

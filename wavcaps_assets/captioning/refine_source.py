@@ -15,7 +15,7 @@ from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.progress import Account, Facts
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 
 def choose_rules(choice: RuleChoice, embedded_model: bool) -> RuleSettings:
@@ -70,7 +70,7 @@ def postprocess_source(
     Neither the model nor the ledger is looked for before a question has to be asked.
 
     Args:
-        captions: `schemas.LLM_CAPTIONS`.
+        captions: `tables.LLM_CAPTIONS`.
         captioning: how stage 2 put the texts.
         say: told what a person wants to read in the log.
         account: told the estimate before anything is asked, and what was spent, whatever the end.

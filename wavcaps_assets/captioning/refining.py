@@ -87,13 +87,13 @@ def postprocess(
     """Repairs and judges every caption of stage 2, and asks about some again.
 
     Args:
-        captions: `schemas.LLM_CAPTIONS`.
+        captions: `tables.LLM_CAPTIONS`.
         ask: asks the model again, up to `settings.second_questions` times a caption; None: nothing is
             asked. Captions that no model wrote are never asked about.
         shown: what the model was shown besides the text, by `prompt_version`; for the rule `echo`.
 
     Returns:
-        `schemas.CAPTIONS`, and the clips whose caption a rule does not take in the end, with that rule
+        `tables.CAPTIONS`, and the clips whose caption a rule does not take in the end, with that rule
         as the reason and every complaint in the detail.
 
     Raises:

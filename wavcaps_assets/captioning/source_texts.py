@@ -56,7 +56,7 @@ def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> So
     """Reads the texts of a source's clips.
 
     Args:
-        clips: `schemas.FILTERED_CLIPS`.
+        clips: `tables.FILTERED_CLIPS`.
         source: the source's name.
     """
     found = SourceTexts()

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ClipField(StrEnum):
-    """What a clip may say of itself, by its column in `schemas.FILTERED_CLIPS`."""
+    """What a clip may say of itself, by its column in `tables.FILTERED_CLIPS`."""
 
     EVENTS = "events"
     DESCRIPTION = "description"
@@ -77,7 +77,7 @@ def clip_text(
     name, says nothing.
 
     Args:
-        clip: a row of `schemas.FILTERED_CLIPS`.
+        clip: a row of `tables.FILTERED_CLIPS`.
         text_from: the first of these that says something is the text.
         added: what is put behind it in brackets, as in "Dog in a yard (tags: dog, bark)".
         max_chars: where something is added, the text is cut to make room for it.

@@ -60,7 +60,7 @@ def assess(
 
     Args:
         asset, partition: whose table it is, or will be.
-        table: `schemas.CAPTIONS` or `schemas.MANIFEST`.
+        table: `tables.CAPTIONS` or `tables.MANIFEST`.
         baseline: what the drift is measured from.
         thresholds: a TOML file; empty: the defaults of `QualitySettings`.
 
@@ -89,7 +89,7 @@ def require_quality(tables: TableStore, wavcaps: pa.Table, run_id: str, threshol
     A check of the set itself comes too late, and a manifest's blocks within its own run only.
 
     Args:
-        wavcaps: the manifests of all sources, `schemas.MANIFEST`.
+        wavcaps: the manifests of all sources, `tables.MANIFEST`.
         run_id: the run that would publish it.
         thresholds: as for `assess`.
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from wavcaps_assets.schemas.columns import CLIP_ID, SOURCE, STRING
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.schema import Column, TableSchema
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import WHOLE
-from wavcaps_assets.tables import Column, TableSchema
 
 BASELINE = TableSchema(
     "baseline",

@@ -62,7 +62,7 @@ def caption_set(table: pa.Table, dropped: Iterable[pa.Table] = (), shown: Shown 
 
     Args:
         table: the columns of `COLUMNS`, with or without `prompt_version`.
-        dropped: `schemas.DROPPED` of stages 2 and 3.
+        dropped: `tables.DROPPED` of stages 2 and 3.
         shown: of the prompts that are known.
     """
     if "prompt_version" not in table.column_names:

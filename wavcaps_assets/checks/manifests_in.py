@@ -57,7 +57,7 @@ def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
     is kept. The further captions of a clip (`caption_2`, ...) get an id of their own.
 
     Args:
-        dropped: a file or a folder of `schemas.DROPPED`, the clips that stages 2 and 3 dropped.
+        dropped: a file or a folder of `tables.DROPPED`, the clips that stages 2 and 3 dropped.
 
     Raises:
         UnusableManifest: nothing is there, it cannot be read, columns are missing, or it has no rows.

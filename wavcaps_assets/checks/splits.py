@@ -24,9 +24,9 @@ def check_recordings_apart(split: pa.Table, recordings: pa.Table, wavcaps: pa.Ta
     """Whether no recording, and no identical audio, is on two sides.
 
     Args:
-        split: `schemas.TRAINING_MANIFEST`.
-        recordings: `schemas.RECORDINGS`.
-        wavcaps: `schemas.MANIFEST`, for the hash of the audio.
+        split: `tables.TRAINING_MANIFEST`.
+        recordings: `tables.RECORDINGS`.
+        wavcaps: `tables.MANIFEST`, for the hash of the audio.
     """
     import duckdb
 

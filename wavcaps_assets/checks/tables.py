@@ -6,11 +6,11 @@ import pyarrow as pa
 
 from wavcaps_assets.checks.verdict import Verdict
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.tables import SchemaError, TableSchema
+from wavcaps_assets.store.schema import SchemaError, TableSchema
 
 
 def check_schema(table: pa.Table, schema: TableSchema) -> Verdict:
-    """Whether the columns are those that `schemas/` promises, with nothing missing in them."""
+    """Whether the columns are those that `tables/` promises, with nothing missing in them."""
     try:
         schema.check(table)
     except SchemaError as error:

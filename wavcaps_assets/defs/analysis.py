@@ -12,7 +12,7 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.schemas import analysis as tables_of
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.tables import TableSchema
+from wavcaps_assets.store.schema import TableSchema
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,6 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from wavcaps_assets import schemas
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
@@ -16,6 +15,7 @@ from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import CAPTION_COMPARISON, LLM_CAPTIONS, LLM_COSTS
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
@@ -57,7 +57,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         owners=OWNERS,
         pool="language_model",
         description="Stage 2: a caption of each description by the language model (section III.B, Table I).",
-        metadata=schema_metadata(schemas.LLM_CAPTIONS),
+        metadata=schema_metadata(LLM_CAPTIONS),
         # A run whose budget is used up, or whose batch is not done, has no table yet.
         output_required=False,
     )
@@ -110,7 +110,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         pool="language_model",
         description="Two models, prompts or methods on the same clips: how far they agree, what they cost. "
         "Run it by hand; no job does.",
-        metadata=schema_metadata(schemas.CAPTION_COMPARISON),
+        metadata=schema_metadata(CAPTION_COMPARISON),
         output_required=False,
     )
     def caption_comparison(
@@ -167,7 +167,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         kinds={"parquet"},
         owners=OWNERS,
         description="What the models' answers have cost, by source, model, prompt version and month.",
-        metadata=schema_metadata(schemas.LLM_COSTS),
+        metadata=schema_metadata(LLM_COSTS),
     )
     def llm_costs(
         context: dg.AssetExecutionContext, language_model: LanguageModelResource, store: StoreResource

@@ -6,13 +6,13 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.rules.settings import RuleChoice
+from wavcaps_assets.schemas import CAPTIONS
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
@@ -33,7 +33,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         pool="language_model",
         description="Stage 3: captions that pass the rules, repaired where a rule can, or asked about again "
         "(sections III.B and IV.E).",
-        metadata=schema_metadata(schemas.CAPTIONS),
+        metadata=schema_metadata(CAPTIONS),
         # A run whose budget is used up has no table yet.
         output_required=False,
     )

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.checks.tables import check_nothing_lost, check_schema, check_unique
 from wavcaps_assets.checks.verdict import Verdict
 from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.schemas import schema_of
 from wavcaps_assets.table_store import WHOLE, TableStore
 
 # Given the tables and the partition: the clips that should be in the asset, or among its dropped.
@@ -40,14 +40,14 @@ def table_checks(
         advisory: those of `more` that warn, and block nothing.
         more: further checks: by name, a description and a function.
     """
-    schema = schemas.schema_of(key)
+    schema = schema_of(key)
 
     def own(tables: TableStore, partition: str | None) -> pa.Table:
         return tables.read(key, [partition or WHOLE])
 
     checks: dict[str, tuple[str, Check]] = {
         "schema": (
-            "The columns are those of schemas/, and nothing required is missing.",
+            "The columns are those of tables/, and nothing required is missing.",
             lambda tables, partition: check_schema(own(tables, partition), schema),
         ),
     }

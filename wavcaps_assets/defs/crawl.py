@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import AUDIO, LEDGER, RAW_CLIPS
 from wavcaps_assets.sources.base import Source
 
 OWNERS = ["team:data"]
@@ -45,7 +45,7 @@ def crawl_definitions(source: Source) -> Crawl:
         key=[source.name, "raw_clips"],
         kinds={"httpx", "parquet"},
         description=f"What {source.title} says of each of its clips, as crawled (section III.A).",
-        metadata=schema_metadata(schemas.RAW_CLIPS),
+        metadata=schema_metadata(RAW_CLIPS),
         # A crawl that has to wait has no table yet, which is no failure.
         output_required=False,
         **shared,
@@ -77,7 +77,7 @@ def crawl_definitions(source: Source) -> Crawl:
         ins={"raw_clips": dg.AssetIn(key=[source.name, "raw_clips"])},
         kinds={"flac", "parquet"},
         description=f"The audio of {source.title}'s clips as FLAC, 32 kHz, mono, with its measures.",
-        metadata=schema_metadata(schemas.AUDIO),
+        metadata=schema_metadata(AUDIO),
         output_required=False,
         **shared,
     )
@@ -122,7 +122,7 @@ def crawl_definitions(source: Source) -> Crawl:
         kinds={"parquet"},
         description=f"What happened to each of {source.title}'s clips, and when: listed, changed, gone, "
         "stored, failed. The plot and the counts are of all partitions so far.",
-        metadata=schema_metadata(schemas.LEDGER),
+        metadata=schema_metadata(LEDGER),
         **shared,
     )
     def ledger(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.filtering import FilterSettings
+from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
@@ -30,7 +30,7 @@ def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]
         kinds={"duckdb", "parquet"},
         owners=OWNERS,
         description="Stage 1: clips that are long enough and described (section III.B, Pre-Filtering).",
-        metadata=schema_metadata(schemas.FILTERED_CLIPS),
+        metadata=schema_metadata(FILTERED_CLIPS),
     )
     def filtered_clips(
         context: dg.AssetExecutionContext, config: FilterConfig, store: StoreResource

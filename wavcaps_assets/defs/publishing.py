@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import MANIFEST
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.stages import Stage
 
@@ -31,7 +31,7 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         kinds={"duckdb", "parquet"},
         owners=OWNERS,
         description="What is published of a source: each clip, its caption, its audio, whom to credit.",
-        metadata=schema_metadata(schemas.MANIFEST),
+        metadata=schema_metadata(MANIFEST),
     )
     def manifest(
         context: dg.AssetExecutionContext, captions: pa.Table, llm_captions: pa.Table, store: StoreResource
@@ -49,7 +49,7 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         owners=OWNERS,
         description="The set: the manifests of all sources. It is replaced only where its captions pass "
         "every blocking check of their quality.",
-        metadata=schema_metadata(schemas.MANIFEST),
+        metadata=schema_metadata(MANIFEST),
     )
     def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> pa.Table:
         from wavcaps_assets.checks.assessment import UnfitSet, require_quality

@@ -22,7 +22,7 @@ class StoreResource(dg.ConfigurableResource):
     region: str = ""
 
     def tables(self) -> "TableStore":
-        from wavcaps_assets.storage import open_store
+        from wavcaps_assets.store.storage import open_store
         from wavcaps_assets.table_store import TableStore
 
         return TableStore(open_store(self.root, self.endpoint_url or None, self.region or None))

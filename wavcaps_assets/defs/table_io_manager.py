@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.schemas import schema_of
 from wavcaps_assets.stages import Stage
+from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.table_store import WHOLE
-from wavcaps_assets.tables import TableSchema
 
 
 class TableIOManager(dg.ConfigurableIOManager):
@@ -70,8 +70,8 @@ def _lineage(context: dg.OutputContext) -> Mapping[str, Any]:
             dg.TableColumnDep(asset_key=parent, column_name=origin)
             for parent in parents
             for origin in column.origins
-            if origin in schemas.schema_of(parent.path).arrow.names
+            if origin in schema_of(parent.path).arrow.names
         ]
-        for column in schemas.schema_of(context.asset_key.path).columns
+        for column in schema_of(context.asset_key.path).columns
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps)}

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import TRAINING_MANIFEST
 from wavcaps_assets.training_sets.sets import SETS, TrainingSet
 
 
@@ -25,7 +25,7 @@ def _training_manifest(made: TrainingSet) -> dg.AssetsDefinition:
         kinds={"parquet"},
         owners=OWNERS,
         description=f"{made.description}. Run it by hand; no job does.",
-        metadata=schema_metadata(schemas.TRAINING_MANIFEST),
+        metadata=schema_metadata(TRAINING_MANIFEST),
     )
     def training_manifest(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
         from wavcaps_assets.previews import counts, tally

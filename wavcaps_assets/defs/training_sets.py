@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.checks.splits import check_recordings_apart
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import NetworkResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import RECORDINGS, TRAINING_MANIFEST
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.splits import SplitSettings
 
@@ -25,7 +25,7 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
         kinds={"csv", "parquet"},
         owners=OWNERS,
         description="Which clips are known to be cut or mixed from the same recording.",
-        metadata=schema_metadata(schemas.RECORDINGS),
+        metadata=schema_metadata(RECORDINGS),
     )
     def recordings(network: NetworkResource) -> pa.Table:
         from wavcaps_assets.splits import read_recordings
@@ -38,7 +38,7 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
         kinds={"parquet"},
         owners=OWNERS,
         description="The set with a fixed train, validation and test split by recording.",
-        metadata=schema_metadata(schemas.TRAINING_MANIFEST),
+        metadata=schema_metadata(TRAINING_MANIFEST),
     )
     def training_manifest(
         context: dg.AssetExecutionContext, config: SplitConfig, wavcaps: pa.Table, recordings: pa.Table

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
 
 
@@ -32,7 +32,7 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         owners=OWNERS,
         description="Clips drawn for people to rate, and the page that they rate them on (section III.D). "
         "Run it by hand; no job does.",
-        metadata=schema_metadata(schemas.VALIDATION_STUDY),
+        metadata=schema_metadata(VALIDATION_STUDY),
     )
     def validation_study(
         context: dg.AssetExecutionContext, config: StudyConfig, wavcaps: pa.Table, store: StoreResource
@@ -67,7 +67,7 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         owners=OWNERS,
         description="The answers of all raters, from the files that they saved; those that do not count "
         "with their reason. Run it by hand; no job does.",
-        metadata=schema_metadata(schemas.VALIDATION_RATINGS),
+        metadata=schema_metadata(VALIDATION_RATINGS),
     )
     def validation_ratings(
         context: dg.AssetExecutionContext,
@@ -93,7 +93,7 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         owners=OWNERS,
         description="Mean opinion score, shares of the options, the raters' agreement, beside the paper's "
         "(section III.D, Figure 4). Run it by hand; no job does.",
-        metadata=schema_metadata(schemas.VALIDATION_SCORES),
+        metadata=schema_metadata(VALIDATION_SCORES),
     )
     def validation_scores(
         context: dg.AssetExecutionContext, config: ScoreConfig, validation_ratings: pa.Table

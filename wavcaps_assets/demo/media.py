@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from wavcaps_assets.demo.clips import Corpus, DemoClip
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Rule:
     """A reason to drop a clip.
 
     Attributes:
-        name: the reason, as it stands in `schemas.DROPPED`.
+        name: the reason, as it stands in `tables.DROPPED`.
         condition: SQL over the columns of `stage1.CLIPS`, true for a clip to drop; null counts as false.
         detail: SQL for what was seen, beside what is asked.
         parameters: the settings that the two name.
@@ -91,7 +91,7 @@ def reasons_of(settings: FilterSettings) -> tuple[str, ...]:
 
 
 def measures_of(settings: FilterSettings) -> list[str]:
-    """The columns of `schemas.AUDIO` that the rules which are on look at, beside the duration."""
+    """The columns of `tables.AUDIO` that the rules which are on look at, beside the duration."""
     asked = {
         "silence_share": settings.max_silence_share is not None,
         "clipped_share": settings.max_clipped_share is not None,

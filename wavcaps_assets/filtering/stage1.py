@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wavcaps_assets import schemas
 from wavcaps_assets.filtering.rules import DUPLICATE, FORMS, VISIBLE, measures_of, rules_of
 from wavcaps_assets.filtering.settings import FilterSettings
+from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS
 from wavcaps_assets.stages import Stage
-from wavcaps_assets.tables import SchemaError, TableSchema
+from wavcaps_assets.store.schema import SchemaError, TableSchema
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -77,14 +77,14 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
     """Applies stage 1.
 
     Args:
-        raw: all of a source, `schemas.RAW_CLIPS` or its `RAW_COLUMNS`: how often a description is used can
+        raw: all of a source, `tables.RAW_CLIPS` or its `RAW_COLUMNS`: how often a description is used can
             be told only from the whole.
-        audio: what became of the clips' audio, `schemas.AUDIO` or its `audio_columns`. A clip in neither
+        audio: what became of the clips' audio, `tables.AUDIO` or its `audio_columns`. A clip in neither
             table has no audio yet: its claimed duration counts, and no rule on signals applies to it. If
             none is claimed either, it is dropped: no manifest has a clip whose duration was not measured.
 
     Returns:
-        `schemas.FILTERED_CLIPS`, and every other clip with the rule that dropped it; both in the order of
+        `tables.FILTERED_CLIPS`, and every other clip with the rule that dropped it; both in the order of
         `raw`.
 
     Raises:
@@ -109,11 +109,11 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
     places, passes = judged["place"].to_numpy(), judged["verdict"].is_null().to_numpy()
     keeps, durations = np.empty(raw.num_rows, dtype=bool), np.empty(raw.num_rows)
     keeps[places], durations[places] = passes, judged["duration_s"].to_numpy()
-    kept = _rows(raw, keeps, schemas.FILTERED_CLIPS, {"duration_s": pa.array(durations[keeps])})
+    kept = _rows(raw, keeps, FILTERED_CLIPS, {"duration_s": pa.array(durations[keeps])})
     failed = judged["verdict"].filter(pa.array(~passes)).combine_chunks()
     reason, detail = failed.take(pa.array(np.argsort(places[~passes]))).flatten()
     said = {"stage": pa.repeat("filtered_clips", len(reason)), "reason": reason, "detail": detail}
-    return Stage(kept, _rows(raw, ~keeps, schemas.DROPPED, said))
+    return Stage(kept, _rows(raw, ~keeps, DROPPED, said))
 
 
 def _in_batches(table: pa.Table) -> pa.Table:

@@ -23,7 +23,7 @@ def costs(records: Iterable[Mapping[str, Any]], prices: Prices) -> pa.Table:
         prices: for records that were made before costs were recorded.
 
     Returns:
-        `schemas.LLM_COSTS`, in order.
+        `tables.LLM_COSTS`, in order.
     """
     rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for record in records:
@@ -55,7 +55,7 @@ def cost_by(table: pa.Table, group: str, part: str) -> dict[str, dict[str, float
     """The cost (USD) of each group, divided into parts: for `plots.stacked_bars`.
 
     Args:
-        table: `schemas.LLM_COSTS`.
+        table: `tables.LLM_COSTS`.
         group: a column, such as `source`.
         part: another, such as `model`.
     """

@@ -16,7 +16,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.storage import StoreError
+from wavcaps_assets.store.storage import StoreError
 
 FILE = ".claims.sqlite"
 LOCK = ".claims-{owner}.lock"

@@ -24,8 +24,8 @@ from wavcaps_assets.llm.records import (
     lost_request,
     record_of,
 )
-from wavcaps_assets.segments import SUFFIX, SegmentLog, line_of
-from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.store.append_log import SUFFIX, AppendLog, line_of
+from wavcaps_assets.store.storage import Store, StoreError
 
 __all__ = ["ANSWERS", "LOST", "Answer", "Ledger", "Question", "answer_in", "lost_request", "record_of"]
 
@@ -53,7 +53,7 @@ class Ledger:
     def __init__(self, store: Store, folder: str) -> None:
         self.store = store
         self.folder = folder
-        self._log = SegmentLog(store, folder)
+        self._log = AppendLog(store, folder)
         # By the key's bytes: segment, first byte and length in bytes; or the line itself.
         self._lines: dict[bytes, tuple[int, int, int] | bytes] = {}
         self._segments: list[str] = []

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.storage import StoreError
+from wavcaps_assets.store.storage import StoreError
 
 FILE = ".budget.sqlite"
 # Of a bucket, by the run: its steps are in one process.

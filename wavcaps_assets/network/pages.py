@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from wavcaps_assets.clock import new_round, utc_now
-from wavcaps_assets.segments import SegmentLog
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import Store
 
 # Each is all attempts of a request, and mostly a pause of the host after it.
 MOST_FAILURES = 3
@@ -51,7 +51,7 @@ class PageLog:
         self._failures: Counter[str] = Counter()
         self.crawl = ""
         self.started = utc_now()
-        self._log = SegmentLog(store, folder)
+        self._log = AppendLog(store, folder)
         for record in self._log.read():
             if "crawl" in record:
                 self.crawl = record["crawl"]

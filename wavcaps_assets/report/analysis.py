@@ -23,7 +23,7 @@ WORDS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Analysis:
-    """The tables of the analysis that the store has, by the names of `schemas.analysis`."""
+    """The tables of the analysis that the store has, by the names of `tables.analysis`."""
 
     tables: Mapping[str, pa.Table]
 

@@ -28,7 +28,7 @@ from wavcaps_assets.report.funnel import make_funnels
 from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.report.text import shown
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import TableStore
 
 EXAMPLES_PER_SOURCE = 8

@@ -8,7 +8,7 @@ from wavcaps_assets.report.data import PaperCell, PaperLine, PaperTable
 
 
 def lay_out(comparison: pa.Table) -> tuple[PaperTable, ...]:
-    """Turns `schemas.PAPER_COMPARISON` into tables that have the paper's columns as lines.
+    """Turns `tables.PAPER_COMPARISON` into tables that have the paper's columns as lines.
 
     A line is comparable where any of its cells is; its notes say which.
     """

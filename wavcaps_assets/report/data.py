@@ -120,7 +120,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Training:
-    """How the checkpoint came to be; fields as in `schemas.CHECKPOINT`."""
+    """How the checkpoint came to be; fields as in `tables.CHECKPOINT`."""
 
     model: str
     setting: str
@@ -141,7 +141,7 @@ class Scores:
 
     Attributes:
         clips: how many clips it has.
-        recall: R@k in percent, by direction, model and metric, as in `schemas.RETRIEVAL_SCORES`.
+        recall: R@k in percent, by direction, model and metric, as in `tables.RETRIEVAL_SCORES`.
         sharing_a_caption: test clips whose caption another test clip has too; None: not known.
     """
 

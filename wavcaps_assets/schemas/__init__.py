@@ -21,7 +21,7 @@ from wavcaps_assets.schemas.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.schemas.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
 from wavcaps_assets.schemas.trained import CHECKPOINT, LEARNING_CURVE, PAPER_COMPARISON, RETRIEVAL_SCORES
 from wavcaps_assets.schemas.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
-from wavcaps_assets.tables import TableSchema
+from wavcaps_assets.store.schema import TableSchema
 
 __all__ = [
     "AUDIO",
@@ -79,4 +79,4 @@ def schema_of(asset_key: Sequence[str]) -> TableSchema:
     for name in ("/".join(asset_key), asset_key[-1], asset_key[0]):
         if name in BY_ASSET:
             return BY_ASSET[name]
-    raise KeyError(f"asset {'/'.join(asset_key)} has no schema in schemas/")
+    raise KeyError(f"asset {'/'.join(asset_key)} has no schema in tables/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavcaps_assets.tables import Column
+from wavcaps_assets.store.schema import Column
 
 STRING = pa.string()
 STRINGS = pa.list_(pa.string())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wavcaps_assets.schemas.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRING, STRINGS
-from wavcaps_assets.tables import Column, TableSchema
+from wavcaps_assets.store.schema import Column, TableSchema
 
 MANIFEST = TableSchema(
     "manifest",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.schemas.columns import SECONDS, STRING
-from wavcaps_assets.tables import Column, TableSchema
+from wavcaps_assets.store.schema import Column, TableSchema
 
 NAMED_SCORES = pa.list_(
     pa.struct(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.schemas.columns import CLIP_ID, SECONDS, SOURCE, STRING
-from wavcaps_assets.tables import Column, TableSchema
+from wavcaps_assets.store.schema import Column, TableSchema
 
 VALIDATION_STUDY = TableSchema(
     "validation_study",

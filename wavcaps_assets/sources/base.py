@@ -69,7 +69,7 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Record:
-    """One clip as its source describes it, before it is checked. Fields as in `schemas.RAW_CLIPS`.
+    """One clip as its source describes it, before it is checked. Fields as in `tables.RAW_CLIPS`.
 
     Attributes:
         audio_url: a URL, or, where the source has a folder, a file's path relative to it.

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets import schemas
-from wavcaps_assets.storage import Store
+from wavcaps_assets.schemas import TRAINING_MANIFEST
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.table_store import WHOLE, TableStore
 from wavcaps_assets.training_sets.folders import read_set
 from wavcaps_assets.training_sets.overlap import read_exclusions
@@ -30,7 +30,7 @@ class Composed:
     """A training set that was put together.
 
     Attributes:
-        manifest: `schemas.TRAINING_MANIFEST`.
+        manifest: `tables.TRAINING_MANIFEST`.
         excluded: how many clips of each source were left out, since a benchmark has them.
     """
 
@@ -65,7 +65,7 @@ def compose(made: TrainingSet, tables: TableStore) -> Composed:
         for split in ("validation", "test")
         for row in read_set(store, name, split)
     ]
-    return Composed(schemas.TRAINING_MANIFEST.from_rows([*train, *evaluated]), left_out)
+    return Composed(TRAINING_MANIFEST.from_rows([*train, *evaluated]), left_out)
 
 
 def _of_manifest(clips: pa.Table) -> Iterator[dict[str, Any]]:

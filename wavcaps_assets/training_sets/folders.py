@@ -17,7 +17,7 @@ from typing import Any
 
 import soundfile
 
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.training_sets.tars import tar_manifest
 
 FOLDER = "sets"
@@ -39,7 +39,7 @@ def read_set(store: Store, name: str, split: str) -> list[dict[str, Any]]:
         split: `train`, `validation` or `test`.
 
     Returns:
-        Rows of `schemas.TRAINING_MANIFEST`; clips whose audio is not there are left out, as everybody's copy
+        Rows of `tables.TRAINING_MANIFEST`; clips whose audio is not there are left out, as everybody's copy
         of AudioCaps lacks some.
 
     Raises:

@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow as pa
 import soundfile
 
-from wavcaps_assets import schemas
-from wavcaps_assets.storage import Store
+from wavcaps_assets.schemas import TRAINING_MANIFEST
+from wavcaps_assets.store.storage import Store
 
 # A member of a tar: the tar's path, where the member's content starts and how long it is (bytes).
 MEMBER = re.compile(r"(?P<tar>.+\.tar)#(?P<start>\d{1,18})\+(?P<size>\d{1,18})")
@@ -51,14 +51,14 @@ def tar_manifest(store: Store, tars: Sequence[str], split: str, source: str) -> 
         source: what the clips' source is called.
 
     Returns:
-        `schemas.TRAINING_MANIFEST`; the recording is the clip's own key.
+        `tables.TRAINING_MANIFEST`; the recording is the clip's own key.
 
     Raises:
         TarError: names the tar and the member.
         StoreError: a tar cannot be read.
     """
     rows = [row for tar in tars for row in _rows(store, tar, split, source)]
-    return schemas.TRAINING_MANIFEST.check(schemas.TRAINING_MANIFEST.from_rows(rows))
+    return TRAINING_MANIFEST.check(TRAINING_MANIFEST.from_rows(rows))
 
 
 def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str, Any]]:

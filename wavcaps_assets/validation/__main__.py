@@ -11,7 +11,7 @@ import click
 from pydantic import ValidationError
 
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.storage import StoreError, open_store
+from wavcaps_assets.store.storage import StoreError, open_store
 from wavcaps_assets.table_store import WHOLE, TableStore
 from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
 

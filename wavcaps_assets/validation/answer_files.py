@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 # What page.js writes.
 FORMAT = "wavcaps-validation-answers"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets import schemas
+from wavcaps_assets.schemas import VALIDATION_STUDY
 from wavcaps_assets.validation.second_captions import SecondCaptions
 from wavcaps_assets.validation.settings import StudySettings
 
@@ -34,7 +34,7 @@ class Study:
 
     Attributes:
         study_id: hash of all that raters are shown; the same draw has the same.
-        key: `schemas.VALIDATION_STUDY`, in the order of the draw.
+        key: `tables.VALIDATION_STUDY`, in the order of the draw.
         audio: the audio of each item, as the page holds it, by `item_id`.
         left_out: clips that do not fit the settings, by reason.
         set_aside: clips that were drawn and could not be used, with what was wrong.
@@ -61,7 +61,7 @@ def draw_study(
     """Draws clips until there are enough, or no more.
 
     Args:
-        manifest: `schemas.MANIFEST`.
+        manifest: `tables.MANIFEST`.
         second: the captions to compare with; None: clips are rated only.
         load: gives the audio of a row of the manifest as raters hear it, or raises `UnusableClip`.
 
@@ -91,7 +91,7 @@ def draw_study(
             "`second_captions`"
         )
     study_id = _study_id(rows)
-    key = schemas.VALIDATION_STUDY.from_rows({**row, "study_id": study_id} for row in rows)
+    key = VALIDATION_STUDY.from_rows({**row, "study_id": study_id} for row in rows)
     return Study(study_id, key, audio, left_out, set_aside)
 
 

@@ -25,7 +25,7 @@ def draw_scores(scores: pa.Table) -> Figure:
     """Figure 4: (a) how the ratings are distributed, (b) the options' shares, (c) the mean rating of each.
 
     Args:
-        scores: `schemas.VALIDATION_SCORES`.
+        scores: `tables.VALIDATION_SCORES`.
     """
     from matplotlib.figure import Figure
 

@@ -22,7 +22,7 @@ class PaperFigure:
     note: str
 
 
-# By measure and group, as in `schemas.VALIDATION_SCORES`.
+# By measure and group, as in `tables.VALIDATION_SCORES`.
 PAPER = {
     ("mean_score", "all"): PaperFigure(3.89, "160 clips of FreeSound, 8 raters"),
     ("score_share", "5"): PaperFigure(0.4, "the paper: more than 40%"),

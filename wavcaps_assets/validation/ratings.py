@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets import schemas
+from wavcaps_assets.schemas import VALIDATION_RATINGS
 from wavcaps_assets.validation.answer_files import BadFile, parse_file, writable
 
 SCORES = range(1, 6)
@@ -26,16 +26,16 @@ def read_ratings(key: pa.Table, files: Iterable[tuple[str, bytes | None]]) -> pa
     question the last one counts, by the rater's clock; the others are `repeated`.
 
     Args:
-        key: `schemas.VALIDATION_STUDY`, of one study.
+        key: `tables.VALIDATION_STUDY`, of one study.
         files: the raters' files, by name.
 
     Returns:
-        `schemas.VALIDATION_RATINGS`.
+        `tables.VALIDATION_RATINGS`.
     """
     reader = _Reader(key)
     rows = [row for name, content in files for row in reader.rows(name, content)]
     _set_repeated_aside(rows)
-    return schemas.VALIDATION_RATINGS.from_rows(rows)
+    return VALIDATION_RATINGS.from_rows(rows)
 
 
 def questions_of(key: pa.Table) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets import schemas
-from wavcaps_assets.storage import Store, StoreError
+from wavcaps_assets.schemas import VALIDATION_STUDY
+from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_assets.validation.answer_files import answer_files
 from wavcaps_assets.validation.draw import Study, UnusableClip, draw_study
 from wavcaps_assets.validation.page import page_audio, render_page
@@ -46,7 +46,7 @@ class Answers:
     """What the raters sent back.
 
     Attributes:
-        ratings: `schemas.VALIDATION_RATINGS`.
+        ratings: `tables.VALIDATION_RATINGS`.
         raters: what each rater did.
     """
 
@@ -60,7 +60,7 @@ def make_study(manifest: pa.Table, settings: StudySettings, store: Store) -> Wri
     The key outlives the next draw: answers to this one can still be read then.
 
     Args:
-        manifest: `schemas.MANIFEST`.
+        manifest: `tables.MANIFEST`.
 
     Raises:
         NothingToDraw, BadSecondCaptions: say why.
@@ -77,7 +77,7 @@ def make_study(manifest: pa.Table, settings: StudySettings, store: Store) -> Wri
     second = read_second_captions(settings.second_captions, store) if settings.second_captions else None
     study = draw_study(manifest, second, settings, load)
     content = render_page(study).encode("utf-8")
-    store.write_table(_key_path(study.study_id), study.key, schemas.VALIDATION_STUDY)
+    store.write_table(_key_path(study.study_id), study.key, VALIDATION_STUDY)
     page = f"{FOLDER}/{study.study_id}/page.html"
     store.write_bytes(page, content)
     return WrittenStudy(study, page, len(content), second)
@@ -87,7 +87,7 @@ def read_answers(key: pa.Table, settings: RatingsSettings, store: Store) -> Answ
     """Reads the raters' files.
 
     Args:
-        key: `schemas.VALIDATION_STUDY` of the study drawn last, which the settings may replace.
+        key: `tables.VALIDATION_STUDY` of the study drawn last, which the settings may replace.
 
     Raises:
         UnknownStudy: the settings name a study that the store does not have.
@@ -109,7 +109,7 @@ def read_key(study_id: str, store: Store) -> pa.Table:
         content = store.read_bytes(_key_path(study_id))
     except StoreError as error:
         raise UnknownStudy(f"there is no study {study_id!r} in {store.describe(FOLDER)}") from error
-    return schemas.VALIDATION_STUDY.check(pq.read_table(io.BytesIO(content)))
+    return VALIDATION_STUDY.check(pq.read_table(io.BytesIO(content)))
 
 
 def _key_path(study_id: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wavcaps_assets import schemas
+from wavcaps_assets.schemas import VALIDATION_SCORES
 from wavcaps_assets.validation.agreement import Level, alpha, coincidences
 from wavcaps_assets.validation.paper import PAPER
 from wavcaps_assets.validation.ratings import COMPARISON, OPTIONS, RATING, SCORES, SECOND_RATING, counted
@@ -43,10 +43,10 @@ def score_study(ratings: pa.Table, settings: ScoreSettings) -> pa.Table:
     A mean is over all answers, so that a clip that more raters answered weighs more.
 
     Args:
-        ratings: `schemas.VALIDATION_RATINGS`.
+        ratings: `tables.VALIDATION_RATINGS`.
 
     Returns:
-        `schemas.VALIDATION_SCORES`. A figure that the answers do not give is null, with a note.
+        `tables.VALIDATION_SCORES`. A figure that the answers do not give is null, with a note.
     """
     clips = list(by_clip(ratings).values())
     interval = _Interval(settings)
@@ -60,7 +60,7 @@ def score_study(ratings: pa.Table, settings: ScoreSettings) -> pa.Table:
     rows.append(_alpha(RATING, [[score - 1 for score in given] for given in scores], Level.ORDINAL, interval))
     if any(clip.options or clip.second_scores for clip in clips):
         rows += _of_second_captions(clips, interval)
-    return schemas.VALIDATION_SCORES.from_rows(_beside_paper(row) for row in rows)
+    return VALIDATION_SCORES.from_rows(_beside_paper(row) for row in rows)
 
 
 def by_clip(ratings: pa.Table) -> dict[str, Clip]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 # The first of these that the file has; `caption_comparison` has the first of them.
 COLUMNS = ("second_caption", "caption")

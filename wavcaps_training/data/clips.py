@@ -14,7 +14,7 @@ from wavcaps_training.settings import CaptionChoice
 
 @dataclass(frozen=True)
 class Clip:
-    """One row of `schemas.TRAINING_MANIFEST`, as far as a model needs it.
+    """One row of `tables.TRAINING_MANIFEST`, as far as a model needs it.
 
     Attributes:
         clip_id: the clip's id.
@@ -50,7 +50,7 @@ def clips_of(manifest: pa.Table, split: str) -> list[Clip]:
     """The clips of one split (`train`, `validation` or `test`), in the manifest's order.
 
     Args:
-        manifest: a table of `schemas.TRAINING_MANIFEST`.
+        manifest: a table of `tables.TRAINING_MANIFEST`.
         split: the split's name.
     """
     columns = ["clip_id", "caption", "other_captions", "audio_path", "duration_s"]

@@ -7,9 +7,9 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import CHECKPOINT
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.table_store import WHOLE
 from wavcaps_training.defs.retries import final_errors, gpu_retries
@@ -51,7 +51,7 @@ def device_count() -> int:
 
 def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDefinition:
     start = ["checkpoint", experiment.model, experiment.starts_from] if experiment.starts_from else None
-    metadata = schema_metadata(schemas.CHECKPOINT)
+    metadata = schema_metadata(CHECKPOINT)
     if experiment.reported_in:
         figures = reported_figures(experiment.reported_in, experiment.reported_on)
         metadata["the paper's"] = dg.MetadataValue.md(figures)

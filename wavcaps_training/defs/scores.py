@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.schemas import PAPER_COMPARISON, RETRIEVAL_SCORES
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.defs.checkpoints import OWNERS, device
@@ -32,7 +32,7 @@ def score_assets(
         retry_policy=gpu_retries(settings.gpu_step_retries),
         description="Audio-language retrieval on the test split: R@k both ways (section IV.A, Table V), "
         "beside chance and beside the model before training.",
-        metadata=schema_metadata(schemas.RETRIEVAL_SCORES),
+        metadata=schema_metadata(RETRIEVAL_SCORES),
     )
     def retrieval(
         context: dg.AssetExecutionContext,
@@ -61,7 +61,7 @@ def score_assets(
         kinds={"parquet"},
         owners=OWNERS,
         description="The paper's Tables III and V beside what was measured, and what may not be compared.",
-        metadata=schema_metadata(schemas.PAPER_COMPARISON),
+        metadata=schema_metadata(PAPER_COMPARISON),
     )
     def paper_comparison(wavcaps: pa.Table, scores: pa.Table, store: StoreResource) -> pa.Table:
         from wavcaps_training.paper import compare

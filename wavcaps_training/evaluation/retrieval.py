@@ -149,7 +149,7 @@ def embed(
 def evaluate_retrieval(
     model: RetrievalModel, name: str, clips: Sequence[Clip], audio: AudioFiles, settings: TrainingSettings
 ) -> list[Mapping[str, Any]]:
-    """Scores a model on clips: the rows of `schemas.RETRIEVAL_SCORES` for it.
+    """Scores a model on clips: the rows of `tables.RETRIEVAL_SCORES` for it.
 
     Args:
         model: as for `embed`, like the other arguments.
@@ -171,7 +171,7 @@ def evaluate_retrieval(
 
 
 def chance_rows(clips: int) -> list[Mapping[str, Any]]:
-    """The rows of `schemas.RETRIEVAL_SCORES` for guessing among so many clips."""
+    """The rows of `tables.RETRIEVAL_SCORES` for guessing among so many clips."""
     return [
         score_row("chance", direction, k, chance_recall(clips, k), clips)
         for direction in ("text_to_audio", "audio_to_text")

@@ -23,8 +23,8 @@ from filelock import FileLock, Timeout
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal
 from wavcaps_assets.llm.ledger import Question
-from wavcaps_assets.segments import SegmentLog
-from wavcaps_assets.storage import MissingFile, Store
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import MissingFile, Store
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class BatchLog:
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
         self._folder = folder
-        self._log = SegmentLog(store, folder)
+        self._log = AppendLog(store, folder)
         self._asked: dict[str, dict[str, BatchRequest]] = {}
         self.state = State()
 

@@ -15,7 +15,7 @@ from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 __all__ = ["BatchModel", "BatchOutcome", "BatchRequest", "BatchSettings"]
 

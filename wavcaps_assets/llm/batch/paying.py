@@ -13,7 +13,7 @@ from wavcaps_assets.llm.estimate import Planned
 from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.llm.tokens import size
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.storage import Store
 
 
 def by_batch(

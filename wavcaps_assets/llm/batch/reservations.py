@@ -11,8 +11,8 @@ from types import TracebackType
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.budget import Reservation
-from wavcaps_assets.segments import SegmentLog
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import Store
 
 FOLDER = "log/batches_reserved"
 
@@ -21,7 +21,7 @@ class Reserved:
     """Reservations by a question's key, in a store that is a folder, beside which the month is counted."""
 
     def __init__(self, store: Store) -> None:
-        self._log = SegmentLog(store, FOLDER)
+        self._log = AppendLog(store, FOLDER)
         self._open: dict[str, Reservation] = {}
         # Two processes may have written by turns.
         for record in sorted(self._log.read(), key=lambda record: str(record["at"])):

@@ -12,38 +12,38 @@ import pytest
 
 from tests.s3 import S3Bucket
 from tests.support.paths import ROOT
-from wavcaps_assets import segments
-from wavcaps_assets.segments import SegmentLog
-from wavcaps_assets.storage import Store
+from wavcaps_assets.store import append_log
+from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.storage import Store
 
 FOLDER = "log/answers"
 
 
 def answers(store: Store) -> list[int]:
-    return [record["answer"] for record in SegmentLog(store, FOLDER).read()]
+    return [record["answer"] for record in AppendLog(store, FOLDER).read()]
 
 
 def test_records_come_back_oldest_segment_first(store: Store) -> None:
-    with SegmentLog(store, FOLDER) as log:
+    with AppendLog(store, FOLDER) as log:
         log.append({"answer": 1})
         log.append_many([{"answer": 2}, {"answer": 3, "text": "Ärger\n\u2028"}])
         log.append_many([])
         assert [record["answer"] for record in log.read()] == [1, 2, 3]
-    with SegmentLog(store, FOLDER) as log:
+    with AppendLog(store, FOLDER) as log:
         log.append({"answer": 4})
     assert answers(store) == [1, 2, 3, 4]
-    assert list(SegmentLog(store, FOLDER).read())[2]["text"] == "Ärger\n\u2028"
+    assert list(AppendLog(store, FOLDER).read())[2]["text"] == "Ärger\n\u2028"
 
 
 def test_a_log_that_is_only_read_is_not_made(store: Store) -> None:
-    with SegmentLog(store, FOLDER) as log:
+    with AppendLog(store, FOLDER) as log:
         assert list(log.read()) == []
         log.append_many([])
     assert store.usage() == {}
 
 
 def test_two_writers_lose_nothing(store: Store) -> None:
-    with SegmentLog(store, FOLDER) as one, SegmentLog(store, FOLDER) as other:
+    with AppendLog(store, FOLDER) as one, AppendLog(store, FOLDER) as other:
         for index in range(12):
             (one if index % 2 else other).append({"answer": index})
     assert sorted(answers(store)) == list(range(12))
@@ -51,17 +51,17 @@ def test_two_writers_lose_nothing(store: Store) -> None:
 
 
 def test_threads_append_to_one_log(store: Store) -> None:
-    with SegmentLog(store, FOLDER) as log, ThreadPoolExecutor(8) as pool:
+    with AppendLog(store, FOLDER) as log, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda index: log.append({"answer": index}), range(80)))
     assert sorted(answers(store)) == list(range(80))
 
 
 def test_a_torn_last_line_costs_only_itself(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    with SegmentLog(store, FOLDER) as log:
+    with AppendLog(store, FOLDER) as log:
         log.append_many([{"answer": 1}, {"answer": 2}])
     (segment,) = store.sizes(FOLDER)
     store.write_bytes(f"{FOLDER}/{segment}", store.read_bytes(f"{FOLDER}/{segment}") + b'{"answer": 3')
-    with SegmentLog(store, FOLDER) as log:
+    with AppendLog(store, FOLDER) as log:
         log.append({"answer": 4})
     assert answers(store) == [1, 2, 4]
     assert f"{segment}, line 3" in caplog.text
@@ -71,10 +71,10 @@ def test_what_a_full_disk_tore_spoils_nothing_after_it(tmp_path: Path) -> None:
     # A limit on a file's size stands in for the disk: the kernel cuts the write in the same way.
     program = (
         "import resource, signal, sys\n"
-        "from wavcaps_assets.segments import SegmentLog\n"
-        "from wavcaps_assets.storage import Store, StoreError\n"
+        "from wavcaps_assets.store.append_log import AppendLog\n"
+        "from wavcaps_assets.store.storage import Store, StoreError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "log = SegmentLog(Store(sys.argv[1]), 'log/answers')\n"
+        "log = AppendLog(Store(sys.argv[1]), 'log/answers')\n"
         "log.append({'answer': 1})\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
         "try:\n"
@@ -99,9 +99,9 @@ def test_what_a_full_disk_tore_spoils_nothing_after_it(tmp_path: Path) -> None:
 def test_a_killed_writer_loses_nothing_in_a_bucket(bucket: S3Bucket) -> None:
     program = (
         "import os, signal, sys\n"
-        "from wavcaps_assets.segments import SegmentLog\n"
-        "from wavcaps_assets.storage import open_store\n"
-        "log = SegmentLog(open_store(sys.argv[1], sys.argv[2]), 'log/answers')\n"
+        "from wavcaps_assets.store.append_log import AppendLog\n"
+        "from wavcaps_assets.store.storage import open_store\n"
+        "log = AppendLog(open_store(sys.argv[1], sys.argv[2]), 'log/answers')\n"
         "log.append({'answer': 1}); log.append({'answer': 2})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -111,9 +111,9 @@ def test_a_killed_writer_loses_nothing_in_a_bucket(bucket: S3Bucket) -> None:
 
 
 def test_a_writer_joins_its_objects(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "JOINED_OBJECTS", 10)
+    monkeypatch.setattr(append_log, "JOINED_OBJECTS", 10)
     store = Store(bucket.root, bucket.client)
-    with SegmentLog(store, FOLDER) as log:
+    with AppendLog(store, FOLDER) as log:
         for index in range(25):
             log.append({"answer": index})
         assert len(store.sizes(FOLDER)) == 2 + 5
@@ -124,9 +124,9 @@ def test_a_writer_joins_its_objects(bucket: S3Bucket, monkeypatch: pytest.Monkey
 def test_large_records_are_joined_before_they_fill_the_memory(
     bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "JOINED_BYTES", 1000)
+    monkeypatch.setattr(append_log, "JOINED_BYTES", 1000)
     store = Store(bucket.root, bucket.client)
-    with SegmentLog(store, FOLDER) as log:
+    with AppendLog(store, FOLDER) as log:
         for index in range(4):
             log.append({"answer": index, "page": "x" * 600})
             assert len(store.sizes(FOLDER)) == (1, 1, 2, 2)[index]
@@ -135,11 +135,11 @@ def test_large_records_are_joined_before_they_fill_the_memory(
 
 def test_what_is_joined_while_it_is_read_is_read(bucket: S3Bucket) -> None:
     store = Store(bucket.root, bucket.client)
-    log = SegmentLog(store, FOLDER)
-    written = segments.READ_AHEAD + 5
+    log = AppendLog(store, FOLDER)
+    written = append_log.READ_AHEAD + 5
     for index in range(written):
         log.append({"answer": index})
-    reader = SegmentLog(store, FOLDER).read()
+    reader = AppendLog(store, FOLDER).read()
     first = next(reader)["answer"]
     log.close()
     assert len(store.sizes(FOLDER)) == 1

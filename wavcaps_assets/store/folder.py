@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wavcaps_assets.store_errors import MissingFile, StoreError
+from wavcaps_assets.store.errors import MissingFile, StoreError
 
 
 class Folder:

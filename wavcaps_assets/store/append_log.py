@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.storage import MissingFile, Store, StoreError
+from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ JOINED_OBJECTS = 1000
 JOINED_BYTES = 4_000_000
 
 
-class SegmentLog:
+class AppendLog:
     """An append-only log in a folder of a store. Safe to append to from several threads.
 
     Args:
@@ -50,7 +50,7 @@ class SegmentLog:
         self._folder = folder
         self._writer: Writer = FileWriter(store, folder) if store.is_folder else ObjectWriter(store, folder)
 
-    def __enter__(self) -> SegmentLog:
+    def __enter__(self) -> AppendLog:
         return self
 
     def __exit__(

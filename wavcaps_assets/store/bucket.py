@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from wavcaps_assets.store_errors import MissingFile, StoreError
+from wavcaps_assets.store.errors import MissingFile, StoreError
 
 # What S3 deletes, and lists, in one request.
 BATCH = 1000

@@ -19,15 +19,15 @@ from dagster_aws.s3 import S3Resource
 from tests.rows import audio_row
 from tests.s3 import REGION, SECRET, S3Bucket
 from tests.support.paths import ROOT
-from wavcaps_assets import bucket as bucket_module
-from wavcaps_assets import schemas
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.report.collect import collect
+from wavcaps_assets.schemas import AUDIO, DROPPED, RECORDINGS
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import MissingFile, Store, StoreError, open_store
+from wavcaps_assets.store import bucket as bucket_module
+from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_store
 from wavcaps_assets.table_store import TableStore
 
 
@@ -212,14 +212,14 @@ def test_a_temporary_copy_that_does_not_fit_is_told(
 def test_dagster_materialises_into_a_bucket(bucket: S3Bucket) -> None:
     @dg.asset
     def recordings() -> pa.Table:
-        return schemas.RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
+        return RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
 
     @dg.asset(key=["freesound", "audio"], partitions_def=dg.StaticPartitionsDefinition(["2022-09"]))
     def audio(recordings: pa.Table, store: StoreResource) -> Stage:
         (clip,) = recordings.column("clip_id").to_pylist()
         assert store.tables().exists(["recordings"], None)
         gone = drop("b", "freesound", "audio", "audio_gone")
-        return Stage(schemas.AUDIO.from_rows([audio_row(clip)]), schemas.DROPPED.from_rows([gone]))
+        return Stage(AUDIO.from_rows([audio_row(clip)]), DROPPED.from_rows([gone]))
 
     given = StoreResource(root=bucket.root, endpoint_url=bucket.url, region=REGION)
     wired = {"store": given, "io_manager": TableIOManager(store=given)}
@@ -271,7 +271,7 @@ def test_the_demo_says_that_it_needs_a_folder() -> None:
 def test_a_folder_needs_nothing_of_amazon_s(tmp_path: Path) -> None:
     program = (
         "import sys; from wavcaps_assets.definitions import defs; defs()\n"
-        "from wavcaps_assets.storage import open_store\n"
+        "from wavcaps_assets.store.storage import open_store\n"
         "store = open_store(sys.argv[1]); store.write_bytes('a', b'x'); store.sizes('a')\n"
         "print(*{'boto3', 'botocore', 'dagster_aws', 's3transfer'} & sys.modules.keys())"
     )
@@ -284,6 +284,6 @@ def test_a_folder_needs_nothing_of_amazon_s(tmp_path: Path) -> None:
 def test_tables_of_all_partitions_are_found(store: Store) -> None:
     tables = TableStore(store)
     for month in ("2022-10", "2022-09"):
-        tables.write(["freesound", "audio"], month, schemas.AUDIO.from_rows([audio_row(month)]))
+        tables.write(["freesound", "audio"], month, AUDIO.from_rows([audio_row(month)]))
     assert tables.read(["freesound", "audio"]).column("clip_id").to_pylist() == ["2022-09", "2022-10"]
     assert tables.read_dropped(["freesound", "audio"]).num_rows == 0

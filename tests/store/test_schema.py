@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from wavcaps_assets import schemas
-from wavcaps_assets.tables import Column, SchemaError, TableSchema
+from wavcaps_assets.schemas import BY_ASSET, CHECKPOINT, RAW_CLIPS, RETRIEVAL_SCORES, schema_of
+from wavcaps_assets.store.schema import Column, SchemaError, TableSchema
 
 SOUNDS = TableSchema(
     "sounds",
@@ -43,7 +43,7 @@ def test_missing_and_unknown_columns_are_named() -> None:
 
 
 def test_every_asset_table_has_described_columns() -> None:
-    for schema in schemas.BY_ASSET.values():
+    for schema in BY_ASSET.values():
         assert all(column.description for column in schema.columns)
         assert set(schema.key) <= set(schema.arrow.names)
 
@@ -51,15 +51,15 @@ def test_every_asset_table_has_described_columns() -> None:
 @pytest.mark.parametrize(
     ("key", "schema"),
     [
-        (["freesound", "raw_clips"], schemas.RAW_CLIPS),
-        (["checkpoint", "htsat_bert", "demo"], schemas.CHECKPOINT),
-        (["scores", "retrieval"], schemas.RETRIEVAL_SCORES),
+        (["freesound", "raw_clips"], RAW_CLIPS),
+        (["checkpoint", "htsat_bert", "demo"], CHECKPOINT),
+        (["scores", "retrieval"], RETRIEVAL_SCORES),
     ],
 )
 def test_an_assets_schema_is_found_by_its_key(key: list[str], schema: TableSchema) -> None:
-    assert schemas.schema_of(key) is schema
+    assert schema_of(key) is schema
 
 
 def test_an_unknown_asset_is_said() -> None:
     with pytest.raises(KeyError, match="colours/red"):
-        schemas.schema_of(["colours", "red"])
+        schema_of(["colours", "red"])

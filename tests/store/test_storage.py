@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from tests.rows import audio_row
-from wavcaps_assets import schemas
+from wavcaps_assets.schemas import AUDIO, DROPPED, RECORDINGS
 from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.storage import MissingFile, Store, StoreError
+from wavcaps_assets.store.schema import SchemaError
+from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 from wavcaps_assets.table_store import WHOLE, TableStore, path_of
-from wavcaps_assets.tables import SchemaError
 
-RECORDINGS = schemas.RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
+RECORDINGS = RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
 
 
 def read(store: Store, relative: str) -> bytes:
@@ -180,8 +180,8 @@ def test_tables_come_back_as_written(store: Store) -> None:
 def test_partitions_are_read_one_or_all_and_with_what_was_dropped(store: Store) -> None:
     tables = TableStore(store)
     for month, clip in (("2022-09", "a"), ("2022-10", "b")):
-        dropped = schemas.DROPPED.from_rows([drop(f"{clip}2", "freesound", "audio", "audio_gone")])
-        kept = schemas.AUDIO.from_rows([audio_row(clip)])
+        dropped = DROPPED.from_rows([drop(f"{clip}2", "freesound", "audio", "audio_gone")])
+        kept = AUDIO.from_rows([audio_row(clip)])
         tables.write(["freesound", "audio"], month, Stage(kept, dropped))
     assert tables.read(["freesound", "audio"]).column("clip_id").to_pylist() == ["a", "b"]
     one = tables.read_stage(["freesound", "audio"], ["2022-10"])

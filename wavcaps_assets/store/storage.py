@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets.folder import Folder
-from wavcaps_assets.store_errors import MissingFile, StoreError
-from wavcaps_assets.tables import TableSchema
+from wavcaps_assets.store.errors import MissingFile, StoreError
+from wavcaps_assets.store.folder import Folder
+from wavcaps_assets.store.schema import TableSchema
 
 __all__ = ["MissingFile", "Store", "StoreError", "open_store"]
 
@@ -214,7 +214,7 @@ def open_store(root: Path | str, endpoint_url: str | None = None, region: str | 
     """
     if not is_bucket(root):
         return Store(root)
-    from wavcaps_assets.bucket import connect
+    from wavcaps_assets.store.bucket import connect
 
     return Store(root, connect(endpoint_url, region))
 
@@ -225,7 +225,7 @@ def is_bucket(root: Path | str) -> bool:
 
 def _backend(root: Path | str, client: Any) -> Backend:
     if isinstance(root, str) and is_bucket(root):
-        from wavcaps_assets.bucket import Bucket, connect
+        from wavcaps_assets.store.bucket import Bucket, connect
 
         name, _, prefix = root.removeprefix(BUCKET_SCHEME).partition("/")
         prefix = prefix.strip("/")

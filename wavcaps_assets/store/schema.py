@@ -1,6 +1,6 @@
 """What a table is: named, typed, documented columns, checked whenever the table is written.
 
-`schemas/` declares the tables of this project with the classes of this module.
+`tables/` declares the tables of this project with the classes of this module.
 """
 
 from __future__ import annotations
