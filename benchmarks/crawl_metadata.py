@@ -98,7 +98,7 @@ def crawl_all(url: str, folder: Path) -> int:
     from wavcaps_assets.settings import FreesoundSettings
     from wavcaps_assets.sources.freesound import Freesound
     from wavcaps_assets.store.storage import Store
-    from wavcaps_assets.table_store import TableStore
+    from wavcaps_assets.tables.asset_tables import TableStore
 
     tables = TableStore(Store(folder / "store"))
     settings = FreesoundSettings(base_url=url, token="key", first_month=FIRST, last_month=LAST)

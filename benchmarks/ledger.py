@@ -30,10 +30,10 @@ from wavcaps_assets.captioning.questions import question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, record_of
-from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import FILTERED_CLIPS
 
 CLIPS = 675_000
 # One clip in so many is new, and one in so many is gone.

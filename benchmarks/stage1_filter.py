@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.filtering import FilterSettings, filter_clips
 from wavcaps_assets.filtering.stage1 import RAW_COLUMNS, audio_columns
-from wavcaps_assets.schemas import AUDIO, DROPPED, FILTERED_CLIPS, RAW_CLIPS
-from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables import AUDIO, DROPPED, FILTERED_CLIPS, RAW_CLIPS
+from wavcaps_assets.tables.stage import Stage
 
 CLIPS = 567_078
 ROUNDS = 5

@@ -16,7 +16,7 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import open_store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 WORKERS = 3
 

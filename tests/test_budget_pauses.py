@@ -18,12 +18,12 @@ from wavcaps_assets.defs.filtering import filtering_assets
 from wavcaps_assets.defs.pauses import PAUSED_TAG
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
 
 SOURCE = "soundbible"
 TEXTS = [

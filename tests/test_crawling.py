@@ -22,7 +22,7 @@ from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Source, Unread, read_part
 from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 PARTITION = "2022-11"
 KEY = ["freesound", "raw_clips"]

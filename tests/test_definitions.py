@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.paths import ROOT
 from wavcaps_assets.definitions import build as build_assets
-from wavcaps_assets.schemas import schema_of
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.tables import schema_of
 from wavcaps_training.definitions import build as build_training
 
 

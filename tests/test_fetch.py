@@ -25,11 +25,11 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.network_errors import HostDown, NotAllowed
-from wavcaps_assets.schemas import RAW_CLIPS
 from wavcaps_assets.sources.base import Record, Source
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import RAW_CLIPS
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
 
 PARTITION = "2022-11"
 KEY = ["freesound", "audio"]

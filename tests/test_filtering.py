@@ -20,12 +20,12 @@ from wavcaps_assets.checks.tables import check_nothing_lost
 from wavcaps_assets.filtering import DescriptionForm, FilterSettings, filter_clips
 from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels
 from wavcaps_assets.filtering.inputs import read_inputs
-from wavcaps_assets.schemas import AUDIO, DROPPED, FILTERED_CLIPS, RAW_CLIPS
 from wavcaps_assets.sources.base import clean
-from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.store.schema import SchemaError
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import OtherVersion, TableStore
+from wavcaps_assets.tables import AUDIO, DROPPED, FILTERED_CLIPS, RAW_CLIPS
+from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
+from wavcaps_assets.tables.stage import Stage, drop
 
 BBC = DATA / "bbc" / "BBCSoundEffects.csv"
 PAPER = SHARED / "paper.md"

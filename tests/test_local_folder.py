@@ -26,7 +26,7 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import SAFE_ID, Record
 from wavcaps_assets.sources.local_folder import CATALOGUE, LocalFolder
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 
 @pytest.fixture

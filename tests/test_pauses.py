@@ -17,7 +17,7 @@ from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 # By a path of its own, so that Dagster loads the definitions anew, with this test's settings.
 MONTH = "2022-09"

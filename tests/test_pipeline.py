@@ -20,7 +20,7 @@ from wavcaps_assets.demo.synthesis import synthesised_corpus
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 ASSETS, TRAINING = "wavcaps_assets", "wavcaps_training"
 

@@ -22,9 +22,9 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import SAFE_ID, Source
 from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.sources.freesound_oauth import exchange
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
 
 NAMES = ["freesound", "bbc_sound_effects", "soundbible", "audioset_sl"]
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.rows import manifest_row
 from wavcaps_assets.checks.splits import check_recordings_apart
-from wavcaps_assets.schemas import MANIFEST, RECORDINGS
 from wavcaps_assets.splits import SplitSettings, parse_recordings, split_by_recording
+from wavcaps_assets.tables import MANIFEST, RECORDINGS
 
 SETTINGS = SplitSettings()
 

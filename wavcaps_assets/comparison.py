@@ -13,9 +13,9 @@ from typing import Any
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.history import LISTING, Event, History, event_of
 from wavcaps_assets.licences import attribution, normalise_licence
-from wavcaps_assets.schemas import DROPPED, RAW_CLIPS
 from wavcaps_assets.sources.base import Record, Source, clean
-from wavcaps_assets.stages import Stage, drop
+from wavcaps_assets.tables import DROPPED, RAW_CLIPS
+from wavcaps_assets.tables.stage import Stage, drop
 
 STAGE = "raw_clips"
 GONE = "gone"

@@ -13,9 +13,9 @@ from wavcaps_assets.history import History
 from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.network_errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, clean
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import MissingFile
-from wavcaps_assets.table_store import OtherVersion, TableStore
+from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
+from wavcaps_assets.tables.stage import Stage
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network

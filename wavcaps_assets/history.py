@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.schemas import LEDGER
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import LEDGER
 
 
 class Event(StrEnum):

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from wavcaps_assets.audio.reasons import PASSING
 from wavcaps_assets.history import History
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 STORED, GONE, WAITING, SET_ASIDE, FAILED = "stored", "gone", "waiting", "set aside", "failed"
 STATUSES = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from wavcaps_assets.schemas import DROPPED, MANIFEST
-from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables import DROPPED, MANIFEST
+from wavcaps_assets.tables.stage import Stage
 
 JOINED = """
     select

@@ -23,7 +23,7 @@ from wavcaps_assets.history import History
 from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 from wavcaps_assets.provenance_answers import Attempt, Rows, attempts_of
 from wavcaps_assets.store.storage import StoreError, open_store
-from wavcaps_assets.table_store import OtherVersion, TableStore
+from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
 STAGES = ("filtered_clips", "llm_captions", "captions", "manifest")
 LONGEST_SHOWN = 2000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from wavcaps_assets.schemas import RECORDINGS, TRAINING_MANIFEST
+from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets.schemas import CHECKPOINT
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_store
-from wavcaps_assets.table_store import WHOLE, OtherVersion, TableStore
+from wavcaps_assets.tables import CHECKPOINT
+from wavcaps_assets.tables.asset_tables import WHOLE, OtherVersion, TableStore
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.data import AudioFiles
 from wavcaps_training.experiments import Experiment

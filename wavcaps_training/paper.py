@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET, SetStatistics, SourceStatistics
-from wavcaps_assets.schemas import PAPER_COMPARISON, RAW_CLIPS
+from wavcaps_assets.tables import PAPER_COMPARISON, RAW_CLIPS
 from wavcaps_training.paper_tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas import RETRIEVAL_SCORES
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import RETRIEVAL_SCORES
 from wavcaps_training.checkpoints import load_checkpoint
 from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval

@@ -32,8 +32,8 @@ from wavcaps_assets.analysis.summaries import (
     summarise_similarity,
 )
 from wavcaps_assets.analysis.vocabulary import log_odds_ratio, vocabulary, words_that_change
-from wavcaps_assets.schemas import MANIFEST
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import MANIFEST
 
 SOUNDBIBLE = DATA / "wavcaps" / "sb_final.json"
 SETTINGS = AnalysisSettings()

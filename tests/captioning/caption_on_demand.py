@@ -20,10 +20,10 @@ from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.rules.reading import parser
-from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import FILTERED_CLIPS
+from wavcaps_assets.tables.asset_tables import TableStore
 
 CONCURRENCY = 6
 SETTINGS = CaptioningSettings(batch_size=2, concurrency=CONCURRENCY, english_only=False)

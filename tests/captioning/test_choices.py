@@ -19,12 +19,12 @@ from wavcaps_assets.defs.captioning import captioning_assets
 from wavcaps_assets.defs.captions import caption_assets
 from wavcaps_assets.defs.filtering import filtering_assets
 from wavcaps_assets.defs.wiring import resources
-from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import OtherVersion, TableStore
+from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS
+from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
+from wavcaps_assets.tables.stage import Stage
 
 SOURCE = "freesound"
 MINE = """

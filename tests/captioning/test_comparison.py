@@ -10,9 +10,9 @@ import pytest
 from wavcaps_assets.captioning.comparison import Paid, compare, paid_for
 from wavcaps_assets.llm.ledger import LOST, Answer, Ledger, Question, lost_request
 from wavcaps_assets.llm.prices import Prices
-from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
-from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import DROPPED, LLM_CAPTIONS
+from wavcaps_assets.tables.stage import Stage, drop
 
 
 def stage(captions: dict[str, str], dropped: dict[str, str], model: str, text: str = "dog") -> Stage:

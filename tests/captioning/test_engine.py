@@ -18,10 +18,10 @@ from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSet
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.llm.chat import ChatModel, EndpointError
 from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import FILTERED_CLIPS
+from wavcaps_assets.tables.stage import Stage
 
 SINGLE = CaptioningSettings(form=Form.SINGLE)
 LISTED = CaptioningSettings()

@@ -31,7 +31,7 @@ from tests.support.paths import ROOT
 from wavcaps_assets.captioning.rounds import WORKERS_A_REQUEST
 from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 KILLS = 50
 LATENCY_S = 0.04

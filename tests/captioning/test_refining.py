@@ -8,7 +8,7 @@ import pyarrow as pa
 from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postprocess
 from wavcaps_assets.captioning.rule_counts import as_markdown
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
-from wavcaps_assets.schemas import LLM_CAPTIONS
+from wavcaps_assets.tables import LLM_CAPTIONS
 
 PAPER = RULE_PRESETS["paper"]
 

@@ -22,9 +22,9 @@ from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.progress import Standing
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import FILTERED_CLIPS
 
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1, max_attempts=1)
 ANIMALS = ("dog", "cat", "cow", "horse", "sheep")

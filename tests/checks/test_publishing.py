@@ -17,11 +17,11 @@ from wavcaps_assets.defs.publishing import publishing_assets
 from wavcaps_assets.defs.quality import quality_checks
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
-from wavcaps_assets.schemas import CAPTIONS, DROPPED, LLM_CAPTIONS, MANIFEST
 from wavcaps_assets.sources.base import Record, Source
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import CAPTIONS, DROPPED, LLM_CAPTIONS, MANIFEST
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
 
 SOURCE = "soundbible"
 PARTS = dg.StaticPartitionsDefinition([SOURCE])

@@ -23,8 +23,8 @@ from wavcaps_assets.checks.sampling import even_sample, wilson_interval
 from wavcaps_assets.defs.quality import quality_checks
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
-from wavcaps_assets.schemas import MANIFEST
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import MANIFEST
 
 
 def table_of(*captions: str, source: str = "soundbible") -> pa.Table:

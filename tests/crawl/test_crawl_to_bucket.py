@@ -15,7 +15,7 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 TIMES = {"crawled_at", "first_crawled_at", "fetched_at"}
 

@@ -10,8 +10,8 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.costs import cost_by, costs
 from wavcaps_assets.llm.ledger import Answer, Ledger, Question
 from wavcaps_assets.llm.prices import load_prices
-from wavcaps_assets.schemas import LLM_COSTS
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import LLM_COSTS
 
 ANSWER = Answer("1. A dog.\n2. A cat.", "stop", 1000, 100, cost_usd=0.25)
 

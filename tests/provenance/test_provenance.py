@@ -22,10 +22,10 @@ from wavcaps_assets.manifests import make_manifest
 from wavcaps_assets.provenance import UnknownClip, main, trace, traces
 from wavcaps_assets.rules.judging import Finding, Verdict
 from wavcaps_assets.rules.settings import RuleSettings
-from wavcaps_assets.schemas import AUDIO, DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST, RAW_CLIPS
-from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import AUDIO, DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST, RAW_CLIPS
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage, drop
 
 TEXTS = {"freesound-1": "Dog barking in a yard", "freesound-2": "see my other packs"}
 PROMPT = load_prompt("paper", "freesound", Form.NUMBERED_LIST)

@@ -15,12 +15,12 @@ from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.provenance import trace
 from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.rules.settings import RULE_PRESETS
-from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
-from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage, drop
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ from wavcaps_assets.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_assets.report.data import RunFacts, StepTime
 from wavcaps_assets.report.render import number, render_report, size, span, write_report
 from wavcaps_assets.report.text import LONGEST_SHOWN, shown
-from wavcaps_assets.schemas import (
+from wavcaps_assets.sources.base import Record, Source
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import (
     AUDIO,
     CHECKPOINT,
     DROPPED,
@@ -39,10 +41,8 @@ from wavcaps_assets.schemas import (
     TRAINING_MANIFEST,
     schema_of,
 )
-from wavcaps_assets.sources.base import Record, Source
-from wavcaps_assets.stages import Stage, drop
-from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage, drop
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'too' ]]> <img src=http://evil.example/x onerror=alert(2)>"
 RIGHT_TO_LEFT = "\u202eصوت المطر\u202c"

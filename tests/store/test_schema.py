@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from wavcaps_assets.schemas import BY_ASSET, CHECKPOINT, RAW_CLIPS, RETRIEVAL_SCORES, schema_of
 from wavcaps_assets.store.schema import Column, SchemaError, TableSchema
+from wavcaps_assets.tables import BY_ASSET, CHECKPOINT, RAW_CLIPS, RETRIEVAL_SCORES, schema_of
 
 SOUNDS = TableSchema(
     "sounds",

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 from tests.rows import audio_row
-from wavcaps_assets.schemas import AUDIO, DROPPED, RECORDINGS
-from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.store.schema import SchemaError
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
-from wavcaps_assets.table_store import WHOLE, TableStore, path_of
+from wavcaps_assets.tables import AUDIO, DROPPED, RECORDINGS
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, path_of
+from wavcaps_assets.tables.stage import Stage, drop
 
 RECORDINGS = RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
 

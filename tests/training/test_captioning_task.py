@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from wavcaps_assets.caption_metrics.cider import cider_d
-from wavcaps_assets.schemas import TRAINING_MANIFEST
+from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.captioner_settings import (
     PAPER_CAPTIONING,
     PAPER_CAPTIONING_FINE_TUNING,

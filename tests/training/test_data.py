@@ -10,8 +10,8 @@ import soundfile
 import soxr
 
 from tests.s3 import S3Bucket
-from wavcaps_assets.schemas import TRAINING_MANIFEST
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import AudioFiles, AudioFolder, AudioReadError, Clip, clips_of, read_crop
 from wavcaps_training.settings import ClipSettings, Padding
 

@@ -20,10 +20,10 @@ from tests.training.conftest import ORACLES
 from wavcaps_assets import definitions as assets_location
 from wavcaps_assets.defs.training_manifests import training_manifest_assets
 from wavcaps_assets.defs.wiring import resources
-from wavcaps_assets.schemas import MANIFEST
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import MANIFEST
+from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.training_sets.compose import compose
 from wavcaps_assets.training_sets.folders import SetError, read_set
 from wavcaps_assets.training_sets.overlap import read_exclusions

@@ -15,7 +15,7 @@ import pytest
 from tests.rows import manifest_row, raw_row
 from tests.support.paths import SHARED
 from wavcaps_assets.analysis.paper_figures import TABLE_III
-from wavcaps_assets.schemas import MANIFEST, RAW_CLIPS, RETRIEVAL_SCORES
+from wavcaps_assets.tables import MANIFEST, RAW_CLIPS, RETRIEVAL_SCORES
 from wavcaps_training.paper import compare
 from wavcaps_training.paper_tables import METRICS, TABLE_IX, TABLE_V, TABLE_VI, TABLE_X, BenchmarkScores
 

@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 
 from tests.support.paths import ROOT
 from tests.training.test_train import TINY
-from wavcaps_assets.schemas import TRAINING_MANIFEST
 from wavcaps_assets.store.storage import StoreError
+from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import AudioFolder
 from wavcaps_training.run_state import STATE, Progress, RunState
 from wavcaps_training.settings import Objective, TrainingSettings

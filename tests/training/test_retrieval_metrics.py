@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavcaps_assets.schemas import RETRIEVAL_SCORES
+from wavcaps_assets.tables import RETRIEVAL_SCORES
 from wavcaps_training.evaluation.retrieval import (
     DirectionScores,
     chance_recall,

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
 from tests.training.training_places import row_of, start_training
-from wavcaps_assets.schemas import CHECKPOINT
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import CHECKPOINT
+from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training import checkpoint_table
 from wavcaps_training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
 from wavcaps_training.experiments import DEMO_EXPERIMENT

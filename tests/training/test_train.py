@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch._dynamo.utils import counters
 
-from wavcaps_assets.schemas import LEARNING_CURVE, RETRIEVAL_SCORES, TRAINING_MANIFEST
 from wavcaps_assets.store.storage import StoreError
+from wavcaps_assets.tables import LEARNING_CURVE, RETRIEVAL_SCORES, TRAINING_MANIFEST
 from wavcaps_training.checkpoints import CheckpointError, load_checkpoint, load_weights, save_checkpoint
 from wavcaps_training.data import AudioFolder, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval

@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 
 from tests.rows import manifest_row
-from wavcaps_assets.schemas import MANIFEST
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import MANIFEST
 from wavcaps_assets.validation.run import WrittenStudy, make_study
 from wavcaps_assets.validation.settings import StudySettings
 

@@ -13,7 +13,7 @@ from tests.validation.studies import answers_file, tone
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
 from wavcaps_assets.defs.validation import validation_assets
-from wavcaps_assets.schemas import MANIFEST
+from wavcaps_assets.tables import MANIFEST
 from wavcaps_assets.validation.__main__ import main
 from wavcaps_assets.validation.draw import Study
 from wavcaps_assets.validation.run import WrittenStudy

@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wavcaps_assets.analysis.paper_figures import PAPER, WHOLE_SET
 from wavcaps_assets.previews import cell
-from wavcaps_assets.schemas.analysis import DATA_SET_CARD
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.analysis import DATA_SET_CARD
 
 CARD = "README.md"
 NAME = "WavCaps, re-created"

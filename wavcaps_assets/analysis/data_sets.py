@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.paper_figures import DATA_SETS, WHOLE_SET
 from wavcaps_assets.report.text import shown
-from wavcaps_assets.schemas import analysis
+from wavcaps_assets.tables import analysis
 
 THIS_RUN = "this run's set"
 

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.schemas.analysis import EXAMPLES
+from wavcaps_assets.tables.analysis import EXAMPLES
 
 
 def draw(clips: pa.Table, count: int | None, seed: int) -> pa.Table:

@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from wavcaps_assets.licences import normalise_licence
-from wavcaps_assets.schemas.analysis import LICENCES
+from wavcaps_assets.tables.analysis import LICENCES
 
 COUNTED = """
     select source, licence_id, count(*) as clips,

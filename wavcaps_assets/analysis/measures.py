@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wavcaps_assets.analysis.syllables import syllables
 from wavcaps_assets.analysis.words import NOT_ENGLISH, TO_LIST, WITHOUT_WORDS, Kind, Lexicon, Texts, texts_of
-from wavcaps_assets.schemas.analysis import TEXT_MEASURES
+from wavcaps_assets.tables.analysis import TEXT_MEASURES
 
 # Fewer words than these between two ends are an abbreviation or a heading, and no sentence.
 WORDS_OF_A_SENTENCE = 3

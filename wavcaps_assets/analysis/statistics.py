@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.paper_figures import NOTHING, TABLE_III, WHOLE_SET
 from wavcaps_assets.analysis.words import Lexicon, texts_of
-from wavcaps_assets.schemas.analysis import SET_STATISTICS
+from wavcaps_assets.tables.analysis import SET_STATISTICS
 
 
 @dataclass

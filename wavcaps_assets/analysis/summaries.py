@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from wavcaps_assets.analysis.paper_figures import UNIQUE_CAPTIONS, WHOLE_SET
 from wavcaps_assets.analysis.words import MEANING, Kind
-from wavcaps_assets.schemas import analysis
 from wavcaps_assets.store.schema import TableSchema
+from wavcaps_assets.tables import analysis
 
 # A row a source, in order, and one for all of them at the end; none for a set without clips.
 BY_SOURCE = f"""

@@ -14,7 +14,7 @@ from wavcaps_assets.analysis.examples import draw
 from wavcaps_assets.analysis.paper_figures import WHOLE_SET
 from wavcaps_assets.analysis.settings import AnalysisSettings
 from wavcaps_assets.analysis.words import Lexicon, Texts, texts_of
-from wavcaps_assets.schemas.analysis import VOCABULARY, WORDS
+from wavcaps_assets.tables.analysis import VOCABULARY, WORDS
 
 Counts = NDArray[np.int64]
 

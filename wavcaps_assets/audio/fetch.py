@@ -20,11 +20,11 @@ from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.clock import new_round, utc_now
 from wavcaps_assets.history import AUDIO_EVENTS, Event, History
 from wavcaps_assets.network_errors import NotAllowed, Paused
-from wavcaps_assets.schemas import AUDIO, DROPPED
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.stages import Stage, drop
 from wavcaps_assets.store.storage import StoreError
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables import AUDIO, DROPPED
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage, drop
 
 STAGE = "audio"
 # In a fetch that was interrupted: what failed beside an outage of its host is no lost clip.

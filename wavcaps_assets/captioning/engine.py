@@ -22,8 +22,8 @@ from wavcaps_assets.llm.estimate import Planned
 from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.llm.progress import Tell, Watch
 from wavcaps_assets.llm.spending import Spending, Unlimited
-from wavcaps_assets.schemas import DROPPED, LLM_CAPTIONS
-from wavcaps_assets.stages import Stage, drop
+from wavcaps_assets.tables import DROPPED, LLM_CAPTIONS
+from wavcaps_assets.tables.stage import Stage, drop
 
 
 def caption_clips(

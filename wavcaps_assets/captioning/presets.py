@@ -15,7 +15,7 @@ from wavcaps_assets.captioning.settings import (
     Method,
 )
 from wavcaps_assets.captioning.texts import AUDIOSET, ClipField
-from wavcaps_assets.table_store import OtherVersion, TableStore
+from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
 STAGE = ["llm_captions"]
 Named = TypeVar("Named", bound=StrEnum)

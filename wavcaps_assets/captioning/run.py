@@ -23,8 +23,8 @@ from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.progress import Account, Facts, Standing, Watch
 from wavcaps_assets.settings import ModelSettings
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.stage import Stage
 
 # Between two lines of the log (s).
 TOLD_EVERY_S = 60.0

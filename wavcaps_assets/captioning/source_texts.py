@@ -12,8 +12,8 @@ import pyarrow as pa
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_sentence
 from wavcaps_assets.rules.languages import foreign_languages
-from wavcaps_assets.schemas import FILTERED_CLIPS
-from wavcaps_assets.stages import drop
+from wavcaps_assets.tables import FILTERED_CLIPS
+from wavcaps_assets.tables.stage import drop
 
 STAGE = "llm_captions"
 # Rows that are Python objects at the same time: all of a source's would take gigabytes.

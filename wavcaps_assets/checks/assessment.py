@@ -13,7 +13,7 @@ from wavcaps_assets.checks.caption_set import Shown, caption_set
 from wavcaps_assets.checks.figures import Result, Status
 from wavcaps_assets.checks.quality import check_drift, check_quality, worst
 from wavcaps_assets.checks.quality_settings import QualitySettings, load_settings
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 # Of what failed, in the message; a page of the UI has all of it.
 SHOWN_FAILURES = 8

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas.columns import CLIP_ID, SOURCE, STRING
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import WHOLE
+from wavcaps_assets.tables.asset_tables import WHOLE
+from wavcaps_assets.tables.columns import CLIP_ID, SOURCE, STRING
 
 BASELINE = TableSchema(
     "baseline",

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wavcaps_assets.checks.verdict import Verdict
 from wavcaps_assets.ledgers import FAILED, GONE, SET_ASIDE, STORED, statuses
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 
 def check_reconciled(tables: TableStore, source: str, partition: str) -> Verdict:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.checks.verdict import Verdict
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.schema import SchemaError, TableSchema
+from wavcaps_assets.tables.stage import Stage
 
 
 def check_schema(table: pa.Table, schema: TableSchema) -> Verdict:

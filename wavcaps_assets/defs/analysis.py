@@ -10,14 +10,14 @@ from wavcaps_assets.analysis.settings import AnalysisSettings
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.schemas import analysis as tables_of
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.schema import TableSchema
+from wavcaps_assets.tables import analysis as tables_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from wavcaps_assets.table_store import TableStore
+    from wavcaps_assets.tables.asset_tables import TableStore
 
 GROUP = "analysis"
 

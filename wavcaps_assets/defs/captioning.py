@@ -15,9 +15,9 @@ from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.schemas import CAPTION_COMPARISON, LLM_CAPTIONS, LLM_COSTS
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables import CAPTION_COMPARISON, LLM_CAPTIONS, LLM_COSTS
+from wavcaps_assets.tables.stage import Stage
 
 
 class CaptioningConfig(dg.Config, CaptioningChoice):

@@ -12,9 +12,9 @@ from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.rules.settings import RuleChoice
-from wavcaps_assets.schemas import CAPTIONS
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables import CAPTIONS
+from wavcaps_assets.tables.stage import Stage
 
 
 class RuleConfig(dg.Config, RuleChoice):

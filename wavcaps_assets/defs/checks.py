@@ -8,8 +8,8 @@ import pyarrow as pa
 from wavcaps_assets.checks.tables import check_nothing_lost, check_schema, check_unique
 from wavcaps_assets.checks.verdict import Verdict
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.schemas import schema_of
-from wavcaps_assets.table_store import WHOLE, TableStore
+from wavcaps_assets.tables import schema_of
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 
 # Given the tables and the partition: the clips that should be in the asset, or among its dropped.
 Upstream = Callable[[TableStore, str | None], pa.Table]

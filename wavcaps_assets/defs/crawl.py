@@ -12,8 +12,8 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.schemas import AUDIO, LEDGER, RAW_CLIPS
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.tables import AUDIO, LEDGER, RAW_CLIPS
 
 OWNERS = ["team:data"]
 ONE_PARTITION_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)

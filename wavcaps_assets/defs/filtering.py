@@ -10,9 +10,9 @@ from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.filtering import FilterSettings
-from wavcaps_assets.schemas import FILTERED_CLIPS
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables import FILTERED_CLIPS
+from wavcaps_assets.tables.stage import Stage
 
 
 class FilterConfig(dg.Config, FilterSettings):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from wavcaps_assets.network_errors import Paused
-    from wavcaps_assets.stages import Stage
+    from wavcaps_assets.tables.stage import Stage
 
 # On a run: when its partition may be taken up again, in ISO 8601.
 PAUSED_TAG = "wavcaps/paused_until"

@@ -14,7 +14,7 @@ from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.table_store import WHOLE
+from wavcaps_assets.tables.asset_tables import WHOLE
 
 # Tables of this project cannot have these faults: their schema is checked when they are written.
 OF_FOREIGN_FILES = frozenset({"unreadable", "repeated_ids"})

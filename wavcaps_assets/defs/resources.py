@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from wavcaps_assets.audio.originals import Origin
     from wavcaps_assets.network.client import Network
     from wavcaps_assets.settings import ModelSettings
-    from wavcaps_assets.table_store import TableStore
+    from wavcaps_assets.tables.asset_tables import TableStore
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -23,7 +23,7 @@ class StoreResource(dg.ConfigurableResource):
 
     def tables(self) -> "TableStore":
         from wavcaps_assets.store.storage import open_store
-        from wavcaps_assets.table_store import TableStore
+        from wavcaps_assets.tables.asset_tables import TableStore
 
         return TableStore(open_store(self.root, self.endpoint_url or None, self.region or None))
 

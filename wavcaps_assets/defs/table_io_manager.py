@@ -7,10 +7,10 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.schemas import schema_of
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.schema import TableSchema
-from wavcaps_assets.table_store import WHOLE
+from wavcaps_assets.tables import schema_of
+from wavcaps_assets.tables.asset_tables import WHOLE
+from wavcaps_assets.tables.stage import Stage
 
 
 class TableIOManager(dg.ConfigurableIOManager):

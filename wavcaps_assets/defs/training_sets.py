@@ -10,9 +10,9 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import NetworkResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.schemas import RECORDINGS, TRAINING_MANIFEST
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.splits import SplitSettings
+from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
 
 
 class SplitConfig(dg.Config, SplitSettings):

@@ -9,7 +9,7 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.schemas import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
+from wavcaps_assets.tables import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
 
 

@@ -15,7 +15,7 @@ from wavcaps_assets.filtering.rules import reasons_of
 from wavcaps_assets.filtering.settings import FilterSettings
 from wavcaps_assets.plots import shares
 from wavcaps_assets.previews import cell
-from wavcaps_assets.stages import Stage
+from wavcaps_assets.tables.stage import Stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

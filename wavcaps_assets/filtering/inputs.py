@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from wavcaps_assets.filtering.settings import FilterSettings
 from wavcaps_assets.filtering.stage1 import RAW_COLUMNS, audio_columns
-from wavcaps_assets.stages import Stage
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
 
 
 def read_inputs(tables: TableStore, source: str, settings: FilterSettings) -> tuple[pa.Table, Stage]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from wavcaps_assets.filtering.rules import DUPLICATE, FORMS, VISIBLE, measures_of, rules_of
 from wavcaps_assets.filtering.settings import FilterSettings
-from wavcaps_assets.schemas import DROPPED, FILTERED_CLIPS
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.schema import SchemaError, TableSchema
+from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS
+from wavcaps_assets.tables.stage import Stage
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wavcaps_assets.llm.ledger import answer_in
 from wavcaps_assets.llm.prices import Prices, record_cost
-from wavcaps_assets.schemas import LLM_COSTS
+from wavcaps_assets.tables import LLM_COSTS
 
 UNKNOWN_SOURCE = "unknown"
 COUNTED = ("requests", "texts", "answers", "prompt_tokens", "completion_tokens", "unpriced")

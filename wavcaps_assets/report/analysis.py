@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from wavcaps_assets.analysis import figures
 from wavcaps_assets.report.text import shown
-from wavcaps_assets.schemas.analysis import TABLES
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.analysis import TABLES
+from wavcaps_assets.tables.asset_tables import TableStore
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

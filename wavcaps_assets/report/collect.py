@@ -29,7 +29,7 @@ from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.report.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 EXAMPLES_PER_SOURCE = 8
 CHECKPOINT = ("checkpoint", "htsat_bert", "demo")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from wavcaps_assets.report.data import Funnel, Reason, SetAside
 from wavcaps_assets.report.text import shown
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.stages import Stage
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
 
 # The steps in their order, and what is left after each.
 STEPS = {

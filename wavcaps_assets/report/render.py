@@ -15,7 +15,7 @@ from wavcaps_assets.report.data import ReportData, RunFacts
 from wavcaps_assets.report.figures import draw_figures
 from wavcaps_assets.report.funnel import STEPS
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 NONE = "–"
 REPORT = "report.html"

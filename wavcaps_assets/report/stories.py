@@ -16,7 +16,7 @@ from wavcaps_assets.provenance import Step, Trace, finding_as_text, traces
 from wavcaps_assets.provenance_answers import Attempt
 from wavcaps_assets.report.text import shown
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.table_store import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 CLIPS_PER_SOURCE = 2
 SEED = 0

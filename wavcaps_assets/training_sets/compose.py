@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas import TRAINING_MANIFEST
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.table_store import WHOLE, TableStore
+from wavcaps_assets.tables import TRAINING_MANIFEST
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_assets.training_sets.folders import read_set
 from wavcaps_assets.training_sets.overlap import read_exclusions
 from wavcaps_assets.training_sets.sets import (

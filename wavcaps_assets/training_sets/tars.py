@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow as pa
 import soundfile
 
-from wavcaps_assets.schemas import TRAINING_MANIFEST
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import TRAINING_MANIFEST
 
 # A member of a tar: the tar's path, where the member's content starts and how long it is (bytes).
 MEMBER = re.compile(r"(?P<tar>.+\.tar)#(?P<start>\d{1,18})\+(?P<size>\d{1,18})")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import StoreError, open_store
-from wavcaps_assets.table_store import WHOLE, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas import VALIDATION_STUDY
+from wavcaps_assets.tables import VALIDATION_STUDY
 from wavcaps_assets.validation.second_captions import SecondCaptions
 from wavcaps_assets.validation.settings import StudySettings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas import VALIDATION_RATINGS
+from wavcaps_assets.tables import VALIDATION_RATINGS
 from wavcaps_assets.validation.answer_files import BadFile, parse_file, writable
 
 SCORES = range(1, 6)

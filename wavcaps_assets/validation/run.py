@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets.schemas import VALIDATION_STUDY
 from wavcaps_assets.store.storage import Store, StoreError
+from wavcaps_assets.tables import VALIDATION_STUDY
 from wavcaps_assets.validation.answer_files import answer_files
 from wavcaps_assets.validation.draw import Study, UnusableClip, draw_study
 from wavcaps_assets.validation.page import page_audio, render_page

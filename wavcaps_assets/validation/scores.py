@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wavcaps_assets.schemas import VALIDATION_SCORES
+from wavcaps_assets.tables import VALIDATION_SCORES
 from wavcaps_assets.validation.agreement import Level, alpha, coincidences
 from wavcaps_assets.validation.paper import PAPER
 from wavcaps_assets.validation.ratings import COMPARISON, OPTIONS, RATING, SCORES, SECOND_RATING, counted

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.schemas import CHECKPOINT
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.table_store import WHOLE
+from wavcaps_assets.tables import CHECKPOINT
+from wavcaps_assets.tables.asset_tables import WHOLE
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.devices import DEVICE_VARIABLE
 from wavcaps_training.experiments import Experiment, Preset, Size, changed, untrained_parts

@@ -6,9 +6,9 @@ import dagster as dg
 
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.report.data import RunFacts, StepTime
-from wavcaps_assets.schemas import analysis
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.tables import analysis
 from wavcaps_training.defs.checkpoints import OWNERS
 from wavcaps_training.experiments import Experiment
 

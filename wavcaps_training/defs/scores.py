@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.schemas import PAPER_COMPARISON, RETRIEVAL_SCORES
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.tables import PAPER_COMPARISON, RETRIEVAL_SCORES
 from wavcaps_training.defs.checkpoints import OWNERS, device
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.experiments import Experiment

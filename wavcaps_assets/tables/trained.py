@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas.columns import SECONDS, STRING
 from wavcaps_assets.store.schema import Column, TableSchema
+from wavcaps_assets.tables.columns import SECONDS, STRING
 
 NAMED_SCORES = pa.list_(
     pa.struct(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRING, STRINGS
 from wavcaps_assets.store.schema import Column, TableSchema
+from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRING, STRINGS
 
 RAW_CLIPS = TableSchema(
     "raw_clips",

@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from wavcaps_assets.schemas import DROPPED, schema_of
-from wavcaps_assets.stages import Stage
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
+from wavcaps_assets.tables import DROPPED, schema_of
+from wavcaps_assets.tables.stage import Stage
 
 WHOLE = "all"
 DROPPED_SUFFIX = ".dropped.parquet"

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavcaps_assets.schemas import analysis
-from wavcaps_assets.schemas.captioned import (
+from wavcaps_assets.store.schema import TableSchema
+from wavcaps_assets.tables import analysis
+from wavcaps_assets.tables.captioned import (
     CAPTION_COMPARISON,
     CAPTIONS,
     FILTERED_CLIPS,
     LLM_CAPTIONS,
     LLM_COSTS,
 )
-from wavcaps_assets.schemas.columns import EVENTS
-from wavcaps_assets.schemas.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
-from wavcaps_assets.schemas.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
-from wavcaps_assets.schemas.trained import CHECKPOINT, LEARNING_CURVE, PAPER_COMPARISON, RETRIEVAL_SCORES
-from wavcaps_assets.schemas.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
-from wavcaps_assets.store.schema import TableSchema
+from wavcaps_assets.tables.columns import EVENTS
+from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
+from wavcaps_assets.tables.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
+from wavcaps_assets.tables.trained import CHECKPOINT, LEARNING_CURVE, PAPER_COMPARISON, RETRIEVAL_SCORES
+from wavcaps_assets.tables.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 
 __all__ = [
     "AUDIO",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wavcaps_assets.schemas.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRING, STRINGS
 from wavcaps_assets.store.schema import Column, TableSchema
+from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRING, STRINGS
 
 MANIFEST = TableSchema(
     "manifest",
