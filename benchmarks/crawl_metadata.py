@@ -91,7 +91,7 @@ def serve(listener: socket.socket) -> None:
 
 def crawl_all(url: str, folder: Path) -> int:
     """Crawls every month as the asset `freesound/raw_clips` does. Returns how many records there are."""
-    from wavcaps_assets.crawling import crawl
+    from wavcaps_assets.crawl.crawl import crawl
     from wavcaps_assets.network.client import Network
     from wavcaps_assets.network.links import host_of
     from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings

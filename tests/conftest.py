@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.s3 import S3Bucket, connected, give_credentials, make_bucket, serving_s3
+from tests.support.s3 import S3Bucket, connected, give_credentials, make_bucket, serving_s3
 from wavcaps_assets.store.storage import Store
 
 

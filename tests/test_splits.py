@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import pyarrow as pa
 import pytest
 
-from tests.rows import manifest_row
+from tests.support.rows import manifest_row
 from wavcaps_assets.checks.splits import check_recordings_apart
 from wavcaps_assets.splits import SplitSettings, parse_recordings, split_by_recording
 from wavcaps_assets.tables import MANIFEST, RECORDINGS

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from wavcaps_assets.captioning.presets import captioned_with
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import one_line
-from wavcaps_assets.history import History
+from wavcaps_assets.crawl.history import History
 from wavcaps_assets.llm.ledger import ANSWERS, Ledger
 from wavcaps_assets.provenance_answers import Attempt, Rows, attempts_of
 from wavcaps_assets.store.storage import StoreError, open_store

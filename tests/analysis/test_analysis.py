@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
 
-from tests.rows import manifest_row
 from tests.support.paths import DATA
+from tests.support.rows import manifest_row
 from wavcaps_assets.analysis import figures
 from wavcaps_assets.analysis.card import CARD, Findings, render_card, size_category, write_card
 from wavcaps_assets.analysis.data_sets import THIS_RUN, authors_of, compare_data_sets

@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from tests.captioning.test_engine import LISTED, SINGLE, captions, clips, items, reasons, run
 from tests.llm.scripted_model import MODEL, asked, completion, scripted
-from tests.rude_server import Answer as RudeAnswer
-from tests.rude_server import answer, in_turn, rude_server
+from tests.support.rude_server import Answer as RudeAnswer
+from tests.support.rude_server import answer, in_turn, rude_server
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.llm.chat import ChatModel, EndpointError

@@ -26,8 +26,8 @@ from starlette.routing import Route
 from tests.captioning.caption_on_demand import CONCURRENCY, clips
 from tests.captioning.test_engine import items
 from tests.llm.scripted_model import completion
-from tests.servers import running
 from tests.support.paths import ROOT
+from tests.support.servers import running
 from wavcaps_assets.captioning.rounds import WORKERS_A_REQUEST
 from wavcaps_assets.llm.ledger import Ledger
 from wavcaps_assets.store.storage import Store

@@ -25,7 +25,7 @@ from wavcaps_assets.llm.ledger import ANSWERS, Ledger, Question
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.network_errors import Paused
+from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 

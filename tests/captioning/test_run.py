@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
-from tests.rude_server import answer as rude_answer
-from tests.rude_server import rude_server
+from tests.support.rude_server import answer as rude_answer
+from tests.support.rude_server import rude_server
 from wavcaps_assets.captioning import run as captioning_run
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.run import Captioned, Way, caption_source, compare_ways

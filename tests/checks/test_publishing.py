@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.checks.manifests import good_rows
-from tests.rows import manifest_row
+from tests.support.rows import manifest_row
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.defs.publishing import publishing_assets
 from wavcaps_assets.defs.quality import quality_checks

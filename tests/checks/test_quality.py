@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.checks.manifests import good_rows
-from tests.rows import manifest_row
+from tests.support.rows import manifest_row
 from wavcaps_assets.checks.baseline import Baseline
 from wavcaps_assets.checks.caption_set import COLUMNS, caption_set
 from wavcaps_assets.checks.drift import drift, word_distance

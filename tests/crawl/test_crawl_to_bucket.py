@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crawl_everything import crawl_partition
-from tests.s3 import S3Bucket
+from tests.support.crawl_everything import crawl_partition
+from tests.support.s3 import S3Bucket
 from wavcaps_assets.checks.ledgers import check_reconciled
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.servers import running
+from tests.support.servers import running
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.settings import ModelSettings
 

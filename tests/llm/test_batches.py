@@ -19,7 +19,7 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.model import BatchModel, BatchOutcome, BatchRequest, BatchSettings
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import Answer, Ledger, Question
-from wavcaps_assets.network_errors import Paused
+from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 

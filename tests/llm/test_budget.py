@@ -18,7 +18,7 @@ from wavcaps_assets.llm.budget import Budget, BudgetExhausted, BudgetTooSmall
 from wavcaps_assets.llm.ledger import Answer, Ledger, Question
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import PriceError, Prices
-from wavcaps_assets.network_errors import Paused
+from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store

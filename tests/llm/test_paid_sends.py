@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from tests.captioning.test_engine import SINGLE, captions, clips
 from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
-from tests.rude_server import answer as rude_answer
-from tests.rude_server import in_turn, rude_server
+from tests.support.rude_server import answer as rude_answer
+from tests.support.rude_server import in_turn, rude_server
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from tests.captioning.test_engine import SINGLE, clips, run
 from tests.llm.scripted_model import MODEL, completion
-from tests.servers import running
+from tests.support.servers import running
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm import rate_limiter
 from wavcaps_assets.llm.chat import ChatModel, EndpointError

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from tests.captioning.test_engine import SINGLE, captions, clips, reasons, run
 from tests.llm.scripted_model import MODEL, completion, scripted
-from tests.rude_server import answer, endless, rude_server
+from tests.support.rude_server import answer, endless, rude_server
 from wavcaps_assets.llm.chat import AnswerError, BusyError, ChatModel, EndpointError, PassingError
 from wavcaps_assets.llm.replies import MAX_BODY_BYTES
 from wavcaps_assets.settings import ModelSettings

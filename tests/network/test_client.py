@@ -18,13 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.rude_server import Asked, RudeServer, answer, endless, in_turn, rude_server
-from tests.servers import running
+from tests.support.rude_server import Asked, RudeServer, answer, endless, in_turn, rude_server
+from tests.support.servers import running
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.client import Network
-from wavcaps_assets.network.links import host_of
-from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import (
+from wavcaps_assets.network.errors import (
     AddressNotAllowed,
     BadAnswer,
     HostDown,
@@ -35,6 +33,8 @@ from wavcaps_assets.network_errors import (
     TooLarge,
     Unavailable,
 )
+from wavcaps_assets.network.links import host_of
+from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 
 GOOD = answer(b'{"good": true}')
 MIB = 2**20

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.rude_server import Asked, RudeServer, answer, endless, rude_server
+from tests.support.rude_server import Asked, RudeServer, answer, endless, rude_server
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import TooLarge, Unavailable
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import TooLarge, Unavailable
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

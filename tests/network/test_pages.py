@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.rude_server import RudeServer, answer, in_turn, rude_server
+from tests.support.rude_server import RudeServer, answer, in_turn, rude_server
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import BadAnswer, NotThere, Unavailable
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import BadAnswer, NotThere, Unavailable
 from wavcaps_assets.store.storage import Store
 
 FOLDER = "log/pages/freesound/2022-11"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.rude_server import answer, rude_server
 from tests.support.paths import ROOT
+from tests.support.rude_server import answer, rude_server
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import QuotaExhausted
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.quotas import DAY_S, MINUTE_S, Limit, Quotas
 from wavcaps_assets.network.settings import NetworkSettings, Quota
-from wavcaps_assets.network_errors import QuotaExhausted
 
 MINUTE = Limit(60, MINUTE_S)
 DAY = Limit(2000, DAY_S)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.rude_server import RudeServer, answer, rude_server
+from tests.support.rude_server import RudeServer, answer, rude_server
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import Disallowed, Unavailable
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import Disallowed, Unavailable
 
 PAGE = answer(b"<h1>Page")
 

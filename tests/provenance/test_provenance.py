@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.rows import audio_row, manifest_row, raw_row
 from tests.support.paths import ROOT
+from tests.support.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postprocess
 from wavcaps_assets.captioning.second_questions import load_second_prompt
-from wavcaps_assets.history import Event, History
+from wavcaps_assets.crawl.history import Event, History
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.manifests import make_manifest
 from wavcaps_assets.provenance import UnknownClip, main, trace, traces

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.provenance.test_provenance import PROMPT, TEXTS, fill
-from tests.rows import manifest_row
+from tests.support.rows import manifest_row
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question

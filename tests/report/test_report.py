@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.rows import audio_row, manifest_row, raw_row
+from tests.support.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets.analysis.data_sets import compare_data_sets
 from wavcaps_assets.analysis.examples import draw_examples
 from wavcaps_assets.analysis.licences import count_licences

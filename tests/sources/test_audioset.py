@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.servers import running
 from tests.sources.conftest import Opener
 from tests.support.paths import DATA
-from wavcaps_assets.licences import normalise_licence
-from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere
+from tests.support.servers import running
+from wavcaps_assets.crawl.licences import normalise_licence
+from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.settings import AudiosetSettings
 from wavcaps_assets.sources.audioset_sl import HEADER, MOST_BAD_ROWS, AudiosetStrongLabels
 from wavcaps_assets.sources.base import Record

@@ -15,12 +15,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from tests.servers import running
 from tests.sources.conftest import Opener
+from tests.support.servers import running
 from wavcaps_assets.demo.clips import CC0, Corpus, DemoClip, Source
 from wavcaps_assets.demo.media import Media
 from wavcaps_assets.demo.protocols.bbc import Bbc
-from wavcaps_assets.network_errors import BadAnswer
+from wavcaps_assets.network.errors import BadAnswer
 from wavcaps_assets.settings import BbcSettings
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.bbc_sound_effects import CATALOGUE, BbcSoundEffects

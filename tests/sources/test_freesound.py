@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.servers import running
 from tests.sources.conftest import Opener
 from tests.support.paths import DATA
-from wavcaps_assets.licences import normalise_licence
-from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, Unavailable
+from tests.support.servers import running
+from wavcaps_assets.crawl.licences import normalise_licence
+from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Unavailable
 from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.freesound import FIELDS, Freesound, month_bounds, months

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.servers import running
 from tests.sources.conftest import Opener
 from tests.support.paths import DATA
-from wavcaps_assets.licences import normalise_licence
-from wavcaps_assets.network_errors import BadAnswer
+from tests.support.servers import running
+from wavcaps_assets.crawl.licences import normalise_licence
+from wavcaps_assets.network.errors import BadAnswer
 from wavcaps_assets.settings import SoundbibleSettings
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.soundbible import (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3 import S3Bucket
 from tests.support.paths import ROOT
+from tests.support.s3 import S3Bucket
 from wavcaps_assets.store import append_log
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from tests.rows import audio_row
-from tests.s3 import REGION, SECRET, S3Bucket
 from tests.support.paths import ROOT
+from tests.support.rows import audio_row
+from tests.support.s3 import REGION, SECRET, S3Bucket
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
 from wavcaps_assets.defs.wiring import resources

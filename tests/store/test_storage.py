@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.rows import audio_row
+from tests.support.rows import audio_row
 from wavcaps_assets.store.schema import SchemaError
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 from wavcaps_assets.tables import AUDIO, DROPPED, RECORDINGS

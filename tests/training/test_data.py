@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import soxr
 
-from tests.s3 import S3Bucket
+from tests.support.s3 import S3Bucket
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import AudioFiles, AudioFolder, AudioReadError, Clip, clips_of, read_crop

@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from tests.rows import manifest_row
+from tests.support.rows import manifest_row
 from tests.training.conftest import ORACLES
 from wavcaps_assets import definitions as assets_location
 from wavcaps_assets.defs.training_manifests import training_manifest_assets

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.rows import manifest_row, raw_row
 from tests.support.paths import SHARED
+from tests.support.rows import manifest_row, raw_row
 from wavcaps_assets.analysis.paper_figures import TABLE_III
 from wavcaps_assets.tables import MANIFEST, RAW_CLIPS, RETRIEVAL_SCORES
 from wavcaps_training.paper import compare

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.s3 import S3Bucket
+from tests.support.s3 import S3Bucket
 from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
 from tests.training.training_places import row_of, start_training
 from wavcaps_assets.store.storage import Store, StoreError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from tests.rows import manifest_row
+from tests.support.rows import manifest_row
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
 from wavcaps_assets.validation.run import WrittenStudy, make_study

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from tests.rows import manifest_row
+from tests.support.rows import manifest_row
 from tests.validation.studies import answers_file, tone
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager

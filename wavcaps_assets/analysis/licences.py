@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from wavcaps_assets.licences import normalise_licence
+from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.tables.analysis import LICENCES
 
 COUNTED = """

@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, original
-from wavcaps_assets.audio.reasons import LASTING, PASSING, REASONS, reason_of
+from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.clock import new_round, utc_now
-from wavcaps_assets.history import AUDIO_EVENTS, Event, History
-from wavcaps_assets.network_errors import NotAllowed, Paused
+from wavcaps_assets.crawl.history import AUDIO_EVENTS, PASSING, Event, History
+from wavcaps_assets.network.errors import NotAllowed, Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import AUDIO, DROPPED

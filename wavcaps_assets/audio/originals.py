@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavcaps_assets.network_errors import NotThere
+from wavcaps_assets.network.errors import NotThere
 from wavcaps_assets.sources.base import Source
 
 if TYPE_CHECKING:

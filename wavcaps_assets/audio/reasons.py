@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavcaps_assets.audio.limits import EmptyAudio, TooLong, UnreadableAudio
 from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile
-from wavcaps_assets.network_errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
+from wavcaps_assets.network.errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
 
 # The most particular first: the first that fits gives the reason.
 REASONS: dict[type[Exception], str] = {
@@ -20,8 +20,6 @@ REASONS: dict[type[Exception], str] = {
     TooLong: "too_long",
     UnreadableAudio: "unreadable_audio",
 }
-# What may be otherwise the next time, though nothing changed.
-PASSING = frozenset({"download_failed"})
 # What the same file would meet again.
 LASTING = frozenset({"unreadable_audio", "empty_audio", "too_long", "audio_too_large", "outside_folder"})
 

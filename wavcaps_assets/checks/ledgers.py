@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from wavcaps_assets.checks.verdict import Verdict
-from wavcaps_assets.ledgers import FAILED, GONE, SET_ASIDE, STORED, statuses
+from wavcaps_assets.crawl.ledger import FAILED, GONE, SET_ASIDE, STORED, statuses
 from wavcaps_assets.tables.asset_tables import TableStore
 
 

@@ -53,8 +53,8 @@ def crawl_definitions(source: Source) -> Crawl:
     def raw_clips(
         context: dg.AssetExecutionContext, network: NetworkResource, store: StoreResource
     ) -> Iterator[Any]:
-        from wavcaps_assets.crawling import crawl
-        from wavcaps_assets.network_errors import Paused
+        from wavcaps_assets.crawl.crawl import crawl
+        from wavcaps_assets.network.errors import Paused
         from wavcaps_assets.previews import tally
 
         try:
@@ -90,7 +90,7 @@ def crawl_definitions(source: Source) -> Crawl:
     ) -> Iterator[Any]:
         from wavcaps_assets.audio.fetch import fetch_audio
         from wavcaps_assets.audio.summary import off_claim, repeats
-        from wavcaps_assets.network_errors import Paused
+        from wavcaps_assets.network.errors import Paused
         from wavcaps_assets.plots import as_markdown, histogram
         from wavcaps_assets.previews import preview
         from wavcaps_assets.progress import progress
@@ -126,7 +126,7 @@ def crawl_definitions(source: Source) -> Crawl:
         **shared,
     )
     def ledger(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
-        from wavcaps_assets.ledgers import by_partition, ledger_of, left_to_do, statuses, whole_source
+        from wavcaps_assets.crawl.ledger import by_partition, ledger_of, left_to_do, statuses, whole_source
         from wavcaps_assets.plots import as_markdown, stacked_bars
         from wavcaps_assets.previews import counts
 

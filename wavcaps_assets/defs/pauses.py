@@ -11,7 +11,7 @@ from wavcaps_assets.llm.progress import Account, Facts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from wavcaps_assets.network_errors import Paused
+    from wavcaps_assets.network.errors import Paused
     from wavcaps_assets.tables.stage import Stage
 
 # On a run: when its partition may be taken up again, in ISO 8601.
@@ -75,7 +75,7 @@ def unless_paused(
     Args:
         accounts: what the run spends; a pause and a failure show it as the table's metadata would have.
     """
-    from wavcaps_assets.network_errors import Paused
+    from wavcaps_assets.network.errors import Paused
 
     try:
         made = make()

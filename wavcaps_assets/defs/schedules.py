@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from wavcaps_assets.crawl.backfill import BackfillSettings, choose
 from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
-from wavcaps_assets.missing import BackfillSettings, choose
 from wavcaps_assets.sources.base import Source
 
 UNFINISHED = [

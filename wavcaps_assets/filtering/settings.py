@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field, field_validator
 
-from wavcaps_assets.licences import NAMED, TERMS, UNKNOWN
+from wavcaps_assets.crawl.licences import NAMED, TERMS, UNKNOWN
 
 LICENCE_CLASSES = frozenset({*TERMS, *(licence.name for licence in NAMED.values()), UNKNOWN.name})
 

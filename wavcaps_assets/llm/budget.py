@@ -27,7 +27,7 @@ from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import FREE, PriceError, Prices, record_cost
 from wavcaps_assets.llm.spending_totals import Spent
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.network_errors import Paused
+from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.settings import ModelSettings
 
 logger = logging.getLogger(__name__)

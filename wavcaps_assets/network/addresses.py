@@ -17,7 +17,7 @@ from typing import Any
 
 import httpcore
 
-from wavcaps_assets.network_errors import AddressNotAllowed
+from wavcaps_assets.network.errors import AddressNotAllowed
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Carries an IPv4 address in its last 32 bits (RFC 6052).

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from wavcaps_assets.network_errors import BadAnswer, TooLarge
+from wavcaps_assets.network.errors import BadAnswer, TooLarge
 
 # Of either gzip or zlib, whichever its header says.
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32

@@ -31,13 +31,7 @@ from wavcaps_assets.network.addresses import Deadline, GuardedBackend
 from wavcaps_assets.network.bodies import blocks
 from wavcaps_assets.network.clients import Clients
 from wavcaps_assets.network.downloads import Download, Partial
-from wavcaps_assets.network.links import host_of, shown
-from wavcaps_assets.network.pages import Page, PageLog, key_of
-from wavcaps_assets.network.quotas import DAY_S, MINUTE_S, Limit, Quotas
-from wavcaps_assets.network.robots import Robots
-from wavcaps_assets.network.settings import NetworkSettings
-from wavcaps_assets.network.statuses import OutOfRange, Throttled, raise_for_status
-from wavcaps_assets.network_errors import (
+from wavcaps_assets.network.errors import (
     AddressNotAllowed,
     BadAnswer,
     Disallowed,
@@ -47,6 +41,12 @@ from wavcaps_assets.network_errors import (
     QuotaExhausted,
     Unavailable,
 )
+from wavcaps_assets.network.links import host_of, shown
+from wavcaps_assets.network.pages import Page, PageLog, key_of
+from wavcaps_assets.network.quotas import DAY_S, MINUTE_S, Limit, Quotas
+from wavcaps_assets.network.robots import Robots
+from wavcaps_assets.network.settings import NetworkSettings
+from wavcaps_assets.network.statuses import OutOfRange, Throttled, raise_for_status
 
 T = TypeVar("T")
 Params = Mapping[str, str | int]

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from wavcaps_assets.network.bodies import blocks
-from wavcaps_assets.network_errors import TooLarge, Unavailable
+from wavcaps_assets.network.errors import TooLarge, Unavailable
 
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 

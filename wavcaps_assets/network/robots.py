@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from protego import Protego
 
-from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, NotThere, Refused, Unavailable
+from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, NotThere, Refused, Unavailable
 
 
 class Robots:

@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere, Refused, Unavailable
 from wavcaps_assets.network.links import shown
-from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere, Refused, Unavailable
 
 LONGEST_SAID = 200
 LONGEST_READ = 1 << 16

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere
+from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.settings import AudiosetSettings
 from wavcaps_assets.sources.base import Record, Source, clean, seconds
 

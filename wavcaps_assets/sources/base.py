@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed
+from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavcaps_assets.network_errors import BadAnswer
+from wavcaps_assets.network.errors import BadAnswer
 from wavcaps_assets.settings import BbcSettings
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, expect, malformed, read_part
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavcaps_assets.network_errors import BadAnswer, NotAllowed, NotThere
+from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Source, Unread, expect, malformed, read_part, web_url
 from wavcaps_assets.sources.freesound_oauth import access_token

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotAllowed, Paused, Refused, Unavailable
+from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Paused, Refused, Unavailable
 from wavcaps_assets.settings import FreesoundSettings, Settings
 
 if TYPE_CHECKING:

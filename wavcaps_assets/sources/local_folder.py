@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wavcaps_assets.network_errors import BadAnswer, NotThere
+from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, web_url
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
-from wavcaps_assets.network_errors import BadAnswer, NetworkError, NotThere, Unavailable
+from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotThere, Unavailable
 from wavcaps_assets.settings import SoundbibleSettings
 from wavcaps_assets.sources.base import Record, Source, Unread
 

@@ -17,7 +17,7 @@ from wavcaps_assets.llm.batch.log import BatchLog, LoggedBatch
 from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.network_errors import Paused, Unavailable
+from wavcaps_assets.network.errors import Paused, Unavailable
 
 if TYPE_CHECKING:
     from openai.types import Batch

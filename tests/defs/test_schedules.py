@@ -11,10 +11,10 @@ import pytest
 from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import StepFailureData
 
+from wavcaps_assets.crawl.backfill import BackfillSettings
 from wavcaps_assets.definitions import build
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, PAUSED_TAG
 from wavcaps_assets.defs.schedules import missing_partitions_schedule
-from wavcaps_assets.missing import BackfillSettings
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from tests.rows import raw_row
-from tests.rude_server import Answer, Asked, RudeServer, answer, endless, in_turn, rude_server
+from tests.support.rows import raw_row
+from tests.support.rude_server import Answer, Asked, RudeServer, answer, endless, in_turn, rude_server
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.history import History
+from wavcaps_assets.crawl.history import History
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import HostDown, NotAllowed
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import HostDown, NotAllowed
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import RAW_CLIPS

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.history import LISTING, Event, History, event_of
-from wavcaps_assets.licences import attribution, normalise_licence
+from wavcaps_assets.crawl.history import LISTING, Event, History, event_of
+from wavcaps_assets.crawl.licences import attribution, normalise_licence
 from wavcaps_assets.sources.base import Record, Source, clean
 from wavcaps_assets.tables import DROPPED, RAW_CLIPS
 from wavcaps_assets.tables.stage import Stage, drop

@@ -9,8 +9,8 @@ import pytest
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from tests.support.paths import DATA
+from wavcaps_assets.crawl.licences import UNKNOWN, Licence, attribution, normalise_licence
 from wavcaps_assets.demo.clips import CC0, CC_BY, CC_BY_SA
-from wavcaps_assets.licences import UNKNOWN, Licence, attribution, normalise_licence
 
 TERMS = ("by", "by-sa", "by-nc", "by-nc-sa", "by-nc-nd", "by-nd")
 PORTS = ("", "us", "de", "fr", "uk", "jp", "au", "igo", "at", "nl")

@@ -1,6 +1,6 @@
 """A program that crawls the demo's sources with their audio, as the assets do, to be killed at any moment.
 
-`python -m tests.crawl_everything`, with the settings of `settings.py` in the environment. Prints
+`python -m tests.support.crawl_everything`, with the settings of `settings.py` in the environment. Prints
 `ready` when its work begins and `done` when all is there.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.crawling import crawl
-from wavcaps_assets.ledgers import ledger_of
+from wavcaps_assets.crawl.crawl import crawl
+from wavcaps_assets.crawl.ledger import ledger_of
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from tests.rows import audio_row, raw_row
 from tests.support.paths import DATA, SHARED
+from tests.support.rows import audio_row, raw_row
 from wavcaps_assets.checks.tables import check_nothing_lost
 from wavcaps_assets.filtering import DescriptionForm, FilterSettings, filter_clips
 from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels

@@ -21,14 +21,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.servers import running
+from tests.support.servers import running
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.server import Limits, running_server
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import NotAllowed, Unavailable
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import NotAllowed, Unavailable
 from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.freesound_oauth import (
     FILE,

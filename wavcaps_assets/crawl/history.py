@@ -38,6 +38,8 @@ class Event(StrEnum):
 
 LISTING = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED, Event.SET_ASIDE})
 AUDIO_EVENTS = frozenset({Event.STORED, Event.FAILED})
+# Reasons of a failed fetch that may not hold the next time, though nothing changed.
+PASSING = frozenset({"download_failed"})
 
 
 class History:

@@ -16,10 +16,10 @@ from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningChoice
 from wavcaps_assets.captioning.texts import clip_text
-from wavcaps_assets.crawling import crawl
+from wavcaps_assets.crawl.crawl import crawl
 from wavcaps_assets.filtering import FilterSettings, filter_clips
 from wavcaps_assets.network.client import Network
-from wavcaps_assets.network_errors import BadAnswer, NotThere
+from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.report.collect import collect
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources

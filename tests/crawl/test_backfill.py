@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from wavcaps_assets.missing import BackfillSettings, Request, choose
+from wavcaps_assets.crawl.backfill import BackfillSettings, Request, choose
 
 LIMITS = BackfillSettings(partitions_per_tick=2, attempts=3, interruptions=5)
 MONTHS = ["2022-01", "2022-02", "2022-03", "2022-04"]

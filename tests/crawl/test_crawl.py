@@ -10,14 +10,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.rude_server import answer, in_turn, rude_server
-from wavcaps_assets.crawling import Crawled, crawl
-from wavcaps_assets.history import History
-from wavcaps_assets.ledgers import ledger_of, statuses
+from tests.support.rude_server import answer, in_turn, rude_server
+from wavcaps_assets.crawl.crawl import Crawled, crawl
+from wavcaps_assets.crawl.history import History
+from wavcaps_assets.crawl.ledger import ledger_of, statuses
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import BadAnswer, NotAllowed
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.network_errors import BadAnswer, NotAllowed
 from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Source, Unread, read_part
 from wavcaps_assets.sources.freesound import Freesound

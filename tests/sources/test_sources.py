@@ -12,7 +12,7 @@ import pytest
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.crawling import crawl
+from wavcaps_assets.crawl.crawl import crawl
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus

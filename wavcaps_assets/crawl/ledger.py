@@ -6,8 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from wavcaps_assets.audio.reasons import PASSING
-from wavcaps_assets.history import History
+from wavcaps_assets.crawl.history import PASSING, History
 from wavcaps_assets.tables.asset_tables import TableStore
 
 STORED, GONE, WAITING, SET_ASIDE, FAILED = "stored", "gone", "waiting", "set aside", "failed"

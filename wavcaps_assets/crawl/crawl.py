@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.comparison import STAGE, Changes, Comparison
-from wavcaps_assets.history import History
+from wavcaps_assets.crawl.changes import STAGE, Changes, Comparison
+from wavcaps_assets.crawl.history import History
+from wavcaps_assets.network.errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.network.pages import PageLog
-from wavcaps_assets.network_errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, clean
 from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.crawl_everything import WORKERS
-from tests.servers import running
+from tests.support.crawl_everything import WORKERS
 from tests.support.paths import ROOT
+from tests.support.servers import running
 from wavcaps_assets.checks.ledgers import check_reconciled
 from wavcaps_assets.demo.server import create_app
 from wavcaps_assets.demo.synthesis import synthesised_corpus
@@ -73,7 +73,7 @@ def crawl_of(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
         "WAVCAPS_STATE": str(folder / "state"),
         "WAVCAPS_EMBEDDED_SOURCES_PORT": url.rpartition(":")[2],
     }
-    command = [sys.executable, "-m", "tests.crawl_everything"]
+    command = [sys.executable, "-m", "tests.support.crawl_everything"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
