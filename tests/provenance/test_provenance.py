@@ -18,8 +18,9 @@ from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postproce
 from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.crawl.history import Event, History
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
-from wavcaps_assets.manifests import make_manifest
-from wavcaps_assets.provenance import UnknownClip, main, trace, traces
+from wavcaps_assets.provenance.__main__ import main
+from wavcaps_assets.provenance.trace import UnknownClip, trace, traces
+from wavcaps_assets.publishing.manifests import make_manifest
 from wavcaps_assets.rules.judging import Finding, Verdict
 from wavcaps_assets.rules.settings import RuleSettings
 from wavcaps_assets.store.storage import Store

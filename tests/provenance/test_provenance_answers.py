@@ -12,7 +12,7 @@ from tests.support.rows import manifest_row
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
-from wavcaps_assets.provenance import trace
+from wavcaps_assets.provenance.trace import trace
 from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.rules.settings import RULE_PRESETS
 from wavcaps_assets.settings import Settings

@@ -28,7 +28,7 @@ from wavcaps_assets.analysis.vocabulary import vocabulary, words_that_change
 from wavcaps_assets.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_assets.report.data import RunFacts, StepTime
 from wavcaps_assets.report.render import number, render_report, size, span, write_report
-from wavcaps_assets.report.text import LONGEST_SHOWN, shown
+from wavcaps_assets.show.text import LONGEST_SHOWN, shown
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import (

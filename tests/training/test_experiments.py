@@ -18,16 +18,16 @@ from safetensors.torch import load_file
 from tests.support.rows import manifest_row
 from tests.training.conftest import ORACLES
 from wavcaps_assets import definitions as assets_location
+from wavcaps_assets.benchmark_sets.compose import compose
+from wavcaps_assets.benchmark_sets.folders import SetError, read_set
+from wavcaps_assets.benchmark_sets.overlap import read_exclusions
+from wavcaps_assets.benchmark_sets.sets import ALL, EVALUATION, SETS
 from wavcaps_assets.defs.training_manifests import training_manifest_assets
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
-from wavcaps_assets.training_sets.compose import compose
-from wavcaps_assets.training_sets.folders import SetError, read_set
-from wavcaps_assets.training_sets.overlap import read_exclusions
-from wavcaps_assets.training_sets.sets import ALL, EVALUATION, SETS
 from wavcaps_training import definitions as training_location
 from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.defs.checkpoints import checkpoint_asset

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 import torch
 
+from wavcaps_assets.benchmark_sets.tars import TarError, tar_manifest
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.training_sets.tars import TarError, tar_manifest
 from wavcaps_training.data import AudioFiles, AudioFolder, Clip, batch_loader, clips_of, read_crop
 from wavcaps_training.settings import DEMO, ClipSettings
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wavcaps_assets.analysis.paper_figures import PAPER, WHOLE_SET
-from wavcaps_assets.previews import cell
+from wavcaps_assets.show.previews import cell
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.analysis import DATA_SET_CARD
 

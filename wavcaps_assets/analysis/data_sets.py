@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.paper_figures import DATA_SETS, WHOLE_SET
-from wavcaps_assets.report.text import shown
+from wavcaps_assets.show.text import shown
 from wavcaps_assets.tables import analysis
 
 THIS_RUN = "this run's set"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets import plots
 from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET
+from wavcaps_assets.show import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from wavcaps_assets.caption_metrics.rouge import rouge_l
 from wavcaps_assets.caption_metrics.tokens import tokens
 from wavcaps_assets.llm.ledger import LOST, Ledger, answer_in
 from wavcaps_assets.llm.prices import Prices, record_cost
-from wavcaps_assets.previews import cell
+from wavcaps_assets.show.previews import cell
 from wavcaps_assets.tables import CAPTION_COMPARISON
 from wavcaps_assets.tables.stage import Stage
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from wavcaps_assets.checks.figures import EXAMPLES, Example, Result, Status
 from wavcaps_assets.checks.quality import worst
-from wavcaps_assets.previews import cell
+from wavcaps_assets.show.previews import cell
 
 SIGNS = {Status.PASSED: "✅", Status.WARNED: "⚠️", Status.FAILED: "❌", Status.SKIPPED: "⬜"}
 # What XML 1.0 cannot hold, not even escaped (section 2.2), and what turns the direction of the text around.

@@ -43,8 +43,8 @@ def _of(name: str) -> dg.AssetIn:
 
 
 def _show(context: dg.AssetExecutionContext, table: pa.Table, plot: "Figure | None" = None) -> pa.Table:
-    from wavcaps_assets.plots import as_markdown
-    from wavcaps_assets.previews import preview
+    from wavcaps_assets.show.plots import as_markdown
+    from wavcaps_assets.show.previews import preview
 
     context.add_output_metadata({"table": dg.MetadataValue.md(preview(table, rows=50))})
     if plot is not None:

@@ -71,7 +71,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         from wavcaps_assets.captioning.presets import choose_settings, named
         from wavcaps_assets.captioning.run import Provider, caption_source
         from wavcaps_assets.llm.ledger import ANSWERS, Ledger
-        from wavcaps_assets.progress import progress
+        from wavcaps_assets.show.progress import progress
 
         source, files = context.partition_key, store.tables().store
         settings = choose_settings(source, language_model.embedded, config)
@@ -175,7 +175,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         from wavcaps_assets.llm.costs import cost_by, costs
         from wavcaps_assets.llm.ledger import ANSWERS, Ledger
         from wavcaps_assets.llm.prices import load_prices
-        from wavcaps_assets.plots import as_markdown, stacked_bars
+        from wavcaps_assets.show.plots import as_markdown, stacked_bars
 
         with Ledger(store.tables().store, ANSWERS) as ledger:
             table = costs(ledger.records(), load_prices(language_model.settings().prices))

@@ -47,7 +47,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         from wavcaps_assets.captioning import rule_counts
         from wavcaps_assets.captioning.presets import captioned_with, choose_settings
         from wavcaps_assets.captioning.refine_source import choose_rules, postprocess_source
-        from wavcaps_assets.plots import as_markdown, histogram
+        from wavcaps_assets.show.plots import as_markdown, histogram
 
         source, embedded = context.partition_key, language_model.embedded
         account = ShownAccount(context)

@@ -55,7 +55,7 @@ def crawl_definitions(source: Source) -> Crawl:
     ) -> Iterator[Any]:
         from wavcaps_assets.crawl.crawl import crawl
         from wavcaps_assets.network.errors import Paused
-        from wavcaps_assets.previews import tally
+        from wavcaps_assets.show.previews import tally
 
         try:
             with network.client() as client:
@@ -91,9 +91,9 @@ def crawl_definitions(source: Source) -> Crawl:
         from wavcaps_assets.audio.fetch import fetch_audio
         from wavcaps_assets.audio.summary import off_claim, repeats
         from wavcaps_assets.network.errors import Paused
-        from wavcaps_assets.plots import as_markdown, histogram
-        from wavcaps_assets.previews import preview
-        from wavcaps_assets.progress import progress
+        from wavcaps_assets.show.plots import as_markdown, histogram
+        from wavcaps_assets.show.previews import preview
+        from wavcaps_assets.show.progress import progress
 
         title = f"audio of {source.title}"
         try:
@@ -127,8 +127,8 @@ def crawl_definitions(source: Source) -> Crawl:
     )
     def ledger(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
         from wavcaps_assets.crawl.ledger import by_partition, ledger_of, left_to_do, statuses, whole_source
-        from wavcaps_assets.plots import as_markdown, stacked_bars
-        from wavcaps_assets.previews import counts
+        from wavcaps_assets.show.plots import as_markdown, stacked_bars
+        from wavcaps_assets.show.previews import counts
 
         tables = store.tables()
         table = ledger_of(tables, source.name, context.partition_key)

@@ -38,7 +38,7 @@ def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]
         from wavcaps_assets.filtering import filter_clips
         from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels
         from wavcaps_assets.filtering.inputs import read_inputs
-        from wavcaps_assets.plots import as_markdown
+        from wavcaps_assets.show.plots import as_markdown
 
         source = context.partition_key
         stage = filter_clips(*read_inputs(store.tables(), source, config), config)

@@ -36,7 +36,7 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
     def manifest(
         context: dg.AssetExecutionContext, captions: pa.Table, llm_captions: pa.Table, store: StoreResource
     ) -> Stage:
-        from wavcaps_assets.manifests import make_manifest
+        from wavcaps_assets.publishing.manifests import make_manifest
 
         source, tables = context.partition_key, store.tables()
         raw, audio = tables.read([source, "raw_clips"]), tables.read([source, "audio"])
@@ -54,8 +54,8 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
     def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> pa.Table:
         from wavcaps_assets.checks.assessment import UnfitSet, require_quality
         from wavcaps_assets.checks.told import examples_table, results_table
-        from wavcaps_assets.plots import as_markdown, histograms
-        from wavcaps_assets.previews import counts
+        from wavcaps_assets.show.plots import as_markdown, histograms
+        from wavcaps_assets.show.previews import counts
 
         try:
             require_quality(store.tables(), manifest, context.run_id, thresholds)

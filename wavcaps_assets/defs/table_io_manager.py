@@ -32,7 +32,7 @@ class TableIOManager(dg.ConfigurableIOManager):
 
 def outcome_metadata(outcome: pa.Table | Stage) -> dict[str, dg.MetadataValue]:
     """Counts and the first rows."""
-    from wavcaps_assets.previews import preview, reasons
+    from wavcaps_assets.show.previews import preview, reasons
 
     kept = outcome.kept if isinstance(outcome, Stage) else outcome
     metadata: dict[str, dg.MetadataValue] = {

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.tables import TRAINING_MANIFEST
-from wavcaps_assets.training_sets.sets import SETS, TrainingSet
 
 
 def training_manifest_assets() -> Sequence[dg.AssetsDefinition]:
@@ -28,8 +28,8 @@ def _training_manifest(made: TrainingSet) -> dg.AssetsDefinition:
         metadata=schema_metadata(TRAINING_MANIFEST),
     )
     def training_manifest(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
-        from wavcaps_assets.previews import counts, tally
-        from wavcaps_assets.training_sets.compose import compose
+        from wavcaps_assets.benchmark_sets.compose import compose
+        from wavcaps_assets.show.previews import counts, tally
 
         composed = compose(made, store.tables())
         context.add_output_metadata(

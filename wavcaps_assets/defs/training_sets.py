@@ -10,8 +10,8 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.crawl import OWNERS
 from wavcaps_assets.defs.resources import NetworkResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.publishing.splits import SplitSettings
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.splits import SplitSettings
 from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
 
 
@@ -28,7 +28,7 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
         metadata=schema_metadata(RECORDINGS),
     )
     def recordings(network: NetworkResource) -> pa.Table:
-        from wavcaps_assets.splits import read_recordings
+        from wavcaps_assets.publishing.splits import read_recordings
 
         with network.client() as client:
             return read_recordings(settings.recordings_url, client)
@@ -43,8 +43,8 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     def training_manifest(
         context: dg.AssetExecutionContext, config: SplitConfig, wavcaps: pa.Table, recordings: pa.Table
     ) -> pa.Table:
-        from wavcaps_assets.previews import counts
-        from wavcaps_assets.splits import split_by_recording
+        from wavcaps_assets.publishing.splits import split_by_recording
+        from wavcaps_assets.show.previews import counts
 
         table = split_by_recording(wavcaps, recordings, config)
         context.add_output_metadata(

@@ -37,7 +37,7 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
     def validation_study(
         context: dg.AssetExecutionContext, config: StudyConfig, wavcaps: pa.Table, store: StoreResource
     ) -> pa.Table:
-        from wavcaps_assets.previews import counts, preview, tally
+        from wavcaps_assets.show.previews import counts, preview, tally
         from wavcaps_assets.validation.figures import problems
         from wavcaps_assets.validation.run import make_study
 
@@ -98,7 +98,7 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
     def validation_scores(
         context: dg.AssetExecutionContext, config: ScoreConfig, validation_ratings: pa.Table
     ) -> pa.Table:
-        from wavcaps_assets.plots import as_markdown
+        from wavcaps_assets.show.plots import as_markdown
         from wavcaps_assets.validation.figures import draw_scores, scores_table
         from wavcaps_assets.validation.scores import score_study
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wavcaps_assets.filtering.rules import reasons_of
 from wavcaps_assets.filtering.settings import FilterSettings
-from wavcaps_assets.plots import shares
-from wavcaps_assets.previews import cell
+from wavcaps_assets.show.plots import shares
+from wavcaps_assets.show.previews import cell
 from wavcaps_assets.tables.stage import Stage
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from wavcaps_assets.analysis import figures
-from wavcaps_assets.report.text import shown
+from wavcaps_assets.show.text import shown
 from wavcaps_assets.tables.analysis import TABLES
 from wavcaps_assets.tables.asset_tables import TableStore
 

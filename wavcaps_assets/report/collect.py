@@ -26,7 +26,7 @@ from wavcaps_assets.report.data import (
 )
 from wavcaps_assets.report.funnel import make_funnels
 from wavcaps_assets.report.stories import tell_stories
-from wavcaps_assets.report.text import shown
+from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from wavcaps_assets import plots
 from wavcaps_assets.analysis.figures import draw_durations
 from wavcaps_assets.report.analysis import draw_analysis
 from wavcaps_assets.report.data import Funnel, ReportData, Scores, Training
 from wavcaps_assets.report.funnel import SET_ASIDE_BY
+from wavcaps_assets.show import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

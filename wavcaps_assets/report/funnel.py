@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wavcaps_assets.report.data import Funnel, Reason, SetAside
-from wavcaps_assets.report.text import shown
+from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.examples import draw
 from wavcaps_assets.llm.ledger import ANSWERS, Ledger
-from wavcaps_assets.provenance import Step, Trace, finding_as_text, traces
-from wavcaps_assets.provenance_answers import Attempt
-from wavcaps_assets.report.text import shown
+from wavcaps_assets.provenance.answers import Attempt
+from wavcaps_assets.provenance.trace import Step, Trace, finding_as_text, traces
+from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables.asset_tables import TableStore
 

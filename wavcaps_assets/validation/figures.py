@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from wavcaps_assets.plots import COLOURS, FAINT, INK
-from wavcaps_assets.previews import cell
+from wavcaps_assets.show.plots import COLOURS, FAINT, INK
+from wavcaps_assets.show.previews import cell
 from wavcaps_assets.validation.ratings import OPTIONS, SCORES, reasons
 from wavcaps_assets.validation.scores import RaterWork
 

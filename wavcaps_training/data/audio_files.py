@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from wavcaps_assets.benchmark_sets.tars import MEMBER
 from wavcaps_assets.store.storage import Store, StoreError
-from wavcaps_assets.training_sets.tars import MEMBER
 from wavcaps_training.data.clips import Clip
 
 

@@ -74,7 +74,7 @@ def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDef
         training_manifest: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
-        from wavcaps_assets.plots import as_markdown, lines
+        from wavcaps_assets.show.plots import as_markdown, lines
         from wavcaps_training.checkpoint_table import Place, train_experiment
 
         tables = store.tables()

@@ -40,7 +40,7 @@ def score_assets(
         checkpoint: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
-        from wavcaps_assets.plots import as_markdown, grouped_bars
+        from wavcaps_assets.show.plots import as_markdown, grouped_bars
         from wavcaps_training.scores import score_checkpoint
 
         with final_errors():

@@ -8,12 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import TRAINING_MANIFEST
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
-from wavcaps_assets.training_sets.folders import read_set
-from wavcaps_assets.training_sets.overlap import read_exclusions
-from wavcaps_assets.training_sets.sets import (
+from wavcaps_assets.benchmark_sets.folders import read_set
+from wavcaps_assets.benchmark_sets.overlap import read_exclusions
+from wavcaps_assets.benchmark_sets.sets import (
     AFTER_STAGE_1,
     AFTER_STAGE_3,
     AUDIO,
@@ -23,6 +20,9 @@ from wavcaps_assets.training_sets.sets import (
     FREESOUND,
     TrainingSet,
 )
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import TRAINING_MANIFEST
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 
 
 @dataclass(frozen=True)

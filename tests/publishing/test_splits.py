@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.rows import manifest_row
 from wavcaps_assets.checks.splits import check_recordings_apart
-from wavcaps_assets.splits import SplitSettings, parse_recordings, split_by_recording
+from wavcaps_assets.publishing.splits import SplitSettings, parse_recordings, split_by_recording
 from wavcaps_assets.tables import MANIFEST, RECORDINGS
 
 SETTINGS = SplitSettings()

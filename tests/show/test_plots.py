@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.patches import Rectangle
 
-from wavcaps_assets import plots
+from wavcaps_assets.show import plots
 
 SVG = "{http://www.w3.org/2000/svg}"
 

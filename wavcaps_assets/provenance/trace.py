@@ -1,14 +1,9 @@
-"""Where a caption comes from: all that the store knows of one clip, from the raw record to what is published.
-
-python -m wavcaps_assets.provenance CLIP_ID [--json]
-"""
+"""Where a caption comes from: all that the store knows of one clip, from the raw record to what is published."""
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,9 +15,8 @@ from wavcaps_assets.captioning.presets import captioned_with
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import one_line
 from wavcaps_assets.crawl.history import History
-from wavcaps_assets.llm.ledger import ANSWERS, Ledger
-from wavcaps_assets.provenance_answers import Attempt, Rows, attempts_of
-from wavcaps_assets.store.storage import StoreError, open_store
+from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.provenance.answers import Attempt, Rows, attempts_of
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
 STAGES = ("filtered_clips", "llm_captions", "captions", "manifest")
@@ -266,24 +260,3 @@ def _event(event: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     return one_line(str(value), LONGEST_SHOWN)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    from wavcaps_assets.settings import Settings
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("clip_id", help="such as soundbible-2215")
-    parser.add_argument("--json", action="store_true", help="as JSON instead of text")
-    given = parser.parse_args(arguments)
-    settings = Settings()
-    store = open_store(settings.store, settings.s3.endpoint_url or None, settings.s3.region or None)
-    with Ledger(store, ANSWERS) as ledger:
-        found = trace(TableStore(store), ledger, given.clip_id)
-    sys.stdout.write(f"{found.as_json()}\n" if given.json else found.as_text())
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except (UnknownClip, StoreError) as error:
-        sys.exit(str(error))

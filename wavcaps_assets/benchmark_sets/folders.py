@@ -17,8 +17,8 @@ from typing import Any
 
 import soundfile
 
+from wavcaps_assets.benchmark_sets.tars import tar_manifest
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.training_sets.tars import tar_manifest
 
 FOLDER = "sets"
 # What a set's own list calls a split, by what it is called here.

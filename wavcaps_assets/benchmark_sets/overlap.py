@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wavcaps_assets.benchmark_sets.folders import FOLDER, SetError
 from wavcaps_assets.store.storage import Store, StoreError
-from wavcaps_assets.training_sets.folders import FOLDER, SetError
 
 YOUTUBE_ID = 11
 

@@ -1,0 +1,1 @@
+"""What people see: plots, previews, progress, and crawled text made safe to show."""
