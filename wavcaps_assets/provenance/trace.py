@@ -1,4 +1,4 @@
-"""Where a caption comes from: all that the store knows of one clip, from the raw record to what is published."""
+"""Where a caption comes from: what the store knows about one clip, from the raw record to the manifest."""
 
 from __future__ import annotations
 
