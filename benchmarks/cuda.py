@@ -13,8 +13,8 @@ import torch
 from benchmarks.encoders import embedding, forward, pair, training_step, waveforms
 from benchmarks.released_recipe import ConvolvedLogMel
 from benchmarks.result import report
-from wavcaps_training.features import LogMel
-from wavcaps_training.model_settings import Cnn14Settings, FrontEndSettings, HtsatSettings
+from wavcaps_training.models.features import LogMel
+from wavcaps_training.settings.model import Cnn14Settings, FrontEndSettings, HtsatSettings
 
 CLIPS, ROUNDS = 32, 10
 TOLERANCE = 2e-3  # with TF32 off

@@ -26,7 +26,7 @@ import torch
 from benchmarks.result import own_peak_mb, report
 from wavcaps_training.data import AudioFolder, Clip, batch_loader
 from wavcaps_training.data.chance import chance
-from wavcaps_training.settings import PAPER
+from wavcaps_training.settings.training import PAPER
 
 CLIPS, FILE_S, ROUNDS = 16, 30, 7
 LIBROSA_LIMIT, DECODING_LIMIT = 4.0, 1.5

@@ -9,8 +9,8 @@ import torch
 from benchmarks.encoders import fastest, waveforms
 from benchmarks.released_recipe import ConvolvedLogMel
 from benchmarks.result import own_peak_mb, report
-from wavcaps_training.features import LogMel
-from wavcaps_training.model_settings import FrontEndSettings
+from wavcaps_training.models.features import LogMel
+from wavcaps_training.settings.model import FrontEndSettings
 
 CLIPS, ROUNDS, LIMIT = 16, 9, 5.0
 # Of the oracle: what the released code itself differs by from float64, with room.

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavcaps_training.features import FLOOR, LogMel
-from wavcaps_training.model_settings import (
+from wavcaps_training.models.cnn14 import Cnn14
+from wavcaps_training.models.features import FLOOR, LogMel
+from wavcaps_training.models.htsat import Htsat
+from wavcaps_training.settings.model import (
     Cnn14Settings,
     FrontEndSettings,
     HtsatSettings,
     SpecAugmentSettings,
 )
-from wavcaps_training.models.cnn14 import Cnn14
-from wavcaps_training.models.htsat import Htsat
 
 
 class ConvolvedLogMel(nn.Module):

@@ -13,8 +13,8 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_training.defs.checkpoints import checkpoint_asset
 from wavcaps_training.defs.report import report_asset
 from wavcaps_training.defs.scores import score_assets
-from wavcaps_training.executor import cuda_executor
-from wavcaps_training.experiments import experiments_for
+from wavcaps_training.executor.executor import cuda_executor
+from wavcaps_training.paper.experiments import experiments_for
 
 # The executor is a preview in Dagster's eyes; the tests run it.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)

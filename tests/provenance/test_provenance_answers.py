@@ -13,7 +13,6 @@ from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
 from wavcaps_assets.provenance.trace import trace
-from wavcaps_assets.report.stories import tell_stories
 from wavcaps_assets.rules.settings import RULE_PRESETS
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
@@ -21,6 +20,7 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
+from wavcaps_training.report.stories import tell_stories
 
 
 @pytest.mark.parametrize(

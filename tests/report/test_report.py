@@ -25,24 +25,16 @@ from wavcaps_assets.analysis.summaries import (
     summarise_similarity,
 )
 from wavcaps_assets.analysis.vocabulary import vocabulary, words_that_change
-from wavcaps_assets.report.collect import EXAMPLES_PER_SOURCE, collect
-from wavcaps_assets.report.data import RunFacts, StepTime
-from wavcaps_assets.report.render import number, render_report, size, span, write_report
 from wavcaps_assets.show.text import LONGEST_SHOWN, shown
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import (
-    AUDIO,
-    CHECKPOINT,
-    DROPPED,
-    MANIFEST,
-    RAW_CLIPS,
-    RETRIEVAL_SCORES,
-    TRAINING_MANIFEST,
-    schema_of,
-)
+from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST, RAW_CLIPS, TRAINING_MANIFEST, schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
+from wavcaps_training.report.collect import EXAMPLES_PER_SOURCE, collect
+from wavcaps_training.report.data import RunFacts, StepTime
+from wavcaps_training.report.render import number, render_report, size, span, write_report
+from wavcaps_training.tables import CHECKPOINT, RETRIEVAL_SCORES
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'too' ]]> <img src=http://evil.example/x onerror=alert(2)>"
 RIGHT_TO_LEFT = "\u202eصوت المطر\u202c"

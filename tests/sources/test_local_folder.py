@@ -20,13 +20,13 @@ from wavcaps_assets.crawl.crawl import crawl
 from wavcaps_assets.filtering import FilterSettings, filter_clips
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NotThere
-from wavcaps_assets.report.collect import collect
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import SAFE_ID, Record
 from wavcaps_assets.sources.local_folder import CATALOGUE, LocalFolder
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.report.collect import collect
 
 
 @pytest.fixture

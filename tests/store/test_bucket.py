@@ -22,13 +22,13 @@ from tests.support.s3 import REGION, SECRET, S3Bucket
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
 from wavcaps_assets.defs.wiring import resources
-from wavcaps_assets.report.collect import collect
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store import bucket as bucket_module
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_store
 from wavcaps_assets.tables import AUDIO, DROPPED, RECORDINGS
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
+from wavcaps_training.report.collect import collect
 
 
 def read(store: Store) -> None:

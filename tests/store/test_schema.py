@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from wavcaps_assets.store.schema import Column, SchemaError, TableSchema
-from wavcaps_assets.tables import BY_ASSET, CHECKPOINT, RAW_CLIPS, RETRIEVAL_SCORES, schema_of
+from wavcaps_assets.tables import BY_ASSET, RAW_CLIPS, schema_of
+from wavcaps_training.tables import CHECKPOINT, RETRIEVAL_SCORES
 
 SOUNDS = TableSchema(
     "sounds",

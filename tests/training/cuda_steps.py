@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from wavcaps_training.executor import cuda_executor
-from wavcaps_training.gpu_tags import gpu_tags
-from wavcaps_training.launching import launch
+from wavcaps_training.executor.executor import cuda_executor
+from wavcaps_training.executor.gpu_tags import gpu_tags
+from wavcaps_training.training.launching import launch
 
 TEST_PORT_VARIABLE = "CUDA_STEPS_TEST_PORT"
 RANKS_FOLDER_VARIABLE = "CUDA_STEPS_RANKS_FOLDER"

@@ -11,15 +11,15 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from wavcaps_training.losses import embedding_regulariser, soft_nt_xent
-from wavcaps_training.model_settings import (
+from wavcaps_training.models.retrieval import RetrievalModel, build_audio_encoder
+from wavcaps_training.models.text_encoder import TextEncoder, TextModelError
+from wavcaps_training.settings.model import (
     Cnn14Settings,
     HtsatSettings,
     Pooling,
     TextEncoderSettings,
 )
-from wavcaps_training.models.retrieval import RetrievalModel, build_audio_encoder
-from wavcaps_training.models.text_encoder import TextEncoder, TextModelError
+from wavcaps_training.tasks.losses import embedding_regulariser, soft_nt_xent
 
 FRONT_END_KERNELS = 1_083_456
 

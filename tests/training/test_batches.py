@@ -23,8 +23,8 @@ from wavcaps_training.data import (
     plan_epoch,
 )
 from wavcaps_training.data.plan import plan_buckets
-from wavcaps_training.features import LogMel
-from wavcaps_training.settings import DEMO, CaptionChoice, ClipSettings
+from wavcaps_training.models.features import LogMel
+from wavcaps_training.settings.training import DEMO, CaptionChoice, ClipSettings
 
 RATE = 32_000
 SETTINGS = DEMO.model_copy(

@@ -15,16 +15,16 @@ from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor
 from transformers import BartForConditionalGeneration, BartTokenizer, PreTrainedTokenizerBase
 
-from wavcaps_training.captioner_settings import (
+from wavcaps_training.models.captioner import Captioner, bart_config, caption_loss
+from wavcaps_training.models.retrieval import build_audio_encoder
+from wavcaps_training.models.text_encoder import TextModelError
+from wavcaps_training.settings.captioner import (
     TINY_CAPTIONER,
     BartSettings,
     CaptionerSettings,
     GenerationSettings,
 )
-from wavcaps_training.model_settings import Cnn14Settings, HtsatSettings
-from wavcaps_training.models.captioner import Captioner, bart_config, caption_loss
-from wavcaps_training.models.retrieval import build_audio_encoder
-from wavcaps_training.models.text_encoder import TextModelError
+from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings
 
 FRONT_END_KERNELS = 1_083_456
 SMALL_BART = BartSettings(width=64, encoder_layers=2, decoder_layers=2, heads=4, feed_forward=128)

@@ -12,7 +12,12 @@ import torch
 
 from wavcaps_assets.caption_metrics.cider import cider_d
 from wavcaps_assets.tables import TRAINING_MANIFEST
-from wavcaps_training.captioner_settings import (
+from wavcaps_training.checkpoints.files import load_checkpoint, read_origin
+from wavcaps_training.data import AudioFolder, Batch, Clip, clips_of
+from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.evaluation.captioning import CaptionedClip, score_captions, write_captions
+from wavcaps_training.models.captioner import Captioner
+from wavcaps_training.settings.captioner import (
     PAPER_CAPTIONING,
     PAPER_CAPTIONING_FINE_TUNING,
     RELEASED_CAPTIONING,
@@ -22,16 +27,11 @@ from wavcaps_training.captioner_settings import (
     CaptionerTrainingSettings,
     GenerationSettings,
 )
-from wavcaps_training.checkpoints import load_checkpoint, read_origin
-from wavcaps_training.data import AudioFolder, Batch, Clip, clips_of
-from wavcaps_training.evaluation.captioning import CaptionedClip, score_captions, write_captions
-from wavcaps_training.manifest_version import rows_sha256
-from wavcaps_training.model_settings import FrontEndSettings, HtsatSettings, SpecAugmentSettings
-from wavcaps_training.models.captioner import Captioner
-from wavcaps_training.settings import ClipSettings
+from wavcaps_training.settings.model import FrontEndSettings, HtsatSettings, SpecAugmentSettings
+from wavcaps_training.settings.training import ClipSettings
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.captioning import CaptioningTask
-from wavcaps_training.train import train
+from wavcaps_training.training.train import train
 
 RATE = 32_000
 SECONDS = 2.0

@@ -15,14 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavcaps_assets.store.storage import StoreError
-from wavcaps_training import checkpoints
-from wavcaps_training.captioner_settings import (
-    BartSettings,
-    CaptionerSettings,
-    CaptionerTrainingSettings,
-    GenerationSettings,
-)
-from wavcaps_training.checkpoints import (
+from wavcaps_training.checkpoints import files as checkpoints
+from wavcaps_training.checkpoints.code_version import folder_sha256, sources_sha256
+from wavcaps_training.checkpoints.files import (
     FORMAT_KEY,
     SETTINGS_KEY,
     CheckpointError,
@@ -32,16 +27,21 @@ from wavcaps_training.checkpoints import (
     save_checkpoint,
     start_from,
 )
-from wavcaps_training.code_version import folder_sha256, sources_sha256
-from wavcaps_training.model_settings import (
+from wavcaps_training.models.captioner import Captioner
+from wavcaps_training.models.retrieval import RetrievalModel
+from wavcaps_training.settings.captioner import (
+    BartSettings,
+    CaptionerSettings,
+    CaptionerTrainingSettings,
+    GenerationSettings,
+)
+from wavcaps_training.settings.model import (
     FrontEndSettings,
     HtsatSettings,
     ModelSettings,
     TextEncoderSettings,
 )
-from wavcaps_training.models.captioner import Captioner
-from wavcaps_training.models.retrieval import RetrievalModel
-from wavcaps_training.settings import DEMO, TrainingSettings
+from wavcaps_training.settings.training import DEMO, TrainingSettings
 
 HTSAT = HtsatSettings(
     front_end=FrontEndSettings(window=2048, hop=1280),

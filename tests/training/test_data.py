@@ -13,7 +13,7 @@ from tests.support.s3 import S3Bucket
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import AudioFiles, AudioFolder, AudioReadError, Clip, clips_of, read_crop
-from wavcaps_training.settings import ClipSettings, Padding
+from wavcaps_training.settings.training import ClipSettings, Padding
 
 RATE = 32_000
 ONE_SECOND = ClipSettings(seconds=1.0)

@@ -24,14 +24,14 @@ from tests.training.executor_runs import (
     start,
     wait_until_logged,
 )
-from wavcaps_training.devices import DeviceError, DeviceSlots, find_devices
-from wavcaps_training.executor import check_steps, local_capacity
-from wavcaps_training.executor_config import (
+from wavcaps_training.executor.config import (
     ON_MISSING_CUDA_VARIABLE,
     OnMissingCuda,
     default_on_missing_cuda,
 )
-from wavcaps_training.gpu_tags import devices_wanted, gpu_tags
+from wavcaps_training.executor.devices import DeviceError, DeviceSlots, find_devices
+from wavcaps_training.executor.executor import check_steps, local_capacity
+from wavcaps_training.executor.gpu_tags import devices_wanted, gpu_tags
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -19,8 +19,8 @@ import yaml
 from tests.support.paths import ROOT
 from tests.training.executor_runs import error_of, execute, failures_of
 from wavcaps_assets.settings import Settings
-from wavcaps_training.executor_config import ENGINE_VARIABLE, Engine
-from wavcaps_training.gpu_tags import KUBERNETES_TAG, gpu_tags
+from wavcaps_training.executor.config import ENGINE_VARIABLE, Engine
+from wavcaps_training.executor.gpu_tags import KUBERNETES_TAG, gpu_tags
 
 pytest.importorskip("dagster_k8s", reason="dagster-k8s is not installed: the extra `kubernetes` has it")
 

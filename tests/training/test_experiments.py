@@ -29,14 +29,14 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training import definitions as training_location
-from wavcaps_training.captioner_settings import CaptionerTrainingSettings
 from wavcaps_training.defs.checkpoints import checkpoint_asset
-from wavcaps_training.experiments import EXPERIMENTS, Preset, Size, Stage, changed, untrained_parts
-from wavcaps_training.gpu_tags import GPU_TAG
+from wavcaps_training.executor.gpu_tags import GPU_TAG
 from wavcaps_training.models.retrieval import build_audio_encoder
-from wavcaps_training.paper_tables import REPORTED
-from wavcaps_training.settings import Objective, Padding, Precision, TrainingSettings
-from wavcaps_training.train import build_task
+from wavcaps_training.paper.experiments import EXPERIMENTS, Preset, Size, Stage, changed, untrained_parts
+from wavcaps_training.paper.tables import REPORTED
+from wavcaps_training.settings.captioner import CaptionerTrainingSettings
+from wavcaps_training.settings.training import Objective, Padding, Precision, TrainingSettings
+from wavcaps_training.training.train import build_task
 
 DATA = ORACLES.parent / "data"
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
@@ -109,7 +109,7 @@ def test_the_released_hyper_parameters_differ() -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
 def test_all_presets_and_sizes_are_settings(experiment: object) -> None:
-    from wavcaps_training.experiments import Experiment
+    from wavcaps_training.paper.experiments import Experiment
 
     assert isinstance(experiment, Experiment)
     for preset in Preset:
@@ -120,7 +120,7 @@ def test_all_presets_and_sizes_are_settings(experiment: object) -> None:
 
 def test_fine_tuning_starts_from_pretraining_of_the_same_size() -> None:
     """Its weights must fit, whichever preset and size both are run with."""
-    from wavcaps_training.settings_differences import differences
+    from wavcaps_training.settings.differences import differences
 
     tuned = [experiment for experiment in EXPERIMENTS if experiment.stage is Stage.FINE_TUNING]
     assert len(tuned) == 8

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from wavcaps_training.features import LogMel
-from wavcaps_training.model_settings import FrontEndSettings, SpecAugmentSettings
-from wavcaps_training.spec_augment import spec_augment
-from wavcaps_training.text import clean_caption
+from wavcaps_training.models.features import LogMel
+from wavcaps_training.models.spec_augment import spec_augment
+from wavcaps_training.models.text import clean_caption
+from wavcaps_training.settings.model import FrontEndSettings, SpecAugmentSettings
 
 LOG_MEL_TOLERANCE_DB = 5e-4
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import unlike_the_oracles
-from wavcaps_training.model_settings import FrontEndSettings, HtsatSettings, SpecAugmentSettings
 from wavcaps_training.models.htsat import DropPath, Htsat
+from wavcaps_training.settings.model import FrontEndSettings, HtsatSettings, SpecAugmentSettings
 
 # Well below the smallest error that a plausible mistake makes (9e-4, htsat_sensitivity.json).
 TOLERANCE = 5e-5

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavcaps_training.losses import embedding_regulariser, nt_xent, objective_loss, soft_nt_xent
-from wavcaps_training.settings import Objective
-from wavcaps_training.training_run import learning_rate_factor
+from wavcaps_training.settings.training import Objective
+from wavcaps_training.tasks.losses import embedding_regulariser, nt_xent, objective_loss, soft_nt_xent
+from wavcaps_training.training.run import learning_rate_factor
 
 DISTINCT = tuple("abcdefgh")
 REPEATED = tuple("aabcccde")  # the oracle's ids 0, 0, 1, 2, 2, 2, 3, 4

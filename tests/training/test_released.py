@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from transformers import BartForConditionalGeneration, BertConfig, BertModel, PreTrainedTokenizerBase
 
 from tests.support.paths import SHARED
-from wavcaps_training.captioner_settings import TINY_CAPTIONER, BartSettings, CaptionerSettings
-from wavcaps_training.model_settings import Cnn14Settings, HtsatSettings, TextEncoderSettings
+from wavcaps_training.checkpoints.recognition import Family, recognise
+from wavcaps_training.checkpoints.released import POSITION_IDS, load_released
+from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.models.captioner import Captioner, bart_config
-from wavcaps_training.models.checkpoint_files import ReleasedCheckpointError
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.models.recognition import Family, recognise
-from wavcaps_training.models.released import POSITION_IDS, load_released
 from wavcaps_training.models.retrieval import RetrievalModel, build_audio_encoder
 from wavcaps_training.models.text_encoder import TextEncoder
+from wavcaps_training.settings.captioner import TINY_CAPTIONER, BartSettings, CaptionerSettings
+from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings, TextEncoderSettings
 
 KEYS = SHARED / "facts" / "keys"
 SMALL_HTSAT = HtsatSettings(embed_dim=8, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), classes=5)

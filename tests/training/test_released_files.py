@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from wavcaps_training.model_settings import HtsatSettings
-from wavcaps_training.models.checkpoint_files import ReleasedCheckpointError
+from wavcaps_training.checkpoints.released import load_released
+from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.models.released import load_released
+from wavcaps_training.settings.model import HtsatSettings
 
 SMALL_HTSAT = HtsatSettings(embed_dim=8, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), classes=5)
 

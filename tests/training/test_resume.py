@@ -25,11 +25,11 @@ from tests.training.test_train import TINY
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import AudioFolder
-from wavcaps_training.run_state import STATE, Progress, RunState
-from wavcaps_training.settings import Objective, TrainingSettings
+from wavcaps_training.settings.training import Objective, TrainingSettings
 from wavcaps_training.tasks.base import TrainingError
-from wavcaps_training.train import WEIGHTS, train
-from wavcaps_training.training_run import Stopped
+from wavcaps_training.training.run import Stopped
+from wavcaps_training.training.state import STATE, Progress, RunState
+from wavcaps_training.training.train import WEIGHTS, train
 
 RATE = 32_000
 # Everything that draws: masks, crops of longer clips, dropout of layers, and a learned temperature.
@@ -46,9 +46,9 @@ PROGRAM = """
 import sys, pyarrow.parquet as pq, torch
 from pathlib import Path
 from wavcaps_training.data import AudioFolder
-from wavcaps_training.settings import TrainingSettings
-from wavcaps_training.train import train
-from wavcaps_training.training_run import Stopped
+from wavcaps_training.settings.training import TrainingSettings
+from wavcaps_training.training.train import train
+from wavcaps_training.training.run import Stopped
 torch.set_num_threads(1)
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 settings = TrainingSettings.model_validate_json((folder / "settings.json").read_text())

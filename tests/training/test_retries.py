@@ -19,7 +19,7 @@ from tests.training.executor_runs import failures_of, log_of
 from tests.training.test_resume import SETTINGS, clips  # noqa: F401
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
-from wavcaps_training.experiments import DEMO_EXPERIMENT
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 
 KEY = ["checkpoint", DEMO_EXPERIMENT.model, DEMO_EXPERIMENT.setting]
 STEP = "__".join(KEY)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavcaps_assets.tables import RETRIEVAL_SCORES
 from wavcaps_training.evaluation.retrieval import (
     DirectionScores,
     chance_recall,
@@ -15,6 +14,7 @@ from wavcaps_training.evaluation.retrieval import (
     score_direction,
     score_retrieval,
 )
+from wavcaps_training.tables import RETRIEVAL_SCORES
 
 
 @pytest.mark.parametrize("direction", ["t2a", "a2t"])

@@ -14,16 +14,16 @@ from safetensors.torch import load_file
 from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
 from tests.training.training_places import row_of, start_training
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import CHECKPOINT
 from wavcaps_assets.tables.asset_tables import TableStore
-from wavcaps_training import checkpoint_table
-from wavcaps_training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
-from wavcaps_training.experiments import DEMO_EXPERIMENT
-from wavcaps_training.locks import try_lock
-from wavcaps_training.run_state import STATE, saved_step
-from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.executor.locks import try_lock
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
+from wavcaps_training.settings.training import TrainingSettings
+from wavcaps_training.tables import CHECKPOINT
 from wavcaps_training.tasks.base import TrainingError
-from wavcaps_training.training_result import WEIGHTS
+from wavcaps_training.training import checkpoint_table
+from wavcaps_training.training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
+from wavcaps_training.training.result import WEIGHTS
+from wavcaps_training.training.state import STATE, saved_step
 
 KEY = ["checkpoint", DEMO_EXPERIMENT.model, DEMO_EXPERIMENT.setting]
 ONE_EPOCH = SETTINGS.model_copy(update={"epochs": 1})

@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 
 from tests.training.test_resume import SETTINGS, clips, manifest_of  # noqa: F401
-from wavcaps_training.checkpoints import CheckpointError
+from wavcaps_training.checkpoints.files import CheckpointError
 from wavcaps_training.data import AudioFolder
-from wavcaps_training.run_state import PROGRESS_KEY, STATE, Progress, RunState
-from wavcaps_training.settings import Objective
-from wavcaps_training.train import train
+from wavcaps_training.settings.training import Objective
+from wavcaps_training.training.state import PROGRESS_KEY, STATE, Progress, RunState
+from wavcaps_training.training.train import train
 
 # 32 clips.
 STEPS_PER_EPOCH = 4

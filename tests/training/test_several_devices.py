@@ -19,16 +19,16 @@ from tests.support.paths import ROOT
 from tests.training.test_resume import SETTINGS, clips  # noqa: F401
 from tests.training.test_train import TINY
 from wavcaps_training.data import Batch, Clip
-from wavcaps_training.gradient_caching import cached_parts
-from wavcaps_training.launching import LaunchError, launch
-from wavcaps_training.model_settings import Cnn14Settings
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.retrieval import RetrievalModel
-from wavcaps_training.run_state import STATE
-from wavcaps_training.settings import Objective, TrainingSettings
+from wavcaps_training.settings.model import Cnn14Settings
+from wavcaps_training.settings.training import Objective, TrainingSettings
+from wavcaps_training.tasks.gradient_caching import cached_parts
 from wavcaps_training.tasks.retrieval import RetrievalTask
-from wavcaps_training.training_result import RESULT, WEIGHTS
-from wavcaps_training.worker import EPOCH_DONE, Job
+from wavcaps_training.training.launching import LaunchError, launch
+from wavcaps_training.training.result import RESULT, WEIGHTS
+from wavcaps_training.training.state import STATE
+from wavcaps_training.training.worker import EPOCH_DONE, Job
 
 # Batch normalisation and masks see a process's share alone; without them, shares add up to the whole.
 TOGETHER = SETTINGS.model_copy(update={"epochs": 2})
@@ -52,9 +52,9 @@ def job(clips: Path, out: Path, settings: TrainingSettings) -> Path:  # noqa: F8
 GRADIENTS = """
 import sys, torch, torch.distributed as dist
 from safetensors.torch import load_file, save_file
-from wavcaps_training.gathering import gathered
-from wavcaps_training.losses import objective_loss
-from wavcaps_training.settings import Objective
+from wavcaps_training.tasks.gathering import gathered
+from wavcaps_training.tasks.losses import objective_loss
+from wavcaps_training.settings.training import Objective
 dist.init_process_group("gloo")
 rank, world = dist.get_rank(), dist.get_world_size()
 given = load_file(sys.argv[1] + "/given.safetensors")
@@ -78,7 +78,7 @@ dist.destroy_process_group()
 def test_gathered_negatives_have_the_gradients_of_one_process(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    from wavcaps_training.losses import objective_loss
+    from wavcaps_training.tasks.losses import objective_loss
 
     torch.manual_seed(0)
     linear = torch.nn.Linear(8, 8)
@@ -118,7 +118,7 @@ def test_a_rank_that_dies_is_started_anew_and_the_run_ends_as_it_would_have(
                 killed.append(victim)
                 os.kill(victim, signal.SIGKILL)
 
-        launch("wavcaps_training.worker", [str(path)], 2, hear, restarts, {"PYTHONPATH": str(ROOT)})
+        launch("wavcaps_training.training.worker", [str(path)], 2, hear, restarts, {"PYTHONPATH": str(ROOT)})
         results[name] = json.loads((out / RESULT).read_text())["result"]
         assert not (out / STATE).exists()
     assert killed, "no rank was killed"
@@ -157,7 +157,7 @@ def test_no_rank_outlives_the_process_that_launched_it(tmp_path: Path) -> None:
         "time.sleep(600)\n"
     )
     program = (
-        "import sys; from wavcaps_training.launching import launch\n"
+        "import sys; from wavcaps_training.training.launching import launch\n"
         "launch('sleeps_long', [sys.argv[1]], 2, print, environment={'PYTHONPATH': sys.argv[1]})"
     )
     launcher = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT)

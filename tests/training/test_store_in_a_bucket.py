@@ -13,13 +13,13 @@ from tests.support.s3 import S3Bucket
 from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
 from tests.training.training_places import row_of, start_training
 from wavcaps_assets.store.storage import Store, StoreError
-from wavcaps_training.checkpoint_table import Place, train_experiment
-from wavcaps_training.checkpoints import read_origin
-from wavcaps_training.experiments import DEMO_EXPERIMENT
-from wavcaps_training.run_copy import RunCopy
-from wavcaps_training.run_state import STATE, Progress, RunState, saved_step
-from wavcaps_training.scores import score_checkpoint
-from wavcaps_training.training_result import RESULT, UNTRAINED_WEIGHTS, WEIGHTS
+from wavcaps_training.checkpoints.files import read_origin
+from wavcaps_training.evaluation.scores import score_checkpoint
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
+from wavcaps_training.training.checkpoint_table import Place, train_experiment
+from wavcaps_training.training.result import RESULT, UNTRAINED_WEIGHTS, WEIGHTS
+from wavcaps_training.training.run_copy import RunCopy
+from wavcaps_training.training.state import STATE, Progress, RunState, saved_step
 
 
 @pytest.fixture

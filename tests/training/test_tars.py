@@ -16,7 +16,7 @@ import torch
 from wavcaps_assets.benchmark_sets.tars import TarError, tar_manifest
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.data import AudioFiles, AudioFolder, Clip, batch_loader, clips_of, read_crop
-from wavcaps_training.settings import DEMO, ClipSettings
+from wavcaps_training.settings.training import DEMO, ClipSettings
 
 RATE = 32_000
 TAR = "shards/000.tar"

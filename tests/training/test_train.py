@@ -16,23 +16,24 @@ from safetensors.torch import load_file, save_file
 from torch._dynamo.utils import counters
 
 from wavcaps_assets.store.storage import StoreError
-from wavcaps_assets.tables import LEARNING_CURVE, RETRIEVAL_SCORES, TRAINING_MANIFEST
-from wavcaps_training.checkpoints import CheckpointError, load_checkpoint, load_weights, save_checkpoint
+from wavcaps_assets.tables import TRAINING_MANIFEST
+from wavcaps_training.checkpoints.files import CheckpointError, load_checkpoint, load_weights, save_checkpoint
 from wavcaps_training.data import AudioFolder, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
-from wavcaps_training.experiments import EXPERIMENTS
-from wavcaps_training.model_settings import (
+from wavcaps_training.paper.experiments import EXPERIMENTS
+from wavcaps_training.settings.model import (
     FrontEndSettings,
     HtsatSettings,
     ModelSettings,
     SpecAugmentSettings,
 )
-from wavcaps_training.settings import DEMO, ClipSettings, Objective, Precision, TrainingSettings
+from wavcaps_training.settings.training import DEMO, ClipSettings, Objective, Precision, TrainingSettings
+from wavcaps_training.tables import LEARNING_CURVE, RETRIEVAL_SCORES
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.retrieval import RetrievalTask
-from wavcaps_training.train import train
-from wavcaps_training.training_result import RESULT, TrainingResult
-from wavcaps_training.training_run import steps_to_devices
+from wavcaps_training.training.result import RESULT, TrainingResult
+from wavcaps_training.training.run import steps_to_devices
+from wavcaps_training.training.train import train
 
 RATE = 32_000
 KINDS = {
@@ -319,7 +320,7 @@ def test_a_clip_longer_than_the_model_takes_is_refused() -> None:
 
 def test_what_definitions_read_needs_no_torch() -> None:
     code = (
-        "import sys, wavcaps_training.experiments, wavcaps_training.evaluation.retrieval; "
+        "import sys, wavcaps_training.paper.experiments, wavcaps_training.evaluation.retrieval; "
         "sys.exit(' '.join({'torch', 'transformers', 'lightning'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

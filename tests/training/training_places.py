@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
-from wavcaps_training.checkpoint_table import Place
-from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.settings.training import TrainingSettings
+from wavcaps_training.training.checkpoint_table import Place
 
 PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 import pyarrow.parquet as pq, torch
-from wavcaps_training import checkpoint_table, training_result
-from wavcaps_training.checkpoint_table import Place, train_experiment
-from wavcaps_training.experiments import DEMO_EXPERIMENT
-from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.training import checkpoint_table
+from wavcaps_training.training import result as training_result
+from wavcaps_training.training.checkpoint_table import Place, train_experiment
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
+from wavcaps_training.settings.training import TrainingSettings
 torch.set_num_threads(1)
 asked = json.loads(sys.argv[1])
 checkpoint_table.PATIENCE_S = 0

@@ -6,7 +6,7 @@ never by position.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import analysis
@@ -20,34 +20,30 @@ from wavcaps_assets.tables.captioned import (
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
-from wavcaps_assets.tables.trained import CHECKPOINT, LEARNING_CURVE, PAPER_COMPARISON, RETRIEVAL_SCORES
 from wavcaps_assets.tables.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 
 __all__ = [
     "AUDIO",
     "CAPTIONS",
     "CAPTION_COMPARISON",
-    "CHECKPOINT",
     "DROPPED",
     "EVENTS",
     "FILTERED_CLIPS",
-    "LEARNING_CURVE",
     "LEDGER",
     "LLM_CAPTIONS",
     "LLM_COSTS",
     "MANIFEST",
-    "PAPER_COMPARISON",
     "RAW_CLIPS",
     "RECORDINGS",
-    "RETRIEVAL_SCORES",
     "TRAINING_MANIFEST",
     "VALIDATION_RATINGS",
     "VALIDATION_SCORES",
     "VALIDATION_STUDY",
+    "register_schemas",
     "schema_of",
 ]
 
-BY_ASSET = {
+BY_ASSET: dict[str, TableSchema] = {
     "raw_clips": RAW_CLIPS,
     "audio": AUDIO,
     "ledger": LEDGER,
@@ -60,14 +56,16 @@ BY_ASSET = {
     "wavcaps": MANIFEST,
     "recordings": RECORDINGS,
     "training_manifest": TRAINING_MANIFEST,
-    "checkpoint": CHECKPOINT,
-    "scores/retrieval": RETRIEVAL_SCORES,
-    "paper_comparison": PAPER_COMPARISON,
     "validation_study": VALIDATION_STUDY,
     "validation_ratings": VALIDATION_RATINGS,
     "validation_scores": VALIDATION_SCORES,
     **{f"analysis/{schema.name}": schema for schema in analysis.TABLES},
 }
+
+
+def register_schemas(by_asset: Mapping[str, TableSchema]) -> None:
+    """Adds the tables of another package's assets: by an asset's whole key, its last or its first part."""
+    BY_ASSET.update(by_asset)
 
 
 def schema_of(asset_key: Sequence[str]) -> TableSchema:
@@ -79,4 +77,4 @@ def schema_of(asset_key: Sequence[str]) -> TableSchema:
     for name in ("/".join(asset_key), asset_key[-1], asset_key[0]):
         if name in BY_ASSET:
             return BY_ASSET[name]
-    raise KeyError(f"asset {'/'.join(asset_key)} has no schema in tables/")
+    raise KeyError(f"asset {'/'.join(asset_key)} has no table that is declared")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_training.data.chance import chance
-from wavcaps_training.settings import CaptionChoice
+from wavcaps_training.settings.training import CaptionChoice
 
 
 @dataclass(frozen=True)

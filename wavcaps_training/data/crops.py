@@ -10,7 +10,7 @@ import soxr
 
 from wavcaps_training.data.audio_files import AudioFiles, AudioReadError
 from wavcaps_training.data.clips import Clip
-from wavcaps_training.settings import ClipSettings, Padding
+from wavcaps_training.settings.training import ClipSettings, Padding
 
 BLOCK_FRAMES = 1 << 16
 # One frame in so many tells of nearly every clip that it is not silent, and is looked at before the others.

@@ -16,8 +16,8 @@ from wavcaps_training.data.chance import chance
 from wavcaps_training.data.clips import Clip, Example, examples_of
 from wavcaps_training.data.crops import read_crop
 from wavcaps_training.data.plan import plan_epoch
-from wavcaps_training.features import LogMel
-from wavcaps_training.settings import CaptionChoice, RunSettings
+from wavcaps_training.models.features import LogMel
+from wavcaps_training.settings.training import CaptionChoice, RunSettings
 
 
 @dataclass

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wavcaps_training.data.clips import Example
-from wavcaps_training.settings import RunSettings
+from wavcaps_training.settings.training import RunSettings
 
 
 def plan_epoch(

@@ -10,13 +10,13 @@ from pydantic import Field
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.tables import CHECKPOINT
 from wavcaps_assets.tables.asset_tables import WHOLE
 from wavcaps_training.defs.retries import final_errors, gpu_retries
-from wavcaps_training.devices import DEVICE_VARIABLE
-from wavcaps_training.experiments import Experiment, Preset, Size, changed, untrained_parts
-from wavcaps_training.gpu_tags import gpu_tags
-from wavcaps_training.paper_tables import reported_figures
+from wavcaps_training.executor.devices import DEVICE_VARIABLE
+from wavcaps_training.executor.gpu_tags import gpu_tags
+from wavcaps_training.paper.experiments import Experiment, Preset, Size, changed, untrained_parts
+from wavcaps_training.paper.tables import reported_figures
+from wavcaps_training.tables import CHECKPOINT
 
 OWNERS = ["team:research"]
 
@@ -75,7 +75,7 @@ def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDef
         store: StoreResource,
     ) -> pa.Table:
         from wavcaps_assets.show.plots import as_markdown, lines
-        from wavcaps_training.checkpoint_table import Place, train_experiment
+        from wavcaps_training.training.checkpoint_table import Place, train_experiment
 
         tables = store.tables()
         run_settings = experiment.settings(config.preset, config.size)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.report.data import RunFacts, StepTime
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import analysis
 from wavcaps_training.defs.checkpoints import OWNERS
-from wavcaps_training.experiments import Experiment
+from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.report.data import RunFacts, StepTime
 
 # More runs than one pass over all sources makes; older ones are of earlier passes.
 RUNS_LOOKED_AT = 400
@@ -36,7 +36,7 @@ def report_asset(
         "the scores, times and sizes.",
     )
     def report(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
-        from wavcaps_assets.report.render import REPORT, write_report
+        from wavcaps_training.report.render import REPORT, write_report
 
         facts = RunFacts(
             corpus=settings.corpus_note,

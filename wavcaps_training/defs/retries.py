@@ -17,7 +17,7 @@ def gpu_retries(retries: int) -> dg.RetryPolicy:
 @contextmanager
 def final_errors() -> Iterator[None]:
     """Fails a step for good by what would only come again, such as a loss that is no number."""
-    from wavcaps_training.final_errors import FINAL_ERRORS
+    from wavcaps_training.training.final_errors import FINAL_ERRORS
 
     try:
         yield

@@ -9,11 +9,11 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.tables import PAPER_COMPARISON, RETRIEVAL_SCORES
 from wavcaps_training.defs.checkpoints import OWNERS, device
 from wavcaps_training.defs.retries import final_errors, gpu_retries
-from wavcaps_training.experiments import Experiment
-from wavcaps_training.gpu_tags import gpu_tags
+from wavcaps_training.executor.gpu_tags import gpu_tags
+from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.tables import PAPER_COMPARISON, RETRIEVAL_SCORES
 
 
 def score_assets(
@@ -41,7 +41,7 @@ def score_assets(
         store: StoreResource,
     ) -> pa.Table:
         from wavcaps_assets.show.plots import as_markdown, grouped_bars
-        from wavcaps_training.scores import score_checkpoint
+        from wavcaps_training.evaluation.scores import score_checkpoint
 
         with final_errors():
             scores = score_checkpoint(training_manifest, checkpoint, store.tables().store, device())
@@ -64,7 +64,7 @@ def score_assets(
         metadata=schema_metadata(PAPER_COMPARISON),
     )
     def paper_comparison(wavcaps: pa.Table, scores: pa.Table, store: StoreResource) -> pa.Table:
-        from wavcaps_training.paper import compare
+        from wavcaps_training.paper.comparison import compare
 
         tables = store.tables()
         raw = {source.name: tables.read([source.name, "raw_clips"]) for source in sources}

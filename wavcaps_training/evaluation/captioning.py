@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wavcaps_assets.caption_metrics.scores import Scores, score
-from wavcaps_training.captioner_settings import CaptionerTrainingSettings
-from wavcaps_training.text import clean_caption
+from wavcaps_training.models.text import clean_caption
+from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 
 if TYPE_CHECKING:
     from wavcaps_training.data import AudioFiles, Clip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.settings.training import TrainingSettings
 
 if TYPE_CHECKING:
     from wavcaps_training.data import AudioFiles, Clip

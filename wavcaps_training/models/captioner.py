@@ -19,12 +19,12 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.bart.modeling_bart import shift_tokens_right
 
-from wavcaps_training.captioner_settings import BartSettings, CaptionerSettings, GenerationSettings
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
 from wavcaps_training.models.retrieval import AudioEncoder, build_audio_encoder
+from wavcaps_training.models.text import clean_caption
 from wavcaps_training.models.text_encoder import TextModelError, minilm_folder, quiet_transformers
-from wavcaps_training.text import clean_caption
+from wavcaps_training.settings.captioner import BartSettings, CaptionerSettings, GenerationSettings
 
 IGNORED = -100  # target of a position that holds padding: cross entropy leaves it out
 

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavcaps_training.features import LogMel
-from wavcaps_training.model_settings import Cnn14Settings
-from wavcaps_training.spec_augment import spec_augment
+from wavcaps_training.models.features import LogMel
+from wavcaps_training.models.spec_augment import spec_augment
+from wavcaps_training.settings.model import Cnn14Settings
 
 
 @dataclass(frozen=True)

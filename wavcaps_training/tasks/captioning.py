@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, distributed
 
-from wavcaps_training.captioner_settings import CaptionerTrainingSettings
-from wavcaps_training.checkpoints import save_checkpoint
+from wavcaps_training.checkpoints.files import save_checkpoint
 from wavcaps_training.data import Batch
 from wavcaps_training.evaluation.captioning import CaptionedClips, score_captions
-from wavcaps_training.gathering import is_distributed
 from wavcaps_training.models.captioner import Captioner, caption_loss
+from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 from wavcaps_training.tasks.base import Part, Task
+from wavcaps_training.tasks.gathering import is_distributed
 
 
 class CaptioningTask(Task):

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavcaps_training.checkpoints import save_checkpoint
+from wavcaps_training.checkpoints.files import save_checkpoint
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.evaluation.retrieval import score_retrieval
-from wavcaps_training.gathering import gathered
-from wavcaps_training.gradient_caching import cached_parts
-from wavcaps_training.losses import objective_loss
 from wavcaps_training.models.retrieval import RetrievalModel
-from wavcaps_training.settings import TrainingSettings
+from wavcaps_training.settings.training import TrainingSettings
 from wavcaps_training.tasks.base import Part, Task, micro_batches
+from wavcaps_training.tasks.gathering import gathered
+from wavcaps_training.tasks.gradient_caching import cached_parts
+from wavcaps_training.tasks.losses import objective_loss
 
 
 class RetrievalTask(Task):

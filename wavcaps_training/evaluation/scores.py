@@ -1,0 +1,37 @@
+"""The scores of a checkpoint, beside those of the same model before training and of chance."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from wavcaps_assets.store.storage import Store
+from wavcaps_training.checkpoints.files import load_checkpoint
+from wavcaps_training.data import AudioFiles, clips_of
+from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
+from wavcaps_training.tables import RETRIEVAL_SCORES
+
+
+def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, device: str) -> pa.Table:
+    """Scores a checkpoint on the test split, which it never saw.
+
+    Args:
+        manifest: `tables.TRAINING_MANIFEST`.
+        checkpoint: `tables.CHECKPOINT`, one row.
+        store: what audio and weights are in.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        `tables.RETRIEVAL_SCORES`.
+
+    Raises:
+        CheckpointError: the weights are not there, or of another model.
+        AudioReadError: a clip's audio is not there or unreadable.
+    """
+    (row,) = checkpoint.to_pylist()
+    clips = clips_of(manifest, "test")
+    rows = []
+    for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
+        with store.reading(row[column]) as weights:
+            model, settings = load_checkpoint(weights, device)
+        rows += evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
+    return RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(len(clips))])

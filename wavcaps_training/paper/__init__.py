@@ -1,0 +1,1 @@
+"""The paper: its experiments and its tables as data, and what was measured next to them."""

@@ -1,0 +1,184 @@
+"""The paper's figures, Tables III and V, and what this run measured beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET, SetStatistics, SourceStatistics
+from wavcaps_assets.tables import RAW_CLIPS
+from wavcaps_training.paper.tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
+from wavcaps_training.tables import PAPER_COMPARISON
+
+
+def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
+    """Puts the paper's figures beside a run's.
+
+    Args:
+        raw_by_source: `tables.RAW_CLIPS` of each source that was crawled, by the source's name.
+        wavcaps: `tables.MANIFEST` of all sources.
+        scores: `tables.RETRIEVAL_SCORES`, on the test split of this run.
+
+    Returns:
+        `tables.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
+        the HTSAT-BERT rows of Table V but LAION-Audio-630K's. A figure that one side lacks is empty.
+    """
+    return PAPER_COMPARISON.from_rows([*_compare_sets(raw_by_source, wavcaps), *_compare_scores(scores)])
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the comparison with Table III: its unit, and whether and why it may be compared."""
+
+    unit: str
+    in_kind: bool
+    note: str
+
+
+def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> Iterator[dict[str, Any]]:
+    authors = ", ".join(sorted(set(wavcaps.column("model").to_pylist()))) or "no model yet"
+    size = "Another crawl: the number says how much was crawled."
+    columns = {
+        "clips before": _Column("clips", False, size),
+        "mean duration before": _Column("s", False, "Other clips; as their sources claim it."),
+        "mean words before": _Column(
+            "words", False, "Other clips; words of the raw description, where there is one."
+        ),
+        "clips after": _Column("clips", False, size),
+        "mean duration after": _Column("s", False, "Other clips; as measured on the stored audio."),
+        "mean words after": _Column(
+            "words", True, f"Captions of other clips; ChatGPT wrote the paper's, these are by: {authors}."
+        ),
+        "share kept": _Column(
+            "%",
+            True,
+            "The same three stages over other clips; the paper's share follows from its counts.",
+        ),
+    }
+    for paper in TABLE_III:
+        measured = _measure(paper.source, raw_by_source, wavcaps)
+        theirs = _figures(paper.before, paper.after, _share_kept(paper))
+        ours = _figures(
+            measured.before, measured.after, _percent(measured.after.clips, measured.before.clips)
+        )
+        for name, column in columns.items():
+            yield _row(
+                "Table III",
+                paper.row,
+                name,
+                theirs[name],
+                ours[name],
+                column.unit,
+                column.in_kind,
+                column.note,
+            )
+
+
+def _measure(source: str, raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> SourceStatistics:
+    """A row of Table III for this run; empty where the source was not crawled."""
+    if source == WHOLE_SET:
+        raw = pa.concat_tables([RAW_CLIPS.empty(), *raw_by_source.values()])
+        after = wavcaps
+    elif source in raw_by_source:
+        raw = raw_by_source[source]
+        after = wavcaps.filter(pc.equal(wavcaps.column("source"), source))
+    else:
+        nothing = SetStatistics(None, None, None)
+        return SourceStatistics(source, source, nothing, nothing)
+    return SourceStatistics(
+        source,
+        source,
+        _statistics(raw, "claimed_duration_s", "description"),
+        _statistics(after, "duration_s", "caption"),
+    )
+
+
+def _statistics(table: pa.Table, duration: str, text: str) -> SetStatistics:
+    # Words are what stands between spaces: so counted, the released captions have the table's length.
+    lengths = [len(words.split()) for words in table.column(text).to_pylist() if words]
+    return SetStatistics(table.num_rows, pc.mean(table.column(duration)).as_py(), _mean(lengths))
+
+
+def _mean(numbers: Sequence[int]) -> float | None:
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _share_kept(paper: SourceStatistics) -> float | None:
+    if paper.source == WHOLE_SET:
+        return _percent(paper.after.clips, sum(row.before.clips or 0 for row in TABLE_III))
+    return _percent(paper.after.clips, paper.before.clips)
+
+
+def _percent(part: int | None, whole: int | None) -> float | None:
+    return None if part is None or not whole else 100 * part / whole
+
+
+def _figures(
+    before: SetStatistics, after: SetStatistics, share_kept: float | None
+) -> dict[str, float | None]:
+    return {
+        "clips before": before.clips,
+        "mean duration before": before.mean_duration_s,
+        "mean words before": before.mean_words,
+        "clips after": after.clips,
+        "mean duration after": after.mean_duration_s,
+        "mean words after": after.mean_words,
+        "share kept": share_kept,
+    }
+
+
+def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
+    trained = {
+        (row["direction"], row["metric"]): row for row in scores.to_pylist() if row["model"] == "trained"
+    }
+    for paper in TABLE_V:
+        if not paper.model.startswith("HTSAT-BERT") or "LA" in paper.training_set:
+            continue
+        for key, name in TEST_SETS.items():
+            test_set = getattr(paper, key)
+            for direction, words in DIRECTIONS.items():
+                recall: Recall = getattr(test_set, direction)
+                for k in DEPTHS:
+                    found = trained.get((direction, f"R@{k}"))
+                    note = f"Another test set: this run's own test split, not {name}'s."
+                    if found is not None:
+                        note += f" It has {found['clips']} clips, and the fewer, the higher the recall."
+                    yield _row(
+                        "Table V",
+                        paper.model,
+                        f"{name} {words} R@{k}",
+                        recall.at(k),
+                        None if found is None else found["value"],
+                        "%",
+                        False,
+                        note,
+                    )
+
+
+def _row(
+    table: str,
+    row: str,
+    column: str,
+    paper: float | None,
+    measured: float | None,
+    unit: str,
+    in_kind: bool,
+    note: str,
+) -> dict[str, Any]:
+    """A row of `tables.PAPER_COMPARISON`."""
+    missing = {"the paper": paper is None, "this run": measured is None}
+    without = " and ".join(who for who, has_none in missing.items() if has_none)
+    return {
+        "table": table,
+        "row": row,
+        "column": column,
+        "paper": paper,
+        "measured": measured,
+        "unit": unit,
+        "comparable": in_kind and not without,
+        "note": f"No figure of {without}." if without else note,
+    }

@@ -1,0 +1,149 @@
+"""Reads a report's data from the store; what is not there yet is left out."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.show.text import shown
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.report.analysis import read_analysis
+from wavcaps_training.report.comparison import lay_out
+from wavcaps_training.report.data import (
+    Counted,
+    Example,
+    Published,
+    ReportData,
+    RunFacts,
+    Scores,
+    Size,
+    Training,
+)
+from wavcaps_training.report.funnel import make_funnels
+from wavcaps_training.report.stories import tell_stories
+
+EXAMPLES_PER_SOURCE = 8
+CHECKPOINT = ("checkpoint", "htsat_bert", "demo")
+# The packages whose version can change a figure of the report.
+PACKAGES = (
+    "wavcaps-on-dagster",
+    "dagster",
+    "duckdb",
+    "numpy",
+    "openai",
+    "pyarrow",
+    "soundfile",
+    "soxr",
+    "spacy",
+    "torch",
+    "torchaudio",
+    "transformers",
+)
+
+
+def collect(tables: TableStore, sources: Sequence[Source], run: RunFacts | None = None) -> ReportData:
+    """Everything that the report shows.
+
+    Args:
+        tables: the store's tables, each of which may be missing.
+        sources: the sources, in the order of the report.
+        run: what the caller knows of the run.
+
+    Raises:
+        StoreError: a table is there and cannot be read.
+    """
+    wavcaps = tables.read(["wavcaps"])
+    return ReportData(
+        written=utc_now(),
+        run=run or RunFacts(),
+        funnels=make_funnels(tables, sources),
+        published=_published(wavcaps, sources),
+        models=_count(wavcaps.column("model").to_pylist()),
+        licences=_count(wavcaps.column("licence_id").to_pylist()),
+        authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
+        training=_training(tables.read(CHECKPOINT)),
+        scores=_scores(tables.read(["scores", "retrieval"]), tables.read(["training_manifest"])),
+        paper=lay_out(tables.read(["paper_comparison"])),
+        sizes=_sizes(tables.store),
+        analysis=read_analysis(tables),
+        stories=tell_stories(tables, sources, wavcaps),
+        versions=_versions(),
+    )
+
+
+def _published(wavcaps: pa.Table, sources: Sequence[Source]) -> tuple[Published, ...]:
+    described = []
+    for source in sources:
+        clips = wavcaps.filter(pc.equal(wavcaps.column("source"), source.name)).sort_by("clip_id")
+        if not clips.num_rows:
+            continue
+        every = -(-clips.num_rows // EXAMPLES_PER_SOURCE)
+        examples = clips.take(list(range(0, clips.num_rows, every))).to_pylist()
+        described.append(
+            Published(
+                title=source.title,
+                durations_s=tuple(clips.column("duration_s").to_pylist()),
+                words=tuple(len(caption.split()) for caption in clips.column("caption").to_pylist()),
+                examples=tuple(
+                    Example(
+                        clip["clip_id"],
+                        shown(clip["text"]),
+                        shown(clip["caption"]),
+                        shown(clip["author"]),
+                        shown(clip["licence"]),
+                        clip["duration_s"],
+                    )
+                    for clip in examples
+                ),
+                every=every,
+            )
+        )
+    return tuple(described)
+
+
+def _count(names: Iterable[str]) -> tuple[Counted, ...]:
+    return tuple(Counted(shown(name), clips) for name, clips in Counter(names).most_common())
+
+
+def _training(checkpoint: pa.Table) -> Training | None:
+    if not checkpoint.num_rows:
+        return None
+    row = checkpoint.to_pylist()[0]
+    row["learning_curve"] = tuple(row["learning_curve"])
+    return Training(**{field.name: row[field.name] for field in fields(Training)})
+
+
+def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
+    if not scores.num_rows:
+        return None
+    recall: dict[str, dict[str, dict[str, float]]] = {}
+    for row in scores.to_pylist():
+        models = recall.setdefault(row["direction"], {})
+        models.setdefault(row["model"], {})[row["metric"]] = row["value"]
+    test = training_manifest.filter(pc.equal(training_manifest.column("split"), "test"))
+    captions = Counter(test.column("caption").to_pylist())
+    sharing = sum(clips for clips in captions.values() if clips > 1)
+    return Scores(scores.column("clips")[0].as_py(), recall, sharing if test.num_rows else None)
+
+
+def _sizes(store: Store) -> tuple[Size, ...]:
+    return tuple(Size(folder, files, size) for folder, (files, size) in store.usage().items())
+
+
+def _versions() -> dict[str, str]:
+    versions = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,226 @@
+"""What the report says, as data: everything that `report.html` shows, and nothing else.
+
+`None` and empty tuples stand for what the store does not hold yet; the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from wavcaps_training.report.analysis import Analysis
+from wavcaps_training.report.stories import Story
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """How long a step of the run took (s)."""
+
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What only the caller knows of the run.
+
+    Attributes:
+        corpus: a sentence or two on where the clips come from; empty: nothing is said.
+        times: its steps, in their order.
+        settings: what was set, by its name for people.
+    """
+
+    corpus: str = ""
+    times: tuple[StepTime, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A clip that was not published, for example."""
+
+    clip_id: str
+    text: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Reason:
+    """How many clips of a source a step set aside for one reason, with the first of them."""
+
+    step: str
+    reason: str
+    clips: int
+    example: SetAside
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """What became of every record that was found.
+
+    Attributes:
+        title: the source's name for people.
+        steps: clips left after each of `funnel.STEPS`; None where a step has not run.
+        reasons: everything set aside, each clip at the first step that did so.
+        waiting: records that no step has set aside and that are not published yet.
+    """
+
+    title: str
+    steps: tuple[int | None, ...]
+    reasons: tuple[Reason, ...]
+    waiting: int
+
+    @property
+    def set_aside(self) -> int:
+        return sum(reason.clips for reason in self.reasons)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A published clip: its raw text and its caption."""
+
+    clip_id: str
+    text: str
+    caption: str
+    author: str
+    licence: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is published of one source.
+
+    Attributes:
+        durations_s: one a clip (s).
+        words: the length of each caption in words, as it stands between spaces.
+        examples: every `every`-th clip in order of clip id, from the first.
+    """
+
+    title: str
+    durations_s: tuple[float, ...]
+    words: tuple[int, ...]
+    examples: tuple[Example, ...]
+    every: int
+
+    @property
+    def clips(self) -> int:
+        return len(self.durations_s)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many clips have something in common, such as a licence or the model that captioned them."""
+
+    name: str
+    clips: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the checkpoint came to be; fields as in `tables.CHECKPOINT`."""
+
+    model: str
+    setting: str
+    parameters: int
+    trainable_parameters: int
+    train_clips: int
+    validation_clips: int
+    seconds: float
+    device: str
+    best_epoch: int
+    settings_json: str
+    learning_curve: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Retrieval on the test split.
+
+    Attributes:
+        clips: how many clips it has.
+        recall: R@k in percent, by direction, model and metric, as in `tables.RETRIEVAL_SCORES`.
+        sharing_a_caption: test clips whose caption another test clip has too; None: not known.
+    """
+
+    clips: int
+    recall: Mapping[str, Mapping[str, Mapping[str, float]]]
+    sharing_a_caption: int | None
+
+
+@dataclass(frozen=True)
+class PaperCell:
+    """The paper's figure and this run's."""
+
+    paper: float | None
+    measured: float | None
+
+
+@dataclass(frozen=True)
+class PaperLine:
+    """A column of a table of the paper, laid as a line: a cell for each of the table's rows.
+
+    Attributes:
+        notes: numbers, from 1, into the notes of its `PaperTable`.
+    """
+
+    name: str
+    unit: str
+    cells: tuple[PaperCell, ...]
+    comparable: bool
+    notes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One of the paper's tables beside this run's figures.
+
+    Attributes:
+        rows: the table's row names, over the cells of each line.
+        one_measurement: whether each line has but one figure of this run, for all rows.
+    """
+
+    name: str
+    rows: tuple[str, ...]
+    lines: tuple[PaperLine, ...]
+    notes: tuple[str, ...]
+    one_measurement: bool
+
+
+@dataclass(frozen=True)
+class Size:
+    """A folder of the store: its files and their bytes."""
+
+    folder: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """A whole report."""
+
+    written: datetime
+    run: RunFacts
+    funnels: tuple[Funnel, ...] = ()
+    published: tuple[Published, ...] = ()
+    models: tuple[Counted, ...] = ()
+    licences: tuple[Counted, ...] = ()
+    authors: int = 0
+    training: Training | None = None
+    scores: Scores | None = None
+    paper: tuple[PaperTable, ...] = ()
+    sizes: tuple[Size, ...] = ()
+    analysis: Analysis | None = None
+    stories: tuple[Story, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> int:
+        return sum(source.clips for source in self.published)
+
+    @property
+    def hours(self) -> float:
+        return sum(sum(source.durations_s) for source in self.published) / 3600

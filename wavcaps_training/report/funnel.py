@@ -1,0 +1,77 @@
+"""What became of every record that a source listed: published, set aside for a reason, or waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wavcaps_assets.show.text import shown
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
+from wavcaps_training.report.data import Funnel, Reason, SetAside
+
+# The steps in their order, and what is left after each.
+STEPS = {
+    "raw_clips": "found",
+    "audio": "audio stored",
+    "filtered_clips": "passed stage 1",
+    "llm_captions": "captioned",
+    "captions": "passed stage 3",
+    "manifest": "published",
+}
+SET_ASIDE_BY = {
+    "raw_clips": "crawl",
+    "audio": "audio",
+    "filtered_clips": "stage 1 (filter)",
+    "llm_captions": "stage 2 (captions)",
+    "captions": "stage 3 (rules)",
+    "manifest": "manifest",
+}
+CRAWLED = ("raw_clips", "audio")
+
+
+def make_funnels(tables: TableStore, sources: Sequence[Source]) -> tuple[Funnel, ...]:
+    """The funnel of each source that has been crawled."""
+    funnels = []
+    for source in sources:
+        stages = {step: _read(tables, source.name, step) for step in STEPS}
+        raw = stages["raw_clips"]
+        if raw is not None:
+            funnels.append(_funnel(source.title, raw, stages))
+    return tuple(funnels)
+
+
+def _read(tables: TableStore, source: str, step: str) -> Stage | None:
+    if step in CRAWLED:
+        stage = tables.read_stage([source, step])
+        return stage if stage.kept.num_rows or stage.dropped.num_rows else None
+    return tables.read_stage([step], [source]) if tables.exists([step], source) else None
+
+
+def _funnel(title: str, raw: Stage, stages: dict[str, Stage | None]) -> Funnel:
+    found = {*raw.kept.column("clip_id").to_pylist(), *raw.dropped.column("clip_id").to_pylist()}
+    texts = {
+        clip["clip_id"]: clip["description"] or clip["title"]
+        for clip in raw.kept.select(["clip_id", "description", "title"]).to_pylist()
+    }
+    # A clip is counted where it was set aside first: stage 1 repeats what the audio step said.
+    judged: set[str] = set()
+    reasons: list[Reason] = []
+    for step, stage in stages.items():
+        if stage is None:
+            continue
+        by_reason: dict[str, list[SetAside]] = {}
+        for row in stage.dropped.sort_by("clip_id").to_pylist():
+            if row["clip_id"] not in judged:
+                judged.add(row["clip_id"])
+                example = SetAside(row["clip_id"], shown(texts.get(row["clip_id"])), shown(row["detail"]))
+                by_reason.setdefault(row["reason"], []).append(example)
+        reasons += [
+            Reason(SET_ASIDE_BY[step], reason, len(clips), clips[0])
+            for reason, clips in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+        ]
+    manifest = stages["manifest"]
+    published = set() if manifest is None else set(manifest.kept.column("clip_id").to_pylist())
+    left = {step: None if stage is None else stage.kept.num_rows for step, stage in stages.items()}
+    left["raw_clips"] = len(found)
+    return Funnel(title, tuple(left.values()), tuple(reasons), len(found - judged - published))

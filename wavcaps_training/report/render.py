@@ -1,0 +1,93 @@
+"""From a report's data to its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from statistics import mean, median
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from wavcaps_assets.analysis.figures import name_of
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.report.collect import collect
+from wavcaps_training.report.data import ReportData, RunFacts
+from wavcaps_training.report.figures import draw_figures
+from wavcaps_training.report.funnel import STEPS
+
+NONE = "–"
+REPORT = "report.html"
+
+
+def write_report(
+    tables: TableStore,
+    sources: Sequence[Source],
+    path_relative: str = REPORT,
+    run: RunFacts | None = None,
+) -> int:
+    """Reads the store and writes the page into it, in one step. Returns the page's size in bytes.
+
+    Raises:
+        StoreError: a table cannot be read, or the page cannot be written.
+    """
+    page = render_report(collect(tables, sources, run)).encode()
+    tables.store.write_bytes(path_relative, page)
+    return len(page)
+
+
+def render_report(data: ReportData) -> str:
+    """The page as HTML: self-contained, without scripts, every crawled text escaped."""
+    environment = Environment(
+        loader=PackageLoader("wavcaps_training", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "span": span,
+        "size": size,
+        "indented": indented,
+        "when": when,
+        "mean": mean,
+        "median": median,
+        "title_of": name_of,
+    }
+    template = environment.get_template("report.html")
+    return template.render(data=data, steps=list(STEPS.values()), figures=draw_figures(data))
+
+
+def number(value: float | None, decimals: int = 0) -> str:
+    """A number with thousands separators; a dash for none."""
+    return NONE if value is None else f"{value:,.{decimals}f}"
+
+
+def span(seconds: float) -> str:
+    """A time as a person says it, such as `3 min 07 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, such as `1.2 MB`."""
+    scaled, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if scaled < 1000:
+            break
+        scaled, unit = scaled / 1000, larger
+    return f"{scaled:.0f} {unit}" if unit == "B" else f"{scaled:,.1f} {unit}"
+
+
+def indented(document: str) -> str:
+    """A JSON document, an entry a line."""
+    return json.dumps(json.loads(document), indent=2, ensure_ascii=False)
+
+
+def when(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"

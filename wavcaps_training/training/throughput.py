@@ -1,0 +1,59 @@
+"""How fast a model is trained: clips a second, and of what a device could do."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from wavcaps_training.settings.training import Precision
+
+# Peak rates in TFLOP/s without sparsity, by what the driver calls the device: of 16-bit tensor cores, and of
+# 32 bits as torch computes them by default. From NVIDIA's data sheets.
+PEAKS = {
+    "H200": (989.0, 67.0),
+    "H100": (989.0, 67.0),
+    "A100": (312.0, 19.5),
+    "L40S": (362.0, 91.6),
+    "A10": (125.0, 31.2),
+    "V100": (125.0, 15.7),
+    "T4": (65.0, 8.1),
+}
+
+
+def peak_flops(device: str, precision: Precision) -> float | None:
+    """What a device could do at most (FLOP/s); none where that is not known, as for a CPU."""
+    for name, (sixteen, thirty_two) in PEAKS.items():
+        if name in device:
+            return (thirty_two if precision is Precision.FULL else sixteen) * 1e12
+    return None
+
+
+class Flops:
+    """Counts the floating-point operations of matrix products, convolutions and attention."""
+
+    def __init__(self) -> None:
+        self._counter = FlopCounterMode(display=False)
+
+    def __enter__(self) -> Flops:
+        self._counter.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._counter.__exit__(*error)
+
+    @property
+    def total(self) -> int:
+        return int(self._counter.get_total_flops())
+
+
+def model_flops_utilisation(
+    flops_per_clip: float, clips_per_second: float, device: str, precision: Precision, devices: int
+) -> float | None:
+    """The share of the devices' peak that training reaches (MFU); none where the peak is not known."""
+    peak = peak_flops(device, precision)
+    return None if peak is None else flops_per_clip * clips_per_second / (peak * devices)
+
+
+def device_name(device: torch.device) -> str:
+    """What to call a device."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
