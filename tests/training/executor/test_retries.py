@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.paths import ROOT
-from tests.training.executor_runs import failures_of, log_of
-from tests.training.test_resume import SETTINGS, clips  # noqa: F401
+from tests.training.executor.executor_runs import failures_of, log_of
+from tests.training.training.test_resume import SETTINGS, clips  # noqa: F401
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
@@ -54,7 +54,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def execute(instance: dg.DagsterInstance, settings: dict[str, Any]) -> dg.JobExecutionResult:
     job = dg.build_reconstructable_job(
-        "tests.training.test_retries", "build_job", reconstructor_working_directory=str(ROOT)
+        "tests.training.executor.test_retries", "build_job", reconstructor_working_directory=str(ROOT)
     )
     return dg.execute_job(
         job,

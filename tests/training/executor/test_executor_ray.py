@@ -15,8 +15,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tests.training import cuda_steps
-from tests.training.executor_runs import (
+from tests.training.executor import cuda_steps
+from tests.training.executor.executor_runs import (
     Steps,
     error_of,
     execute,

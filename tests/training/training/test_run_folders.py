@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
-from tests.training.training_places import row_of, start_training
+from tests.training.training.test_resume import SETTINGS, clips, same  # noqa: F401
+from tests.training.training.training_places import row_of, start_training
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.executor.locks import try_lock

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.s3 import S3Bucket
-from tests.training.test_resume import SETTINGS, clips, same  # noqa: F401
-from tests.training.training_places import row_of, start_training
+from tests.training.training.test_resume import SETTINGS, clips, same  # noqa: F401
+from tests.training.training.training_places import row_of, start_training
 from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_training.checkpoints.files import read_origin
 from wavcaps_training.evaluation.scores import score_checkpoint

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tests.support.paths import ROOT
-from tests.training.test_train import TINY
+from tests.training.training.test_train import TINY
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import AudioFolder

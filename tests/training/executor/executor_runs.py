@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from tests.support.paths import ROOT
-from tests.training import cuda_steps
+from tests.training.executor import cuda_steps
 
 
 class Steps:

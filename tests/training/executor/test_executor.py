@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 
 from tests.support.paths import ROOT
-from tests.training import cuda_steps
-from tests.training.executor_runs import (
+from tests.training.executor import cuda_steps
+from tests.training.executor.executor_runs import (
     Steps,
     error_of,
     execute,

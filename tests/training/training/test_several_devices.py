@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.paths import ROOT
-from tests.training.test_resume import SETTINGS, clips  # noqa: F401
-from tests.training.test_train import TINY
+from tests.training.training.test_resume import SETTINGS, clips  # noqa: F401
+from tests.training.training.test_train import TINY
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.retrieval import RetrievalModel

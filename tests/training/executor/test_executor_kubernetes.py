@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.support.paths import ROOT
-from tests.training.executor_runs import error_of, execute, failures_of
+from tests.training.executor.executor_runs import error_of, execute, failures_of
 from wavcaps_assets.settings import Settings
 from wavcaps_training.executor.config import ENGINE_VARIABLE, Engine
 from wavcaps_training.executor.gpu_tags import KUBERNETES_TAG, gpu_tags

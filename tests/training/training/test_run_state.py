@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tests.training.test_resume import SETTINGS, clips, manifest_of  # noqa: F401
+from tests.training.training.test_resume import SETTINGS, clips, manifest_of  # noqa: F401
 from wavcaps_training.checkpoints.files import CheckpointError
 from wavcaps_training.data import AudioFolder
 from wavcaps_training.settings.training import Objective
