@@ -71,16 +71,16 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         from wavcaps_assets.captioning.presets import choose_settings, named
         from wavcaps_assets.captioning.run import Provider, caption_source
         from wavcaps_assets.llm.ledger import ANSWERS, Ledger
-        from wavcaps_assets.show.progress import progress
+        from wavcaps_assets.show.progress import progress_bar
 
         source, files = context.partition_key, store.tables().store
         settings = choose_settings(source, language_model.embedded, config)
         provider = named(Provider, config.provider, "provider")
-        meter_of = progress(f"captions of {source}", filtered_clips.num_rows, "texts")
+        bar_of = progress_bar(f"captions of {source}", filtered_clips.num_rows, "texts")
         account = ShownAccount(context)
 
         def make() -> Stage:
-            with Ledger(files, ANSWERS) as ledger, meter_of as meter:
+            with Ledger(files, ANSWERS) as ledger, bar_of as bar:
                 captioned = caption_source(
                     filtered_clips,
                     source,
@@ -89,7 +89,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
                     files,
                     ledger,
                     provider,
-                    lambda standing: meter.at(standing.done, standing.total, standing.line),
+                    lambda standing: bar.update(standing.done, standing.total, standing.line),
                     context.log.info,
                     account,
                     context.run_id,

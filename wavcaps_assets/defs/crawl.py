@@ -93,14 +93,14 @@ def crawl_definitions(source: Source) -> Crawl:
         from wavcaps_assets.network.errors import Paused
         from wavcaps_assets.show.plots import as_markdown, histogram
         from wavcaps_assets.show.previews import preview
-        from wavcaps_assets.show.progress import progress
+        from wavcaps_assets.show.progress import progress_bar
 
         title = f"audio of {source.title}"
         try:
-            with network.client() as client, progress(title, raw_clips.num_rows) as meter:
+            with network.client() as client, progress_bar(title, raw_clips.num_rows) as bar:
                 origin, tables = network.origin(client), store.tables()
                 stage = fetch_audio(
-                    source, context.partition_key, raw_clips, tables, origin, config, meter.step
+                    source, context.partition_key, raw_clips, tables, origin, config, bar.step
                 )
         except Paused as pause:
             yield from paused(context, pause)

@@ -1,21 +1,48 @@
-"""A progress line in the terminal; silent where nobody looks at one."""
+"""How long work is followed: one protocol, and a progress bar for the terminal.
+
+What a person should read goes to `logging`. What is counted goes to a `Progress`.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
+
+# Figures and short texts about the work, by the name that people read.
+Facts = Mapping[str, str | int | float]
 
 
-class Meter:
-    """How far something is."""
+class Progress(Protocol):
+    """Follows long work. Long-running functions take one and call it as they go."""
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` units are done. The note is for people: speed, cost, time left."""
+
+    def record(self, facts: Facts) -> None:
+        """Facts worth keeping, whatever happens to the work afterwards: an estimate, what was spent."""
+
+
+class NoProgress:
+    """Follows nothing: the default of every function that takes a `Progress`."""
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        pass
+
+    def record(self, facts: Facts) -> None:
+        pass
+
+
+class ProgressBar:
+    """A progress bar in the terminal. Silent when standard error is not a terminal."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
         from tqdm import tqdm
 
         self._bar = tqdm(
             total=total,
-            desc=what,
+            desc=title,
             unit=f" {unit}",
             disable=not sys.stderr.isatty(),
             leave=False,
@@ -23,24 +50,26 @@ class Meter:
         )
 
     def step(self) -> None:
-        """One more is done."""
+        """One more unit is done."""
         self._bar.update()
 
-    def at(self, done: int, total: int, note: str = "") -> None:
-        """So many are done, of so many; the note stands behind them."""
+    def update(self, done: int, total: int, note: str = "") -> None:
         self._bar.total = total
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def record(self, facts: Facts) -> None:
+        pass
 
     def close(self) -> None:
         self._bar.close()
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str = "clips") -> Iterator[Meter]:
-    """Shows a meter for as long as the context lasts."""
-    meter = Meter(what, total, unit)
+def progress_bar(title: str, total: int, unit: str = "clips") -> Iterator[ProgressBar]:
+    """Shows a progress bar while the context lasts."""
+    bar = ProgressBar(title, total, unit)
     try:
-        yield meter
+        yield bar
     finally:
-        meter.close()
+        bar.close()
