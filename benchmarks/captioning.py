@@ -135,9 +135,9 @@ def ask_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float
     from wavcaps_assets.captioning.rounds import Asked, Rounds
     from wavcaps_assets.captioning.settings import CaptioningSettings
     from wavcaps_assets.llm.chat import ChatModel
-    from wavcaps_assets.llm.ledger import Ledger
+    from wavcaps_assets.llm.ledger import ResponseLedger
+    from wavcaps_assets.llm.settings import ModelSettings
     from wavcaps_assets.llm.spending import Unlimited
-    from wavcaps_assets.settings import ModelSettings
     from wavcaps_assets.store.storage import Store
 
     settings = CaptioningSettings(form=Form.SINGLE, concurrency=concurrency, max_attempts=1)
@@ -148,7 +148,7 @@ def ask_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float
         if done in (1, total):
             marks.append((time.perf_counter(), time.process_time()))
 
-    with tempfile.TemporaryDirectory() as folder, Ledger(Store(folder), "log/answers") as ledger:
+    with tempfile.TemporaryDirectory() as folder, ResponseLedger(Store(folder), "log/answers") as ledger:
         prompt = load_prompt("paper", "freesound", Form.SINGLE)
         rounds = Rounds(prompt, "freesound", settings, model, ledger, Unlimited(), mark, None)
         asyncio.run(rounds.settle([Asked(question) for question in questions(count)]))

@@ -29,8 +29,8 @@ from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.captioning.questions import question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
-from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, record_of
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.ledger import ANSWERS, Answer, ResponseLedger, record_of
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
@@ -110,7 +110,7 @@ def ours(folder: Path, form: str, clips: int) -> int:
     from wavcaps_assets.llm.prices import load_prices
 
     settings = FORMS[form]
-    with Ledger(Store(folder), ANSWERS) as ledger:
+    with ResponseLedger(Store(folder), ANSWERS) as ledger:
         at = time.process_time()
 
         def lap(what: str) -> None:

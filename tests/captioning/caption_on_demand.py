@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.rules.reading import parser
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -49,7 +49,7 @@ def clips() -> pa.Table:
 def caption(folder: Path, url: str) -> None:
     model = ChatModel(ModelSettings(base_url=f"{url}/v1", model="any", api_key=SecretStr("any")))
     store = Store(folder)
-    with Ledger(store, "log/answers") as ledger:
+    with ResponseLedger(store, "log/answers") as ledger:
         stage = caption_clips(clips(), "freesound", SETTINGS, model, ledger)
     TableStore(store).write(["freesound", "llm_captions"], None, stage)
 

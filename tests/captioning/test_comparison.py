@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wavcaps_assets.captioning.comparison import Paid, compare, paid_for
-from wavcaps_assets.llm.ledger import LOST, Answer, Ledger, Question, lost_request
+from wavcaps_assets.llm.ledger import LOST, Answer, Request, ResponseLedger, lost_request
 from wavcaps_assets.llm.prices import Prices
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, LLM_CAPTIONS
@@ -59,10 +59,10 @@ PRICES = Prices.model_validate(
 
 def test_all_that_was_asked_is_paid_for(tmp_path: Path) -> None:
     """Answers that brought no caption, requests that were lost, and of a longer list the share."""
-    pair = Question("p1", "large", {}, ["dog", "cat"], 0)
-    cow = Question("p1", "large", {}, ["cow"], 0)
-    unpriced = Question("p1", "small", {}, ["cow"], 0)
-    with Ledger(Store(tmp_path), "log/answers") as ledger:
+    pair = Request("p1", "large", {}, ["dog", "cat"], 0)
+    cow = Request("p1", "large", {}, ["cow"], 0)
+    unpriced = Request("p1", "small", {}, ["cow"], 0)
+    with ResponseLedger(Store(tmp_path), "log/answers") as ledger:
         ledger.record(pair, Answer("1. A dog barks.\n2. A cat meows.", "stop", 100, 10, cost_usd=0.004))
         ledger.record(cow, Answer("Sorry.", "stop", 50, 5, cost_usd=0.001))
         ledger.record(unpriced, Answer("A cow moos.", "stop", 50, 5))

@@ -17,8 +17,8 @@ from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings, Method
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.llm.chat import ChatModel, EndpointError
-from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
 from wavcaps_assets.tables.stage import Stage
@@ -49,7 +49,7 @@ def run(
     folder: Path,
     source: str = "freesound",
 ) -> Stage:
-    with Ledger(Store(folder), "log/answers") as ledger:
+    with ResponseLedger(Store(folder), "log/answers") as ledger:
         return caption_clips(table, source, settings, model, ledger)
 
 

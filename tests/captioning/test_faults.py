@@ -21,9 +21,9 @@ from tests.support.rude_server import answer, in_turn, rude_server
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.llm.chat import ChatModel, EndpointError
-from wavcaps_assets.llm.ledger import Answer, Ledger
+from wavcaps_assets.llm.ledger import Answer, ResponseLedger
 from wavcaps_assets.llm.progress import Standing
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 ANIMALS = ("dog", "cat", "cow", "pig", "hen", "owl", "bee", "frog")
@@ -328,7 +328,10 @@ def test_a_spent_budget_stops_the_asking_and_loses_no_answer(tmp_path: Path) -> 
         return f"A {asked(body)} is calling."
 
     budget = FourQuestions()
-    with scripted(script, in_threads=True) as endpoint, Ledger(Store(tmp_path), "log/answers") as ledger:
+    with (
+        scripted(script, in_threads=True) as endpoint,
+        ResponseLedger(Store(tmp_path), "log/answers") as ledger,
+    ):
         with pytest.raises(OverBudget):
             caption_clips(clips(*ANIMALS), "freesound", SINGLE, endpoint.model(), ledger, None, budget)
         assert len(endpoint.requests) == budget.reserved == budget.settled == len(ledger) == 4
@@ -350,7 +353,7 @@ def test_what_the_answers_have_cost_so_far_is_told(tmp_path: Path) -> None:
     standings: list[Standing] = []
     with (
         scripted(lambda body: f"A {asked(body)} is calling.") as endpoint,
-        Ledger(Store(tmp_path), "log/answers") as ledger,
+        ResponseLedger(Store(tmp_path), "log/answers") as ledger,
     ):
         for texts in (ANIMALS[:2], ANIMALS[:4]):
             standings.clear()

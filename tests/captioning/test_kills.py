@@ -29,7 +29,7 @@ from tests.llm.scripted_model import completion
 from tests.support.paths import ROOT
 from tests.support.servers import running
 from wavcaps_assets.captioning.rounds import WORKERS_A_REQUEST
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
@@ -105,7 +105,7 @@ def line(process: IO[str] | None) -> str:
 
 
 def recorded(folder: Path) -> int:
-    with Ledger(Store(folder), "log/answers") as ledger:
+    with ResponseLedger(Store(folder), "log/answers") as ledger:
         return len(ledger)
 
 

@@ -21,12 +21,12 @@ from wavcaps_assets.llm.batch.paying import by_batch, told_failures
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted
 from wavcaps_assets.llm.costs import costs
 from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import ANSWERS, Ledger, Question
+from wavcaps_assets.llm.ledger import ANSWERS, Request, ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.network.errors import Paused
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 ANIMALS = ("dog", "cat", "cow", "horse", "sheep", "frog", "hen", "pig")
@@ -53,7 +53,7 @@ def answer(body: dict[str, Any]) -> str:
 
 
 def test_a_new_clip_among_many_shifts_no_question(tmp_path: Path) -> None:
-    with scripted(answer) as endpoint, Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with scripted(answer) as endpoint, ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         first = caption_clips(clips(*texts(*ANIMALS)), "freesound", PAIRS, endpoint.model(), ledger)
         assert len(endpoint.requests) == 4
         more = clips(*texts("owl", *ANIMALS[:3], "duck", *ANIMALS[3:]))
@@ -87,7 +87,7 @@ def test_nothing_that_has_an_answer_is_asked_again(sample_first: bool, tmp_path:
     everything = texts(*MANY)
     sample = everything[::20]
     fewer = [text for text in everything if chance.random() >= 0.05]
-    with scripted(mostly) as endpoint, Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with scripted(mostly) as endpoint, ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
 
         def ask(some: list[str]) -> int:
             """How many requests it takes."""
@@ -119,7 +119,7 @@ def test_what_another_list_left_open_is_asked_alone(tmp_path: Path) -> None:
     def cut(body: dict[str, Any]) -> Response | str:
         return completion("1. A dog is calling.\n2. A", "length") if "dog" in asked(body) else answer(body)
 
-    with scripted(cut) as endpoint, Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with scripted(cut) as endpoint, ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         caption_clips(clips(*texts("dog", "cat")), "freesound", PAIRS, endpoint.model(), ledger)
         assert len(endpoint.requests) == 2
         stage = caption_clips(clips(*texts("dog", "owl")), "freesound", PAIRS, endpoint.model(), ledger)
@@ -130,7 +130,7 @@ def test_what_another_list_left_open_is_asked_alone(tmp_path: Path) -> None:
 def planned(*animals: str) -> list[Planned]:
     return [
         Planned(
-            Question("v", MODEL, {"max_tokens": 10}, [animal], 0),
+            Request("v", MODEL, {"max_tokens": 10}, [animal], 0),
             [Message(role="user", content=animal)],
         )
         for animal in animals
@@ -151,7 +151,7 @@ def batch(
         base_url=f"{server.root}/v1", model=MODEL, api_key=KEY, prices=prices, budget_month_usd=month_usd
     )
     store = Store(folder)
-    with Ledger(store, ANSWERS) as ledger, Budget(load_prices(prices), MODEL, ledger, llm) as budget:
+    with ResponseLedger(store, ANSWERS) as ledger, Budget(load_prices(prices), MODEL, ledger, llm) as budget:
         try:
             by_batch(planned(*animals), "freesound", llm, store, ledger, budget, limits)
         except Paused as pause:
@@ -173,7 +173,7 @@ def test_what_a_paused_run_has_submitted_stays_in_the_month_until_it_is_paid(tmp
         assert batch(server, tmp_path, "a cow", "a pig", month_usd=month) == pytest.approx(2 * PAID)
         assert batch(server, tmp_path, "a dog", month_usd=month) == pytest.approx(3 * PAID)
     assert set(server.submitted.values()) == {1}
-    with Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         (row,) = costs(ledger.records(), load_prices(tmp_path / "prices.toml")).to_pylist()
     assert (row["source"], row["requests"]) == ("freesound", 3)
     assert row["cost_usd"] == pytest.approx(3 * PAID)
@@ -202,7 +202,7 @@ def test_progress_and_failures_of_batches_are_told(tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)
     store = Store(tmp_path)
-    with batching(fate=fate) as server, Ledger(store, ANSWERS) as ledger:
+    with batching(fate=fate) as server, ResponseLedger(store, ANSWERS) as ledger:
         llm = server.settings().model_copy(update={"prices": prices, "budget_run_usd": 2.5 * WORST[0]})
         with Budget(load_prices(prices), MODEL, ledger, llm) as budget:
             asked = planned("a cow", "a pig", "a dog")

@@ -18,11 +18,11 @@ from wavcaps_assets.captioning.settings import CaptioningSettings, Method
 from wavcaps_assets.llm.budget import BudgetExhausted
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.costs import costs
-from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.progress import Standing
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
 
@@ -60,7 +60,7 @@ def run(endpoint: Endpoint, folder: Path, said: list[str] | None = None, **llm: 
     prices.write_text(PRICES)
     settings = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices, **llm)
     store = Store(folder / "store")
-    with Ledger(store, ANSWERS) as ledger:
+    with ResponseLedger(store, ANSWERS) as ledger:
         return caption_source(
             clips(*ANIMALS),
             "freesound",
@@ -85,7 +85,7 @@ def test_a_run_is_estimated_made_and_accounted_for(tmp_path: Path) -> None:
     assert again.facts["requests to make"] == 0
     assert again.facts["spent by this run (USD)"] == 0.0
     assert len(endpoint.requests) == 5
-    with Ledger(Store(tmp_path / "store"), ANSWERS) as ledger:
+    with ResponseLedger(Store(tmp_path / "store"), ANSWERS) as ledger:
         (row,) = costs(ledger.records(), load_prices(tmp_path / "prices.toml")).to_pylist()
     assert (row["source"], row["model"], row["requests"]) == ("freesound", MODEL, 5)
     assert row["cost_usd"] == pytest.approx(85.0)
@@ -107,7 +107,7 @@ def test_a_budget_stops_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None
 
 def test_a_model_is_compared_with_the_floor(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    with scripted(answer) as endpoint, Ledger(store, ANSWERS) as ledger:
+    with scripted(answer) as endpoint, ResponseLedger(store, ANSWERS) as ledger:
         llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY)
         by_rules = SINGLE.model_copy(update={"method": Method.RULES})
         ways = (Way(SINGLE, llm), Way(by_rules, llm))
@@ -127,7 +127,7 @@ def test_two_models_are_compared_within_one_budget_and_by_all_that_they_were_ask
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES + "[models.other]\ninput = 2000000\noutput = 4000000\n")
     store = Store(tmp_path / "store")
-    with scripted(script) as endpoint, Ledger(store, ANSWERS) as ledger:
+    with scripted(script) as endpoint, ResponseLedger(store, ANSWERS) as ledger:
         llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices)
         other = llm.model_copy(update={"model": "other"})
         # Room for a question to the other, but for what the first has taken.
@@ -155,7 +155,7 @@ def test_how_far_it_is_is_told_in_texts_that_are_asked_about(
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)
     store, shown, said = Store(tmp_path / "store"), list[Standing](), list[str]()
-    with scripted(answer) as endpoint, Ledger(store, ANSWERS) as ledger:
+    with scripted(answer) as endpoint, ResponseLedger(store, ANSWERS) as ledger:
         llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices)
         # Four clips with two texts.
         four = clips("dog", "cat", "dog", "dog")
@@ -171,7 +171,7 @@ def test_a_wrong_key_is_one_request_and_one_error(tmp_path: Path) -> None:
         store = Store(tmp_path)
         rude.answers["/v1/chat/completions"] = rude_answer(b"{}", status="401 Unauthorized")
         llm = ModelSettings(base_url=f"{rude.url}/v1", model=MODEL, api_key=KEY)
-        with Ledger(store, ANSWERS) as ledger, pytest.raises(EndpointError, match="refuses the key"):
+        with ResponseLedger(store, ANSWERS) as ledger, pytest.raises(EndpointError, match="refuses the key"):
             caption_source(clips(*ANIMALS), "freesound", SINGLE, llm, store, ledger)
         assert [asked.target for asked in rude.asked] == ["/v1/chat/completions"]
 
@@ -183,7 +183,7 @@ def most(body: dict[str, Any]) -> float:
 
 def test_rules_ask_nobody(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    with Ledger(store, ANSWERS) as ledger:
+    with ResponseLedger(store, ANSWERS) as ledger:
         captioned = caption_source(
             clips("dog"),
             "freesound",

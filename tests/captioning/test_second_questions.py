@@ -21,11 +21,11 @@ from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.defs.captions import RuleConfig
 from wavcaps_assets.llm.budget import BudgetExhausted
 from wavcaps_assets.llm.chat import EndpointError
-from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.rules.judging import RULES, Candidate, Finding, Verdict, judge
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 LISTED = CaptioningSettings()
@@ -99,7 +99,7 @@ def test_the_model_is_told_what_is_wrong_and_its_answers_find_their_clips(tmp_pa
     assert refined.facts["spent by this run (USD)"] == pytest.approx(17.0)
     assert again.facts["spent by this run (USD)"] == 0.0
     assert again.outcome.stage.kept.equals(refined.outcome.stage.kept)
-    with Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         assert refined.outcome.stage.kept["second_model"].to_pylist() == [MODEL, None, MODEL, MODEL]
         key = refined.outcome.stage.kept["second_answer_id"][0].as_py()
         record = ledger.find(key)
@@ -115,7 +115,7 @@ def test_two_stages_ask_what_each_can_tell(tmp_path: Path) -> None:
         return "\n".join(f"{index}. A dog is heard." for index, _ in enumerate(texts, 1))
 
     with scripted(script) as endpoint:
-        with Ledger(Store(tmp_path), ANSWERS) as ledger:
+        with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
             stage = caption_clips(clips("dog barking"), "freesound", LISTED, endpoint.model(), ledger)
         assert stage.kept["caption"].to_pylist() == ["A dog is heard."]
         refined = run(endpoint, stage.kept, tmp_path)

@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.llm.costs import costs
-from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.rules.settings import RULE_PRESETS
 from wavcaps_assets.store.storage import Store
@@ -106,7 +106,7 @@ def test_three_questions_about_a_caption_are_three_and_all_are_counted(tmp_path:
     assert refined.facts["requests to make"] == 1
     assert again.facts["requests to make"] == 0
     assert again.outcome.stage.dropped.equals(refined.outcome.stage.dropped)
-    with Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         (row,) = costs(ledger.records(), load_prices(tmp_path / "prices.toml")).to_pylist()
     version = load_second_prompt("paper", Form.NUMBERED_LIST).prompt.version
     assert (row["source"], row["prompt_version"], row["requests"]) == ("freesound", version, 3)

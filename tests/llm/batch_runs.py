@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.llm.batch_server import MODEL, BatchServer
 from tests.support.paths import ROOT
 from wavcaps_assets.llm.batch.model import BatchModel, BatchRequest, BatchSettings
-from wavcaps_assets.llm.ledger import Ledger, Question
+from wavcaps_assets.llm.ledger import Request, ResponseLedger
 from wavcaps_assets.store.append_log import FileWriter
 from wavcaps_assets.store.storage import Store
 
@@ -27,14 +27,14 @@ LIMITS = BatchSettings(
 
 def requests(*more: str) -> list[BatchRequest]:
     return [
-        BatchRequest(Question("v", MODEL, {}, [text], 0), [{"role": "user", "content": text}])
+        BatchRequest(Request("v", MODEL, {}, [text], 0), [{"role": "user", "content": text}])
         for text in [*TEXTS, *more]
     ]
 
 
 def run(server: BatchServer, folder: Path, *more: str) -> None:
     store = Store(folder)
-    with Ledger(store, "log/answers") as ledger:
+    with ResponseLedger(store, "log/answers") as ledger:
         BatchModel(server.settings(), store, limits=LIMITS, max_retries=0).answer_all(requests(*more), ledger)
 
 

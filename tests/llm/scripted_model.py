@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from tests.support.servers import running
 from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 
 MODEL = "scripted"
 KEY = "the-right-key"

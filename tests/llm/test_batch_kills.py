@@ -12,7 +12,7 @@ import pytest
 
 from tests.llm.batch_runs import Runs, requests, run
 from tests.llm.batch_server import BatchServer, answer_to, batching
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import Store
 
 KILLED = -signal.SIGKILL
@@ -30,7 +30,7 @@ def check_all_answered_once(server: BatchServer, folder: Path) -> None:
     store = Store(folder)
     # A run that finds everything answered does not look at the log; the next that asks tidies it up.
     run(server, folder, "cat")
-    ledger = Ledger(store, "log/answers")
+    ledger = ResponseLedger(store, "log/answers")
     asked = requests("cat")
     texts = [answer.text if (answer := ledger.get(one.question)) else None for one in asked]
     assert texts == [answer_to(one.question.inputs[0]) for one in asked]

@@ -18,16 +18,16 @@ from tests.llm.scripted_model import scripted
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.model import BatchModel, BatchOutcome, BatchRequest, BatchSettings
 from wavcaps_assets.llm.chat import EndpointError
-from wavcaps_assets.llm.ledger import Answer, Ledger, Question
+from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import Paused
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 QUICK = BatchSettings(requests=4, poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0)
 
 
 def request(text: str, model: str = MODEL, **parameters: Any) -> BatchRequest:
-    question = Question("v", model, {"seed": 1, **parameters}, [text], 0)
+    question = Request("v", model, {"seed": 1, **parameters}, [text], 0)
     return BatchRequest(question, [{"role": "user", "content": text}], "freesound", 9)
 
 
@@ -35,8 +35,8 @@ REQUESTS = [request(f"dog number {number}") for number in range(10)]
 KEYS = [one.question.key for one in REQUESTS]
 
 
-def ledger_in(store: Store) -> Ledger:
-    return Ledger(store, "log/answers")
+def ledger_in(store: Store) -> ResponseLedger:
+    return ResponseLedger(store, "log/answers")
 
 
 def ask(

@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, Response
 from tests.llm.scripted_model import scripted
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted, BudgetTooSmall
-from wavcaps_assets.llm.ledger import Answer, Ledger, Question
+from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import PriceError, Prices
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import Paused
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
 
@@ -45,11 +45,11 @@ def settings(**limits: Any) -> ModelSettings:
 
 
 def budget_in(folder: Path, clock: Any = utc_now, **limits: Any) -> Budget:
-    return Budget(PRICES, "m", Ledger(Store(folder), "log/answers"), settings(**limits), clock)
+    return Budget(PRICES, "m", ResponseLedger(Store(folder), "log/answers"), settings(**limits), clock)
 
 
-def question(text: str) -> Question:
-    return Question("v", "m", PARAMETERS, [text], 0)
+def question(text: str) -> Request:
+    return Request("v", "m", PARAMETERS, [text], 0)
 
 
 def test_a_run_stops_before_it_would_exceed_its_budget(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_real_server_never_charges_more_than_the_budget(tmp_path: Path) -> Non
         whole = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
         return JSONResponse({**whole, "usage": {**usage, "total_tokens": sum(tokens)}})
 
-    async def run(model: Any, budget: Budget, ledger: Ledger) -> None:
+    async def run(model: Any, budget: Budget, ledger: ResponseLedger) -> None:
         async with model:
 
             async def work(worker: int) -> None:
@@ -113,7 +113,7 @@ def test_a_real_server_never_charges_more_than_the_budget(tmp_path: Path) -> Non
     with (
         scripted(script) as endpoint,
         budget_in(tmp_path, budget_run_usd=2000.0) as budget,
-        Ledger(Store(tmp_path), "log/answers") as ledger,
+        ResponseLedger(Store(tmp_path), "log/answers") as ledger,
     ):
         asyncio.run(run(endpoint.model(), budget, ledger))
         recorded = sum(record["answer"]["cost_usd"] for record in ledger.records())
@@ -186,7 +186,7 @@ def test_a_batch_may_be_collected_by_a_later_run(tmp_path: Path) -> None:
 
 
 def test_budgets_that_cannot_work_say_so(tmp_path: Path) -> None:
-    ledger = Ledger(Store(tmp_path), "log/answers")
+    ledger = ResponseLedger(Store(tmp_path), "log/answers")
     with pytest.raises(PriceError, match="WAVCAPS_LLM__PRICES"):
         Budget(PRICES, "other", ledger, settings(budget_run_usd=1.0, free=False))
     with budget_in(tmp_path, budget_run_usd=100.0) as budget:
@@ -201,6 +201,6 @@ def test_without_a_limit_nothing_is_refused_and_costs_are_told(tmp_path: Path) -
         for _ in range(3):
             assert budget.settle(ANSWER, budget.reserve(MESSAGES, {})).cost_usd == 30.0
         assert budget.run_usd == 90.0
-    unknown = Budget(PRICES, "other", Ledger(Store(tmp_path), "log/answers"), settings(free=False))
+    unknown = Budget(PRICES, "other", ResponseLedger(Store(tmp_path), "log/answers"), settings(free=False))
     assert unknown.settle(ANSWER, unknown.reserve(MESSAGES, PARAMETERS)).cost_usd is None
     assert list(tmp_path.iterdir()) == []

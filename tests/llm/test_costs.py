@@ -8,7 +8,7 @@ import pytest
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.costs import cost_by, costs
-from wavcaps_assets.llm.ledger import Answer, Ledger, Question
+from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import LLM_COSTS
@@ -17,10 +17,10 @@ ANSWER = Answer("1. A dog.\n2. A cat.", "stop", 1000, 100, cost_usd=0.25)
 
 
 def test_costs_by_source_model_prompt_and_month(store: Store) -> None:
-    def asked(text: str, model: str = "gpt-4o-mini") -> Question:
-        return Question("v", model, {}, [text, "cat"], 0)
+    def asked(text: str, model: str = "gpt-4o-mini") -> Request:
+        return Request("v", model, {}, [text, "cat"], 0)
 
-    with Ledger(store, "log/answers") as ledger:
+    with ResponseLedger(store, "log/answers") as ledger:
         ledger.record(asked("a"), ANSWER, source="freesound")
         ledger.record(asked("b"), replace(ANSWER, finish_reason="length"), source="freesound")
         ledger.record(asked("c"), replace(ANSWER, refusal=True, cost_usd=0.5), source="bbc")
@@ -51,4 +51,4 @@ def test_costs_by_source_model_prompt_and_month(store: Store) -> None:
 
 
 def test_no_answers_no_costs(store: Store) -> None:
-    assert costs(Ledger(store, "log/answers").records(), load_prices()).num_rows == 0
+    assert costs(ResponseLedger(store, "log/answers").records(), load_prices()).num_rows == 0

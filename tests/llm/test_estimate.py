@@ -13,11 +13,11 @@ from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.llm.estimate import Planned, estimate
-from wavcaps_assets.llm.ledger import Answer, Ledger, Question
+from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 PAID = ModelSettings(base_url="https://api.openai.com/v1", model="gpt-4o-mini")
@@ -27,13 +27,13 @@ MESSAGES: list[Message] = [{"role": "user", "content": "a" * 384}]
 
 def planned(count: int, model: str = PAID.model) -> list[Planned]:
     return [
-        Planned(Question("v", model, {"max_tokens": 60}, [str(number)], 0), MESSAGES)
+        Planned(Request("v", model, {"max_tokens": 60}, [str(number)], 0), MESSAGES)
         for number in range(count)
     ]
 
 
 def test_an_estimate_worked_out_by_hand(tmp_path: Path) -> None:
-    with Ledger(Store(tmp_path), "log/answers") as ledger:
+    with ResponseLedger(Store(tmp_path), "log/answers") as ledger:
         found = estimate(planned(1000), ledger, load_prices(), PAID)
         assert (found.requests, found.answered) == (1000, 0)
         assert (found.input_tokens, found.output_tokens) == (100_000, 16_000)
@@ -48,7 +48,7 @@ def test_an_estimate_worked_out_by_hand(tmp_path: Path) -> None:
 
 def test_an_estimate_learns_from_what_was_answered(tmp_path: Path) -> None:
     plan = planned(100)
-    with Ledger(Store(tmp_path), "log/answers") as ledger:
+    with ResponseLedger(Store(tmp_path), "log/answers") as ledger:
         for question, _ in plan[:40]:
             ledger.record(question, Answer("A.", "stop", 200, 12), size=400)
         found = estimate(plan, ledger, load_prices(), PAID)
@@ -59,7 +59,7 @@ def test_an_estimate_learns_from_what_was_answered(tmp_path: Path) -> None:
 
 def test_the_upper_end_counts_second_questions_as_before_or_in_a_first_run_all(tmp_path: Path) -> None:
     plan = planned(100)
-    with Ledger(Store(tmp_path), "log/answers") as ledger:
+    with ResponseLedger(Store(tmp_path), "log/answers") as ledger:
         once = estimate(plan, ledger, load_prices(), PAID).cost_high_usd
         first_run = estimate(plan, ledger, load_prices(), PAID, max_attempts=3)
         assert once is not None
@@ -75,7 +75,7 @@ def test_the_upper_end_counts_second_questions_as_before_or_in_a_first_run_all(t
 
 def test_a_price_that_is_not_known_is_said(tmp_path: Path) -> None:
     unpriced = PAID.model_copy(update={"model": "gpt-99"})
-    found = estimate(planned(3), Ledger(Store(tmp_path), "log/answers"), load_prices(), unpriced)
+    found = estimate(planned(3), ResponseLedger(Store(tmp_path), "log/answers"), load_prices(), unpriced)
     assert found.cost_low_usd is None
     assert "cost unknown" in found.summary
 
@@ -90,10 +90,10 @@ def test_the_models_own_tokenizer_counts_what_the_model_is_charged_for(tmp_path:
         port = listener.getsockname()[1]
     prompt = load_prompt("small", "soundbible", Form.SINGLE)
     messages = list(prompt.messages(["Ein Hund bellt; 犬が吠える \N{DOG}"]))
-    asked = Planned(Question(prompt.version, MODEL_NAME, {"max_tokens": 1}, ["x"], 0), messages)
+    asked = Planned(Request(prompt.version, MODEL_NAME, {"max_tokens": 1}, ["x"], 0), messages)
     with running_model(port) as url:
         settings = ModelSettings(base_url=url, model=MODEL_NAME)
-        found = estimate([asked], Ledger(Store(tmp_path), "log/answers"), load_prices(), settings)
+        found = estimate([asked], ResponseLedger(Store(tmp_path), "log/answers"), load_prices(), settings)
         charged = asyncio.run(prompt_tokens(ChatModel(settings), messages))
     assert found.input_tokens == charged
     assert "own tokenizer" in found.how

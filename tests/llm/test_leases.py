@@ -17,18 +17,18 @@ from tests.support.paths import ROOT
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.leases import FILE, LONGEST_S, Claims
-from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
+from wavcaps_assets.llm.leases import FILE, LONGEST_S, Leases
+from wavcaps_assets.llm.ledger import ANSWERS, Answer, Request, ResponseLedger
 from wavcaps_assets.store.storage import Store
 
 ANIMALS = ("dog", "cat", "cow", "pig", "hen", "owl", "bee", "frog")
 TEXTS = [f"{animal} {number}" for number in range(12) for animal in ANIMALS]
-QUESTION = Question("v", "m", {"seed": 1}, ["dog"], 0)
+QUESTION = Request("v", "m", {"seed": 1}, ["dog"], 0)
 SLOW_S = 0.02
 
 
 def caption(folder: Path, model: ChatModel, settings: CaptioningSettings) -> dict[str, str]:
-    with Ledger(Store(folder), ANSWERS) as ledger:
+    with ResponseLedger(Store(folder), ANSWERS) as ledger:
         return captions(caption_clips(clips(*TEXTS), "freesound", settings, model, ledger))
 
 
@@ -63,11 +63,11 @@ def test_runs_that_are_started_together_ask_each_question_once(tmp_path: Path) -
 
 
 def test_a_claim_holds_while_its_run_lives_and_asks(tmp_path: Path) -> None:
-    ledger = Ledger(Store(tmp_path), ANSWERS)
-    other = Question("v", "m", {"seed": 1}, ["cat"], 0)
-    with Claims(ledger) as later:
+    ledger = ResponseLedger(Store(tmp_path), ANSWERS)
+    other = Request("v", "m", {"seed": 1}, ["cat"], 0)
+    with Leases(ledger) as later:
         assert not later.others_changed()
-        with Claims(ledger) as first:
+        with Leases(ledger) as first:
             assert first.take(QUESTION.key)
             assert not later.take(QUESTION.key)
             assert later.take(other.key)
@@ -79,27 +79,27 @@ def test_a_claim_holds_while_its_run_lives_and_asks(tmp_path: Path) -> None:
             assert later.others_changed()
             assert later.take(QUESTION.key)
             assert not first.take(QUESTION.key)
-        assert not Claims(ledger).take(QUESTION.key)
-    assert Claims(ledger).take(QUESTION.key)
+        assert not Leases(ledger).take(QUESTION.key)
+    assert Leases(ledger).take(QUESTION.key)
 
 
 def test_a_killed_run_claims_nothing(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
-        "from tests.llm.test_leases import ANSWERS, QUESTION, Claims, Ledger, Store\n"
-        "claims = Claims(Ledger(Store(sys.argv[1]), ANSWERS))\n"
+        "from tests.llm.test_leases import ANSWERS, QUESTION, Leases, ResponseLedger, Store\n"
+        "claims = Leases(ResponseLedger(Store(sys.argv[1]), ANSWERS))\n"
         "assert claims.take(QUESTION.key)\n"
         "print('claimed', flush=True)\n"
         "sys.stdin.readline()\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
-    ledger = Ledger(Store(tmp_path), ANSWERS)
+    ledger = ResponseLedger(Store(tmp_path), ANSWERS)
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "claimed\n"
-        with Claims(ledger) as claims:
+        with Leases(ledger) as claims:
             assert not claims.take(QUESTION.key)
             process.communicate("\n")
             assert process.returncode == -signal.SIGKILL
@@ -110,8 +110,8 @@ def test_a_killed_run_claims_nothing(tmp_path: Path) -> None:
 def test_a_claim_is_given_up_after_a_time(tmp_path: Path) -> None:
     import sqlite3
 
-    ledger = Ledger(Store(tmp_path), ANSWERS)
-    with Claims(ledger) as stuck, Claims(ledger) as later:
+    ledger = ResponseLedger(Store(tmp_path), ANSWERS)
+    with Leases(ledger) as stuck, Leases(ledger) as later:
         assert stuck.take(QUESTION.key)
         assert not later.take(QUESTION.key)
         with sqlite3.connect(tmp_path / ANSWERS / FILE) as file:
@@ -123,7 +123,7 @@ def test_a_claim_is_given_up_after_a_time(tmp_path: Path) -> None:
 def test_what_another_run_has_answered_meanwhile_is_not_asked(tmp_path: Path) -> None:
     """It begins and ends after this one has read the ledger."""
     with scripted(alone, in_threads=True) as endpoint:
-        with Ledger(Store(tmp_path), ANSWERS) as early:
+        with ResponseLedger(Store(tmp_path), ANSWERS) as early:
             whole = caption(tmp_path, endpoint.model(), SINGLE)
             stage = caption_clips(clips(*TEXTS), "freesound", SINGLE, endpoint.model(), early)
         assert len(endpoint.requests) == len(TEXTS)
@@ -131,8 +131,8 @@ def test_what_another_run_has_answered_meanwhile_is_not_asked(tmp_path: Path) ->
 
 
 def test_a_bucket_holds_no_claims(store: Store) -> None:
-    with Ledger(store, ANSWERS) as ledger, Claims(ledger) as one, Claims(ledger) as other:
+    with ResponseLedger(store, ANSWERS) as ledger, Leases(ledger) as one, Leases(ledger) as other:
         ledger.record(QUESTION, Answer("A dog.", "stop"))
         assert one.take(QUESTION.key)
         assert other.take(QUESTION.key) is not store.is_folder
-        assert not Claims(ledger).others_changed()
+        assert not Leases(ledger).others_changed()

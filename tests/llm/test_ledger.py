@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
-from wavcaps_assets.llm.ledger import Answer, Ledger, Question, answer_in
+from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger, answer_in
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
 
 ANSWER = Answer("A dog is barking.", "stop", 7, 5, 0.25)
 
 
-def question(text: str = "dog", **changes: Any) -> Question:
+def question(text: str = "dog", **changes: Any) -> Request:
     given = {"prompt_version": "v", "model": "m", "parameters": {"seed": 1}, "inputs": [text], "attempt": 0}
-    return Question(**{**given, **changes})
+    return Request(**{**given, **changes})
 
 
-def ledger_in(store: Store) -> Ledger:
-    return Ledger(store, "log/answers")
+def ledger_in(store: Store) -> ResponseLedger:
+    return ResponseLedger(store, "log/answers")
 
 
 def test_an_answer_outlives_its_process(tmp_path: Path) -> None:

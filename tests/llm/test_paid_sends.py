@@ -21,11 +21,11 @@ from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted
 from wavcaps_assets.llm.chat import ChatModel, EndpointError
 from wavcaps_assets.llm.costs import costs
-from wavcaps_assets.llm.ledger import ANSWERS, LOST, Ledger
+from wavcaps_assets.llm.ledger import ANSWERS, LOST, ResponseLedger
 from wavcaps_assets.llm.prices import PriceError, Prices
 from wavcaps_assets.llm.replies import MAX_KEPT_CHARS, UNREADABLE
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 PATH = "/v1/chat/completions"
@@ -48,14 +48,14 @@ def priced(root: str, **limits: Any) -> ModelSettings:
 
 def ask_dog(model: ChatModel, llm: ModelSettings, folder: Path) -> tuple[dict[str, str], float]:
     """The caption of a clip about a dog, and what that cost (USD)."""
-    with Ledger(Store(folder), ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, llm) as budget:
+    with ResponseLedger(Store(folder), ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, llm) as budget:
         stage = caption_clips(clips("dog"), "freesound", ONCE, model, ledger, spending=budget)
         return captions(stage), budget.run_usd
 
 
 def in_ledger(folder: Path) -> tuple[list[str], float, int]:
     """The finish reasons in the ledger, and what its answers cost by the table of costs."""
-    with Ledger(Store(folder), ANSWERS) as ledger:
+    with ResponseLedger(Store(folder), ANSWERS) as ledger:
         records = list(ledger.records())
         (row,) = costs(records, PRICES).to_pylist()
     return [record["answer"]["finish_reason"] for record in records], row["cost_usd"], row["unpriced"]
@@ -70,7 +70,7 @@ def test_an_unreadable_answer_is_written_down_and_paid_for_once(body: bytes, tmp
         assert spent == 0.0
         assert len(endpoint.requests) == 1
     assert in_ledger(tmp_path) == ([UNREADABLE], pytest.approx(WORST), 0)
-    with Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         (record,) = ledger.records()
     reason, _, shown = record["answer"]["text"].partition("\n")
     assert "no JSON" in reason
@@ -80,7 +80,10 @@ def test_an_unreadable_answer_is_written_down_and_paid_for_once(body: bytes, tmp
 def test_an_endpoint_that_says_nothing_readable_ends_the_run(tmp_path: Path) -> None:
     with scripted(lambda asked: Response(b"<html>Log in</html>")) as endpoint:
         many = clips(*(f"dog {number}" for number in range(200)))
-        with Ledger(Store(tmp_path), ANSWERS) as ledger, pytest.raises(EndpointError, match="no JSON"):
+        with (
+            ResponseLedger(Store(tmp_path), ANSWERS) as ledger,
+            pytest.raises(EndpointError, match="no JSON"),
+        ):
             caption_clips(many, "freesound", SINGLE, endpoint.model(), ledger)
         assert len(endpoint.requests) <= 20 + SINGLE.concurrency
 
@@ -167,7 +170,10 @@ def test_what_is_refused_costs_nothing(status: int, tmp_path: Path) -> None:
 
 def spend(endpoint: Endpoint, folder: Path, text: str, run: str, limit: float) -> None:
     llm = priced(endpoint.root, budget_run_usd=limit)
-    with Ledger(Store(folder), ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, llm, run=run) as budget:
+    with (
+        ResponseLedger(Store(folder), ANSWERS) as ledger,
+        Budget(PRICES, MODEL, ledger, llm, run=run) as budget,
+    ):
         caption_clips(clips(text), "freesound", ONCE, endpoint.model(), ledger, spending=budget)
 
 
@@ -189,7 +195,7 @@ def test_steps_share_a_budget_beside_a_bucket_too(store: Store) -> None:
     messages = PROMPT.messages(["dog"])
     run = f"run beside {store.describe(ANSWERS)}"
     for allowed in (True, False):
-        with Ledger(store, ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, llm, run=run) as budget:
+        with ResponseLedger(store, ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, llm, run=run) as budget:
             if allowed:
                 budget.reserve(messages, {"max_tokens": SINGLE.max_tokens})
                 continue
@@ -200,7 +206,7 @@ def test_steps_share_a_budget_beside_a_bucket_too(store: Store) -> None:
 @pytest.mark.parametrize("limit", ["budget_run_usd", "budget_month_usd"])
 def test_a_budget_wants_a_price_that_somebody_has_set(limit: str, tmp_path: Path) -> None:
     llm = ModelSettings(base_url="http://192.168.0.7/v1", model="mistral", **{limit: 5.0})
-    with Ledger(Store(tmp_path), ANSWERS) as ledger:
+    with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         with pytest.raises(PriceError, match="WAVCAPS_LLM__FREE=true"):
             Budget(PRICES, "mistral", ledger, llm)
         with Budget(PRICES, "mistral", ledger, llm.model_copy(update={"free": True})) as budget:

@@ -8,7 +8,7 @@ import pytest
 
 from wavcaps_assets.llm.ledger import Answer
 from wavcaps_assets.llm.prices import FREE, Price, PriceError, is_own_host, load_prices
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 
 
 def test_costs_are_those_worked_out_by_hand() -> None:

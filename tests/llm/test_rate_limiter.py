@@ -27,8 +27,8 @@ from tests.support.servers import running
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm import rate_limiter
 from wavcaps_assets.llm.chat import ChatModel, EndpointError
-from wavcaps_assets.llm.rate_limit_headers import Turn, duration_s, retry_after_s, told
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.rate_limit_headers import Permit, duration_s, retry_after_s, told
+from wavcaps_assets.llm.settings import ModelSettings
 
 # A minute in these tests (s).
 MINUTE_S = 1.0
@@ -201,8 +201,8 @@ def test_concurrency_grows_to_what_is_set_and_no_further(tmp_path: Path) -> None
 
 def test_concurrency_doubles_with_the_answers_even_if_they_come_at_once() -> None:
     async def sizes() -> list[int]:
-        paced = rate_limiter.Pace(100, None, None, 60.0)
-        going: list[Turn] = []
+        paced = rate_limiter.RateLimiter(100, None, None, 60.0)
+        going: list[Permit] = []
 
         async def ask() -> None:
             going.append(await paced.turn(1.0))

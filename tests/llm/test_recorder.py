@@ -23,14 +23,14 @@ from tests.llm.test_ledger import ANSWER, ledger_in, question
 from tests.support.paths import ROOT
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.llm.chat import EndpointError
-from wavcaps_assets.llm.ledger import Answer, Ledger, record_of
+from wavcaps_assets.llm.ledger import Answer, ResponseLedger, record_of
 from wavcaps_assets.llm.recorder import Recorder
 from wavcaps_assets.store.storage import Store, StoreError
 
 TEXTS = [f"{animal} {verb}" for animal in ("dog", "cat", "cow") for verb in ("calls", "sings", "runs")]
 
 
-class SlowLedger(Ledger):
+class SlowLedger(ResponseLedger):
     """Takes its time, as a disk under load does; notes how many records each write had."""
 
     def __init__(self, store: Store, seconds: float = 0.1) -> None:
@@ -79,7 +79,7 @@ def test_what_comes_during_a_write_shares_the_next(store: Store) -> None:
 
 
 def test_a_full_disk_is_told_to_all_who_wait_and_spoils_nothing(tmp_path: Path) -> None:
-    async def write(ledger: Ledger, texts: Sequence[str]) -> list[Any]:
+    async def write(ledger: ResponseLedger, texts: Sequence[str]) -> list[Any]:
         async with Recorder(ledger) as recorder:
             writes = (recorder.write(record(text)) for text in texts)
             return await asyncio.gather(*writes, return_exceptions=True)
@@ -173,7 +173,7 @@ def test_what_came_is_written_before_the_loop_ends(how: str, store: Store) -> No
         assert all(question(str(index)) in ledger_in(store) for index in range(9))
 
 
-class Spent(Exception):
+class SpendingTotals(Exception):
     pass
 
 
@@ -185,7 +185,7 @@ class SixQuestions:
 
     async def admit(self, messages: Any, parameters: Any) -> None:
         if self.admitted == 6:
-            raise Spent
+            raise SpendingTotals
         self.admitted += 1
 
     def settle(self, answer: Answer, reservation: None) -> Answer:
@@ -201,7 +201,7 @@ def test_a_spent_budget_waits_for_what_is_being_written(store: Store) -> None:
     with (
         scripted(lambda body: "A dog is barking.") as endpoint,
         SlowLedger(store) as ledger,
-        pytest.raises(Spent),
+        pytest.raises(SpendingTotals),
     ):
         caption_clips(clips(*TEXTS), "freesound", SINGLE, endpoint.model(), ledger, None, SixQuestions())
     assert len(endpoint.requests) == len(ledger_in(store)) == 6

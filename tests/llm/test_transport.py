@@ -26,7 +26,7 @@ from tests.llm.scripted_model import MODEL, completion, scripted
 from tests.support.rude_server import answer, endless, rude_server
 from wavcaps_assets.llm.chat import AnswerError, BusyError, ChatModel, EndpointError, PassingError
 from wavcaps_assets.llm.replies import MAX_BODY_BYTES
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 
 KEY = "sk-a-key-that-nobody-may-see"
 PATH = "/v1/chat/completions"

@@ -17,7 +17,7 @@ from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postprocess
 from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.crawl.history import Event, History
-from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
+from wavcaps_assets.llm.ledger import ANSWERS, Answer, Request, ResponseLedger
 from wavcaps_assets.provenance.__main__ import main
 from wavcaps_assets.provenance.trace import UnknownClip, trace, traces
 from wavcaps_assets.publishing.manifests import make_manifest
@@ -32,8 +32,8 @@ TEXTS = {"freesound-1": "Dog barking in a yard", "freesound-2": "see my other pa
 PROMPT = load_prompt("paper", "freesound", Form.NUMBERED_LIST)
 
 
-def question(attempt: int, inputs: list[str]) -> Question:
-    return Question(PROMPT.version, "some-model", {"temperature": 0.0}, inputs, attempt)
+def question(attempt: int, inputs: list[str]) -> Request:
+    return Request(PROMPT.version, "some-model", {"temperature": 0.0}, inputs, attempt)
 
 
 def fill(store: Store) -> None:
@@ -65,7 +65,7 @@ def fill(store: Store) -> None:
         "freesound",
         Stage(FILTERED_CLIPS.from_rows(filtered), DROPPED.from_rows([short])),
     )
-    with Ledger(store, ANSWERS) as ledger:
+    with ResponseLedger(store, ANSWERS) as ledger:
         both = question(0, list(TEXTS.values()))
         ledger.record(both, Answer("1. Dog heard\n2. Failure.", "stop", 200, 12, 0.5), "freesound")
         again = question(1, [TEXTS["freesound-1"]])
@@ -96,7 +96,7 @@ def fill(store: Store) -> None:
 
 def test_the_whole_way_of_a_published_clip(store: Store) -> None:
     fill(store)
-    with Ledger(store, ANSWERS) as ledger:
+    with ResponseLedger(store, ANSWERS) as ledger:
         found = trace(TableStore(store), ledger, "freesound-1")
     assert (found.source, found.partition, found.published) == ("freesound", "2022-09", "A dog is barking.")
     assert [event["event"] for event in found.history] == ["listed"]
@@ -113,7 +113,7 @@ def test_the_whole_way_of_a_published_clip(store: Store) -> None:
     assert json.loads(found.as_json())["attempts"][0]["question"]["model"] == "some-model"
 
 
-class CountedLedger(Ledger):
+class CountedLedger(ResponseLedger):
     """Counts how often it is read from its beginning."""
 
     read = 0
@@ -134,8 +134,8 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
         second.put(Rejected(text, caption, (heard,)), 1000)
         for caption in ("A dog is heard.", "A wolf is heard.")
     )
-    about = Question(second.prompt.version, "another-model", {}, [other, own], 0)
-    with Ledger(store, ANSWERS) as ledger:
+    about = Request(second.prompt.version, "another-model", {}, [other, own], 0)
+    with ResponseLedger(store, ANSWERS) as ledger:
         ledger.record(
             about, Answer("1. A wolf howls.\n2. A dog is barking.", "stop", 90, 9, 1.0), "freesound"
         )
@@ -175,7 +175,7 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
 
 def test_why_a_clip_is_not_published(store: Store) -> None:
     fill(store)
-    with Ledger(store, ANSWERS) as ledger:
+    with ResponseLedger(store, ANSWERS) as ledger:
         refused = trace(TableStore(store), ledger, "freesound-2")
         short = trace(TableStore(store), ledger, "freesound-3")
     assert refused.published is None and "llm_failure" in refused.unpublished
@@ -195,7 +195,7 @@ def test_why_a_clip_is_not_published(store: Store) -> None:
 )
 def test_a_clip_that_nobody_knows(store: Store, clip_id: str, named: str) -> None:
     fill(store)
-    with Ledger(store, ANSWERS) as ledger, pytest.raises(UnknownClip, match=named):
+    with ResponseLedger(store, ANSWERS) as ledger, pytest.raises(UnknownClip, match=named):
         trace(TableStore(store), ledger, clip_id)
 
 
@@ -205,7 +205,7 @@ def test_a_crawled_text_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     hostile = raw_row("freesound-1", description="\x1b[2Jgone\nfreesound-9: published\x9b31m")
     raw = RAW_CLIPS.from_rows([hostile])
     TableStore(store).write(["freesound", "raw_clips"], "2022-09", Stage(raw, DROPPED.empty()))
-    with Ledger(store, ANSWERS) as ledger:
+    with ResponseLedger(store, ANSWERS) as ledger:
         found = trace(TableStore(store), ledger, "freesound-1")
     assert not {"\x1b", "\x9b"} & set(found.as_text() + found.as_json())
     assert "\nfreesound-9" not in found.as_text()

@@ -11,7 +11,7 @@ from tests.provenance.test_provenance import PROMPT, TEXTS, fill
 from tests.support.rows import manifest_row
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
-from wavcaps_assets.llm.ledger import ANSWERS, Answer, Ledger, Question
+from wavcaps_assets.llm.ledger import ANSWERS, Answer, Request, ResponseLedger
 from wavcaps_assets.provenance.trace import trace
 from wavcaps_assets.rules.settings import RULE_PRESETS
 from wavcaps_assets.settings import Settings
@@ -51,8 +51,8 @@ def test_an_answer_is_read_as_the_run_read_it(
 ) -> None:
     store = Store(tmp_path)
     fill(store)
-    asked = Question(version, "a-third-model", parameters, list(TEXTS.values()), 7)
-    with Ledger(store, ANSWERS) as ledger:
+    asked = Request(version, "a-third-model", parameters, list(TEXTS.values()), 7)
+    with ResponseLedger(store, ANSWERS) as ledger:
         ledger.record(asked, Answer(text, finish_reason), "freesound")
         found = trace(TableStore(store), ledger, "freesound-1")
     (attempt,) = (one for one in found.attempts if one.key == asked.key)
@@ -64,8 +64,8 @@ def test_an_answer_is_read_as_the_run_read_it(
 def test_a_text_that_was_asked_about_by_itself_is_its_first_line(tmp_path: Path) -> None:
     store = Store(tmp_path)
     fill(store)
-    asked = Question("gone", "a-third-model", {"stop": ["\n"]}, [TEXTS["freesound-1"]], 7)
-    with Ledger(store, ANSWERS) as ledger:
+    asked = Request("gone", "a-third-model", {"stop": ["\n"]}, [TEXTS["freesound-1"]], 7)
+    with ResponseLedger(store, ANSWERS) as ledger:
         ledger.record(asked, Answer("A dog is barking.", "stop"), "freesound")
         found = trace(TableStore(store), ledger, "freesound-1")
     assert "A dog is barking." in [one.said for one in found.attempts if one.key == asked.key]
@@ -86,8 +86,8 @@ def test_the_questions_of_a_stage_2_that_was_set_otherwise_are_found(tmp_path: P
     failed = drop("freesound-1", "freesound", "llm_captions", "unusable_answer", "")
     stage = Stage(LLM_CAPTIONS.empty(), DROPPED.from_rows([failed]), settings=settings.model_dump_json())
     tables.write(["llm_captions"], "freesound", stage)
-    asked = Question(PROMPT.version, "some-model", {}, ["Dog barking in a (tags: dog, yard)"], 0)
-    with Ledger(store, ANSWERS) as ledger:
+    asked = Request(PROMPT.version, "some-model", {}, ["Dog barking in a (tags: dog, yard)"], 0)
+    with ResponseLedger(store, ANSWERS) as ledger:
         ledger.record(asked, Answer("1. A cat is meowing.", "stop"), "freesound")
         found = trace(tables, ledger, "freesound-1")
     (attempt,) = (one for one in found.attempts if one.key == asked.key)
@@ -100,7 +100,7 @@ def test_the_report_tells_what_each_answer_took(tmp_path: Path) -> None:
     fill(store)
     wavcaps = MANIFEST.from_rows([manifest_row("freesound-1", caption="A dog is barking.")])
     (story,) = tell_stories(TableStore(store), all_sources(Settings()), wavcaps)
-    asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Question to the model"]
+    asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Request to the model"]
     told = [
         (
             facts["finish reason"],

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from wavcaps_assets.caption_metrics.rouge import rouge_l
 from wavcaps_assets.caption_metrics.tokens import tokens
-from wavcaps_assets.llm.ledger import LOST, Ledger, answer_in
+from wavcaps_assets.llm.ledger import LOST, ResponseLedger, answer_in
 from wavcaps_assets.llm.prices import Prices, record_cost
 from wavcaps_assets.show.previews import cell
 from wavcaps_assets.tables import CAPTION_COMPARISON
@@ -105,7 +105,7 @@ class Paid:
     cost_usd: float | None = None
 
 
-def paid_for(taken: Mapping[str, int], ledger: Ledger, prices: Prices) -> Paid:
+def paid_for(taken: Mapping[str, int], ledger: ResponseLedger, prices: Prices) -> Paid:
     """What was paid for texts: of an answer to a longer list, their share.
 
     Args:

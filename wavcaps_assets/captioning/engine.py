@@ -19,7 +19,7 @@ from wavcaps_assets.captioning.source_texts import STAGE, SourceTexts, read_text
 from wavcaps_assets.captioning.texts import AUDIOSET
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.progress import Tell, Watch
 from wavcaps_assets.llm.spending import Spending, Unlimited
 from wavcaps_assets.tables import DROPPED, LLM_CAPTIONS
@@ -31,7 +31,7 @@ def caption_clips(
     source: str,
     settings: CaptioningSettings,
     model: ChatModel | None,
-    ledger: Ledger,
+    ledger: ResponseLedger,
     progress: Tell | None = None,
     spending: Spending | None = None,
     watch: Watch | None = None,
@@ -93,7 +93,7 @@ class Outcome:
 
 
 def group_texts(
-    found: SourceTexts, source: str, settings: CaptioningSettings, model_name: str, ledger: Ledger
+    found: SourceTexts, source: str, settings: CaptioningSettings, model_name: str, ledger: ResponseLedger
 ) -> Grouping:
     """Which of a source's texts are asked about together, and which need not be.
 
@@ -110,7 +110,7 @@ def ask(
     source: str,
     settings: CaptioningSettings,
     model: ChatModel,
-    ledger: Ledger,
+    ledger: ResponseLedger,
     progress: Tell | None = None,
     spending: Spending | None = None,
     watch: Watch | None = None,
@@ -143,7 +143,7 @@ def ask(
 
 
 def first_questions(
-    grouping: Grouping, source: str, settings: CaptioningSettings, model_name: str, ledger: Ledger
+    grouping: Grouping, source: str, settings: CaptioningSettings, model_name: str, ledger: ResponseLedger
 ) -> Iterator[Planned]:
     """The questions that asking begins with; see `questions.planned`."""
     prompt = load_prompt(settings.prompt, source, settings.form)

@@ -15,7 +15,7 @@ from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.prompts import Form, Prompt
 from wavcaps_assets.captioning.questions import question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
-from wavcaps_assets.llm.ledger import Ledger, answer_in
+from wavcaps_assets.llm.ledger import ResponseLedger, answer_in
 
 # Answers that are kept parsed: neighbouring texts were mostly asked about together.
 KEPT = 256
@@ -30,7 +30,7 @@ class Earlier:
         keys: by text, the answers to lists that held it, the newest first.
     """
 
-    def __init__(self, ledger: Ledger, prompt: Prompt) -> None:
+    def __init__(self, ledger: ResponseLedger, prompt: Prompt) -> None:
         self.keys: dict[str, list[str]] = {}
         self._ledger = ledger
         self._prompt = prompt
@@ -70,7 +70,7 @@ class Grouping:
 
 
 def grouped(
-    texts: Sequence[str], prompt: Prompt, settings: CaptioningSettings, model: str, ledger: Ledger
+    texts: Sequence[str], prompt: Prompt, settings: CaptioningSettings, model: str, ledger: ResponseLedger
 ) -> Grouping:
     """Groups texts as the ledger answers them, as far as that can be.
 
@@ -104,7 +104,7 @@ def grouped(
 
 
 def _lists_asked(
-    texts: Mapping[str, str], version: str, settings: CaptioningSettings, model: str, ledger: Ledger
+    texts: Mapping[str, str], version: str, settings: CaptioningSettings, model: str, ledger: ResponseLedger
 ) -> list[tuple[str, list[str | None]]]:
     """The lists that were asked in the same way: the answer's key, and the texts or, for others, None.
 

@@ -9,23 +9,23 @@ from typing import Any
 from wavcaps_assets.captioning.prompts import Form, Prompt, answer_format
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import Ledger, Question
+from wavcaps_assets.llm.ledger import Request, ResponseLedger
 
 
 def question_of(
     version: str, settings: CaptioningSettings, model: str, inputs: Sequence[str], attempt: int
-) -> Question:
+) -> Request:
     """The question about some texts: what it is depends on nothing else."""
     temperature = settings.retry_temperature if attempt else settings.temperature
     parameters = _parameters(
         temperature, settings.max_tokens * len(inputs), settings.seed + attempt, settings.form
     )
-    return Question(version, model, parameters, list(inputs), attempt)
+    return Request(version, model, parameters, list(inputs), attempt)
 
 
 @lru_cache(maxsize=1024, typed=True)
 def _parameters(temperature: float, max_tokens: int, seed: int, form: Form) -> Mapping[str, Any]:
-    """Of a request. The same object for the same parameters: see `records.Question.key`."""
+    """Of a request. The same object for the same parameters: see `records.Request.key`."""
     return {
         "temperature": temperature,
         "max_tokens": max_tokens,
@@ -35,7 +35,11 @@ def _parameters(temperature: float, max_tokens: int, seed: int, form: Form) -> M
 
 
 def planned(
-    groups: Iterable[Sequence[str]], prompt: Prompt, settings: CaptioningSettings, model: str, ledger: Ledger
+    groups: Iterable[Sequence[str]],
+    prompt: Prompt,
+    settings: CaptioningSettings,
+    model: str,
+    ledger: ResponseLedger,
 ) -> Iterator[Planned]:
     """The question about each group, with the messages that ask it where the ledger has no answer."""
     version = prompt.version

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from wavcaps_assets.captioning.refining import Postprocessed, Rejected, SecondAnswer, postprocess
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.progress import Account, Facts
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 
@@ -128,7 +128,7 @@ class Asker:
         from wavcaps_assets.captioning.run import Reporter
         from wavcaps_assets.llm.budget import Budget
         from wavcaps_assets.llm.chat import ChatModel
-        from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+        from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
         from wavcaps_assets.llm.prices import load_prices
 
         self._source = source
@@ -137,7 +137,7 @@ class Asker:
         self._say = say
         self._account = account
         self._model = ChatModel(llm)
-        self._ledger = opened.enter_context(Ledger(store, ANSWERS))
+        self._ledger = opened.enter_context(ResponseLedger(store, ANSWERS))
         self._prices = load_prices(llm.prices)
         budget = Budget(self._prices, self._model.name, self._ledger, llm, run=run)
         self._budget = opened.enter_context(budget)

@@ -14,10 +14,10 @@ from wavcaps_assets.captioning.prompts import Prompt
 from wavcaps_assets.captioning.questions import question_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.chat import AnswerError, ChatModel, EndpointError
-from wavcaps_assets.llm.leases import Claims
-from wavcaps_assets.llm.ledger import Answer, Ledger, Question, record_of
+from wavcaps_assets.llm.leases import Leases
+from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger, record_of
 from wavcaps_assets.llm.progress import Counted, Tell, Watch
-from wavcaps_assets.llm.rate_limiter import Pace, Stopped
+from wavcaps_assets.llm.rate_limiter import RateLimiter, Stopped
 from wavcaps_assets.llm.recorder import Recorder
 from wavcaps_assets.llm.replies import UNREADABLE
 from wavcaps_assets.llm.sender import Sender
@@ -81,7 +81,7 @@ class Rounds:
         source: str,
         settings: CaptioningSettings,
         model: ChatModel,
-        ledger: Ledger,
+        ledger: ResponseLedger,
         spending: Spending,
         tell: Tell | None,
         watch: Watch | None,
@@ -100,9 +100,9 @@ class Rounds:
         self._error: Exception | None = None
         self._grouping: Grouping | None = None
         self._recorder: Recorder
-        self._claims: Claims
+        self._claims: Leases
         self._sender: Sender
-        self._pace: Pace
+        self._pace: RateLimiter
 
     async def settle(self, asked: Sequence[Asked], grouping: Grouping | None = None) -> None:
         """Asks until every text has a caption or has been asked about often enough.
@@ -117,14 +117,14 @@ class Rounds:
         """
         settings = self._settings
         self._counted.total = len(asked)
-        self._pace = Pace(
+        self._pace = RateLimiter(
             settings.concurrency,
             settings.requests_per_minute,
             settings.tokens_per_minute,
             self._model.patience_s,
         )
         self._grouping = grouping
-        with Claims(self._ledger) as self._claims:
+        with Leases(self._ledger) as self._claims:
             async with self._model, Recorder(self._ledger) as self._recorder:
                 self._sender = Sender(
                     self._model,
@@ -152,7 +152,7 @@ class Rounds:
         return [[of[text] for text in group] for group in groups]
 
     async def _round(self, groups: list[list[Asked]], attempt: int) -> None:
-        queue: asyncio.Queue[tuple[list[Asked], Question]] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[list[Asked], Request]] = asyncio.Queue()
         for unanswered in self._unanswered(groups, attempt):
             queue.put_nowait(unanswered)
 
@@ -183,7 +183,7 @@ class Rounds:
         if self._error is not None:
             raise self._error
 
-    def _unanswered(self, groups: Sequence[list[Asked]], attempt: int) -> list[tuple[list[Asked], Question]]:
+    def _unanswered(self, groups: Sequence[list[Asked]], attempt: int) -> list[tuple[list[Asked], Request]]:
         """The groups without an answer in the ledger, with their questions; the others are dealt with."""
         waiting = deque(groups)
         unanswered = []
@@ -213,11 +213,11 @@ class Rounds:
         self._counted.add(1)
         return True
 
-    def _question(self, group: Sequence[Asked], attempt: int) -> Question:
+    def _question(self, group: Sequence[Asked], attempt: int) -> Request:
         inputs = [one.question for one in group]
         return question_of(self._version, self._settings, self._model.name, inputs, attempt)
 
-    async def _next(self, group: list[Asked], question: Question) -> list[list[Asked]]:
+    async def _next(self, group: list[Asked], question: Request) -> list[list[Asked]]:
         """Asks about a group, unless another run does or has. Returns the groups that are to be looked at."""
         if not self._claims.take(question.key):
             await self._pace.pause(ASKED_ELSEWHERE_S)
@@ -230,7 +230,7 @@ class Rounds:
         finally:
             self._claims.give_up(question.key)
 
-    async def _ask(self, group: list[Asked], question: Question) -> list[list[Asked]]:
+    async def _ask(self, group: list[Asked], question: Request) -> list[list[Asked]]:
         """Asks about a group. Returns the smaller groups that what did not match is to be asked in."""
         messages = self._prompt.messages(question.inputs)
         try:
@@ -257,7 +257,7 @@ class Rounds:
                 "What was answered before is kept: run again when the endpoint is well"
             )
 
-    def _take(self, group: list[Asked], question: Question, answer: Answer) -> list[list[Asked]]:
+    def _take(self, group: list[Asked], question: Request, answer: Answer) -> list[list[Asked]]:
         """Believes of an answer what it says for certain. Returns groups as `_ask` does."""
         key = question.key
         self.taken[key] += len(group)

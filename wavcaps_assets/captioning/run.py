@@ -19,10 +19,10 @@ from wavcaps_assets.llm.batch.paying import by_batch, told_failures
 from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.llm.estimate import estimate
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.progress import Account, Facts, Standing, Watch
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.stage import Stage
 
@@ -56,7 +56,7 @@ def caption_source(
     settings: CaptioningSettings,
     llm: ModelSettings,
     store: Store,
-    ledger: Ledger,
+    ledger: ResponseLedger,
     provider: Provider = Provider.ONLINE,
     show: Watch | None = None,
     say: Callable[[str], object] = lambda line: None,
@@ -127,7 +127,7 @@ def compare_ways(
     ways: tuple[Way, Way],
     most: int,
     store: Store,
-    ledger: Ledger,
+    ledger: ResponseLedger,
     say: Callable[[str], object] = lambda line: None,
     accounts: tuple[Account | None, Account | None] = (None, None),
     run: str = "",

@@ -21,7 +21,7 @@ from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
 from wavcaps_assets.llm.chat import ChatModel
 from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.progress import Tell, Watch
 from wavcaps_assets.llm.spending import Spending, Unlimited
 from wavcaps_assets.rules.judging import RULES
@@ -105,7 +105,11 @@ def asked_of(given: str) -> tuple[str, str] | None:
 
 
 def planned_questions(
-    rejected: Sequence[Rejected], turn: int, settings: CaptioningSettings, model_name: str, ledger: Ledger
+    rejected: Sequence[Rejected],
+    turn: int,
+    settings: CaptioningSettings,
+    model_name: str,
+    ledger: ResponseLedger,
 ) -> Iterator[Planned]:
     """The questions that `ask_again` begins with, for an estimate.
 
@@ -134,7 +138,7 @@ def _grouped(
     second: SecondPrompt,
     asking: CaptioningSettings,
     model_name: str,
-    ledger: Ledger,
+    ledger: ResponseLedger,
 ) -> Grouping:
     """What is asked, each once, together as the ledger answers it."""
     once = list(dict.fromkeys(second.put(one, asking.max_text_chars) for one in rejected))
@@ -147,7 +151,7 @@ def ask_again(
     source: str,
     settings: CaptioningSettings,
     model: ChatModel,
-    ledger: Ledger,
+    ledger: ResponseLedger,
     spending: Spending | None = None,
     tell: Tell | None = None,
     watch: Watch | None = None,

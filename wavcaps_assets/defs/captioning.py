@@ -70,7 +70,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
     ) -> Iterator[Any]:
         from wavcaps_assets.captioning.presets import choose_settings, named
         from wavcaps_assets.captioning.run import Provider, caption_source
-        from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+        from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
         from wavcaps_assets.show.progress import progress_bar
 
         source, files = context.partition_key, store.tables().store
@@ -80,7 +80,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         account = ShownAccount(context)
 
         def make() -> Stage:
-            with Ledger(files, ANSWERS) as ledger, bar_of as bar:
+            with ResponseLedger(files, ANSWERS) as ledger, bar_of as bar:
                 captioned = caption_source(
                     filtered_clips,
                     source,
@@ -122,7 +122,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
     ) -> Iterator[Any]:
         from wavcaps_assets.captioning.presets import choose_settings, second_way
         from wavcaps_assets.captioning.run import Way, compare_ways
-        from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+        from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 
         source, files, llm = context.partition_key, store.tables().store, language_model.settings()
         ways = [
@@ -135,7 +135,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         accounts = ShownAccount(context, "first: "), ShownAccount(context, "second: ")
 
         def make() -> pa.Table:
-            with Ledger(files, ANSWERS) as ledger:
+            with ResponseLedger(files, ANSWERS) as ledger:
                 result = compare_ways(
                     filtered_clips,
                     source,
@@ -173,11 +173,11 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         context: dg.AssetExecutionContext, language_model: LanguageModelResource, store: StoreResource
     ) -> pa.Table:
         from wavcaps_assets.llm.costs import cost_by, costs
-        from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+        from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
         from wavcaps_assets.llm.prices import load_prices
         from wavcaps_assets.show.plots import as_markdown, stacked_bars
 
-        with Ledger(store.tables().store, ANSWERS) as ledger:
+        with ResponseLedger(store.tables().store, ANSWERS) as ledger:
             table = costs(ledger.records(), load_prices(language_model.settings().prices))
         context.add_output_metadata({"cost (USD)": sum(table.column("cost_usd").to_pylist())})
         for group, part in (("source", "model"), ("prompt_version", "model"), ("month", "source")):

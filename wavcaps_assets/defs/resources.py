@@ -6,8 +6,8 @@ import dagster as dg
 
 if TYPE_CHECKING:
     from wavcaps_assets.audio.originals import Origin
+    from wavcaps_assets.llm.settings import ModelSettings
     from wavcaps_assets.network.client import Network
-    from wavcaps_assets.settings import ModelSettings
     from wavcaps_assets.tables.asset_tables import TableStore
 
 

@@ -22,13 +22,13 @@ from typing import Any
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm import spending_totals
-from wavcaps_assets.llm.ledger import Answer, Ledger
+from wavcaps_assets.llm.ledger import Answer, ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import FREE, PriceError, Prices, record_cost
-from wavcaps_assets.llm.spending_totals import Spent
+from wavcaps_assets.llm.settings import ModelSettings
+from wavcaps_assets.llm.spending_totals import SpendingTotals
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.network.errors import Paused
-from wavcaps_assets.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Budget:
         self,
         prices: Prices,
         model: str,
-        ledger: Ledger,
+        ledger: ResponseLedger,
         settings: ModelSettings,
         clock: Callable[[], datetime] = utc_now,
         run: str = "",
@@ -112,9 +112,9 @@ class Budget:
         self._prices = prices
         self._ledger = ledger
         self._counted: set[str] = set()
-        self._spent: Spent | None = None
+        self._spent: SpendingTotals | None = None
         if self._run_limit or self._month_limit:
-            self._spent = Spent(ledger, run)
+            self._spent = SpendingTotals(ledger, run)
             self._spent.at_least(spending_totals.run(self._run), 0)
             self._count(self._month())
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from wavcaps_assets.llm.ledger import Answer
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.replies import MAX_BODY_BYTES, error_in, read_completion
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 
 if TYPE_CHECKING:
     import httpx2

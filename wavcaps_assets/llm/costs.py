@@ -19,7 +19,7 @@ def costs(records: Iterable[Mapping[str, Any]], prices: Prices) -> pa.Table:
     """The table of costs.
 
     Args:
-        records: of the ledger, as `Ledger.records` gives them.
+        records: of the ledger, as `ResponseLedger.records` gives them.
         prices: for records that were made before costs were recorded.
 
     Returns:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
-from wavcaps_assets.llm.ledger import Ledger, Question
+from wavcaps_assets.llm.ledger import Request, ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import Prices
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import Rates, counted_by_server, learn, size
-from wavcaps_assets.settings import ModelSettings
 
 # Questions that a server is asked to count.
 SAMPLE = 50
@@ -21,7 +21,7 @@ SAMPLE = 50
 class Planned(NamedTuple):
     """A question that a run is about to ask, and the messages that ask it."""
 
-    question: Question
+    question: Request
     messages: Sequence[Message]
 
 
@@ -85,7 +85,7 @@ class Estimate:
 
 def estimate(
     planned: Iterable[Planned],
-    ledger: Ledger,
+    ledger: ResponseLedger,
     prices: Prices,
     settings: ModelSettings,
     batch: bool = False,
@@ -132,7 +132,7 @@ def estimate(
     return Estimate(requests, answered, input_tokens, output_tokens, low, high, rates.how, named)
 
 
-def most_completion(question: Question) -> int | None:
+def most_completion(question: Request) -> int | None:
     """The longest answer that a question allows (tokens); None: it sets no limit."""
     limit = question.parameters.get("max_completion_tokens", question.parameters.get("max_tokens"))
     return int(limit) if limit is not None else None

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import StoreError
 
 FILE = ".claims.sqlite"
@@ -26,20 +26,20 @@ TABLE = "create table if not exists claims (key blob primary key, owner text, at
 TAKE = "insert into claims values (?, ?, ?) on conflict do nothing"
 
 
-class Claims:
+class Leases:
     """The questions of one run among those of all. Use as a context manager, from one thread.
 
     Every method raises `StoreError` where the file cannot be used. Only the first claim makes it.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: ResponseLedger) -> None:
         self._owner = uuid.uuid4().hex
         self._folder = ledger.store.path(ledger.folder) if ledger.store.is_folder else None
         self._file: sqlite3.Connection | None = None
         self._given_up: list[bytes] = []
         self._version: int | None = None
 
-    def __enter__(self) -> Claims:
+    def __enter__(self) -> Leases:
         return self
 
     def __exit__(

@@ -18,7 +18,7 @@ from typing import Any, Self
 from wavcaps_assets.llm.records import (
     LOST,
     Answer,
-    Question,
+    Request,
     answer_in,
     answer_of,
     lost_request,
@@ -27,7 +27,7 @@ from wavcaps_assets.llm.records import (
 from wavcaps_assets.store.append_log import SUFFIX, AppendLog, line_of
 from wavcaps_assets.store.storage import Store, StoreError
 
-__all__ = ["ANSWERS", "LOST", "Answer", "Ledger", "Question", "answer_in", "lost_request", "record_of"]
+__all__ = ["ANSWERS", "LOST", "Answer", "Request", "ResponseLedger", "answer_in", "lost_request", "record_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ ANSWER = b',"answer":'
 OPEN_FILES = 100
 
 
-class Ledger:
+class ResponseLedger:
     """All answers under a folder of a store, by the key of their question.
 
     Use as a context manager; only the first `record` makes a file. What other processes write later
@@ -80,10 +80,10 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def __contains__(self, question: Question) -> bool:
+    def __contains__(self, question: Request) -> bool:
         return bytes.fromhex(question.key) in self._lines
 
-    def get(self, question: Question) -> Answer | None:
+    def get(self, question: Request) -> Answer | None:
         line = self._read(bytes.fromhex(question.key))
         if line is None:
             return None
@@ -107,7 +107,7 @@ class Ledger:
         line = None if wanted is None else self._read(wanted)
         return None if line is None else _record(line)
 
-    def record(self, question: Question, answer: Answer, source: str = "", size: int | None = None) -> None:
+    def record(self, question: Request, answer: Answer, source: str = "", size: int | None = None) -> None:
         """Writes an answer to the store, then remembers it.
 
         Args:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.llm.ledger import Answer, answer_in
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 
 MILLION = 1_000_000
 # A snapshot of a model is named by its day, as in gpt-4o-mini-2024-07-18.

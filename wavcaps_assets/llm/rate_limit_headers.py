@@ -22,7 +22,7 @@ UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass
-class Turn:
+class Permit:
     """A request on its way.
 
     Attributes:
@@ -90,7 +90,7 @@ class Limit:
         self._by_hand = by_hand or math.inf
         self._amount = self._by_hand
         self._minute_s = minute_s
-        self._sent: deque[Turn] = deque()
+        self._sent: deque[Permit] = deque()
         self._used = 0.0
         # What may go out at once: grows with time, and may fall below zero.
         self._level = math.inf
@@ -121,14 +121,14 @@ class Limit:
         """How long the endpoint has said that nothing is left (s)."""
         return max(self._closed_until - now, 0.0)
 
-    def add(self, turn: Turn) -> None:
+    def add(self, turn: Permit) -> None:
         cost = turn.costs[self._kind]
         self._sent.append(turn)
         self._used += cost
         self._level -= cost
         self._since += cost
 
-    def correct(self, turn: Turn, cost: float) -> None:
+    def correct(self, turn: Permit, cost: float) -> None:
         """A request took more or less than was thought."""
         if self._kind not in turn.costs:
             return
@@ -139,7 +139,7 @@ class Limit:
         if self._left is not None and turn.sent_at > self._left[1]:
             self._since += change
 
-    def learn(self, headers: Mapping[str, str], turn: Turn, now: float) -> None:
+    def learn(self, headers: Mapping[str, str], turn: Permit, now: float) -> None:
         """Takes what the headers of an answer, or of a refusal, say."""
         amount, left, reset = told(headers, self._kind)
         if amount is not None:

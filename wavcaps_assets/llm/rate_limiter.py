@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from wavcaps_assets.llm.chat import EndpointError
-from wavcaps_assets.llm.rate_limit_headers import ARRIVAL_S, KINDS, Limit, Turn, retry_after_s
+from wavcaps_assets.llm.rate_limit_headers import ARRIVAL_S, KINDS, Limit, Permit, retry_after_s
 
 MINUTE_S = 60.0
 # Requests under way at the same time once the first is answered; more as answers come.
@@ -27,7 +27,7 @@ def back_off_s(times: int) -> float:
     return min(BACK_OFF_S * 2 ** min(times - 1, 20), LONGEST_BACK_OFF_S) * random.uniform(0.5, 1.0)
 
 
-class Pace:
+class RateLimiter:
     """Limits on requests and tokens a minute, set by hand and learnt, and on requests at the same time.
 
     The first request goes alone: a wrong key costs one, and its answer tells the limits. Then the number
@@ -64,7 +64,7 @@ class Pace:
         self._gate = asyncio.Lock()
         self._changed = asyncio.Event()
 
-    async def turn(self, tokens: float) -> Turn:
+    async def turn(self, tokens: float) -> Permit:
         """Waits until a request may go out, first come, first served.
 
         Raises:
@@ -87,13 +87,13 @@ class Pace:
                 if wait <= 0:
                     break
                 await self._change(wait)
-            turn = Turn(now, costs, now + ARRIVAL_S)
+            turn = Permit(now, costs, now + ARRIVAL_S)
             self._under_way += 1
             for limit in self._limits.values():
                 limit.add(turn)
             return turn
 
-    def answered(self, turn: Turn, headers: Mapping[str, str], tokens: int | None) -> None:
+    def answered(self, turn: Permit, headers: Mapping[str, str], tokens: int | None) -> None:
         """The endpoint answered; it counted so many tokens, if that is known."""
         now = self._back(turn, headers)
         if tokens is not None:
@@ -106,11 +106,11 @@ class Pace:
             step = 1.0 if self._cut_at is None else 1.0 / self._allowed
             self._allowed = min(self._allowed + step, self._concurrency)
 
-    def failed(self, turn: Turn) -> None:
+    def failed(self, turn: Permit) -> None:
         """There is no answer, and nothing to be learnt from that."""
         self._back(turn, {})
 
-    def refused(self, turn: Turn, headers: Mapping[str, str], reason: str) -> None:
+    def refused(self, turn: Permit, headers: Mapping[str, str], reason: str) -> None:
         """The endpoint has too much to do: nothing goes out for a while.
 
         Raises:
@@ -148,7 +148,7 @@ class Pace:
         if self._stopped:
             raise Stopped
 
-    def _back(self, turn: Turn, headers: Mapping[str, str]) -> float:
+    def _back(self, turn: Permit, headers: Mapping[str, str]) -> float:
         now = time.monotonic()
         self._under_way -= 1
         turn.seen_at = min(turn.seen_at, now)

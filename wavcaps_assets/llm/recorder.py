@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 
 
 class Recorder:
@@ -18,7 +18,7 @@ class Recorder:
     where whoever gave it has been cancelled.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: ResponseLedger) -> None:
         self._ledger = ledger
         self._waiting: list[tuple[Mapping[str, Any], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None

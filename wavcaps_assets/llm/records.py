@@ -34,7 +34,7 @@ def _encoded(parameters: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """What decides an answer: the same question is never asked twice.
 
     Attributes:
@@ -89,7 +89,7 @@ class Answer:
     refusal: bool = False
 
 
-QUESTION_FIELDS = tuple(field.name for field in fields(Question))
+REQUEST_FIELDS = tuple(field.name for field in fields(Request))
 ANSWER_FIELDS = tuple(field.name for field in fields(Answer))
 
 
@@ -109,20 +109,20 @@ def answer_of(said: object) -> Answer | None:
         return Answer(**{"finish_reason": "", **known})
 
 
-def record_of(question: Question, answer: Answer, source: str, size: int | None) -> dict[str, Any]:
-    """What is written down of an answer, see `Ledger.record`."""
+def record_of(question: Request, answer: Answer, source: str, size: int | None) -> dict[str, Any]:
+    """What is written down of an answer, see `ResponseLedger.record`."""
     return {
         "key": question.key,
         "at": utc_now().isoformat(timespec="seconds"),
         # `asdict` would copy all that they hold.
-        "question": {name: getattr(question, name) for name in QUESTION_FIELDS},
+        "question": {name: getattr(question, name) for name in REQUEST_FIELDS},
         "source": source,
         "size": size,
         "answer": {name: getattr(answer, name) for name in ANSWER_FIELDS},
     }
 
 
-def lost_request(question: Question, lost: Answer, source: str, size: int | None) -> dict[str, Any]:
+def lost_request(question: Request, lost: Answer, source: str, size: int | None) -> dict[str, Any]:
     """What is written down of a request that was heard and brought no answer.
 
     It has a key of its own: the question may be asked again, and then is paid for again.

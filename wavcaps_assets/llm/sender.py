@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wavcaps_assets.llm.chat import AnswerError, BusyError, ChatModel, PassingError
-from wavcaps_assets.llm.ledger import LOST, Answer, Question, lost_request
+from wavcaps_assets.llm.ledger import LOST, Answer, Request, lost_request
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.progress import Counted
-from wavcaps_assets.llm.rate_limiter import Pace, Stopped, back_off_s
+from wavcaps_assets.llm.rate_limiter import RateLimiter, Stopped, back_off_s
 from wavcaps_assets.llm.recorder import Recorder
 from wavcaps_assets.llm.spending import Spending
 from wavcaps_assets.llm.tokens import size
@@ -35,7 +35,7 @@ class Sender:
         self,
         model: ChatModel,
         source: str,
-        pace: Pace,
+        pace: RateLimiter,
         spending: Spending,
         recorder: Recorder,
         counted: Counted,
@@ -50,7 +50,7 @@ class Sender:
         self._taken = taken
         self.error: Exception | None = None
 
-    async def ask(self, question: Question, messages: Sequence[Message]) -> Answer:
+    async def ask(self, question: Request, messages: Sequence[Message]) -> Answer:
         """The answer, with its cost. It is for the caller to write down.
 
         Raises:
@@ -107,7 +107,7 @@ class Sender:
         finally:
             held.release()
 
-    async def _lost(self, question: Question, messages: Sequence[Message], held: Held) -> None:
+    async def _lost(self, question: Request, messages: Sequence[Message], held: Held) -> None:
         lost = Answer("", LOST, cost_usd=held.lost())
         record = lost_request(question, lost, self._source, size(messages))
         await self._recorder.write(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import StoreError
 
 FILE = ".budget.sqlite"
@@ -29,7 +29,7 @@ def run(name: str) -> Sum:
     return Sum("run", name)
 
 
-class Spent:
+class SpendingTotals:
     """Sums by month and by run (10^-12 USD).
 
     Args:
@@ -40,7 +40,7 @@ class Spent:
         StoreError: the file cannot be used.
     """
 
-    def __init__(self, ledger: Ledger, run: str) -> None:
+    def __init__(self, ledger: ResponseLedger, run: str) -> None:
         self._shared = False
         if ledger.store.is_folder:
             self._sums = _opened(ledger)
@@ -80,7 +80,7 @@ class Spent:
         return bool(taken.rowcount)
 
 
-def _opened(ledger: Ledger) -> sqlite3.Connection:
+def _opened(ledger: ResponseLedger) -> sqlite3.Connection:
     folder = ledger.store.path(ledger.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

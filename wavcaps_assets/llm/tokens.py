@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from wavcaps_assets.llm.ledger import Ledger, answer_in
+from wavcaps_assets.llm.ledger import ResponseLedger, answer_in
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import is_own_host
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.settings import ModelSettings
 
 if TYPE_CHECKING:
     import httpx
@@ -70,7 +70,7 @@ def most_tokens(messages: Sequence[Message], parameters: Mapping[str, Any]) -> i
     return text + TEMPLATE_TOKENS + (len(json.dumps(schema).encode()) if schema else 0)
 
 
-def learn(ledger: Ledger, model: str) -> Rates:
+def learn(ledger: ResponseLedger, model: str) -> Rates:
     """What a model took for the newest of its questions in the ledger; where there are none, the default."""
     sizes = tokens = output = texts = first = again = requests = 0
     for record in islice(ledger.newest(), LOOKED_AT):

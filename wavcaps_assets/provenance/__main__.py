@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.provenance.trace import UnknownClip, trace
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import StoreError, open_store
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     settings = Settings()
     store = open_store(settings.store, settings.s3.endpoint_url or None, settings.s3.region or None)
-    with Ledger(store, ANSWERS) as ledger:
+    with ResponseLedger(store, ANSWERS) as ledger:
         found = trace(TableStore(store), ledger, given.clip_id)
     sys.stdout.write(f"{found.as_json()}\n" if given.json else found.as_text())
 

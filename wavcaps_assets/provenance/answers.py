@@ -12,7 +12,7 @@ from wavcaps_assets.captioning.prompts import Form, Prompt, PromptError, find_pr
 from wavcaps_assets.captioning.second_questions import asked_of, find_second_prompt
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings
 from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence
-from wavcaps_assets.llm.ledger import Ledger, answer_in
+from wavcaps_assets.llm.ledger import ResponseLedger, answer_in
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.rules.judging import READ_CHARS, Candidate, judge
 from wavcaps_assets.rules.repairs import repaired
@@ -85,7 +85,7 @@ class Found(NamedTuple):
     caption: str | None
 
 
-def attempts_of(ledger: Ledger, clips: Mapping[str, Rows]) -> dict[str, list[Attempt]]:
+def attempts_of(ledger: ResponseLedger, clips: Mapping[str, Rows]) -> dict[str, list[Attempt]]:
     """The answers to each clip's text, first questions before second ones. The ledger is read once.
 
     Raises:

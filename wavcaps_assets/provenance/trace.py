@@ -15,7 +15,7 @@ from wavcaps_assets.captioning.presets import captioned_with
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import one_line
 from wavcaps_assets.crawl.history import History
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.provenance.answers import Attempt, Rows, attempts_of
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
@@ -81,7 +81,7 @@ class Trace:
         return "\n".join(lines) + "\n"
 
 
-def trace(tables: TableStore, ledger: Ledger, clip_id: str) -> Trace:
+def trace(tables: TableStore, ledger: ResponseLedger, clip_id: str) -> Trace:
     """Collects everything of a clip. Every answer in the ledger is read once.
 
     Raises:
@@ -94,7 +94,7 @@ def trace(tables: TableStore, ledger: Ledger, clip_id: str) -> Trace:
     return found[0]
 
 
-def traces(tables: TableStore, ledger: Ledger, clip_ids: Sequence[str]) -> list[Trace]:
+def traces(tables: TableStore, ledger: ResponseLedger, clip_ids: Sequence[str]) -> list[Trace]:
     """As `trace`, of several clips: each table, and the ledger, is read once. Unknown clips are left out.
 
     Raises:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.examples import draw
-from wavcaps_assets.llm.ledger import ANSWERS, Ledger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.provenance.answers import Attempt
 from wavcaps_assets.provenance.trace import Step, Trace, finding_as_text, traces
 from wavcaps_assets.show.text import shown
@@ -69,7 +69,7 @@ def tell_stories(tables: TableStore, sources: Sequence[Source], wavcaps: pa.Tabl
         own = wavcaps.filter(pc.equal(wavcaps.column("source"), source.name)).select(["clip_id"])
         drawn = draw(own, CLIPS_PER_SOURCE, SEED).column("clip_id").to_pylist()
         titles |= dict.fromkeys(drawn, source.title)
-    with Ledger(tables.store, ANSWERS) as ledger:
+    with ResponseLedger(tables.store, ANSWERS) as ledger:
         # A crawl that has begun anew may no longer list what is published.
         return tuple(_story(titles[one.clip_id], one) for one in traces(tables, ledger, list(titles)))
 

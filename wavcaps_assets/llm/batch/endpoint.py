@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from wavcaps_assets.llm.batch.lines import ENDPOINT, told_error
 from wavcaps_assets.llm.chat import PASSING_STATUSES, SPENT, EndpointError
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import NotThere, Unavailable
-from wavcaps_assets.settings import ModelSettings
 
 if TYPE_CHECKING:
     from openai import APIStatusError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from wavcaps_assets.llm.chat import PASSING_STATUSES, SPENT
-from wavcaps_assets.llm.ledger import Answer, Question
+from wavcaps_assets.llm.ledger import Answer, Request
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.replies import error_in, read_completion
 
@@ -31,7 +31,7 @@ class BatchRequest:
         size: of the messages, for the ledger.
     """
 
-    question: Question
+    question: Request
     messages: Sequence[Message]
     source: str = ""
     size: int | None = None

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal
-from wavcaps_assets.llm.ledger import Question
+from wavcaps_assets.llm.ledger import Request
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import MissingFile, Store
 
@@ -213,7 +213,7 @@ def _as_json(requests: Iterable[BatchRequest]) -> bytes:
 
 def _from_json(data: bytes) -> dict[str, BatchRequest]:
     requests = [
-        BatchRequest(Question(**asked["question"]), (), asked["source"], asked["size"])
+        BatchRequest(Request(**asked["question"]), (), asked["source"], asked["size"])
         for asked in json.loads(data)
     ]
     return {request.question.key: request for request in requests}

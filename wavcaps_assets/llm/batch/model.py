@@ -13,8 +13,8 @@ from wavcaps_assets.llm.batch.log import BatchLog
 from wavcaps_assets.llm.batch.run import BatchOutcome, BatchRun, Progress
 from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.ledger import Ledger
-from wavcaps_assets.settings import ModelSettings
+from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 __all__ = ["BatchModel", "BatchOutcome", "BatchRequest", "BatchSettings"]
@@ -54,7 +54,7 @@ class BatchModel:
         return self.settings.model
 
     def answer_all(
-        self, requests: Sequence[BatchRequest], ledger: Ledger, progress: Progress | None = None
+        self, requests: Sequence[BatchRequest], ledger: ResponseLedger, progress: Progress | None = None
     ) -> BatchOutcome:
         """Asks what the ledger does not answer, and puts every answer into it.
 

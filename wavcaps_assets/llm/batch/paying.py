@@ -10,9 +10,9 @@ from wavcaps_assets.llm.batch.model import BatchModel, BatchRequest, BatchSettin
 from wavcaps_assets.llm.batch.reservations import Reserved
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted, Reservation
 from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import size
-from wavcaps_assets.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 
@@ -21,7 +21,7 @@ def by_batch(
     source: str,
     llm: ModelSettings,
     store: Store,
-    ledger: Ledger,
+    ledger: ResponseLedger,
     budget: Budget,
     limits: BatchSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -110,7 +110,9 @@ def _fitting(waiting: Sequence[BatchRequest], budget: Budget, reserved: Reserved
     return found
 
 
-def _settle(fitting: Fitting, ledger: Ledger, budget: Budget, reserved: Reserved | None, ended: bool) -> None:
+def _settle(
+    fitting: Fitting, ledger: ResponseLedger, budget: Budget, reserved: Reserved | None, ended: bool
+) -> None:
     """Replaces what was set aside by what was paid; what has no answer is given back if all has ended."""
     done = []
     for request in fitting.requests:

@@ -16,7 +16,7 @@ from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal, Results, split
 from wavcaps_assets.llm.batch.log import BatchLog, LoggedBatch
 from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.chat import EndpointError
-from wavcaps_assets.llm.ledger import Ledger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.network.errors import Paused, Unavailable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class BatchRun:
     limits: BatchSettings
     endpoint: BatchEndpoint
     log: BatchLog
-    ledger: Ledger
+    ledger: ResponseLedger
     wanted: Mapping[str, BatchRequest]
     progress: Progress | None
     most: int = 0
