@@ -34,6 +34,7 @@ test: lint  ## linters, types and tests
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	.venv/bin/lint-imports --no-cache
 	$(RUN) -m mypy wavcaps_assets wavcaps_training tests benchmarks
 
 bench: $(STAMP)  ## every benchmark, ours beside its peer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.paths import SHARED
+from tests.support.paths import ORACLES
 from wavcaps_assets.caption_metrics.bleu import bleu
 from wavcaps_assets.caption_metrics.cider import cider_d
 from wavcaps_assets.caption_metrics.meteor import meteor
@@ -16,15 +16,11 @@ from wavcaps_assets.caption_metrics.scores import score
 from wavcaps_assets.caption_metrics.stems import stem
 from wavcaps_assets.caption_metrics.tokens import tokens
 
-ORACLE = SHARED / "oracles" / "captioning_metrics.json"
-
 
 @pytest.fixture(scope="module")
 def oracle() -> dict[str, Any]:
     """Figures of pycocoevalcap and aac-metrics on ten captions with five references each."""
-    if not ORACLE.is_file():
-        pytest.skip("the figures of the original tools are not here")
-    return dict(json.loads(ORACLE.read_text()))
+    return dict(json.loads((ORACLES / "captioning_metrics.json").read_text()))
 
 
 def test_tokens_are_those_of_the_original_tokenizer(oracle: dict[str, Any]) -> None:

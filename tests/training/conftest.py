@@ -1,9 +1,8 @@
-"""The oracles: numbers that the released code gave, outside this repository."""
+"""The oracles: numbers that the released code gave. See tests/oracles/README.md."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,30 +11,23 @@ from types import ModuleType
 import pytest
 from torch import Tensor
 
-from tests.support.paths import SHARED
-
-ORACLES = SHARED / "oracles"
+from tests.oracles import detfill
+from tests.support.paths import ORACLES
 
 
 @pytest.fixture(scope="session")
 def oracles() -> Path:
-    if not ORACLES.is_dir():
-        pytest.skip(f"the released code's numbers are not at {ORACLES}")
     return ORACLES
 
 
 @pytest.fixture(scope="session")
-def fill(oracles: Path) -> ModuleType:
+def fill() -> ModuleType:
     """The generator of the tensors and clips that the oracles were made with."""
-    spec = importlib.util.spec_from_file_location("detfill", oracles / "detfill.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return detfill
 
 
 def unlike_the_oracles(oracles: Path, encoder: str, weights: Mapping[str, Tensor]) -> list[str]:
-    """Which of some filled weights are not what the original's were filled with, by their checksums."""
+    """Names of the filled weights whose checksums differ from the original's."""
     checksums = json.loads((oracles / "encoders_meta.json").read_text())[f"{encoder}_checksums"]
     return [
         name

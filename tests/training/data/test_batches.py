@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.training.conftest import ORACLES
+from tests.support.paths import ORACLES
 from wavcaps_training.data import (
     AudioFolder,
     AudioReadError,
@@ -53,10 +53,7 @@ def same(first: Sequence[Batch], second: Sequence[Batch]) -> bool:
 
 
 def test_the_buckets_are_the_released_codes() -> None:
-    path = ORACLES / "training_utils.json"
-    if not path.exists():
-        pytest.skip("the numbers of the original code are not at hand")
-    expected = json.loads(path.read_text())["sampler"]
+    expected = json.loads((ORACLES / "training_utils.json").read_text())["sampler"]
     for epoch in (0, 1):
         found = plan_buckets(
             expected["durations"],

@@ -15,8 +15,8 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from tests.support.paths import DATA
 from tests.support.rows import manifest_row
-from tests.training.conftest import ORACLES
 from wavcaps_assets import definitions as assets_location
 from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.folders import SetError, read_set
@@ -38,7 +38,6 @@ from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 from wavcaps_training.settings.training import Objective, Padding, Precision, TrainingSettings
 from wavcaps_training.training.train import build_task
 
-DATA = ORACLES.parent / "data"
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 
 
