@@ -8,12 +8,10 @@ asset, in Dagster's launchpad; here stands only what differs from machine to mac
 from __future__ import annotations
 
 import os
-from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wavcaps_assets.llm.settings import ModelSettings
@@ -27,69 +25,6 @@ class Sources(StrEnum):
 
 EMBEDDED_SOURCES_PORT = 8731
 EMBEDDED_MODEL_PORT = 8732
-
-
-class FreesoundSettings(BaseModel):
-    """FreeSound's API v2 (https://freesound.org/docs/api/)."""
-
-    base_url: str = Field("", description="root of the site; empty: by `sources`")
-    token: SecretStr = Field(
-        SecretStr(""), description="API key (client secret), from https://freesound.org/apiv2/apply/"
-    )
-    client_id: str = Field("", description="client id beside that key; originals are downloaded with both")
-    first_month: str = Field("", pattern=r"^(\d{4}-\d{2})?$", description="first month to crawl, YYYY-MM")
-    last_month: str = Field(
-        "", pattern=r"^(\d{4}-\d{2})?$", description="last month to crawl; empty: the last full month"
-    )
-    page_size: int = Field(150, ge=1, le=150, description="sounds a page; the API allows 150")
-    most_pages: int = Field(
-        1_000,
-        ge=1,
-        description="pages a month at most; a month has under a hundred, so that more are a fault",
-    )
-    audio: Literal["preview", "original"] = Field(
-        "preview",
-        description="what is downloaded; originals want an account's leave: "
-        "python -m wavcaps_assets.sources.freesound_oauth",
-    )
-    preview: str = Field(
-        "preview-hq-ogg",
-        pattern=r"^preview-(hq|lq)-(ogg|mp3)$",
-        description="which preview is downloaded",
-    )
-
-
-class BbcSettings(BaseModel):
-    """The BBC Sound Effects search API."""
-
-    api_url: str = Field("", description="root of the search API; empty: by `sources`")
-    media_url: str = Field("", description="root of the audio files; empty: by `sources`")
-    site_url: str = Field("", description="root of the site, for links to a sound; empty: by `sources`")
-    page_size: int = Field(50, ge=1, le=500, description="sounds a page; the site itself asks for 50")
-    result_window: int = Field(
-        9_999,
-        ge=1,
-        description="results of one search that paging reaches; larger searches are sliced. A known "
-        "client asks for 9,999, others report that less is reached",
-    )
-
-
-class SoundbibleSettings(BaseModel):
-    """SoundBible's pages."""
-
-    base_url: str = Field("", description="root of the site; empty: by `sources`")
-
-
-class AudiosetSettings(BaseModel):
-    """The AudioSet strong labels (https://research.google.com/audioset/download_strong.html)."""
-
-    labels_url: str = Field("", description="folder of the label files; empty: by `sources`")
-    clips_url: str = Field(
-        "",
-        description="folder (path or URL) of the ten-second clips, named such as `Y<id>.wav`; "
-        "empty: by `sources`",
-    )
-    watch_url: str = Field("", description="page of a video, for links to a clip; empty: by `sources`")
 
 
 class S3Settings(BaseModel):
@@ -147,10 +82,6 @@ class Settings(BaseSettings):
     corpus_note: str = Field("", description="a sentence for the report: which corpus this is")
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
     network: NetworkSettings = NetworkSettings()
-    freesound: FreesoundSettings = FreesoundSettings()
-    bbc: BbcSettings = BbcSettings()
-    soundbible: SoundbibleSettings = SoundbibleSettings()
-    audioset: AudiosetSettings = AudiosetSettings()
     llm: ModelSettings = ModelSettings()
 
     @field_validator("gpus_per_training")
@@ -163,47 +94,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def fill_defaults(self) -> Settings:
-        embedded = self.sources is Sources.EMBEDDED
-        demo = embedded_url(self.embedded_sources_port)
+        demo = self.demo_url
+        embedded = demo is not None
 
         def either(value: str, when_embedded: str, when_live: str) -> str:
             return value or (when_embedded if embedded else when_live)
 
-        self.freesound = self.freesound.model_copy(
-            update={
-                "base_url": either(self.freesound.base_url, f"{demo}/freesound", "https://freesound.org"),
-                "token": self.freesound.token or SecretStr("demo" if embedded else ""),
-                "first_month": either(self.freesound.first_month, "2022-09", "2005-04"),
-                "last_month": either(self.freesound.last_month, "2022-11", last_full_month(date.today())),
-            }
-        )
-        self.bbc = self.bbc.model_copy(
-            update={
-                "api_url": either(
-                    self.bbc.api_url, f"{demo}/bbc", "https://sound-effects-api.bbcrewind.co.uk"
-                ),
-                "media_url": either(
-                    self.bbc.media_url, f"{demo}/bbc-media", "https://sound-effects-media.bbcrewind.co.uk"
-                ),
-                "site_url": either(self.bbc.site_url, "", "https://sound-effects.bbcrewind.co.uk"),
-            }
-        )
-        self.soundbible = self.soundbible.model_copy(
-            update={
-                "base_url": either(self.soundbible.base_url, f"{demo}/soundbible", "https://soundbible.com")
-            }
-        )
-        self.audioset = self.audioset.model_copy(
-            update={
-                "labels_url": either(
-                    self.audioset.labels_url,
-                    f"{demo}/audioset/labels",
-                    "https://storage.googleapis.com/audioset_strong",
-                ),
-                "clips_url": either(self.audioset.clips_url, f"{demo}/audioset/clips", ""),
-                "watch_url": either(self.audioset.watch_url, "", "https://www.youtube.com/watch"),
-            }
-        )
         self.llm = self.llm.model_copy(
             update={
                 "base_url": either(
@@ -214,7 +110,7 @@ class Settings(BaseSettings):
                 "model": either(self.llm.model, "smollm2-135m-instruct", "gpt-4o-mini"),
             }
         )
-        own = {demo.partition("://")[2]} if embedded else set()
+        own = {demo.partition("://")[2]} if demo else set()
         self.network = self.network.model_copy(
             update={
                 "contact": self.network.contact or self.contact,
@@ -237,15 +133,14 @@ class Settings(BaseSettings):
         return Path(self.store)
 
     @property
+    def demo_url(self) -> str | None:
+        """Root of the demo's server; None where the real sites are crawled."""
+        return embedded_url(self.embedded_sources_port) if self.sources is Sources.EMBEDDED else None
+
+    @property
     def embedded_model_url(self) -> str:
         return f"{embedded_url(self.embedded_model_port)}/v1"
 
 
 def _home() -> Path:
     return Path(os.environ.get("DAGSTER_HOME", "dagster_home"))
-
-
-def last_full_month(today: date) -> str:
-    """The month before today's, as YYYY-MM."""
-    year, month = (today.year, today.month - 1) if today.month > 1 else (today.year - 1, 12)
-    return f"{year:04d}-{month:02d}"

@@ -18,9 +18,9 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Source, Unread, read_part
 from wavcaps_assets.sources.freesound import Freesound
+from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 

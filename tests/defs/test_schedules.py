@@ -18,12 +18,13 @@ from wavcaps_assets.defs.schedules import missing_partitions_schedule
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 
-SETTINGS = Settings(freesound={"first_month": "2022-01", "last_month": "2022-07"})
 NAME = "crawl_freesound"
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("WAVCAPS_FREESOUND__FIRST_MONTH", MONTHS[0])
+    monkeypatch.setenv("WAVCAPS_FREESOUND__LAST_MONTH", MONTHS[-1])
     with dg.instance_for_test() as made:
         yield made
 
@@ -34,11 +35,11 @@ MONTHS = [f"2022-{month:02d}" for month in range(1, 8)]
 def tick(
     instance: dg.DagsterInstance, limits: BackfillSettings | None = None
 ) -> tuple[list[str | None], str | None]:
-    definitions = build(SETTINGS)
+    definitions = build(Settings())
     repository = definitions.get_repository_def()
     schedule = repository.get_schedule_def(f"{NAME}_missing")
     if limits is not None:
-        schedule = missing_partitions_schedule(all_sources(SETTINGS)[0], limits)
+        schedule = missing_partitions_schedule(all_sources(Settings())[0], limits)
     at = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
     with dg.build_schedule_context(
         instance=instance, repository_def=repository, scheduled_execution_time=at
@@ -110,7 +111,7 @@ def test_a_listing_that_was_read_is_not_read_again_for_its_audio(instance: dg.Da
     instance.report_runless_asset_event(
         dg.AssetMaterialization(dg.AssetKey(["freesound", "raw_clips"]), partition="2022-02")
     )
-    repository = build(SETTINGS).get_repository_def()
+    repository = build(Settings()).get_repository_def()
     schedule = repository.get_schedule_def(f"{NAME}_missing")
     at = datetime(2026, 11, 1, tzinfo=UTC)
     with dg.build_schedule_context(

@@ -18,8 +18,7 @@ from tests.support.paths import DATA
 from tests.support.servers import running
 from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
-from wavcaps_assets.settings import AudiosetSettings
-from wavcaps_assets.sources.audioset_sl import HEADER, MOST_BAD_ROWS, AudiosetStrongLabels
+from wavcaps_assets.sources.audioset_sl import HEADER, MOST_BAD_ROWS, AudiosetSettings, AudiosetStrongLabels
 from wavcaps_assets.sources.base import Record
 
 AUDIOSET = DATA / "audioset"

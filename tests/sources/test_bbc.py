@@ -21,9 +21,8 @@ from wavcaps_assets.demo.clips import CC0, Corpus, DemoClip, Source
 from wavcaps_assets.demo.media import Media
 from wavcaps_assets.demo.protocols.bbc import Bbc
 from wavcaps_assets.network.errors import BadAnswer
-from wavcaps_assets.settings import BbcSettings
 from wavcaps_assets.sources.base import Record, Unread
-from wavcaps_assets.sources.bbc_sound_effects import CATALOGUE, BbcSoundEffects
+from wavcaps_assets.sources.bbc_sound_effects import CATALOGUE, BbcSettings, BbcSoundEffects
 
 SITE = "https://sound-effects.example"
 WINDOW = 4

@@ -20,9 +20,9 @@ from tests.support.paths import DATA
 from tests.support.servers import running
 from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Unavailable
-from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.freesound import FIELDS, Freesound, month_bounds, months
+from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
 REAL = DATA / "freesound" / "apiv2_search_geo_barcelona.json"
 MONTH = "2022-11"

@@ -29,7 +29,6 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import NotAllowed, Unavailable
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.freesound_oauth import (
     FILE,
     Tokens,
@@ -38,6 +37,7 @@ from wavcaps_assets.sources.freesound_oauth import (
     exchange,
     main,
 )
+from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
 SECRET = "s3cret-api-key"
 COMMAND = "python -m wavcaps_assets.sources.freesound_oauth"

@@ -16,12 +16,12 @@ from tests.support.paths import DATA
 from tests.support.servers import running
 from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.network.errors import BadAnswer
-from wavcaps_assets.settings import SoundbibleSettings
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.soundbible import (
     CATALOGUE,
     MOST_UNREAD_IN_A_ROW,
     Soundbible,
+    SoundbibleSettings,
     page_name,
     parse_listing,
     parse_page,

@@ -22,6 +22,7 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import SAFE_ID, Source
 from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.sources.freesound_oauth import exchange
+from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage
@@ -88,8 +89,9 @@ def test_a_crawl_finds_every_clip_with_its_words(
 
 
 def test_small_pages_list_the_same_clips(settings: Settings, network: Network, tables: TableStore) -> None:
-    whole = crawled(Freesound(settings.freesound, settings.state), network, tables)
-    small = settings.freesound.model_copy(update={"page_size": 2})
+    freesound = FreesoundSettings.read(settings.demo_url)
+    whole = crawled(Freesound(freesound, settings.state), network, tables)
+    small = freesound.model_copy(update={"page_size": 2})
     assert crawled(Freesound(small, settings.state), network, tables).keys() == whole.keys()
 
 
@@ -122,7 +124,8 @@ def test_the_audio_of_every_clip_is_stored_or_gone(
 def test_originals_are_the_files_that_were_uploaded(
     corpus: Corpus, settings: Settings, network: Network, tables: TableStore, tmp_path: Path
 ) -> None:
-    chosen = settings.freesound.model_copy(update={"audio": "original", "client_id": "demo"})
+    freesound = FreesoundSettings.read(settings.demo_url)
+    chosen = freesound.model_copy(update={"audio": "original", "client_id": "demo"})
     exchange(chosen, settings.state, network, "a code")
     stages = audio_of(Freesound(chosen, settings.state), network, tables, tmp_path)
     stored = {row["clip_id"]: row["original_sha256"] for stage in stages for row in stage.kept.to_pylist()}

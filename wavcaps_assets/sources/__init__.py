@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources.audioset_sl import AudiosetStrongLabels
 from wavcaps_assets.sources.base import Source
-from wavcaps_assets.sources.bbc_sound_effects import BbcSoundEffects
-from wavcaps_assets.sources.freesound import Freesound
-from wavcaps_assets.sources.local_folder import LocalFolder
-from wavcaps_assets.sources.soundbible import Soundbible
+
+# Modules of this package, in the order in which people see the sources. Each has a function
+# `configured(demo_url, state)`, which gives the source, or None where nobody configured it.
+MODULES = (
+    "freesound",
+    "bbc_sound_effects",
+    "soundbible",
+    "audioset_sl",
+    "local_folder",
+)
 
 
 def all_sources(settings: Settings) -> tuple[Source, ...]:
-    return (
-        Freesound(settings.freesound, settings.state),
-        BbcSoundEffects(settings.bbc),
-        Soundbible(settings.soundbible),
-        AudiosetStrongLabels(settings.audioset),
-        *LocalFolder.configured(),
-    )
+    """The configured sources, each with its own settings from the environment.
+
+    Raises:
+        ValidationError: a source's environment variable has a value that its field does not allow.
+    """
+    modules = [import_module(f"{__name__}.{name}") for name in MODULES]
+    sources = [module.configured(settings.demo_url, settings.state) for module in modules]
+    return tuple(source for source in sources if source is not None)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
+from pydantic import Field
 
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
-from wavcaps_assets.settings import AudiosetSettings
 from wavcaps_assets.sources.base import Record, Source, clean, seconds
+from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -36,6 +37,28 @@ MOST_BAD_ROWS = 1_000
 LICENCE = "CC BY 4.0 (labels)"
 # In order of preference.
 SUFFIXES = ("wav", "flac", "aiff", "ogg", "opus", "m4a", "webm", "mp3")
+
+
+class AudiosetSettings(SourceSettings):
+    """The AudioSet strong labels (https://research.google.com/audioset/download_strong.html)."""
+
+    key = "audioset"
+
+    labels_url: str = Field("", description="folder of the label files; empty: by `sources`")
+    clips_url: str = Field(
+        "",
+        description="folder (path or URL) of the ten-second clips, named such as `Y<id>.wav`; "
+        "empty: by `sources`",
+    )
+    watch_url: str = Field("", description="page of a video, for links to a clip; empty: by `sources`")
+
+    def defaults(self, demo_url: str | None) -> Mapping[str, object]:
+        if demo_url:
+            return {"labels_url": f"{demo_url}/audioset/labels", "clips_url": f"{demo_url}/audioset/clips"}
+        return {
+            "labels_url": "https://storage.googleapis.com/audioset_strong",
+            "watch_url": "https://www.youtube.com/watch",
+        }
 
 
 class AudiosetStrongLabels(Source):
@@ -133,6 +156,10 @@ class AudiosetStrongLabels(Source):
                 f"{error.strerror}"
             ) from error
         return {stem: name for stem, (_, name) in found.items()}
+
+
+def configured(demo_url: str | None, state: Path) -> AudiosetStrongLabels:
+    return AudiosetStrongLabels(AudiosetSettings.read(demo_url))
 
 
 class Labels:

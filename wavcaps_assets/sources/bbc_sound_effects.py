@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.network.errors import BadAnswer
-from wavcaps_assets.settings import BbcSettings
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, expect, malformed, read_part
+from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -40,6 +41,32 @@ TOO_DEEP = 2
 # https://sound-effects.bbcrewind.co.uk/licensing
 AUTHOR = "BBC"
 LICENCE = "RemArc"
+
+
+class BbcSettings(SourceSettings):
+    """The BBC Sound Effects search API."""
+
+    key = "bbc"
+
+    api_url: str = Field("", description="root of the search API; empty: by `sources`")
+    media_url: str = Field("", description="root of the audio files; empty: by `sources`")
+    site_url: str = Field("", description="root of the site, for links to a sound; empty: by `sources`")
+    page_size: int = Field(50, ge=1, le=500, description="sounds a page; the site itself asks for 50")
+    result_window: int = Field(
+        9_999,
+        ge=1,
+        description="results of one search that paging reaches; larger searches are sliced. A known "
+        "client asks for 9,999, others report that less is reached",
+    )
+
+    def defaults(self, demo_url: str | None) -> Mapping[str, object]:
+        if demo_url:
+            return {"api_url": f"{demo_url}/bbc", "media_url": f"{demo_url}/bbc-media"}
+        return {
+            "api_url": "https://sound-effects-api.bbcrewind.co.uk",
+            "media_url": "https://sound-effects-media.bbcrewind.co.uk",
+            "site_url": "https://sound-effects.bbcrewind.co.uk",
+        }
 
 
 class Category(BaseModel):
@@ -126,6 +153,10 @@ class BbcSoundEffects(Source):
             claimed_bytes=wav_bytes,
             problem=None if wav_bytes else "the catalogue has no wav file of it",
         )
+
+
+def configured(demo_url: str | None, state: Path) -> BbcSoundEffects:
+    return BbcSoundEffects(BbcSettings.read(demo_url))
 
 
 class Catalogue:

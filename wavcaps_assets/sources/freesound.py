@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
-from wavcaps_assets.settings import FreesoundSettings
 from wavcaps_assets.sources.base import Record, Source, Unread, expect, malformed, read_part, web_url
 from wavcaps_assets.sources.freesound_oauth import access_token
+from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -222,6 +222,10 @@ class Freesound(Source):
             created=read.created,
             problem=None if audio_url else f"no link to {self._settings.preview} among its previews",
         )
+
+
+def configured(demo_url: str | None, state: Path) -> Freesound:
+    return Freesound(FreesoundSettings.read(demo_url), state)
 
 
 def _key(sound: Any) -> object:

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Paused, Refused, Unavailable
-from wavcaps_assets.settings import FreesoundSettings, Settings
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -174,16 +175,17 @@ def main() -> None:
     from wavcaps_assets.network.client import Network
 
     settings = Settings()
-    if not settings.freesound.client_id or not settings.freesound.token.get_secret_value():
+    freesound = FreesoundSettings.read(settings.demo_url)
+    if not freesound.client_id or not freesound.token.get_secret_value():
         raise click.ClickException(
             "set WAVCAPS_FREESOUND__CLIENT_ID and WAVCAPS_FREESOUND__TOKEN, both from "
             "https://freesound.org/apiv2/apply/"
         )
-    click.echo(f"Log in at FreeSound and give leave on this page:\n\n  {authorize_url(settings.freesound)}\n")
+    click.echo(f"Log in at FreeSound and give leave on this page:\n\n  {authorize_url(freesound)}\n")
     code = click.prompt("The code that it shows then", hide_input=True).strip()
     try:
         with Network(settings.state, settings.network) as network:
-            exchange(settings.freesound, settings.state, network, code)
+            exchange(freesound, settings.state, network, code)
     except (NetworkError, Paused) as error:
         raise click.ClickException(str(error)) from None
     click.echo(

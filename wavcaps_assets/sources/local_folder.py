@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
 
 from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, web_url
+from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -37,12 +37,17 @@ LONGEST_ID = 64
 HASH_DIGITS = 8
 
 
-class LocalFolderSettings(BaseSettings):
+class LocalFolderSettings(SourceSettings):
     """A user's own folder of clips."""
 
-    model_config = SettingsConfigDict(env_prefix="WAVCAPS_LOCAL_FOLDER__", env_ignore_empty=True)
+    key = "local_folder"
 
     path: Path | None = Field(None, description=f"folder of audio files with their {LIST}; empty: none")
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
 
 
 class LocalFolder(Source):
@@ -53,12 +58,6 @@ class LocalFolder(Source):
 
     def __init__(self, path: Path) -> None:
         self._root = path.resolve()
-
-    @classmethod
-    def configured(cls) -> tuple[LocalFolder, ...]:
-        """The source if its folder is set, else nothing."""
-        path = LocalFolderSettings().path
-        return () if path is None else (cls(path),)
 
     @property
     def folder(self) -> Path:
@@ -115,6 +114,11 @@ class LocalFolder(Source):
                 f"if you like, {', '.join(COLUMNS[1:])}, each once, with commas between them"
             )
         return columns
+
+
+def configured(demo_url: str | None, state: Path) -> LocalFolder | None:
+    path = LocalFolderSettings.read(demo_url).path
+    return None if path is None else LocalFolder(path)
 
 
 def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:

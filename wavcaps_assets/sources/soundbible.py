@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
+from pydantic import Field
 from selectolax.lexbor import LexborHTMLParser
 
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotThere, Unavailable
-from wavcaps_assets.settings import SoundbibleSettings
 from wavcaps_assets.sources.base import Record, Source, Unread
+from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -30,6 +32,17 @@ CLOCK = re.compile(r"(?:(\d{1,3}):)?(?:(\d{1,3}):)?(\d{1,6}(?:\.\d{1,6})?)\s*(?:
 MOST_LISTING_PAGES = 2_000
 # So many in a row that cannot be read are not holes in the listing, but the end of what can be read.
 MOST_UNREAD_IN_A_ROW = 5
+
+
+class SoundbibleSettings(SourceSettings):
+    """SoundBible's pages."""
+
+    key = "soundbible"
+
+    base_url: str = Field("", description="root of the site; empty: by `sources`")
+
+    def defaults(self, demo_url: str | None) -> Mapping[str, object]:
+        return {"base_url": f"{demo_url}/soundbible" if demo_url else "https://soundbible.com"}
 
 
 class Soundbible(Source):
@@ -91,6 +104,10 @@ class Soundbible(Source):
                 barren = 0
         unread.append(Unread("listing", f"more than {MOST_LISTING_PAGES} pages; turned no further"))
         return pages, unread
+
+
+def configured(demo_url: str | None, state: Path) -> Soundbible:
+    return Soundbible(SoundbibleSettings.read(demo_url))
 
 
 def parse_listing(url: str, html: str) -> list[tuple[str, str, str]]:
