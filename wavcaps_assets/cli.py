@@ -1,0 +1,68 @@
+"""The command `wavcaps`. Its subcommands are the entry points of the group `wavcaps.commands`.
+
+Any installed package can add one: the name of the entry point is the subcommand, its value a click command.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+GROUP = "wavcaps.commands"
+
+
+class Subcommands(click.Group):
+    """The commands of the entry points, each imported when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_entry_points())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry_point = _entry_points().get(cmd_name)
+        return None if entry_point is None else _load(entry_point)
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry_point.name: entry_point for entry_point in entry_points(group=GROUP)}
+
+
+def _load(entry_point: EntryPoint) -> click.Command:
+    """The command; one that cannot be imported does not take `wavcaps --help` down with it.
+
+    Raises:
+        TypeError: the entry point names something else than a click command.
+    """
+    try:
+        command = entry_point.load()
+    except ImportError as error:
+        return _broken(entry_point, error)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{entry_point.value}, of the entry point {entry_point.name}, is not a click command")
+    return command
+
+
+def _broken(entry_point: EntryPoint, error: ImportError) -> click.Command:
+    problem = f"{entry_point.value} cannot be imported: {error}"
+
+    @click.command(entry_point.name, help=problem, context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1)
+    def broken(arguments: tuple[str, ...]) -> None:
+        raise click.ClickException(f"{problem}. Is everything installed that it needs?")
+
+    return broken
+
+
+@click.group(
+    cls=Subcommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings are environment variables: see wavcaps_assets/settings.py. For completion of commands "
+    'and options in bash: eval "$(_WAVCAPS_COMPLETE=bash_source wavcaps)"; zsh and fish likewise.',
+)
+@click.version_option(package_name="wavcaps-on-dagster", prog_name="wavcaps")
+def main() -> None:
+    """WavCaps as a Dagster lineage graph: run the demo, check captions, trace a clip, rate captions."""
+
+
+if __name__ == "__main__":
+    main()
