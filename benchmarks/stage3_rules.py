@@ -19,10 +19,11 @@ from collections.abc import Callable
 
 from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.captioning.prompts import Form, load_prompt
-from wavcaps_assets.rules.judging import RULES_WITHOUT_PARSER, Candidate, judge
+from wavcaps_assets.rules.judging import Candidate, judge
 from wavcaps_assets.rules.language import surely_english
 from wavcaps_assets.rules.reading import parser, words_of
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
+from wavcaps_assets.rules.table import RULES_WITHOUT_PARSER
 
 WITHOUT_PARSER = 40_000
 WITH_PARSER = 3_000

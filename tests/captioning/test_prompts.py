@@ -145,7 +145,7 @@ def test_a_preset_that_is_none_is_said_plainly(
     (tmp_path / f"{name}.toml").write_text(content)
     monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path))
     with pytest.raises(PromptError, match=said):
-        load_prompt("mine", "freesound", Form.SINGLE)
+        load_prompt(name, "freesound", Form.SINGLE)
 
 
 @pytest.mark.parametrize("given", ['"tags"', '["tags", "author"]', "[1]"])

@@ -16,16 +16,19 @@ from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import Form, PromptError
 from wavcaps_assets.captioning.refine_source import Refined, choose_rules, postprocess_source
 from wavcaps_assets.captioning.refining import Rejected
-from wavcaps_assets.captioning.second_questions import load_second_prompt
+from wavcaps_assets.captioning.second_questions import SecondPrompt, find_second_prompt, load_second_prompt
 from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.checks.assessment import prompts_shown
 from wavcaps_assets.defs.captions import RuleConfig
 from wavcaps_assets.llm.budget import BudgetExhausted
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
-from wavcaps_assets.rules.judging import RULES, Candidate, Finding, Verdict, judge
+from wavcaps_assets.rules.judging import Candidate, Finding, judge
+from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
+from wavcaps_assets.rules.table import RULES
 from wavcaps_assets.store.storage import Store
 
 LISTED = CaptioningSettings()
@@ -48,6 +51,7 @@ def run(
     said: list[str] | None = None,
     **llm: Any,
 ) -> Refined:
+    folder.mkdir(exist_ok=True)
     prices = folder / "prices.toml"
     prices.write_text(PRICES)
     root = endpoint.root if endpoint else "http://127.0.0.1:9"
@@ -210,7 +214,7 @@ def test_what_a_run_says_is_put_over_the_preset() -> None:
         ({"enabled": ["digit"]}, "there is no rule digit; there are failure, .*digits"),
         ({"verdicts": {"digit": "drop"}}, "there is no rule digit;"),
         ({"verdicts": {"digits": "ask"}}, "verdicts: digits: .*'accept', 'repair', 'ask_again' or 'drop'"),
-        ({"verdicts": {"digits": "repair"}}, "nothing repairs what digits complains of: choose accept, ask"),
+        ({"verdicts": {"digits": "repair"}}, "there is no repair for digits: choose accept, ask"),
         ({"repairs": ["spaces"]}, "there is no repair spaces; there are entities, "),
         ({"min_words": 8, "max_words": 4}, "min_words, 8, is above max_words, 4"),
     ],
@@ -231,18 +235,77 @@ def test_every_rule_has_words_for_its_complaint() -> None:
     for form in Form:
         second = load_second_prompt("paper", form)
         for rule in RULES:
-            finding = Finding(rule, Verdict.ASK_AGAIN, "seen")
-            put = json.loads(second.put(Rejected("text", "caption", (finding,)), 100))
-            assert put["wrong"].startswith("It") and put["wrong"].endswith(".")
+            assert _wrong(second, rule).startswith("It") and _wrong(second, rule).endswith(".")
     answers = [Candidate(example.caption, "") for example in second.prompt.examples]
     assert [one.complaint for one in judge(answers, RULE_PRESETS["paper"])] == [""] * len(answers)
 
 
-def test_a_prompt_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _wrong(second: SecondPrompt, rule: str) -> str:
+    finding = Finding(rule, Verdict.ASK_AGAIN, "42")
+    return str(json.loads(second.put(Rejected("text", "caption", (finding,)), 100))["wrong"])
+
+
+def test_the_packaged_prompt_is_the_one_that_answers_were_paid_for() -> None:
+    # The versions are part of the key of every answer in users' ledgers.
+    versions = {form: load_second_prompt("paper", form).prompt.version for form in Form}
+    assert versions == {
+        Form.NUMBERED_LIST: "979632d9c203",
+        Form.STRUCTURED: "5400c0f6ce9e",
+        Form.SINGLE: "98795eb3d9b6",
+    }
+    assert _wrong(load_second_prompt("paper", Form.SINGLE), "digits") == "It holds the figure “42”."
+
+
+@pytest.fixture
+def own_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path))
-    with pytest.raises(PromptError, match="no prompt preset 'mine' of second questions; there are: paper"):
-        load_second_prompt("mine", Form.SINGLE)
     (tmp_path / "second").mkdir()
-    (tmp_path / "second" / "mine.toml").write_text('instruction = "Again."\nexamples = []\n[complaints]\n')
-    with pytest.raises(PromptError, match="lacks 'failure'"):
+    return tmp_path
+
+
+def test_your_own_prompt_overrides_single_complaints(own_prompts: Path) -> None:
+    with pytest.raises(PromptError, match="no prompt preset of second questions 'mine'; there are: paper"):
         load_second_prompt("mine", Form.SINGLE)
+    mine = own_prompts / "second" / "mine.toml"
+    mine.write_text('instruction = "Again."\nexamples = []\n')
+    assert _wrong(load_second_prompt("mine", Form.SINGLE), "digits") == "It holds the figure “42”."
+    mine.write_text('instruction = "Again."\nexamples = []\n[complaints]\ndigits = "No {detail}."\n')
+    own = load_second_prompt("mine", Form.SINGLE)
+    assert _wrong(own, "digits") == "No 42."
+    assert _wrong(own, "echo_of_text") == "It only repeats the description."
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            'instruction = "Again."\nexamples = []\n[complaints]\ngone = "x"\n',
+            "rules that do not exist: gone",
+        ),
+        (
+            'instruction = "Again."\n[[examples]]\ndescription = "a"\ncaption = "b"\nanswer = "c"\n'
+            'wrong = { gone = "x" }\n',
+            "rules that do not exist: gone",
+        ),
+        ("examples = []\n", "lacks 'instruction'"),
+        ("not [ toml", "mine.toml"),
+    ],
+)
+def test_a_prompt_file_stops_only_those_who_chose_it(
+    own_prompts: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path, content: str, said: str
+) -> None:
+    mine = own_prompts / "second" / "mine.toml"
+    mine.write_text(content)
+    # A file that stage 2 could choose, and one with the name that a later version gave to a preset.
+    (own_prompts / "old.toml").write_text(content)
+    (own_prompts / "second" / "paper.toml").write_text(content)
+    with pytest.raises(PromptError, match=said) as failed:
+        load_second_prompt("mine", Form.SINGLE)
+    assert str(mine) in str(failed.value)
+    refined = run(None, table("A dog is barking."), tmp_path / "store")
+    assert list(published(refined).values()) == ["A dog is barking."]
+    assert str(mine) in caplog.text and "old.toml" in caplog.text
+    version = "979632d9c203"
+    assert find_second_prompt(version) is not None
+    asked_with = pa.table({"source": ["freesound"] * 2, "prompt_version": [version, "gone"]})
+    assert prompts_shown(asked_with).keys() == {("freesound", version)}

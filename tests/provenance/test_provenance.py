@@ -21,7 +21,8 @@ from wavcaps_assets.llm.ledger import ANSWERS, Answer, Request, ResponseLedger
 from wavcaps_assets.provenance.__main__ import main
 from wavcaps_assets.provenance.trace import UnknownClip, trace, traces
 from wavcaps_assets.publishing.manifests import make_manifest
-from wavcaps_assets.rules.judging import Finding, Verdict
+from wavcaps_assets.rules.judging import Finding
+from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import RuleSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST, RAW_CLIPS

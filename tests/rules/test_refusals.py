@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import DATA
-from wavcaps_assets.rules.judging import Candidate, Verdict, judge
+from wavcaps_assets.rules.judging import Candidate, judge
 from wavcaps_assets.rules.refusals import is_refusal
+from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import RULE_PRESETS
 
 RELEASED = DATA / "wavcaps" / "sb_final.json"

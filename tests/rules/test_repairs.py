@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from wavcaps_assets.rules.judging import Candidate, Verdict, judge
+from wavcaps_assets.rules.judging import Candidate, judge
 from wavcaps_assets.rules.repairs import REPAIRS, repaired
+from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import RuleSettings
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from typing import Any
 
 from wavcaps_assets.captioning.texts import ClipField
 from wavcaps_assets.llm.messages import Message
+
+log = logging.getLogger(__name__)
 
 # What a source's entry in a preset may say of what is put: see `CaptioningSettings`.
 INPUTS = ("text_from", "added")
@@ -158,26 +161,58 @@ def _put(text: str, quoted: bool) -> str:
 
 
 def prompt_files(within: str = "") -> dict[str, Traversable]:
-    """The file of each preset: those of this project, and those in the user's folder.
+    """The file of each preset: those of this project, and those in the user's folder with another name.
 
     Args:
         within: a folder in these, of prompts of another kind; the user's folder may lack it.
 
     Raises:
-        PromptError: the user's folder is none, or a file in it has the name of a preset of this project.
+        PromptError: the user's folder does not exist.
     """
+    return _own_files(within) | _packaged_files(within)
+
+
+def prompt_file(preset: str, within: str = "", kind: str = "prompt preset") -> Traversable:
+    """The file of a preset that was chosen.
+
+    Raises:
+        PromptError: there is no such preset, or a packaged preset and a user's file have this name.
+    """
+    own, packaged = _own_files(within), _packaged_files(within)
+    if preset in own and preset in packaged:
+        raise PromptError(f"{own[preset]} has the name of a packaged preset: rename it")
+    files = own | packaged
+    if preset not in files:
+        raise PromptError(f"there is no {kind} {preset!r}; there are: {', '.join(sorted(files))}")
+    return files[preset]
+
+
+def searched_files(within: str = "") -> dict[str, Traversable]:
+    """As `prompt_files`, to look for a prompt that may be in none of them.
+
+    Nobody chose these files, so that a missing folder is a warning.
+    """
+    try:
+        return prompt_files(within)
+    except PromptError as error:
+        log.warning("looking for a prompt in the packaged presets only: %s", error)
+        return _packaged_files(within)
+
+
+def _packaged_files(within: str) -> dict[str, Traversable]:
+    return _toml_files(resources.files("wavcaps_assets.captioning") / "prompts" / within)
+
+
+def _own_files(within: str) -> dict[str, Traversable]:
     from wavcaps_assets.settings import Settings
 
-    files = _toml_files(resources.files("wavcaps_assets.captioning") / "prompts" / within)
-    if folder := Settings().prompts:
-        if not Path(folder).is_dir():
-            raise PromptError(f"WAVCAPS_PROMPTS names {folder!r}, which is no folder")
-        place = Path(folder) / within
-        own = _toml_files(place) if place.is_dir() else {}
-        if taken := sorted(files.keys() & own.keys()):
-            raise PromptError(f"{folder}/{taken[0]}.toml has the name of a packaged preset: rename it")
-        files |= own
-    return files
+    folder = Settings().prompts
+    if not folder:
+        return {}
+    if not Path(folder).is_dir():
+        raise PromptError(f"WAVCAPS_PROMPTS names {folder!r}, which is not a folder")
+    place = Path(folder) / within
+    return _toml_files(place) if place.is_dir() else {}
 
 
 def _toml_files(folder: Traversable) -> dict[str, Traversable]:
@@ -194,22 +229,33 @@ def preset_names() -> list[str]:
 
 
 def find_prompt(version: str, source: str) -> Prompt | None:
-    """The prompt of a version for a source; None where no preset of today has it."""
-    for preset in preset_names():
-        for form in Form:
-            prompt = load_prompt(preset, source, form)
+    """The prompt of a version for a source; None if no current preset has it.
+
+    Files that cannot be read are skipped with a warning: nobody chose them.
+    """
+    for _, file in sorted(searched_files().items()):
+        try:
+            prompts = [_prompt_in(file, source, form) for form in Form]
+        except PromptError as error:
+            log.warning("skipped while looking for a prompt: %s", error)
+            continue
+        for prompt in prompts:
             if prompt.version == version:
                 return prompt
     return None
 
 
 def load_prompt(preset: str, source: str, form: Form) -> Prompt:
-    """The prompt that a preset has for a source, or, if it has none, for sources at large.
+    """The prompt that a preset has for a source, or, if it has none, its default.
 
     Raises:
-        PromptError: there is no such preset, or its file does not say what a preset says.
+        PromptError: there is no such preset, or its file is not a preset.
     """
-    with _reading(preset) as data:
+    return _prompt_in(prompt_file(preset), source, form)
+
+
+def _prompt_in(file: Traversable, source: str, form: Form) -> Prompt:
+    with _reading(file) as data:
         entry = _of_source(data, source)
         instruction = data["instructions"][entry["instruction"]]
         return Prompt(
@@ -227,7 +273,7 @@ def load_inputs(preset: str, source: str) -> dict[str, list[ClipField]]:
     Raises:
         PromptError: as `load_prompt`.
     """
-    with _reading(preset) as data:
+    with _reading(prompt_file(preset)) as data:
         entry = _of_source(data, source)
         return {name: _fields(name, entry[name]) for name in INPUTS if name in entry}
 
@@ -245,15 +291,12 @@ def _of_source(data: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _reading(preset: str) -> Iterator[dict[str, Any]]:
-    """A preset's file, for code that takes from it what a preset says."""
-    files = prompt_files()
-    if preset not in files:
-        raise PromptError(f"there is no prompt preset {preset!r}; there are: {', '.join(sorted(files))}")
+def _reading(file: Traversable) -> Iterator[dict[str, Any]]:
+    """The content of a preset's file. What is missing or wrong in it is a `PromptError`."""
     try:
-        yield tomllib.loads(files[preset].read_text(encoding="utf-8"))
+        yield tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise PromptError(
-            f"the prompt preset {files[preset]} {problem}; it must look like captioning/prompts/paper.toml"
+            f"the prompt preset {file} {problem}; it must look like captioning/prompts/paper.toml"
         ) from error

@@ -92,7 +92,7 @@ def postprocess_source(
 
         try:
             outcome = postprocess(
-                captions, rules, ask, _shown(captions, source) if "echo" in rules.enabled else {}
+                captions, rules, ask, _shown(captions, source) if rules.compares_prompt else {}
             )
         finally:
             if asker is not None:
@@ -102,13 +102,12 @@ def postprocess_source(
 
 def _shown(captions: pa.Table, source: str) -> dict[str, tuple[str, ...]]:
     """What a model was and will be shown besides the texts, by the version of its prompt."""
-    from wavcaps_assets.captioning.prompts import Form, find_prompt, prompt_files
-    from wavcaps_assets.captioning.second_questions import FOLDER, load_second_prompt
+    from wavcaps_assets.captioning.prompts import find_prompt
+    from wavcaps_assets.captioning.second_questions import second_prompts
 
     versions = pc.unique(captions.column("prompt_version")).to_pylist()
-    first = [find_prompt(version, source) for version in versions]
-    second = [load_second_prompt(preset, form).prompt for preset in prompt_files(FOLDER) for form in Form]
-    return {prompt.version: prompt.shown for prompt in (*first, *second) if prompt is not None}
+    first = (find_prompt(version, source) for version in versions)
+    return {prompt.version: prompt.shown for prompt in (*first, *second_prompts()) if prompt is not None}
 
 
 class Asker:

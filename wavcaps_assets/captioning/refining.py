@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from wavcaps_assets.captioning.rule_counts import RuleCount, count_by_rule
-from wavcaps_assets.rules.judging import Candidate, Finding, Judged, Verdict, judge
+from wavcaps_assets.rules.judging import Candidate, Finding, Judged, judge
+from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import RuleSettings
 from wavcaps_assets.tables import CAPTIONS, DROPPED, LLM_CAPTIONS
 from wavcaps_assets.tables.stage import Stage, drop

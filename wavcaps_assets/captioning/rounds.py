@@ -23,7 +23,8 @@ from wavcaps_assets.llm.replies import UNREADABLE
 from wavcaps_assets.llm.sender import Sender
 from wavcaps_assets.llm.spending import Spending
 from wavcaps_assets.llm.tokens import size
-from wavcaps_assets.rules.judging import Candidate, Judged, Verdict, judge
+from wavcaps_assets.rules.judging import Candidate, Judged, judge
+from wavcaps_assets.rules.rule import Verdict
 
 # So many questions in a row without an answer, and the fault is not theirs.
 FAILURES_IN_A_ROW = 20

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from wavcaps_assets.rules.judging import Judged, Verdict
+from wavcaps_assets.rules.judging import Judged
+from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.show.previews import cell
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 
 from wavcaps_assets.captioning.grouping import Grouping, grouped
-from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_files
+from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_file, searched_files
 from wavcaps_assets.captioning.questions import planned
 from wavcaps_assets.captioning.refining import Rejected, SecondAnswer
 from wavcaps_assets.captioning.rounds import Asked, Rounds
@@ -24,8 +26,10 @@ from wavcaps_assets.llm.estimate import Planned
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.progress import Tell, Watch
 from wavcaps_assets.llm.spending import Spending, Unlimited
-from wavcaps_assets.rules.judging import RULES
 from wavcaps_assets.rules.settings import RULE_PRESETS
+from wavcaps_assets.rules.table import RULES
+
+log = logging.getLogger(__name__)
 
 FOLDER = "second"
 # What a rule saw may be a piece of hostile text.
@@ -53,32 +57,39 @@ def _line(text: str, caption: str, found: Mapping[str, str], complaints: Mapping
 
 
 def find_second_prompt(version: str) -> Prompt | None:
-    """The prompt of a version; None where no preset of today has it."""
-    for preset in prompt_files(FOLDER):
-        for form in Form:
-            prompt = load_second_prompt(preset, form).prompt
-            if prompt.version == version:
-                return prompt
-    return None
+    """The prompt of a version; None if no current preset has it."""
+    return next((prompt for prompt in second_prompts() if prompt.version == version), None)
+
+
+def second_prompts() -> Iterator[Prompt]:
+    """Every prompt of second questions. Files that cannot be read are skipped with a warning."""
+    for file in searched_files(FOLDER).values():
+        try:
+            prompts = [_second_prompt_in(file, form).prompt for form in Form]
+        except PromptError as error:
+            log.warning("skipped while looking for a prompt: %s", error)
+        else:
+            yield from prompts
 
 
 def load_second_prompt(preset: str, form: Form) -> SecondPrompt:
-    """The prompt of second questions that a preset has.
+    """The prompt of second questions of a preset.
+
+    A rule's complaint is the rule's own, unless the file overrides it.
 
     Raises:
-        PromptError: there is no such preset, or its file does not say what a preset says.
+        PromptError: there is no such preset, its file is incomplete, or it names a rule that does not exist.
     """
-    files = prompt_files(FOLDER)
-    if preset not in files:
-        raise PromptError(
-            f"there is no prompt preset {preset!r} of second questions; there are: {', '.join(sorted(files))}"
-        )
+    return _second_prompt_in(prompt_file(preset, FOLDER, "prompt preset of second questions"), form)
+
+
+def _second_prompt_in(file: Traversable, form: Form) -> SecondPrompt:
     try:
-        data = tomllib.loads(files[preset].read_text(encoding="utf-8"))
-        complaints = {rule: str(data["complaints"][rule]) for rule in RULES}
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        complaints = _complaints(data.get("complaints", {}))
         examples = tuple(
             Example(
-                _line(example["description"], example["caption"], example["wrong"], complaints),
+                _line(example["description"], example["caption"], _known(example["wrong"]), complaints),
                 str(example["answer"]),
             )
             for example in data["examples"]
@@ -87,10 +98,20 @@ def load_second_prompt(preset: str, form: Form) -> SecondPrompt:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise PromptError(
-            f"the prompt preset {files[preset]} {problem}; it must look like "
-            "captioning/prompts/second/paper.toml"
+            f"the prompt preset {file} {problem}; it must look like captioning/prompts/second/paper.toml"
         ) from error
     return SecondPrompt(Prompt(form, instruction, examples, quotes=False), complaints)
+
+
+def _complaints(overrides: Mapping[str, str]) -> dict[str, str]:
+    own = {name: rule.complaint for name, rule in RULES.items()}
+    return {**own, **{name: str(words) for name, words in _known(overrides).items()}}
+
+
+def _known(by_rule: Mapping[str, str]) -> Mapping[str, str]:
+    if unknown := sorted(by_rule.keys() - RULES.keys()):
+        raise ValueError(f"names rules that do not exist: {', '.join(unknown)}; there are {', '.join(RULES)}")
+    return by_rule
 
 
 def asked_of(given: str) -> tuple[str, str] | None:

@@ -13,15 +13,15 @@ from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exac
 from wavcaps_assets.checks.quality_settings import QualitySettings
 from wavcaps_assets.checks.sampling import even_sample, wilson_interval
 from wavcaps_assets.checks.wording import content, same_text
+from wavcaps_assets.rules.judging import READ_CHARS, Candidate, judge
 from wavcaps_assets.rules.settings import RuleSettings
+from wavcaps_assets.rules.table import RULES, RULES_WITHOUT_PARSER
 
 # So many captions are looked at, at a time: what they take in memory is little beside the table.
 BATCH = 10_000
 
 # Captions that a repair of stage 3 would change.
 UNREPAIRED = "unrepaired"
-# The rule that looks at the prompt.
-ECHO = "echo"
 
 Row = Mapping[str, str | None]
 # By scope and measure; rules go by their own names.
@@ -105,8 +105,6 @@ def scopes(sources: Sequence[str]) -> list[str]:
 
 
 def _rules(settings: RuleSettings) -> tuple[RuleSettings, RuleSettings]:
-    from wavcaps_assets.rules.judging import RULES_WITHOUT_PARSER
-
     fast = tuple(name for name in settings.enabled if name in RULES_WITHOUT_PARSER)
     slow = tuple(name for name in settings.enabled if name not in RULES_WITHOUT_PARSER)
     return settings.model_copy(update={"enabled": fast}), settings.model_copy(update={"enabled": slow})
@@ -163,8 +161,6 @@ def _judge(
     repairs: bool = False,
 ) -> None:
     """Counts what the rules complain of, and, where `repairs` are asked for, what they would change."""
-    from wavcaps_assets.rules.judging import READ_CHARS, Candidate, judge
-
     if not settings.enabled and not repairs:
         return
     candidates = [Candidate(row["caption"] or "", row["text"] or "", _prompt(row, shown)) for row in rows]
@@ -214,7 +210,7 @@ def _figures(
     for settings_of_rules, sampled in zip(rules, (False, True), strict=True):
         for rule in settings_of_rules.enabled:
             of, shown = tally.parsed if sampled else total, tally.examples.get(rule, ())
-            if rule == ECHO:
+            if RULES[rule].compares_prompt:
                 of = tally.prompted
             if not of:
                 continue

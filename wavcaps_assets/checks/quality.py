@@ -10,11 +10,12 @@ import pyarrow as pa
 from wavcaps_assets.checks.caption_set import CaptionSet
 from wavcaps_assets.checks.drift import drift
 from wavcaps_assets.checks.figures import WHOLE, Figure, Limits, Result, Status
-from wavcaps_assets.checks.measures import ECHO, UNREPAIRED, measure, scopes
+from wavcaps_assets.checks.measures import UNREPAIRED, measure, scopes
 from wavcaps_assets.checks.quality_settings import QualitySettings
+from wavcaps_assets.rules.table import RULES
 
 DRIFT = "drift"
-RULES = "caption_rules"
+CAPTION_RULES = "caption_rules"
 # Rules of stage 3 that have a check and a threshold of their own; all others share one.
 OWN_CHECK = {
     "digits": "digits",
@@ -36,7 +37,7 @@ CHECKS = {
     "quotation marks, spaces or full stops too many. What this project publishes has been repaired.",
     "named_entities": "Captions name no person, place or make; spaCy reads a sample.",
     "no_verb": "Captions are sentences: a subject with a verb; spaCy reads a sample.",
-    RULES: "Captions break no other rule of stage 3.",
+    CAPTION_RULES: "Captions break no other rule of stage 3.",
     "unique": "Captions differ from each other; of the paper's 403,050, 330,609 are unique.",
     "near_duplicates": "Different captions say different things: not the same words in another order or "
     "inflection.",
@@ -61,15 +62,15 @@ def check_quality(
     for scope in scopes(captions.sources):
         figures = found[scope]
         for name in CHECKS:
-            if name == RULES:
+            if name == CAPTION_RULES:
                 results += [
                     Result(
-                        RULES,
+                        CAPTION_RULES,
                         rule,
                         scope,
                         figures.get(rule),
                         Limits.of(settings.caption_rules),
-                        NOT_KNOWN.get(rule, NO_CAPTIONS),
+                        NOT_KNOWN_RULES.get(rule, NO_CAPTIONS),
                     )
                     for rule in settings.rules.enabled
                     if rule not in OWN_CHECK
@@ -100,7 +101,11 @@ NO_CAPTIONS = "there are no captions"
 NOT_KNOWN = {
     "dropped": "how many clips were dropped is not known",
     "text_mismatch": "the raw texts are not known",
-    ECHO: "the prompts that the captions were made with are not known",
+}
+NOT_KNOWN_RULES = {
+    name: "the prompts that the captions were made with are not known"
+    for name, rule in RULES.items()
+    if rule.compares_prompt
 }
 
 

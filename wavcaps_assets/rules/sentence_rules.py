@@ -1,0 +1,53 @@
+"""Rules on whether an answer is a caption at all: one sentence of a usual length."""
+
+from __future__ import annotations
+
+import re
+
+from wavcaps_assets.rules.reading import Reading
+from wavcaps_assets.rules.refusals import is_failure, is_refusal
+from wavcaps_assets.rules.rule import Rule, Verdict
+
+# A full stop after one of these, or after a single letter ("T. rex"), does not end a sentence.
+ABBREVIATED = re.compile(r"\b(?:vs|etc|approx|mr|mrs|ms|dr|st|no|[a-z])\.$", re.IGNORECASE)
+SENTENCE_END = re.compile(r"[.!?…]['\"”)]?(?=\s+\S)|\u3002(?=\s*\S)")
+
+
+def failure(reading: Reading) -> str | None:
+    """The model says that the text is not about a sound, or that it will not answer."""
+    return reading.caption if is_failure(reading.caption) or is_refusal(reading.caption) else None
+
+
+def too_short(reading: Reading) -> str | None:
+    count = len(reading.words)
+    return f"{count} words" if count < reading.settings.min_words else None
+
+
+def too_long(reading: Reading) -> str | None:
+    count = len(reading.words)
+    return f"{count} words" if count > reading.settings.max_words else None
+
+
+def several_sentences(reading: Reading) -> str | None:
+    ends = SENTENCE_END.finditer(reading.caption)
+    found = any(not ABBREVIATED.search(reading.caption, 0, end.start() + 1) for end in ends)
+    return "full stop inside" if found else None
+
+
+RULES = (
+    Rule(
+        "failure",
+        failure,
+        "It says that there is no sound.",
+        presets=("paper", "small", "strict", "answers"),
+        verdict=Verdict.DROP,
+    ),
+    Rule("too_short", too_short, "It is too short: {detail}.", presets=("paper", "small", "strict")),
+    Rule("too_long", too_long, "It is too long: {detail}.", presets=("paper", "small", "strict")),
+    Rule(
+        "several_sentences",
+        several_sentences,
+        "It has more than one sentence.",
+        presets=("paper", "small", "strict"),
+    ),
+)
