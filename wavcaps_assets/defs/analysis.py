@@ -7,7 +7,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.analysis.settings import AnalysisSettings
-from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.common import ANALYSIS, OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from wavcaps_assets.tables.asset_tables import TableStore
 
-GROUP = "analysis"
-
 
 class AnalysisConfig(dg.Config, AnalysisSettings):
     """How the set is analysed."""
@@ -29,8 +27,8 @@ class AnalysisConfig(dg.Config, AnalysisSettings):
 def _about(schema: TableSchema) -> dict[str, Any]:
     """What all assets of this group say of themselves."""
     return {
-        "key_prefix": GROUP,
-        "group_name": GROUP,
+        "key_prefix": ANALYSIS,
+        "group_name": ANALYSIS,
         "kinds": {"parquet"},
         "owners": OWNERS,
         "description": schema.description,
@@ -39,7 +37,7 @@ def _about(schema: TableSchema) -> dict[str, Any]:
 
 
 def _of(name: str) -> dg.AssetIn:
-    return dg.AssetIn([GROUP, name])
+    return dg.AssetIn([ANALYSIS, name])
 
 
 def _show(context: dg.AssetExecutionContext, table: pa.Table, plot: "Figure | None" = None) -> pa.Table:
@@ -214,3 +212,7 @@ def _crawled(store: StoreResource, sources: Sequence[Source]) -> dict[str, Itera
 def _raw(tables: "TableStore", source: str, partitions: Sequence[str]) -> Iterator[pa.Table]:
     for partition in partitions:
         yield tables.read([source, "raw_clips"], [partition], ["description", "claimed_duration_s"])
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(assets=analysis_assets(location.sources))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.defs.checks import table_checks, upstream_of
-from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
+from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
@@ -192,3 +192,9 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
 def captioning_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefinition]:
     by_source = source_partitions(sources)
     return [table_checks(["llm_captions"], by_source, upstream_of("filtered_clips"))]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(
+        assets=captioning_assets(location.sources), asset_checks=captioning_checks(location.sources)
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
+from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
@@ -83,3 +83,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         yield from unless_paused(context, make, [account])
 
     return [captions]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(assets=caption_assets(location.sources))

@@ -9,14 +9,12 @@ import pyarrow as pa
 
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.defs.checks import table_checks
+from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import AUDIO, LEDGER, RAW_CLIPS
-
-OWNERS = ["team:data"]
-ONE_PARTITION_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 
 
 class FetchConfig(dg.Config, FetchSettings):
@@ -174,3 +172,11 @@ def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.Asse
             ),
         ),
     ]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    crawls = [crawl_definitions(source) for source in location.sources]
+    return dg.Definitions(
+        assets=[asset for crawl in crawls for asset in crawl.assets],
+        asset_checks=[check for crawl in crawls for check in crawl.checks],
+    )

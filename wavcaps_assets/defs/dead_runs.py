@@ -11,6 +11,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from wavcaps_assets.defs.common import Location
+
 # On a run that the default launcher started, on this machine.
 LAUNCHER_TAG = ".dagster/grpc_info"
 EVERY_S = 60
@@ -74,3 +76,7 @@ def booted_at() -> float:
     except OSError:
         return 0.0
     return next((float(line.split()[1]) for line in lines if line.startswith("btime ")), 0.0)
+
+
+def definitions(_location: Location) -> dg.Definitions:
+    return dg.Definitions(sensors=[end_dead_runs])

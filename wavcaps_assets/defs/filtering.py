@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from wavcaps_assets.defs.checks import table_checks
-from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
+from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -63,3 +63,9 @@ def filtering_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefini
             lambda tables, partition: tables.read([partition or "", "raw_clips"]),
         )
     ]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(
+        assets=filtering_assets(location.sources), asset_checks=filtering_checks(location.sources)
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from wavcaps_assets.defs.common import ANALYSIS, Location
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.sources.base import Source
 
@@ -42,7 +43,11 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
         dg.define_asset_job(
             "publish",
             selection=dg.AssetSelection.assets("wavcaps", "llm_costs", "recordings", "training_manifest")
-            | dg.AssetSelection.groups("analysis"),
+            | dg.AssetSelection.groups(ANALYSIS),
             description="Unites the sources' manifests, splits them for training, and analyses the set.",
         ),
     ]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(jobs=jobs(location.sources))

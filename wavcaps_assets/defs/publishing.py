@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.defs.checks import table_checks, upstream_of
-from wavcaps_assets.defs.crawl import ONE_PARTITION_A_RUN, OWNERS
+from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -84,3 +84,10 @@ def publishing_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefin
         table_checks(["manifest"], by_source, upstream_of("captions")),
         table_checks(["wavcaps"], None, upstream_of("manifest")),
     ]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(
+        assets=publishing_assets(location.sources, location.settings.quality),
+        asset_checks=publishing_checks(location.sources),
+    )

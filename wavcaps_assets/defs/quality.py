@@ -11,6 +11,7 @@ import dagster as dg
 from wavcaps_assets.checks.figures import Result, Status
 from wavcaps_assets.checks.quality import CHECKS, DRIFT, worst
 from wavcaps_assets.defs.checks import table_checks, upstream_of
+from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.sources.base import Source
@@ -120,3 +121,7 @@ def _last_that_passed(run_id: str | None) -> dict[str, dg.MetadataValue]:
     shown = {"compared with": dg.MetadataValue.text(said)}
     made_by = dg.MetadataValue.text(run_id) if run_id == UNKNOWN_RUN else dg.MetadataValue.dagster_run(run_id)
     return {**shown, "that set's run": made_by}
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(asset_checks=caption_checks(location.sources, location.settings.quality))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from wavcaps_assets.crawl.backfill import BackfillSettings, choose
+from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
 from wavcaps_assets.sources.base import Source
@@ -18,7 +19,6 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-PARTITION_TAG = "dagster/partition"
 # As many of the newest runs as are looked at for one that paused.
 NEWEST = 20
 
@@ -120,3 +120,7 @@ def _was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the run's process died, as in a restart of the machine: no step of it failed."""
     failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
     return not failures.records
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(schedules=[missing_partitions_schedule(source) for source in location.sources])

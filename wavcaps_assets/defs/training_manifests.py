@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
 from wavcaps_assets.defs.checks import table_checks
-from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.tables import TRAINING_MANIFEST
@@ -47,3 +47,10 @@ def _training_manifest(made: TrainingSet) -> dg.AssetsDefinition:
 
 def training_manifest_checks() -> Sequence[dg.AssetChecksDefinition]:
     return [table_checks(["training_manifest", name], None) for name in SETS]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    # The demo has no AudioCaps and no Clotho, which these are made with.
+    if not location.live:
+        return dg.Definitions()
+    return dg.Definitions(assets=training_manifest_assets(), asset_checks=training_manifest_checks())

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from wavcaps_assets.checks.splits import check_recordings_apart
 from wavcaps_assets.defs.checks import table_checks
-from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import NetworkResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.publishing.splits import SplitSettings
@@ -72,3 +72,7 @@ def training_set_checks() -> Sequence[dg.AssetChecksDefinition]:
             ),
         )
     ]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(assets=training_set_assets(location.settings), asset_checks=training_set_checks())

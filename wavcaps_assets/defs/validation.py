@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.defs.checks import table_checks
-from wavcaps_assets.defs.crawl import OWNERS
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.tables import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
@@ -119,3 +119,7 @@ def validation_checks() -> Sequence[dg.AssetChecksDefinition]:
         table_checks(["validation_study"], None),
         *(table_checks([name], None, unique=False) for name in ("validation_ratings", "validation_scores")),
     ]
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(assets=validation_assets(), asset_checks=validation_checks())

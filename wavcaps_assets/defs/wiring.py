@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import dagster as dg
+
+from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.resources import LanguageModelResource, NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
 from wavcaps_assets.settings import Settings
@@ -22,3 +25,11 @@ def resources(settings: Settings) -> dict[str, Any]:
             embedded=settings.llm.base_url == settings.embedded_model_url,
         ),
     }
+
+
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(
+        resources=resources(location.settings),
+        # The steps are concurrent inside; a process for each would cost seconds of imports.
+        executor=dg.in_process_executor,
+    )
