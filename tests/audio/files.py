@@ -1,4 +1,4 @@
-"""Audio files as sources send them, and as no one should."""
+"""Audio files as sources send them, and broken ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wav(
     align: int | None = None,
     size: int | None = None,
 ) -> bytes:
-    """A WAV file whose header says what is asked, true or not.
+    """A WAV file with a given header, correct or not.
 
     Args:
         tag: the format: 1 for integers, 3 for floats, 7 for µ-law.
@@ -77,7 +77,7 @@ def with_ffmpeg(
 
 
 def flac_claiming(path: Path, frames: int) -> None:
-    """Has a FLAC file's header claim another number of frames; 0 is for "unknown"."""
+    """Sets the number of frames in a FLAC file's header; 0 means "unknown"."""
     data = bytearray(path.read_bytes())
     fields = int.from_bytes(data[18:26], "big")
     data[18:26] = (fields >> 36 << 36 | frames).to_bytes(8, "big")
@@ -85,7 +85,7 @@ def flac_claiming(path: Path, frames: int) -> None:
 
 
 def xing_claiming(path: Path, frames: int) -> None:
-    """Has an MP3 file's first frame claim another number of frames."""
+    """Sets the number of frames in an MP3 file's first frame."""
     data = bytearray(path.read_bytes())
     at = data.find(b"Xing") if b"Xing" in data else data.index(b"Info")
     data[at + 8 : at + 12] = struct.pack(">I", frames)
@@ -93,7 +93,7 @@ def xing_claiming(path: Path, frames: int) -> None:
 
 
 def flac_bomb(path: Path, seconds: int) -> Path:
-    """Silence, which FLAC packs some thousand times."""
+    """Silence, which FLAC compresses by a factor of some thousand."""
     with soundfile.SoundFile(path, "w", 44_100, 1, subtype="PCM_16", format="FLAC") as file:
         for _ in range(seconds):
             file.write(np.zeros(44_100, dtype=np.int16))
@@ -101,15 +101,15 @@ def flac_bomb(path: Path, seconds: int) -> Path:
 
 
 def mp4_bomb(packets: int, *, in_chunks: bool = False) -> bytes:
-    """An MP4 file of 2 KB whose index stands for so many packets.
+    """An MP4 file of 2 KB whose index describes this many packets.
 
     Args:
-        in_chunks: the packets are claimed by the table of chunks, not by that of packets.
+        in_chunks: the table of chunks describes the packets, instead of the table of packets.
     """
     entry = _box(
         b"mp4a", bytes(6), struct.pack(">H", 1), bytes(8), struct.pack(">HHHHI", 1, 16, 0, 0, 44_100 << 16)
     )
-    # With packets of one frame FFmpeg goes by the chunks.
+    # With packets of one frame, FFmpeg uses the chunks.
     listed, frames = (1, 1) if in_chunks else (packets, 1024)
     per_chunk, chunks = (packets, 200) if in_chunks else (packets, 1)
     tables = _box(

@@ -1,4 +1,4 @@
-"""Every format that sources send, beside another decoder or the signal that was encoded."""
+"""Every format that sources send, compared with another decoder or the encoded signal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def decoded(path: Path) -> tuple[str, int, Signal]:
 
 
 def by_ffmpeg(path: Path) -> Signal:
-    """What FFmpeg decodes of a file of 16-bit samples."""
+    """A file of 16-bit samples, decoded by FFmpeg."""
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
         channels = container.streams.audio[0].codec_context.layout.nb_channels
@@ -89,7 +89,7 @@ def test_flac_is_what_libsndfile_decodes(tmp_path: Path, subtype: str) -> None:
     np.testing.assert_array_equal(samples, soundfile.read(path)[0])
 
 
-# Decoders of lossy formats may round as they like; the parts before and after are the encoder's delay.
+# Decoders of lossy formats round differently; the parts before and after are the encoder's delay.
 @pytest.mark.parametrize(
     ("file_format", "subtype", "rate", "name", "tolerance"),
     [
@@ -110,7 +110,7 @@ def test_lossy_formats_are_what_libsndfile_decodes(
     assert np.abs(found[2] - expected).max() < tolerance
 
 
-def test_alac_gives_the_very_samples_that_were_encoded(tmp_path: Path) -> None:
+def test_alac_gives_exactly_the_encoded_samples(tmp_path: Path) -> None:
     signal = sixteen_bits(scene(44_100, 1.5)) / 32_768
     path = with_ffmpeg(tmp_path / "clip.wav", signal, 44_100, "alac", "ipod")
     name, rate, samples = decoded(path)
@@ -128,14 +128,14 @@ def test_alac_gives_the_very_samples_that_were_encoded(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_only_ffmpeg_reads_keeps_its_pitch_level_and_length(
+def test_formats_of_ffmpeg_keep_pitch_level_and_length(
     tmp_path: Path, codec: str, container: str, rate: int, name: str, channels: int
 ) -> None:
     signal = np.repeat(tone(rate, 2.0)[:, np.newaxis], channels, axis=1)
     path = with_ffmpeg(tmp_path / "clip.mp3", signal, rate, codec, container)
     facts = normalise(path, tmp_path / "out.flac")
     assert (facts.original_format, facts.original_channels) == (name, channels)
-    # An encoder pads its last packet, and ADTS cannot say that the first is its delay.
+    # An encoder pads its last packet, and ADTS cannot mark the encoder's delay.
     assert facts.duration_s == pytest.approx(2.0, abs=0.07)
     samples, _ = soundfile.read(tmp_path / "out.flac")
     middle = samples[16_000:48_000]
@@ -147,13 +147,13 @@ def test_what_only_ffmpeg_reads_keeps_its_pitch_level_and_length(
     "name", ["clip.mp3", "clip.html", "clip.raw", "clip", "http:clip", "-i.m3u8", "a%03d.png"]
 )
 @pytest.mark.parametrize("kind", ["WAV", "FLAC"])
-def test_a_files_name_says_nothing(tmp_path: Path, name: str, kind: str) -> None:
+def test_a_files_name_does_not_matter(tmp_path: Path, name: str, kind: str) -> None:
     soundfile.write(tmp_path / name, tone(32_000, 0.5), 32_000, subtype="PCM_16", format=kind)
     assert decoded(tmp_path / name)[2].shape == (16_000, 1)
 
 
 @pytest.mark.parametrize("claimed", [0, 1000])
-def test_what_a_flac_header_claims_is_not_where_it_ends(tmp_path: Path, claimed: int) -> None:
+def test_a_flac_file_is_read_beyond_its_headers_length(tmp_path: Path, claimed: int) -> None:
     path = tmp_path / "clip"
     soundfile.write(path, tone(44_100, 3.0), 44_100, format="FLAC")
     expected, _ = soundfile.read(path, always_2d=True)
@@ -162,7 +162,7 @@ def test_what_a_flac_header_claims_is_not_where_it_ends(tmp_path: Path, claimed:
 
 
 @pytest.mark.parametrize("claimed", [5, 10**6])
-def test_what_an_mp3_header_claims_is_not_where_it_ends(tmp_path: Path, claimed: int) -> None:
+def test_an_mp3_file_is_read_beyond_its_headers_length(tmp_path: Path, claimed: int) -> None:
     path = tmp_path / "clip"
     soundfile.write(path, tone(44_100, 3.0), 44_100, format="MP3")
     xing_claiming(path, claimed)
@@ -177,7 +177,7 @@ def test_joined_files_are_read_to_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["MP3", "FLAC"])
-def test_tags_before_and_after_are_no_audio(tmp_path: Path, kind: str) -> None:
+def test_tags_before_and_after_are_not_audio(tmp_path: Path, kind: str) -> None:
     soundfile.write(tmp_path / "plain", tone(44_100, 1.0), 44_100, format=kind)
     audio = (tmp_path / "plain").read_bytes()
     # ID3v2: the size is in groups of seven bits; this one is 10,000 bytes. ID3v1: 128 bytes at the end.
@@ -190,11 +190,11 @@ def test_tags_before_and_after_are_no_audio(tmp_path: Path, kind: str) -> None:
 def test_an_mp3_may_begin_with_zeros(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "plain", tone(44_100, 1.0), 44_100, format="MP3")
     (tmp_path / "padded").write_bytes(bytes(500) + (tmp_path / "plain").read_bytes())
-    # Its first frame is then not known as the one that tells the encoder's delay.
+    # Its first frame, with the encoder's delay, is then not recognised.
     assert len(decoded(tmp_path / "padded")[2]) / 44_100 == pytest.approx(1.0, abs=0.08)
 
 
-def test_a_codec_that_is_not_read_is_named(tmp_path: Path) -> None:
+def test_an_unsupported_codec_is_named(tmp_path: Path) -> None:
     path = with_ffmpeg(tmp_path / "clip", noise(48_000), 48_000, "pcm_s16le", "matroska")
     with pytest.raises(UnreadableAudio, match="pcm_s16le"), decoding(path):
         pass

@@ -1,4 +1,4 @@
-"""Fetching audio: every fault is a row with its reason, and costs no other clip."""
+"""Fetching audio: every failure is a row with its reason and affects no other clip."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Site(Source):
         return [PARTITION]
 
     def records(self, network: Network, partition: str) -> Iterator[Record]:
-        raise AssertionError("only its audio is asked for")
+        raise AssertionError("only its audio is requested")
 
 
 class Keyed(Site):
-    """A source whose audio wants a key."""
+    """A source whose audio requires a key."""
 
     def audio_headers(self, network: Network) -> dict[str, str]:
         return {"Authorization": "Bearer a-key"}
@@ -86,7 +86,7 @@ def not_a_number() -> bytes:
 
 @dataclass
 class Fetching:
-    """A server, a store, and what fetches from the one into the other."""
+    """A server, a store, and a fetch from the one into the other."""
 
     server: RudeServer
     tables: TableStore
@@ -168,12 +168,12 @@ FAULTS: dict[str, tuple[Answer, str]] = {
     "empty": (answer(b""), "empty_audio"),
     "noise": (answer(bytes(range(256)) * 100), "unreadable_audio"),
     "no samples": (answer(wav(0)), "empty_audio"),
-    "no numbers": (answer(not_a_number()), "unreadable_audio"),
+    "NaN": (answer(not_a_number()), "unreadable_audio"),
     "two minutes where one is allowed": (answer(wav(61, 0, format="FLAC")), "too_long"),
 }
 
 
-def test_every_fault_is_a_row_with_its_reason_and_costs_no_other_clip(fetching: Fetching) -> None:
+def test_every_failure_is_a_row_with_its_reason_and_affects_no_other_clip(fetching: Fetching) -> None:
     paths = ["/good.wav"]
     for name, (fault, _) in FAULTS.items():
         path = "/" + name.replace(" ", "%20")
@@ -188,7 +188,7 @@ def test_every_fault_is_a_row_with_its_reason_and_costs_no_other_clip(fetching: 
     good = [row["clip_id"] for row in stage.kept.to_pylist()]
     assert good == [f"freesound-{number}" for number in range(0, len(paths), 2)]
     assert all(row["detail"] for row in stage.dropped.to_pylist())
-    # Of what failed for good, nothing is left behind.
+    # Final failures leave no files.
     left = [path.name for path in (fetching.folder / "partial").rglob("*") if path.is_file()]
     assert not [name for name in left if not name.endswith((".part", ".part.json"))]
 
@@ -201,7 +201,7 @@ def test_thirty_two_channels_are_mixed_to_one(fetching: Fetching) -> None:
     assert (info.format, info.samplerate, info.channels) == ("FLAC", 32_000, 1)
 
 
-def test_what_is_stored_is_not_fetched_again(fetching: Fetching) -> None:
+def test_stored_audio_is_not_fetched_again(fetching: Fetching) -> None:
     clips = fetching.clips(["/good.wav", "/good.wav?2"])
     first = fetching.fetch(clips)
     again = fetching.fetch(clips)
@@ -219,21 +219,21 @@ def test_a_stored_file_that_vanished_or_shrank_is_fetched_again(fetching: Fetchi
     assert soundfile.info(fetching.tables.store.path(rows[1]["audio_path"])).frames == 16_000
 
 
-def test_what_failed_is_asked_for_once_a_fetch_and_again_in_the_next(fetching: Fetching) -> None:
+def test_a_failed_request_is_repeated_once_per_fetch(fetching: Fetching) -> None:
     fetching.server.answers["/noise.wav"] = answer(b"noise" * 1000)
     clips = fetching.clips(["/gone.wav", "/noise.wav"])
     interrupted = fetching.fetch(clips, written=False)
     resumed = fetching.fetch(clips)
     assert resumed.round == interrupted.round
     assert (fetching.server.times("/gone.wav"), fetching.server.times("/noise.wav")) == (1, 1)
-    # What was not there may be back; what cannot be read is the same file as before.
+    # A missing file may be back; a file that cannot be decoded is still the same.
     fetching.server.answers["/gone.wav"] = answer(wav())
     later = fetching.fetch(clips)
     assert [row["clip_id"] for row in later.kept.to_pylist()] == ["freesound-0"]
     assert (fetching.server.times("/gone.wav"), fetching.server.times("/noise.wav")) == (2, 1)
 
 
-def test_audio_that_its_source_replaced_is_fetched_anew(fetching: Fetching) -> None:
+def test_audio_that_its_source_replaced_is_fetched_again(fetching: Fetching) -> None:
     clips = fetching.clips(["/good.wav"])
     fetching.fetch(clips)
     changed = RAW_CLIPS.from_rows([{**clips.to_pylist()[0], "claimed_bytes": 7, "version": 2}])
@@ -249,28 +249,27 @@ def test_a_host_that_is_down_fails_no_clip(fetching: Fetching) -> None:
     fetching.server.answers.update({f"/{number}.wav": answer(wav()) for number in range(20)})
     (fetching.folder / "state" / "quotas.sqlite").unlink()
     stage = fetching.fetch(clips)
-    # Eight in a row were given up one by one, after at most three before the good one came through;
-    # the pause kept the others from it.
+    # Eight in a row failed, after at most three before the good one succeeded; the pause saved the others.
     assert stage.kept.num_rows >= 21 - 8 - 3
     assert fetching.fetch(clips).kept.num_rows == 21
     assert fetching.server.times("/good.wav") == 1
 
 
-def test_a_wrong_key_is_no_clips_fault(fetching: Fetching) -> None:
+def test_a_wrong_key_fails_no_clip(fetching: Fetching) -> None:
     fetching.server.answers["/a.wav"] = answer(status="401 Unauthorized")
     with pytest.raises(NotAllowed):
         fetching.fetch(fetching.clips(["/a.wav", *["/good.wav"] * 50]), source=Keyed())
-    # The others were not sent the same key again.
+    # The same key was not sent again for the others.
     assert len(fetching.server.asked) < 10
 
 
-def test_a_refused_file_is_one_clips_fault(fetching: Fetching) -> None:
+def test_a_refused_file_fails_one_clip(fetching: Fetching) -> None:
     fetching.server.answers["/a.wav"] = answer(status="401 Unauthorized")
     stage = fetching.fetch(fetching.clips(["/a.wav", "/good.wav"]))
     assert reasons(stage) == {"freesound-0": "audio_refused"}
 
 
-def test_a_url_that_changes_between_two_runs_of_a_fetch_is_kept_in_mind(fetching: Fetching) -> None:
+def test_a_url_that_changes_between_two_runs_of_a_fetch_is_fetched_once(fetching: Fetching) -> None:
     clips = fetching.clips(["/good.wav"])
     fetching.fetch(clips)
     fetching.fetch(clips)
@@ -280,7 +279,7 @@ def test_a_url_that_changes_between_two_runs_of_a_fetch_is_kept_in_mind(fetching
     assert fetching.server.times("/good.wav") == 2
 
 
-def test_what_failed_beside_an_outage_is_tried_again(fetching: Fetching) -> None:
+def test_a_failure_during_an_outage_is_retried(fetching: Fetching) -> None:
     fetching.server.answers["/a.wav"] = in_turn(*[answer(status="503 Busy")] * 2, answer(wav()))
     stage = fetching.fetch(fetching.clips(["/a.wav", "/good.wav"]))
     assert stage.dropped.num_rows == 0
@@ -289,7 +288,7 @@ def test_what_failed_beside_an_outage_is_tried_again(fetching: Fetching) -> None
     assert events == ["failed", "stored"]
 
 
-def test_a_local_file_is_read_in_its_folder_and_nowhere_else(fetching: Fetching, tmp_path: Path) -> None:
+def test_a_local_file_is_read_inside_its_folder_only(fetching: Fetching, tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     (folder / "a.wav").write_bytes(wav())

@@ -1,4 +1,4 @@
-"""Each measure, beside a value that is known by hand or by a peer."""
+"""Each measure, compared with a value calculated by hand or by another library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def measured(folder: Path, signal: Signal, rate: int = 32_000, subtype: str = "F
 
 
 def band_noise(low: float, high: float, seconds: float = 4.0) -> Signal:
-    """Noise at 32 kHz that has nothing outside a band (Hz)."""
+    """Noise at 32 kHz within a band (Hz)."""
     spectrum = np.fft.rfft(noise(round(32_000 * seconds))[:, 0])
     hertz = np.fft.rfftfreq(round(32_000 * seconds), 1 / 32_000)
     spectrum[(hertz < low) | (hertz > high)] = 0
@@ -29,17 +29,17 @@ def band_noise(low: float, high: float, seconds: float = 4.0) -> Signal:
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000])
-def test_the_stored_samples_are_those_of_resampling_the_whole_at_once(tmp_path: Path, rate: int) -> None:
+def test_stored_samples_equal_those_of_resampling_the_whole_signal(tmp_path: Path, rate: int) -> None:
     signal = scene(rate, 5.3)
     measured(tmp_path, signal, rate)
     expected = soxr.resample(signal.mean(axis=1).astype(np.float32), rate, 32_000, quality="HQ")
     stored, _ = soundfile.read(tmp_path / "out.flac", dtype="int16")
     assert len(stored) == len(expected)
-    # Half a step of 16 bits for rounding, and the arithmetic's own noise.
+    # Rounding is half a 16-bit step; the rest is arithmetic noise.
     assert np.abs(stored - expected * 32_768).max() < 0.6
 
 
-def test_what_is_stored_already_is_stored_unchanged(tmp_path: Path) -> None:
+def test_a_normalised_file_does_not_change_again(tmp_path: Path) -> None:
     samples = sixteen_bits(scene(32_000, 2.0)[:, 0])
     samples[:2] = -32_768, 32_767
     (tmp_path / "in.wav").write_bytes(wav(samples.tobytes(), rate=32_000))
@@ -58,7 +58,7 @@ def test_levels_are_those_of_a_sine(tmp_path: Path, amplitude: float, peak: floa
     assert facts.rms_dbfs == pytest.approx(peak - 10 * math.log10(2), abs=0.01)
 
 
-def test_digital_silence_has_no_level_and_no_band(tmp_path: Path) -> None:
+def test_digital_silence_has_no_level_and_no_bandwidth(tmp_path: Path) -> None:
     facts = measured(tmp_path, np.zeros(44_100), 44_100)
     assert (facts.peak_dbfs, facts.rms_dbfs) == (-math.inf, -math.inf)
     assert (facts.silence_share, facts.bandwidth_hz, facts.clipped_share) == (1.0, 0.0, 0.0)
@@ -76,7 +76,7 @@ def test_digital_silence_has_no_level_and_no_band(tmp_path: Path) -> None:
         ("ALAW", 1.0, 0.9),
     ],
 )
-def test_clipped_are_the_samples_that_cannot_be_larger(
+def test_samples_at_the_largest_value_are_clipped(
     tmp_path: Path, subtype: str, full: float, below: float
 ) -> None:
     signal = np.full((1000, 2), below)
@@ -85,7 +85,7 @@ def test_clipped_are_the_samples_that_cannot_be_larger(
     assert measured(tmp_path, signal, 44_100, subtype).clipped_share == 0.075
 
 
-def test_a_mix_that_is_not_clipped_may_come_of_channels_that_are(tmp_path: Path) -> None:
+def test_clipping_is_measured_before_the_mix(tmp_path: Path) -> None:
     square = np.sign(tone(44_100, 1.0, 441.0) + 1e-9)
     facts = measured(tmp_path, np.stack([square, -square], axis=1), 44_100)
     assert (facts.clipped_share, facts.peak_dbfs) == (1.0, -math.inf)
@@ -110,23 +110,23 @@ def test_a_clip_shorter_than_a_frame_is_measured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(100, 1000), (100, 4000), (6000, 11_000), (100, 15_900)])
 def test_bandwidth_is_where_a_band_of_noise_ends(tmp_path: Path, low: float, high: float) -> None:
-    # Hann's window is down 60 dB five bands of 31.25 Hz from an edge.
+    # The Hann window has decreased by 60 dB at five bands of 31.25 Hz from an edge.
     assert measured(tmp_path, band_noise(low, high)).bandwidth_hz == pytest.approx(high, abs=160)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000])
-def test_a_slow_recording_has_at_most_half_its_rate(tmp_path: Path, rate: int) -> None:
+def test_bandwidth_is_at_most_half_the_original_rate(tmp_path: Path, rate: int) -> None:
     bandwidth = measured(tmp_path, noise(4 * rate)[:, 0], rate).bandwidth_hz
     assert 0.9 * rate / 2 < bandwidth < 1.05 * rate / 2
 
 
 @pytest.mark.parametrize(("weak_db", "found"), [(-50.0, 9000.0), (-70.0, 1000.0)])
-def test_bandwidth_leaves_out_what_is_60_db_weaker(tmp_path: Path, weak_db: float, found: float) -> None:
+def test_bandwidth_ignores_bands_60_db_weaker(tmp_path: Path, weak_db: float, found: float) -> None:
     both = tone(32_000, 2.0, 1000.0) + 10 ** (weak_db / 20) * tone(32_000, 2.0, 9000.0)
     assert measured(tmp_path, both).bandwidth_hz == pytest.approx(found, abs=160)
 
 
-def test_a_constant_offset_is_no_band(tmp_path: Path) -> None:
+def test_a_constant_offset_is_not_a_band(tmp_path: Path) -> None:
     # The tone is 66 dB below the offset.
     assert measured(tmp_path, 0.5 + tone(32_000, 2.0, 5000.0, 0.0005)).bandwidth_hz == pytest.approx(
         5000, abs=160

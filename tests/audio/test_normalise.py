@@ -1,4 +1,4 @@
-"""Audio is normalised to 32 kHz mono FLAC; measured against tones whose values are known."""
+"""Audio is normalised to 32 kHz mono FLAC, measured with tones of known values."""
 
 import math
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     assert facts.peak_dbfs == -math.inf
 
 
-def test_a_long_clip_is_the_same_as_its_blocks_together(tmp_path: Path) -> None:
+def test_blocks_of_a_long_clip_join_without_a_gap(tmp_path: Path) -> None:
     # Longer than one block of the decoder, at a rate that needs resampling.
     soundfile.write(tmp_path / "in.wav", tone(44_100, 5.0), 44_100, subtype="FLOAT")
     normalise(tmp_path / "in.wav", tmp_path / "out.flac")
@@ -49,26 +49,26 @@ def test_a_long_clip_is_the_same_as_its_blocks_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff"])
-def test_the_sources_formats_can_be_read(tmp_path: Path, suffix: str) -> None:
+def test_the_formats_of_the_sources_can_be_decoded(tmp_path: Path, suffix: str) -> None:
     soundfile.write(tmp_path / f"in.{suffix}", tone(44_100, 2.0), 44_100)
     assert normalise(tmp_path / f"in.{suffix}", tmp_path / "out.flac").duration_s == pytest.approx(
         2.0, abs=0.06
     )
 
 
-def test_a_page_in_place_of_audio_is_unreadable(tmp_path: Path) -> None:
+def test_a_page_instead_of_audio_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "in.wav").write_text("<Error><Code>NoSuchKey</Code></Error>")
     with pytest.raises(UnreadableAudio):
         normalise(tmp_path / "in.wav", tmp_path / "out.flac")
 
 
-def test_no_samples_are_said(tmp_path: Path) -> None:
+def test_a_file_without_samples_is_empty(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in.wav", np.zeros(0), 44_100)
     with pytest.raises(EmptyAudio):
         normalise(tmp_path / "in.wav", tmp_path / "out.flac")
 
 
-def test_samples_that_are_no_numbers_are_unreadable(tmp_path: Path) -> None:
+def test_samples_that_are_not_finite_are_unreadable(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in.wav", np.array([0.0, math.nan, 0.0]), 44_100, subtype="FLOAT")
-    with pytest.raises(UnreadableAudio, match="not all numbers"):
+    with pytest.raises(UnreadableAudio, match="NaN or infinite"):
         normalise(tmp_path / "in.wav", tmp_path / "out.flac")

@@ -1,4 +1,4 @@
-"""Which addresses count as public."""
+"""Which addresses are public."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ Opener = Callable[..., Network]
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opener]:
-    """Opens clients that may ask a server on this machine, and closes them."""
+    """Opens clients that may connect to a server on this machine, and closes them."""
     clients: list[Network] = []
 
     def open_client(url: str, **changes: object) -> Network:
@@ -77,7 +77,7 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
         client.__exit__()
 
 
-def test_it_says_who_it_is(rude: RudeServer, opened: Opener) -> None:
+def test_the_user_agent_names_the_project_and_the_contact(rude: RudeServer, opened: Opener) -> None:
     rude.answers["/"] = GOOD
     opened(rude.url, contact="lab@example.org").get_json(f"{rude.url}/")
     agent = rude.asked[0].headers["user-agent"]
@@ -109,7 +109,7 @@ def test_one_connection_serves_many_requests(opened: Opener) -> None:
     ],
     ids=["503", "429 and 500", "cut in the middle", "closed at once"],
 )
-def test_what_can_heal_is_tried_again(
+def test_temporary_failures_are_retried(
     rude: RudeServer, opened: Opener, faults: list[Callable[[Asked, socket.socket], None]], requests: int
 ) -> None:
     rude.answers["/page"] = in_turn(*faults, GOOD)
@@ -118,7 +118,7 @@ def test_what_can_heal_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "requests"),
+    ("response", "error", "requests"),
     [
         (answer(status="404 Not Found"), NotThere, 1),
         (answer(status="410 Gone"), NotThere, 1),
@@ -139,14 +139,14 @@ def test_what_can_heal_is_tried_again(
     ],
     ids=str,
 )
-def test_each_failure_has_its_name_and_is_asked_no_more_than_helps(
+def test_each_failure_has_its_error_and_no_useless_retries(
     rude: RudeServer,
     opened: Opener,
-    said: Callable[[Asked, socket.socket], None],
+    response: Callable[[Asked, socket.socket], None],
     error: type[Exception],
     requests: int,
 ) -> None:
-    rude.answers["/page"] = said
+    rude.answers["/page"] = response
     with pytest.raises(error):
         opened(rude.url).get_json(f"{rude.url}/page")
     assert rude.times("/page") == requests
@@ -167,7 +167,7 @@ def test_a_key_in_the_query_is_not_repeated_in_an_error(rude: RudeServer, opened
     assert "secret-key" not in str(raised.value)
 
 
-def test_a_silent_server_is_given_up(rude: RudeServer, opened: Opener) -> None:
+def test_a_silent_server_times_out(rude: RudeServer, opened: Opener) -> None:
     over = threading.Event()
     rude.answers["/page"] = lambda asked, connection: (over.wait(5), None)[1]
     with pytest.raises(Unavailable, match="timed out"):
@@ -176,7 +176,9 @@ def test_a_silent_server_is_given_up(rude: RudeServer, opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("where", ["body", "headers"])
-def test_a_server_that_trickles_for_ever_is_given_up(rude: RudeServer, opened: Opener, where: str) -> None:
+def test_a_server_that_never_ends_its_response_times_out(
+    rude: RudeServer, opened: Opener, where: str
+) -> None:
     over = threading.Event()
 
     def drip(asked: Asked, connection: socket.socket) -> None:
@@ -189,7 +191,7 @@ def test_a_server_that_trickles_for_ever_is_given_up(rude: RudeServer, opened: O
     with pytest.raises(Unavailable):
         client.get_text(f"{rude.url}/page")
     over.set()
-    # The next request starts with all its time.
+    # The next request has its full time.
     rude.answers["/page"] = GOOD
     assert client.get_json(f"{rude.url}/page") == {"good": True}
 
@@ -210,7 +212,7 @@ def test_a_compressed_page_is_read_and_a_bomb_is_not(rude: RudeServer, opened: O
         client.get_text(f"{rude.url}/cut")
 
 
-def test_a_date_to_come_back_at_is_kept(rude: RudeServer, opened: Opener) -> None:
+def test_retry_after_is_respected(rude: RudeServer, opened: Opener) -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
     rude.answers["/date"] = in_turn(answer(status="503 Busy", headers={"Retry-After": soon}), GOOD)
     rude.answers["/seconds"] = in_turn(answer(status="429 Slow", headers={"Retry-After": "1"}), GOOD)
@@ -222,25 +224,25 @@ def test_a_date_to_come_back_at_is_kept(rude: RudeServer, opened: Opener) -> Non
         assert rude.times(path) == 2
 
 
-def test_a_date_too_far_away_is_a_pause_for_all(rude: RudeServer, opened: Opener) -> None:
+def test_a_long_retry_after_pauses_all_clients(rude: RudeServer, opened: Opener) -> None:
     rude.answers["/page"] = answer(status="429 Quota", headers={"Retry-After": "3600"})
     with pytest.raises(QuotaExhausted) as raised:
         opened(rude.url).get_json(f"{rude.url}/page")
     assert timedelta(minutes=59) < raised.value.until - utc_now() <= timedelta(hours=1)
-    # Another client, as in another process, keeps to it without asking.
+    # Another client, as in another process, sends no request.
     with pytest.raises(QuotaExhausted):
         opened(rude.url).get_json(f"{rude.url}/other")
     assert len(rude.asked) == 1
 
 
-def test_too_many_without_a_date_is_a_pause_and_no_failure(rude: RudeServer, opened: Opener) -> None:
+def test_throttling_without_a_date_is_a_pause_and_not_a_failure(rude: RudeServer, opened: Opener) -> None:
     rude.answers["/page"] = answer(b'{"detail": "Throttled:\n60/minute"}', status="429 Too Many Requests")
-    with pytest.raises(QuotaExhausted, match=r"too often.*Throttled: 60/minute"):
+    with pytest.raises(QuotaExhausted, match=r"too many requests.*Throttled: 60/minute"):
         opened(rude.url).get_json(f"{rude.url}/page")
     assert rude.times("/page") == 3
 
 
-def test_a_host_that_fails_in_a_row_is_left_alone(rude: RudeServer, opened: Opener) -> None:
+def test_a_host_that_fails_in_a_row_is_paused(rude: RudeServer, opened: Opener) -> None:
     rude.answers["/page"] = answer(status="500 Oh")
     rude.answers["/good"] = GOOD
     client = opened(rude.url)
@@ -308,7 +310,7 @@ def test_the_body_of_a_redirect_is_not_read(rude: RudeServer, opened: Opener) ->
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
 
 
-def test_a_date_beyond_all_bounds_is_a_day(rude: RudeServer, opened: Opener) -> None:
+def test_the_longest_retry_after_is_a_day(rude: RudeServer, opened: Opener) -> None:
     for value in ("9" * 14, "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"):
         rude.answers["/page"] = answer(status="503 Busy", headers={"Retry-After": value})
         with pytest.raises(QuotaExhausted) as raised:
@@ -316,7 +318,7 @@ def test_a_date_beyond_all_bounds_is_a_day(rude: RudeServer, opened: Opener) -> 
         assert raised.value.until - utc_now() <= timedelta(days=1)
 
 
-def test_a_404_shows_that_the_host_is_there(rude: RudeServer, opened: Opener) -> None:
+def test_a_404_shows_that_the_host_responds(rude: RudeServer, opened: Opener) -> None:
     rude.answers["/bad"] = answer(status="500 Oh")
     client = opened(rude.url, attempts=1)
     for _ in range(4):

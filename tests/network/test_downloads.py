@@ -1,4 +1,4 @@
-"""Downloads: whole, checked, and resumed where they were cut."""
+"""Downloads are complete, checked, and resumed where they were cut."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def network(rude: RudeServer, tmp_path: Path) -> Iterator[Network]:
 
 
 class Cutting:
-    """A file server that cuts the first so many answers; with ranges, if it has an ETag."""
+    """A file server that cuts its first `cuts` responses; it supports ranges if it has an ETag."""
 
     def __init__(self, cuts: int, etag: str = '"v1"', content: bytes = CONTENT) -> None:
         self.cuts, self.etag, self.content = cuts, etag, content
@@ -60,7 +60,7 @@ class Cutting:
         answer(sent, status, headers, length=len(rest))(asked, connection)
 
 
-def test_a_cut_download_goes_on_where_it_stopped(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_a_cut_download_is_resumed(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     rude.answers["/a"] = Cutting(cuts=2)
     got = network.download(f"{rude.url}/a", tmp_path / "a", md5=MD5)
     assert (tmp_path / "a").read_bytes() == CONTENT
@@ -73,7 +73,7 @@ def test_a_cut_download_goes_on_where_it_stopped(rude: RudeServer, network: Netw
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "state"]
 
 
-def test_a_later_run_goes_on_too(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_a_later_run_resumes_too(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     rude.answers["/b"] = answer(CONTENT[:5], headers={"ETag": '"v1"'}, length=len(CONTENT))
     with pytest.raises(Unavailable):
         network.download(f"{rude.url}/b", tmp_path / "b")
@@ -83,7 +83,7 @@ def test_a_later_run_goes_on_too(rude: RudeServer, network: Network, tmp_path: P
 
 
 @pytest.mark.parametrize("etag", ["", 'W/"weak"'])
-def test_without_a_promise_of_the_same_bytes_it_starts_anew(
+def test_without_a_strong_validator_it_starts_from_the_beginning(
     rude: RudeServer, network: Network, tmp_path: Path, etag: str
 ) -> None:
     rude.answers["/a"] = Cutting(cuts=1, etag=etag)
@@ -91,9 +91,7 @@ def test_without_a_promise_of_the_same_bytes_it_starts_anew(
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_meanwhile_is_not_patched_together(
-    rude: RudeServer, network: Network, tmp_path: Path
-) -> None:
+def test_parts_of_two_versions_are_not_joined(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     other = CONTENT[::-1]
 
     def changing(asked: Asked, connection: socket.socket) -> None:
@@ -106,7 +104,9 @@ def test_a_file_that_changed_meanwhile_is_not_patched_together(
     assert (tmp_path / "a").read_bytes() == other
 
 
-def test_a_rest_that_was_not_asked_for_is_refused(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_a_range_that_was_not_requested_is_refused(
+    rude: RudeServer, network: Network, tmp_path: Path
+) -> None:
     wrong = {"ETag": '"v1"', "Content-Range": f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}"}
 
     def lying(asked: Asked, connection: socket.socket) -> None:
@@ -120,9 +120,7 @@ def test_a_rest_that_was_not_asked_for_is_refused(rude: RudeServer, network: Net
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_what_arrives_other_than_its_source_says_is_fetched_again(
-    rude: RudeServer, network: Network, tmp_path: Path
-) -> None:
+def test_a_file_with_a_wrong_md5_is_fetched_again(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     def damaged_once(asked: Asked, connection: socket.socket) -> None:
         answer(CONTENT if asked.number > 1 else CONTENT[:-1] + b"?")(asked, connection)
 
@@ -136,12 +134,12 @@ def test_what_arrives_other_than_its_source_says_is_fetched_again(
 
 
 @pytest.mark.parametrize("claimed", [{}, {"Content-Length": str(10 * 2**30)}, {"Content-Length": "5"}])
-def test_a_body_without_end_is_cut_and_leaves_nothing(
+def test_an_endless_body_is_cut_and_leaves_no_file(
     rude: RudeServer, network: Network, tmp_path: Path, claimed: dict[str, str]
 ) -> None:
     rude.answers["/a"] = endless(b"x" * 65536, claimed)
     if claimed.get("Content-Length") == "5":
-        # What goes beyond the length that it names is no part of the file.
+        # Bytes beyond Content-Length are not part of the file.
         assert network.download(f"{rude.url}/a", tmp_path / "a").bytes == 5
     else:
         with pytest.raises(TooLarge):

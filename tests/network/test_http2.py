@@ -1,4 +1,4 @@
-"""HTTP/2 where a server speaks it: connections that are used again, by one transfer at a time."""
+"""HTTP/2 where the server supports it: connections are reused, by one transfer at a time."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ THREADS, FILES = 8, 200
 
 
 def body(name: str) -> bytes:
-    """What the server has under a name, and under no other."""
+    """The content that the server has under this name only."""
     return f"the sound {name} ".encode() * 20_000
 
 
 class Server:
-    """What it was asked, and over which connections."""
+    """Records HTTP versions and connections of requests."""
 
     def __init__(self) -> None:
         self.versions: set[str] = set()
         self.ports: set[int] = set()
 
-    async def answer(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
         assert request.client
         self.versions.add(request.scope["http_version"])
         self.ports.add(request.client.port)
@@ -70,7 +70,7 @@ def url(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     async def until_over() -> None:
         await asyncio.to_thread(over.wait)
 
-    app = Starlette(routes=[Route("/{name}", server.answer)])
+    app = Starlette(routes=[Route("/{name}", server.respond)])
     thread = threading.Thread(
         target=lambda: asyncio.run(serve(app, config, shutdown_trigger=until_over)),  # type: ignore[arg-type]
         daemon=True,
@@ -83,7 +83,7 @@ def url(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def busy_threads() -> Iterator[None]:
-    """Threads take turns so often that what they share unguarded breaks."""
+    """Threads switch so often that unlocked shared state breaks."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -91,7 +91,7 @@ def busy_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("busy_threads")
-def test_downloads_use_connections_again_and_do_not_mix(server: Server, url: str, tmp_path: Path) -> None:
+def test_downloads_reuse_connections_and_do_not_mix(server: Server, url: str, tmp_path: Path) -> None:
     settings = NetworkSettings(private_hosts=frozenset({host_of(url)}), other_quota=UNLIMITED, attempts=1)
     names = [str(number) for number in range(FILES)]
     with Network(tmp_path / "state", settings) as network, ThreadPoolExecutor(THREADS) as pool:
@@ -102,7 +102,7 @@ def test_downloads_use_connections_again_and_do_not_mix(server: Server, url: str
     assert len(server.ports) <= THREADS
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
+def test_an_untrusted_certificate_is_refused(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")

@@ -1,4 +1,4 @@
-"""The pages of a crawl: an interrupted crawl goes on, a finished one begins anew."""
+"""The page log: an interrupted crawl continues, and a finished one starts again."""
 
 from __future__ import annotations
 
@@ -36,54 +36,52 @@ def log(tmp_path: Path, done: str | None = None) -> PageLog:
     return PageLog(Store(tmp_path / "store"), FOLDER, done)
 
 
-def test_what_was_read_is_not_asked_for_again(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_a_page_in_the_log_is_not_requested_again(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     url = f"{rude.url}/page"
-    with network.remembering(log(tmp_path)):
+    with network.using_pages(log(tmp_path)):
         first = network.get_json(url, {"page": 1}, {"Authorization": "Token secret-key"})
         network.post_json(url, {"from": 0})
         with pytest.raises(NotThere):
             network.get_text(f"{rude.url}/nothing")
     pages = log(tmp_path)
     assert pages.read_before == 3
-    with network.remembering(pages):
+    with network.using_pages(pages):
         assert network.get_json(url, {"page": 1}) == first == {"page": "é"}
         network.post_json(url, {"from": 0})
         with pytest.raises(NotThere):
             network.get_text(f"{rude.url}/nothing")
         assert len(rude.asked) == 3
         network.get_json(url, {"page": 2})
-        network.get_json(url, {"page": 1}, again=1)
+        network.get_json(url, {"page": 1}, reread=1)
         network.post_json(url, {"from": 50})
     assert len(rude.asked) == 6
     written = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*.jsonl"))
     assert b"secret-key" not in written
 
 
-def test_what_could_not_be_read_is_asked_for_again(
-    rude: RudeServer, network: Network, tmp_path: Path
-) -> None:
+def test_an_unreadable_page_is_requested_again(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     rude.answers["/page"] = in_turn(answer(b'{"results": ['), answer(b"[]"))
-    with network.remembering(log(tmp_path)), pytest.raises(BadAnswer):
+    with network.using_pages(log(tmp_path)), pytest.raises(BadAnswer):
         network.get_json(f"{rude.url}/page")
-    with network.remembering(log(tmp_path)):
+    with network.using_pages(log(tmp_path)):
         assert network.get_json(f"{rude.url}/page") == []
 
 
-def test_what_makes_no_sense_can_be_let_go(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_pages_can_be_discarded(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     rude.answers["/page"] = in_turn(answer(b'{"detail": "maintenance"}'), answer(b"[]"))
     pages = log(tmp_path)
-    with network.remembering(pages):
+    with network.using_pages(pages):
         assert network.get_json(f"{rude.url}/page") == {"detail": "maintenance"}
         pages.discard()
-    with network.remembering(log(tmp_path)):
+    with network.using_pages(log(tmp_path)):
         assert network.get_json(f"{rude.url}/page") == []
     assert len(rude.asked) == 2
 
 
-def test_a_page_that_never_comes_is_gone_without(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_a_page_that_always_fails_is_skipped(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     rude.answers["/never"] = answer(status="500 Oh")
     for _ in range(5):
-        with network.remembering(log(tmp_path)):
+        with network.using_pages(log(tmp_path)):
             with pytest.raises(Unavailable):
                 network.get_json(f"{rude.url}/never")
             assert network.get_json(f"{rude.url}/page")
@@ -91,18 +89,20 @@ def test_a_page_that_never_comes_is_gone_without(rude: RudeServer, network: Netw
     assert rude.times("/page") == 1
 
 
-def test_a_crawl_that_is_done_is_not_gone_on_with(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_pages_of_a_finished_crawl_are_not_used(rude: RudeServer, network: Network, tmp_path: Path) -> None:
     pages = log(tmp_path)
-    with network.remembering(pages):
+    with network.using_pages(pages):
         network.get_json(f"{rude.url}/page")
-    again = log(tmp_path, done=pages.crawl)
-    assert (again.read_before, again.crawl != pages.crawl) == (0, True)
-    with network.remembering(again):
+    later = log(tmp_path, done=pages.crawl)
+    assert (later.read_before, later.crawl != pages.crawl) == (0, True)
+    with network.using_pages(later):
         network.get_json(f"{rude.url}/page")
     assert len(rude.asked) == 2
 
 
-def test_without_a_crawl_nothing_is_remembered(rude: RudeServer, network: Network, tmp_path: Path) -> None:
+def test_without_a_page_log_every_page_is_requested(
+    rude: RudeServer, network: Network, tmp_path: Path
+) -> None:
     for _ in range(2):
         network.get_json(f"{rude.url}/page")
     assert len(rude.asked) == 2

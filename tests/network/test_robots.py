@@ -1,4 +1,4 @@
-"""What robots.txt asks for is done (RFC 9309)."""
+"""The rules of robots.txt are followed (RFC 9309)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def network(rude: RudeServer, tmp_path: Path) -> Iterator[Network]:
 RULES = "User-agent: *\nDisallow: /closed/\nDisallow: /*?print=\n\nUser-agent: wavcaps-on-dagster\n{}"
 
 
-def test_rules_are_read_once_and_kept(rude: RudeServer, network: Network) -> None:
+def test_rules_are_read_once_and_followed(rude: RudeServer, network: Network) -> None:
     rude.answers["/robots.txt"] = answer(RULES.format("Disallow: /closed/").encode())
     assert network.get_page(f"{rude.url}/open.html") == "<h1>Page"
     with pytest.raises(Disallowed, match="robots"):
@@ -42,7 +42,7 @@ def test_rules_are_read_once_and_kept(rude: RudeServer, network: Network) -> Non
     assert rude.times("/closed/page.html") == 0
 
 
-def test_rules_for_this_crawler_come_before_those_for_all(rude: RudeServer, network: Network) -> None:
+def test_rules_for_this_crawler_override_those_for_all(rude: RudeServer, network: Network) -> None:
     rude.answers["/robots.txt"] = answer(RULES.format("Allow: /").encode())
     assert network.get_page(f"{rude.url}/closed/page.html") == "<h1>Page"
 
@@ -54,19 +54,19 @@ def test_rules_with_wildcards(rude: RudeServer, network: Network) -> None:
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "401 Unauthorized", "418 Teapot"])
-def test_a_site_without_rules_has_none(rude: RudeServer, network: Network, status: str) -> None:
+def test_without_robots_txt_everything_is_allowed(rude: RudeServer, network: Network, status: str) -> None:
     rude.answers["/robots.txt"] = answer(status=status)
     assert network.get_page(f"{rude.url}/open.html") == "<h1>Page"
 
 
-def test_rules_that_cannot_be_read_now_keep_everything_out(rude: RudeServer, network: Network) -> None:
+def test_while_robots_txt_cannot_be_read_nothing_is_allowed(rude: RudeServer, network: Network) -> None:
     rude.answers["/robots.txt"] = answer(status="500 Oh")
     with pytest.raises(Unavailable):
         network.get_page(f"{rude.url}/open.html")
     assert rude.times("/open.html") == 0
 
 
-def test_a_delay_that_a_site_asks_for_is_kept(rude: RudeServer, network: Network) -> None:
+def test_crawl_delay_is_respected(rude: RudeServer, network: Network) -> None:
     rude.answers["/robots.txt"] = answer(b"User-agent: *\nCrawl-delay: 1")
     assert network.get_page(f"{rude.url}/open.html")
-    assert 0 < network.wait_for(host_of(rude.url)) <= 1
+    assert 0 < network.wait_s(host_of(rude.url)) <= 1

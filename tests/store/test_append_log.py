@@ -1,4 +1,4 @@
-"""A log loses no record that it has taken, in a folder and in a bucket."""
+"""A log loses no record that was appended, in a folder and in a bucket."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_records_come_back_oldest_segment_first(store: Store) -> None:
     assert list(AppendLog(store, FOLDER).read())[2]["text"] == "Ärger\n\u2028"
 
 
-def test_a_log_that_is_only_read_is_not_made(store: Store) -> None:
+def test_a_log_that_is_only_read_is_not_created(store: Store) -> None:
     with AppendLog(store, FOLDER) as log:
         assert list(log.read()) == []
         log.append_many([])
@@ -56,7 +56,9 @@ def test_threads_append_to_one_log(store: Store) -> None:
     assert sorted(answers(store)) == list(range(80))
 
 
-def test_a_torn_last_line_costs_only_itself(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_last_line_loses_only_that_record(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     with AppendLog(store, FOLDER) as log:
         log.append_many([{"answer": 1}, {"answer": 2}])
     (segment,) = store.sizes(FOLDER)
@@ -67,8 +69,8 @@ def test_a_torn_last_line_costs_only_itself(store: Store, caplog: pytest.LogCapt
     assert f"{segment}, line 3" in caplog.text
 
 
-def test_what_a_full_disk_tore_spoils_nothing_after_it(tmp_path: Path) -> None:
-    # A limit on a file's size stands in for the disk: the kernel cuts the write in the same way.
+def test_a_line_cut_by_a_full_disk_does_not_damage_the_next(tmp_path: Path) -> None:
+    # A limit on the file size has the same effect as a full disk: the kernel cuts the write.
     program = (
         "import resource, signal, sys\n"
         "from wavcaps_assets.store.append_log import AppendLog\n"
@@ -85,14 +87,14 @@ def test_what_a_full_disk_tore_spoils_nothing_after_it(tmp_path: Path) -> None:
         "log.append({'answer': 3})\n"
         "log.close()\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "WAVCAPS_STORE" in told.stdout
+    assert "WAVCAPS_STORE" in result.stdout
     assert answers(Store(tmp_path)) == [1, 3]
 
 
@@ -110,8 +112,8 @@ def test_a_killed_writer_loses_nothing_in_a_bucket(bucket: S3Bucket) -> None:
     assert answers(Store(bucket.root, bucket.client)) == [1, 2]
 
 
-def test_a_writer_joins_its_objects(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(append_log, "JOINED_OBJECTS", 10)
+def test_a_writer_merges_its_segments(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append_log, "MERGED_SEGMENTS", 10)
     store = Store(bucket.root, bucket.client)
     with AppendLog(store, FOLDER) as log:
         for index in range(25):
@@ -121,10 +123,10 @@ def test_a_writer_joins_its_objects(bucket: S3Bucket, monkeypatch: pytest.Monkey
     assert answers(store) == list(range(25))
 
 
-def test_large_records_are_joined_before_they_fill_the_memory(
+def test_large_records_are_merged_before_they_fill_the_memory(
     bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(append_log, "JOINED_BYTES", 1000)
+    monkeypatch.setattr(append_log, "MERGED_BYTES", 1000)
     store = Store(bucket.root, bucket.client)
     with AppendLog(store, FOLDER) as log:
         for index in range(4):
@@ -133,7 +135,7 @@ def test_large_records_are_joined_before_they_fill_the_memory(
     assert answers(store) == list(range(4))
 
 
-def test_what_is_joined_while_it_is_read_is_read(bucket: S3Bucket) -> None:
+def test_segments_merged_during_a_read_are_read(bucket: S3Bucket) -> None:
     store = Store(bucket.root, bucket.client)
     log = AppendLog(store, FOLDER)
     written = append_log.READ_AHEAD + 5
@@ -143,5 +145,5 @@ def test_what_is_joined_while_it_is_read_is_read(bucket: S3Bucket) -> None:
     first = next(reader)["answer"]
     log.close()
     assert len(store.sizes(FOLDER)) == 1
-    # Some come twice, and none is lost.
+    # Records may appear twice, and none is lost.
     assert {first, *(record["answer"] for record in reader)} == set(range(written))

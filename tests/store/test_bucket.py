@@ -1,4 +1,4 @@
-"""A store in a bucket: what S3 does that a folder does not, and what it says when it fails."""
+"""A store in a bucket: where S3 differs from a folder, and the errors of a store that fails."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ USES: list[Callable[[Store], object]] = [
 
 
 def failures(store: Store) -> Iterator[str]:
-    """What is told of each failure; it must never tell the secret."""
+    """The message of each failure; none contains the secret."""
     for use in USES:
-        with pytest.raises(StoreError) as told:
+        with pytest.raises(StoreError) as raised:
             use(store)
-        assert not isinstance(told.value, MissingFile)
-        assert SECRET not in "".join(traceback.format_exception(told.value))
-        yield str(told.value)
+        assert not isinstance(raised.value, MissingFile)
+        assert SECRET not in "".join(traceback.format_exception(raised.value))
+        yield str(raised.value)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def store(bucket: S3Bucket) -> Store:
     return Store(bucket.root, bucket.client)
 
 
-def test_objects_stand_under_the_prefix(store: Store, bucket: S3Bucket) -> None:
+def test_objects_are_under_the_prefix(store: Store, bucket: S3Bucket) -> None:
     store.write_bytes("report.html", b"<!doctype html>")
     stored = bucket.client.get_object(Bucket=bucket.name, Key="data/wavcaps/report.html")
     assert stored["Body"].read() == b"<!doctype html>"
@@ -80,7 +80,7 @@ def test_objects_stand_under_the_prefix(store: Store, bucket: S3Bucket) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "/", "/data", "/data/wavcaps/"])
-def test_a_prefix_may_be_none_and_may_end_with_a_slash(bucket: S3Bucket, end: str) -> None:
+def test_a_prefix_may_be_empty_and_may_end_with_a_slash(bucket: S3Bucket, end: str) -> None:
     store = Store(f"s3://{bucket.name}{end}", bucket.client)
     store.write_bytes("tables/a", b"x")
     key = f"{end.strip('/')}/tables/a".lstrip("/")
@@ -94,7 +94,7 @@ def test_a_prefix_may_be_none_and_may_end_with_a_slash(bucket: S3Bucket, end: st
 def test_a_long_listing_comes_in_pages(
     store: Store, bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The server's page, and what is removed in one request, are 1000 otherwise.
+    # The defaults, for a page of the server and for one request to delete, are 1000.
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
     monkeypatch.setattr(bucket_module, "BATCH", 10)
     for number in range(35):
@@ -120,38 +120,38 @@ def test_a_big_file_is_sent_in_parts(store: Store, bucket: S3Bucket) -> None:
     assert not path.exists()
 
 
-def test_a_mark_for_an_empty_folder_is_no_file(store: Store, bucket: S3Bucket) -> None:
-    # As the consoles of Amazon and others make it.
+def test_a_marker_of_an_empty_folder_is_not_a_file(store: Store, bucket: S3Bucket) -> None:
+    # The consoles of Amazon and others write such markers.
     bucket.client.put_object(Bucket=bucket.name, Key="data/wavcaps/audio/", Body=b"")
     assert store.sizes("audio") == {}
     assert store.usage() == {}
 
 
 def test_what_needs_a_folder_says_what_to_do(store: Store) -> None:
-    for ask in (lambda: store.root, lambda: store.path("audio/a.flac")):
+    for use in (lambda: store.root, lambda: store.path("audio/a.flac")):
         with pytest.raises(StoreError, match=r"is a bucket.*aws s3 sync.*WAVCAPS_STORE"):
-            ask()
+            use()
 
 
-def test_a_bucket_that_is_not_there_is_told_from_a_missing_file(bucket: S3Bucket) -> None:
-    for told in failures(Store("s3://wavcaps-absent/data", bucket.client)):
-        assert "s3://wavcaps-absent/data" in told
-        assert "NoSuchBucket" in told
-        assert "WAVCAPS_STORE" in told
+def test_a_missing_bucket_is_not_reported_as_a_missing_file(bucket: S3Bucket) -> None:
+    for message in failures(Store("s3://wavcaps-absent/data", bucket.client)):
+        assert "s3://wavcaps-absent/data" in message
+        assert "NoSuchBucket" in message
+        assert "WAVCAPS_STORE" in message
 
 
 def test_a_server_that_does_not_answer_is_named(bucket: S3Bucket) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     client = S3Resource(endpoint_url=f"http://127.0.0.1:{port}", max_attempts=1).get_client()
-    for told in failures(Store(bucket.root, client)):
-        assert f"127.0.0.1:{port}" in told
-        assert "WAVCAPS_S3__ENDPOINT_URL" in told
+    for message in failures(Store(bucket.root, client)):
+        assert f"127.0.0.1:{port}" in message
+        assert "WAVCAPS_S3__ENDPOINT_URL" in message
 
 
 @pytest.fixture
 def guarded(bucket: S3Bucket) -> Iterator[S3Bucket]:
-    """A bucket whose server has begun to ask who is there."""
+    """A bucket whose server now checks credentials."""
     reset = f"{bucket.url}/moto-api/reset-auth"
     httpx.post(reset, content="0").raise_for_status()
     yield bucket
@@ -159,17 +159,17 @@ def guarded(bucket: S3Bucket) -> Iterator[S3Bucket]:
 
 
 def test_credentials_that_are_refused_are_not_shown(guarded: S3Bucket) -> None:
-    for told in failures(Store(guarded.root, guarded.client)):
-        assert guarded.root in told
-        assert "AWS_ACCESS_KEY_ID" in told
-        assert "AKIATEST" not in told
+    for message in failures(Store(guarded.root, guarded.client)):
+        assert guarded.root in message
+        assert "AWS_ACCESS_KEY_ID" in message
+        assert "AKIATEST" not in message
 
 
-def test_no_credentials_are_asked_for(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_requested(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    for told in failures(open_store(bucket.root, bucket.url)):
-        assert "there are no credentials; set AWS_ACCESS_KEY_ID" in told
+    for message in failures(open_store(bucket.root, bucket.url)):
+        assert "there are no credentials; set AWS_ACCESS_KEY_ID" in message
 
 
 @pytest.mark.parametrize(
@@ -184,20 +184,20 @@ def test_no_credentials_are_asked_for(bucket: S3Bucket, monkeypatch: pytest.Monk
         "s3://bucket/a//b",
     ],
 )
-def test_an_address_of_no_bucket_is_refused(root: str, bucket: S3Bucket) -> None:
-    with pytest.raises(StoreError, match="WAVCAPS_STORE") as told:
+def test_an_address_without_a_valid_bucket_is_refused(root: str, bucket: S3Bucket) -> None:
+    with pytest.raises(StoreError, match="WAVCAPS_STORE") as raised:
         Store(root, bucket.client)
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(raised.value)
 
 
 @pytest.mark.parametrize("endpoint", [f"https://key:{SECRET}@s3.example.org", "s3.example.org", "ftp://x"])
 def test_an_endpoint_is_an_address_without_credentials(endpoint: str) -> None:
-    with pytest.raises(StoreError, match="WAVCAPS_S3__ENDPOINT_URL") as told:
+    with pytest.raises(StoreError, match="WAVCAPS_S3__ENDPOINT_URL") as raised:
         open_store("s3://bucket", endpoint)
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(raised.value)
 
 
-def test_a_temporary_copy_that_does_not_fit_is_told(
+def test_a_temporary_copy_that_does_not_fit_is_an_error(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     store.write_bytes("a.txt", b"old")
@@ -209,7 +209,7 @@ def test_a_temporary_copy_that_does_not_fit_is_told(
     assert store.read_bytes("a.txt") == b"old"
 
 
-def test_dagster_materialises_into_a_bucket(bucket: S3Bucket) -> None:
+def test_dagster_materializes_into_a_bucket(bucket: S3Bucket) -> None:
     @dg.asset
     def recordings() -> pa.Table:
         return RECORDINGS.from_rows([{"clip_id": "a", "recording": "r"}])
@@ -222,9 +222,11 @@ def test_dagster_materialises_into_a_bucket(bucket: S3Bucket) -> None:
         return Stage(AUDIO.from_rows([audio_row(clip)]), DROPPED.from_rows([gone]))
 
     given = StoreResource(root=bucket.root, endpoint_url=bucket.url, region=REGION)
-    wired = {"store": given, "io_manager": TableIOManager(store=given)}
-    assert dg.materialize([recordings], resources=wired).success
-    made = dg.materialize([recordings, audio], resources=wired, selection=[audio], partition_key="2022-09")
+    resources_of_run = {"store": given, "io_manager": TableIOManager(store=given)}
+    assert dg.materialize([recordings], resources=resources_of_run).success
+    made = dg.materialize(
+        [recordings, audio], resources=resources_of_run, selection=[audio], partition_key="2022-09"
+    )
     assert made.success
     tables = given.tables()
     stage = tables.read_stage(["freesound", "audio"], ["2022-09"])

@@ -1,4 +1,4 @@
-"""Tables keep their promise, or say what broke it."""
+"""A table matches its schema, or the error says what does not match."""
 
 import pyarrow as pa
 import pytest
@@ -24,16 +24,16 @@ def test_rows_become_a_table_in_the_declared_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([{"clip_id": None}], "'clip_id' is empty"),
-        ([{"clip_id": "a", "duration_s": "long"}], "'duration_s' wants double"),
+        ([{"clip_id": "a", "duration_s": "long"}], "'duration_s' requires double"),
         ([{"clip_id": "a"}, {"clip_id": "a"}], "repeated keys"),
         ([{"clip_id": "a", "colour": "red"}], "no column colour"),
     ],
 )
-def test_a_broken_promise_names_table_and_column(rows: list[dict[str, object]], said: str) -> None:
-    with pytest.raises(SchemaError, match=said) as raised:
+def test_an_error_names_table_and_column(rows: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(SchemaError, match=message) as raised:
         SOUNDS.from_rows(rows)
     assert "'sounds'" in str(raised.value)
 
@@ -61,6 +61,6 @@ def test_an_assets_schema_is_found_by_its_key(key: list[str], schema: TableSchem
     assert schema_of(key) is schema
 
 
-def test_an_unknown_asset_is_said() -> None:
+def test_an_unknown_asset_is_named() -> None:
     with pytest.raises(KeyError, match="colours/red"):
         schema_of(["colours", "red"])

@@ -1,4 +1,4 @@
-"""The store holds whole files only, inside its root only, be it a folder or a bucket."""
+"""A store, in a folder or a bucket, has complete files only, inside its root only."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_a_path_that_leaves_the_store_is_refused(store: Store, use: Callable[[St
         "\x9b31m",
         "\ud800",
     ):
-        with pytest.raises(StoreError, match="no path inside the store"):
+        with pytest.raises(StoreError, match="is not a path inside the store"):
             use(store, path)
 
 
 def test_the_path_of_a_file_stays_in_the_folder(tmp_path: Path) -> None:
     assert Store(tmp_path).path("a/b.flac") == tmp_path.resolve() / "a" / "b.flac"
-    with pytest.raises(StoreError, match="no path inside the store"):
+    with pytest.raises(StoreError, match="is not a path inside the store"):
         Store(tmp_path).path("../outside")
 
 
@@ -78,7 +78,7 @@ def test_a_failed_write_leaves_the_old_file(store: Store) -> None:
     assert not path.exists()
 
 
-def test_a_write_is_seen_when_it_is_whole(store: Store) -> None:
+def test_a_file_appears_when_it_is_complete(store: Store) -> None:
     with store.writing("tables/a.txt") as path:
         path.write_text("half")
         assert not store.exists("tables/a.txt")
@@ -87,8 +87,8 @@ def test_a_write_is_seen_when_it_is_whole(store: Store) -> None:
     assert read(store, "tables/a.txt") == b"whole"
 
 
-def test_a_path_to_read_or_write_keeps_the_name_s_end(store: Store) -> None:
-    # By which soundfile and others tell the format.
+def test_a_path_to_read_or_write_keeps_the_suffix(store: Store) -> None:
+    # soundfile and other libraries use it to choose the format.
     with store.writing("audio/a.flac") as path:
         assert path.suffix == ".flac"
     with store.reading("audio/a.flac") as path:
@@ -111,11 +111,11 @@ def test_a_folder_that_is_in_the_way_says_so(tmp_path: Path) -> None:
         store.exists("long" * 100)
 
 
-def test_what_is_missing_is_told_from_what_is_empty(store: Store) -> None:
+def test_a_missing_file_is_not_an_empty_one(store: Store) -> None:
     store.write_bytes("log/empty", b"")
     assert store.exists("log/empty")
     assert store.read_bytes("log/empty") == b""
-    # A folder is no file.
+    # A folder is not a file.
     assert not store.exists("log")
     for missing in ("log/other", "log", "elsewhere/empty"):
         assert not store.exists(missing)
@@ -127,8 +127,8 @@ def test_what_is_missing_is_told_from_what_is_empty(store: Store) -> None:
         store.read_table("tables/none.parquet")
 
 
-def test_sizes_are_of_the_files_directly_in_a_folder(store: Store) -> None:
-    for relative, size in (("a/one", 1), ("a/two", 2), ("a/.hidden", 3), ("a/b/below", 4), ("ab/beside", 5)):
+def test_sizes_has_the_files_directly_in_a_folder(store: Store) -> None:
+    for relative, size in (("a/one", 1), ("a/two", 2), ("a/.hidden", 3), ("a/b/below", 4), ("ab/other", 5)):
         store.write_bytes(relative, bytes(size))
     assert store.sizes("a") == {"one": 1, "two": 2}
     assert store.sizes("a/b") == {"below": 4}
@@ -136,14 +136,14 @@ def test_sizes_are_of_the_files_directly_in_a_folder(store: Store) -> None:
     assert store.sizes("a/one") == {}
 
 
-def test_usage_is_of_the_folders_at_the_top(store: Store) -> None:
+def test_usage_has_the_top_level_folders(store: Store) -> None:
     assert store.usage() == {}
     for relative, size in (("report.html", 9), ("tables/x/a", 1), ("tables/b", 2), ("audio/c", 4)):
         store.write_bytes(relative, bytes(size))
     assert store.usage() == {"audio": (1, 4), "tables": (2, 3)}
 
 
-def test_removing_takes_a_file_or_a_folder_and_nothing_beside_it(store: Store) -> None:
+def test_remove_removes_a_file_or_a_folder_and_nothing_else(store: Store) -> None:
     for relative in ("a/one", "a/b/two", "a.txt", "ab/three", "log/four", "log/five", "log/six"):
         store.write_bytes(relative, b"x")
     store.remove("a")
@@ -177,7 +177,7 @@ def test_tables_come_back_as_written(store: Store) -> None:
     assert store.sizes("tables/recordings") == {"all.parquet": size}
 
 
-def test_partitions_are_read_one_or_all_and_with_what_was_dropped(store: Store) -> None:
+def test_one_or_all_partitions_are_read_with_their_dropped_clips(store: Store) -> None:
     tables = TableStore(store)
     for month, clip in (("2022-09", "a"), ("2022-10", "b")):
         dropped = DROPPED.from_rows([drop(f"{clip}2", "freesound", "audio", "audio_gone")])
@@ -191,15 +191,15 @@ def test_partitions_are_read_one_or_all_and_with_what_was_dropped(store: Store) 
         tables.read(["freesound", "audio"], ["2022-11"])
 
 
-def test_a_table_that_was_never_made_is_no_empty_one(store: Store) -> None:
+def test_a_table_that_was_never_written_is_not_an_empty_one(store: Store) -> None:
     tables = TableStore(store)
     with pytest.raises(StoreError, match="materialize recordings first"):
         tables.read(["recordings"], [WHOLE])
-    # Of partitions there may be none yet.
+    # A partitioned table may have no partitions yet.
     assert tables.read(["freesound", "audio"]).num_rows == 0
 
 
-def test_a_table_of_another_shape_is_not_written(store: Store) -> None:
+def test_a_table_that_does_not_match_its_schema_is_not_written(store: Store) -> None:
     tables = TableStore(store)
     with pytest.raises(SchemaError, match="recording"):
         tables.write(["recordings"], None, pa.table({"clip_id": ["a"]}))

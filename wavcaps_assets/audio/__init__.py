@@ -1,1 +1,1 @@
-"""Audio: fetched, decoded, and kept as FLAC, 32 kHz, mono."""
+"""Clips' audio: fetched, decoded, and stored as FLAC, 32 kHz, mono."""

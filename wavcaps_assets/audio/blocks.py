@@ -1,4 +1,4 @@
-"""What a decoder gives: blocks of samples whose size depends on nothing that a file says."""
+"""Decoded audio: blocks of samples whose size does not depend on a file's header."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-# Audio: frames × channels, where 1 is full scale.
+# Audio, frames × channels, with full scale at 1.
 Samples: TypeAlias = NDArray[np.float32]
 
 SAMPLE_RATE = 32_000
-# 128 KiB: large enough that calls cost nothing, small enough for a processor's cache.
+# 128 KiB: large enough that the cost of calls is small, small enough for a processor's cache.
 BLOCK_SAMPLES = 1 << 15
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A file that is being decoded.
+    """A file opened for decoding.
 
     Attributes:
         format: container and codec, such as `WAV/PCM_16`.
         sample_rate: of the blocks (Hz).
         channels: of the blocks.
-        blocks: each to be used before the next is asked for.
-        full_scale: the value from which a sample counts as clipped; by default 16 bits' largest.
+        blocks: each is valid until the next is requested.
+        full_scale: the value from which a sample counts as clipped; default: the largest 16-bit value.
     """
 
     format: str
@@ -37,12 +37,12 @@ class Decoded:
 
 
 def frames_per_block(sample_rate: int, channels: int) -> int:
-    """How many frames make a block of at most `BLOCK_SAMPLES`, before and after resampling."""
+    """Frames of a block that has at most `BLOCK_SAMPLES` samples before and after resampling."""
     return max(1, BLOCK_SAMPLES // max(channels, -(-SAMPLE_RATE // sample_rate)))
 
 
 def in_blocks(parts: Iterable[Samples], frames: int) -> Iterator[Samples]:
-    """Joins short parts and cuts long ones, so that every block but the last has so many frames."""
+    """Joins short parts and cuts long ones, so that every block except the last has `frames` frames."""
     held: list[Samples] = []
     count = 0
     for part in parts:

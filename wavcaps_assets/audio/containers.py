@@ -1,15 +1,15 @@
-"""Which container a file is, told by its first bytes and never by its name."""
+"""The container of a file, from its first bytes and never from its name."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-# How much of a file's start is looked at; zeros or a tag may stand before an MPEG stream.
+# Bytes read from a file's start; zeros or a tag may precede an MPEG stream.
 HEAD_BYTES = 4096
 
 
 class Container(StrEnum):
-    """The containers that are read, by the names that their readers give them."""
+    """The containers that can be read, by their names in libsndfile or FFmpeg."""
 
     WAV = "WAV"
     AIFF = "AIFF"
@@ -28,7 +28,7 @@ class Container(StrEnum):
 # libsndfile reads these. Its readers of FLAC and MP3 stop at the length that the header claims, and
 # that of Ogg at the end of the first of several streams: FFmpeg, which believes neither, has the rest.
 BY_LIBSNDFILE = frozenset({Container.WAV, Container.AIFF, Container.AU, Container.CAF, Container.W64})
-# (offset, bytes) pairs that must all be there.
+# A container's (offset, bytes) pairs must all match.
 MARKS: tuple[tuple[Container, tuple[tuple[int, bytes], ...]], ...] = (
     (Container.WAV, ((0, b"RIFF"), (8, b"WAVE"))),
     (Container.WAV, ((0, b"RIFX"), (8, b"WAVE"))),
@@ -47,7 +47,7 @@ MARKS: tuple[tuple[Container, tuple[tuple[int, bytes], ...]], ...] = (
 
 
 def container_of(head: bytes) -> Container | None:
-    """The container that a file's first bytes announce, or None.
+    """The container of a file, or None.
 
     Args:
         head: the file's first bytes, after any ID3 tag.
@@ -59,7 +59,7 @@ def container_of(head: bytes) -> Container | None:
 
 
 def id3_bytes(head: bytes) -> int:
-    """The length of the ID3v2 tag that a file begins with (bytes); 0 where there is none."""
+    """The length of the ID3v2 tag at a file's start (bytes); 0 if there is none."""
     if len(head) < 10 or not head.startswith(b"ID3") or max(head[6:10]) > 127:
         return 0
     size = int.from_bytes(head[6:10], "big")
@@ -69,7 +69,7 @@ def id3_bytes(head: bytes) -> int:
 
 
 def _mpeg(head: bytes) -> Container | None:
-    """MPEG audio has no mark but the header of its first frame: eleven set bits, then valid fields."""
+    """Detects MPEG audio by the header of its first frame: eleven set bits, then valid fields."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3

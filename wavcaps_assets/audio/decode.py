@@ -1,4 +1,4 @@
-"""A file as blocks of samples, whatever its format."""
+"""Decodes a file of any format to blocks of samples."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ import soundfile
 
 from wavcaps_assets.audio.blocks import Decoded, Samples, frames_per_block
 from wavcaps_assets.audio.containers import BY_LIBSNDFILE, HEAD_BYTES, Container, container_of, id3_bytes
-from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, breaks, check_shape
+from wavcaps_assets.audio.ffmpeg import by_ffmpeg
+from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, broken_after, check_shape
 
-# The largest value that a format can hold, where that is less than 16 bits' (of 1).
+# The largest value of formats with less range than 16 bits (of 1).
 FULL_SCALES = {"PCM_S8": 127 / 128, "PCM_U8": 127 / 128, "ULAW": 32_124 / 32_768, "ALAW": 32_256 / 32_768}
-# An old tagger may have added its tag before another's.
-MOST_TAGS = 8
+# Old taggers add a tag before another tagger's.
+MAX_TAGS = 8
 
 
 @contextmanager
 def decoding(path: Path) -> Iterator[Decoded]:
-    """Opens a file, whose format is told by its content.
+    """Opens a file, whose format is detected from its content.
 
-    Raises, at once or while its blocks are read:
-        UnreadableAudio: it holds no audio that can be decoded, or breaks off; says which.
-        EmptyAudio: it is an empty file, or holds no samples.
+    Raises, on opening or while its blocks are read:
+        UnreadableAudio: it has no audio that can be decoded, or it is cut off.
+        EmptyAudio: it is an empty file, or has no samples.
     """
     head = _head(path)
     if not head:
         raise EmptyAudio("the file is empty")
     container = container_of(head)
     if container is None:
-        raise UnreadableAudio(f"no audio format that can be decoded: it starts with {head[:32]!r}")
+        raise UnreadableAudio(f"it is in no format that can be decoded; it starts with {head[:32]!r}")
     if container in BY_LIBSNDFILE:
         with _by_libsndfile(path, container, head) as decoded:
             yield decoded
     else:
-        # FFmpeg takes 0.15 s to import, and most clips do without.
-        from wavcaps_assets.audio.ffmpeg import by_ffmpeg
-
         with by_ffmpeg(path, container) as decoded:
             yield decoded
 
@@ -50,7 +48,7 @@ def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         start = 0
-        for _ in range(MOST_TAGS):
+        for _ in range(MAX_TAGS):
             tag = id3_bytes(head)
             if not tag:
                 break
@@ -63,7 +61,7 @@ def _head(path: Path) -> bytes:
 @contextmanager
 def _by_libsndfile(path: Path, container: Container, head: bytes) -> Iterator[Decoded]:
     _check_wav_header(head)
-    # Without its name: libsndfile would take a hint from it.
+    # Opened without its name, from which libsndfile would guess a format.
     with path.open("rb") as file:
         try:
             source = soundfile.SoundFile(file.fileno(), closefd=False)
@@ -88,10 +86,10 @@ def _blocks(source: soundfile.SoundFile) -> Iterator[Samples]:
     done = 0
     while True:
         try:
-            # Unlike `read`, this asks for the next frames whatever the header says is left.
+            # Unlike `read`, this reads on after the length in the header.
             frames = source.buffer_read_into(block, dtype="float32")
         except soundfile.LibsndfileError as error:
-            raise breaks(done, source.samplerate, str(error.error_string).strip()) from error
+            raise broken_after(done, source.samplerate, str(error.error_string).strip()) from error
         if frames == 0:
             return
         done += frames
@@ -99,7 +97,7 @@ def _blocks(source: soundfile.SoundFile) -> Iterator[Samples]:
 
 
 def _check_wav_header(head: bytes) -> None:
-    """Says what is wrong with a WAV header where libsndfile would only say that something is."""
+    """Names the wrong field of a WAV header; libsndfile only reports that something is wrong."""
     chunk = head.find(b"fmt ")
     if head.startswith((b"RIFF", b"RF64")) and 0 < chunk <= len(head) - 16:
         channels, sample_rate = struct.unpack_from("<HI", head, chunk + 10)

@@ -1,4 +1,4 @@
-"""The audio of a partition's clips: fetched, normalised, and never fetched twice."""
+"""Fetches and normalises the audio of a partition's clips, each once."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
 
 STAGE = "audio"
-# In a fetch that was interrupted: what failed beside an outage of its host is no lost clip.
-MOST_TRIES = 3
-ASKED_FOR = ("audio_url", "claimed_md5", "claimed_bytes")
+# In an interrupted fetch: a failure during an outage of the host is not final.
+MAX_TRIES = 3
+REQUEST_COLUMNS = ("audio_url", "claimed_md5", "claimed_bytes")
 
 
 def fetch_audio(
@@ -45,35 +45,35 @@ def fetch_audio(
 
     Args:
         clips: `tables.RAW_CLIPS`.
-        origin: where audio comes from.
+        origin: how audio is fetched.
         on_clip: called after each clip, for progress.
 
     Returns:
-        `tables.AUDIO`, and the clips whose audio is gone, cannot be fetched or cannot be read.
-        What was stored before is not fetched again; what failed is asked for once a fetch, and what
-        cannot be read not again until its source changes it.
+        `tables.AUDIO`, and the clips whose audio is gone, cannot be fetched or cannot be decoded.
+        Stored audio is not fetched again. A failed request is repeated once per fetch. Audio that cannot
+        be decoded is not fetched again until its source changes it.
 
     Raises:
         NotAllowed: the key is wrong.
-        Paused: the source is not to be asked now; what was fetched stays.
-        StoreError: the store cannot be written; what was fetched stays.
+        Paused: the source must not be sent requests now; fetched audio is kept.
+        StoreError: the store cannot be written; fetched audio is kept.
     """
     with History(tables.store, source.name, partition) as history:
         done = tables.round_of([source.name, STAGE], partition)
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
-        found = fetch.all(list(_clips(clips)), settings.workers, on_clip)
-        # What failed while the others came through is given another chance.
+        rows_by_clip = fetch.fetch_all(list(_clips(clips)), settings.workers, on_clip)
+        # Clips that failed while others succeeded are tried once more.
         with suppress(Paused):
             for clip in _clips(clips):
-                if found[clip["clip_id"]].get("reason") in PASSING:
-                    found[clip["clip_id"]] = fetch.clip(clip)
-    rows = [row for row in found.values() if "reason" not in row]
-    dropped = [row for row in found.values() if "reason" in row]
+                if rows_by_clip[clip["clip_id"]].get("reason") in PASSING:
+                    rows_by_clip[clip["clip_id"]] = fetch.clip(clip)
+    rows = [row for row in rows_by_clip.values() if "reason" not in row]
+    dropped = [row for row in rows_by_clip.values() if "reason" in row]
     return Stage(AUDIO.from_rows(rows), DROPPED.from_rows(dropped), fetch.round)
 
 
 class Fetch:
-    """One pass over a partition's clips, in as many runs as it takes."""
+    """One pass over a partition's clips, over one or more runs."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Fetch:
                 self.round = max(self.round, record["round"])
             if record["event"] == Event.FAILED:
                 self._failures[record["clip_id"]] = record["attempt"]
-        # Rounds sort by their beginning. One that left no event is not known here, only in the table.
+        # Round ids sort by their start. A round without events is known from the table only.
         if not self.round or (done is not None and self.round <= done):
             self.round = new_round(utc_now())
         self._tries = Counter(
@@ -112,40 +112,40 @@ class Fetch:
         )
         self._stopped: BaseException | None = None
 
-    def all(
+    def fetch_all(
         self, clips: list[dict[str, Any]], workers: int, on_clip: Callable[[], object]
     ) -> dict[str, dict[str, Any]]:
-        """The rows of several clips, by their ids, in order."""
-        found: dict[str, dict[str, Any]] = {}
+        """The rows of several clips by clip id, in order."""
+        rows: dict[str, dict[str, Any]] = {}
         with ThreadPoolExecutor(workers, thread_name_prefix=STAGE) as pool:
-            asked = [(clip["clip_id"], pool.submit(self.clip, clip)) for clip in clips]
+            submitted = [(clip["clip_id"], pool.submit(self.clip, clip)) for clip in clips]
             try:
-                for clip_id, answer in asked:
-                    found[clip_id] = answer.result()
+                for clip_id, future in submitted:
+                    rows[clip_id] = future.result()
                     on_clip()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        return found
+        return rows
 
     def clip(self, clip: dict[str, Any]) -> dict[str, Any]:
         """A row of `tables.AUDIO`, or one of `tables.DROPPED`."""
         clip_id = clip["clip_id"]
-        asked_for = [clip[name] for name in ASKED_FOR]
+        request = [clip[name] for name in REQUEST_COLUMNS]
         last = self._last.get(clip_id)
-        if last and last["asked_for"] == asked_for:
+        if last and last["asked_for"] == request:
             if last["event"] == Event.STORED and self._is_stored(last["row"]):
                 return {**last["row"], "fetched_at": datetime.fromisoformat(last["row"]["fetched_at"])}
-            if last["event"] == Event.FAILED and self._stays(clip_id, last):
+            if last["event"] == Event.FAILED and self._is_final(clip_id, last):
                 return self._dropped(clip_id, last["reason"], last["detail"])
         if self._stopped is not None:
             raise self._stopped
         attempt = self._failures.get(clip_id, 0) + 1
-        about: dict[str, Any] = {"asked_for": asked_for, "attempt": attempt, "version": clip["version"]}
+        about: dict[str, Any] = {"asked_for": request, "attempt": attempt, "version": clip["version"]}
         try:
             row = self._fetch(clip)
         except (NotAllowed, Paused, StoreError) as error:
-            # Not this clip's fault: no other would fare better.
+            # Not this clip's failure: every other clip would fail in the same way.
             self._stopped = error
             raise
         except tuple(REASONS) as error:
@@ -158,11 +158,11 @@ class Fetch:
         self._history.add(Event.STORED, clip_id, self.round, row=written, **about)
         return row
 
-    def _stays(self, clip_id: str, failed: dict[str, Any]) -> bool:
-        """Whether a failure is not tried again: for good, or in this fetch."""
+    def _is_final(self, clip_id: str, failed: dict[str, Any]) -> bool:
+        """Whether a failure is not retried, at all or in this fetch."""
         if failed["reason"] in LASTING:
             return True
-        tries = MOST_TRIES if failed["reason"] in PASSING else 1
+        tries = MAX_TRIES if failed["reason"] in PASSING else 1
         return bool(failed["round"] == self.round and self._tries[clip_id] >= tries)
 
     def _is_stored(self, row: dict[str, Any]) -> bool:
@@ -191,6 +191,6 @@ class Fetch:
 
 
 def _clips(clips: pa.Table) -> Iterator[dict[str, Any]]:
-    names = ["clip_id", "source", "version", "claimed_duration_s", *ASKED_FOR]
+    names = ["clip_id", "source", "version", "claimed_duration_s", *REQUEST_COLUMNS]
     for batch in clips.select(names).to_batches():
         yield from batch.to_pylist()

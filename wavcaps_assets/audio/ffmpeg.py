@@ -1,7 +1,7 @@
-"""What FFmpeg decodes: compressed audio.
+"""Decodes compressed audio with FFmpeg.
 
-The files are hostile. FFmpeg is told which demuxer to use, opens this one local file, and has only
-decoders of audio that we name: no playlist, no address, no picture or video reaches it.
+The files are untrusted. FFmpeg gets the name of the demuxer, opens one local file, and may use only the
+audio decoders listed here: no playlists, no addresses, no images or video.
 """
 
 from __future__ import annotations
@@ -12,41 +12,43 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from wavcaps_assets.audio import ogg
 from wavcaps_assets.audio.blocks import Decoded, Samples, frames_per_block, in_blocks
 from wavcaps_assets.audio.containers import Container
-from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, breaks, check_shape
+from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, broken_after, check_shape
 from wavcaps_assets.audio.mp4 import check_index
 
 DECODERS = frozenset({"aac", "alac", "flac", "mp1float", "mp2float", "mp3float", "opus", "vorbis", "wavpack"})
 OPTIONS = {
     "protocol_whitelist": "file",
     "codec_whitelist": ",".join(sorted(DECODERS)),
-    # Each entry of an edit list may repeat the whole index; without them only the encoder's delay is cut.
+    # Each entry of an edit list may repeat the whole index. Without edit lists the delay is still cut.
     "advanced_editlist": "0",
 }
-# FLAC's longest block has 65,535 frames and WavPack's half a second; ALAC's header may claim 16 million.
+# FLAC's blocks have at most 65,535 frames, WavPack's half a second; an ALAC header may claim 16 million.
 DECODER_OPTIONS = {"max_samples": str(1 << 19)}
-# Streams that are made to be cut and joined: what cannot be decoded is passed over, as players do.
+# Streams that may be cut and joined: packets that cannot be decoded are skipped, as in players.
 SELF_SYNCHRONISING = frozenset({Container.MP3, Container.ADTS})
-# Their headers hold the exact number of frames; one that is cut has fewer.
+# The header has the exact number of frames; a file that was cut has fewer.
 COUNTED = frozenset({Container.FLAC, Container.WAVPACK})
 OPUS_RATE = 48_000
 
 
 @contextmanager
 def by_ffmpeg(path: Path, container: Container) -> Iterator[Decoded]:
-    """Opens a file as the container that it is.
+    """Opens a file of a known container.
 
-    Raises: as `decoding`.
+    Raises: like `decoding`.
     """
+    # Imported here because it takes 0.15 s, and most clips do not need it.
+    import av
+
     if container is Container.MP4:
         check_index(path)
     try:
-        # Named as a file, whatever its name looks like; tags may hold any bytes.
+        # "file:" because a name may look like an address; tags may contain any bytes.
         opened = av.open(f"file:{path}", format=container.value, options=OPTIONS, metadata_errors="replace")
     except av.FFmpegError as error:
         raise UnreadableAudio(f"its header cannot be read as {container.value}: {error.strerror}") from error
@@ -57,10 +59,12 @@ def by_ffmpeg(path: Path, container: Container) -> Iterator[Decoded]:
 def _decoded(path: Path, container: Container, opened: Any) -> Decoded:
     stream = opened.streams.best("audio")
     if stream is None:
-        raise EmptyAudio(f"it is {container.value} and holds no audio")
+        raise EmptyAudio(f"it is {container.value} without audio")
     codec = stream.codec_context
     if codec is None or codec.name not in DECODERS:
-        raise UnreadableAudio(f"its audio is {'unknown' if codec is None else codec.name}, which is not read")
+        raise UnreadableAudio(
+            f"its audio codec is {'unknown' if codec is None else codec.name}, which is not supported"
+        )
     codec.thread_count = 1
     codec.options = DECODER_OPTIONS
     reading = _Reading(container, opened, stream)
@@ -81,7 +85,7 @@ def _decoded(path: Path, container: Container, opened: Any) -> Decoded:
 
 
 class _Reading:
-    """A stream as it is decoded, and what was seen of it so far."""
+    """Decodes a stream and checks it."""
 
     def __init__(self, container: Container, opened: Any, stream: Any) -> None:
         self._container = container
@@ -89,14 +93,16 @@ class _Reading:
         self._stream = stream
         self._packets = 0
         self._failures = 0
-        # Of the decoded frames: how many, their rate (Hz) and channels, and the time of the first in frames.
-        # The first says the rate and the channels; what the container says may be wrong.
+        # Of the decoded frames: number, rate (Hz), channels, and time of the first one in frames. Rate and
+        # channels come from the first frame, because the container may be wrong.
         self._done = 0
         self._rate = 0
         self._channels = 0
         self._start = 0
 
     def frames(self) -> Iterator[Any]:
+        import av
+
         try:
             for packet in self._opened.demux(self._stream):
                 self._packets += packet.size > 0
@@ -105,10 +111,12 @@ class _Reading:
                     yield frame
                     self._done += frame.samples
         except av.FFmpegError as error:
-            raise self._breaks(str(error.strerror)) from error
+            raise self._broken(str(error.strerror)) from error
         self._check_end()
 
     def _decoded(self, packet: Any) -> list[Any]:
+        import av
+
         try:
             return list(packet.decode())
         except av.FFmpegError:
@@ -124,33 +132,33 @@ class _Reading:
             self._rate, self._channels = shape
             self._start = frame.pts or 0
         if shape != (self._rate, self._channels):
-            raise self._breaks(
+            raise self._broken(
                 f"{self._rate} Hz and {self._channels} channels become {shape[0]} Hz and {shape[1]}"
             )
-        # FFmpeg passes over damaged blocks of FLAC, whose times then have a gap.
+        # FFmpeg skips damaged FLAC blocks, which leaves a gap in the times.
         if self._container is Container.FLAC and frame.pts != self._start + self._done:
-            raise self._breaks("a block is damaged")
+            raise self._broken("a block is damaged")
 
     def _check_end(self) -> None:
         if self._failures > self._packets // 2:
             raise UnreadableAudio(f"{self._failures:,} of its {self._packets:,} packets cannot be decoded")
         if self._packets < self._stream.frames:
-            raise self._breaks(f"it has {self._packets:,} of {self._stream.frames:,} packets")
+            raise self._broken(f"it has {self._packets:,} of {self._stream.frames:,} packets")
         if self._container in COUNTED and self._stream.duration and self._done < self._stream.duration:
-            raise self._breaks(f"it has {self._done:,} of {self._stream.duration:,} frames")
+            raise self._broken(f"it has {self._done:,} of {self._stream.duration:,} frames")
 
-    def _breaks(self, why: str) -> UnreadableAudio:
-        return breaks(self._done, self._rate, why) if self._rate else UnreadableAudio(why)
+    def _broken(self, why: str) -> UnreadableAudio:
+        return broken_after(self._done, self._rate, why) if self._rate else UnreadableAudio(why)
 
 
 def _require_whole(path: Path, rate: int) -> None:
     position = ogg.broken_at(path)
     if position is not None:
-        raise breaks(position, rate, "a page is cut or damaged")
+        raise broken_after(position, rate, "a page is cut or damaged")
 
 
 def _samples(frame: Any) -> Samples:
-    """A frame's samples, which FFmpeg may keep apart by channel and as integers."""
+    """A frame's samples; FFmpeg may store them as integers and by channel."""
     array = frame.to_ndarray()
     samples = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
     if samples.dtype == np.uint8:

@@ -1,61 +1,63 @@
-"""What audio is refused, and the errors that say why."""
+"""Limits of a clip, and the errors of audio beyond them."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-# The slowest telephone codecs run at 8 kHz, the fastest converters at 768 kHz: beyond that a header lies.
+# Telephone codecs use 8 kHz, the fastest converters 768 kHz; a header beyond that is wrong.
 LOWEST_RATE = 1_000
 HIGHEST_RATE = 768_000
-# More than any microphone array publishes, and libsndfile's own limit.
-MOST_CHANNELS = 1024
+# More than any published microphone array has, and libsndfile's own limit.
+MAX_CHANNELS = 1024
 
 
 class UnreadableAudio(ValueError):
-    """The file holds no audio that can be decoded, or breaks off."""
+    """The file has no audio that can be decoded, or it is cut off or damaged."""
 
 
 class EmptyAudio(ValueError):
-    """The file can be decoded, and holds no samples."""
+    """The file can be decoded and has no samples."""
 
 
 class TooLong(ValueError):
-    """The file decodes to more audio than is wanted of one clip."""
+    """The file has more audio than the limit of a clip."""
 
 
 class AudioLimits(BaseModel):
-    """What one clip may be."""
+    """Limits of one clip."""
 
     longest_s: float = Field(
-        12 * 3600.0, gt=0, description="longest clip (s); the BBC's run to hours, a small file's need not end"
+        12 * 3600.0,
+        gt=0,
+        description="longest clip (s); BBC recordings last hours, and a small file can decode to any length",
     )
 
 
 def check_shape(sample_rate: int, channels: int) -> None:
-    """Refuses what no recording has.
+    """Checks that a recording can have this shape.
 
     Args:
-        sample_rate: what the file says (Hz).
-        channels: what the file says.
+        sample_rate: of the file (Hz).
+        channels: of the file.
 
     Raises:
-        UnreadableAudio: names what was seen and what is possible.
+        UnreadableAudio: it cannot; gives the value and the possible range.
     """
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         raise UnreadableAudio(
-            f"it says that its sample rate is {sample_rate:,} Hz; "
-            f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz can be"
+            f"its header claims a sample rate of {sample_rate:,} Hz; "
+            f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz is possible"
         )
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise UnreadableAudio(f"it says that it has {channels:,} channels; 1 to {MOST_CHANNELS:,} can be")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise UnreadableAudio(f"its header claims {channels:,} channels; 1 to {MAX_CHANNELS:,} is possible")
 
 
-def breaks(frames: int, sample_rate: int, why: str) -> UnreadableAudio:
-    """The error of a file that stops making sense.
+def broken_after(frames: int, sample_rate: int, why: str) -> UnreadableAudio:
+    """The error of a file that is damaged or cut after a time.
 
     Args:
-        frames: what could be decoded.
-        sample_rate: theirs (Hz).
-        why: in a few words.
+        frames: number of frames decoded so far.
+        sample_rate: their rate (Hz).
+        why: the reason, in a few words.
     """
-    return UnreadableAudio(f"it breaks after {frames / sample_rate:.2f} s: {why}")
+    return UnreadableAudio(f"it is damaged or cut after {frames / sample_rate:.2f} s: {why}")

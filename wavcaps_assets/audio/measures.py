@@ -1,4 +1,4 @@
-"""What is measured of a signal while it passes by."""
+"""Measures a signal block by block."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from numpy.typing import NDArray
 
 from wavcaps_assets.audio.blocks import SAMPLE_RATE, Samples
 
-# A 16-bit sample of this size would be 0 dBFS.
+# A 16-bit sample of this amplitude would have 0 dBFS.
 FULL_SCALE = 32_768
-# Loudness is felt over some 20 ms; what lies 60 dB below full scale is not heard beside anything else.
+# 20 ms frames; a level 60 dB below full scale is not heard next to other sounds.
 SILENCE_FRAME = SAMPLE_RATE // 50
 SILENCE_DBFS = -60.0
 # 32 ms: bands of 31.25 Hz.
 SPECTRUM_FRAME = 1024
 BAND_HZ = SAMPLE_RATE / SPECTRUM_FRAME
-# What a band must reach, beside the strongest, to count (dB): lossy encoders cut off well below it.
+# Bands within this range of the strongest count (dB); lossy encoders cut off well below it.
 BAND_RANGE_DB = 60.0
-# Below it there is a constant offset, which the window spreads over two bands.
+# The bands below contain a constant offset, which the window spreads over two bands.
 LOWEST_BAND = 2
-# Whole frames of both kinds.
+# A whole number of frames of both kinds.
 STEP = math.lcm(SILENCE_FRAME, SPECTRUM_FRAME)
 
 
 def hann(length: int) -> Samples:
-    """Hann's window, of the periodic kind that spectra want."""
+    """A periodic Hann window."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
 
 
 WINDOW = hann(SPECTRUM_FRAME)
-# What rounding to 16 bits puts into each band of a frame; weaker than that there is nothing.
+# The power of 16-bit rounding noise in each band of a frame; anything weaker is not signal.
 ROUNDING_POWER = float(np.square(WINDOW, dtype=np.float64).sum()) / 12
 
 
 class Measures:
-    """Turns a signal to 16 bits and measures it, in memory that does not grow."""
+    """Converts a signal to 16 bits and measures it in constant memory."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -53,7 +53,7 @@ class Measures:
     def add(self, signal: Samples) -> NDArray[np.int16]:
         """Measures a piece of the signal (mono, 32 kHz, where 1 is full scale), and returns it in 16 bits.
 
-        Values beyond full scale are cut off.
+        Values beyond full scale are clipped.
         """
         scaled = np.clip(signal, -1, 1 - 1 / FULL_SCALE) * np.float32(FULL_SCALE)
         whole: NDArray[np.int16] = np.rint(scaled).astype(np.int16)
@@ -68,7 +68,7 @@ class Measures:
         return whole
 
     def end(self) -> None:
-        """Measures what is left: to be called once, after the last piece."""
+        """Measures the rest. Call it once, after the last piece."""
         whole = len(self._held) // SILENCE_FRAME * SILENCE_FRAME
         self._measure_levels(self._held[:whole])
         if len(self._held) > whole:
@@ -76,7 +76,7 @@ class Measures:
         whole = len(self._held) // SPECTRUM_FRAME * SPECTRUM_FRAME
         self._measure_spectrum(self._held[:whole])
         if self.frames < SPECTRUM_FRAME:
-            # Its end would look like a click under a longer window.
+            # Under a longer window, the end of the signal would look like a click.
             padded = np.pad(self._held, (0, SPECTRUM_FRAME - self.frames))
             self._measure_spectrum(padded, hann(self.frames))
 

@@ -1,7 +1,7 @@
-"""Whether the index of an MP4 file can be what it says.
+"""Checks the size of an MP4 file's index.
 
-A few bytes of an index can stand for thousands of millions of packets, and FFmpeg lists them all, 36
-bytes each, before it reads the first: a file of 2 KB takes all memory there is. So we count before it.
+A few bytes of an index can describe billions of packets, and FFmpeg lists all of them, 36 bytes each,
+before it reads the first: a file of 2 KB can fill the memory. So the packets are counted before.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from wavcaps_assets.audio.limits import UnreadableAudio
 
-# More than a day of AAC; FFmpeg takes 150 MB for them.
-MOST_PACKETS = 1 << 22
+# More than a day of AAC; FFmpeg needs 150 MB for them.
+MAX_PACKETS = 1 << 22
 # Where a table lists chunks instead, FFmpeg cuts each chunk into packets of at least this many samples.
 SAMPLES_PER_PACKET = 160
 TABLES = re.compile(rb"stsz|stz2|trun|stts|ctts|stsc|stco|co64|cmov")
@@ -24,20 +24,20 @@ HEADER_BYTES = 8
 
 
 def check_index(path: Path) -> None:
-    """Refuses an index that claims more packets than a clip can have.
+    """Checks that an index does not claim more packets than a clip can have.
 
     Raises:
-        UnreadableAudio: says how many it claims.
+        UnreadableAudio: it does; gives the number.
     """
     counts: Counter[bytes] = Counter()
     per_chunk = 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for start, end in _outside_media(data):
-            # Tables are found wherever they stand: FFmpeg looks into boxes that no standard names.
+            # Tables are searched everywhere: FFmpeg also looks into non-standard boxes.
             for found in TABLES.finditer(data, start, end):
                 kind, at = found[0], found.end()
                 if kind == b"cmov":
-                    raise UnreadableAudio("its index is compressed, as in QuickTime files of the nineties")
+                    raise UnreadableAudio("its index is compressed, as in QuickTime files of the 1990s")
                 if kind in (b"stts", b"ctts"):
                     counts[kind] += sum(count for count, _ in _entries(data, at, "II"))
                 elif kind == b"stsc":
@@ -46,12 +46,12 @@ def check_index(path: Path) -> None:
                     counts[kind] += _number(data, at + (8 if kind in (b"stsz", b"stz2") else 4))
     chunks = counts.pop(b"stco", 0) + counts.pop(b"co64", 0)
     packets = max([chunks * per_chunk // SAMPLES_PER_PACKET, *counts.values()])
-    if packets > MOST_PACKETS:
-        raise UnreadableAudio(f"its index claims {packets:,} packets; {MOST_PACKETS:,} can be")
+    if packets > MAX_PACKETS:
+        raise UnreadableAudio(f"its index claims {packets:,} packets; {MAX_PACKETS:,} is possible")
 
 
 def _outside_media(data: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Start and end of each box of the outermost level but those that hold the audio itself."""
+    """Start and end of each top-level box, except those of the audio itself."""
     at = 0
     while at + HEADER_BYTES <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -68,7 +68,7 @@ def _number(data: mmap.mmap, at: int) -> int:
 
 
 def _entries(data: mmap.mmap, at: int, form: str) -> Iterator[tuple[int, ...]]:
-    """The entries of a table whose version and flags stand at a place, as far as the file goes."""
+    """The entries of a table whose version and flags are at `at`, up to the end of the file."""
     size = struct.calcsize(f">{form}")
     table = data[at + 8 : at + 8 + size * _number(data, at + 4)]
     return struct.iter_unpack(f">{form}", table[: len(table) // size * size])

@@ -27,13 +27,13 @@ DEFAULT_LIMITS = AudioLimits()
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What was measured while a clip was normalised.
+    """Measures of a clip, taken while it is normalised.
 
     Attributes:
         duration_s: of the stored audio (s).
         sample_rate: of the stored audio (Hz).
-        original_sample_rate: as decoded (Hz).
-        original_channels: as decoded.
+        original_sample_rate: of the decoded file (Hz).
+        original_channels: of the decoded file.
         original_format: container and codec, such as `WAV/PCM_16` or `MP4/aac`.
         peak_dbfs: largest stored sample (dBFS); -inf for digital silence.
         rms_dbfs: root mean square of the stored samples (dBFS; a full-scale sine has -3.01);
@@ -61,15 +61,15 @@ class AudioFacts:
 def normalise(original: Path, target: Path, limits: AudioLimits = DEFAULT_LIMITS) -> AudioFacts:
     """Decodes a file, mixes it to mono, resamples it to 32 kHz and writes 16-bit FLAC.
 
-    Works block by block: memory grows neither with the clip's length nor with what its header says.
-    A file that was cut gives what is there where its format cannot tell (WAV, MP3, AAC, WebM), else an
-    error. After an error, `target` is not to be used.
+    Works block by block: memory depends neither on the clip's length nor on its header. A cut file of a
+    format that does not show it (WAV, MP3, AAC, WebM) gives the part that exists; other formats give an
+    error. After an error, do not use `target`.
 
     Raises:
-        UnreadableAudio: the file cannot be decoded, breaks off, or holds values that are no numbers.
+        UnreadableAudio: the file cannot be decoded, is cut or damaged, or has values that are not finite.
         EmptyAudio: it has no samples.
         TooLong: it is longer than `limits` allow.
-        OSError: `original` cannot be read or `target` not be written.
+        OSError: `original` cannot be read or `target` cannot be written.
     """
     with decoding(original) as decoded, _flac(target) as write:
         return _convert(decoded, write, limits)
@@ -105,20 +105,20 @@ def _convert(decoded: Decoded, write: Callable[[Any], None], limits: AudioLimits
 
 
 def _clipped(block: Samples, full_scale: float) -> int:
-    """How many samples of a block are at or beyond full scale."""
-    # The extremes tell at little cost that most blocks have none; a NaN anywhere makes them NaN.
+    """Number of samples of a block at or beyond full scale."""
+    # The extremes show cheaply that most blocks have none; a NaN anywhere makes them NaN.
     low, high = float(block.min()), float(block.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise UnreadableAudio("its samples are not all numbers")
+        raise UnreadableAudio("some samples are NaN or infinite")
     if -full_scale < low and high < full_scale:
         return 0
     return int(np.count_nonzero(np.abs(block) >= full_scale))
 
 
 def _mono(block: Samples) -> Samples:
-    # What is too large for a sum is seen after the filter.
+    # A sum that overflows is found after the filter.
     with np.errstate(over="ignore"):
-        # Both are the mean; numpy's own takes thirty times as long over two columns.
+        # numpy's mean takes thirty times as long over two columns.
         if block.shape[1] == 2:
             return (block[:, 0] + block[:, 1]) * np.float32(0.5)
         return block.mean(axis=1, dtype=np.float32)
@@ -126,13 +126,13 @@ def _mono(block: Samples) -> Samples:
 
 def _finite(signal: Samples) -> Samples:
     if not np.isfinite(signal).all():
-        raise UnreadableAudio("its samples are too large for numbers")
+        raise UnreadableAudio("its samples are too large for 32-bit floats")
     return signal
 
 
 @contextmanager
 def _flac(target: Path) -> Iterator[Callable[[Any], None]]:
-    """Opens a FLAC file, 16 bits, and gives the function that appends to it."""
+    """Opens a 16-bit FLAC file and gives the function that appends to it."""
     try:
         with soundfile.SoundFile(
             target,

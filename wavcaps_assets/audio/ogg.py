@@ -1,7 +1,7 @@
-"""Whether an Ogg file is whole.
+"""Checks whether an Ogg file is complete.
 
-Its decoders skip what is damaged and stop where the file was cut, and say nothing. Each page has a
-length and a checksum, so it can be known.
+Ogg decoders skip damage and stop where a file was cut, without an error. Each page has a length and a
+checksum, which show both.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def broken_at(path: Path) -> int | None:
-    """Where the first page stands that is cut or damaged; None where all are whole.
+    """Finds the first page that is cut or damaged.
 
     Returns:
-        The position that the page before it ends at, in samples (Opus: at 48 kHz).
+        The end of the page before it, in samples (Opus: at 48 kHz); None if all pages are complete.
     """
     position, ended = 0, False
     with path.open("rb") as file:
@@ -29,7 +29,7 @@ def broken_at(path: Path) -> int | None:
             lengths = file.read(header[-1]) if len(header) == HEADER_BYTES else b""
             page = header + lengths + file.read(sum(lengths))
             if not _is_whole(page):
-                # What follows a last page is no part of the audio.
+                # Data after a last page is not part of the audio.
                 return None if ended else position
             ended = bool(page[5] & LAST_PAGE)
             granule = int.from_bytes(page[6:14], "little", signed=True)

@@ -1,4 +1,4 @@
-"""Where a clip's audio is read from: the network, or a folder of the user's own."""
+"""Reads a clip's original file from the network, or from the user's own folder."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from wavcaps_assets.sources.base import Source
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
-# How the error pages begin that some sites send in place of audio, with status 200.
+# Some sites send an error page instead of audio, with status 200. It begins with one of these.
 MARKUP = (b"<", b"\xef\xbb\xbf<")
 
 
 class NotAudio(ValueError):
-    """A page of text came in place of audio."""
+    """The server sent a page of text instead of audio."""
 
 
 class OutsideFolder(ValueError):
-    """A file's name leads out of the folder of clips."""
+    """A file's path is outside the folder of clips."""
 
 
 class UnreadableFile(ValueError):
-    """A file of the folder of clips cannot be read by who runs this."""
+    """The user who runs this may not read a file of the folder of clips."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How audio is reached.
+    """How audio is fetched.
 
     Attributes:
         network: for sources whose audio is downloaded.
-        partial: the folder of downloads that are not whole yet.
+        partial: the folder of incomplete downloads.
     """
 
     network: Network
@@ -46,7 +46,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Original:
-    """A clip's file as its source has it."""
+    """A clip's original file."""
 
     path: Path
     bytes: int
@@ -55,25 +55,25 @@ class Original:
 
 @contextmanager
 def original(source: Source, clip: dict[str, Any], origin: Origin) -> Iterator[Original]:
-    """Gives a clip's file, for as long as the context lasts.
+    """Gives a clip's file for the duration of the context.
 
     Raises:
-        NotThere: there is none.
-        NotAudio: a page of text came in its place.
-        OutsideFolder: its name leads out of the source's folder.
+        NotThere: it does not exist.
+        NotAudio: the server sent a page of text instead.
+        OutsideFolder: its path is outside the source's folder.
         UnreadableFile: it may not be read.
         NetworkError, Paused: it cannot be fetched.
     """
     if source.folder is not None:
         yield _local(source.folder, clip["audio_url"])
         return
-    # `clip_id` is made of safe characters only.
+    # A `clip_id` has characters only that are safe in a path.
     path = origin.partial / source.name / clip["clip_id"]
     headers = source.audio_headers(origin.network)
-    found = origin.network.download(clip["audio_url"], path, headers, clip["claimed_md5"])
+    download = origin.network.download(clip["audio_url"], path, headers, clip["claimed_md5"])
     try:
         _require_audio(path)
-        yield Original(path, found.bytes, found.sha256)
+        yield Original(path, download.bytes, download.sha256)
     finally:
         path.unlink(missing_ok=True)
 
@@ -83,9 +83,9 @@ def _local(folder: Path, name: str) -> Original:
     try:
         path = (root / name).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise OutsideFolder(f"{name!r:.200} is no file's name: {error}") from error
+        raise OutsideFolder(f"{name!r:.200} is not a file name: {error}") from error
     if not path.is_relative_to(root):
-        raise OutsideFolder(f"{name!r:.200} leads out of the folder of clips")
+        raise OutsideFolder(f"{name!r:.200} is outside the folder of clips")
     try:
         if not path.is_file():
             raise NotThere(f"no file {name!r:.200} in the folder of clips")
@@ -100,4 +100,4 @@ def _require_audio(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(64)
     if start.lstrip().startswith(MARKUP):
-        raise NotAudio(f"a page of text came in place of audio, starting with {start[:40]!r}")
+        raise NotAudio(f"the server sent a page of text instead of audio; it starts with {start[:40]!r}")

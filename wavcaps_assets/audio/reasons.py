@@ -1,4 +1,4 @@
-"""Why a clip has no audio, in the words of the tables."""
+"""The reason codes of clips without audio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wavcaps_assets.audio.limits import EmptyAudio, TooLong, UnreadableAudio
 from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile
 from wavcaps_assets.network.errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
 
-# The most particular first: the first that fits gives the reason.
+# The most specific class first: the first that matches gives the reason.
 REASONS: dict[type[Exception], str] = {
     NotThere: "audio_gone",
     TooLarge: "audio_too_large",
@@ -20,7 +20,7 @@ REASONS: dict[type[Exception], str] = {
     TooLong: "too_long",
     UnreadableAudio: "unreadable_audio",
 }
-# What the same file would meet again.
+# Failures that the same file would have again.
 LASTING = frozenset({"unreadable_audio", "empty_audio", "too_long", "audio_too_large", "outside_folder"})
 
 

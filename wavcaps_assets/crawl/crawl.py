@@ -51,7 +51,7 @@ def crawl(source: Source, partition: str, network: Network, tables: TableStore) 
     done = tables.round_of([source.name, STAGE], partition)
     before = _before(tables, source.name, partition)
     pages = PageLog(tables.store, f"log/pages/{source.name}/{partition}", done)
-    with network.remembering(pages), History(tables.store, source.name, partition) as history:
+    with network.using_pages(pages), History(tables.store, source.name, partition) as history:
         comparison = Comparison(source, history, before, pages.crawl, pages.started)
         try:
             sort_out(source.records(network, partition), comparison)

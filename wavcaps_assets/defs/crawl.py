@@ -87,7 +87,7 @@ def crawl_definitions(source: Source) -> Crawl:
         store: StoreResource,
     ) -> Iterator[Any]:
         from wavcaps_assets.audio.fetch import fetch_audio
-        from wavcaps_assets.audio.summary import off_claim, repeats
+        from wavcaps_assets.audio.summary import duration_mismatches, exact_duplicates
         from wavcaps_assets.network.errors import Paused
         from wavcaps_assets.show.plots import as_markdown, histogram
         from wavcaps_assets.show.previews import preview
@@ -108,8 +108,10 @@ def crawl_definitions(source: Source) -> Crawl:
             {
                 "hours of audio": dg.MetadataValue.float(sum(durations) / 3600),
                 "durations": dg.MetadataValue.md(as_markdown(histogram(durations, "duration (s)", "clips"))),
-                "measured otherwise than claimed": dg.MetadataValue.md(preview(off_claim(stage.kept))),
-                "exact duplicates": dg.MetadataValue.md(preview(repeats(stage.kept))),
+                "measured otherwise than claimed": dg.MetadataValue.md(
+                    preview(duration_mismatches(stage.kept))
+                ),
+                "exact duplicates": dg.MetadataValue.md(preview(exact_duplicates(stage.kept))),
             }
         )
         yield dg.Output(stage)

@@ -1,1 +1,1 @@
-"""The one way to the network: `client.Network`."""
+"""All network access goes through `client.Network`."""

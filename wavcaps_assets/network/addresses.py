@@ -1,8 +1,8 @@
-"""Connections to public addresses only, and none that lasts for ever.
+"""Connections to public addresses only, each with a deadline.
 
-A crawled link, and every redirect, may name any host, and a host may resolve to any address. So the
-address is checked where the connection is made, and the connection goes to the address that was
-checked: a name that resolves differently a moment later gains nothing.
+A crawled link or a redirect may name any host, and a host name may resolve to any address. The address
+is therefore checked when the connection is made, and the connection uses the checked address: a name
+that resolves to another address a moment later (DNS rebinding) has no effect.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Deadline(threading.local):
-    """When the transfer of this thread must be over."""
+    """The time by which this thread's transfer must end."""
 
     until: float | None = None
 
@@ -33,25 +33,25 @@ class Deadline(threading.local):
         self.until = time.monotonic() + seconds
 
     def within(self, timeout: float | None) -> float | None:
-        """A time-out, cut to what is left.
+        """A timeout (s), limited to the time that is left.
 
         Raises:
-            httpcore.ReadTimeout: nothing is left.
+            httpcore.ReadTimeout: no time is left.
         """
         if self.until is None:
             return timeout
         left = self.until - time.monotonic()
         if left <= 0:
-            raise httpcore.ReadTimeout("the transfer takes too long as a whole")
+            raise httpcore.ReadTimeout("the transfer as a whole takes too long")
         return left if timeout is None else min(timeout, left)
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """Connects to public addresses, and to the named private hosts.
+    """Connects to public addresses, and to the listed private hosts.
 
     Args:
         private_hosts: `host:port` of servers that may have any address.
-        deadline: by which everything on the connections must be done.
+        deadline: limits all waiting on the connections.
     """
 
     def __init__(self, private_hosts: frozenset[str], deadline: Deadline) -> None:
@@ -89,14 +89,14 @@ class GuardedBackend(httpcore.NetworkBackend):
             for address in addresses:
                 if not is_public(ipaddress.ip_address(address.partition("%")[0])):
                     raise AddressNotAllowed(
-                        f"{host}:{port} is at {address}, which is no public address; a server of your own "
-                        "is named in WAVCAPS_NETWORK__PRIVATE_HOSTS"
+                        f"{host}:{port} is at {address}, which is not a public address; list your own "
+                        "servers in WAVCAPS_NETWORK__PRIVATE_HOSTS"
                     )
         return addresses
 
 
 class DeadlineStream(httpcore.NetworkStream):
-    """A connection on which waiting ends at the deadline of the thread that waits."""
+    """A connection on which a thread waits no longer than its deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
@@ -122,12 +122,12 @@ class DeadlineStream(httpcore.NetworkStream):
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the open internet; one that hides another is judged by that."""
+    """Whether an address is public. An IPv6 address that embeds an IPv4 address is as public as that."""
     if isinstance(address, ipaddress.IPv6Address):
-        hidden = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        embedded = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if address in NAT64:
-            hidden.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-        if not all(is_public(inner) for inner in hidden if inner is not None):
+            embedded.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        if not all(is_public(inner) for inner in embedded if inner is not None):
             return False
         if address.ipv4_mapped is not None or address in NAT64:
             return True

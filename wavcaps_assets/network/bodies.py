@@ -1,4 +1,4 @@
-"""The body of an answer, read in bounded memory whatever the server sends."""
+"""The body of a response, read in bounded memory whatever the server sends."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import httpx
 
 from wavcaps_assets.network.errors import BadAnswer, TooLarge
 
-# Of either gzip or zlib, whichever its header says.
+# zlib detects from the header which of the two it is.
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 BLOCK_BYTES = 1 << 16
 
 
 def blocks(response: httpx.Response, limit: int, where: str) -> Iterator[bytes]:
-    """The body, decoded, in blocks of bounded size.
+    """The decoded body, in blocks of bounded size.
 
     Args:
-        limit: the most bytes that it may have when decoded.
-        where: what it is the body of, for the error.
+        limit: largest decoded size (bytes).
+        where: name of the page or file, for errors.
 
     Raises:
-        TooLarge: it has more.
-        BadAnswer: it is not encoded as it says.
+        TooLarge: it is larger than `limit`.
+        BadAnswer: it is not encoded as its header says.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in {"identity", ""}:
@@ -31,7 +31,7 @@ def blocks(response: httpx.Response, limit: int, where: str) -> Iterator[bytes]:
     elif encoding in {"gzip", "x-gzip", "deflate"}:
         decoded = _inflated(response, where)
     else:
-        raise BadAnswer(f"{where} is encoded as {encoding[:40]!r}, which was not asked for")
+        raise BadAnswer(f"{where} is encoded as {encoding[:40]!r}, which was not requested")
     size = 0
     for block in decoded:
         size += len(block)
@@ -41,7 +41,7 @@ def blocks(response: httpx.Response, limit: int, where: str) -> Iterator[bytes]:
 
 
 def _inflated(response: httpx.Response, where: str) -> Iterator[bytes]:
-    # A thousand bytes may stand for a million: a block at a time comes out, not all that went in.
+    # A compressed kilobyte can contain a megabyte: decompress one block at a time.
     inflater = zlib.decompressobj(GZIP_OR_ZLIB)
     try:
         for packed in response.iter_raw():
@@ -51,6 +51,6 @@ def _inflated(response: httpx.Response, where: str) -> Iterator[bytes]:
                 rest = inflater.unconsumed_tail
         yield inflater.flush()
     except zlib.error as error:
-        raise BadAnswer(f"{where} is not the compressed data that it says it is: {error}") from error
+        raise BadAnswer(f"{where} is not the compressed data that its header promises: {error}") from error
     if not inflater.eof:
-        raise BadAnswer(f"{where} ends in the middle of its compressed data")
+        raise BadAnswer(f"{where} ends in the middle of the compressed data")

@@ -1,7 +1,7 @@
-"""The one way to the network, used by every source.
+"""The network client that every source uses.
 
-A request goes to public addresses only, keeps to its host's quota, is tried again when trying again
-can heal it, never reads more than it was told to, and fails with an error named by its cause.
+A request goes to public addresses only, respects its host's quota, is retried where a retry can help,
+reads a limited number of bytes, and fails with an error named by its cause.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ MOST_REDIRECTS = 10
 
 
 class Network:
-    """A client for all hosts. Safe to use from several threads; close it when done.
+    """A client for all hosts. Threads may share it; close it when done.
 
     Args:
-        state: the folder of the quotas, which all processes of a machine share.
+        state: the folder of the quota file, which all processes of a machine share.
     """
 
     def __init__(self, state: Path, settings: NetworkSettings | None = None) -> None:
         self.settings = settings or NetworkSettings()
         self._quotas = Quotas(state / QUOTAS_FILE)
         self._deadline = Deadline()
-        # Read once: a client of its own would read all authorities' certificates anew.
+        # Read once: each new httpx client would read all certificates again.
         self._tls = httpx.create_ssl_context()
         self._clients = Clients(self._new_client)
         self._robots = Robots(self.get_text, self.settings.user_agent)
-        # What robots.txt files ask for, by host (s).
+        # Crawl-delay of each host's robots.txt (s).
         self._delays: dict[str, float] = {}
         self._pages: PageLog | None = None
-        self._given_up: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Network:
@@ -83,8 +83,8 @@ class Network:
         self._quotas.close()
 
     @contextmanager
-    def remembering(self, pages: PageLog) -> Iterator[None]:
-        """Takes pages from a crawl's log where they are in it, and writes the others there."""
+    def using_pages(self, pages: PageLog) -> Iterator[None]:
+        """Reads pages from a crawl's log where it has them, and adds the others to it."""
         self._pages = pages
         try:
             with pages:
@@ -98,55 +98,55 @@ class Network:
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
         *,
-        again: int = 0,
+        reread: int = 0,
     ) -> Any:
         """Fetches and parses JSON. Raises NetworkError, Paused.
 
         Args:
-            again: how often a crawl has read the page before and wants it afresh.
+            reread: number of times this crawl has read the page before; a new number is a new request.
         """
-        key = key_of("GET", url, dict(params or {}), None, again)
+        key = key_of("GET", url, dict(params or {}), None, reread)
         return self._page(key, url, json.loads, "GET", params=params, headers=headers)
 
     def post_json(self, url: str, body: object, headers: Mapping[str, str] | None = None) -> Any:
-        """Posts JSON and parses the JSON that comes back. Raises NetworkError, Paused."""
+        """Posts JSON and parses the JSON of the response. Raises NetworkError, Paused."""
         key = key_of("POST", url, {}, body, 0)
         return self._page(key, url, json.loads, "POST", json=body, headers=headers)
 
     def get_text(self, url: str, most_bytes: int | None = None) -> str:
-        """Fetches a text, as UTF-8; bytes that are none become the replacement character."""
+        """Fetches a text in UTF-8; invalid bytes become U+FFFD."""
         key = key_of("GET", url, {}, None, 0)
         return str(self._page(key, url, _text, "GET", most_bytes=most_bytes))
 
     def get_page(self, url: str) -> str:
-        """Fetches an HTML page, if the site's robots.txt allows it.
+        """Fetches an HTML page that the site's robots.txt allows.
 
         Raises:
-            Disallowed: it does not.
+            Disallowed: robots.txt does not allow it.
         """
         if not self._robots.allows(url):
-            raise Disallowed(f"{shown(url)}: the site's robots.txt asks crawlers to keep away")
+            raise Disallowed(f"{shown(url)}: the site's robots.txt disallows it")
         self._delays[host_of(url)] = self._robots.delay_s(url)
         return self.get_text(url)
 
-    def wait_for(self, host: str) -> float:
-        """How long the host is not to be asked (s); 0 if it may be asked now."""
-        return self._quotas.wait(host, self._limits(host))
+    def wait_s(self, host: str) -> float:
+        """Time until the host may be sent a request (s); 0 if it may now."""
+        return self._quotas.wait_s(host, self._limits(host))
 
     def post_form(self, url: str, data: Mapping[str, str]) -> Any:
-        """Posts a form and parses the JSON that comes back, which is never written down.
+        """Posts a form and parses the JSON of the response, which is never logged.
 
-        Asked once: what a form does, such as using up a token, may be done although no answer came.
+        Never retried: a form may have had its effect, such as using up a token, without a response.
         """
         return self._parsed(url, json.loads, self._fetch("POST", url, attempts=1, data=dict(data)).body)
 
     def download(
         self, url: str, target: Path, headers: Mapping[str, str] | None = None, md5: str | None = None
     ) -> Download:
-        """Streams a file to `target`; goes on where an earlier, interrupted call stopped.
+        """Streams a file to `target`; resumes an interrupted download.
 
         Args:
-            md5: what the file must have, where its source says so.
+            md5: the file's MD5, where its source gives one.
 
         Raises:
             NetworkError, Paused.
@@ -154,20 +154,20 @@ class Network:
         partial = Partial(target, url)
 
         def attempt() -> Download:
-            asked = {**(headers or {}), **partial.headers(), "Accept-Encoding": "identity"}
+            sent = {**(headers or {}), **partial.headers(), "Accept-Encoding": "identity"}
             try:
-                with self._response("GET", url, self.settings.audio_timeout_s, headers=asked) as response:
+                with self._response("GET", url, self.settings.audio_timeout_s, headers=sent) as response:
                     return partial.receive(response, self.settings.audio_bytes, shown(url), md5)
             except OutOfRange as error:
                 partial.discard()
                 raise Unavailable(f"{shown(url)} has another length than before") from error
 
         try:
-            return self._patiently(url, attempt)
+            return self._retried(url, attempt)
         except Unavailable:
             raise
         except NetworkError:
-            # There is nothing to go on with.
+            # A partial file is of no use.
             partial.discard()
             raise
 
@@ -175,10 +175,10 @@ class Network:
         page = self._pages.get(key) if self._pages else None
         if page is not None:
             if page.status == 404:
-                raise NotThere(f"{shown(url)} is not there (404)")
+                raise NotThere(f"{shown(url)} does not exist (404)")
             return self._parsed(url, parse, page.body)
-        if self._pages and self._pages.is_hopeless(key):
-            raise Unavailable(f"{shown(url)} failed each time that this crawl came to it")
+        if self._pages and self._pages.has_failed_too_often(key):
+            raise Unavailable(f"{shown(url)} failed each time that this crawl requested it")
         try:
             page = self._fetch(method, url, **request)
         except NotThere:
@@ -190,7 +190,7 @@ class Network:
                 self._pages.add_failure(key)
             raise
         parsed = self._parsed(url, parse, page.body)
-        # Only what can be read is written down: what is broken may be whole the next time.
+        # Only readable pages are kept: a broken page may be complete the next time.
         if self._pages:
             self._pages.add(key, shown(url), page)
         return parsed
@@ -199,7 +199,7 @@ class Network:
         try:
             return parse(body)
         except (ValueError, RecursionError) as error:
-            raise BadAnswer(f"{shown(url)} did not answer with JSON: {error}") from error
+            raise BadAnswer(f"{shown(url)} did not respond with JSON: {error}") from error
 
     def _fetch(
         self,
@@ -219,33 +219,33 @@ class Network:
             ) as response:
                 return Page(200, b"".join(blocks(response, limit, shown(url))))
 
-        return self._patiently(url, attempt, attempts)
+        return self._retried(url, attempt, attempts)
 
     @contextmanager
     def _response(self, method: str, url: str, timeout_s: float, **request: Any) -> Iterator[httpx.Response]:
         try:
-            with self._clients.lent() as client:
-                asked: httpx.Request | None = client.build_request(
+            with self._clients.borrow() as client:
+                current: httpx.Request | None = client.build_request(
                     method, url, extensions={"transfer_timeout_s": timeout_s}, **request
                 )
-                # Not by httpx itself: it reads the body of a redirect, however long it is.
+                # httpx itself would read the body of a redirect, however long it is.
                 for _ in range(MOST_REDIRECTS):
-                    assert asked is not None
-                    with closing(client.send(asked, stream=True)) as response:
-                        asked = response.next_request
-                        if asked is None:
+                    assert current is not None
+                    with closing(client.send(current, stream=True)) as response:
+                        current = response.next_request
+                        if current is None:
                             raise_for_status(response)
                             yield response
                             return
             raise BadAnswer(f"{shown(url)} is redirected more than {MOST_REDIRECTS} times")
         except httpx.TransportError as error:
-            raise Unavailable(f"{shown(url)} does not answer: {error or type(error).__name__}") from error
+            raise Unavailable(f"{shown(url)} does not respond: {error or type(error).__name__}") from error
         except httpx.InvalidURL as error:
             raise BadAnswer(f"{shown(url)}: {error}") from error
         finally:
             self._deadline.until = None
 
-    def _patiently(self, url: str, attempt: Callable[[], T], attempts: int | None = None) -> T:
+    def _retried(self, url: str, attempt: Callable[[], T], attempts: int | None = None) -> T:
         host = host_of(url)
         retrying = Retrying(
             retry=retry_if_exception_type(Unavailable),
@@ -259,36 +259,36 @@ class Network:
             self._give_up(host, error)
             raise
         except NetworkError:
-            # Whatever is wrong, the host is there.
-            self._came_through(host)
+            # The host responded.
+            self._reset_failures(host)
             raise
-        self._came_through(host)
+        self._reset_failures(host)
         return result
 
-    def _came_through(self, host: str) -> None:
+    def _reset_failures(self, host: str) -> None:
         with self._lock:
-            self._given_up[host] = 0
+            self._failures[host] = 0
 
     def _give_up(self, host: str, error: Unavailable) -> None:
-        """Raises Paused where the fault is not this one page's but the host's."""
+        """Counts a failure. Raises Paused where the host has failed, not one page."""
         pause_s = max(self.settings.pause_s, error.retry_after_s or 0)
         until = utc_now() + timedelta(seconds=pause_s)
         if isinstance(error, Throttled):
             self._quotas.pause(host, pause_s)
-            raise QuotaExhausted(f"{host} says that it is asked too often: {error}", until) from error
+            raise QuotaExhausted(f"{host} receives too many requests: {error}", until) from error
         with self._lock:
-            self._given_up[host] += 1
-            failed = self._given_up[host]
+            self._failures[host] += 1
+            failed = self._failures[host]
         if failed >= self.settings.failures_in_a_row:
             self._quotas.pause(host, pause_s)
             raise HostDown(f"{host} failed {failed} times in a row, last: {error}", until) from error
 
     def _wait(self, host: str, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after_s if isinstance(error, Unavailable) else None
-        if asked is not None:
-            # For all threads and processes; the quota of the next attempt waits for it, or pauses.
-            self._quotas.pause(host, asked)
+        retry_after = error.retry_after_s if isinstance(error, Unavailable) else None
+        if retry_after is not None:
+            # For all threads and processes; the next attempt's quota waits for it, or pauses.
+            self._quotas.pause(host, retry_after)
             return 0.0
         grow = wait_exponential_jitter(
             initial=self.settings.first_wait_s,
@@ -299,7 +299,7 @@ class Network:
 
     def _new_client(self) -> httpx.Client:
         transport = httpx.HTTPTransport(http2=True, verify=self._tls)
-        # httpx has no parameter for this part of its own client, httpcore.
+        # httpx has no parameter for the network backend of httpcore.
         pool = transport._pool
         assert isinstance(pool, httpcore.ConnectionPool)
         pool._network_backend = GuardedBackend(self.settings.private_hosts, self._deadline)
@@ -311,24 +311,24 @@ class Network:
         )
 
     def _before(self, request: httpx.Request) -> None:
-        # httpx calls this for every request, those that a redirect leads to included.
+        # httpx calls this for every request, also after a redirect.
         if request.url.scheme not in {"http", "https"} or not request.url.host:
-            raise AddressNotAllowed(f"{str(request.url)[:200]!r} is no http(s) address")
+            raise AddressNotAllowed(f"{str(request.url)[:200]!r} is not an http(s) address")
         host = request.url.netloc.decode("ascii").rpartition("@")[2]
-        request.extensions["quota"] = self._take(host)
+        request.extensions["quota"] = self._acquire(host)
         self._deadline.set(request.extensions.get("transfer_timeout_s", self.settings.page_timeout_s))
 
     def _after(self, response: httpx.Response) -> None:
-        taken = response.request.extensions.get("quota")
-        if taken is not None:
-            self._quotas.answered(taken)
+        request_id = response.request.extensions.get("quota")
+        if request_id is not None:
+            self._quotas.complete(request_id)
 
-    def _take(self, host: str) -> int | None:
-        """Waits until the host may be asked. Raises Paused where that takes too long."""
+    def _acquire(self, host: str) -> int | None:
+        """Waits until the host may be sent a request. Raises Paused if that takes too long."""
         while True:
-            taken, wait = self._quotas.take(host, self._limits(host))
+            request_id, wait = self._quotas.acquire(host, self._limits(host))
             if wait == 0:
-                return taken
+                return request_id
             if wait > self.settings.longest_wait_s:
                 raise QuotaExhausted(f"the quota of {host} is used up", utc_now() + timedelta(seconds=wait))
             time.sleep(wait)

@@ -1,4 +1,4 @@
-"""httpx clients, each lent to one transfer at a time."""
+"""A pool of httpx clients, each used by one transfer at a time."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import httpx
 
 
 class Clients:
-    """As many clients as there are transfers at once; what one has done with, the next takes up.
+    """A pool with one client per concurrent transfer.
 
-    One client for all threads will not do. httpcore (1.0.9) shares an HTTP/2 connection between them and
-    guards neither the numbers of its streams nor its flow control: two requests that begin together can
-    take the same stream, and each other's body.
+    Threads cannot share one client: httpcore (1.0.9) shares an HTTP/2 connection between them and locks
+    neither its stream numbers nor its flow control. Two requests that begin together can get the same
+    stream, and each other's body.
 
     Args:
-        make: a new client.
+        make: creates a client.
     """
 
     def __init__(self, make: Callable[[], httpx.Client]) -> None:
         self._make = make
-        # The last one back is the next one out: its connections are the least likely to have gone stale.
+        # Last in, first out: the connections used last are the least likely to be stale.
         self._idle: queue.LifoQueue[httpx.Client] = queue.LifoQueue()
 
     @contextmanager
-    def lent(self) -> Iterator[httpx.Client]:
-        """A client that nobody else uses meanwhile."""
+    def borrow(self) -> Iterator[httpx.Client]:
+        """A client that no other thread uses in the meantime."""
         try:
             client = self._idle.get_nowait()
         except queue.Empty:
@@ -38,6 +38,6 @@ class Clients:
             self._idle.put(client)
 
     def close(self) -> None:
-        """Closes all connections. No client may be lent out."""
+        """Closes all connections. No client may be in use."""
         while not self._idle.empty():
             self._idle.get_nowait().close()

@@ -1,4 +1,4 @@
-"""A file that is being downloaded: what is there already, and how to go on."""
+"""A download in progress: the part that is on disk, and how to resume it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Download:
     Attributes:
         bytes: its size.
         sha256: of its content.
-        resumed_at: how many bytes an earlier attempt had left.
+        resumed_at: bytes kept from earlier attempts.
     """
 
     bytes: int
@@ -32,11 +32,11 @@ class Download:
 
 
 class Partial:
-    """A download in the making: `<target>.part`, and beside it what tells whether it is still the same.
+    """A download in progress: `<target>.part`, with the server's validator in `<target>.part.json`.
 
     Args:
-        target: where the whole file goes.
-        url: where it comes from.
+        target: path of the complete file.
+        url: its address.
     """
 
     def __init__(self, target: Path, url: str) -> None:
@@ -47,7 +47,7 @@ class Partial:
         target.parent.mkdir(parents=True, exist_ok=True)
 
     def headers(self) -> dict[str, str]:
-        """What asks for the rest, if there is a beginning and the server can tell whether it still holds."""
+        """Headers that request the rest, if there is a part and a validator that it is still current."""
         validator = self._validator()
         if validator is None or not self._part.is_file() or not (size := self._part.stat().st_size):
             return {}
@@ -58,16 +58,16 @@ class Partial:
         self._about.unlink(missing_ok=True)
 
     def receive(self, response: httpx.Response, limit: int, where: str, md5: str | None) -> Download:
-        """Writes an answer behind what is there, or in its place.
+        """Appends a response to the part, or replaces the part with it.
 
         Raises:
             TooLarge: the file has more than `limit` bytes.
-            Unavailable: it is not what its source says; the next attempt starts anew.
+            Unavailable: it is not the expected file; the next attempt starts from the beginning.
         """
         start = self._start(response)
         if start == 0:
             self._part.unlink(missing_ok=True)
-            self._remember(response)
+            self._save_validator(response)
         try:
             with self._part.open("ab") as file:
                 for block in blocks(response, limit - start, where):
@@ -82,23 +82,23 @@ class Partial:
                 found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
             if found != md5.lower():
                 self.discard()
-                raise Unavailable(f"{where} arrived with MD5 {found}, its source says {md5.lower()}")
+                raise Unavailable(f"{where} has MD5 {found}, but its source gives {md5.lower()}")
         self._part.replace(self._target)
         self._about.unlink(missing_ok=True)
         return Download(self._target.stat().st_size, sha256, start)
 
     def _start(self, response: httpx.Response) -> int:
-        """Where the answer belongs: 0, unless it is the rest of what is there."""
+        """The offset of the response in the file: 0, unless it is the rest after the part."""
         match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if response.status_code != 206:
             return 0
-        there = self._part.stat().st_size if self._part.is_file() else 0
-        if match is None or int(match[1]) != there:
+        kept = self._part.stat().st_size if self._part.is_file() else 0
+        if match is None or int(match[1]) != kept:
             self.discard()
-            raise Unavailable(f"{_shown(response)} answered with another part of the file than was asked for")
-        return there
+            raise Unavailable(f"{_shown(response)} returned another part of the file than requested")
+        return kept
 
-    def _remember(self, response: httpx.Response) -> None:
+    def _save_validator(self, response: httpx.Response) -> None:
         etag = response.headers.get("ETag", "")
         # A weak tag does not promise the same bytes (RFC 9110, section 13.1.5).
         validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")

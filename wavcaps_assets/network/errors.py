@@ -1,4 +1,4 @@
-"""What can go wrong on the network, named by its cause."""
+"""Errors of the network, named by their causes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ class NetworkError(Exception):
 
 
 class AddressNotAllowed(NetworkError):
-    """A link leads to an address that is not public, or is no http(s) link."""
+    """A link leads to an address that is not public, or is not http(s)."""
 
 
 class Disallowed(NetworkError):
-    """The site's robots.txt asks crawlers to keep away from a page."""
+    """The site's robots.txt disallows a page."""
 
 
 class NotThere(NetworkError):
-    """The server says that it has no such thing (404, 410)."""
+    """The page or file does not exist (404, 410)."""
 
 
 class NotAllowed(NetworkError):
-    """The server refuses the key that was sent (401)."""
+    """The server rejects the key that was sent (401)."""
 
 
 class Refused(NetworkError):
@@ -30,7 +30,7 @@ class Refused(NetworkError):
 
 
 class Unavailable(NetworkError):
-    """The server cannot answer now: refused, timed out, cut off, 429 or 5xx."""
+    """The server cannot respond now: connection refused, timeout, cut off, 429 or 5xx."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -38,20 +38,20 @@ class Unavailable(NetworkError):
 
 
 class BadAnswer(NetworkError):
-    """The answer is not what the protocol promises."""
+    """The response does not follow the protocol."""
 
 
 class TooLarge(NetworkError):
-    """The answer is larger than it may be."""
+    """The response is larger than the limit."""
 
 
 class Paused(Exception):
-    """Nothing is wrong with what was asked for: the host is not to be asked before a certain time.
+    """The host must not be sent requests before a certain time.
 
-    No `NetworkError`, so that it is never taken for the failure of one clip or page.
+    Not a `NetworkError`, so that it is never handled as the failure of one clip or page.
 
     Attributes:
-        until: when the work may go on, UTC.
+        until: when work may continue, UTC.
     """
 
     def __init__(self, message: str, until: datetime) -> None:
@@ -64,4 +64,4 @@ class QuotaExhausted(Paused):
 
 
 class HostDown(Paused):
-    """The host has failed too often in a row to be asked on."""
+    """The host has failed too many times in a row."""

@@ -1,4 +1,4 @@
-"""The pages of a crawl, written down as they are read: an interrupted crawl goes on where it stopped."""
+"""The log of a crawl's pages: an interrupted crawl continues where it stopped."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from wavcaps_assets.clock import new_round, utc_now
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
 
-# Each is all attempts of a request, and mostly a pause of the host after it.
-MOST_FAILURES = 3
+# Each failure is all attempts of a request, and usually a pause of the host after it.
+MAX_FAILURES = 3
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a server answered: 200 with a body, or 404 without one."""
+    """A server's response: 200 with a body, or 404 without one."""
 
     status: int
     body: bytes
@@ -33,15 +33,15 @@ class PageLog:
     """The pages of one crawl of one partition.
 
     Args:
-        store: where it is kept.
+        store: the store of the log.
         folder: the log's folder in the store.
-        done: the crawl whose records stand in the partition's table. Its pages are let go; those of
-            another were interrupted, and are used.
+        done: the crawl that the partition's table was made from. Its pages are removed; the pages of
+            another crawl, which was interrupted, are used.
 
     Attributes:
         crawl: the crawl's id.
         started: when it began, UTC.
-        read_before: how many pages were read before it was interrupted.
+        read_before: number of pages read before it was interrupted.
     """
 
     def __init__(self, store: Store, folder: str, done: str | None) -> None:
@@ -86,7 +86,7 @@ class PageLog:
         return Page(record["status"], body)
 
     def add(self, key: str, url: str, page: Page) -> None:
-        """Writes a page to the disk."""
+        """Writes a page to the log."""
         packed = pa.compress(page.body, codec="zstd", asbytes=True) if page.body else b""
         self._log.append(
             {
@@ -100,20 +100,20 @@ class PageLog:
         )
 
     def add_failure(self, key: str) -> None:
-        """Notes that a page could not be read, all attempts spent."""
+        """Records that all attempts to read a page failed."""
         self._failures[key] += 1
         self._log.append({"failed": key})
 
-    def is_hopeless(self, key: str) -> bool:
-        """Whether a page failed so often that the crawl goes on without it: the next one may find it."""
-        return self._failures[key] >= MOST_FAILURES
+    def has_failed_too_often(self, key: str) -> bool:
+        """Whether this crawl skips a page because it failed too often; the next crawl requests it."""
+        return self._failures[key] >= MAX_FAILURES
 
     def discard(self) -> None:
-        """Lets all pages go: with what they say no crawl can be finished."""
+        """Removes all pages, because no crawl can be completed with them."""
         self._log.close()
         self._store.remove(self._folder)
 
 
 def key_of(*request: object) -> str:
-    """What a page is known by: all that was asked, without the key that it was asked with."""
+    """The key of a page: a hash of its request, without credentials."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How often each host was asked: kept in a file, so that all processes and later runs keep to it."""
+"""A rate limiter per host, in a file that all processes and later runs share."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ TABLES = """
 
 @dataclass(frozen=True)
 class Limit:
-    """At most so many requests in any span of so many seconds."""
+    """The largest number of requests in any span of `seconds`."""
 
     requests: int
     seconds: float
 
 
 class Quotas:
-    """A ledger of requests. Safe to use from several threads and processes.
+    """A rate limiter that records each request. Threads and processes may share it.
 
     Args:
-        path: the file, which all that share a quota must share.
-        clock: the time (s since 1970).
+        path: the file; everything that shares a quota must share it.
+        clock: the current time (s since 1970).
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -40,7 +40,7 @@ class Quotas:
         self._clock = clock
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        # What a crash of the machine may lose is the last moment's requests, not the file.
+        # A crash of the machine can lose the last requests, not the file.
         self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = normal")
         self._database.executescript(TABLES)
@@ -48,44 +48,44 @@ class Quotas:
     def close(self) -> None:
         self._database.close()
 
-    def take(self, host: str, limits: tuple[Limit, ...]) -> tuple[int | None, float]:
-        """Takes a request from a host's quota.
+    def acquire(self, host: str, limits: tuple[Limit, ...]) -> tuple[int | None, float]:
+        """Takes one request from a host's quota, if it allows one now.
 
         Returns:
-            The request's number, None where there are no limits; and how long nothing may be asked
-            (s), 0 if it was taken.
+            The request's id, None where there are no limits or none is allowed; and the time until a
+            request is allowed (s), 0 if this one is.
         """
         if not limits:
-            return None, self.wait(host, limits)
+            return None, self.wait_s(host, limits)
         with self._transaction():
             now = self._clock()
-            # What lies ahead was written before the clock was set back; it must not hold everything up.
+            # A time in the future was written before the clock was set back; it must not block requests.
             self._database.execute(
                 "delete from requests where host = ? and (at < ? or at > ?)",
                 (host, now - DAY_S, now + MINUTE_S),
             )
-            wait = self._wait(host, limits, now)
+            wait = self._remaining_s(host, limits, now)
             if wait > 0:
                 return None, wait
-            taken = self._database.execute("insert into requests (host, at) values (?, ?)", (host, now))
-            return taken.lastrowid, 0.0
+            inserted = self._database.execute("insert into requests (host, at) values (?, ?)", (host, now))
+            return inserted.lastrowid, 0.0
 
-    def wait(self, host: str, limits: tuple[Limit, ...]) -> float:
-        """How long nothing may be asked (s), without taking anything."""
+    def wait_s(self, host: str, limits: tuple[Limit, ...]) -> float:
+        """Time until a request is allowed (s), without taking one."""
         with self._lock:
-            return self._wait(host, limits, self._clock())
+            return self._remaining_s(host, limits, self._clock())
 
-    def answered(self, request: int) -> None:
-        """Notes that a request was answered: from now on the host has seen it for certain.
+    def complete(self, request_id: int) -> None:
+        """Records that a request has a response, so the host has counted it by now.
 
-        Spans are counted from here, so that a slow request cannot fall into the next span with a
-        quick one.
+        Spans are counted from this time, so that the host never counts a slow request in the same span
+        as later ones.
         """
         with self._transaction():
-            self._database.execute("update requests set at = ? where id = ?", (self._clock(), request))
+            self._database.execute("update requests set at = ? where id = ?", (self._clock(), request_id))
 
     def pause(self, host: str, seconds: float) -> None:
-        """Leaves a host alone for so long, in all processes."""
+        """Allows no request to a host for this time, in all processes."""
         with self._transaction():
             self._database.execute(
                 "insert into pauses values (?, ?) "
@@ -93,14 +93,14 @@ class Quotas:
                 (host, self._clock() + seconds),
             )
 
-    def _wait(self, host: str, limits: tuple[Limit, ...], now: float) -> float:
-        return max(self._pause_s(host, now), *(self._wait_s(host, limit, now) for limit in limits), 0.0)
+    def _remaining_s(self, host: str, limits: tuple[Limit, ...], now: float) -> float:
+        return max(self._pause_s(host, now), *(self._limit_s(host, limit, now) for limit in limits), 0.0)
 
     def _pause_s(self, host: str, now: float) -> float:
         row = self._database.execute("select until from pauses where host = ?", (host,)).fetchone()
         return float(row[0]) - now if row else 0.0
 
-    def _wait_s(self, host: str, limit: Limit, now: float) -> float:
+    def _limit_s(self, host: str, limit: Limit, now: float) -> float:
         row = self._database.execute(
             "select at from requests where host = ? order by at desc limit 1 offset ?",
             (host, limit.requests - 1),

@@ -1,4 +1,4 @@
-"""What a site's robots.txt asks of crawlers (RFC 9309)."""
+"""A site's rules for crawlers, robots.txt (RFC 9309)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, N
 
 
 class Robots:
-    """The rules of the sites that were asked, each read once.
+    """The rules of sites, each read once.
 
     Args:
         fetch: reads a URL as text.
-        user_agent: who asks.
+        user_agent: the crawler's name.
     """
 
     def __init__(self, fetch: Callable[[str], str], user_agent: str) -> None:
@@ -27,13 +27,13 @@ class Robots:
         """Whether a page may be read.
 
         Raises:
-            Unavailable: robots.txt cannot be read now: until it can, no page may (section 2.3.1.4).
+            Unavailable: robots.txt cannot be read now, so no page may be read (section 2.3.1.4).
             Paused: the same.
         """
         return bool(self._of(url).can_fetch(url, self._user_agent))
 
     def delay_s(self, url: str) -> float:
-        """How long the site asks to wait between two requests (s); 0 if it does not say."""
+        """The site's Crawl-delay, the time between two requests (s); 0 if it has none."""
         return float(self._of(url).crawl_delay(self._user_agent) or 0.0)
 
     def _of(self, url: str) -> Protego:
@@ -49,7 +49,7 @@ class Robots:
         except Unavailable:
             raise
         except (NotThere, NotAllowed, Refused, BadAnswer):
-            # A site without rules has none (section 2.3.1.3).
+            # Without a robots.txt everything is allowed (section 2.3.1.3).
             return ""
         except NetworkError as error:
             raise Unavailable(f"its robots.txt cannot be read: {error}") from error

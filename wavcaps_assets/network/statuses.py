@@ -1,4 +1,4 @@
-"""What a server's answer means, by its status."""
+"""The error of a response, by its status."""
 
 from __future__ import annotations
 
@@ -10,64 +10,63 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere, Refused, Unavailable
 from wavcaps_assets.network.links import shown
 
-LONGEST_SAID = 200
-LONGEST_READ = 1 << 16
-# Whoever is told to come back in a year asks again tomorrow.
+EXCERPT_CHARS = 200
+EXCERPT_BYTES_READ = 1 << 16
+# A server that says "in a year" is asked again tomorrow.
 LONGEST_PAUSE_S = 24 * 3600.0
 
 
 class Throttled(Unavailable):
-    """The server says that it is asked too often (429)."""
+    """The server receives too many requests (429)."""
 
 
 class OutOfRange(BadAnswer):
-    """The server has no such part of the file (416)."""
+    """The file does not have the requested part (416)."""
 
 
 def raise_for_status(response: httpx.Response) -> None:
-    """Does nothing if the server gave what was asked for.
+    """Raises the error of a failed request.
 
     Raises:
-        NetworkError: it did not; which one says why.
+        NetworkError: the status is 400 or higher; its class says why.
     """
     status, where = response.status_code, shown(str(response.url))
     if status < 400:
         return
-    retry_after, why = retry_after_s(response.headers.get("Retry-After")), said(response)
+    retry_after = retry_after_s(response.headers.get("Retry-After"))
+    # Also reads a short body to its end: unread data takes room in an HTTP/2 connection.
+    body = excerpt(response)
     if status in {404, 410}:
-        raise NotThere(f"{where} is not there ({status})")
+        raise NotThere(f"{where} does not exist ({status})")
     if status == 401 and "Authorization" in response.request.headers:
-        raise NotAllowed(f"{where} refuses the key ({status})")
+        raise NotAllowed(f"{where} rejects the key ({status})")
     if status in {401, 403}:
         raise Refused(f"{where} is refused ({status})")
     if status == 416:
-        raise OutOfRange(f"{where} has no such part")
+        raise OutOfRange(f"{where} does not have the requested part")
     if status == 429:
-        raise Throttled(f"{where} answers {status} {why}", retry_after)
+        raise Throttled(f"{where} responds with {status} {body}", retry_after)
     if status >= 500:
-        raise Unavailable(f"{where} answers {status}", retry_after)
-    raise BadAnswer(f"{where} answers {status}")
+        raise Unavailable(f"{where} responds with {status}", retry_after)
+    raise BadAnswer(f"{where} responds with {status}")
 
 
-def said(response: httpx.Response) -> str:
-    """The beginning of an answer's body, on a line: where FreeSound names the limit that was met.
-
-    Reads on to the end of a short body: what is left unread takes room in an HTTP/2 connection.
-    """
+def excerpt(response: httpx.Response) -> str:
+    """The beginning of a response's body on one line, where FreeSound names the limit that was reached."""
     body = b""
     try:
         for block in response.iter_raw():
             body += block
-            if len(body) > LONGEST_READ:
+            if len(body) > EXCERPT_BYTES_READ:
                 break
     except httpx.TransportError:
         return ""
-    start = body[:LONGEST_SAID].decode("utf-8", errors="replace")
+    start = body[:EXCERPT_CHARS].decode("utf-8", errors="replace")
     return " ".join("".join(char if char.isprintable() else " " for char in start).split())
 
 
 def retry_after_s(value: str | None) -> float | None:
-    """How long to wait (s), from a number of seconds or a date (RFC 9110, section 10.2.3)."""
+    """The wait (s) of a Retry-After header: a number of seconds or a date (RFC 9110, section 10.2.3)."""
     if not value:
         return None
     if value.strip().isdecimal():

@@ -178,7 +178,7 @@ class Freesound(Source):
                     "page": number,
                 },
                 headers={"Authorization": f"Token {self._settings.token.get_secret_value()}"},
-                again=again,
+                reread=again,
             )
         except NotThere:
             # "Invalid page.": so many sounds went meanwhile that it has none left.

@@ -1,1 +1,1 @@
-"""Where tables, audio and checkpoints are kept: a folder or a bucket, and append logs."""
+"""The store of tables, audio and checkpoints: a folder or a bucket, and append logs."""

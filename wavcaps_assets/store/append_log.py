@@ -1,9 +1,9 @@
-"""A log of expensive work, written the moment it is done.
+"""An append log: records of expensive work, written as soon as the work is done.
 
-Each writer appends JSON lines to segments of its own, so that several processes can share a folder
-and a killed one loses nothing but the line it was writing. In a folder, a writer has one segment.
-In a bucket, where nothing can be appended to, each call makes one, and the writer joins its own
-from time to time: a month of work must not take a month to read.
+Each writer appends JSON lines to its own segments, so that several processes can share a folder and a
+killed process loses at most the line it was writing. In a folder, a writer has one segment. In a
+bucket, where objects cannot be appended to, each call writes one segment, and the writer merges its
+segments from time to time.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
 LINE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
-# As many connections as boto3 keeps open.
+# boto3 keeps this many connections open.
 READERS = 10
-# Objects that are read before the first of them is needed.
+# Number of objects fetched before the first of them is needed.
 READ_AHEAD = 30
-# What a writer makes before it joins it, and so the most that it keeps in memory.
-JOINED_OBJECTS = 1000
-JOINED_BYTES = 4_000_000
+# A writer merges its segments at these limits, so it keeps no more than this in memory.
+MERGED_SEGMENTS = 1000
+MERGED_BYTES = 4_000_000
 
 
 class AppendLog:
@@ -42,7 +42,7 @@ class AppendLog:
 
     Args:
         store: a folder or a bucket.
-        folder: of the log, in the store; made by the first record.
+        folder: the log's folder in the store; created by the first record.
     """
 
     def __init__(self, store: Store, folder: str) -> None:
@@ -59,10 +59,10 @@ class AppendLog:
         self.close()
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """All records of all writers, oldest segment first. What is no whole record is passed over.
+        """All records of all writers, oldest segment first. Incomplete records are skipped.
 
-        A record may come twice: where its writer was killed while it joined its objects, and where
-        it joins them now.
+        A record can appear twice: if a writer was killed while it merged segments, or merges them
+        during this call.
 
         Raises:
             StoreError: the store cannot be read.
@@ -76,11 +76,11 @@ class AppendLog:
                 if isinstance(record, dict):
                     yield record
                 else:
-                    # A killed process leaves its last line unfinished; that work is done again.
-                    logger.warning("%s, line %d, is no whole record and is passed over", name, number)
+                    # A killed process leaves its last line incomplete; its work is repeated.
+                    logger.warning("%s, line %d, is not a complete record and is skipped", name, number)
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Writes one record to the store before it returns.
+        """Writes one record. It is in the store when this returns.
 
         Raises:
             StoreError: it could not be written.
@@ -88,15 +88,15 @@ class AppendLog:
         self.append_many((record,))
 
     def append_many(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Writes records to the store, all at once, before it returns.
+        """Writes several records at once. They are in the store when this returns.
 
         Raises:
-            StoreError: they could not be written; some of them may have been.
+            StoreError: they could not all be written; some may have been.
         """
         self.append_lines([line_of(record) for record in records])
 
     def append_lines(self, lines: Sequence[bytes]) -> None:
-        """As `append_many`, of what `line_of` made of the records."""
+        """Like `append_many`, for records encoded by `line_of`."""
         if lines:
             self._writer.write(b"".join(lines))
 
@@ -109,19 +109,19 @@ class AppendLog:
                 with self._store.reading(f"{self._folder}/{name}") as path, path.open("rb") as lines:
                     yield name, lines
             return
-        seen: set[str] = set()
-        gone = True
+        listed: set[str] = set()
+        incomplete = True
         with ThreadPoolExecutor(READERS) as pool:
-            # What is gone since it was listed has been joined to others, which the next listing shows.
-            while gone:
-                gone = False
-                names = [name for name in self._names() if name not in seen]
-                seen.update(names)
+            # A segment that disappears after the listing was merged into one that the next listing has.
+            while incomplete:
+                incomplete = False
+                names = [name for name in self._names() if name not in listed]
+                listed.update(names)
                 for start in range(0, len(names), READ_AHEAD):
-                    some = names[start : start + READ_AHEAD]
-                    for name, data in zip(some, pool.map(self._data, some), strict=True):
+                    chunk = names[start : start + READ_AHEAD]
+                    for name, data in zip(chunk, pool.map(self._data, chunk), strict=True):
                         if data is None:
-                            gone = True
+                            incomplete = True
                         else:
                             yield name, io.BytesIO(data)
 
@@ -136,7 +136,7 @@ class AppendLog:
 
 
 class Writer(Protocol):
-    """Puts whole lines into the store."""
+    """Writes complete lines to the store."""
 
     def write(self, lines: bytes) -> None: ...
 
@@ -144,7 +144,7 @@ class Writer(Protocol):
 
 
 class FileWriter:
-    """One file, flushed to the disk after each call."""
+    """Writes one file, flushed to disk after each call."""
 
     def __init__(self, store: Store, folder: str) -> None:
         self._folder = store.path(folder)
@@ -161,7 +161,7 @@ class FileWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
             except OSError as error:
-                # What was written of a line must not become the start of another.
+                # Part of a line may be written; the next record must not continue it.
                 with suppress(OSError):
                     self._close()
                 raise StoreError(
@@ -180,7 +180,7 @@ class FileWriter:
 
 
 class ObjectWriter:
-    """An object for each call; many of them are joined to one."""
+    """Writes an object per call, and merges many objects into one."""
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
@@ -197,40 +197,40 @@ class ObjectWriter:
         with self._lock:
             self._written[path] = lines
             self._bytes += len(lines)
-            full = len(self._written) >= JOINED_OBJECTS or self._bytes >= JOINED_BYTES
-            objects = self._take() if full else {}
-        self._join(objects)
+            full = len(self._written) >= MERGED_SEGMENTS or self._bytes >= MERGED_BYTES
+            objects = self._clear() if full else {}
+        self._merge(objects)
 
     def close(self) -> None:
         with self._lock:
-            objects = self._take()
-        self._join(objects)
+            objects = self._clear()
+        self._merge(objects)
 
-    def _take(self) -> dict[str, bytes]:
-        taken, self._written, self._bytes = self._written, {}, 0
-        return taken
+    def _clear(self) -> dict[str, bytes]:
+        written, self._written, self._bytes = self._written, {}, 0
+        return written
 
-    def _join(self, objects: Mapping[str, bytes]) -> None:
+    def _merge(self, objects: Mapping[str, bytes]) -> None:
         paths = sorted(objects)
         if len(paths) < 2:
             return
-        # Sorts before the first of them, where their records belong.
-        joined = f"{paths[0].removesuffix(SUFFIX)}-joined{SUFFIX}"
+        # Sorts to the place of the first segment, so that records stay in order.
+        merged = f"{paths[0].removesuffix(SUFFIX)}-joined{SUFFIX}"
         try:
-            self._store.write_bytes(joined, b"".join(objects[path] for path in paths))
+            self._store.write_bytes(merged, b"".join(objects[path] for path in paths))
             self._store.remove_files(paths)
         except StoreError as error:
-            # Every record is in the store already; it is only slower to read.
-            logger.warning("%d segments of a log could not be joined: %s", len(paths), error)
+            # Every record is in the store already; the log is only slower to read.
+            logger.warning("%d segments of a log could not be merged: %s", len(paths), error)
 
 
 def line_of(record: Mapping[str, Any]) -> bytes:
-    """A record as it is written."""
+    """A record as a line of the log."""
     return LINE.encode(record).encode("ascii") + b"\n"
 
 
 def _now() -> str:
-    """The time, so that names sort by it."""
+    """The current time, in a form that sorts."""
     return f"{utc_now():%Y%m%dT%H%M%S%f}"
 
 

@@ -1,4 +1,4 @@
-"""A store in an S3 bucket, of Amazon's or of any server that speaks its protocol."""
+"""A store in an S3 bucket, at Amazon or at any server with the same protocol."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import Any
 
 from wavcaps_assets.store.errors import MissingFile, StoreError
 
-# What S3 deletes, and lists, in one request.
+# S3 deletes and lists this many objects per request.
 BATCH = 1000
-# As many as boto3 keeps open; it would open one more for each further request, and complain.
+# boto3 keeps this many connections open; it logs a warning for each one beyond.
 CONNECTIONS = 10
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-NOT_THERE = {"404", "NoSuchKey", "NotFound"}
+NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
 CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-# What to do, by S3's error codes, HTTP's status where an answer has no body, and botocore's errors.
+# What to do, by S3's error codes, HTTP's status where a response has no body, and botocore's errors.
 ADVICE = {
     code: advice
     for codes, advice in (
-        ("NoSuchBucket", "make this bucket, or correct WAVCAPS_STORE to one that is there"),
+        ("NoSuchBucket", "create this bucket, or set WAVCAPS_STORE to one that exists"),
         (
             "401 403 AccessDenied Forbidden",
-            f"these credentials may not do that here; {CREDENTIALS}, "
-            "to ones that may read, write, list and delete",
+            f"these credentials lack a permission; {CREDENTIALS}, "
+            "to credentials that may read, write, list and delete",
         ),
         (
             "ExpiredToken InvalidAccessKeyId InvalidToken SignatureDoesNotMatch",
@@ -54,22 +54,22 @@ ADVICE = {
 
 
 def connect(endpoint_url: str | None = None, region: str | None = None) -> Any:
-    """A boto3 client for S3. Credentials come from where boto3 looks for them.
+    """Makes a boto3 client for S3, with the credentials that boto3 finds.
 
     Args:
         endpoint_url: root of the server; None: Amazon's, or `AWS_ENDPOINT_URL`.
         region: of the bucket; None: `AWS_DEFAULT_REGION`, or that of the AWS profile.
 
     Raises:
-        StoreError: no client can be made with these settings.
+        StoreError: these settings do not work.
     """
     from botocore.exceptions import BotoCoreError
     from dagster_aws.s3 import S3Resource
 
     if endpoint_url and not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", endpoint_url):
         raise StoreError(
-            "WAVCAPS_S3__ENDPOINT_URL is no address such as https://minio.example.org:9000; "
-            f"credentials do not belong there: {CREDENTIALS}"
+            "WAVCAPS_S3__ENDPOINT_URL is not an address such as https://minio.example.org:9000; "
+            f"credentials do not belong in it: {CREDENTIALS}"
         )
     try:
         return S3Resource(endpoint_url=endpoint_url or None, region_name=region or None).get_client()
@@ -81,33 +81,33 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Any:
 
 
 class Bucket:
-    """Objects of a bucket under a prefix. An object is there whole or not at all.
+    """Objects of a bucket under a prefix. S3 never shows part of an object.
 
     Args:
-        name: the bucket's.
-        prefix: what all keys start with, without slashes at its ends; may be empty.
+        name: the bucket's name.
+        prefix: the start of all keys, without slashes at its ends; may be empty.
         client: boto3's client for S3, which threads may share.
     """
 
     def __init__(self, name: str, prefix: str, client: Any) -> None:
-        # The name is not shown: what stands there by mistake may be a key.
+        # The name is not shown: it may be a key that was pasted here by mistake.
         if not BUCKET_NAME.fullmatch(name):
             raise StoreError(
-                "WAVCAPS_STORE names no bucket: after s3:// come 3 to 63 lower-case letters, digits, dots "
-                "and hyphens, as in s3://my-bucket/wavcaps"
+                "WAVCAPS_STORE has no valid bucket name: 3 to 63 lower-case letters, digits, dots and "
+                "hyphens must follow s3://, as in s3://my-bucket/wavcaps"
             )
         self.name = name
         self.prefix = prefix
         self._client = client
         self._connections = threading.BoundedSemaphore(CONNECTIONS)
-        self._seen = False
+        self._found = False
 
     def describe(self, relative: str) -> str:
         return "/".join(part for part in ("s3:/", self.name, self.prefix, relative) if part)
 
     def exists(self, relative: str) -> bool:
         try:
-            with self._asking(relative):
+            with self._store_errors(relative):
                 self._client.head_object(Bucket=self.name, Key=self._key(relative))
         except MissingFile:
             return False
@@ -115,18 +115,18 @@ class Bucket:
 
     def sizes(self, folder: str) -> dict[str, int]:
         prefix = f"{self._key(folder)}/"
-        with self._asking(folder):
+        with self._store_errors(folder):
             found = {
                 entry["Key"].removeprefix(prefix): entry["Size"]
                 for entry in self._listing(prefix, Delimiter="/")
             }
-        # A key that ends with a slash is what some tools write to show an empty folder.
+        # Some tools write a key that ends with a slash to show an empty folder.
         return {name: size for name, size in found.items() if name and not name.startswith(".")}
 
     def usage(self) -> dict[str, tuple[int, int]]:
         prefix = f"{self.prefix}/" if self.prefix else ""
         usage: dict[str, tuple[int, int]] = {}
-        with self._asking(""):
+        with self._store_errors(""):
             for entry in self._listing(prefix):
                 folder, slash, name = entry["Key"].removeprefix(prefix).partition("/")
                 if slash and name:
@@ -137,47 +137,47 @@ class Bucket:
     @contextmanager
     def reading(self, relative: str) -> Iterator[Path]:
         with _temporary(relative) as path:
-            with self._asking(relative), _room(relative), path.open("wb") as file:
+            with self._store_errors(relative), _temporary_space(relative), path.open("wb") as file:
                 self._client.download_fileobj(self.name, self._key(relative), file)
             yield path
 
     @contextmanager
     def writing(self, relative: str) -> Iterator[Path]:
         with _temporary(relative) as path:
-            with _room(relative):
+            with _temporary_space(relative):
                 yield path
-            with self._asking(relative), path.open("rb") as file:
+            with self._store_errors(relative), path.open("rb") as file:
                 self._client.upload_fileobj(file, self.name, self._key(relative), _headers(relative))
 
     def read_bytes(self, relative: str) -> bytes:
-        with self._asking(relative):
+        with self._store_errors(relative):
             answer = self._client.get_object(Bucket=self.name, Key=self._key(relative))
             return bytes(answer["Body"].read())
 
     def read_span(self, relative: str, start: int, size: int) -> bytes:
         span = f"bytes={start}-{start + size - 1}"
-        with self._asking(relative):
+        with self._store_errors(relative):
             answer = self._client.get_object(Bucket=self.name, Key=self._key(relative), Range=span)
             return bytes(answer["Body"].read())
 
     def write_bytes(self, relative: str, data: bytes) -> None:
-        with self._asking(relative):
+        with self._store_errors(relative):
             self._client.put_object(
                 Bucket=self.name, Key=self._key(relative), Body=data, **_headers(relative)
             )
 
     def remove(self, relative: str) -> None:
-        with self._asking(relative):
+        with self._store_errors(relative):
             below = [entry["Key"] for entry in self._listing(f"{self._key(relative)}/")]
             self._delete([self._key(relative), *below])
 
     def remove_files(self, relatives: Sequence[str]) -> None:
         if relatives:
-            with self._asking(relatives[0]):
+            with self._store_errors(relatives[0]):
                 self._delete([self._key(relative) for relative in relatives])
 
     def sweep(self, folder: str) -> None:
-        # What is not whole is no object; the parts of a broken upload go by the bucket's own lifecycle.
+        # There are no partial objects; the parts of a broken upload are removed by the bucket's lifecycle.
         return
 
     def _key(self, relative: str) -> str:
@@ -197,8 +197,8 @@ class Bucket:
                 raise self._failure(relative, failure.get("Code", "an unknown error"))
 
     @contextmanager
-    def _asking(self, relative: str) -> Iterator[None]:
-        """Around requests: what goes wrong becomes a `StoreError` that says what to do."""
+    def _store_errors(self, relative: str) -> Iterator[None]:
+        """Turns the errors of requests into `StoreError`s that say what to do."""
         from botocore.exceptions import BotoCoreError, ClientError
         from s3transfer.exceptions import RetriesExceededError
 
@@ -207,45 +207,45 @@ class Bucket:
                 yield
         except ClientError as error:
             code = _code(error)
-            if code not in NOT_THERE:
+            if code not in NOT_FOUND:
                 raise self._failure(relative, code) from error
-            if not self._is_there():
+            if not self._bucket_exists():
                 raise self._failure(relative, "NoSuchBucket") from error
             raise MissingFile(f"no file {relative!r} in {self.describe('')}") from error
         except (BotoCoreError, RetriesExceededError) as error:
             raise self._failure(relative, type(error).__name__) from error
 
-    def _is_there(self) -> bool:
-        """Whether the bucket itself is, which "there is no such object" does not say."""
+    def _bucket_exists(self) -> bool:
+        """Whether the bucket itself exists, which "no such object" leaves open."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if not self._seen:
+        if not self._found:
             try:
                 self._client.head_bucket(Bucket=self.name)
             except ClientError as error:
-                # Who may not ask has found it all the same.
-                return _code(error) not in NOT_THERE
+                # A refusal shows that the bucket exists.
+                return _code(error) not in NOT_FOUND
             except BotoCoreError as error:
                 raise self._failure("", type(error).__name__) from error
-            self._seen = True
+            self._found = True
         return True
 
     def _failure(self, relative: str, code: str) -> StoreError:
-        # No more than the code of an answer: some answers repeat the request's signature or token.
+        # Only the code of a response: some responses repeat the request's signature or token.
         server = re.sub(r"//[^/@]*@", "//", self._client.meta.endpoint_url)
         advice = ADVICE.get(code, "see WAVCAPS_STORE and WAVCAPS_S3__ENDPOINT_URL")
         return StoreError(f"{self.describe(relative)} at {server} failed with {code}: {advice}")
 
 
 def _code(error: Any) -> str:
-    """The error code of a server's answer."""
+    """The error code of a server's response."""
     return str(error.response.get("Error", {}).get("Code", "an unknown error"))
 
 
 @contextmanager
 def _temporary(relative: str) -> Iterator[Path]:
-    """A file on this machine that stands in for an object, and is removed afterwards."""
-    with _room(relative):
+    """A temporary file on this machine for an object's content."""
+    with _temporary_space(relative):
         handle, name = tempfile.mkstemp(prefix="wavcaps-", suffix=PurePosixPath(relative).suffix)
         os.close(handle)
     try:
@@ -255,19 +255,19 @@ def _temporary(relative: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _room(relative: str) -> Iterator[None]:
+def _temporary_space(relative: str) -> Iterator[None]:
     try:
         yield
     except StoreError:
         raise
     except OSError as error:
         raise StoreError(
-            f"no temporary copy of {relative!r} in {tempfile.gettempdir()} ({error}): "
+            f"cannot make a temporary copy of {relative!r} in {tempfile.gettempdir()} ({error}): "
             "free some space there, or set TMPDIR"
         ) from error
 
 
 def _headers(relative: str) -> dict[str, str]:
-    # So that a browser shows the report instead of saving it.
+    # With a content type, a browser shows the report instead of saving it.
     kind, _ = mimetypes.guess_type(relative)
     return {"ContentType": kind} if kind else {}

@@ -1,9 +1,9 @@
-"""What goes wrong with a store, whether it is a folder or a bucket."""
+"""Errors of a store, whether it is a folder or a bucket."""
 
 
 class StoreError(OSError):
-    """A file cannot be kept, or is not there."""
+    """A file cannot be stored or read."""
 
 
 class MissingFile(StoreError):
-    """There is no such file in the store."""
+    """The store has no such file."""

@@ -13,7 +13,7 @@ from wavcaps_assets.store.errors import MissingFile, StoreError
 
 
 class Folder:
-    """Files under a folder. Hidden files are those that are still being written."""
+    """Files under a folder. Hidden files are still being written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -22,16 +22,16 @@ class Folder:
         return str(self.root / relative)
 
     def exists(self, relative: str) -> bool:
-        with self._told("read", relative):
+        with self._store_errors("read", relative):
             return (self.root / relative).is_file()
 
     def sizes(self, folder: str) -> dict[str, int]:
-        with self._told("read", folder):
+        with self._store_errors("read", folder):
             return _sizes(self.root / folder)
 
     def usage(self) -> dict[str, tuple[int, int]]:
         usage = {}
-        with self._told("read", ""):
+        with self._store_errors("read", ""):
             for top in sorted(path for path in self.root.glob("*") if path.is_dir()):
                 sizes = [size for folder, _, _ in os.walk(top) for size in _sizes(Path(folder)).values()]
                 usage[top.name] = (len(sizes), sum(sizes))
@@ -46,13 +46,13 @@ class Folder:
     @contextmanager
     def writing(self, relative: str) -> Iterator[Path]:
         target = self.root / relative
-        with self._told("write", relative):
+        with self._store_errors("write", relative):
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=f".part{target.suffix}")
             os.close(handle)
         temporary = Path(name)
         try:
-            with self._told("write", relative):
+            with self._store_errors("write", relative):
                 yield temporary
                 temporary.chmod(0o644)
                 # Without it, a power cut can leave the new name on an empty file.
@@ -64,15 +64,15 @@ class Folder:
                 temporary.unlink()
 
     def read_bytes(self, relative: str) -> bytes:
-        with self.reading(relative) as path, self._told("read", relative):
+        with self.reading(relative) as path, self._store_errors("read", relative):
             return path.read_bytes()
 
     def read_span(self, relative: str, start: int, size: int) -> bytes:
-        with self.reading(relative) as path, self._told("read", relative), path.open("rb") as file:
-            # No more than there is: room is made for all that is asked for.
-            there = os.fstat(file.fileno()).st_size - start
+        with self.reading(relative) as path, self._store_errors("read", relative), path.open("rb") as file:
+            # `read` allocates all the bytes it is asked for, so ask for no more than the file has.
+            available = os.fstat(file.fileno()).st_size - start
             file.seek(start)
-            return file.read(max(min(size, there), 0))
+            return file.read(max(min(size, available), 0))
 
     def write_bytes(self, relative: str, data: bytes) -> None:
         with self.writing(relative) as path:
@@ -80,7 +80,7 @@ class Folder:
 
     def remove(self, relative: str) -> None:
         path = self.root / relative
-        with self._told("remove", relative):
+        with self._store_errors("remove", relative):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -91,23 +91,23 @@ class Folder:
             self.remove(relative)
 
     def sweep(self, folder: str) -> None:
-        with self._told("remove", folder):
+        with self._store_errors("remove", folder):
             for path in (self.root / folder).glob(".*.part*"):
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def _told(self, what: str, relative: str) -> Iterator[None]:
+    def _store_errors(self, action: str, relative: str) -> Iterator[None]:
         try:
             yield
         except StoreError:
             raise
         except OSError as error:
             advice = {
-                "read": "who runs this must be allowed to read it",
+                "read": "give the user who runs this the right to read it",
                 "write": "free some space or point WAVCAPS_STORE elsewhere",
-                "remove": "who runs this must be allowed to write there",
-            }[what]
-            raise StoreError(f"cannot {what} {relative!r} under {self.root}: {error}; {advice}") from error
+                "remove": "give the user who runs this the right to write there",
+            }[action]
+            raise StoreError(f"cannot {action} {relative!r} under {self.root}: {error}; {advice}") from error
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -117,7 +117,7 @@ def _sizes(folder: Path) -> dict[str, int]:
         return {}
     sizes = {}
     for entry in entries:
-        # Another process may have removed it by now.
+        # Another process may have removed it since the listing.
         with suppress(FileNotFoundError):
             if not entry.name.startswith(".") and entry.is_file():
                 sizes[entry.name] = entry.stat().st_size

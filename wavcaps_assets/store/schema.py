@@ -1,6 +1,6 @@
-"""What a table is: named, typed, documented columns, checked whenever the table is written.
+"""Table schemas: named, typed, documented columns, checked whenever a table is written.
 
-`tables/` declares the tables of this project with the classes of this module.
+`tables/` declares this project's tables with these classes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 
 class SchemaError(ValueError):
-    """A table does not have the shape that its schema promises."""
+    """A table does not match its schema."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Column:
     Attributes:
         name: the column's name.
         type: its Arrow type.
-        description: what it holds, with its unit.
-        nullable: whether a row may lack it.
-        derived_from: the columns of upstream tables that it is made from, shown as column
+        description: what it contains, with its unit.
+        nullable: whether its values may be null.
+        derived_from: the columns of upstream tables that it is computed from, shown as column
             lineage; None: the column of the same name.
     """
 
@@ -43,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """The promise a table makes: its columns, in order, and the columns that identify a row."""
+    """A table's columns, in order, and the columns that identify a row (its key)."""
 
     name: str
     description: str
@@ -52,7 +52,7 @@ class TableSchema:
 
     @cached_property
     def arrow(self) -> pa.Schema:
-        """The same promise as an Arrow schema."""
+        """The columns as an Arrow schema."""
         return pa.schema(
             [
                 pa.field(c.name, c.type, nullable=c.nullable, metadata={"description": c.description})
@@ -64,10 +64,10 @@ class TableSchema:
         return self.arrow.empty_table()
 
     def from_rows(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-        """Makes a table from one mapping a row, and checks it.
+        """Makes a table from one mapping per row, and checks it.
 
         Raises:
-            SchemaError: a value does not fit its column, or the table breaks its promise.
+            SchemaError: a value does not fit its column, or the table does not match the schema.
         """
         materialised = list(rows)
         if not materialised:
@@ -82,15 +82,15 @@ class TableSchema:
                 arrays.append(pa.array(values, type=field.type))
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
                 raise SchemaError(
-                    f"table {self.name!r}, column {field.name!r} wants {field.type}: {error}"
+                    f"table {self.name!r}, column {field.name!r} requires {field.type}: {error}"
                 ) from error
         return self.check(pa.table(arrays, schema=self.arrow))
 
     def check(self, table: pa.Table) -> pa.Table:
-        """Returns the table with its columns in order, or says what is wrong with it.
+        """Returns the table with its columns in order.
 
         Raises:
-            SchemaError: names the table, the column and, where one is at fault, the row's key.
+            SchemaError: the table does not match; names the table, the column and, for a row, its key.
         """
         missing = [name for name in self.arrow.names if name not in table.column_names]
         extra = [name for name in table.column_names if name not in self.arrow.names]
@@ -127,9 +127,9 @@ class TableSchema:
         return table.cast(self.arrow)
 
     def repeated_keys(self, table: pa.Table) -> pa.Table:
-        """The keys that more than one row has, with how many rows have each."""
+        """The keys that more than one row has, with the number of rows of each."""
         counts = table.group_by(list(self.key)).aggregate([([], "count_all")])
-        # Imported here: a schema is read by everything that loads, and compared with a table by few.
+        # Imported here: every process loads schemas, and few compare one with a table.
         import pyarrow.compute as pc
 
         return counts.filter(pc.greater(counts.column("count_all"), 1))

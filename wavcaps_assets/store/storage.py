@@ -1,7 +1,7 @@
-"""Where tables, audio and checkpoints live: a folder, or a bucket of S3.
+"""The store of tables, audio and checkpoints: a folder or an S3 bucket.
 
-What stands in a store is complete: a file is written under a temporary name, or on this machine,
-and takes its place when it is whole, so that a killed run leaves nothing half-written.
+Files in a store are complete. A file is written under a temporary name, or on this machine, and moved
+into place when it is complete, so that a killed run leaves no partial file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavcaps_assets.store.bucket import Bucket, connect
 from wavcaps_assets.store.errors import MissingFile, StoreError
 from wavcaps_assets.store.folder import Folder
 from wavcaps_assets.store.schema import TableSchema
@@ -26,7 +27,7 @@ BUCKET_SCHEME = "s3://"
 
 
 class Backend(Protocol):
-    """What a folder and a bucket can both do. Paths are relative and have been checked."""
+    """The operations of a folder and of a bucket. Paths are relative and already checked."""
 
     def describe(self, relative: str) -> str: ...
 
@@ -81,12 +82,12 @@ class Store:
         if not isinstance(self._backend, Folder):
             raise StoreError(
                 f"{self._backend.describe('')} is a bucket, and this step needs files in a folder: copy it, "
-                "as with `aws s3 sync`, and set WAVCAPS_STORE to the copy"
+                "for example with `aws s3 sync`, and set WAVCAPS_STORE to the copy"
             )
         return self._backend.root
 
     def path(self, relative: str) -> Path:
-        """The absolute path of something in the store, be it there or not.
+        """The absolute path of a file in the store, whether or not it exists.
 
         Raises:
             StoreError: the store is a bucket, or the path leaves it.
@@ -94,26 +95,26 @@ class Store:
         return self.root / self._inside(relative)
 
     def describe(self, relative: str) -> str:
-        """Where something is, for people: its absolute path, or its `s3://` address."""
+        """A file's absolute path or `s3://` address, for messages."""
         return self._backend.describe(self._inside(relative))
 
     def exists(self, relative: str) -> bool:
-        """Whether there is such a file. To ask for many, `sizes` is the quicker."""
+        """Whether the file exists. For many files, `sizes` is faster."""
         return self._backend.exists(self._inside(relative))
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """The files directly in a folder, by name, with their bytes. Hidden ones are left out."""
+        """Sizes (bytes) of the files directly in a folder, by name, without hidden files."""
         return self._backend.sizes(self._inside(folder))
 
     def usage(self) -> dict[str, tuple[int, int]]:
-        """The folders at the top, by name: how many files are under each, and their bytes."""
+        """The top-level folders, by name: number of files under each, and their total size (bytes)."""
         return self._backend.usage()
 
     def reading(self, relative: str) -> AbstractContextManager[Path]:
-        """Gives a path on this machine to read from, which may be a copy that goes with the context.
+        """Gives a path on this machine to read from. It may be a copy that is removed with the context.
 
         Raises:
-            MissingFile: there is no such file.
+            MissingFile: the file does not exist.
         """
         return self._backend.reading(self._inside(relative))
 
@@ -121,33 +122,33 @@ class Store:
         """Gives a temporary path to write to; on success it becomes `relative` in one step.
 
         Raises:
-            StoreError: there is no room, or no right to write.
+            StoreError: there is no space, or no permission to write.
         """
         return self._backend.writing(self._inside(relative))
 
     def read_bytes(self, relative: str) -> bytes:
-        """A small file's content.
+        """The content of a small file.
 
         Raises:
-            MissingFile: there is no such file.
+            MissingFile: the file does not exist.
         """
         return self._backend.read_bytes(self._inside(relative))
 
     def read_span(self, relative: str, start: int, size: int) -> bytes:
-        """Some bytes of a file, and no others; fewer than asked for where it ends before.
+        """Reads a range of a file; fewer bytes than requested where the file ends first.
 
         Args:
-            start: the first of them, from 0.
-            size: how many.
+            start: offset of the first byte.
+            size: number of bytes.
         """
         return self._backend.read_span(self._inside(relative), start, size)
 
     def write_bytes(self, relative: str, data: bytes) -> None:
-        """Writes a small file in one step, and to the disk before it returns."""
+        """Writes a small file in one step; it is on disk when this returns."""
         self._backend.write_bytes(self._inside(relative), data)
 
     def remove(self, relative: str) -> None:
-        """Removes a file, or everything under a folder. What is not there need not be removed."""
+        """Removes a file, or everything under a folder. A missing file is not an error."""
         self._backend.remove(self._inside(relative))
 
     def remove_files(self, relatives: Sequence[str]) -> None:
@@ -155,7 +156,7 @@ class Store:
         self._backend.remove_files([self._inside(relative) for relative in relatives])
 
     def sweep(self, folder: str) -> None:
-        """Removes what killed processes left half-written in a folder, while nobody else writes there."""
+        """Removes partial files of killed processes from a folder. Nobody else may be writing there."""
         self._backend.sweep(self._inside(folder))
 
     def write_table(
@@ -164,7 +165,7 @@ class Store:
         """Checks a table against its schema and writes it as Parquet. Returns its size in bytes.
 
         Args:
-            about: what is written beside the columns, in the same file.
+            about: key-value metadata of the Parquet file.
         """
         checked = schema.check(table).replace_schema_metadata(about)
         with self.writing(relative) as path:
@@ -175,17 +176,17 @@ class Store:
         """Reads a Parquet table.
 
         Raises:
-            StoreError: there is none.
+            StoreError: it does not exist.
         """
         with self.opening_table(relative) as file:
             return file.read()
 
     @contextmanager
     def opening_table(self, relative: str) -> Iterator[pq.ParquetFile]:
-        """Gives a Parquet table of which nothing but its columns' names and types has been read yet.
+        """Gives an open Parquet table, of which only the schema has been read.
 
         Raises:
-            StoreError: there is none.
+            StoreError: it does not exist.
         """
         try:
             with self.reading(relative) as path, pq.ParquetFile(path) as file:
@@ -197,25 +198,23 @@ class Store:
 
     def _inside(self, relative: str) -> str:
         if not _is_plain(relative):
-            raise StoreError(f"{relative!r} is no path inside the store {self._backend.describe('')}")
+            raise StoreError(f"{relative!r} is not a path inside the store {self._backend.describe('')}")
         return relative
 
 
 def open_store(root: Path | str, endpoint_url: str | None = None, region: str | None = None) -> Store:
-    """The store at a folder or an `s3://bucket/prefix`. Credentials are those that boto3 finds.
+    """Opens the store in a folder or at `s3://bucket/prefix`, with the credentials that boto3 finds.
 
     Args:
         root: a folder, or `s3://bucket/prefix`.
         endpoint_url: root of the S3 server; None: Amazon's.
-        region: of the bucket; None: as AWS's own settings say.
+        region: of the bucket; None: from AWS's own settings.
 
     Raises:
-        StoreError: no store can stand there.
+        StoreError: `root` cannot be a store.
     """
     if not is_bucket(root):
         return Store(root)
-    from wavcaps_assets.store.bucket import connect
-
     return Store(root, connect(endpoint_url, region))
 
 
@@ -225,14 +224,12 @@ def is_bucket(root: Path | str) -> bool:
 
 def _backend(root: Path | str, client: Any) -> Backend:
     if isinstance(root, str) and is_bucket(root):
-        from wavcaps_assets.store.bucket import Bucket, connect
-
         name, _, prefix = root.removeprefix(BUCKET_SCHEME).partition("/")
         prefix = prefix.strip("/")
         if prefix and not _is_plain(prefix):
-            raise StoreError(f"{prefix!r} in WAVCAPS_STORE is no prefix of a bucket's keys")
+            raise StoreError(f"{prefix!r} in WAVCAPS_STORE is not a prefix of a bucket's keys")
         return Bucket(name, prefix, client or connect())
-    # A `Path` of an address has lost a slash.
+    # `Path("s3://bucket")` is "s3:/bucket".
     if scheme := re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(root)):
         raise StoreError(
             f"WAVCAPS_STORE starts with {scheme[0]!r}: a store is a folder or s3://bucket/prefix"
@@ -241,7 +238,7 @@ def _backend(root: Path | str, client: Any) -> Backend:
 
 
 def _is_plain(relative: str) -> bool:
-    """Whether a path stays where it is put, and means the same to a file system and to S3."""
+    """Whether a path stays inside its root and means the same to a file system and to S3."""
     return (
         not PurePosixPath(relative).is_absolute()
         and {"", ".", ".."}.isdisjoint(relative.split("/"))
