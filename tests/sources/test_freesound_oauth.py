@@ -40,7 +40,7 @@ from wavcaps_assets.sources.freesound_oauth import (
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
 SECRET = "s3cret-api-key"
-COMMAND = "python -m wavcaps_assets.sources.freesound_oauth"
+COMMAND = "wavcaps freesound-login"
 
 
 def network_to(url: str, state: Path) -> Network:

@@ -1,4 +1,4 @@
-"""Runs the jobs of the workspace in this process, as the web UI's daemon would in others."""
+"""Runs the jobs of the workspace in this process. Dagster's daemon would start a process for each."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            # Dagster wraps what the step raised; what that was caused by is for the log.
+            # Dagster wraps the error of the step. Its own cause is in the log only.
             raised = error.cause if error is not None and error.cause is not None else error
             yield f"  {event.step_key}: {raised.message.strip() if raised else event.message}"
         elif event.is_failure and event.message:
@@ -90,12 +90,12 @@ def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
 
 
 @contextmanager
-def told(what: str, *, own_lines: bool) -> Iterator[None]:
-    """Says what is being done, and how long it took.
+def timed(what: str, *, own_lines: bool) -> Iterator[None]:
+    """Prints what runs, and how long it took.
 
     Args:
-        what: the name of what is being done.
-        own_lines: whether it writes to the terminal itself, so that start and end need lines of their own.
+        what: the name of the work.
+        own_lines: whether the work itself writes to the terminal, so that start and end need their own lines.
     """
     click.echo(f"  {what} ...", nl=own_lines)
     started = time.monotonic()

@@ -1,6 +1,6 @@
-"""The leave of a FreeSound account to download originals (OAuth2, authorization code flow).
+"""The permission of a FreeSound account to download originals (OAuth2, authorization code flow).
 
-Given once, with `python -m wavcaps_assets.sources.freesound_oauth`; renewed from then on. See
+It is given once, with `wavcaps freesound-login`, and renewed from then on. See
 https://freesound.org/docs/api/authentication.html#oauth2-authentication.
 """
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import click
@@ -21,14 +21,12 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Paused, Refused, Unavailable
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
-if TYPE_CHECKING:
-    from wavcaps_assets.network.client import Network
-
-COMMAND = "python -m wavcaps_assets.sources.freesound_oauth"
+COMMAND = "wavcaps freesound-login"
 FILE = "freesound_oauth.json"
 # A token that is about to expire could do so while a long file is waited for.
 RENEWED_BEFORE = timedelta(minutes=10)
@@ -48,16 +46,16 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True)
 class Tokens:
-    """An access token, until when it is good (UTC), and the token that gets the next one, once."""
+    """An access token, the time until which it is valid (UTC), and the refresh token, which is valid once."""
 
     access: SecretStr
     refresh: SecretStr
     expires: datetime
 
     def save(self, path: Path) -> None:
-        """Writes them where nobody else may read them; the old file stays until the new one is whole."""
+        """Writes a file that only its owner can read. The old file stays until the new one is complete."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Made for its owner only, by mkstemp's promise.
+        # mkstemp makes a file that only its owner can read.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -81,7 +79,7 @@ class Tokens:
         """Reads what `save` wrote.
 
         Raises:
-            NotAllowed: there is none, or it cannot be read.
+            NotAllowed: there is no file, or it cannot be read.
         """
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
@@ -91,9 +89,11 @@ class Tokens:
                 datetime.fromisoformat(kept["expires"]),
             )
         except FileNotFoundError:
-            raise NotAllowed(f"FreeSound's originals want an account's leave: run {COMMAND}") from None
+            raise NotAllowed(
+                f"FreeSound's originals require the permission of an account: run {COMMAND}"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError):
-            # Its content, which the error would quote, is secret.
+            # The error would quote the content, which is secret.
             raise NotAllowed(f"{path} cannot be read: run {COMMAND} again") from None
 
 
@@ -101,12 +101,12 @@ def access_token(settings: FreesoundSettings, state: Path, network: Network) -> 
     """The token that an original is downloaded with, renewed when it is about to expire.
 
     Args:
-        state: the folder of the tokens, which all processes that download share: a refresh token
-            is good once, so that two of them must not renew at a time.
+        state: the folder of the tokens, which all downloading processes share. A refresh token is valid
+            once, so only one process renews at a time.
 
     Raises:
-        NotAllowed: there is no leave, or FreeSound does not renew it; says which command to run.
-        Unavailable, Paused: FreeSound cannot be asked now.
+        NotAllowed: there is no permission, or FreeSound does not renew it; names the command to run.
+        Unavailable, Paused: FreeSound cannot be reached now.
     """
     path = state / FILE
     tokens = Tokens.load(path)
@@ -117,8 +117,8 @@ def access_token(settings: FreesoundSettings, state: Path, network: Network) -> 
             # Another process may have renewed it meanwhile.
             tokens = Tokens.load(path)
             if not _is_good(tokens):
-                given = {"grant_type": "refresh_token", "refresh_token": tokens.refresh.get_secret_value()}
-                tokens = _ask(settings, network, given)
+                grant = {"grant_type": "refresh_token", "refresh_token": tokens.refresh.get_secret_value()}
+                tokens = _request(settings, network, grant)
                 tokens.save(path)
     except Timeout as error:
         raise Unavailable(f"another process has been renewing {path} for {LOCK_TIMEOUT_S} s") from error
@@ -126,19 +126,19 @@ def access_token(settings: FreesoundSettings, state: Path, network: Network) -> 
 
 
 def exchange(settings: FreesoundSettings, state: Path, network: Network, code: str) -> None:
-    """Turns an authorization code, which is good for ten minutes and once, into tokens, and keeps them.
+    """Exchanges an authorization code for tokens, and keeps them. A code is valid once, for ten minutes.
 
     Raises:
-        NotAllowed: FreeSound refuses it.
-        Unavailable, Paused: FreeSound cannot be asked now.
+        NotAllowed: FreeSound refuses the code.
+        Unavailable, Paused: FreeSound cannot be reached now.
     """
-    tokens = _ask(settings, network, {"grant_type": "authorization_code", "code": code})
+    tokens = _request(settings, network, {"grant_type": "authorization_code", "code": code})
     with FileLock(f"{state / FILE}.lock", timeout=LOCK_TIMEOUT_S):
         tokens.save(state / FILE)
 
 
 def authorize_url(settings: FreesoundSettings) -> str:
-    """The page on which an account's owner gives leave, and is shown the code."""
+    """The page on which the owner of an account gives the permission. It then shows the code."""
     query = urlencode({"client_id": settings.client_id, "response_type": "code"})
     return f"{settings.base_url}/apiv2/oauth2/authorize/?{query}"
 
@@ -147,16 +147,16 @@ def _is_good(tokens: Tokens) -> bool:
     return tokens.expires - utc_now() > RENEWED_BEFORE
 
 
-def _ask(settings: FreesoundSettings, network: Network, given: dict[str, str]) -> Tokens:
+def _request(settings: FreesoundSettings, network: Network, grant: dict[str, str]) -> Tokens:
     secret = settings.token.get_secret_value()
     if not settings.client_id or not secret:
         raise NotAllowed(
-            "FreeSound's originals want the client id and the API key of your application: see "
+            "FreeSound's originals require the client id and the API key of your application: see "
             "https://freesound.org/apiv2/apply/, then set WAVCAPS_FREESOUND__CLIENT_ID and "
             "WAVCAPS_FREESOUND__TOKEN"
         )
-    asked_at = utc_now()
-    data = {"client_id": settings.client_id, "client_secret": secret, **given}
+    requested_at = utc_now()
+    data = {"client_id": settings.client_id, "client_secret": secret, **grant}
     try:
         answer: Any = network.post_form(f"{settings.base_url}/apiv2/oauth2/access_token/", data)
     except (BadAnswer, Refused) as error:
@@ -166,14 +166,15 @@ def _ask(settings: FreesoundSettings, network: Network, given: dict[str, str]) -
         read = Answer.model_validate(answer)
     except ValidationError:
         raise NotAllowed(f"FreeSound's answer holds no tokens; has it changed? Try {COMMAND}") from None
-    return Tokens(read.access_token, read.refresh_token, asked_at + timedelta(seconds=read.expires_in))
+    return Tokens(read.access_token, read.refresh_token, requested_at + timedelta(seconds=read.expires_in))
 
 
-@click.command()
+@click.command("freesound-login")
 def main() -> None:
-    """Lets an account's owner give leave to download originals from FreeSound."""
-    from wavcaps_assets.network.client import Network
+    """Log in to FreeSound once, so that original files can be downloaded.
 
+    FreeSound gives originals only to accounts: you log in on its page, and paste the code that it shows.
+    """
     settings = Settings()
     freesound = FreesoundSettings.read(settings.demo_url)
     if not freesound.client_id or not freesound.token.get_secret_value():
@@ -181,8 +182,8 @@ def main() -> None:
             "set WAVCAPS_FREESOUND__CLIENT_ID and WAVCAPS_FREESOUND__TOKEN, both from "
             "https://freesound.org/apiv2/apply/"
         )
-    click.echo(f"Log in at FreeSound and give leave on this page:\n\n  {authorize_url(freesound)}\n")
-    code = click.prompt("The code that it shows then", hide_input=True).strip()
+    click.echo(f"Log in at FreeSound and give the permission on this page:\n\n  {authorize_url(freesound)}\n")
+    code = click.prompt("The code that the page then shows", hide_input=True).strip()
     try:
         with Network(settings.state, settings.network) as network:
             exchange(freesound, settings.state, network, code)

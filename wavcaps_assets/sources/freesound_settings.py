@@ -34,7 +34,7 @@ class FreesoundSettings(SourceSettings):
     audio: Literal["preview", "original"] = Field(
         "preview",
         description="what is downloaded; originals require the permission of an account: "
-        "python -m wavcaps_assets.sources.freesound_oauth",
+        "wavcaps freesound-login",
     )
     preview: str = Field(
         "preview-hq-ogg",
