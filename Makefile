@@ -29,10 +29,10 @@ env: $(STAMP)  ## set up .venv with everything, from locked and hashed requireme
 	@echo "The environment is in .venv; next: make demo"
 
 demo: $(STAMP)  ## the main job, from a raw crawl to a benchmark score, on real audio
-	@$(RUN) -m wavcaps_assets.demo run
+	@.venv/bin/wavcaps demo
 
 ui: $(STAMP)  ## the web UI on the results of the demo (PORT=3000)
-	@$(RUN) -m wavcaps_assets.demo ui --port $(PORT)
+	@.venv/bin/wavcaps ui --port $(PORT)
 
 test: lint  ## linters, types and all tests, at most 15 minutes on 2 cores
 	$(PARALLEL) -m "not alone and not soak"

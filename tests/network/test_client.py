@@ -137,7 +137,6 @@ def test_temporary_failures_are_retried(
         (endless(b"x" * 65536), TooLarge, 1),
         (endless(b"x" * 65536, {"Content-Length": str(10 * 2**30)}), TooLarge, 1),
     ],
-    ids=str,
 )
 def test_each_failure_has_its_error_and_no_useless_retries(
     rude: RudeServer,
