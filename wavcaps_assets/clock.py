@@ -1,4 +1,4 @@
-"""The time, in UTC, and names for what begins at one."""
+"""The time in UTC, and ids that sort by it."""
 
 import uuid
 from datetime import UTC, datetime
@@ -8,6 +8,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def new_round(started: datetime) -> str:
-    """A name for a crawl or a fetch: no two are alike, and they sort by their beginning."""
+def new_crawl_id(started: datetime) -> str:
+    """A unique id for a crawl or a fetch. Ids sort by the time at which they began."""
     return f"{started:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}"

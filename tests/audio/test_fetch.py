@@ -224,7 +224,7 @@ def test_a_failed_request_is_repeated_once_per_fetch(fetching: Fetching) -> None
     clips = fetching.clips(["/gone.wav", "/noise.wav"])
     interrupted = fetching.fetch(clips, written=False)
     resumed = fetching.fetch(clips)
-    assert resumed.round == interrupted.round
+    assert resumed.crawl_id == interrupted.crawl_id
     assert (fetching.server.times("/gone.wav"), fetching.server.times("/noise.wav")) == (1, 1)
     # A missing file may be back; a file that cannot be decoded is still the same.
     fetching.server.answers["/gone.wav"] = answer(wav())

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.rude_server import answer, in_turn, rude_server
-from wavcaps_assets.crawl.crawl import Crawled, crawl
+from wavcaps_assets.crawl.crawl import CrawlResult, crawl
 from wavcaps_assets.crawl.history import History
 from wavcaps_assets.crawl.ledger import ledger_of, statuses
 from wavcaps_assets.network.client import Network
@@ -57,18 +57,20 @@ def tables(tmp_path: Path) -> TableStore:
     return TableStore(Store(tmp_path / "store"))
 
 
-def crawled(tables: TableStore, network: Network, *found: Record | Unread, written: bool = True) -> Crawled:
+def crawled(
+    tables: TableStore, network: Network, *found: Record | Unread, written: bool = True
+) -> CrawlResult:
     result = crawl(Scripted(found), PARTITION, network, tables)
     if written:
         tables.write(KEY, PARTITION, result.stage)
     return result
 
 
-def kept(result: Crawled) -> dict[str, tuple[int, str | None]]:
+def kept(result: CrawlResult) -> dict[str, tuple[int, str | None]]:
     return {row["clip_id"]: (row["version"], row["description"]) for row in result.stage.kept.to_pylist()}
 
 
-def dropped(result: Crawled) -> dict[str, str]:
+def dropped(result: CrawlResult) -> dict[str, str]:
     return {row["clip_id"]: row["reason"] for row in result.stage.dropped.to_pylist()}
 
 
@@ -79,7 +81,7 @@ def test_what_is_listed_again_stays_as_it_was(tables: TableStore, network: Netwo
     assert again.changes.clips == {}
     by_id = [("clip_id", "ascending")]
     assert again.stage.kept.sort_by(by_id).equals(first.stage.kept.sort_by(by_id))
-    assert again.stage.round != first.stage.round
+    assert again.stage.crawl_id != first.stage.crawl_id
 
 
 def test_what_changed_is_a_new_version_and_the_old_one_is_kept(tables: TableStore, network: Network) -> None:
@@ -203,7 +205,7 @@ def test_a_crawl_killed_before_its_table_was_written_says_nothing_twice(
     changed = replace(DOG, description="a wolf")
     killed = crawled(tables, network, changed, written=False)
     resumed = crawled(tables, network, changed)
-    assert resumed.stage.round == killed.stage.round
+    assert resumed.stage.crawl_id == killed.stage.crawl_id
     assert resumed.stage.kept.equals(killed.stage.kept)
     with History(tables.store, "freesound", PARTITION) as history:
         assert [(event["clip_id"], event["event"]) for event in history] == [

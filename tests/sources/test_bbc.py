@@ -158,7 +158,7 @@ def test_what_no_slice_shows_is_told(clip: Clips, tmp_path: Path, network_to: Op
     # Six sounds that nothing tells apart, four of them within reach.
     found, _ = crawl([clip(number, "Nature", 1.0) for number in range(1, 7)], tmp_path, network_to)
     assert ids(found) == [1, 2, 3, 4]
-    assert unread(found) == {"listing": "the catalogue counts 6 sounds, 4 were found"}
+    assert unread(found) == {"listing": "the catalogue reports 6 sounds, 4 were found"}
 
 
 def test_a_depth_that_is_less_than_believed_is_found_out(
@@ -193,7 +193,7 @@ def test_a_page_that_no_slice_makes_up_for_is_told_and_costs_no_other(
     found, _ = crawl(clips, tmp_path, network_to, window=100, instead=broken)
     assert ids(found) == [1, 2, 3, 7, 8, 9, 10]
     assert "500" in unread(found)["catalogue from 3"]
-    assert unread(found)["listing"] == "the catalogue counts 10 sounds, 7 were found"
+    assert unread(found)["listing"] == "the catalogue reports 10 sounds, 7 were found"
 
 
 def test_a_page_that_repeats_ends_the_turning(clip: Clips, tmp_path: Path, network_to: Opener) -> None:

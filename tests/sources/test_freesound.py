@@ -250,7 +250,7 @@ def test_a_page_that_repeats_ends_the_turning(network_to: Opener) -> None:
     api = Api([], {number: lambda: JSONResponse(first) for number in range(1, 1000)})
     found = crawl(api, network_to)
     assert ids(found) == ["1", "2"]
-    assert "earlier pages had" in unread(found)["page-2"]
+    assert "on earlier pages" in unread(found)["page-2"]
     assert api.asked == [1, 2]
 
 
@@ -313,14 +313,14 @@ def test_a_month_that_never_rests_is_said_to_be_incomplete(network_to: Opener) -
     api.before = before
     found = crawl(api, network_to)
     assert {"1", "2", "3", "4", "5"} <= set(ids(found))
-    assert "came or went in each of 3 readings" in unread(found)["listing"]
+    assert "added or removed in each of 3 readings" in unread(found)["listing"]
 
 
 def test_a_count_that_is_never_reached_is_told(network_to: Opener) -> None:
     short = {1: lambda: JSONResponse({"count": 2, "results": [sound(1)]})}
     found = crawl(Api([], short), network_to)
     assert ids(found) == ["1"]
-    assert unread(found) == {"listing": "the source counts 2 sounds, 1 were found"}
+    assert unread(found) == {"listing": "the source reports 2 sounds, 1 were found"}
 
 
 def test_originals_are_downloaded_by_number_and_verified(network_to: Opener) -> None:

@@ -163,13 +163,13 @@ def test_a_file_outside_the_folder_is_never_named(folder: Path, file: str) -> No
 @pytest.mark.parametrize(
     ("row", "columns", "told"),
     [
-        (" ", "file", "it names no file"),
-        (",x", "file,title", "it names no file"),
-        ("rain.flac,a,b", "file,title", "3 cells, for 2 columns"),
-        ("rain.flac", "file,title", "1 cells, for 2 columns"),
+        (" ", "file", "the row names no file"),
+        (",x", "file,title", "the row names no file"),
+        ("rain.flac,a,b", "file,title", "3 cells instead of 2"),
+        ("rain.flac", "file,title", "1 cells instead of 2"),
         ("rain.flac,../x", "file,id", "id '../x'"),
         (f"rain.flac,{'x' * 65}", "file,id", "letters, digits, _ and -"),
-        ("rain.flac,javascript:alert(1)", "file,page_url", "no http(s) link"),
+        ("rain.flac,javascript:alert(1)", "file,page_url", "not an http(s) link"),
     ],
 )
 def test_a_row_that_is_none_says_why(folder: Path, row: str, columns: str, told: str) -> None:
@@ -179,13 +179,13 @@ def test_a_row_that_is_none_says_why(folder: Path, row: str, columns: str, told:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (b"", "it wants 'file'"),
-        (b"title,description\n", "it wants 'file'"),
-        (b"file;title\nrain.flac;Rain\n", "with commas between them"),
-        (b"file,descripton\n", "if you like, id, title, description"),
+        (b"", "it must have 'file'"),
+        (b"title,description\n", "it must have 'file'"),
+        (b"file;title\nrain.flac;Rain\n", "separated by commas"),
+        (b"file,descripton\n", "optionally, id, title, description"),
         (b"file,file\n", "each once"),
         (b"\x89PNG\r\n\x1a\n\xff", "not UTF-8"),
-        ("file,title\nrain.flac,Größe\n".encode("latin-1"), "save it as csv UTF-8"),
+        ("file,title\nrain.flac,Größe\n".encode("latin-1"), "save it as UTF-8 csv"),
         (b'file,title\nrain.flac,"never closed\n', "line 2: .*save it as csv again"),
         (b"file\n" + b"x" * 200_000, "line 2: .*save it as csv again"),
     ],

@@ -19,7 +19,7 @@ from wavcaps_assets.network.errors import BadAnswer
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.soundbible import (
     CATALOGUE,
-    MOST_UNREAD_IN_A_ROW,
+    MAX_UNREAD_IN_A_ROW,
     Soundbible,
     SoundbibleSettings,
     page_name,
@@ -304,7 +304,7 @@ def test_a_site_that_is_broken_throughout_is_asked_a_few_times_only(network_to: 
 
     with pytest.raises(BadAnswer, match=r"lists no sounds: .* responds with 500"):
         crawl(broken, network_to)
-    assert len(asked) == 1 + MOST_UNREAD_IN_A_ROW
+    assert len(asked) == 1 + MAX_UNREAD_IN_A_ROW
 
 
 @pytest.mark.parametrize("html", ["<p>We have moved.</p>", ""])

@@ -17,8 +17,8 @@ from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, original
 from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.clock import new_round, utc_now
-from wavcaps_assets.crawl.history import AUDIO_EVENTS, PASSING, Event, History
+from wavcaps_assets.clock import new_crawl_id, utc_now
+from wavcaps_assets.crawl.history import AUDIO_EVENTS, TEMPORARY, Event, History
 from wavcaps_assets.network.errors import NotAllowed, Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import StoreError
@@ -59,17 +59,17 @@ def fetch_audio(
         StoreError: the store cannot be written; fetched audio is kept.
     """
     with History(tables.store, source.name, partition) as history:
-        done = tables.round_of([source.name, STAGE], partition)
+        done = tables.crawl_id_of([source.name, STAGE], partition)
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
         rows_by_clip = fetch.fetch_all(list(_clips(clips)), settings.workers, on_clip)
         # Clips that failed while others succeeded are tried once more.
         with suppress(Paused):
             for clip in _clips(clips):
-                if rows_by_clip[clip["clip_id"]].get("reason") in PASSING:
+                if rows_by_clip[clip["clip_id"]].get("reason") in TEMPORARY:
                     rows_by_clip[clip["clip_id"]] = fetch.clip(clip)
     rows = [row for row in rows_by_clip.values() if "reason" not in row]
     dropped = [row for row in rows_by_clip.values() if "reason" in row]
-    return Stage(AUDIO.from_rows(rows), DROPPED.from_rows(dropped), fetch.round)
+    return Stage(AUDIO.from_rows(rows), DROPPED.from_rows(dropped), fetch.fetch_id)
 
 
 class Fetch:
@@ -95,20 +95,20 @@ class Fetch:
         self._sizes = self._store.sizes(self._folder)
         self._last: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, int] = {}
-        self.round = ""
+        self.fetch_id = ""
         for record in history:
             if record["event"] in AUDIO_EVENTS:
                 self._last[record["clip_id"]] = record
-                self.round = max(self.round, record["round"])
+                self.fetch_id = max(self.fetch_id, record["round"])
             if record["event"] == Event.FAILED:
                 self._failures[record["clip_id"]] = record["attempt"]
-        # Round ids sort by their start. A round without events is known from the table only.
-        if not self.round or (done is not None and self.round <= done):
-            self.round = new_round(utc_now())
+        # Ids sort by their beginning. A fetch that left no event is known only from the table.
+        if not self.fetch_id or (done is not None and self.fetch_id <= done):
+            self.fetch_id = new_crawl_id(utc_now())
         self._tries = Counter(
             record["clip_id"]
             for record in history
-            if record["event"] == Event.FAILED and record["round"] == self.round
+            if record["event"] == Event.FAILED and record["round"] == self.fetch_id
         )
         self._stopped: BaseException | None = None
 
@@ -152,18 +152,18 @@ class Fetch:
             reason, detail = reason_of(error), str(error)[:500]
             self._tries[clip_id] += 1
             self._failures[clip_id] = attempt
-            self._history.add(Event.FAILED, clip_id, self.round, reason=reason, detail=detail, **about)
+            self._history.add(Event.FAILED, clip_id, self.fetch_id, reason=reason, detail=detail, **about)
             return self._dropped(clip_id, reason, detail)
         written = {**row, "fetched_at": row["fetched_at"].isoformat()}
-        self._history.add(Event.STORED, clip_id, self.round, row=written, **about)
+        self._history.add(Event.STORED, clip_id, self.fetch_id, row=written, **about)
         return row
 
     def _is_final(self, clip_id: str, failed: dict[str, Any]) -> bool:
         """Whether a failure is not retried, at all or in this fetch."""
         if failed["reason"] in LASTING:
             return True
-        tries = MAX_TRIES if failed["reason"] in PASSING else 1
-        return bool(failed["round"] == self.round and self._tries[clip_id] >= tries)
+        tries = MAX_TRIES if failed["reason"] in TEMPORARY else 1
+        return bool(failed["round"] == self.fetch_id and self._tries[clip_id] >= tries)
 
     def _is_stored(self, row: dict[str, Any]) -> bool:
         name = Path(row["audio_path"]).name

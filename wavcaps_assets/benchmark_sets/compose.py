@@ -1,4 +1,4 @@
-"""How the training sets of the paper's experiments are put together."""
+"""Composes the training sets of the paper's experiments."""
 
 from __future__ import annotations
 
@@ -26,46 +26,47 @@ from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 
 
 @dataclass(frozen=True)
-class Composed:
-    """A training set that was put together.
+class ComposedSet:
+    """A composed training set.
 
     Attributes:
         manifest: `tables.TRAINING_MANIFEST`.
-        excluded: how many clips of each source were left out, since a benchmark has them.
+        excluded: for each source, how many clips were excluded because they are in a benchmark.
     """
 
     manifest: pa.Table
     excluded: dict[str, int]
 
 
-def compose(made: TrainingSet, tables: TableStore) -> Composed:
-    """Puts a training set together.
+def compose(training_set: TrainingSet, tables: TableStore) -> ComposedSet:
+    """Composes a training set.
 
     Raises:
-        SetError: a set of one's own, or an exclusion list, is not in the store.
+        SetError: one of your own data sets, or an exclusion list, is not in the store.
         StoreError: a table is missing.
     """
     store: Store = tables.store
-    pipeline = list(PIPELINE[made.pipeline](tables)) if made.pipeline is not None else []
-    train = [*pipeline, *(row for name in made.own for row in read_set(store, name, "train"))]
-    left_out: dict[str, int] = {}
-    if made.excluded is not None:
-        exclusions = read_exclusions(store, made.excluded)
+    stage = training_set.pipeline
+    pipeline = list(PIPELINE[stage](tables)) if stage is not None else []
+    train = [*pipeline, *(row for name in training_set.own for row in read_set(store, name, "train"))]
+    excluded: dict[str, int] = {}
+    if training_set.excluded is not None:
+        exclusions = read_exclusions(store, training_set.excluded)
         kept = []
         for row in train:
-            # AudioCaps' and Clotho's own training clips are what they are.
+            # The training clips of AudioCaps and Clotho are never excluded.
             if row["source"] not in (AUDIOCAPS, CLOTHO) and exclusions.exclude(row):
-                left_out[row["source"]] = left_out.get(row["source"], 0) + 1
+                excluded[row["source"]] = excluded.get(row["source"], 0) + 1
             else:
                 kept.append(row)
         train = kept
     evaluated = [
         row
-        for name in made.evaluated_on
+        for name in training_set.evaluated_on
         for split in ("validation", "test")
         for row in read_set(store, name, split)
     ]
-    return Composed(TRAINING_MANIFEST.from_rows([*train, *evaluated]), left_out)
+    return ComposedSet(TRAINING_MANIFEST.from_rows([*train, *evaluated]), excluded)
 
 
 def _of_manifest(clips: pa.Table) -> Iterator[dict[str, Any]]:
@@ -82,7 +83,7 @@ def _after_stage_3(tables: TableStore) -> Iterator[dict[str, Any]]:
 
 
 def _described(tables: TableStore, clips: pa.Table) -> Iterator[dict[str, Any]]:
-    """Clips with their raw descriptions as captions; those without a description or audio are left out."""
+    """Clips with their raw descriptions as captions. Clips without a description or audio are left out."""
     audio = tables.read(list(AUDIO), columns=["clip_id", "audio_path", "duration_s"]).to_pylist()
     by_id = {row["clip_id"]: row for row in audio}
     for clip in clips.select(["clip_id", "source", "description"]).to_pylist():

@@ -1,10 +1,10 @@
-"""Data sets of one's own, such as AudioCaps and Clotho: a folder of the store each, with lists and audio.
+"""Your own data sets, such as AudioCaps and Clotho: one folder of the store each, with lists and audio.
 
 `sets/<name>/<split>.csv` or `.json`, and the audio in `sets/<name>/<split>/`, or `sets/<name>/audio/`; or
 WebDataset tars, `sets/<name>/<split>*.tar`. Splits are `train`, `val` and `test`.
 
 A CSV has `file_name` and `caption`, or `caption_1` to `caption_5`, as Clotho's; or AudioCaps' own columns,
-whose audio is then `Y<youtube_id>.wav`. A JSON file is as WavCaps' own.
+with `Y<youtube_id>.wav` as the audio. A JSON file has the format of WavCaps' own files.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from wavcaps_assets.benchmark_sets.tars import tar_manifest
 from wavcaps_assets.store.storage import Store
 
 FOLDER = "sets"
-# What a set's own list calls a split, by what it is called here.
+# The name of each split in the lists of a set.
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 CAPTION_COLUMNS = ("caption", *(f"caption_{number}" for number in range(1, 6)))
 
 
 class SetError(ValueError):
-    """A data set of one's own is not there, or is not as it should be."""
+    """One of your own data sets is missing, or does not have the expected format."""
 
 
 def read_set(store: Store, name: str, split: str) -> list[dict[str, Any]]:
     """The clips of one split of a set.
 
     Args:
-        store: the store, in whose folder `sets` it is.
+        store: the store that contains the folder `sets`.
         name: the set's folder.
         split: `train`, `validation` or `test`.
 
     Returns:
-        Rows of `tables.TRAINING_MANIFEST`; clips whose audio is not there are left out, as everybody's copy
-        of AudioCaps lacks some.
+        Rows of `tables.TRAINING_MANIFEST`. Clips without audio are left out, since every copy of AudioCaps
+        lacks some.
 
     Raises:
-        SetError: there is no such list, or it cannot be read; says what is wanted.
+        SetError: there is no such list, or it cannot be read; says what is expected.
         TarError, StoreError: a tar or the store cannot be read.
     """
     folder, stem = f"{FOLDER}/{name}", SPLITS[split]
@@ -58,7 +58,7 @@ def read_set(store: Store, name: str, split: str) -> list[dict[str, Any]]:
     else:
         raise SetError(
             f"the set {name!r} has no {split} split here: put {stem}.csv, {stem}.json or {stem}-*.tar into "
-            f"{store.describe(folder)}, and the audio into {stem}/ or audio/ beside it (docs/experiments.md)"
+            f"{store.describe(folder)}, and the audio into its folder {stem}/ or audio/ (docs/experiments.md)"
         )
     audio = {
         file: f"{folder}/{place}/{file}"
@@ -72,8 +72,8 @@ def read_set(store: Store, name: str, split: str) -> list[dict[str, Any]]:
     ]
     if not rows:
         raise SetError(
-            f"the set {name!r} lists {len(records)} {split} clips, and the audio of none is in "
-            f"{store.describe(folder)}/{stem} or …/audio: put it there under the names of the list, such as "
+            f"the set {name!r} lists {len(records)} {split} clips, but none of their audio files is in "
+            f"{store.describe(folder)}/{stem} or …/audio: put them there with the names of the list, such as "
             f"{records[0]['file'] if records else 'file_name'!r}"
         )
     return rows
@@ -88,7 +88,7 @@ def _row(store: Store, name: str, split: str, record: Mapping[str, Any], path: s
                 duration = soundfile.info(audio).duration
             except soundfile.LibsndfileError as error:
                 raise SetError(
-                    f"the audio {store.describe(path)} cannot be read ({error}): mend or remove it"
+                    f"the audio {store.describe(path)} cannot be read ({error}): replace or remove it"
                 ) from error
     return {
         "clip_id": f"{name}-{record['file']}",
@@ -104,7 +104,7 @@ def _row(store: Store, name: str, split: str, record: Mapping[str, Any], path: s
 
 def _csv_records(store: Store, path: str) -> Iterator[dict[str, Any]]:
     text = store.read_bytes(path).decode("utf-8-sig", "replace")
-    # Of AudioCaps' own validation and test lists, each line is a caption: five lines a clip.
+    # In AudioCaps' own validation and test lists, each line is a caption: five lines per clip.
     found: dict[str, list[str]] = {}
     for row in csv.DictReader(io.StringIO(text)):
         file = row.get("file_name") or (f"Y{row['youtube_id']}.wav" if row.get("youtube_id") else None)
@@ -131,6 +131,6 @@ def _json_records(store: Store, path: str) -> Iterator[dict[str, Any]]:
         if isinstance(error, SetError):
             raise
         raise SetError(
-            f"{store.describe(path)} is not as WavCaps' own JSON files: an object with `data`, a list of "
-            f"objects with `audio` and `caption` ({type(error).__name__}: {error})"
+            f"{store.describe(path)} does not have the format of WavCaps' JSON files: an object with `data`, "
+            f"a list of objects with `audio` and `caption` ({type(error).__name__}: {error})"
         ) from error

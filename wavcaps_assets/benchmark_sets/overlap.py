@@ -1,4 +1,4 @@
-"""Clips that a training set must not hold, because a benchmark has them: the released exclusion lists.
+"""Clips that a training set must not contain, because they are in a benchmark: the released exclusion lists.
 
 https://huggingface.co/datasets/cvssp/WavCaps/tree/main/json_files/blacklist (section IV.A, footnote 9)
 """
@@ -18,11 +18,11 @@ YOUTUBE_ID = 11
 
 @dataclass(frozen=True)
 class Exclusions:
-    """Ids of an exclusion list.
+    """The ids of an exclusion list.
 
     Attributes:
-        freesound: FreeSound's ids.
-        youtube: ids of the videos that AudioSet's and AudioCaps' clips are cut from.
+        freesound: ids of FreeSound.
+        youtube: ids of the videos from which clips of AudioSet and AudioCaps are cut.
     """
 
     freesound: frozenset[str]
@@ -31,7 +31,7 @@ class Exclusions:
     def exclude(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of a training manifest is on the list.
 
-        As the released code does, by id; recordings that are there under another id are found by nobody here.
+        By id, as in the released code. This does not find a recording with another id.
         """
         source, own = row["source"], str(row["clip_id"]).removeprefix(f"{row['source']}-")
         if source in ("freesound", "laion"):
@@ -46,7 +46,7 @@ def read_exclusions(store: Store, name: str) -> Exclusions:
     """Reads an exclusion list, `sets/<name>.json`.
 
     Raises:
-        SetError: it is not there, or is no such list.
+        SetError: the list is missing, or does not have the expected format.
     """
     path = f"{FOLDER}/{name}.json"
     try:
@@ -57,11 +57,11 @@ def read_exclusions(store: Store, name: str) -> Exclusions:
         )
     except StoreError as error:
         raise SetError(
-            f"the exclusion list {store.describe(path)} is not there: put the released {name}.json there, "
-            "without which training clips may be those that the model is tested on"
+            f"the exclusion list {store.describe(path)} does not exist: put the released {name}.json there. "
+            "Without it, the model may be trained on clips that it is tested on"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SetError(
-            f"{store.describe(path)} is no exclusion list: an object with `FreeSound` and `AudioSet`, "
+            f"{store.describe(path)} is not an exclusion list: an object with `FreeSound` and `AudioSet`, "
             "lists of ids"
         ) from error

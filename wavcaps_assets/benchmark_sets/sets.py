@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 AUDIOCAPS, CLOTHO, LAION = "audiocaps", "clotho", "laion"
-# The released lists: everything of AudioCaps and Clotho, and what of them is for validation and test.
+# The released lists: all clips of AudioCaps and Clotho, and only their validation and test clips.
 ALL, EVALUATION = "blacklist_exclude_all_ac", "blacklist_exclude_test_ac"
 FREESOUND = "freesound"
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A set that a model is trained on.
+    """A training set.
 
     Attributes:
         name: the second part of its asset's key.
-        description: what it is, for people.
-        own: sets of one's own whose train split it holds.
-        pipeline: what of this pipeline it holds: `wavcaps`, or a stage of FreeSound; None: nothing.
-        excluded: the exclusion list that is applied to the pipeline's clips and LAION's; None: none.
-        evaluated_on: sets of one's own whose validation and test splits it holds.
+        description: for people.
+        own: your own data sets whose train split it contains.
+        pipeline: what it contains of this pipeline: `wavcaps`, or a stage of FreeSound; None for nothing.
+        excluded: the exclusion list for the clips of the pipeline and of LAION; None for no list.
+        evaluated_on: your own data sets whose validation and test splits it contains.
         upstream: keys of the assets that it reads.
     """
 
@@ -40,32 +40,32 @@ BEFORE_STAGE_1, AFTER_STAGE_1, AFTER_STAGE_3 = (
 )
 AUDIO = (FREESOUND, "audio")
 SETS = {
-    made.name: made
-    for made in (
+    training_set.name: training_set
+    for training_set in (
         TrainingSet("audiocaps_clotho", "AudioCaps and Clotho, merged: the baselines", (AUDIOCAPS, CLOTHO)),
         TrainingSet("audiocaps", "AudioCaps alone: fine-tuning", (AUDIOCAPS,), evaluated_on=(AUDIOCAPS,)),
         TrainingSet("clotho", "Clotho alone: fine-tuning", (CLOTHO,), evaluated_on=(CLOTHO,)),
         TrainingSet(
             "wavcaps_zero_shot",
-            "WavCaps without all clips that AudioCaps and Clotho have: zero-shot",
+            "WavCaps without any clip of AudioCaps and Clotho: zero-shot",
             pipeline="wavcaps",
             excluded=ALL,
             upstream=(("wavcaps",),),
         ),
         TrainingSet(
             "wavcaps_audiocaps_clotho",
-            "WavCaps, AudioCaps and Clotho, without what the two are evaluated on: pre-training",
+            "WavCaps, AudioCaps and Clotho, without the evaluation clips of the two: pre-training",
             (AUDIOCAPS, CLOTHO),
             "wavcaps",
             EVALUATION,
             upstream=(("wavcaps",),),
         ),
         TrainingSet(
-            "laion_zero_shot", "LAION-Audio-630K in WavCaps' place: zero-shot", (LAION,), excluded=ALL
+            "laion_zero_shot", "LAION-Audio-630K instead of WavCaps: zero-shot", (LAION,), excluded=ALL
         ),
         TrainingSet(
             "laion_audiocaps_clotho",
-            "LAION-Audio-630K in WavCaps' place: pre-training",
+            "LAION-Audio-630K instead of WavCaps: pre-training",
             (LAION, AUDIOCAPS, CLOTHO),
             excluded=EVALUATION,
         ),

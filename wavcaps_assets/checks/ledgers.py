@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from wavcaps_assets.checks.verdict import Verdict
-from wavcaps_assets.crawl.ledger import FAILED, GONE, SET_ASIDE, STORED, statuses
+from wavcaps_assets.crawl.ledger import DROPPED, FAILED, GONE, STORED, statuses
 from wavcaps_assets.tables.asset_tables import TableStore
 
 
@@ -31,7 +31,7 @@ def check_reconciled(tables: TableStore, source: str, partition: str) -> Verdict
         "in the tables but not in the history": in_tables - status.keys(),
         "in the history but not in the tables": status.keys() - in_tables,
         "waiting, neither stored nor failed": {
-            clip_id for clip_id, kind in kinds.items() if kind not in {STORED, FAILED, GONE, SET_ASIDE}
+            clip_id for clip_id, kind in kinds.items() if kind not in {STORED, FAILED, GONE, DROPPED}
         },
         "stored by the history and not in the table": stored - _ids(audio.kept),
         "in the table and not stored by the history": _ids(audio.kept) - stored,
@@ -40,13 +40,13 @@ def check_reconciled(tables: TableStore, source: str, partition: str) -> Verdict
     counted = Counter(kinds.values())
     balance = (
         f"{len(status)} listed = {counted[STORED]} stored + {counted[FAILED]} failed + {counted[GONE]} gone "
-        f"+ {counted[SET_ASIDE]} no usable record"
+        f"+ {counted[DROPPED]} no usable record"
     )
     described = [f"{len(clips)} clips {what}: {min(clips)}" for what, clips in problems.items() if clips]
     return Verdict(
         not described,
         "; ".join(described) or balance,
-        {"listed": len(status), **{kind: counted[kind] for kind in (STORED, FAILED, GONE, SET_ASIDE)}},
+        {"listed": len(status), **{kind: counted[kind] for kind in (STORED, FAILED, GONE, DROPPED)}},
     )
 
 

@@ -1,1 +1,1 @@
-"""The crawl of a source: what is listed, what changed since the last crawl, and the account of every clip."""
+"""The crawl of a source: its listing, the crawl diff, the history of every clip, and its ledger."""

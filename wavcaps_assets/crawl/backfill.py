@@ -1,4 +1,4 @@
-"""Which partitions a schedule asks for: the missing ones, some at a time, a broken one not for ever."""
+"""Which partitions a schedule requests: missing ones, a few at a time, and a failing one only a few times."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ from pydantic import BaseModel, Field
 
 
 class BackfillSettings(BaseModel):
-    """How fast a source's partitions are filled."""
+    """How fast a source's partitions are crawled."""
 
-    partitions_per_tick: int = Field(4, ge=1, description="runs asked for at one tick")
-    attempts: int = Field(3, ge=1, description="failed runs after which a partition is left to a person")
+    partitions_per_tick: int = Field(4, ge=1, description="runs requested at one tick")
+    attempts: int = Field(3, ge=1, description="failed runs after which a partition is no longer requested")
     again_after_h: float = Field(
         24.0,
         gt=0,
-        description="after how long a partition is crawled again that lacks something (h)",
+        description="wait before an incomplete partition is crawled again (h)",
     )
     interruptions: int = Field(
-        30, ge=1, description="runs that died with their machine after which it is left to a person, too"
+        30,
+        ge=1,
+        description="runs that died with their machine after which a partition is no longer requested",
     )
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to run now, what waits for a person, how many are missing, and how many more could run."""
+class Choice:
+    """The partitions of one tick.
+
+    Attributes:
+        partitions: to run now.
+        given_up: missing, and failed too often: a person must look at them.
+        missing: how many are missing.
+        room: how many more could run.
+    """
 
     partitions: list[str]
     given_up: list[str]
@@ -40,15 +49,15 @@ def choose(
     failures: Mapping[str, int],
     interruptions: Mapping[str, int],
     settings: BackfillSettings,
-) -> Request:
-    """Chooses partitions in their own order.
+) -> Choice:
+    """Chooses partitions, in their own order.
 
     Args:
-        partitions: all of them.
+        partitions: all partitions of the source.
         done: those that are materialized.
-        running: those that a run is queued or under way for.
-        failures: runs of each partition that failed by themselves.
-        interruptions: runs of each partition whose process died.
+        running: those with a run that is queued or in progress.
+        failures: for each partition, runs in which a step failed.
+        interruptions: for each partition, runs whose process died.
     """
     missing = [name for name in partitions if name not in done]
     given_up = [
@@ -58,4 +67,4 @@ def choose(
     ]
     waiting = [name for name in missing if name not in running and name not in given_up]
     room = max(0, settings.partitions_per_tick - len([name for name in missing if name in running]))
-    return Request(waiting[:room], given_up, len(missing), room - len(waiting[:room]))
+    return Choice(waiting[:room], given_up, len(missing), room - len(waiting[:room]))

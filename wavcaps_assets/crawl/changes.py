@@ -1,4 +1,4 @@
-"""One crawl beside the one before it: what is new, what changed, what is gone."""
+"""The crawl diff: what is new, changed or gone since the previous crawl."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from wavcaps_assets.tables.stage import Stage, drop
 
 STAGE = "raw_clips"
 GONE = "gone"
-# The part of the listing that is missing where too many clips are.
+# The name of the unread part where too many clips are missing at once.
 VANISHED = "vanished"
-# Sounds are deleted one by one; more than this share at once, and more than a few, is a fault of the site.
-MOST_GONE_AT_ONCE = 0.1
-FEW = 5
+# Sounds are deleted one by one. More than this share at once, and more than a few, is a fault of the site.
+MAX_GONE_SHARE = 0.1
+MAX_GONE_CLIPS = 5
 CLIP_EVENTS = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED})
 
 
 @dataclass
 class Changes:
-    """How a crawl differs from the one before.
+    """The difference between a crawl and the previous one.
 
     Attributes:
-        clips: how many were listed, changed, gone, returned or set aside.
-        unread: parts of the listing that could not be read: while there are any, nobody can say
+        clips: how many clips were listed, changed, gone, returned or dropped.
+        unread: parts of the listing that could not be read. While there are any, it is not known
             which clips are gone.
     """
 
@@ -41,31 +41,31 @@ class Changes:
     unread: list[str] = field(default_factory=list)
 
 
-class Comparison:
-    """Collects a crawl's clips, and compares them with those of the crawl before.
+class CrawlDiff:
+    """Collects the clips of a crawl and compares them with those of the previous crawl.
 
     Args:
-        history: of the partition; `finish` writes down what changed.
-        before: the partition's tables, as the crawl before left them; None: there was none.
-        round_id: the crawl's id.
+        history: of the partition; `finish` adds what changed.
+        before: the partition's tables from the previous crawl; None for the first crawl.
+        crawl_id: the id of this crawl.
         started: when it began, UTC.
     """
 
     def __init__(
-        self, source: Source, history: History, before: Stage | None, round_id: str, started: datetime
+        self, source: Source, history: History, before: Stage | None, crawl_id: str, started: datetime
     ) -> None:
         self._source = source
         self._history = history
-        self._round = round_id
+        self._crawl_id = crawl_id
         self._started = started
         self._at = utc_now().isoformat()
         self._known = {row["clip_id"]: row for row in before.kept.to_pylist()} if before else {}
-        aside = before.dropped.to_pylist() if before else []
-        self._tombstones = {row["clip_id"]: row for row in aside if row["reason"] == GONE}
-        self._aside_before = {row["clip_id"]: row for row in aside if row["reason"] != GONE}
-        self._versions, self._heard_of = self._remembered()
-        # Listed, with a record that makes no sense: not gone, whatever it is.
-        self._listed_badly: set[str] = set()
+        dropped = before.dropped.to_pylist() if before else []
+        self._tombstones = {row["clip_id"]: row for row in dropped if row["reason"] == GONE}
+        self._dropped_before = {row["clip_id"]: row for row in dropped if row["reason"] != GONE}
+        self._versions, self._ever_listed = self._read_versions()
+        # Listed with an unusable record, and therefore not gone.
+        self._unusable: set[str] = set()
         self._numbers: Counter[str] = Counter()
         self._rows: dict[str, dict[str, Any]] = {}
         self._dropped: list[dict[str, Any]] = []
@@ -77,7 +77,7 @@ class Comparison:
         return f"{self._source.name}-{record.source_id}" in self._rows
 
     def add(self, record: Record) -> None:
-        """A clip: new, as before, changed, or back again."""
+        """Adds a clip: new, unchanged, changed, or listed again after it was gone."""
         clip_id = f"{self._source.name}-{record.source_id}"
         row = self._row(clip_id, record)
         known = self._known.get(clip_id)
@@ -95,47 +95,48 @@ class Comparison:
                 self._note(Event.CHANGED, clip_id, version=row["version"], before=_as_json(known))
         self._rows[clip_id] = row
 
-    def set_aside(self, name: str, reason: str, detail: str | None, *, listed: bool = False) -> None:
-        """A record that is no clip.
+    def drop(self, name: str, reason: str, detail: str | None, *, listed: bool = False) -> None:
+        """Drops a record that is not a usable clip.
 
         Args:
-            name: a clip's id at its source, or any; the record gets a number of its own.
+            name: the clip's id at its source, or any other name. A number is added to it.
             listed: whether the source still lists a clip of that name.
         """
         if listed:
-            self._listed_badly.add(f"{self._source.name}-{name}")
+            self._unusable.add(f"{self._source.name}-{name}")
         self._numbers[name] += 1
         clip_id = f"{self._source.name}-{self._history.partition}-{name}#{self._numbers[name]}"
         self._drop(clip_id, reason, detail)
-        self._note(Event.SET_ASIDE, clip_id, reason=reason, detail=detail)
+        self._note(Event.DROPPED, clip_id, reason=reason, detail=detail)
 
     def unread(self, part: str, problem: str) -> None:
-        """A part of the listing that could not be read."""
+        """Adds a part of the listing that could not be read."""
         name = f"{self._source.name}-{self._history.partition}-{part}"
         self._changes.unread.append(f"{part}: {problem}")
         self._drop(name, Event.UNREAD.value, problem)
         self._note(Event.UNREAD, name, detail=problem)
 
     def finish(self) -> tuple[Stage, Changes]:
-        """Finds what is gone, writes the changes to the history, and gives the tables."""
+        """Finds the clips that are gone, adds the changes to the history, and returns the tables."""
         missing = [clip_id for clip_id in self._known if clip_id not in self._rows]
-        doubtful = [clip_id for clip_id in missing if clip_id in self._listed_badly]
-        vanished = [clip_id for clip_id in missing if clip_id not in self._listed_badly]
-        if self._is_too_much(len(vanished)):
+        doubtful = [clip_id for clip_id in missing if clip_id in self._unusable]
+        vanished = [clip_id for clip_id in missing if clip_id not in self._unusable]
+        if self._is_suspicious(len(vanished)):
             self.unread(
                 VANISHED,
                 f"{len(vanished)} of {len(self._known)} known clips are missing at once; "
-                "they are taken for gone if the next crawl does not find them either",
+                "they are recorded as gone if the next crawl does not find them either",
             )
         if self._changes.unread:
-            # What is missing may stand in the part that could not be read.
+            # A missing clip may be in the part that could not be read.
             doubtful, vanished = missing, []
-            seen = {row["clip_id"] for row in self._dropped}
-            self._dropped += [row for name, row in self._aside_before.items() if name not in seen]
+            dropped_now = {row["clip_id"] for row in self._dropped}
+            self._dropped += [row for name, row in self._dropped_before.items() if name not in dropped_now]
         else:
-            for name in self._aside_before.keys() - {row["clip_id"] for row in self._dropped}:
+            for name in self._dropped_before.keys() - {row["clip_id"] for row in self._dropped}:
                 self._note(Event.RESOLVED, name)
-            for clip_id in self._heard_of - self._rows.keys() - self._known.keys() - self._tombstones.keys():
+            unlisted = self._ever_listed - self._rows.keys() - self._known.keys() - self._tombstones.keys()
+            for clip_id in unlisted:
                 self._bury(clip_id, self._versions[clip_id], None)
         self._rows.update((clip_id, self._known[clip_id]) for clip_id in doubtful)
         for clip_id in vanished:
@@ -143,32 +144,32 @@ class Comparison:
         self._dropped += [row for clip_id, row in self._tombstones.items() if clip_id not in self._rows]
         self._history.add_all(self._events)
         kept = RAW_CLIPS.from_rows(self._rows.values())
-        return Stage(kept, DROPPED.from_rows(self._dropped), self._round), self._changes
+        return Stage(kept, DROPPED.from_rows(self._dropped), self._crawl_id), self._changes
 
-    def _is_too_much(self, vanished: int) -> bool:
-        """Whether so much vanished at once that the source, not the clips, is to blame; believed twice."""
-        suspicious = vanished > max(FEW, MOST_GONE_AT_ONCE * len(self._known))
-        said_before = any(name.endswith(f"-{VANISHED}") for name in self._aside_before)
-        return suspicious and not said_before
+    def _is_suspicious(self, vanished: int) -> bool:
+        """Whether the source is to blame for the missing clips. The second crawl in a row is believed."""
+        suspicious = vanished > max(MAX_GONE_CLIPS, MAX_GONE_SHARE * len(self._known))
+        reported_before = any(name.endswith(f"-{VANISHED}") for name in self._dropped_before)
+        return suspicious and not reported_before
 
     def _bury(self, clip_id: str, version: int, before: str | None) -> None:
         detail = f"no longer listed on {self._started:%Y-%m-%d}; its last version is {version}"
         self._drop(clip_id, GONE, detail)
         self._note(Event.GONE, clip_id, version=version, detail=detail, before=before)
 
-    def _remembered(self) -> tuple[dict[str, int], set[str]]:
-        """What the history says: each clip's last version, and the clips that were ever listed.
+    def _read_versions(self) -> tuple[dict[str, int], set[str]]:
+        """From the history: each clip's last version, and the clips that were ever listed.
 
-        What an unfinished try of this crawl wrote does not count.
+        Events of an earlier, interrupted run of this crawl do not count.
         """
         versions: dict[str, int] = {}
         for record in self._history:
-            if record["round"] != self._round and record["event"] in CLIP_EVENTS:
+            if record["round"] != self._crawl_id and record["event"] in CLIP_EVENTS:
                 versions[record["clip_id"]] = max(versions.get(record["clip_id"], 0), record["version"])
         return versions, set(versions)
 
     def _note(self, event: Event, clip_id: str, **more: Any) -> None:
-        self._events.append(event_of(event, clip_id, self._round, self._at, **more))
+        self._events.append(event_of(event, clip_id, self._crawl_id, self._at, **more))
         if event in LISTING:
             self._changes.clips[event.value] += 1
 
@@ -208,9 +209,9 @@ class Comparison:
 
 
 def _fingerprint(record: Record) -> str:
-    """A hash of what a record says; a field that it does not say leaves it as it is."""
-    said = [(name, value) for name, value in vars(record).items() if value]
-    return hashlib.sha256(repr(said).encode("utf-8", "backslashreplace")).hexdigest()
+    """A hash of a record. Fields without a value do not change it, so that a new field changes no record."""
+    fields = [(name, value) for name, value in vars(record).items() if value]
+    return hashlib.sha256(repr(fields).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _as_json(row: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""What happened to each clip of a partition, and when, written down as it happens.
+"""The history of a partition: what happened to each clip, and when, written at once.
 
-Every other account (the ledger in the UI, which audio need not be fetched again, which clips are
-gone) is read from this one.
+Everything else is derived from it: the ledger in the UI, which audio need not be fetched again, and
+which clips are gone.
 """
 
 from __future__ import annotations
@@ -27,32 +27,33 @@ class Event(StrEnum):
     CHANGED = "changed"
     GONE = "gone"
     RETURNED = "returned"
-    SET_ASIDE = "set_aside"
-    # What was set aside, or unread, is so no longer.
+    # The name in the stored history.
+    DROPPED = "set_aside"
+    # A record that was dropped, or a part that was unread, no longer is.
     RESOLVED = "resolved"
-    # Of a part of the listing, such as a page, and not of a clip.
+    # Concerns a part of the listing, such as a page, and not a clip.
     UNREAD = "unread"
     STORED = "stored"
     FAILED = "failed"
 
 
-LISTING = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED, Event.SET_ASIDE})
+LISTING = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED, Event.DROPPED})
 AUDIO_EVENTS = frozenset({Event.STORED, Event.FAILED})
-# Reasons of a failed fetch that may not hold the next time, though nothing changed.
-PASSING = frozenset({"download_failed"})
+# Reasons for which a download is tried again in the same fetch.
+TEMPORARY = frozenset({"download_failed"})
 
 
 class History:
     """The events of one partition of a source. Safe to add to from several threads.
 
-    Use as a context manager; only the first event makes a file.
+    Use it as a context manager. The first event creates the file.
     """
 
     def __init__(self, store: Store, source: str, partition: str) -> None:
         self.source = source
         self.partition = partition
         self._log = AppendLog(store, f"log/clips/{source}/{partition}")
-        # The same event can be written twice: a killed run says it again.
+        # The same event can be written twice: a run that resumes a killed one writes it again.
         self._events: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         for record in self._log.read():
             self._events[_key(record)] = record
@@ -69,12 +70,12 @@ class History:
         """All events, oldest first."""
         return iter(sorted(self._events.values(), key=lambda record: record["at"]))
 
-    def add(self, event: Event, clip_id: str, round_id: str, **more: Any) -> None:
-        """Writes an event to the disk before it returns."""
-        self.add_all([event_of(event, clip_id, round_id, utc_now().isoformat(), **more)])
+    def add(self, event: Event, clip_id: str, crawl_id: str, **more: Any) -> None:
+        """Writes an event to the store before it returns."""
+        self.add_all([event_of(event, clip_id, crawl_id, utc_now().isoformat(), **more)])
 
     def add_all(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Writes events that are not known yet, all at once."""
+        """Writes the events that are not in the history yet, all at once."""
         new = [dict(event) for event in events if _key(event) not in self._events]
         self._log.append_many(new)
         self._events.update((_key(event), event) for event in new)
@@ -94,12 +95,17 @@ class History:
         return LEDGER.from_rows(rows)
 
 
-def event_of(event: Event, clip_id: str, round_id: str, at: str, **more: Any) -> dict[str, Any]:
-    """An event, as it is written down; `at` in ISO 8601."""
-    return {"event": event.value, "clip_id": clip_id, "round": round_id, "at": at, **more}
+def event_of(event: Event, clip_id: str, crawl_id: str, at: str, **more: Any) -> dict[str, Any]:
+    """An event as it is stored.
+
+    Args:
+        crawl_id: the id of the crawl, or of the fetch.
+        at: when, in ISO 8601.
+    """
+    return {"event": event.value, "clip_id": clip_id, "round": crawl_id, "at": at, **more}
 
 
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """What makes an event the same: a crawl says each thing once, a fetch can fail several times."""
+    """What identifies an event: a crawl reports each change once, a fetch can fail several times."""
     at = record["at"] if record["event"] in AUDIO_EVENTS else ""
     return record["clip_id"], record["event"], record["round"], at

@@ -1,4 +1,4 @@
-"""The account of a source: of each clip that was ever listed, what became of it."""
+"""The ledger of a source: what became of each clip that was ever listed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import Counter
 
 import pyarrow as pa
 
-from wavcaps_assets.crawl.history import PASSING, History
+from wavcaps_assets.crawl.history import TEMPORARY, History
 from wavcaps_assets.tables.asset_tables import TableStore
 
-STORED, GONE, WAITING, SET_ASIDE, FAILED = "stored", "gone", "waiting", "set aside", "failed"
+STORED, GONE, WAITING, DROPPED, FAILED = "stored", "gone", "waiting", "dropped", "failed"
 STATUSES = """
     with listing as (
         select clip_id, partition, arg_max({'event': event, 'reason': reason}, "at") as last
@@ -23,7 +23,7 @@ STATUSES = """
         group by clip_id
     )
     select clip_id, partition, case
-        when listing.last.event = 'set_aside' then 'set aside: ' || listing.last.reason
+        when listing.last.event = 'set_aside' then 'dropped: ' || listing.last.reason
         when listing.last.event = 'gone' or audio.last.reason = 'audio_gone' then 'gone'
         when audio.last.event = 'stored' then 'stored'
         when audio.last.event = 'failed' then 'failed: ' || audio.last.reason
@@ -36,23 +36,23 @@ STATUSES = """
 
 
 def ledger_of(tables: TableStore, source: str, partition: str) -> pa.Table:
-    """Everything that happened in a partition, as `tables.LEDGER`."""
+    """All events of a partition, as `tables.LEDGER`."""
     with History(tables.store, source, partition) as history:
         return history.table()
 
 
-def whole_source(tables: TableStore, source: str, partition: str, table: pa.Table) -> pa.Table:
-    """A partition's ledger, and those of the source's other partitions, as they stand in the store."""
+def ledger_of_all(tables: TableStore, source: str, partition: str, table: pa.Table) -> pa.Table:
+    """A partition's ledger together with the stored ledgers of the source's other partitions."""
     key = [source, "ledger"]
     others = [name for name in tables.partitions(key) if name != partition]
     return pa.concat_tables([table, tables.read(key, others)])
 
 
-def left_to_do(tables: TableStore, source: str, partition: str) -> int:
-    """How many pages and clips could not be had for a reason that may pass."""
+def count_retryable(tables: TableStore, source: str, partition: str) -> int:
+    """How many pages and clips are missing for a reason that may be temporary."""
     raw = tables.read_dropped([source, "raw_clips"], [partition]).to_pylist()
     audio = tables.read_dropped([source, "audio"], [partition]).to_pylist()
-    return sum(row["reason"] == "unread" for row in raw) + sum(row["reason"] in PASSING for row in audio)
+    return sum(row["reason"] == "unread" for row in raw) + sum(row["reason"] in TEMPORARY for row in audio)
 
 
 def statuses(ledger: pa.Table) -> pa.Table:
@@ -63,7 +63,7 @@ def statuses(ledger: pa.Table) -> pa.Table:
 
     Returns:
         `clip_id`, `partition` and `status`: `stored`, `gone`, `waiting`, `failed: <reason>` or
-        `set aside: <reason>`. A clip is gone when it is listed no more, or its audio is there no more.
+        `dropped: <reason>`. A clip is gone when it, or its audio, is no longer at the source.
     """
     import duckdb
 
@@ -73,7 +73,7 @@ def statuses(ledger: pa.Table) -> pa.Table:
 
 
 def by_partition(clips: pa.Table) -> dict[str, dict[str, float]]:
-    """How many clips of each partition have each status, in order."""
+    """For each partition, how many clips have each status."""
     counted = Counter(zip(clips["partition"].to_pylist(), clips["status"].to_pylist(), strict=True))
     found: dict[str, dict[str, float]] = {}
     for (partition, status), count in sorted(counted.items()):

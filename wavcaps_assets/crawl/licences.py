@@ -1,6 +1,6 @@
-"""Licences by one name each, whatever their sources call them, and the line that credits a clip.
+"""One name for each licence, whatever its source calls it, and the credit line of a clip.
 
-Nothing is guessed: a licence that is not known for certain is `UNKNOWN`.
+Nothing is guessed: a licence that is not certain is `UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Of a title or a name in a credit line, and of a licence's name or link (characters).
-LONGEST_PART = 300
+# Longest title or name in a credit line, and longest name or link of a licence (characters).
+MAX_PART_CHARS = 300
 VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
-# The elements in the order in which SPDX, and Creative Commons since 2.0, write them.
+# The elements in the order of SPDX, and of Creative Commons since version 2.0.
 ELEMENTS = {
     "BY": r"attribution|by",
     "NC": r"non[ -]?commercial|nc",
@@ -22,8 +22,8 @@ ELEMENTS = {
     "ND": r"no[ -]?deriv(?:ative)?(?:s|[ -]works)?|nd",
 }
 TERMS = frozenset({"BY", "BY-SA", "BY-NC", "BY-NC-SA", "BY-NC-ND", "BY-ND"})
-# The translations to a country's law that have an SPDX identifier of their own
-# (https://spdx.org/licenses/). Version 2.1 exists as such translations only.
+# The ports to a country's law that have an SPDX identifier
+# (https://spdx.org/licenses/). Version 2.1 exists only as ports.
 SPDX_PORTS = frozenset(
     {
         "CC-BY-2.5-AU",
@@ -55,9 +55,9 @@ class Licence:
     """A licence.
 
     Attributes:
-        id: SPDX identifier, or `LicenseRef-…` for what SPDX does not list.
-        name: its class, such as `BY-NC`: what it asks, whatever its version.
-        url: where its text is; None: it has none, or it is not known which.
+        id: SPDX identifier, or `LicenseRef-…` for a licence that SPDX does not list.
+        name: its class, such as `BY-NC`: what it requires, in any version.
+        url: where its text is; None if there is no text, or it is not known.
     """
 
     id: str
@@ -91,7 +91,7 @@ TITLES = {
     REMARC.id: "RemArc licence",
     PERSONAL.id: "personal use only",
 }
-# The sources' own words: FreeSound's filter says "Creative Commons 0", SoundBible "Personal Use Only".
+# As the sources write them: "Creative Commons 0" (FreeSound's filter), "Personal Use Only" (SoundBible).
 NAMED = {
     **dict.fromkeys(
         (
@@ -118,9 +118,9 @@ NAMED = {
 
 @lru_cache(maxsize=4096)
 def normalise_licence(words: str | None) -> Licence:
-    """The licence that a source names by a link, an identifier or words; `UNKNOWN` if none for certain."""
+    """The licence that a source names by a link, an identifier or words; `UNKNOWN` if it is not certain."""
     text = " ".join((words or "").split())
-    if len(text) > LONGEST_PART:
+    if len(text) > MAX_PART_CHARS:
         return UNKNOWN
     link = LINK.fullmatch(text)
     if link:
@@ -128,19 +128,19 @@ def normalise_licence(words: str | None) -> Licence:
     lowered = text.lower()
     if lowered in NAMED:
         return NAMED[lowered]
-    said = WORDS.fullmatch(lowered.removeprefix("licenseref-"))
-    if said is None:
+    match = WORDS.fullmatch(lowered.removeprefix("licenseref-"))
+    if match is None:
         return UNKNOWN
     terms = _terms(
-        name for name, pattern in ELEMENTS.items() if re.search(rf"\b(?:{pattern})\b", said["elements"])
+        name for name, pattern in ELEMENTS.items() if re.search(rf"\b(?:{pattern})\b", match["elements"])
     )
     if "BY" not in terms.split("-"):
-        # Since 2.0 every licence asks for attribution, so that its name may leave that out; 1.0 had
-        # licences that do not.
-        if said["version"] in {None, "1.0"}:
+        # Since version 2.0 every licence requires attribution, and its name may omit that. Version 1.0
+        # had licences without attribution.
+        if match["version"] in {None, "1.0"}:
             return UNKNOWN
         terms = _terms(["BY", *terms.split("-")])
-    return _creative_commons(terms, said["version"], said["port"])
+    return _creative_commons(terms, match["version"], match["port"])
 
 
 def _of_link(link: re.Match[str]) -> Licence:
@@ -156,7 +156,7 @@ def _of_link(link: re.Match[str]) -> Licence:
 
 
 def _terms(names: Iterable[str]) -> str:
-    """Elements in their order, such as `BY-NC-ND`, which version 1.0 calls `by-nd-nc`; empty if not known."""
+    """Elements in order, such as `BY-NC-ND`, which version 1.0 writes `by-nd-nc`; empty if one is unknown."""
     given = list(names)
     known = [name for name in ELEMENTS if name in given]
     return "-".join(known) if len(known) == len(given) else ""
@@ -169,7 +169,7 @@ def _creative_commons(terms: str, version: str | None, port: str | None) -> Lice
         return Licence(f"LicenseRef-CC-{terms}", terms)
     name = "-".join(part for part in ("CC", terms, version, (port or "").upper()) if part)
     listed = name in SPDX_PORTS if port else version != "2.1"
-    # Version 1.0 of this one has another order in its link.
+    # The link of version 1.0 of this licence has another order.
     folder = "by-nd-nc" if (terms, version) == ("BY-NC-ND", "1.0") else terms.lower()
     ending = f"{version}/{port.lower()}" if port else version
     return Licence(
@@ -182,11 +182,11 @@ def _creative_commons(terms: str, version: str | None, port: str | None) -> Lice
 def attribution(
     title: str | None, author: str | None, source_title: str, page_url: str | None, licence: Licence
 ) -> str:
-    """The credit of a clip on one line: title, author, source, licence.
+    """The credit line of a clip: title, author, source, licence.
 
     Args:
         source_title: the source's name for people.
-        page_url: the clip's page; None: it has none.
+        page_url: the clip's page; None if it has none.
     """
     maker = _line(author)
     who = f" by {maker}" if maker else ""
@@ -195,8 +195,8 @@ def attribution(
     return f"“{_line(title) or 'Untitled'}”{who} ({where}), {terms}"
 
 
-def _line(text: str | None, longest: int | None = LONGEST_PART) -> str:
-    """A text without line breaks and control characters, cut where it is long."""
+def _line(text: str | None, longest: int | None = MAX_PART_CHARS) -> str:
+    """A text without line breaks and control characters, shortened to a maximum length."""
     visible = text or ""
     if not visible.isprintable():
         visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in visible)

@@ -7,12 +7,27 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.settings import FetchSettings
+from wavcaps_assets.audio.summary import duration_mismatches, exact_duplicates
+from wavcaps_assets.checks.ledgers import check_listing_whole, check_reconciled
+from wavcaps_assets.crawl.crawl import crawl
+from wavcaps_assets.crawl.ledger import (
+    by_partition,
+    count_retryable,
+    ledger_of,
+    ledger_of_all,
+    statuses,
+)
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.network.errors import Paused
+from wavcaps_assets.show.plots import as_markdown, histogram, stacked_bars
+from wavcaps_assets.show.previews import counts, preview, tally
+from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import AUDIO, LEDGER, RAW_CLIPS
 
@@ -42,39 +57,35 @@ def crawl_definitions(source: Source) -> Crawl:
     @dg.asset(
         key=[source.name, "raw_clips"],
         kinds={"httpx", "parquet"},
-        description=f"What {source.title} says of each of its clips, as crawled (section III.A).",
+        description=f"The records of {source.title}'s clips, as crawled (section III.A).",
         metadata=schema_metadata(RAW_CLIPS),
-        # A crawl that has to wait has no table yet, which is no failure.
+        # A paused crawl has no table yet, and is not a failure.
         output_required=False,
         **shared,
     )
     def raw_clips(
         context: dg.AssetExecutionContext, network: NetworkResource, store: StoreResource
     ) -> Iterator[Any]:
-        from wavcaps_assets.crawl.crawl import crawl
-        from wavcaps_assets.network.errors import Paused
-        from wavcaps_assets.show.previews import tally
-
         try:
             with network.client() as client:
-                crawled = crawl(source, context.partition_key, client, store.tables())
+                result = crawl(source, context.partition_key, client, store.tables())
         except Paused as pause:
             yield from paused(context, pause)
             return
         context.add_output_metadata(
             {
-                "since the last crawl": dg.MetadataValue.md(tally(crawled.changes.clips, "clips")),
-                "pages from an interrupted crawl": crawled.pages_before,
-                "unread parts": dg.MetadataValue.text("; ".join(crawled.changes.unread) or "none"),
+                "since the last crawl": dg.MetadataValue.md(tally(result.changes.clips, "clips")),
+                "pages from an interrupted crawl": result.pages_reused,
+                "unread parts": dg.MetadataValue.text("; ".join(result.changes.unread) or "none"),
             }
         )
-        yield dg.Output(crawled.stage)
+        yield dg.Output(result.stage)
 
     @dg.asset(
         key=[source.name, "audio"],
         ins={"raw_clips": dg.AssetIn(key=[source.name, "raw_clips"])},
         kinds={"flac", "parquet"},
-        description=f"The audio of {source.title}'s clips as FLAC, 32 kHz, mono, with its measures.",
+        description=f"The audio of {source.title}'s clips as FLAC, 32 kHz, mono, with measurements.",
         metadata=schema_metadata(AUDIO),
         output_required=False,
         **shared,
@@ -86,13 +97,6 @@ def crawl_definitions(source: Source) -> Crawl:
         network: NetworkResource,
         store: StoreResource,
     ) -> Iterator[Any]:
-        from wavcaps_assets.audio.fetch import fetch_audio
-        from wavcaps_assets.audio.summary import duration_mismatches, exact_duplicates
-        from wavcaps_assets.network.errors import Paused
-        from wavcaps_assets.show.plots import as_markdown, histogram
-        from wavcaps_assets.show.previews import preview
-        from wavcaps_assets.show.progress import progress_bar
-
         title = f"audio of {source.title}"
         try:
             with network.client() as client, progress_bar(title, raw_clips.num_rows) as bar:
@@ -108,7 +112,7 @@ def crawl_definitions(source: Source) -> Crawl:
             {
                 "hours of audio": dg.MetadataValue.float(sum(durations) / 3600),
                 "durations": dg.MetadataValue.md(as_markdown(histogram(durations, "duration (s)", "clips"))),
-                "measured otherwise than claimed": dg.MetadataValue.md(
+                "duration differs from the source's": dg.MetadataValue.md(
                     preview(duration_mismatches(stage.kept))
                 ),
                 "exact duplicates": dg.MetadataValue.md(preview(exact_duplicates(stage.kept))),
@@ -121,21 +125,19 @@ def crawl_definitions(source: Source) -> Crawl:
         deps=[raw_clips, audio],
         kinds={"parquet"},
         description=f"What happened to each of {source.title}'s clips, and when: listed, changed, gone, "
-        "stored, failed. The plot and the counts are of all partitions so far.",
+        "stored, failed. The plot and the counts cover all partitions so far.",
         metadata=schema_metadata(LEDGER),
         **shared,
     )
     def ledger(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
-        from wavcaps_assets.crawl.ledger import by_partition, ledger_of, left_to_do, statuses, whole_source
-        from wavcaps_assets.show.plots import as_markdown, stacked_bars
-        from wavcaps_assets.show.previews import counts
-
         tables = store.tables()
         table = ledger_of(tables, source.name, context.partition_key)
-        if to_do := left_to_do(tables, source.name, context.partition_key):
-            context.log.warning(f"{to_do} pages or clips were not to be had; another day may bring them")
+        if missing := count_retryable(tables, source.name, context.partition_key):
+            context.log.warning(
+                f"{missing} pages or clips could not be fetched; they are requested again later"
+            )
             context.instance.add_run_tags(context.run_id, {INCOMPLETE_TAG: "true"})
-        clips = statuses(whole_source(tables, source.name, context.partition_key, table))
+        clips = statuses(ledger_of_all(tables, source.name, context.partition_key, table))
         plot = stacked_bars(by_partition(clips), "clips")
         context.add_output_metadata(
             {
@@ -149,8 +151,6 @@ def crawl_definitions(source: Source) -> Crawl:
 
 
 def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
-    from wavcaps_assets.checks.ledgers import check_listing_whole, check_reconciled
-
     return [
         table_checks([source.name, "raw_clips"], partitions),
         table_checks(
@@ -165,7 +165,7 @@ def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.Asse
             advisory=("listing_whole",),
             reconciled=(
                 "Every clip that was ever listed is stored, failed with a reason, or gone; and the files of "
-                "the stored ones are there.",
+                "stored clips exist.",
                 lambda tables, partition: check_reconciled(tables, source.name, partition or ""),
             ),
             listing_whole=(

@@ -1,7 +1,7 @@
-"""A sensor that ends runs whose process is gone, as after a restart of the machine.
+"""A sensor that ends runs whose process has died, for example in a restart of the machine.
 
-Dagster's own monitoring cannot tell with its default launcher: such a run would stay "started" for
-ever, and its source's schedule would wait for it.
+Dagster's run monitoring does not detect this with the default launcher: such a run would stay "started",
+and the schedule of its source would wait for it.
 """
 
 import json
@@ -13,10 +13,10 @@ import dagster as dg
 
 from wavcaps_assets.defs.common import Location
 
-# On a run that the default launcher started, on this machine.
+# A tag on runs that the default launcher started.
 LAUNCHER_TAG = ".dagster/grpc_info"
 EVERY_S = 60
-# A run that is just ending has written that down by then.
+# By then, a run that was just ending has reported its end.
 GONE_AFTER_S = 60
 
 
@@ -24,8 +24,8 @@ GONE_AFTER_S = 60
     name="end_dead_runs",
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process is gone, as after a restart of the machine, so that their "
-    "partitions are taken up again.",
+    description="Ends runs whose process has died, for example in a restart of the machine, so that their "
+    "partitions are run again.",
 )
 def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     missing_since: dict[str, float] = json.loads(context.cursor) if context.cursor else {}
@@ -38,7 +38,7 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         since = missing[run.run_id] = missing_since.get(run.run_id, now)
         if now - since >= GONE_AFTER_S:
             context.instance.report_run_failed(
-                run, "Its process is gone, as after a restart of the machine; what it did is kept."
+                run, "Its process has died, for example in a restart of the machine; its work so far is kept."
             )
             ended.append(run.run_id)
     context.update_cursor(json.dumps({key: since for key, since in missing.items() if key not in ended}))
@@ -46,7 +46,7 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether the process that a run was started in is no longer there; False where none is known."""
+    """Whether the process of a run no longer exists; False if the process is not known."""
     started: tuple[int, float] | None = None
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.dagster_event
@@ -70,7 +70,7 @@ def is_process(pid: int) -> bool:
 
 
 def booted_at() -> float:
-    """When this machine started (s since 1970); 0 where that cannot be told."""
+    """When this machine started (s since 1970); 0 if that is not known."""
     try:
         lines = Path("/proc/stat").read_text().splitlines()
     except OSError:

@@ -1,25 +1,30 @@
-"""The manifest of each source, and the set as a whole."""
+"""The manifest of each source, and the whole set."""
 
 from collections.abc import Sequence
 
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.checks.assessment import UnfitSet, require_quality
+from wavcaps_assets.checks.told import examples_table, results_table
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.publishing.manifests import make_manifest
+from wavcaps_assets.show.plots import as_markdown, histograms
+from wavcaps_assets.show.previews import counts
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import MANIFEST
 from wavcaps_assets.tables.stage import Stage
 
 
 def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg.AssetsDefinition]:
-    """The manifests and the set.
+    """The manifests, and the set.
 
     Args:
-        thresholds: of the captions' quality: a TOML file; empty: the defaults of `QualitySettings`.
+        thresholds: TOML file with thresholds of caption quality; empty for the defaults of `QualitySettings`.
     """
     by_source = source_partitions(sources)
 
@@ -30,14 +35,12 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         group_name="publish",
         kinds={"duckdb", "parquet"},
         owners=OWNERS,
-        description="What is published of a source: each clip, its caption, its audio, whom to credit.",
+        description="The published clips of a source: caption, audio, and credit line.",
         metadata=schema_metadata(MANIFEST),
     )
     def manifest(
         context: dg.AssetExecutionContext, captions: pa.Table, llm_captions: pa.Table, store: StoreResource
     ) -> Stage:
-        from wavcaps_assets.publishing.manifests import make_manifest
-
         source, tables = context.partition_key, store.tables()
         raw, audio = tables.read([source, "raw_clips"]), tables.read([source, "audio"])
         return make_manifest(captions, llm_captions, raw, audio)
@@ -47,20 +50,15 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         group_name="publish",
         kinds={"parquet"},
         owners=OWNERS,
-        description="The set: the manifests of all sources. It is replaced only where its captions pass "
-        "every blocking check of their quality.",
+        description="The set: the manifests of all sources. It is replaced only if its captions pass "
+        "every blocking quality check.",
         metadata=schema_metadata(MANIFEST),
     )
     def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> pa.Table:
-        from wavcaps_assets.checks.assessment import UnfitSet, require_quality
-        from wavcaps_assets.checks.told import examples_table, results_table
-        from wavcaps_assets.show.plots import as_markdown, histograms
-        from wavcaps_assets.show.previews import counts
-
         try:
             require_quality(store.tables(), manifest, context.run_id, thresholds)
         except UnfitSet as error:
-            shown = {"what failed": results_table(error.failed), "examples": examples_table(error.failed)}
+            shown = {"failed checks": results_table(error.failed), "examples": examples_table(error.failed)}
             metadata = {name: dg.MetadataValue.md(table) for name, table in shown.items()}
             raise dg.Failure(str(error), metadata, allow_retries=False) from error
         lengths: dict[str, list[int]] = {}

@@ -5,39 +5,40 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.show.previews import counts, tally
 from wavcaps_assets.tables import TRAINING_MANIFEST
 
 
 def training_manifest_assets() -> Sequence[dg.AssetsDefinition]:
-    return [_training_manifest(made) for made in SETS.values()]
+    return [_training_manifest(training_set) for training_set in SETS.values()]
 
 
-def _training_manifest(made: TrainingSet) -> dg.AssetsDefinition:
+def _training_manifest(training_set: TrainingSet) -> dg.AssetsDefinition:
     @dg.asset(
-        key=["training_manifest", made.name],
-        deps=[list(key) for key in made.upstream],
+        key=["training_manifest", training_set.name],
+        deps=[list(key) for key in training_set.upstream],
         group_name="training_sets",
         kinds={"parquet"},
         owners=OWNERS,
-        description=f"{made.description}. Run it by hand; no job does.",
+        description=f"{training_set.description}. No job materializes it; do it by hand.",
         metadata=schema_metadata(TRAINING_MANIFEST),
     )
     def training_manifest(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
-        from wavcaps_assets.benchmark_sets.compose import compose
-        from wavcaps_assets.show.previews import counts, tally
-
-        composed = compose(made, store.tables())
+        composed = compose(training_set, store.tables())
         context.add_output_metadata(
             {
                 "clips by split and source": dg.MetadataValue.md(
                     counts(composed.manifest, "split", "source")
                 ),
-                "left out, as a benchmark has them": dg.MetadataValue.md(tally(composed.excluded, "clips")),
+                "excluded, because they are in a benchmark": dg.MetadataValue.md(
+                    tally(composed.excluded, "clips")
+                ),
             }
         )
         return composed.manifest

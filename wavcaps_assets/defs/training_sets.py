@@ -1,4 +1,4 @@
-"""What models are trained on: the set, split so that no recording is on two sides."""
+"""The training manifest: the set, split so that every recording is in one part only."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,14 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import NetworkResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.publishing.splits import SplitSettings
+from wavcaps_assets.publishing.splits import SplitSettings, read_recordings, split_by_recording
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.show.previews import counts
 from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
 
 
 class SplitConfig(dg.Config, SplitSettings):
-    """How large the sides of the split are."""
+    """The sizes of the parts of the split."""
 
 
 def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
@@ -24,12 +25,10 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
         group_name="publish",
         kinds={"csv", "parquet"},
         owners=OWNERS,
-        description="Which clips are known to be cut or mixed from the same recording.",
+        description="Clips that are known to come from the same recording.",
         metadata=schema_metadata(RECORDINGS),
     )
     def recordings(network: NetworkResource) -> pa.Table:
-        from wavcaps_assets.publishing.splits import read_recordings
-
         with network.client() as client:
             return read_recordings(settings.recordings_url, client)
 
@@ -43,9 +42,6 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     def training_manifest(
         context: dg.AssetExecutionContext, config: SplitConfig, wavcaps: pa.Table, recordings: pa.Table
     ) -> pa.Table:
-        from wavcaps_assets.publishing.splits import split_by_recording
-        from wavcaps_assets.show.previews import counts
-
         table = split_by_recording(wavcaps, recordings, config)
         context.add_output_metadata(
             {
@@ -65,7 +61,7 @@ def training_set_checks() -> Sequence[dg.AssetChecksDefinition]:
             None,
             lambda tables, _: tables.read(["wavcaps"]),
             recordings_apart=(
-                "No recording, and no identical audio, is on two sides of the split.",
+                "No recording, and no identical audio, is in two parts of the split.",
                 lambda tables, _: check_recordings_apart(
                     tables.read(["training_manifest"]), tables.read(["recordings"]), tables.read(["wavcaps"])
                 ),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.clock import new_round, utc_now
+from wavcaps_assets.clock import new_crawl_id, utc_now
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
 
@@ -65,7 +65,7 @@ class PageLog:
             self._pages = {}
             self._failures.clear()
             self.started = utc_now()
-            self.crawl = new_round(self.started)
+            self.crawl = new_crawl_id(self.started)
             self._log.append({"crawl": self.crawl, "started": self.started.isoformat()})
         self.read_before = len(self._pages)
 

@@ -1,1 +1,1 @@
-"""What leaves the pipeline: the manifest, and its split by recording."""
+"""The published set: the manifests, and the split by recording."""

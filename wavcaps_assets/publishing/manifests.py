@@ -1,8 +1,7 @@
-"""The published tables: one clip, one caption, one audio file, and whom to credit."""
+"""The manifest of a source: clips with caption, audio and credit line."""
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 
 from wavcaps_assets.tables import DROPPED, MANIFEST
@@ -32,11 +31,13 @@ WITHOUT_AUDIO = """
 def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, audio: pa.Table) -> Stage:
     """Joins a source's captions with their clips and audio, by `clip_id`.
 
-    Of a caption that a second question mended, model and prompt are those of the second question.
+    Where a second request replaced a caption, the model and the prompt are those of that request.
 
     Returns:
         `tables.MANIFEST`, and the captions whose audio has not been fetched.
     """
+    import duckdb
+
     with duckdb.connect() as database:
         for name, table in (("captions", captions), ("llm", llm_captions), ("raw", raw), ("audio", audio)):
             database.register(name, table)

@@ -1,4 +1,4 @@
-"""The training manifest: a fixed split in which no recording is on two sides."""
+"""The training manifest: a fixed split in which every recording is in one part only."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class SplitSettings(BaseModel):
-    """How large the sides are. The released set has no split; the benchmarks' tests stand apart from it."""
+    """The sizes of the parts. The released set has no split, and the benchmarks have their own test sets."""
 
     validation_share: float = Field(0.15, ge=0, lt=1, description="share of the recordings in `validation`")
     test_share: float = Field(0.2, ge=0, lt=1, description="share of the recordings in `test`")
-    seed: str = Field("wavcaps", description="another seed, another split")
+    seed: str = Field("wavcaps", description="another seed gives another split")
 
 
 def parse_recordings(text: str) -> pa.Table:
     """Reads the csv `clip_id,recording` as `tables.RECORDINGS`.
 
     Raises:
-        ValueError: it has no such columns.
+        ValueError: a column is missing.
     """
     reader = csv.DictReader(io.StringIO(text))
     if not {"clip_id", "recording"} <= set(reader.fieldnames or ()):
         raise ValueError(
-            f"the list of recordings wants columns clip_id,recording; it has {reader.fieldnames}"
+            f"the list of recordings needs the columns clip_id,recording; it has {reader.fieldnames}"
         )
     pairs = {(row["clip_id"], row["recording"]) for row in reader}
     return RECORDINGS.from_rows(
@@ -45,7 +45,7 @@ def parse_recordings(text: str) -> pa.Table:
 
 
 def read_recordings(address: str, network: Network) -> pa.Table:
-    """Reads the list of recordings from a file or a URL; an empty address is an empty list."""
+    """Reads the list of recordings from a file or a URL. An empty address is an empty list."""
     if not address:
         return RECORDINGS.empty()
     if "://" in address:
@@ -54,15 +54,15 @@ def read_recordings(address: str, network: Network) -> pa.Table:
 
 
 def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: SplitSettings) -> pa.Table:
-    """Gives every clip a split, all clips of a recording the same one.
+    """Assigns every clip a split, the same one for all clips of a recording.
 
-    Two clips belong together when they share a recording or hold the same samples, also by way of
-    a third clip. A group's split is drawn from its own name alone, so that clips added elsewhere
-    never move it.
+    Two clips are in the same group when they share a recording or have the same samples, directly or
+    through other clips. The split depends only on the name of the group, so that clips added elsewhere
+    never change it.
 
     Args:
         manifest: `tables.MANIFEST`.
-        recordings: `tables.RECORDINGS`; a clip that is not named there is a recording of its own.
+        recordings: `tables.RECORDINGS`; a clip that is not listed there is a recording by itself.
 
     Returns:
         `tables.TRAINING_MANIFEST`.
@@ -95,7 +95,7 @@ def _split_of(group: str, settings: SplitSettings) -> str:
 
 
 def _connected(groups: Iterable[tuple[str, ...]]) -> dict[str, str]:
-    """For each name, the smallest name that it is connected with (union-find)."""
+    """For each name, the smallest name in its connected component (union-find)."""
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:

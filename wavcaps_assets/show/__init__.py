@@ -1,1 +1,1 @@
-"""What people see: plots, previews, progress, and crawled text made safe to show."""
+"""What people see: plots, previews, progress, and crawled text that is safe to show."""

@@ -1,4 +1,4 @@
-"""Plots for the UI and the report: plain functions from numbers to figures."""
+"""Plots for the UI and the report: functions from numbers to figures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 INK = "#1f2933"
 FAINT = "#9aa5b1"
 PAPER = "#ffffff"
-# In inches; small, so that text is still readable where a figure is as narrow as a phone.
+# In inches. Small, so that text is readable on the screen of a phone.
 WIDTH = 4.0
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a900", "#7f8c99")
-# Names below an axis that can still be told apart.
-MOST_NAMED = 8
+# The most names below an axis that are still readable.
+MAX_NAMED = 8
 CSS_COLOURS = {
     INK: "currentColor",
     FAINT: f"var(--faint, {FAINT})",
@@ -31,14 +31,14 @@ CSS_COLOURS = {
 
 
 def histogram(values: Sequence[float], xlabel: str, ylabel: str, bins: int = 30) -> Figure:
-    """How values are distributed."""
+    """A histogram of values."""
     figure, axes = _figure()
     axes.hist(values, bins=bins, color=COLOURS[0], edgecolor=PAPER, linewidth=0.5)
     return _finish(figure, axes, xlabel, ylabel)
 
 
 def histograms(groups: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, bins: int = 30) -> Figure:
-    """How the values of several groups are distributed, stacked."""
+    """A stacked histogram of several groups of values."""
     figure, axes = _figure()
     shown = {name: values for name, values in groups.items() if len(values)}
     if shown:
@@ -64,14 +64,14 @@ def panels(
     log: bool = False,
     whole: bool = False,
 ) -> Figure:
-    """How the values of several groups are distributed: a histogram each, over one axis.
+    """One histogram per group of values, with a common axis.
 
-    Each has its own height, so that a large group does not hide the small ones.
+    Each has its own height, so that a large group does not hide small ones.
 
     Args:
-        groups: at least one, none of them empty.
+        groups: empty groups are not shown.
         log: a logarithmic axis, for values above 0 that span decades.
-        whole: one bin a whole number, for counts.
+        whole: one bin per whole number, for counts.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -81,7 +81,7 @@ def panels(
     if whole:
         edges = [number - 0.5 for number in range(math.floor(least), math.floor(most) + 2)]
     else:
-        # A little room at the ends: equal values would leave bins without width.
+        # With a margin at both ends, since bins of equal values would have no width.
         ends = (least * 0.99, most * 1.01) if log else (least - 0.01, most + 0.01)
         edges = [_between(*ends, number / bins, log) for number in range(bins + 1)]
     figure = Figure(figsize=(WIDTH, 0.5 + 0.85 * len(groups)), layout="constrained")
@@ -105,7 +105,7 @@ def panels(
 
 
 def shares(groups: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
-    """How each group divides, in percent: a horizontal bar a group, a part a series."""
+    """The composition of each group in percent: one horizontal bar per group, one part per series."""
     figure, axes = _figure()
     series = list(dict.fromkeys(name for parts in groups.values() for name in parts))
     names = list(groups)
@@ -130,7 +130,7 @@ def shares(groups: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
 
 
 def lines(xs: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
-    """One line a series."""
+    """One line per series."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure()
@@ -144,7 +144,7 @@ def lines(xs: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: st
 
 
 def grouped_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figure:
-    """Bars side by side: a group a name, a bar a series."""
+    """Grouped bars: one group per name, one bar per series."""
     figure, axes = _figure()
     series = list(dict.fromkeys(name for bars in groups.values() for name in bars))
     width = 0.8 / max(len(series), 1)
@@ -159,7 +159,7 @@ def grouped_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
 
 
 def stacked_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figure:
-    """A bar a group, its parts on top of each other; of many groups, some are named."""
+    """One stacked bar per group. If there are many groups, only some have a label."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure()
@@ -169,7 +169,7 @@ def stacked_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
         heights = [parts.get(part, 0.0) for parts in groups.values()]
         axes.bar(range(len(names)), heights, 0.8, foot, label=part, color=COLOURS[number % len(COLOURS)])
         foot = [low + height for low, height in zip(foot, heights, strict=True)]
-    every = -(-len(names) // MOST_NAMED)
+    every = -(-len(names) // MAX_NAMED)
     axes.set_xticks(range(0, len(names), every), names[::every], rotation=30 if len(names) > 4 else 0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
@@ -179,12 +179,10 @@ def stacked_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
 def grouped_barh(
     groups: Mapping[str, Mapping[str, float]], xlabel: str, decimals: int = 1, order: Sequence[str] = ()
 ) -> Figure:
-    """Horizontal bars side by side: a group a name, a bar a series; a series that a group lacks has no bar.
-
-    Values may be negative.
+    """Grouped horizontal bars: one group per name, one bar per series of the group. Values may be negative.
 
     Args:
-        order: of the series, as far as they are there; else that in which the groups name them.
+        order: of the series. Others follow in the order of the groups.
     """
     from matplotlib.figure import Figure
 
@@ -211,7 +209,7 @@ def grouped_barh(
 
 
 def diverging(left: Mapping[str, float], right: Mapping[str, float], xlabel: str) -> Figure:
-    """Two ranked lists back to back: bars to the left and to the right, each named, the longest first."""
+    """Two ranked lists side by side: one named bar per entry, the longest first."""
     from matplotlib.figure import Figure
 
     rows = max(len(left), len(right), 1)
@@ -223,13 +221,13 @@ def diverging(left: Mapping[str, float], right: Mapping[str, float], xlabel: str
         _finish(figure, axes, "", "")
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-        axes.set_title(("vanish", "appear")[side], loc="left", fontsize=9, color=INK)
+        axes.set_title(("disappear", "appear")[side], loc="left", fontsize=9, color=INK)
     figure.supxlabel(xlabel, fontsize=9, color=INK)
     return figure
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str) -> Figure:
-    """A line a series, each over its own values along the axis."""
+    """One line per series, each with its own values along the axis."""
     figure, axes = _figure()
     for number, (name, points) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -240,10 +238,10 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yla
 
 
 def densities(groups: Mapping[str, Sequence[float]], edges: Sequence[float], xlabel: str) -> Figure:
-    """How the values of several groups are distributed, as outlines that each cover the same area.
+    """The distributions of several groups of values, as outlines with the same area.
 
     Args:
-        edges: of the bins, of equal width; the last holds its right edge too.
+        edges: of the bins, which have equal width. The last bin includes its right edge.
     """
     import numpy as np
 
@@ -266,13 +264,13 @@ def as_markdown(figure: Figure) -> str:
 
 
 def as_svg(figure: Figure, name: str = "figure") -> str:
-    """A figure as an SVG element, for a page.
+    """A figure as an SVG element, for an HTML page.
 
-    Text takes the page's colour and fonts; the other colours can be set as CSS variables: `--series-0`
-    and on, `--faint`, `--paper`. The same numbers give the same bytes.
+    Text has the page's colour and fonts. The other colours can be set with the CSS variables `--series-0`,
+    `--series-1`, …, `--faint` and `--paper`. Equal numbers give equal bytes.
 
     Args:
-        name: starts every id of the element; no other figure of the page may have it.
+        name: prefix of all ids in the element; must be unique on the page.
     """
     import matplotlib
 
@@ -282,7 +280,7 @@ def as_svg(figure: Figure, name: str = "figure") -> str:
         figure.savefig(buffer, format="svg", metadata=nothing_about_the_file, transparent=True)
     text = buffer.getvalue()
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text[text.index("<svg") :])
-    # A style sheet of its own would hold for the whole page.
+    # A style sheet in the element would apply to the whole page.
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
     for colour, variable in CSS_COLOURS.items():
         text = text.replace(colour, variable)

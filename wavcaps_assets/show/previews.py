@@ -1,4 +1,4 @@
-"""Tables as a person reads them: the first rows as Markdown, crawled text made harmless."""
+"""Tables for people: the first rows as Markdown, with crawled text that cannot act as markup."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LONGEST_CELL = 90
-# What Markdown would read as mark-up; a crawled text must not draw links or images in the UI.
+MAX_CELL_CHARS = 90
+# Markdown's markup characters. Crawled text must not create links or images in the UI.
 MARKUP = re.compile(r"([\\`*_{}\[\]#!|~$])")
 
 
@@ -27,7 +27,7 @@ def preview(table: pa.Table, columns: Sequence[str] | None = None, rows: int = 8
 
 
 def reasons(dropped: pa.Table) -> str:
-    """How many clips were dropped for each reason, as a Markdown table."""
+    """The number of dropped clips by reason, as a Markdown table."""
     if dropped.num_rows == 0:
         return "*nothing was dropped*"
     counts = dropped.group_by(["stage", "reason"]).aggregate([([], "count_all")])
@@ -42,7 +42,7 @@ def reasons(dropped: pa.Table) -> str:
 
 
 def counts(table: pa.Table, *columns: str, distinct: str | None = None) -> str:
-    """How many rows, or distinct values of a column, there are for each value of some columns."""
+    """Counts of rows, or of distinct values of a column, grouped by some columns."""
     measure = ([], "count_all") if distinct is None else (distinct, "count_distinct")
     counted = table.group_by(list(columns)).aggregate([measure])
     named = counted.rename_columns([*columns, distinct or "clips"])
@@ -50,7 +50,7 @@ def counts(table: pa.Table, *columns: str, distinct: str | None = None) -> str:
 
 
 def tally(counted: Mapping[str, int], what: str) -> str:
-    """Counts by name as a Markdown table."""
+    """Counts by name, as a Markdown table."""
     if not counted:
         return "*none*"
     lines = [f"| | {cell(what)} |", "| --- | --- |"]
@@ -70,6 +70,6 @@ def cell(value: object) -> str:
             str(item.get("label", item)) if isinstance(item, dict) else str(item) for item in value
         )
     text = " ".join(str(value).split())
-    if len(text) > LONGEST_CELL:
-        text = text[: LONGEST_CELL - 1] + "…"
+    if len(text) > MAX_CELL_CHARS:
+        text = text[: MAX_CELL_CHARS - 1] + "…"
     return MARKUP.sub(r"\\\1", html.escape(text, quote=False))

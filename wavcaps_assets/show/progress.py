@@ -1,6 +1,6 @@
-"""How long work is followed: one protocol, and a progress bar for the terminal.
+"""Progress of long work: one protocol, and a progress bar for the terminal.
 
-What a person should read goes to `logging`. What is counted goes to a `Progress`.
+Sentences for people go to `logging`. Numbers go to a `Progress`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-# Figures and short texts about the work, by the name that people read.
+# Numbers and short texts about the work, by names for people.
 Facts = Mapping[str, str | int | float]
 
 
 class Progress(Protocol):
-    """Follows long work. Long-running functions take one and call it as they go."""
+    """Receives the progress of long work. Long-running functions take one and call it as they work."""
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """`done` of `total` units are done. The note is for people: speed, cost, time left."""
 
     def record(self, facts: Facts) -> None:
-        """Facts worth keeping, whatever happens to the work afterwards: an estimate, what was spent."""
+        """Facts to keep even if the work fails afterwards, such as an estimate or the cost so far."""
 
 
 class NoProgress:
-    """Follows nothing: the default of every function that takes a `Progress`."""
+    """Ignores everything: the default of every function that takes a `Progress`."""
 
     def update(self, done: int, total: int, note: str = "") -> None:
         pass

@@ -1,14 +1,14 @@
-"""Crawled text as the report shows it."""
+"""Crawled text for the report."""
 
 from __future__ import annotations
 
 import unicodedata
 
-LONGEST_SHOWN = 280
+MAX_SHOWN_CHARS = 280
 
 
 def shown(text: str | None) -> str:
-    """A text on one line, without control characters, and cut where it is long."""
+    """A text on one line, without control characters, shortened to a maximum length."""
     line = " ".join((text or "").split())
     line = "".join(character for character in line if unicodedata.category(character) != "Cc")
-    return line if len(line) <= LONGEST_SHOWN else line[: LONGEST_SHOWN - 1].rstrip() + "…"
+    return line if len(line) <= MAX_SHOWN_CHARS else line[: MAX_SHOWN_CHARS - 1].rstrip() + "…"

@@ -1,4 +1,4 @@
-"""The sources that clips are crawled from. A new source is one file and one line here."""
+"""The sources of clips. A new source is one file, and one line here."""
 
 from __future__ import annotations
 

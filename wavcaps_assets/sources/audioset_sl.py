@@ -1,7 +1,7 @@
 """The AudioSet strong labels (https://research.google.com/audioset/download_strong.html).
 
-Labels come from the published files; audio from a folder of ten-second clips, on disk or served.
-The start time of a clip is part of its id, so it is never lost.
+Labels are read from the published files, audio from a folder of ten-second clips, local or served.
+The start time of a clip is part of its id, and is never lost.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 CLIP_SECONDS = 10.0
 HEADER = ["segment_id", "start_time_seconds", "end_time_seconds", "label"]
 NAMES = "mid_to_display_name.tsv"
-# An id of YouTube's has 11 characters, which may be `_`; the start time stands behind the last one.
+# A YouTube id has 11 characters, which may include `_`. The start time follows the last `_`.
 SEGMENT = re.compile(r"([A-Za-z0-9_-]{11})_([0-9]{1,9})")
 # The larger of the two files has about a million lines and 40 MB.
-LARGEST_FILE = 256 * 2**20
+MAX_FILE_BYTES = 256 * 2**20
 # Beyond this the file is not damaged but another one.
 MOST_BAD_ROWS = 1_000
-# Of the licence of AudioSet's labels; that of the audio is its uploader's, and not told.
+# The licence of AudioSet's labels. The licence of the audio is its uploader's, and is not published.
 LICENCE = "CC BY 4.0 (labels)"
 # In order of preference.
 SUFFIXES = ("wav", "flac", "aiff", "ogg", "opus", "m4a", "webm", "mp3")
@@ -78,8 +78,8 @@ class AudiosetStrongLabels(Source):
     def audio_headers(self, network: Network) -> Mapping[str, str]:
         if not self._settings.clips_url:
             raise NotAllowed(
-                "AudioSet's audio is not published: put the ten-second clips that you have into a folder and "
-                "set WAVCAPS_AUDIOSET__CLIPS_URL to it"
+                "AudioSet's audio is not published: put your copies of the ten-second clips into a folder "
+                "and set WAVCAPS_AUDIOSET__CLIPS_URL to that folder"
             )
         return {}
 
@@ -107,10 +107,10 @@ class AudiosetStrongLabels(Source):
             )
 
     def _rows(self, network: Network, name: str) -> Iterator[tuple[int, list[str]]]:
-        """The lines of a file, numbered from 1 and split at tabs."""
-        text = network.get_text(f"{self._settings.labels_url}/{name}", most_bytes=LARGEST_FILE)
+        """The lines of a file, numbered from 1, split at tabs."""
+        text = network.get_text(f"{self._settings.labels_url}/{name}", most_bytes=MAX_FILE_BYTES)
         start, number = 0, 0
-        # A line at a time: a list of a million strings takes ten times the file.
+        # One line at a time: a list of a million strings needs ten times the memory of the file.
         while start < len(text):
             end = text.find("\n", start)
             end = len(text) if end < 0 else end
@@ -163,7 +163,7 @@ def configured(demo_url: str | None, state: Path) -> AudiosetStrongLabels:
 
 
 class Labels:
-    """The events of a split, in little memory: four numbers each."""
+    """The events of a split, in little memory: four numbers per event."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -216,7 +216,7 @@ class Labels:
                 self._label.append(numbers[mid])
 
     def clips(self) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...]]]:
-        """Each segment with its events in order of onset."""
+        """All segments, each with its events in order of onset."""
         names = list(self._names.values())
         segment, onset = np.asarray(self._segment), np.asarray(self._onset)
         offset, label = np.asarray(self._offset), np.asarray(self._label)

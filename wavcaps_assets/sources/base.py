@@ -1,4 +1,4 @@
-"""What a source is: a name, partitions, and a crawl that turns its records into clips."""
+"""The interface of a source: a name, partitions, and a crawl that yields records."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 WEB_URL = re.compile(r"https?://[\w.-]+(:\d{1,5})?([/?#].*)?", re.IGNORECASE)
 SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# Some sites publish novels; a description beyond this is noise and a burden downstream.
-LONGEST_TEXT = 20_000
-LONGEST_URL = 2_000
-LONGEST_PROBLEM = 500
+# Some descriptions are very long; what is beyond this is of no use downstream (characters).
+MAX_TEXT_CHARS = 20_000
+MAX_URL_CHARS = 2_000
+MAX_PROBLEM_CHARS = 500
 
 
 class Source(ABC):
-    """One place that clips are crawled from.
+    """A source of clips.
 
     Attributes:
-        name: its name in asset keys and clip ids, such as `freesound`.
-        title: its name for people, such as `FreeSound`.
+        name: the name in asset keys and clip ids, such as `freesound`.
+        title: the name for people, such as `FreeSound`.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Source(ABC):
 
     @property
     def folder(self) -> Path | None:
-        """The folder that `Record.audio_url` names a file of; None: audio comes over the network."""
+        """The folder of the files that `Record.audio_url` names; None if audio is downloaded."""
         return None
 
     def audio_headers(self, network: Network) -> Mapping[str, str]:
-        """What a request for audio must carry, such as an access token.
+        """Headers for a request for audio, such as an access token.
 
         Raises:
             NotAllowed: there is no valid token; says how to get one.
@@ -52,28 +52,28 @@ class Source(ABC):
 
     @abstractmethod
     def partitions(self) -> list[str]:
-        """The pieces that it is crawled in."""
+        """The partitions in which the source is crawled."""
 
     @abstractmethod
     def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
         """Crawls one partition.
 
-        The same pages are asked for in the same order each time: what an interrupted crawl has
-        read is not asked for again.
+        It requests the same pages in the same order each time, so that an interrupted crawl does not
+        request again what it has already read.
 
         Raises:
             NetworkError: the source cannot be read at all.
-            Paused: it cannot be read now.
+            Paused: the source cannot be read now.
         """
 
 
 @dataclass(frozen=True)
 class Record:
-    """One clip as its source describes it, before it is checked. Fields as in `tables.RAW_CLIPS`.
+    """One clip as its source describes it, before it is checked. The fields are those of `tables.RAW_CLIPS`.
 
     Attributes:
-        audio_url: a URL, or, where the source has a folder, a file's path relative to it.
-        problem: why this is no usable clip; None if it is one.
+        audio_url: a URL, or the path of a file in the source's folder.
+        problem: why this is not a usable clip; None if it is usable.
     """
 
     source_id: str
@@ -102,7 +102,7 @@ class Unread:
 
     Attributes:
         part: its name within the partition, such as `page-3`.
-        problem: what was wrong with it.
+        problem: what was wrong.
     """
 
     part: str
@@ -110,11 +110,11 @@ class Unread:
 
 
 def read_part(part: str, read: Callable[[], T]) -> T | Unread:
-    """Reads a part of a listing. One that cannot be read costs its own clips, not the others.
+    """Reads a part of a listing. If it cannot be read, the other parts still can.
 
     Raises:
-        NotAllowed: the key is wrong, which no other part would heal.
-        Paused: the host is not to be asked now.
+        NotAllowed: the key is wrong, for all parts.
+        Paused: the host must not be requested now.
     """
     try:
         return read()
@@ -125,23 +125,23 @@ def read_part(part: str, read: Callable[[], T]) -> T | Unread:
 
 
 def web_url(value: object) -> str | None:
-    """A crawled link if it is one that a browser may be given: http(s), to a host, printable; else None."""
-    if not isinstance(value, str) or len(value) > LONGEST_URL or not value.isprintable() or " " in value:
+    """A crawled link if it is safe to show in a browser: http(s), with a host, printable; else None."""
+    if not isinstance(value, str) or len(value) > MAX_URL_CHARS or not value.isprintable() or " " in value:
         return None
     return value if WEB_URL.fullmatch(value) else None
 
 
 def clean(text: str | None) -> str | None:
-    """A crawled text as it may be stored: valid Unicode, no null bytes, of bounded length."""
+    """A crawled text that can be stored: valid Unicode, without null bytes, of bounded length."""
     if text is None:
         return None
     if not text.isascii():
         text = text.encode("utf-8", errors="replace").decode("utf-8")
-    return text.replace("\0", "")[:LONGEST_TEXT]
+    return text.replace("\0", "")[:MAX_TEXT_CHARS]
 
 
 def seconds(value: object) -> float | None:
-    """A claimed duration in seconds, or None where the source says nothing usable."""
+    """A claimed duration in seconds, or None if it is not usable."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -152,17 +152,17 @@ def seconds(value: object) -> float | None:
 
 
 def malformed(error: ValidationError) -> str:
-    """What is wrong with a record, field by field, without the values, which may be anything."""
+    """What is wrong with a record, field by field. The values are not shown: they may be anything."""
     faults = error.errors(include_url=False, include_input=False, include_context=False)
     fields = (f"{'.'.join(map(str, fault['loc'])) or 'the record'}: {fault['msg']}" for fault in faults)
-    return "; ".join(fields)[:LONGEST_PROBLEM]
+    return "; ".join(fields)[:MAX_PROBLEM_CHARS]
 
 
 def expect(answer: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """A field of a JSON answer, of the type that the protocol promises.
+    """A field of a JSON answer, with the type that the protocol promises.
 
     Raises:
-        BadAnswer: it is not there, or of another type: the protocol has changed.
+        BadAnswer: the field is missing or has another type.
     """
     value = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(value, kind):

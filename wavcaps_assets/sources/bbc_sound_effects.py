@@ -1,8 +1,8 @@
-"""BBC Sound Effects (https://sound-effects.bbcrewind.co.uk/), through the site's own search API.
+"""BBC Sound Effects (https://sound-effects.bbcrewind.co.uk/), with the search API of the site.
 
-Paging is not deep there, so a search with more results than paging reaches is sliced: the catalogue
-by category, a large category by duration and, if that does not show all of it, by continent. A sound
-can be in several slices and counts once; how many there must be, the catalogue's own total says.
+Paging has a limit there, so a search with more results is sliced: the catalogue by category, a large
+category by duration and, if results are still missing, by continent. A sound can be in several slices
+and counts once. The number of sounds is checked against the total of the catalogue.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ CATALOGUE = "catalogue"
 NO_CRITERIA = dict.fromkeys(
     ("query", "tags", "categories", "durations", "continents", "sortBy", "source", "recordist", "habitat")
 )
-# The criteria that a search is sliced by, in this order, and what the API calls their counts.
+# The criteria by which a search is sliced, in this order, and the API's names of their counts.
 AGGREGATIONS = {"categories": "category", "durations": "duration", "continents": "continent"}
-WAYS_TO_SLICE = tuple(AGGREGATIONS)
+SLICE_CRITERIA = tuple(AGGREGATIONS)
 DURATION = re.compile(r"([0-9.]{1,12})-([0-9.]{1,12})")
 PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
-# The site has some twenty categories; names without end are a fault.
-MOST_SLICES = 1_000
-# So many pages of a search that cannot be read, one after another, are taken for the depth that
-# paging does not reach, which is not known for certain.
-TOO_DEEP = 2
-# What holds for the whole archive, where a sound says nothing else:
+# The site has about twenty categories; an endless list of names is a fault.
+MAX_SLICES = 1_000
+# After this number of unreadable pages in a row, the limit of paging, which is not documented, is assumed
+# to be reached.
+MAX_UNREAD_IN_A_ROW = 2
+# For the whole archive, unless a sound says otherwise:
 # https://sound-effects.bbcrewind.co.uk/licensing
 AUTHOR = "BBC"
 LICENCE = "RemArc"
@@ -76,7 +76,7 @@ class Category(BaseModel):
 
 
 class Sound(BaseModel):
-    """A result of a search. What is not documented, and only shown to people, may be of any type."""
+    """A result of a search. Undocumented fields that are only shown to people may have any type."""
 
     model_config = ConfigDict(strict=True)
 
@@ -103,7 +103,7 @@ class BbcSoundEffects(Source):
 
     def __init__(self, settings: BbcSettings) -> None:
         self._settings = settings
-        # As the site's own pages send them.
+        # As the pages of the site send them.
         site = settings.site_url
         self._headers = {"Origin": site, "Referer": f"{site}/"} if site else {}
 
@@ -116,19 +116,19 @@ class BbcSoundEffects(Source):
     def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
         catalogue = Catalogue(self._settings, network, self._headers)
         known: set[str] = set()
-        for sound in catalogue.sounds({}, WAYS_TO_SLICE):
+        for sound in catalogue.sounds({}, SLICE_CRITERIA):
             key = _key(sound)
             if key not in known:
                 known.add(key)
                 yield self.record(sound)
         if len(known) < catalogue.total:
-            # What one search did not show, another may have: only if sounds are missing does it matter.
+            # Another search may have shown what an unread page contains, unless sounds are missing.
             yield from catalogue.unread.values()
-            found = f"the catalogue counts {catalogue.total} sounds, {len(known)} were found"
+            found = f"the catalogue reports {catalogue.total} sounds, {len(known)} were found"
             yield Unread("listing", found)
 
     def record(self, sound: Any) -> Record:
-        """A result as a record; one that is malformed with the fields that are at fault."""
+        """A result as a record. If it is malformed, the problem names the fields."""
         try:
             read = Sound.model_validate(sound)
         except ValidationError as error:
@@ -151,7 +151,7 @@ class BbcSoundEffects(Source):
             claimed_channels=_whole_number(technical.get("channels"), 2**31 - 1),
             claimed_format="wav",
             claimed_bytes=wav_bytes,
-            problem=None if wav_bytes else "the catalogue has no wav file of it",
+            problem=None if wav_bytes else "the catalogue has no wav file for it",
         )
 
 
@@ -160,11 +160,11 @@ def configured(demo_url: str | None, state: Path) -> BbcSoundEffects:
 
 
 class Catalogue:
-    """Searches of the catalogue, as deep as paging reaches, and as many as it takes to see all of it.
+    """Searches of the catalogue, as deep as paging allows, and as many as needed to see all sounds.
 
     Attributes:
-        total: how many sounds there are.
-        unread: what could not be read, by its name.
+        total: how many sounds the catalogue reports.
+        unread: the parts that could not be read, by name.
     """
 
     def __init__(self, settings: BbcSettings, network: Network, headers: Mapping[str, str]) -> None:
@@ -175,16 +175,16 @@ class Catalogue:
         self.total = 0
         self.unread: dict[str, Unread] = {}
 
-    def sounds(self, criteria: Criteria, ways: tuple[str, ...]) -> Found:
-        """Gives what a search finds, some of it more than once; returns the keys of all of it.
+    def sounds(self, criteria: Criteria, slicing: tuple[str, ...]) -> Found:
+        """Yields the results of a search, some more than once. Returns the keys of all results.
 
         Args:
-            criteria: empty: the whole catalogue.
-            ways: the criteria that it may be sliced by.
+            criteria: empty for the whole catalogue.
+            slicing: the criteria by which the search may be sliced.
 
         Raises:
-            NetworkError: the whole catalogue cannot be searched.
-            Paused: it cannot be searched now.
+            NetworkError: the catalogue cannot be searched.
+            Paused: the catalogue cannot be searched now.
         """
         keys: set[str] = set()
         page = partial(self._page, criteria, 0)
@@ -204,30 +204,32 @@ class Catalogue:
         if within_reach:
             whole = yield from self._pages(criteria, len(results), total, paged)
             keys |= paged
-        # A few sounds that a slice does not show are looked for in slices of the whole catalogue.
+        # A few sounds that are missing from a slice are found in slices of the whole catalogue.
         if len(keys) < total and not (whole and criteria):
-            yield from self._slices(criteria, ways, total, keys)
+            yield from self._slices(criteria, slicing, total, keys)
             if len(keys) < total and not within_reach:
                 yield from self._pages(criteria, len(results), total, paged)
                 keys |= paged
         return keys
 
-    def _slices(self, criteria: Criteria, ways: tuple[str, ...], total: int, keys: set[str]) -> Iterator[Any]:
-        """Gives what slices of a search find, in one way after another until none is missing."""
-        for number, way in enumerate(ways):
-            # To the last slice of a way: a search index may count no further than some round number.
-            for value in self._values(criteria, way):
-                keys |= yield from self.sounds({**criteria, way: [value]}, ways[number + 1 :])
+    def _slices(
+        self, criteria: Criteria, slicing: tuple[str, ...], total: int, keys: set[str]
+    ) -> Iterator[Any]:
+        """Yields the results of slices of a search, by one criterion after another, until none is missing."""
+        for number, criterion in enumerate(slicing):
+            # All slices of a criterion are read: a search index may report a total that is capped.
+            for value in self._values(criteria, criterion):
+                keys |= yield from self.sounds({**criteria, criterion: [value]}, slicing[number + 1 :])
             if len(keys) >= total:
                 return
 
     def _pages(
         self, criteria: Criteria, start: int, total: int, paged: set[str]
     ) -> Generator[Any, None, bool]:
-        """Gives the further pages of a search; returns whether each of them could be read.
+        """Yields the results on the further pages of a search. Returns whether all pages could be read.
 
         Args:
-            paged: the keys of the pages so far; those of these pages are added.
+            paged: the keys on the pages so far; the keys on these pages are added.
         """
         end = min(total, self._settings.result_window)
         unread_before, unread_here = len(self.unread), 0
@@ -236,7 +238,7 @@ class Catalogue:
             answer = self._read(name, partial(self._page, criteria, start))
             if answer is None:
                 unread_here += 1
-                if unread_here == TOO_DEEP:
+                if unread_here == MAX_UNREAD_IN_A_ROW:
                     break
                 start += self._settings.page_size
                 continue
@@ -245,15 +247,17 @@ class Catalogue:
             before = len(paged)
             paged.update(map(_key, results))
             if len(paged) == before:
-                self.unread[name] = Unread(name, f"{len(results)} sounds, none of them new; left there")
+                self.unread[name] = Unread(
+                    name, f"none of its {len(results)} sounds is new; reading stopped there"
+                )
                 break
             yield from results
             start += len(results)
         return len(self.unread) == unread_before
 
-    def _values(self, criteria: Criteria, way: str) -> list[Any]:
-        """The values of a criterion that some sound of a search has."""
-        what = f"{AGGREGATIONS[way]}Aggregations"
+    def _values(self, criteria: Criteria, criterion: str) -> list[Any]:
+        """The values of a criterion among the results of a search."""
+        what = f"{AGGREGATIONS[criterion]}Aggregations"
         url = f"{self._settings.api_url}/api/sfx/{what}"
         body = self._body(criteria, 0, self._settings.page_size)
 
@@ -266,12 +270,12 @@ class Catalogue:
         if counts is None:
             return []
         names = [name for name, entry in counts.items() if entry != {"doc_count": 0}]
-        kind = DURATION if way == "durations" else PRINTABLE
-        matches = [match for name in names if (match := kind.fullmatch(name))][:MOST_SLICES]
+        kind = DURATION if criterion == "durations" else PRINTABLE
+        matches = [match for name in names if (match := kind.fullmatch(name))][:MAX_SLICES]
         if len(matches) < len(names):
             self.unread[part] = Unread(part, f"{len(matches)} of {len(names)} names can be searched for")
-        if way == "durations":
-            # As strings, which is how a known client hands the bounds back.
+        if criterion == "durations":
+            # As strings, which is how a known client sends the bounds.
             return [{"min": match[1], "max": match[2]} for match in matches]
         return [match[0] for match in matches]
 
@@ -293,7 +297,7 @@ class Catalogue:
 
 
 def _name(criteria: Criteria) -> str:
-    """A search, as a part of the listing."""
+    """The name of a search as a part of the listing."""
     sliced = (
         "-".join(value.values()) if isinstance(value, dict) else value
         for values in criteria.values()
@@ -303,13 +307,13 @@ def _name(criteria: Criteria) -> str:
 
 
 def _key(sound: Any) -> str:
-    """What a sound is known by: its id; one without a usable id by all that it says."""
+    """What identifies a sound: its id, or its whole content if it has no usable id."""
     given = sound.get("id") if isinstance(sound, dict) else None
     return given if isinstance(given, str) else repr(sound)
 
 
 def _whole_number(value: Any, largest: int = 2**63 - 1) -> int | None:
-    """A positive whole number, which may be written as a string; None: there is none."""
+    """A positive whole number, which may be a string; None if it is something else."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
     return number if 0 < number <= largest else None

@@ -1,4 +1,4 @@
-"""FreeSound, through its API v2 (https://freesound.org/docs/api/), a month of creation at a time."""
+"""FreeSound, with its API v2 (https://freesound.org/docs/api/). A partition is a month of upload."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
-# Sounds come and go while their pages are turned. A month whose count moved is read again, but not
-# for ever: another reading costs as many requests as the first.
-MOST_READINGS = 3
-LARGEST_INT32 = 2**31 - 1
-LARGEST_INT64 = 2**63 - 1
+# Sounds are added and removed while the pages are read. A month whose count changed is read again, but
+# not more often than this: another reading costs as many requests as the first.
+MAX_READINGS = 3
+MAX_INT32 = 2**31 - 1
+MAX_INT64 = 2**63 - 1
 
 
 class Sound(BaseModel):
-    """A sound as the API gives it. A field of another type is a changed protocol, not a value."""
+    """A sound in an answer of the API. A field of another type means that the protocol has changed."""
 
     model_config = ConfigDict(strict=True)
 
-    id: int = Field(ge=1, le=LARGEST_INT64)
+    id: int = Field(ge=1, le=MAX_INT64)
     name: str | None = None
     description: str | None = None
     tags: list[str] | None = None
     username: str | None = None
     license: str | None = None
     duration: float | None = Field(None, ge=0, allow_inf_nan=False, description="s")
-    samplerate: float | None = Field(None, ge=0, le=LARGEST_INT32, description="Hz")
-    channels: int | None = Field(None, ge=0, le=LARGEST_INT32)
+    samplerate: float | None = Field(None, ge=0, le=MAX_INT32, description="Hz")
+    channels: int | None = Field(None, ge=0, le=MAX_INT32)
     created: str | None = Field(
         None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$"
     )
     previews: dict[str, str] | None = None
     url: str | None = None
     type: str | None = None
-    filesize: int | None = Field(None, ge=0, le=LARGEST_INT64, description="bytes")
+    filesize: int | None = Field(None, ge=0, le=MAX_INT64, description="bytes")
     md5: str | None = Field(None, pattern=r"^[0-9a-f]{32}$")
 
 
@@ -58,9 +58,9 @@ class Reading:
     """One reading of all pages of a month.
 
     Attributes:
-        counts: how many sounds the source said there are, page by page.
+        counts: the number of sounds that each page reported.
         unread: the pages that could not be read.
-        cut_short: whether a page was gone when its turn came.
+        cut_short: whether a page was gone before it was read.
     """
 
     counts: list[int] = field(default_factory=list)
@@ -69,12 +69,12 @@ class Reading:
 
     @property
     def steady(self) -> bool:
-        """Whether no sound came or went meanwhile, as far as the counts tell."""
+        """Whether no sound was added or removed meanwhile, according to the counts."""
         return not self.cut_short and len(set(self.counts)) <= 1
 
     @property
     def count(self) -> int:
-        """How many sounds there are, by the last page that said so."""
+        """The number of sounds, as reported by the last page."""
         return self.counts[-1] if self.counts else 0
 
 
@@ -82,7 +82,7 @@ class Freesound(Source):
     """The crawl of FreeSound. A partition is a month, YYYY-MM.
 
     Args:
-        state: the folder that holds the tokens for originals.
+        state: the folder with the tokens for originals.
     """
 
     name = "freesound"
@@ -104,11 +104,11 @@ class Freesound(Source):
     def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
         if not self._settings.token.get_secret_value():
             raise NotAllowed(
-                "FreeSound wants an API key: get one at https://freesound.org/apiv2/apply/ "
+                "FreeSound requires an API key: get one at https://freesound.org/apiv2/apply/ "
                 "and set WAVCAPS_FREESOUND__TOKEN"
             )
         found: set[object] = set()
-        for again in range(MOST_READINGS):
+        for again in range(MAX_READINGS):
             reading = Reading()
             yield from self._read(network, partition, again, reading, found)
             if reading.steady:
@@ -117,16 +117,16 @@ class Freesound(Source):
         if not reading.steady:
             yield Unread(
                 "listing",
-                f"sounds came or went in each of {MOST_READINGS} readings; in the last one the count went "
-                f"from {reading.counts[0] if reading.counts else 'unknown'} to {reading.count}",
+                f"sounds were added or removed in each of {MAX_READINGS} readings; in the last one the count "
+                f"changed from {reading.counts[0] if reading.counts else 'unknown'} to {reading.count}",
             )
         elif not reading.unread and reading.count > len(found):
-            yield Unread("listing", f"the source counts {reading.count} sounds, {len(found)} were found")
+            yield Unread("listing", f"the source reports {reading.count} sounds, {len(found)} were found")
 
     def _read(
         self, network: Network, month: str, again: int, reading: Reading, found: set[object]
     ) -> Iterator[Record]:
-        """Reads all pages of a month; gives the sounds that are not in `found` yet."""
+        """Reads all pages of a month. Yields the sounds that are not in `found` yet."""
         seen: set[object] = set()
         number = 1
         while number == 1 or (number - 1) * self._settings.page_size < reading.count:
@@ -135,13 +135,13 @@ class Freesound(Source):
                 reading.unread.append(
                     Unread(
                         part,
-                        f"the source counts {reading.count} sounds, which are more than the "
+                        f"the source reports {reading.count} sounds, which need more than the "
                         f"{self._settings.most_pages} pages of WAVCAPS_FREESOUND__MOST_PAGES",
                     )
                 )
                 return
             page = partial(self._page, network, month, number, again, reading)
-            # Without the first page nobody knows how many there are.
+            # Without the first page, the number of sounds is not known.
             sounds = page() if number == 1 and not again else read_part(part, page)
             if isinstance(sounds, Unread):
                 reading.unread.append(sounds)
@@ -156,7 +156,8 @@ class Freesound(Source):
                 if len(seen) == before and reading.count:
                     reading.unread.append(
                         Unread(
-                            part, f"{len(sounds)} sounds, all of which earlier pages had; turned no further"
+                            part,
+                            f"all of its {len(sounds)} sounds are on earlier pages; reading stopped there",
                         )
                     )
                     return
@@ -165,7 +166,7 @@ class Freesound(Source):
     def _page(self, network: Network, month: str, number: int, again: int, reading: Reading) -> list[Any]:
         first, last = month_bounds(month)
         try:
-            # The answer's `next` link can lack the token and the scheme: each page is asked for anew.
+            # The answer's `next` link may lack the token and the scheme, so it is not followed.
             answer = network.get_json(
                 self._search,
                 params={
@@ -181,18 +182,18 @@ class Freesound(Source):
                 reread=again,
             )
         except NotThere:
-            # "Invalid page.": so many sounds went meanwhile that it has none left.
+            # "Invalid page.": sounds were removed meanwhile, and no sound is left for this page.
             reading.cut_short = True
             raise
         count = expect(answer, "count", int, self._search)
         sounds = expect(answer, "results", list, self._search)
         if number == 1 and not again and count and not sounds:
-            raise BadAnswer(f"{self._search}: {month} has {count} sounds, and none on its first page")
+            raise BadAnswer(f"{self._search}: {month} has {count} sounds, but none on its first page")
         reading.counts.append(count)
         return list(sounds)
 
     def record(self, sound: Any) -> Record:
-        """A sound of an answer as a record; one that is malformed with the fields that are at fault."""
+        """A sound of an answer as a record. If it is malformed, the problem names the fields."""
         try:
             read = Sound.model_validate(sound)
         except ValidationError as error:
@@ -217,7 +218,7 @@ class Freesound(Source):
             claimed_channels=read.channels,
             claimed_format=read.type,
             claimed_bytes=read.filesize,
-            # A preview is another file than the one that the checksum is of.
+            # The checksum is of the original, not of the preview.
             claimed_md5=read.md5 if original else None,
             created=read.created,
             problem=None if audio_url else f"no link to {self._settings.preview} among its previews",
@@ -229,13 +230,13 @@ def configured(demo_url: str | None, state: Path) -> Freesound:
 
 
 def _key(sound: Any) -> object:
-    """What a sound is known by: its number; one without a usable number by all that it says."""
+    """What identifies a sound: its id, or its whole content if it has no usable id."""
     number = sound.get("id") if isinstance(sound, dict) else None
     return number if type(number) is int else repr(sound)
 
 
 def months(first: str, last: str) -> list[str]:
-    """All months from `first` to `last`, YYYY-MM, both included."""
+    """All months from `first` to `last`, both included, as YYYY-MM."""
     year, month = map(int, first.split("-"))
     names = []
     while (name := f"{year:04d}-{month:02d}") <= last:
@@ -245,7 +246,7 @@ def months(first: str, last: str) -> list[str]:
 
 
 def month_bounds(month: str) -> tuple[str, str]:
-    """The first and the last instant of a month, as Solr writes them (both ends are included)."""
+    """The first and the last moment of a month in Solr's syntax (both ends are included)."""
     year, number = map(int, month.split("-"))
     following = date(year + number // 12, number % 12 + 1, 1)
     last_day = following - timedelta(days=1)

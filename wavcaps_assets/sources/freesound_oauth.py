@@ -28,9 +28,9 @@ from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
 COMMAND = "wavcaps freesound-login"
 FILE = "freesound_oauth.json"
-# A token that is about to expire could do so while a long file is waited for.
+# A token that is about to expire could expire before a long download starts.
 RENEWED_BEFORE = timedelta(minutes=10)
-# Longer than renewing takes with all its retries.
+# Longer than renewing takes with all retries.
 LOCK_TIMEOUT_S = 600
 
 
@@ -76,7 +76,7 @@ class Tokens:
 
     @classmethod
     def load(cls, path: Path) -> Tokens:
-        """Reads what `save` wrote.
+        """Reads the file that `save` wrote.
 
         Raises:
             NotAllowed: there is no file, or it cannot be read.

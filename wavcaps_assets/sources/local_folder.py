@@ -1,12 +1,12 @@
-"""A user's own sounds: a folder of audio files with a csv, `clips.csv`, that says what they are.
+"""Your own sounds: a folder of audio files with a list, `clips.csv`.
 
-Set `WAVCAPS_LOCAL_FOLDER__PATH` to the folder. A row names a file, and whatever of title,
-description, tags (with semicolons between them), author, licence and page there is:
+Set `WAVCAPS_LOCAL_FOLDER__PATH` to the folder. A row names a file and, optionally, its title,
+description, tags (separated by semicolons), author, licence and page:
 
     file,description,author,licence
     dogs/barking.wav,Two dogs bark in a yard.,Ada,CC BY 4.0
 
-This file, and its line in `sources/__init__.py`, is also all that a new source takes.
+This file and its line in `sources/__init__.py` are an example of all that a new source needs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
 CATALOGUE = "catalogue"
-# What file systems take (bytes).
-LONGEST_NAME = 255
+# The longest name in common file systems (bytes).
+MAX_NAME_BYTES = 255
 LIST = "clips.csv"
 FILE = "file"
 COLUMNS = (FILE, "id", "title", "description", "tags", "author", "licence", "page_url")
-LONGEST_ID = 64
+MAX_ID_CHARS = 64
 HASH_DIGITS = 8
 
 
@@ -73,20 +73,20 @@ class LocalFolder(Source):
             if not record.problem:
                 first = line_of.setdefault(record.source_id, line)
                 if first != line:
-                    problem = f"{LIST}, line {line}: line {first} has the same id; give one of them another"
+                    problem = f"{LIST}, line {line}: line {first} has the same id; change one of them"
                     record = Record(record.source_id, "", problem=problem)
             yield record
 
     def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """The rows of the list by column, each with the number of its last line.
+        """The rows of the list, by column, each with the number of its last line.
 
         Raises:
             NotThere: there is no list.
-            BadAnswer: it is none; says what to change.
+            BadAnswer: the list cannot be read; says what to change.
         """
         path = self._root / LIST
         try:
-            # A spreadsheet may have put a byte order mark before the first column's name.
+            # Spreadsheet programs may write a byte order mark before the first column's name.
             with path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)
                 columns = self._columns(next(reader, []))
@@ -94,15 +94,15 @@ class LocalFolder(Source):
                     if len(cells) == len(columns):
                         yield reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))
                     elif cells:
-                        yield reader.line_num, {"": f"{len(cells)} cells, for {len(columns)} columns"}
+                        yield reader.line_num, {"": f"{len(cells)} cells instead of {len(columns)}"}
         except UnicodeDecodeError as error:
-            raise BadAnswer(f"{path} is not UTF-8 ({error.reason}): save it as csv UTF-8") from error
+            raise BadAnswer(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8 csv") from error
         except csv.Error as error:
             raise BadAnswer(f"{path}, line {reader.line_num}: {error}; save it as csv again") from error
         except OSError as error:
             raise NotThere(
                 f"{path} cannot be read ({error.strerror}): WAVCAPS_LOCAL_FOLDER__PATH must be a folder "
-                f"with a {LIST}, whose columns are {FILE} and, if you like, {', '.join(COLUMNS[1:])}"
+                f"with a {LIST} that has the column {FILE} and, optionally, {', '.join(COLUMNS[1:])}"
             ) from error
 
     def _columns(self, header: list[str]) -> list[str]:
@@ -110,8 +110,8 @@ class LocalFolder(Source):
         unknown = [name for name in columns if name not in COLUMNS]
         if FILE not in columns or unknown or len(set(columns)) < len(columns):
             raise BadAnswer(
-                f"{self._root / LIST} has the columns {', '.join(columns)[:200]!r}: it wants {FILE!r} and, "
-                f"if you like, {', '.join(COLUMNS[1:])}, each once, with commas between them"
+                f"{self._root / LIST} has the columns {', '.join(columns)[:200]!r}: it must have {FILE!r} "
+                f"and, optionally, {', '.join(COLUMNS[1:])}, each once, separated by commas"
             )
         return columns
 
@@ -127,9 +127,9 @@ def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:
     source_id = row.get("id") or ("" if problem else _id_of(file))
     safe = SAFE_ID.fullmatch(source_id)
     if not problem and not safe:
-        problem = f"id {source_id!r:.100}: up to {LONGEST_ID} letters, digits, _ and - make an id"
+        problem = f"id {source_id!r:.100}: an id has at most {MAX_ID_CHARS} letters, digits, _ and -"
     if not problem and page_url and not web_url(page_url):
-        problem = f"page_url {page_url!r:.100} is no http(s) link"
+        problem = f"page_url {page_url!r:.100} is not an http(s) link"
     if problem:
         return Record(source_id if safe else "", "", problem=f"{LIST}, line {line}: {problem}")
     path = root / file
@@ -149,26 +149,26 @@ def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:
 
 
 def _problem_of(root: Path, file: str) -> str | None:
-    """Why a row's file is none of the folder's; a file that is not there is found out by the fetch."""
+    """Why a row's file is not a file of the folder. Whether the file exists is checked by the fetch."""
     if not file:
-        return "it names no file"
+        return "the row names no file"
     pure = PurePosixPath(file)
-    if not pure.name or max(len(part.encode()) for part in pure.parts) > LONGEST_NAME:
-        return f"{file!r:.200} is no file's name"
+    if not pure.name or max(len(part.encode()) for part in pure.parts) > MAX_NAME_BYTES:
+        return f"{file!r:.200} is not a file name"
     if not file.isprintable() or "\\" in file or pure.is_absolute() or ".." in pure.parts:
-        return f"{file!r:.200} is no path inside the folder, such as dogs/barking.wav"
+        return f"{file!r:.200} is not a path inside the folder, such as dogs/barking.wav"
     try:
         inside = (root / pure).resolve().is_relative_to(root)
     except (OSError, RuntimeError) as error:
-        return f"{file!r:.200} is no usable path: {error}"
-    return None if inside else f"{file!r:.200} is a link that leads out of the folder"
+        return f"{file!r:.200} is not a usable path: {error}"
+    return None if inside else f"{file!r:.200} is a link to a file outside the folder"
 
 
 def _id_of(file: str) -> str:
-    """An id that a file keeps whatever else is listed: its name, with a hash where that loses something."""
+    """An id that does not depend on other files: the name, with a hash where characters are replaced."""
     stem = str(PurePosixPath(file).with_suffix(""))
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")
-    if safe == stem and len(safe) <= LONGEST_ID:
+    if safe == stem and len(safe) <= MAX_ID_CHARS:
         return safe
     digest = hashlib.sha256(file.encode("utf-8", errors="replace")).hexdigest()[:HASH_DIGITS]
-    return f"{safe[: LONGEST_ID - HASH_DIGITS - 1]}-{digest}".lstrip("-")
+    return f"{safe[: MAX_ID_CHARS - HASH_DIGITS - 1]}-{digest}".lstrip("-")

@@ -1,4 +1,4 @@
-"""SoundBible (https://soundbible.com/): listing pages, and a page for each sound."""
+"""SoundBible (https://soundbible.com/): listing pages, and one page for each sound."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
 CATALOGUE = "catalogue"
-# A sound's page is named by its number and title, as in 2219-Airplane-Landing-Airport.html.
+# The name of a sound's page is its id and title, as in 2219-Airplane-Landing-Airport.html.
 PAGE_NAME = re.compile(r"([0-9]{1,9})-[^/\\?#]{1,200}\.html")
 # A line such as "Uploaded: 07.20.09 | License: Attribution 3.0 | Recorded by Mike Koenig | File Size: 45 KB".
 LICENCE = re.compile(r"License:\s*([^|\n]{1,80}?)\s*(?:\||\n|$)")
@@ -28,10 +28,10 @@ AUTHOR = re.compile(r"(?:Recorded|Uploaded) by:?\s+([^|\n]{1,80}?)\s*(?:\||\n|$)
 UPLOADED = re.compile(r"Uploaded:\s*(\d\d)\.(\d\d)\.(\d\d)\b")
 LENGTH = re.compile(r"(?:File )?Length:\s*([\d:.]{1,12}\s*(?:s\b|sec)?)", re.IGNORECASE)
 CLOCK = re.compile(r"(?:(\d{1,3}):)?(?:(\d{1,3}):)?(\d{1,6}(?:\.\d{1,6})?)\s*(?:s|sec)?")
-# The site has some 240 listing pages; a listing without end is a fault, not a catalogue.
-MOST_LISTING_PAGES = 2_000
-# So many in a row that cannot be read are not holes in the listing, but the end of what can be read.
-MOST_UNREAD_IN_A_ROW = 5
+# The site has about 240 listing pages; an endless listing is a fault.
+MAX_LISTING_PAGES = 2_000
+# After this number of unreadable pages in a row, the crawl stops reading the listing.
+MAX_UNREAD_IN_A_ROW = 5
 
 
 class SoundbibleSettings(SourceSettings):
@@ -74,11 +74,11 @@ class Soundbible(Source):
                 yield parse_page(self._root, source_id, name, title, html)
 
     def _listing(self, network: Network) -> tuple[dict[str, tuple[str, str]], list[Unread]]:
-        """The sounds' pages and titles by id, from listing pages until one is missing or they are used up."""
+        """The names and titles of the sounds' pages, by id, from all listing pages."""
         pages: dict[str, tuple[str, str]] = {}
         unread: list[Unread] = []
         in_a_row, barren = 0, 0
-        for number in range(1, MOST_LISTING_PAGES + 1):
+        for number in range(1, MAX_LISTING_PAGES + 1):
             url = f"{self._root}/free-sound-effects-{number}.html"
             try:
                 html = network.get_page(url)
@@ -87,7 +87,7 @@ class Soundbible(Source):
             except NetworkError as error:
                 unread.append(Unread(f"listing-{number}", str(error)))
                 in_a_row += 1
-                if in_a_row == MOST_UNREAD_IN_A_ROW:
+                if in_a_row == MAX_UNREAD_IN_A_ROW:
                     return pages, unread
                 continue
             in_a_row = 0
@@ -95,14 +95,14 @@ class Soundbible(Source):
             for source_id, name, title in parse_listing(url, html):
                 pages.setdefault(source_id, (name, title))
             if len(pages) == known:
-                # The end, unless the next page goes on: then this one was no page of the listing.
+                # The end of the listing, unless the next page has new sounds.
                 if barren:
                     return pages, unread
                 barren = number
             elif barren:
                 unread.append(Unread(f"listing-{barren}", "no new sound, though the next page has some"))
                 barren = 0
-        unread.append(Unread("listing", f"more than {MOST_LISTING_PAGES} pages; turned no further"))
+        unread.append(Unread("listing", f"more than {MAX_LISTING_PAGES} pages; reading stopped there"))
         return pages, unread
 
 
@@ -111,10 +111,10 @@ def configured(demo_url: str | None, state: Path) -> Soundbible:
 
 
 def parse_listing(url: str, html: str) -> list[tuple[str, str, str]]:
-    """The sounds that a listing page links to: their ids, the names of their pages and their titles.
+    """The sounds that a listing page links to: their ids, the names of their pages, and their titles.
 
     Args:
-        url: the listing page's own. Only links to pages beside it are followed.
+        url: of the listing page. Only links to pages in the same folder are followed.
     """
     sounds: dict[str, str] = {}
     for link in LexborHTMLParser(html).css("h3 a[href]"):
@@ -125,7 +125,7 @@ def parse_listing(url: str, html: str) -> list[tuple[str, str, str]]:
 
 
 def page_name(url: str, href: str) -> str | None:
-    """The name of the sound's page that a link leads to, as it stands in a URL; None: it leads elsewhere."""
+    """The name of the sound's page that a link leads to, as part of a URL; None if it leads elsewhere."""
     plain = unquote(href.strip())
     if ".." in plain or not plain.isprintable():
         return None
@@ -142,11 +142,11 @@ def page_name(url: str, href: str) -> str | None:
 
 
 def parse_page(root: str, source_id: str, name: str, listed_title: str, html: str) -> Record:
-    """A sound's page as a record. Broken markup is read as a browser would.
+    """A sound's page as a record. Broken markup is read as a browser would read it.
 
     Args:
         name: the page's name under the root.
-        listed_title: the title that the listing gives; the page's own comes first.
+        listed_title: the title in the listing, used if the page has none.
     """
     tree = LexborHTMLParser(html)
     described = _described(tree)
@@ -155,7 +155,7 @@ def parse_page(root: str, source_id: str, name: str, listed_title: str, html: st
         block.insert_before("\n")
     text = tree.body.text(separator=" ") if tree.body else ""
     heading = tree.css_first("h1")
-    # A heading that is never closed holds all that follows.
+    # A heading that is never closed contains everything after it.
     own_title = heading.text(separator=" ").strip().partition("\n")[0] if heading else ""
     author, licence, uploaded = AUTHOR.search(text), LICENCE.search(text), UPLOADED.search(text)
     return Record(
@@ -169,12 +169,14 @@ def parse_page(root: str, source_id: str, name: str, listed_title: str, html: st
         claimed_duration_s=_length(tree, text),
         claimed_format="wav",
         created=_day(uploaded) if uploaded else None,
-        problem=None if known or licence else "its page is no sound's: it names no licence and no download",
+        problem=None
+        if known or licence
+        else "its page is not the page of a sound: it names no licence and no download",
     )
 
 
 def _described(tree: LexborHTMLParser) -> str:
-    """The first paragraph that says something of the sound: of its own section, else of the page."""
+    """The first paragraph that describes the sound: of its own section, else of the page."""
     for selector in ("#course-details .col-lg-8 p", "#course-details p", "p"):
         for paragraph in tree.css(selector):
             words = _line(paragraph.text(separator=" "))
@@ -184,14 +186,14 @@ def _described(tree: LexborHTMLParser) -> str:
 
 
 def _length(tree: LexborHTMLParser, text: str) -> float | None:
-    """The length that a page tells (s); its player tells 00:00 until it has read the file."""
+    """The length on a page (s). The page's player shows 00:00 until it has read the file."""
     player = tree.css_first(".total-time")
-    said = LENGTH.search(text)
-    for words in (player.text(strip=True) if player else "", said[1] if said else ""):
+    match = LENGTH.search(text)
+    for words in (player.text(strip=True) if player else "", match[1] if match else ""):
         clock = CLOCK.fullmatch(words.strip())
         if clock:
             first, second, rest = clock.groups()
-            # With one colon, what stands before it is minutes.
+            # With one colon, the number before it is minutes.
             hours, minutes = (first, second) if second else (None, first)
             length = 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(rest)
             if length:
@@ -200,7 +202,7 @@ def _length(tree: LexborHTMLParser, text: str) -> float | None:
 
 
 def _day(uploaded: re.Match[str]) -> str | None:
-    """The day of the upload, which the site writes as 07.20.09 for 20 July 2009, as ISO 8601."""
+    """The day of the upload in ISO 8601. The site writes 07.20.09 for 20 July 2009."""
     month, day, year = map(int, uploaded.groups())
     try:
         return date(2000 + year, month, day).isoformat()

@@ -1,7 +1,6 @@
-"""Every table that crosses an asset boundary, in the order of the lineage graph.
+"""The schema of every asset's table, in the order of the lineage graph.
 
-A clip is one row of each per-clip table and is identified by `clip_id`; tables are joined by it,
-never by position.
+A clip is one row of each per-clip table. Tables are joined by `clip_id`, never by position.
 """
 
 from __future__ import annotations
@@ -64,17 +63,17 @@ BY_ASSET: dict[str, TableSchema] = {
 
 
 def register_schemas(by_asset: Mapping[str, TableSchema]) -> None:
-    """Adds the tables of another package's assets: by an asset's whole key, its last or its first part."""
+    """Adds the tables of another package's assets, by an asset's whole key, its last or its first part."""
     BY_ASSET.update(by_asset)
 
 
 def schema_of(asset_key: Sequence[str]) -> TableSchema:
-    """The schema of an asset's table: by its whole key, else by its last part, else by its first.
+    """The schema of an asset's table: by its whole key, else by its last part, else by its first part.
 
     Raises:
-        KeyError: the asset has no table.
+        KeyError: no table is declared for the asset.
     """
     for name in ("/".join(asset_key), asset_key[-1], asset_key[0]):
         if name in BY_ASSET:
             return BY_ASSET[name]
-    raise KeyError(f"asset {'/'.join(asset_key)} has no table that is declared")
+    raise KeyError(f"asset {'/'.join(asset_key)} has no declared table")

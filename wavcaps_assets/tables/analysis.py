@@ -1,4 +1,4 @@
-"""What the analysis says of the set; section III.C of the paper."""
+"""Tables of the analysis of the set (section III.C of the paper)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ NUMBER = pa.float64()
 GROWTH = pa.list_(
     pa.struct([pa.field("captions", COUNT, nullable=False), pa.field("words", COUNT, nullable=False)])
 )
-# One row a source, and one for all of them.
-SOURCE_OR_ALL = Column("source", STRING, "the source's name; `wavcaps`: all of them")
+# One row per source, and one for all sources.
+SOURCE_OR_ALL = Column("source", STRING, "the source's name, or `wavcaps` for all sources")
 
 
 def _spread(measure: str, origin: str) -> tuple[Column, ...]:
-    """The columns that say how a measure is distributed."""
+    """The columns of the distribution of a measure."""
     names = {"mean": "mean", "p10": "10th percentile", "median": "median", "p90": "90th percentile"}
     return tuple(
         Column(name, NUMBER, f"{words} of the {measure}", nullable=True, derived_from=(origin,))
@@ -27,21 +27,19 @@ def _spread(measure: str, origin: str) -> tuple[Column, ...]:
 
 TEXT_MEASURES = TableSchema(
     "text_measures",
-    "What is measured of each published clip's raw text and caption.",
+    "Measures of the raw text and the caption of each published clip.",
     (
         CLIP_ID,
         SOURCE,
-        Column("text_kind", STRING, "what the raw text is, such as `plain`", derived_from=("text",)),
-        Column("caption_kind", STRING, "what the caption is, such as `plain`", derived_from=("caption",)),
+        Column("text_kind", STRING, "kind of the raw text, such as `plain`", derived_from=("text",)),
+        Column("caption_kind", STRING, "kind of the caption, such as `plain`", derived_from=("caption",)),
         Column("text_words", pa.int32(), "words of the raw text", derived_from=("text",)),
         Column("caption_words", pa.int32(), "words of the caption", derived_from=("caption",)),
-        Column(
-            "shared_words", pa.int32(), "different words that both have", derived_from=("text", "caption")
-        ),
+        Column("shared_words", pa.int32(), "distinct words in both", derived_from=("text", "caption")),
         Column(
             "jaccard",
             NUMBER,
-            "Jaccard similarity of the two sets of words (0 to 1; equation 1); empty where both are",
+            "Jaccard similarity of the two word sets (0 to 1; equation 1); null where both are empty",
             nullable=True,
             derived_from=("text", "caption"),
         ),
@@ -62,7 +60,7 @@ TEXT_MEASURES = TableSchema(
         Column(
             "caption_key",
             STRING,
-            "hash of the caption's words in their order: equal for captions that say the same",
+            "hash of the caption's words in order: equal for captions with the same words",
             nullable=True,
             derived_from=("caption",),
         ),
@@ -71,57 +69,65 @@ TEXT_MEASURES = TableSchema(
 
 SET_STATISTICS = TableSchema(
     "set_statistics",
-    "Table III: each source before and after processing, beside the paper's figures.",
+    "Table III: each source before and after processing, with the paper's figures.",
     (
         SOURCE_OR_ALL,
         Column("stage", STRING, "`before`: as crawled; `after`: as published", derived_from=()),
-        Column("clips", COUNT, "how many; empty: not crawled", nullable=True, derived_from=("clip_id",)),
+        Column(
+            "clips", COUNT, "number of clips; null if not crawled", nullable=True, derived_from=("clip_id",)
+        ),
         Column(
             "hours",
             NUMBER,
-            "their durations together (h)",
+            "total duration (h)",
             nullable=True,
             derived_from=("duration_s", "claimed_duration_s"),
         ),
         Column(
             "mean_duration_s",
             SECONDS,
-            "mean duration (s): claimed before, measured after",
+            "mean duration (s): claimed before processing, measured after",
             nullable=True,
             derived_from=("duration_s", "claimed_duration_s"),
         ),
         Column(
             "mean_words",
             NUMBER,
-            "mean words: of the descriptions before, of the captions after",
+            "mean number of words: of the descriptions before, of the captions after",
             nullable=True,
             derived_from=("description", "caption"),
         ),
         Column(
             "without_duration",
             COUNT,
-            "clips whose duration is missing, negative or no number, and not in the mean",
+            "clips whose duration is missing, negative or not a number; not in the mean",
             nullable=True,
             derived_from=("duration_s", "claimed_duration_s"),
         ),
         Column(
             "without_words",
             COUNT,
-            "clips whose text has no word, and is not in the mean",
+            "clips whose text has no words; not in the mean",
             nullable=True,
             derived_from=("description", "caption"),
         ),
         Column("paper_clips", COUNT, "the paper's count", nullable=True, derived_from=()),
-        Column("paper_hours", NUMBER, "its count × its mean duration (h)", nullable=True, derived_from=()),
-        Column("paper_mean_duration_s", SECONDS, "the paper's mean (s)", nullable=True, derived_from=()),
-        Column("paper_mean_words", NUMBER, "the paper's mean", nullable=True, derived_from=()),
+        Column(
+            "paper_hours", NUMBER, "the paper's count × its mean duration (h)", nullable=True, derived_from=()
+        ),
+        Column(
+            "paper_mean_duration_s", SECONDS, "the paper's mean duration (s)", nullable=True, derived_from=()
+        ),
+        Column(
+            "paper_mean_words", NUMBER, "the paper's mean number of words", nullable=True, derived_from=()
+        ),
     ),
     key=("source", "stage"),
 )
 
 EXAMPLES = TableSchema(
     "examples",
-    "Table II: raw texts and their captions, drawn at random.",
+    "Table II: random raw texts and their captions.",
     (
         CLIP_ID,
         SOURCE,
@@ -132,28 +138,28 @@ EXAMPLES = TableSchema(
 
 JACCARD = TableSchema(
     "jaccard",
-    "Figure 2a: how many words a raw text and its caption share.",
+    "Figure 2a: word overlap of raw texts and captions.",
     (
         SOURCE_OR_ALL,
         Column("clips", COUNT, "clips measured", derived_from=("jaccard",)),
         Column(
             "without_words",
             COUNT,
-            "clips left out: neither text nor caption has a word",
+            "clips without words in both text and caption; left out",
             derived_from=("jaccard",),
         ),
         *_spread("Jaccard similarity (0 to 1)", "jaccard"),
         Column(
             "share_none",
             NUMBER,
-            "share that share no word (0 to 1)",
+            "share of clips without a common word (0 to 1)",
             nullable=True,
             derived_from=("jaccard",),
         ),
         Column(
             "share_all",
             NUMBER,
-            "share with the same words (0 to 1)",
+            "share of clips with the same words (0 to 1)",
             nullable=True,
             derived_from=("jaccard",),
         ),
@@ -163,7 +169,7 @@ JACCARD = TableSchema(
 
 READABILITY = TableSchema(
     "readability",
-    "Figure 2c: the Flesch-Kincaid grade of all crawled descriptions and of the published captions.",
+    "Figure 2c: Flesch-Kincaid grade of all crawled descriptions and of the published captions.",
     (
         SOURCE_OR_ALL,
         Column(
@@ -176,7 +182,7 @@ READABILITY = TableSchema(
         Column(
             "left_out",
             COUNT,
-            "texts left out: without words, or not in Latin letters",
+            "texts that were left out: without words, or not in Latin script",
             derived_from=("description", "caption_grade"),
         ),
         *_spread("Flesch-Kincaid grade", "caption_grade"),
@@ -186,53 +192,58 @@ READABILITY = TableSchema(
 
 ODD_TEXTS = TableSchema(
     "odd_texts",
-    "Texts by what they are: plain, or how they are odd.",
+    "Texts by kind: plain, or odd in some way.",
     (
         SOURCE,
         Column("stage", STRING, "`before`: the raw text; `after`: the caption", derived_from=()),
         Column("kind", STRING, "such as `plain` or `no_words`", derived_from=("text_kind", "caption_kind")),
-        Column("texts", COUNT, "how many", derived_from=("clip_id",)),
-        Column("meaning", STRING, "what the kind is", derived_from=()),
+        Column("texts", COUNT, "number of texts", derived_from=("clip_id",)),
+        Column("meaning", STRING, "what the kind means", derived_from=()),
     ),
     key=("source", "stage", "kind"),
 )
 
 DURATIONS = TableSchema(
     "durations",
-    "Figure 3: how long the published clips are.",
+    "Figure 3: durations of the published clips.",
     (
         SOURCE_OR_ALL,
         Column("clips", COUNT, "clips measured", derived_from=("duration_s",)),
         Column(
-            "left_out", COUNT, "clips whose duration is no number from 0 on", derived_from=("duration_s",)
+            "left_out",
+            COUNT,
+            "clips whose duration is negative or not a number",
+            derived_from=("duration_s",),
         ),
-        Column("hours", NUMBER, "their durations together (h)", derived_from=("duration_s",)),
+        Column("hours", NUMBER, "total duration (h)", derived_from=("duration_s",)),
         *_spread("duration (s)", "duration_s"),
-        Column("least", SECONDS, "the shortest (s)", nullable=True, derived_from=("duration_s",)),
-        Column("most", SECONDS, "the longest (s)", nullable=True, derived_from=("duration_s",)),
+        Column("least", SECONDS, "shortest duration (s)", nullable=True, derived_from=("duration_s",)),
+        Column("most", SECONDS, "longest duration (s)", nullable=True, derived_from=("duration_s",)),
     ),
     key=("source",),
 )
 
 UNIQUE_CAPTIONS = TableSchema(
     "unique_captions",
-    "How many captions are different, occur once, and recur, within each source and within the set.",
+    "How many captions are distinct, unique and repeated, per source and in the set.",
     (
         SOURCE_OR_ALL,
-        Column("captions", COUNT, "captions with a word", derived_from=("caption_key",)),
-        Column("unique", COUNT, "different ones, by their words", derived_from=("caption_key",)),
-        Column("once", COUNT, "of these, the ones that only one clip has", derived_from=("caption_key",)),
+        Column("captions", COUNT, "captions with at least one word", derived_from=("caption_key",)),
+        Column("unique", COUNT, "distinct captions, by their words", derived_from=("caption_key",)),
+        Column("once", COUNT, "distinct captions of exactly one clip", derived_from=("caption_key",)),
+        Column("recurring", COUNT, "distinct captions of several clips", derived_from=("caption_key",)),
+        Column("often", COUNT, "distinct captions of many clips", derived_from=("caption_key",)),
         Column(
-            "recurring", COUNT, "of these, the ones that several clips have", derived_from=("caption_key",)
-        ),
-        Column("often", COUNT, "of these, the ones that many clips have", derived_from=("caption_key",)),
-        Column(
-            "mean_words", NUMBER, "mean words of all captions", nullable=True, derived_from=("caption_words",)
+            "mean_words",
+            NUMBER,
+            "mean number of words of all captions",
+            nullable=True,
+            derived_from=("caption_words",),
         ),
         Column(
             "often_mean_words",
             NUMBER,
-            "mean words of those that many clips have, each counted once",
+            "mean number of words of the captions of many clips, each counted once",
             nullable=True,
             derived_from=("caption_words",),
         ),
@@ -248,24 +259,24 @@ UNIQUE_CAPTIONS = TableSchema(
 
 WORDS = TableSchema(
     "words",
-    "Figure 2b, as numbers: the words that vanish from all crawled descriptions to the published captions, "
-    "and those that appear.",
+    "Figure 2b as numbers: words that disappear between the crawled descriptions and the captions, "
+    "and words that appear.",
     (
         Column("word", STRING, "the word", derived_from=("description", "caption")),
         Column("side", STRING, "`vanishes` or `appears`", derived_from=("description", "caption")),
-        Column("rank", pa.int32(), "its place on that side, from 1", derived_from=("description", "caption")),
-        Column("in_texts", COUNT, "how often the descriptions have it", derived_from=("description",)),
-        Column("in_captions", COUNT, "how often captions have it", derived_from=("caption",)),
+        Column("rank", pa.int32(), "its rank on that side, from 1", derived_from=("description", "caption")),
+        Column("in_texts", COUNT, "occurrences in the descriptions", derived_from=("description",)),
+        Column("in_captions", COUNT, "occurrences in the captions", derived_from=("caption",)),
         Column(
             "log_odds",
             NUMBER,
-            "log of its odds in captions over its odds in the descriptions, with a prior",
+            "log ratio of its odds in captions to its odds in descriptions, with a prior",
             derived_from=("description", "caption"),
         ),
         Column(
             "z",
             NUMBER,
-            "that in its standard deviations; what is ranked",
+            "the log odds in standard deviations; the rank is by this",
             derived_from=("description", "caption"),
         ),
     ),
@@ -277,14 +288,14 @@ VOCABULARY = TableSchema(
     "The words of the captions.",
     (
         SOURCE_OR_ALL,
-        Column("running_words", COUNT, "words, each as often as it occurs", derived_from=("caption",)),
-        Column("words", COUNT, "different words", derived_from=("caption",)),
-        Column("once", COUNT, "of these, the ones that occur once", derived_from=("caption",)),
-        Column("most_frequent", STRINGS, "the most frequent first", derived_from=("caption",)),
+        Column("running_words", COUNT, "words, with repetitions", derived_from=("caption",)),
+        Column("words", COUNT, "distinct words", derived_from=("caption",)),
+        Column("once", COUNT, "distinct words that occur once", derived_from=("caption",)),
+        Column("most_frequent", STRINGS, "the most frequent words, in order", derived_from=("caption",)),
         Column(
             "growth",
             GROWTH,
-            "different words among the first so many captions, shuffled by the seed",
+            "distinct words in the first n captions, shuffled by the seed",
             derived_from=("clip_id", "caption"),
         ),
     ),
@@ -293,15 +304,23 @@ VOCABULARY = TableSchema(
 
 DATA_SETS = TableSchema(
     "data_sets",
-    "Audio-language data sets side by side, as far as their figures are at hand (for the paper's Table IV).",
+    "Audio-language data sets, as far as their figures are available (the paper's Table IV).",
     (
         Column("data_set", STRING, "its name", derived_from=()),
-        Column("clips", COUNT, "audio clips", nullable=True, derived_from=("clips",)),
-        Column("approximate", pa.bool_(), "whether the count is a round one", derived_from=()),
+        Column("clips", COUNT, "number of clips", nullable=True, derived_from=("clips",)),
+        Column("approximate", pa.bool_(), "whether the count is approximate", derived_from=()),
         Column("hours", NUMBER, "audio (h)", nullable=True, derived_from=("hours",)),
-        Column("mean_words", NUMBER, "mean words of a caption", nullable=True, derived_from=("mean_words",)),
+        Column(
+            "mean_words",
+            NUMBER,
+            "mean number of words of a caption",
+            nullable=True,
+            derived_from=("mean_words",),
+        ),
         Column("captions_by", STRING, "who wrote the captions", derived_from=()),
-        Column("from_paper", pa.bool_(), "whether it is the paper's figure, not this run's", derived_from=()),
+        Column(
+            "from_paper", pa.bool_(), "whether the figures are the paper's, not this run's", derived_from=()
+        ),
         Column("provenance", STRING, "where each figure comes from", derived_from=()),
     ),
     key=("data_set",),
@@ -309,28 +328,31 @@ DATA_SETS = TableSchema(
 
 LICENCES = TableSchema(
     "licences",
-    "Under which licences the published clips are.",
+    "Licences of the published clips.",
     (
         SOURCE,
         Column(
-            "licence_class", STRING, "what the licence asks, such as `BY-NC`", derived_from=("licence_id",)
+            "licence_class",
+            STRING,
+            "what the licence requires, such as `BY-NC`",
+            derived_from=("licence_id",),
         ),
         Column("licence_id", STRING, "SPDX identifier, or `LicenseRef-…`"),
-        Column("clips", COUNT, "how many", derived_from=("clip_id",)),
-        Column("hours", NUMBER, "their durations together (h)", derived_from=("duration_s",)),
-        Column("authors", COUNT, "named authors", derived_from=("author",)),
+        Column("clips", COUNT, "number of clips", derived_from=("clip_id",)),
+        Column("hours", NUMBER, "total duration (h)", derived_from=("duration_s",)),
+        Column("authors", COUNT, "number of named authors", derived_from=("author",)),
     ),
     key=("source", "licence_id"),
 )
 
 DATA_SET_CARD = TableSchema(
     "data_set_card",
-    "The data-set card that was written into the store.",
+    "The data-set card in the store.",
     (
         Column("path", STRING, "where it is in the store", derived_from=()),
         Column("bytes", COUNT, "its size", derived_from=()),
         Column("sha256", STRING, "its SHA-256", derived_from=()),
-        Column("clips", COUNT, "clips that it describes", derived_from=("clip_id",)),
+        Column("clips", COUNT, "number of clips that it describes", derived_from=("clip_id",)),
     ),
     key=("path",),
 )

@@ -1,4 +1,4 @@
-"""The tables of the assets, in the store: one Parquet file a partition, and one for what was dropped."""
+"""The tables of the assets in the store: per partition, one Parquet file, and one for the dropped clips."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from wavcaps_assets.tables.stage import Stage
 
 WHOLE = "all"
 DROPPED_SUFFIX = ".dropped.parquet"
-# Under which name a table's file says of which crawl or fetch it is the outcome.
-ROUND = "wavcaps.round"
-# The same of how the stage that made it was set.
+# Metadata keys of a table's file: the crawl or fetch that produced it, and the settings of its stage.
+CRAWL_ID = "wavcaps.round"
 SETTINGS = "wavcaps.settings"
 
 
 class OtherVersion(StoreError):
-    """A table has other columns than those of today."""
+    """A table was written by another version of the project, with other columns."""
 
 
 class TableStore:
@@ -40,11 +39,11 @@ class TableStore:
         schema = schema_of(asset_key)
         if isinstance(outcome, pa.Table):
             return self.store.write_table(path_of(asset_key, partition), outcome, schema)
-        # The dropped ones first: a run killed between the two leaves the old table with too many
-        # reasons, which the check `nothing_lost` sees, and never a table with none.
+        # The dropped clips first: a run killed between the two writes then leaves the old table with
+        # too many reasons, which the check `nothing_lost` reports, and never a table without reasons.
         size = self.store.write_table(path_of(asset_key, partition, dropped=True), outcome.dropped, DROPPED)
-        notes = {ROUND: outcome.round, SETTINGS: outcome.settings}
-        about = {name: note for name, note in notes.items() if note} or None
+        metadata = {CRAWL_ID: outcome.crawl_id, SETTINGS: outcome.settings}
+        about = {name: value for name, value in metadata.items() if value} or None
         return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema, about)
 
     def read(
@@ -56,13 +55,13 @@ class TableStore:
         """An asset's table.
 
         Args:
-            partitions: the partitions wanted, `WHOLE` for the table of an asset without any; None: all that
-                are there, which may be none.
-            columns: the columns wanted, in this order; None: all. No others are read.
+            partitions: the partitions to read, `WHOLE` for an asset without partitions; None for all
+                that exist, which may be none.
+            columns: the columns to read, in this order; None for all.
 
         Raises:
-            StoreError: a wanted table is missing; says what to materialize.
-            OtherVersion: a table was written with other columns than those of today.
+            StoreError: a table is missing; says what to materialize.
+            OtherVersion: a table was written with other columns.
         """
         schema = schema_of(asset_key)
         paths = self._paths(asset_key, partitions)
@@ -71,7 +70,7 @@ class TableStore:
         return pa.concat_tables([schema.empty().select(wanted), *tables])
 
     def read_dropped(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> pa.Table:
-        """What an asset set aside. A partition without such a table set nothing aside."""
+        """The clips that an asset dropped. A partition without such a table dropped none."""
         there = self.store.sizes(_folder_of(asset_key))
         paths = [
             dropped
@@ -84,13 +83,13 @@ class TableStore:
     def read_stage(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> Stage:
         return Stage(self.read(asset_key, partitions), self.read_dropped(asset_key, partitions))
 
-    def round_of(self, asset_key: Sequence[str], partition: str) -> str | None:
-        """The crawl or fetch that made a partition's table; None if there is no table."""
-        return self._note(asset_key, partition, ROUND)
+    def crawl_id_of(self, asset_key: Sequence[str], partition: str) -> str | None:
+        """The id of the crawl or fetch that produced a partition's table; None if there is no table."""
+        return self._metadata(asset_key, partition, CRAWL_ID)
 
     def settings_of(self, asset_key: Sequence[str], partition: str) -> str | None:
-        """How the stage that made a partition's table was set; None: it has none, or does not say."""
-        return self._note(asset_key, partition, SETTINGS)
+        """The settings of the stage that made a partition's table; None if they are not stored."""
+        return self._metadata(asset_key, partition, SETTINGS)
 
     def exists(self, asset_key: Sequence[str], partition: str | None) -> bool:
         return self.store.exists(path_of(asset_key, partition))
@@ -99,7 +98,7 @@ class TableStore:
         """The partitions that have a table."""
         return [PurePosixPath(path).stem for path in self._paths(asset_key, None)]
 
-    def _note(self, asset_key: Sequence[str], partition: str, name: str) -> str | None:
+    def _metadata(self, asset_key: Sequence[str], partition: str, name: str) -> str | None:
         if not self.exists(asset_key, partition):
             return None
         with self.store.opening_table(path_of(asset_key, partition)) as file:
@@ -109,7 +108,7 @@ class TableStore:
     def _table(self, path: str, schema: TableSchema, columns: Sequence[str]) -> pa.Table:
         try:
             with self.store.opening_table(path) as file:
-                # Whichever are wanted of it: a file with other columns is of another version.
+                # Also where only some columns are read: a file with other columns is of another version.
                 if set(file.schema_arrow.names) != set(schema.arrow.names):
                     raise OtherVersion(
                         f"{self.store.describe(path)} has other columns than this version of the project "
@@ -134,7 +133,7 @@ class TableStore:
 
 
 def _asset_of(path: str) -> str:
-    """The asset whose table a path is, and its partition, for people."""
+    """The asset and the partition of a table's path, for people."""
     _, *key, name = PurePosixPath(path).parts
     partition = name.removesuffix(DROPPED_SUFFIX).removesuffix(".parquet")
     return "/".join(key) + ("" if partition == WHOLE else f", partition {partition},")
@@ -145,10 +144,10 @@ def _folder_of(asset_key: Sequence[str]) -> str:
 
 
 def path_of(asset_key: Sequence[str], partition: str | None, *, dropped: bool = False) -> str:
-    """Where a table stands in the store.
+    """Where a table is in the store.
 
     Raises:
-        StoreError: a name that is no plain file name.
+        StoreError: a name is not a plain file name.
     """
     parts = [*asset_key, partition or WHOLE]
     if any(part in {"", ".", ".."} or "/" in part or part.startswith(".") for part in parts):

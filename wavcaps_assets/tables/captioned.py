@@ -1,4 +1,4 @@
-"""What the three stages make of clips."""
+"""Tables of the three stages: filtered clips, captions, and their costs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FILTERED_CLIPS = TableSchema(
     (
         CLIP_ID,
         SOURCE,
-        Column("title", STRING, "the clip's name at its source", nullable=True),
+        Column("title", STRING, "the clip's title at its source", nullable=True),
         Column("description", STRING, "the raw description", nullable=True),
         Column("tags", STRINGS, "tags or categories"),
         Column("events", EVENTS, "labelled sound events in order of onset (s)"),
         Column(
             "duration_s",
             SECONDS,
-            "measured duration (s) where the audio is there, else the claimed one",
+            "measured duration (s) where there is audio, else the claimed one",
             nullable=True,
             derived_from=("duration_s", "claimed_duration_s"),
         ),
@@ -29,7 +29,7 @@ FILTERED_CLIPS = TableSchema(
 
 LLM_CAPTIONS = TableSchema(
     "llm_captions",
-    "Stage 2: what the language model made of each clip's description.",
+    "Stage 2: the language model's caption of each clip.",
     (
         CLIP_ID,
         SOURCE,
@@ -51,33 +51,45 @@ LLM_CAPTIONS = TableSchema(
             nullable=True,
             derived_from=(),
         ),
-        Column("attempts", pa.int32(), "how often the model was asked", derived_from=()),
+        Column("attempts", pa.int32(), "how many requests it took", derived_from=()),
     ),
 )
 
 CAPTION_COMPARISON = TableSchema(
     "caption_comparison",
-    "Two ways of captioning the same clips, side by side; the least alike first.",
+    "Captions of the same clips with two settings; the least similar first.",
     (
         CLIP_ID,
         SOURCE,
         Column("text", STRING, "the raw text that was captioned", nullable=True),
-        Column("first_caption", STRING, "the first's caption", nullable=True, derived_from=("caption",)),
-        Column("second_caption", STRING, "the second's caption", nullable=True, derived_from=("caption",)),
-        Column("first_reason", STRING, "why the first has none", nullable=True, derived_from=()),
-        Column("second_reason", STRING, "why the second has none", nullable=True, derived_from=()),
+        Column(
+            "first_caption",
+            STRING,
+            "caption with the first settings",
+            nullable=True,
+            derived_from=("caption",),
+        ),
+        Column(
+            "second_caption",
+            STRING,
+            "caption with the second settings",
+            nullable=True,
+            derived_from=("caption",),
+        ),
+        Column("first_reason", STRING, "why there is no first caption", nullable=True, derived_from=()),
+        Column("second_reason", STRING, "why there is no second caption", nullable=True, derived_from=()),
         Column("equal", pa.bool_(), "whether the captions have the same words", derived_from=("caption",)),
         Column(
             "rouge_l",
             pa.float64(),
-            "ROUGE-L of the first against the second (0 to 1)",
+            "ROUGE-L between the two (0 to 1)",
             nullable=True,
             derived_from=("caption",),
         ),
         Column(
             "overlap",
             pa.float64(),
-            "share of the words of either that both have (0 to 1)",
+            "shared words as a share of all words of both (0 to 1)",
             nullable=True,
             derived_from=("caption",),
         ),
@@ -86,21 +98,24 @@ CAPTION_COMPARISON = TableSchema(
 
 LLM_COSTS = TableSchema(
     "llm_costs",
-    "What the language models' answers cost, from the response ledger.",
+    "The cost of the language models' answers, from the response ledger.",
     (
-        Column("source", STRING, "whose clips were asked about; `unknown` in old records", derived_from=()),
-        Column("model", STRING, "the model that was asked", derived_from=()),
+        Column("source", STRING, "the source of the clips; `unknown` in old records", derived_from=()),
+        Column("model", STRING, "the model", derived_from=()),
         Column("prompt_version", STRING, "content hash of the prompt and its examples", derived_from=()),
-        Column("month", STRING, "when it was answered, YYYY-MM (UTC)", derived_from=()),
-        Column("requests", pa.int64(), "requests that were answered", derived_from=()),
-        Column("texts", pa.int64(), "texts that they asked about", derived_from=()),
+        Column("month", STRING, "month of the answer, YYYY-MM (UTC)", derived_from=()),
+        Column("requests", pa.int64(), "answered requests", derived_from=()),
+        Column("texts", pa.int64(), "texts in these requests", derived_from=()),
         Column(
-            "answers", pa.int64(), "requests with a whole answer: no refusal, not cut off", derived_from=()
+            "answers",
+            pa.int64(),
+            "requests with a complete answer: not refused, not cut off",
+            derived_from=(),
         ),
-        Column("prompt_tokens", pa.int64(), "tokens of the questions, where told", derived_from=()),
-        Column("completion_tokens", pa.int64(), "tokens of the answers, where told", derived_from=()),
+        Column("prompt_tokens", pa.int64(), "prompt tokens, where reported", derived_from=()),
+        Column("completion_tokens", pa.int64(), "completion tokens, where reported", derived_from=()),
         Column("unpriced", pa.int64(), "requests whose cost is not known", derived_from=()),
-        Column("cost_usd", pa.float64(), "cost of all others (USD)", derived_from=()),
+        Column("cost_usd", pa.float64(), "cost of all other requests (USD)", derived_from=()),
     ),
     key=("source", "model", "prompt_version", "month"),
 )
@@ -118,7 +133,7 @@ FINDINGS = pa.list_(
 
 CAPTIONS = TableSchema(
     "captions",
-    "Stage 3: captions that passed the rules, repaired where a rule could, or asked about a second time.",
+    "Stage 3: captions that passed the rules, some of them repaired or requested a second time.",
     (
         CLIP_ID,
         SOURCE,
@@ -128,34 +143,34 @@ CAPTIONS = TableSchema(
         Column(
             "verdict",
             STRING,
-            "what the rules said first: `accept`, `repair`, or `ask_again`, whose second answer this is",
+            "the first verdict: `accept`, `repair`, or `ask_again`, where this is the second answer",
             derived_from=("caption",),
         ),
         Column(
             "findings",
             FINDINGS,
-            "what each rule said, in judgement 0 of stage 2's caption and 1, 2, ... of later answers",
+            "the findings of the rules: judgement 0 is of stage 2's caption, 1, 2, ... of later answers",
             derived_from=("caption",),
         ),
         Column(
             "first_caption",
             STRING,
-            "the caption of stage 2, where it is another",
+            "the caption of stage 2, where it differs",
             nullable=True,
             derived_from=("caption",),
         ),
         Column(
             "second_answer_id",
             STRING,
-            "the key in the response ledger of the second answer that is published",
+            "the key of the published second answer in the response ledger",
             nullable=True,
             derived_from=(),
         ),
-        Column("second_model", STRING, "the model that gave it", nullable=True, derived_from=()),
+        Column("second_model", STRING, "the model of the second answer", nullable=True, derived_from=()),
         Column(
             "second_prompt_version",
             STRING,
-            "content hash of the prompt that it was asked with",
+            "content hash of the prompt of the second request",
             nullable=True,
             derived_from=(),
         ),

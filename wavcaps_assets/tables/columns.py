@@ -1,4 +1,4 @@
-"""The columns and column types that several tables share."""
+"""Columns and column types that several tables share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is crawled: clips, their audio, and the ledger of both; and what any stage sets aside."""
+"""Tables of a crawl: clips, their audio, and the ledger of both; and the dropped clips of any stage."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRI
 
 RAW_CLIPS = TableSchema(
     "raw_clips",
-    "What a source says of each of its clips, as crawled.",
+    "The record of each clip at its source, as crawled.",
     (
         CLIP_ID,
         SOURCE,
         Column("source_id", STRING, "the clip's id at its source"),
-        Column("title", STRING, "the clip's name at its source", nullable=True),
+        Column("title", STRING, "the clip's title at its source", nullable=True),
         Column("description", STRING, "the raw description, as its uploader wrote it", nullable=True),
         Column("tags", STRINGS, "tags or categories"),
         Column("events", EVENTS, "labelled sound events in order of onset (s); AudioSet only"),
-        Column("start_s", SECONDS, "where it starts in its recording (s); AudioSet only", nullable=True),
+        Column("start_s", SECONDS, "start of the clip in its recording (s); AudioSet only", nullable=True),
         Column("author", STRING, "who made the clip", nullable=True),
-        Column("licence", STRING, "the licence as the source words it", nullable=True),
+        Column("licence", STRING, "the licence as the source names it", nullable=True),
         Column(
             "licence_id",
             STRING,
@@ -40,16 +40,18 @@ RAW_CLIPS = TableSchema(
             derived_from=("title", "author", "licence", "page_url"),
         ),
         Column("page_url", STRING, "the clip's page, for attribution", nullable=True),
-        Column("audio_url", STRING, "where the audio is fetched from"),
+        Column(
+            "audio_url", STRING, "where the audio is fetched from: a URL, or a path in the source's folder"
+        ),
         Column("claimed_duration_s", SECONDS, "duration (s) that the source claims", nullable=True),
         Column("claimed_sample_rate", pa.int32(), "sample rate (Hz) that it claims", nullable=True),
         Column("claimed_channels", pa.int32(), "channels that it claims", nullable=True),
         Column("claimed_format", STRING, "file type that it claims, such as `wav`", nullable=True),
         Column("claimed_bytes", pa.int64(), "file size (bytes) that it claims", nullable=True),
         Column("claimed_md5", STRING, "MD5 of the original file that it claims", nullable=True),
-        Column("created", STRING, "when the clip was published (ISO 8601), where said", nullable=True),
-        Column("version", pa.int32(), "counts from 1; rises when the source changes the record"),
-        Column("record_sha256", STRING, "SHA-256 of all that the source says of the clip"),
+        Column("created", STRING, "when the clip was published (ISO 8601), if known", nullable=True),
+        Column("version", pa.int32(), "counts from 1; increases when the source changes the record"),
+        Column("record_sha256", STRING, "SHA-256 of the whole record"),
         Column("first_crawled_at", pa.timestamp("us", tz="UTC"), "when the clip was first read"),
         Column("crawled_at", pa.timestamp("us", tz="UTC"), "when this version was first read"),
     ),
@@ -105,7 +107,7 @@ AUDIO = TableSchema(
         Column(
             "clipped_share",
             pa.float64(),
-            "share of the samples at or beyond full scale, as downloaded (0 to 1)",
+            "share of samples at or beyond full scale, as downloaded (0 to 1)",
             derived_from=("audio_url",),
         ),
         Column(
@@ -127,19 +129,19 @@ AUDIO = TableSchema(
 
 DROPPED = TableSchema(
     "dropped",
-    "The clips that a stage set aside, each with its reason.",
+    "The clips that a stage dropped, each with its reason.",
     (
         CLIP_ID,
         SOURCE,
-        Column("stage", STRING, "the stage that set the clip aside"),
-        Column("reason", STRING, "the rule, in a word or two, such as `too_short`"),
-        Column("detail", STRING, "what was seen, for the person who looks", nullable=True),
+        Column("stage", STRING, "the stage that dropped the clip"),
+        Column("reason", STRING, "the rule, in one or two words, such as `too_short`"),
+        Column("detail", STRING, "what was found, for people", nullable=True),
     ),
 )
 
 LEDGER = TableSchema(
     "ledger",
-    "What happened to each clip of a source, and when: one row an event.",
+    "What happened to each clip of a source, and when: one row per event.",
     (
         CLIP_ID,
         SOURCE,
@@ -152,17 +154,23 @@ LEDGER = TableSchema(
             derived_from=(),
         ),
         Column("at", pa.timestamp("us", tz="UTC"), "when", derived_from=()),
-        Column("round", STRING, "the crawl, or the fetch, that it happened in", derived_from=()),
-        Column("version", pa.int32(), "which version of the record", nullable=True),
         Column(
-            "attempt", pa.int32(), "which attempt to get the audio, from 1", nullable=True, derived_from=()
+            "round", STRING, "the id of the crawl, or of the fetch, in which it happened", derived_from=()
         ),
-        Column("reason", STRING, "why, in a word or two", nullable=True),
-        Column("detail", STRING, "what was seen, for the person who looks", nullable=True),
+        Column("version", pa.int32(), "the version of the record", nullable=True),
+        Column(
+            "attempt",
+            pa.int32(),
+            "the number of the attempt to fetch the audio, from 1",
+            nullable=True,
+            derived_from=(),
+        ),
+        Column("reason", STRING, "why, in one or two words", nullable=True),
+        Column("detail", STRING, "what was found, for people", nullable=True),
         Column(
             "before",
             STRING,
-            "the record's last version, as JSON, where it changed or is gone",
+            "the previous record as JSON, where it changed or is gone",
             nullable=True,
             derived_from=(),
         ),

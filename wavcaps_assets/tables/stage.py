@@ -1,6 +1,6 @@
-"""What every stage of the pipeline returns: the clips it kept and the clips it set aside.
+"""What every stage of the pipeline returns: the clips that it kept, and those that it dropped.
 
-Nothing is lost between two stages: each clip that goes in is in one of the two tables.
+Nothing is lost between two stages: every input clip is in one of the two tables.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ class Stage:
 
     Attributes:
         kept: the stage's own table.
-        dropped: `tables.DROPPED`, one row for each clip set aside, with its reason.
-        round: the crawl or fetch that this is the outcome of; kept beside the table, it tells the
-            next one that this one is done.
-        settings: how the stage was set, as JSON; kept beside the table for the stages behind it.
+        dropped: `tables.DROPPED`, one row for each dropped clip, with its reason.
+        crawl_id: the id of the crawl or the fetch that produced this. It is stored with the table, so
+            that the next crawl or fetch knows that this one is finished.
+        settings: the settings of the stage, as JSON, stored with the table for the next stages.
     """
 
     kept: pa.Table
     dropped: pa.Table
-    round: str | None = None
+    crawl_id: str | None = None
     settings: str | None = None
 
 

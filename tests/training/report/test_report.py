@@ -25,7 +25,7 @@ from wavcaps_assets.analysis.summaries import (
     summarise_similarity,
 )
 from wavcaps_assets.analysis.vocabulary import vocabulary, words_that_change
-from wavcaps_assets.show.text import LONGEST_SHOWN, shown
+from wavcaps_assets.show.text import MAX_SHOWN_CHARS, shown
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST, RAW_CLIPS, TRAINING_MANIFEST, schema_of
@@ -289,7 +289,7 @@ def test_sizes_are_those_of_the_files(tables: TableStore) -> None:
         (shown(" two \n lines\t"), "two lines"),
         (shown("a\x07b"), "ab"),
         (shown(None), ""),
-        (shown("x" * 1000), "x" * (LONGEST_SHOWN - 1) + "…"),
+        (shown("x" * 1000), "x" * (MAX_SHOWN_CHARS - 1) + "…"),
     ],
 )
 def test_values_as_people_read_them(written: str, meant: str) -> None:
