@@ -139,3 +139,36 @@ def _box(kind: bytes, *parts: bytes) -> bytes:
 
 def _table(kind: bytes, *parts: bytes) -> bytes:
     return _box(kind, bytes(4), *parts)
+
+
+def riff(*chunks: tuple[bytes, bytes], form: bytes = b"RIFF") -> bytes:
+    """A WAV file of chunks, each a name and its content."""
+    body = b"WAVE" + b"".join(
+        name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for name, data in chunks
+    )
+    return form + struct.pack("<I", len(body)) + body
+
+
+def pcm_format(rate: int = 44_100, channels: int = 1) -> bytes:
+    """The content of a `fmt ` chunk of 16-bit samples."""
+    return struct.pack("<HHIIHH", 1, channels, rate, rate * channels * 2, channels * 2, 16)
+
+
+def id3(size: int, content: int | None = None, *, synchsafe: bool = True) -> bytes:
+    """An ID3v2.3 tag of zeros.
+
+    Args:
+        size: the claimed bytes after its header.
+        content: the bytes after its header; None: as claimed.
+        synchsafe: whether the size is in four groups of seven bits, as the standard requires.
+    """
+    groups = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    field = groups if synchsafe else struct.pack(">I", size)
+    return b"ID3\x03\x00\x00" + field + bytes(size if content is None else content)
+
+
+def apev2(size: int) -> bytes:
+    """An APEv2 tag of one binary item, at the start of a file."""
+    item = struct.pack("<II", size, 2) + b"Cover Art\0" + bytes(size)
+    flags = 0xA0000000
+    return b"APETAGEX" + struct.pack("<IIII", 2000, len(item), 1, flags) + bytes(8) + item

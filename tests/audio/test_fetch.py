@@ -245,13 +245,13 @@ def test_a_host_that_is_down_fails_no_clip(fetching: Fetching) -> None:
     fetching.server.answers.update({f"/{number}.wav": answer(status="500 Oh") for number in range(20)})
     clips = fetching.clips(["/good.wav", *(f"/{number}.wav" for number in range(20))])
     with pytest.raises(HostDown):
-        fetching.fetch(clips, failures_in_a_row=8)
+        fetching.fetch(clips, failures_in_a_row=8, read_timeout_s=30)
     fetching.server.answers.update({f"/{number}.wav": answer(wav()) for number in range(20)})
     (fetching.folder / "state" / "quotas.sqlite").unlink()
-    stage = fetching.fetch(clips)
+    stage = fetching.fetch(clips, read_timeout_s=30)
     # Eight in a row failed, after at most three before the good one succeeded; the pause saved the others.
     assert stage.kept.num_rows >= 21 - 8 - 3
-    assert fetching.fetch(clips).kept.num_rows == 21
+    assert fetching.fetch(clips, read_timeout_s=30).kept.num_rows == 21
     assert fetching.server.times("/good.wav") == 1
 
 

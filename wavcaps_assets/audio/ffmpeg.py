@@ -1,26 +1,40 @@
-"""Decodes compressed audio with FFmpeg.
+"""Decodes with FFmpeg: compressed audio, and uncompressed files that libsndfile cannot read.
 
-The files are untrusted. FFmpeg gets the name of the demuxer, opens one local file, and may use only the
+The files are untrusted. FFmpeg opens one local file with a demuxer listed here, and may use only the
 audio decoders listed here: no playlists, no addresses, no images or video.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from wavcaps_assets.audio import ogg
 from wavcaps_assets.audio.blocks import Decoded, Samples, frames_per_block, in_blocks
+from wavcaps_assets.audio.conform import conformed
 from wavcaps_assets.audio.containers import Container
 from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, broken_after, check_shape
 from wavcaps_assets.audio.mp4 import check_index
+from wavcaps_assets.audio.ogg import Pages, read_pages
 
-DECODERS = frozenset({"aac", "alac", "flac", "mp1float", "mp2float", "mp3float", "opus", "vorbis", "wavpack"})
+COMPRESSED = "aac alac flac mp1float mp2float mp3float opus vorbis wavpack"
+UNCOMPRESSED = (
+    "adpcm_ima_qt adpcm_ima_wav adpcm_ms pcm_alaw pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_mulaw "
+    "pcm_s16be pcm_s16le pcm_s24be pcm_s24le pcm_s32be pcm_s32le pcm_s8 pcm_u8"
+)
+DECODERS = frozenset(f"{COMPRESSED} {UNCOMPRESSED}".split())
+# The largest value of codecs with less range than 16 bits (of 1).
+FULL_SCALES = {"pcm_s8": 127 / 128, "pcm_u8": 127 / 128, "pcm_mulaw": 32_124 / 32_768, "pcm_alaw": 63 / 64}
+# FFmpeg's names of the demuxers that differ from those of libsndfile.
+DEMUXERS = {container: container.value.lower() for container in Container}
+# FFmpeg may detect these. MP4 is not among them: its index is checked before FFmpeg opens it.
+DETECTED = {DEMUXERS[container]: container for container in Container if container is not Container.MP4}
 OPTIONS = {
     "protocol_whitelist": "file",
     "codec_whitelist": ",".join(sorted(DECODERS)),
@@ -36,69 +50,118 @@ COUNTED = frozenset({Container.FLAC, Container.WAVPACK})
 OPUS_RATE = 48_000
 
 
+@dataclass(frozen=True)
+class Span:
+    """A part of a file that is decoded as if it were a file.
+
+    Attributes:
+        start: its first byte.
+        end: the byte after its last; None: the end of the file.
+    """
+
+    start: int = 0
+    end: int | None = None
+
+
+WHOLE = Span()
+
+
 @contextmanager
-def by_ffmpeg(path: Path, container: Container) -> Iterator[Decoded]:
-    """Opens a file of a known container.
+def by_ffmpeg(path: Path, container: Container | None, start: int = 0) -> Iterator[Decoded]:
+    """Opens a file.
+
+    Args:
+        container: what it is; None: FFmpeg detects it.
+        start: bytes to leave out at its start.
 
     Raises: like `decoding`.
     """
+    if container is Container.MP4:
+        check_index(path)
+    with ExitStack() as stack:
+        opened = stack.enter_context(_open(path, container, Span(start)))
+        # A container that we named is never detected as another.
+        found = container or DETECTED[opened.format.name.partition(",")[0]]
+        if found is not Container.OGG:
+            yield _decoded(_Reading(found, opened), iter(()))
+            return
+        pages = read_pages(path, start)
+        if len(pages.links) == 1 and pages.links[0][0] == start:
+            yield _decoded(_Reading(found, opened), iter(()), pages)
+            return
+        # FFmpeg decodes chained streams only if they have the same rate and channels.
+        links = (_open(path, found, Span(*link)) for link in pages.links)
+        readings = (_Reading(found, stack.enter_context(link)) for link in links)
+        yield _decoded(next(readings, _Reading(found, opened)), readings, pages)
+
+
+@contextmanager
+def _open(path: Path, container: Container | None, span: Span = WHOLE) -> Iterator[Any]:
     # Imported here because it takes 0.15 s, and most clips do not need it.
     import av
 
-    if container is Container.MP4:
-        check_index(path)
-    try:
+    options = dict(OPTIONS) if container else {**OPTIONS, "format_whitelist": ",".join(DETECTED)}
+    with path.open("rb") as file:
         # "file:" because a name may look like an address; tags may contain any bytes.
-        opened = av.open(f"file:{path}", format=container.value, options=OPTIONS, metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise UnreadableAudio(f"its header cannot be read as {container.value}: {error.strerror}") from error
-    with opened:
-        yield _decoded(path, container, opened)
+        source: Any = f"file:{path}" if span == WHOLE else _Part(file, span)
+        demuxer = DEMUXERS[container] if container else None
+        try:
+            opened = av.open(source, format=demuxer, options=options, metadata_errors="replace")
+        except av.FFmpegError as error:
+            raise UnreadableAudio(
+                f"its header cannot be read as {demuxer or 'any format'}: {error.strerror}"
+            ) from error
+        with opened:
+            yield opened
 
 
-def _decoded(path: Path, container: Container, opened: Any) -> Decoded:
-    stream = opened.streams.best("audio")
-    if stream is None:
-        raise EmptyAudio(f"it is {container.value} without audio")
-    codec = stream.codec_context
-    if codec is None or codec.name not in DECODERS:
-        raise UnreadableAudio(
-            f"its audio codec is {'unknown' if codec is None else codec.name}, which is not supported"
-        )
-    codec.thread_count = 1
-    codec.options = DECODER_OPTIONS
-    reading = _Reading(container, opened, stream)
+def _decoded(reading: _Reading, others: Iterator[_Reading], pages: Pages | None = None) -> Decoded:
     frames = reading.frames()
     first = next(frames, None)
     if first is None:
         raise EmptyAudio("it has no samples")
     rate, channels = first.sample_rate, first.layout.nb_channels
-    if container is Container.OGG:
-        _require_whole(path, OPUS_RATE if codec.name == "opus" else rate)
-    parts = (_samples(frame) for frame in chain([first], frames))
+    if pages and pages.broken_at is not None:
+        raise broken_after(
+            pages.broken_at, OPUS_RATE if reading.codec == "opus" else rate, "a page is cut or damaged"
+        )
+    rest = (frame for other in others for frame in other.frames())
+    parts = ((_samples(frame), frame.sample_rate) for frame in chain([first], frames, rest))
     return Decoded(
-        format=f"{container.name}/{codec.codec.canonical_name}",
+        format=f"{reading.container.name}/{reading.codec}",
         sample_rate=rate,
         channels=channels,
-        blocks=in_blocks(parts, frames_per_block(rate, channels)),
+        blocks=in_blocks(conformed(parts, rate, channels), frames_per_block(rate, channels)),
+        full_scale=FULL_SCALES.get(reading.codec, Decoded.full_scale),
     )
 
 
 class _Reading:
-    """Decodes a stream and checks it."""
+    """Decodes a stream and checks it.
 
-    def __init__(self, container: Container, opened: Any, stream: Any) -> None:
-        self._container = container
+    Raises: like `decoding`.
+    """
+
+    def __init__(self, container: Container, opened: Any) -> None:
+        self.container = container
         self._opened = opened
-        self._stream = stream
+        self._stream = opened.streams.best("audio")
+        if self._stream is None:
+            raise EmptyAudio(f"it is {container.value} without audio")
+        codec = self._stream.codec_context
+        if codec is None or codec.name not in DECODERS:
+            name = "unknown" if codec is None else codec.name
+            raise UnreadableAudio(f"its audio codec is {name}, which is not supported")
+        codec.thread_count = 1
+        codec.options = DECODER_OPTIONS
+        self.codec = str(codec.codec.canonical_name)
         self._packets = 0
         self._failures = 0
-        # Of the decoded frames: number, rate (Hz), channels, and time of the first one in frames. Rate and
-        # channels come from the first frame, because the container may be wrong.
+        # Of the decoded frames: number, duration (s), and time of the first one in frames. Rate and channels
+        # come from each frame, because the container may be wrong.
         self._done = 0
-        self._rate = 0
-        self._channels = 0
-        self._start = 0
+        self._seconds = 0.0
+        self._start: int | None = None
 
     def frames(self) -> Iterator[Any]:
         import av
@@ -110,6 +173,7 @@ class _Reading:
                     self._check(frame)
                     yield frame
                     self._done += frame.samples
+                    self._seconds += frame.samples / frame.sample_rate
         except av.FFmpegError as error:
             raise self._broken(str(error.strerror)) from error
         self._check_end()
@@ -120,23 +184,17 @@ class _Reading:
         try:
             return list(packet.decode())
         except av.FFmpegError:
-            if self._container not in SELF_SYNCHRONISING:
+            if self.container not in SELF_SYNCHRONISING:
                 raise
             self._failures += 1
             return []
 
     def _check(self, frame: Any) -> None:
-        shape = (frame.sample_rate, frame.layout.nb_channels)
-        if not self._rate:
-            check_shape(*shape)
-            self._rate, self._channels = shape
+        if self._start is None:
+            check_shape(frame.sample_rate, frame.layout.nb_channels)
             self._start = frame.pts or 0
-        if shape != (self._rate, self._channels):
-            raise self._broken(
-                f"{self._rate} Hz and {self._channels} channels become {shape[0]} Hz and {shape[1]}"
-            )
         # FFmpeg skips damaged FLAC blocks, which leaves a gap in the times.
-        if self._container is Container.FLAC and frame.pts != self._start + self._done:
+        if self.container is Container.FLAC and frame.pts != self._start + self._done:
             raise self._broken("a block is damaged")
 
     def _check_end(self) -> None:
@@ -144,17 +202,31 @@ class _Reading:
             raise UnreadableAudio(f"{self._failures:,} of its {self._packets:,} packets cannot be decoded")
         if self._packets < self._stream.frames:
             raise self._broken(f"it has {self._packets:,} of {self._stream.frames:,} packets")
-        if self._container in COUNTED and self._stream.duration and self._done < self._stream.duration:
+        if self.container in COUNTED and self._stream.duration and self._done < self._stream.duration:
             raise self._broken(f"it has {self._done:,} of {self._stream.duration:,} frames")
 
     def _broken(self, why: str) -> UnreadableAudio:
-        return broken_after(self._done, self._rate, why) if self._rate else UnreadableAudio(why)
+        return UnreadableAudio(why) if self._start is None else broken_after(self._seconds, 1, why)
 
 
-def _require_whole(path: Path, rate: int) -> None:
-    position = ogg.broken_at(path)
-    if position is not None:
-        raise broken_after(position, rate, "a page is cut or damaged")
+class _Part:
+    """A span of an open file, with the methods that PyAV calls."""
+
+    def __init__(self, file: BinaryIO, span: Span) -> None:
+        self._file = file
+        self._start = span.start
+        self._end = file.seek(0, io.SEEK_END) if span.end is None else span.end
+        file.seek(span.start)
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(max(min(size, self._end - self._file.tell()), 0))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._file.tell(), io.SEEK_END: self._end}[whence]
+        return self._file.seek(max(base + offset, self._start)) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
 
 
 def _samples(frame: Any) -> Samples:

@@ -52,7 +52,7 @@ def check_shape(sample_rate: int, channels: int) -> None:
         raise UnreadableAudio(f"its header claims {channels:,} channels; 1 to {MAX_CHANNELS:,} is possible")
 
 
-def broken_after(frames: int, sample_rate: int, why: str) -> UnreadableAudio:
+def broken_after(frames: float, sample_rate: int, why: str) -> UnreadableAudio:
     """The error of a file that is damaged or cut after a time.
 
     Args:
