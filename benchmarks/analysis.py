@@ -85,7 +85,7 @@ def ours(clips: pa.Table) -> int:
     summaries.summarise_durations(clips)
     vocabulary.words_that_change(crawled(clips), clips, settings)
     vocabulary.vocabulary(clips, settings)
-    examples.draw_examples(clips, settings.examples_per_source, settings.seed)
+    examples.sample_examples(clips, settings.examples_per_source, settings.seed)
     licences.count_licences(clips)
     return int(measured.num_rows)
 

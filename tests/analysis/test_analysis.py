@@ -18,7 +18,7 @@ from tests.support.rows import manifest_row
 from wavcaps_assets.analysis import figures
 from wavcaps_assets.analysis.card import CARD, Findings, render_card, size_category, write_card
 from wavcaps_assets.analysis.data_sets import THIS_RUN, authors_of, compare_data_sets
-from wavcaps_assets.analysis.examples import draw, draw_examples
+from wavcaps_assets.analysis.examples import sample, sample_examples
 from wavcaps_assets.analysis.licences import count_licences
 from wavcaps_assets.analysis.measures import grade_raw, measure_texts
 from wavcaps_assets.analysis.paper_figures import LAION_CLIPS, TABLE_III, UNIQUE_CAPTIONS
@@ -69,7 +69,7 @@ def everything(wavcaps: pa.Table) -> dict[str, pa.Table]:
         "words": words_that_change({"freesound": crawled}, wavcaps, SETTINGS),
         "vocabulary": vocabulary(wavcaps, SETTINGS),
         "licences": count_licences(wavcaps),
-        "examples": draw_examples(wavcaps, 2, 0),
+        "examples": sample_examples(wavcaps, 2, 0),
         "data_sets": compare_data_sets(statistics, "a model"),
     }
 
@@ -217,15 +217,15 @@ def test_the_vocabulary_grows_as_counted() -> None:
 
 def test_examples_are_drawn_by_seed() -> None:
     clips = manifest(*({"caption": f"Sound {number}."} for number in range(50)))
-    drawn = draw_examples(clips, 4, 0)
-    assert drawn.equals(draw_examples(clips, 4, 0))
-    assert not drawn.equals(draw_examples(clips, 4, 1))
+    drawn = sample_examples(clips, 4, 0)
+    assert drawn.equals(sample_examples(clips, 4, 0))
+    assert not drawn.equals(sample_examples(clips, 4, 1))
     # Nor does the order of the table matter.
-    assert drawn.equals(draw_examples(clips.sort_by([("clip_id", "descending")]), 4, 0))
+    assert drawn.equals(sample_examples(clips.sort_by([("clip_id", "descending")]), 4, 0))
 
 
 def test_nothing_is_drawn_from_nothing() -> None:
-    assert draw(MANIFEST.empty(), 4, 0).num_rows == 0
+    assert sample(MANIFEST.empty(), 4, 0).num_rows == 0
 
 
 def test_data_sets_name_where_each_figure_comes_from() -> None:

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.checks.manifests import good_rows, write_json, write_parquet
-from wavcaps_assets.checks.__main__ import main
-from wavcaps_assets.checks.manifests_in import UnusableManifest, read_manifest
+from wavcaps_assets.checks.command import check
+from wavcaps_assets.checks.manifest_files import UnusableManifest, read_manifest
 
 
 def refused(path: Path) -> str:
@@ -58,7 +58,7 @@ def test_missing_columns_are_named_with_what_was_there(tmp_path: Path, suffix: s
 def test_files_that_are_no_manifest(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
     path = written(tmp_path / name, content)
     assert said in refused(path)
-    result = CliRunner().invoke(main, [str(path)])
+    result = CliRunner().invoke(check, [str(path)])
     assert (result.exit_code, str(path) in result.stderr) == (2, True)
 
 
@@ -133,7 +133,7 @@ def test_what_a_stage_set_aside_is_no_manifest(tmp_path: Path) -> None:
 def test_thresholds_that_make_no_sense(tmp_path: Path, toml: str, said: str) -> None:
     settings = written(tmp_path / "thresholds.toml", toml)
     manifest = write_parquet(tmp_path / "m.parquet", good_rows(5))
-    result = CliRunner().invoke(main, [str(manifest), "--settings", str(settings)])
+    result = CliRunner().invoke(check, [str(manifest), "--settings", str(settings)])
     assert (result.exit_code, said in result.stderr) == (2, True), result.output
 
 

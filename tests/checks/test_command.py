@@ -16,14 +16,14 @@ from click.testing import CliRunner, Result
 
 from tests.checks.manifests import Row, good_rows, write_json, write_parquet
 from tests.support.paths import DATA, ROOT
-from wavcaps_assets.checks.__main__ import main
+from wavcaps_assets.checks.command import check
 
 RELEASED = DATA / "wavcaps" / "sb_final.json"
 EXAMPLES = ROOT / "docs" / "examples"
 
 
 def run(*arguments: Path | str) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return CliRunner().invoke(check, [str(argument) for argument in arguments])
 
 
 def statuses(result: Result) -> dict[str, str]:

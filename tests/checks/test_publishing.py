@@ -119,8 +119,8 @@ def test_a_bad_manifest_of_another_run_does_not_replace_the_set(pipeline: Pipeli
     assert pipeline.published() == before
     assert not refused.get_asset_materialization_events()
     said, shown = failure_of(refused)
-    assert "banned_words: soundbible: banned words 1 (of 40), wanted at most 0" in said
-    assert "the set from before stays" in said and "WAVCAPS_QUALITY" in said
+    assert "banned_words: soundbible: banned words 1 (of 40), limits: at most 0" in said
+    assert "the previous set is kept" in said and "WAVCAPS_QUALITY" in said
     assert "heard" in shown["examples"] and "❌ failed | soundbible" in shown["failed checks"]
 
     assert pipeline.caption(good[:39]).success

@@ -12,8 +12,8 @@ import soundfile
 from tests.support.rows import manifest_row
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
-from wavcaps_assets.validation.run import WrittenStudy, make_study
 from wavcaps_assets.validation.settings import StudySettings
+from wavcaps_assets.validation.study_files import WrittenStudy, write_study
 
 HOSTILE = (
     '</script><script>document.title="owned"</script>',
@@ -42,7 +42,7 @@ def small_study(
         lines = ["clip_id,caption", *(f'{clip_id},"{text}"' for clip_id, text in second.items())]
         store.write_bytes("second.csv", "\n".join(lines).encode())
         settings["second_captions"] = "second.csv"
-    return make_study(MANIFEST.from_rows(rows), StudySettings(**{"sources": [], **settings}), store)
+    return write_study(MANIFEST.from_rows(rows), StudySettings(**{"sources": [], **settings}), store)
 
 
 def answers_file(written: WrittenStudy, rater: str, said_answers: list[Any], **changes: Any) -> bytes:

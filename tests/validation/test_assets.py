@@ -14,9 +14,9 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
 from wavcaps_assets.defs.validation import validation_assets
 from wavcaps_assets.tables import MANIFEST
-from wavcaps_assets.validation.__main__ import main
-from wavcaps_assets.validation.draw import Study
-from wavcaps_assets.validation.run import WrittenStudy
+from wavcaps_assets.validation.command import rate
+from wavcaps_assets.validation.study import Study
+from wavcaps_assets.validation.study_files import WrittenStudy
 
 WAVCAPS = dg.AssetSpec("wavcaps")
 
@@ -74,10 +74,10 @@ def test_the_command_draws_and_says_what_is_missing(
     store: StoreResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAVCAPS_STORE", store.root)
-    drawn = CliRunner().invoke(main, ["draw", "--clips", "2"])
+    drawn = CliRunner().invoke(rate, ["draw", "--clips", "2"])
     assert drawn.exit_code == 0, drawn.output
     assert "2 clips" in drawn.output and "page.html" in drawn.output
-    scored = CliRunner().invoke(main, ["score"])
+    scored = CliRunner().invoke(rate, ["score"])
     assert scored.exit_code == 1
     assert "holds no files" in scored.output
-    assert "clips" in CliRunner().invoke(main, ["draw", "--clips", "0"]).output
+    assert "clips" in CliRunner().invoke(rate, ["draw", "--clips", "0"]).output

@@ -13,7 +13,7 @@ from tests.validation.browser import CHROMIUM, Browser, browsing
 from tests.validation.studies import HOSTILE, small_study
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.validation.ratings import counted, read_ratings
-from wavcaps_assets.validation.run import WrittenStudy
+from wavcaps_assets.validation.study_files import WrittenStudy
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 CAPTIONS = {

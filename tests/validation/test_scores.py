@@ -12,11 +12,11 @@ import pytest
 from tests.validation.studies import answer, answers_file, small_study
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.validation.answer_files import BadFolder
-from wavcaps_assets.validation.figures import draw_scores, raters_table, reasons_table, scores_table
+from wavcaps_assets.validation.figures import plot_scores, raters_table, reasons_table, scores_table
 from wavcaps_assets.validation.ratings import counted, read_ratings, reasons
-from wavcaps_assets.validation.run import UnknownStudy, WrittenStudy, read_answers
 from wavcaps_assets.validation.scores import score_study
 from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings
+from wavcaps_assets.validation.study_files import UnknownStudy, WrittenStudy, read_answers
 
 CLIPS = {"freesound-1": "A dog barks.", "freesound-2": "Rain falls.", "soundbible-3": "A bell rings."}
 FEW = ScoreSettings(resamples=200)
@@ -172,7 +172,7 @@ def test_gaps_are_counted(study: WrittenStudy, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_files_and_an_unknown_study_are_told(study: WrittenStudy, tmp_path: Path) -> None:
-    with pytest.raises(BadFolder, match="holds no files"):
+    with pytest.raises(BadFolder, match="is empty"):
         read_answers(study.study.key, RatingsSettings(), Store(tmp_path))
     with pytest.raises(BadFolder, match="cannot be read"):
         read_answers(study.study.key, RatingsSettings(ratings=str(tmp_path / "none")), Store(tmp_path))
@@ -194,4 +194,4 @@ def test_no_answers_at_all_still_give_a_table_and_a_figure(study: WrittenStudy) 
     scores = score_study(read_ratings(study.study.key, [("x.json", json.dumps(1).encode())]), FEW)
     assert {row["value"] for row in scores.to_pylist()} == {None}
     assert "no answers" in scores_table(scores)
-    assert len(draw_scores(scores).axes) == 3
+    assert len(plot_scores(scores).axes) == 3

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from wavcaps_assets.tables.analysis import EXAMPLES
 
 
-def draw(clips: pa.Table, count: int | None, seed: int) -> pa.Table:
+def sample(clips: pa.Table, count: int | None, seed: int) -> pa.Table:
     """So many clips, drawn by a hash of the seed and their ids: other clips change nothing in a clip's luck.
 
     Args:
@@ -23,9 +23,11 @@ def draw(clips: pa.Table, count: int | None, seed: int) -> pa.Table:
     return clips.take(pa.array(drawn, pa.int64()))
 
 
-def draw_examples(wavcaps: pa.Table, per_source: int, seed: int) -> pa.Table:
+def sample_examples(wavcaps: pa.Table, per_source: int, seed: int) -> pa.Table:
     """`tables.analysis.EXAMPLES` from `tables.MANIFEST`: so many clips of each source."""
     clips = wavcaps.select(EXAMPLES.arrow.names).cast(EXAMPLES.arrow)
     sources = sorted(pc.unique(clips.column("source")).to_pylist())
-    drawn = [draw(clips.filter(pc.equal(clips.column("source"), name)), per_source, seed) for name in sources]
+    drawn = [
+        sample(clips.filter(pc.equal(clips.column("source"), name)), per_source, seed) for name in sources
+    ]
     return EXAMPLES.check(pa.concat_tables([EXAMPLES.empty(), *drawn]))

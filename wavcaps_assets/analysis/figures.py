@@ -70,16 +70,16 @@ def plot_words(words: pa.Table) -> Figure:
     sides: dict[str, dict[str, float]] = {"vanishes": {}, "appears": {}}
     for row in words.to_pylist():
         if row["rank"] <= WORDS_DRAWN:
-            sides[row["side"]][drawn_word(row["word"])] = row["z"]
+            sides[row["side"]][plot_label(row["word"])] = row["z"]
     return plots.diverging(sides["vanishes"], sides["appears"], "z of the log-odds ratio")
 
 
 def plot_durations(wavcaps: pa.Table) -> Figure | None:
     """Figure 3: how long the clips are, by source; None where no clip has a duration above 0."""
-    return draw_durations(_by_source(wavcaps, "duration_s"))
+    return plot_duration_groups(_by_source(wavcaps, "duration_s"))
 
 
-def draw_durations(groups: Mapping[str, Sequence[float]]) -> Figure | None:
+def plot_duration_groups(groups: Mapping[str, Sequence[float]]) -> Figure | None:
     """The same of durations (s) by the sources' names; what is no number above 0 is not drawn."""
     known = {name: [value for value in values if 0 < value < math.inf] for name, values in groups.items()}
     drawn = {name: values for name, values in known.items() if values}
@@ -129,7 +129,7 @@ def plot_data_sets(data_sets: pa.Table) -> Figure:
     return plots.grouped_barh(known, "audio clips", decimals=0)
 
 
-def drawn_word(word: str) -> str:
+def plot_label(word: str) -> str:
     """A crawled word as a plot may show it: no mark-up of Matplotlib's, and not endless."""
     return (word if len(word) <= 18 else word[:17] + "…").replace("$", "")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wavcaps_assets.analysis.examples import draw
+from wavcaps_assets.analysis.examples import sample
 from wavcaps_assets.analysis.paper_figures import WHOLE_SET
 from wavcaps_assets.analysis.settings import AnalysisSettings
 from wavcaps_assets.analysis.words import Lexicon, Texts, texts_of
@@ -106,7 +106,7 @@ def vocabulary(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table:
         `tables.analysis.VOCABULARY`; its growth is that of the clips shuffled by the seed.
     """
     # In the order of their ids all clips of one source would come before those of the next.
-    ordered = draw(wavcaps.select(["clip_id", "source", "caption"]), None, settings.seed)
+    ordered = sample(wavcaps.select(["clip_id", "source", "caption"]), None, settings.seed)
     sources = sorted(pc.unique(ordered.column("source")).to_pylist())
     rows = []
     for source in sources:

@@ -1,4 +1,4 @@
-"""The quality checks on this project's own tables, with all that the store knows of their captions."""
+"""The quality checks on this project's own tables, with everything the store knows about the captions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from wavcaps_assets.captioning.prompts import find_prompt
+from wavcaps_assets.captioning.second_questions import find_second_prompt
 from wavcaps_assets.checks.baseline import Baseline, version_of
 from wavcaps_assets.checks.caption_set import Shown, caption_set
 from wavcaps_assets.checks.figures import Result, Status
@@ -15,28 +17,28 @@ from wavcaps_assets.checks.quality import check_drift, check_quality, worst
 from wavcaps_assets.checks.quality_settings import QualitySettings, load_settings
 from wavcaps_assets.tables.asset_tables import TableStore
 
-# Of what failed, in the message; a page of the UI has all of it.
+# Failures listed in the message; the UI has a page with all of them.
 SHOWN_FAILURES = 8
 
 
 class UnfitSet(ValueError):
-    """Captions that must not be published; says which checks failed, and what to do.
+    """Captions that must not be published. The message names the failed checks and what to do.
 
     Attributes:
-        failed: what failed.
+        failed: the results beyond a blocking threshold.
     """
 
-    def __init__(self, said: str, failed: Sequence[Result]) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, failed: Sequence[Result]) -> None:
+        super().__init__(message)
         self.failed = failed
 
 
 @dataclass(frozen=True)
 class Assessed:
-    """What the quality checks found.
+    """The results of the quality checks.
 
     Attributes:
-        compared_with: the materialization that the drift is measured from, the last that passed; None:
+        compared_with: the last materialization that passed, from which the drift is measured; None if
             none has passed before.
     """
 
@@ -56,16 +58,16 @@ def assess(
     baseline: Baseline,
     thresholds: str,
 ) -> Assessed:
-    """Holds the captions of a table of this project against the thresholds.
+    """Compares the captions of a table of this project with the thresholds.
 
     Args:
-        asset, partition: whose table it is, or will be.
+        asset, partition: the asset that the table belongs to.
         table: `tables.CAPTIONS` or `tables.MANIFEST`.
-        baseline: what the drift is measured from.
+        baseline: the captions from which the drift is measured.
         thresholds: a TOML file; empty: the defaults of `QualitySettings`.
 
     Raises:
-        UnusableSettings: the file of thresholds cannot be used.
+        UnusableSettings: the file of thresholds cannot be read, or has an unknown setting.
         StoreError: a table cannot be read.
     """
     wanted = partition and [partition]
@@ -84,9 +86,9 @@ def assess(
 
 
 def require_quality(tables: TableStore, wavcaps: pa.Table, run_id: str, thresholds: str) -> None:
-    """Raises where the set must not be published; for the set before it is written.
+    """Raises if the set must not be published. Call it before the set is written.
 
-    A check of the set itself comes too late, and a manifest's blocks within its own run only.
+    An asset check of the set would come too late. A manifest's checks block only within their own run.
 
     Args:
         wavcaps: the manifests of all sources, `tables.MANIFEST`.
@@ -95,11 +97,11 @@ def require_quality(tables: TableStore, wavcaps: pa.Table, run_id: str, threshol
 
     Raises:
         UnfitSet: a blocking check failed.
-        As `assess`.
+        UnusableSettings, StoreError: as `assess`.
     """
     baseline = Baseline(tables.store, ["wavcaps"], None, run_id)
     results = assess(tables, "wavcaps", None, wavcaps, baseline, thresholds).results
-    # A manifest may have slipped since the last one that passed, which need not have been published.
+    # The captions may be shifted against the last manifest that passed, even if that was not published.
     passed = (Baseline(tables.store, ["manifest"], source, run_id).before() for source in _sources(wavcaps))
     before = [table for table in passed if table is not None]
     if before:
@@ -107,14 +109,13 @@ def require_quality(tables: TableStore, wavcaps: pa.Table, run_id: str, threshol
     failed = [result for result in results if result.status is Status.FAILED]
     if not failed:
         return
-    told = [f"{result.check}: {result.said}" for result in failed[:SHOWN_FAILURES]]
+    shown = [f"{result.check}: {result.summary}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:
-        told.append(f"and {len(failed) - SHOWN_FAILURES} more")
+        shown.append(f"and {len(failed) - SHOWN_FAILURES} more")
     raise UnfitSet(
-        f"not published, and the set from before stays, since {len(failed)} blocking checks failed. "
-        f"{'; '.join(told)}. Mend what they name (materialize captions and manifest of that source again), "
-        "or, where the captions are as they should be, change the thresholds (WAVCAPS_QUALITY; "
-        "docs/quality.md)",
+        f"not published: {len(failed)} blocking checks failed, and the previous set is kept. "
+        f"{'; '.join(shown)}. Fix the captions (materialize captions and manifest of that source again); "
+        "if they are correct, change the thresholds (WAVCAPS_QUALITY; docs/quality.md)",
         failed,
     )
 
@@ -128,14 +129,11 @@ def _sources(table: pa.Table) -> list[str]:
 
 
 def prompts_shown(table: pa.Table) -> Shown:
-    """What the models were shown besides the texts, of those prompts that a preset of today has.
+    """What else the models were shown than the texts, for the prompts that a current preset has.
 
     Args:
         table: with the columns `source` and `prompt_version`.
     """
-    from wavcaps_assets.captioning.prompts import find_prompt
-    from wavcaps_assets.captioning.second_questions import find_second_prompt
-
     pairs = table.select(["source", "prompt_version"]).group_by(["source", "prompt_version"]).aggregate([])
     found = {}
     for pair in pairs.to_pylist():
@@ -147,8 +145,8 @@ def prompts_shown(table: pa.Table) -> Shown:
 
 
 def _with_prompt_versions(captions: pa.Table, llm_captions: pa.Table) -> pa.Table:
-    """The captions of stage 3 with the prompts of stage 2, which judged them too."""
-    # Imported here: what loads the definitions imports this module, and need not wait for it.
+    """The captions of stage 3, with the prompt versions of stage 2."""
+    # Slow to import, and not needed to load the definitions.
     import pyarrow.compute as pc
 
     places = pc.index_in(captions.column("clip_id"), value_set=llm_captions.column("clip_id"))

@@ -1,10 +1,10 @@
-"""The captions that a table is compared with: those that last passed, kept beside the tables.
+"""The captions that a table is compared with: those that passed last, kept in the store.
 
-A table is overwritten by its next materialization, and Dagster's event log is pruned and belongs to
-one instance: neither holds the captions of the time before. So the check keeps a copy in the store.
+The next materialization overwrites a table. Dagster's event log is pruned and belongs to one instance.
+Neither keeps earlier captions, so the check keeps a copy.
 
-Two copies are kept, so that a check that is run again compares with the same captions as the first
-time. A set that failed is never kept: what is wrong twice is not right.
+Two copies are kept, so that a check that runs again compares with the same captions as before. Captions
+that failed are never kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BASELINE = TableSchema(
     "The captions that passed the quality checks.",
     (CLIP_ID, SOURCE, Column("caption", STRING, "the caption")),
 )
-# Under which name a copy says of which materialization it is.
+# Metadata key of a copy: the materialization it was copied from.
 VERSION = "wavcaps.materialization"
 
 
@@ -31,8 +31,8 @@ class Baseline:
     """The last captions of a table that passed, and those before them.
 
     Args:
-        asset_key, partition: the table's.
-        version: of the materialization that is being checked.
+        asset_key, partition: of the table.
+        version: the materialization that is checked now.
     """
 
     def __init__(self, store: Store, asset_key: Sequence[str], partition: str | None, version: str) -> None:
@@ -42,9 +42,9 @@ class Baseline:
         self._version = version
 
     def before(self) -> pa.Table | None:
-        """The captions to compare with; None: there is no earlier materialization that passed.
+        """The captions to compare with; None if no earlier materialization passed.
 
-        `version_of` says of which materialization they are.
+        `version_of` gives their materialization.
         """
         latest = self._read(self._latest)
         if latest is None or version_of(latest) != self._version:
@@ -52,7 +52,7 @@ class Baseline:
         return self._read(self._earlier)
 
     def keep(self, table: pa.Table) -> None:
-        """Makes these captions, which passed, those that the next materialization is compared with."""
+        """Keeps captions that passed. The next materialization is compared with them."""
         latest = self._read(self._latest)
         if latest is not None and version_of(latest) != self._version:
             self._write(self._earlier, latest, version_of(latest))
@@ -67,6 +67,6 @@ class Baseline:
 
 
 def version_of(table: pa.Table) -> str:
-    """The materialization that a copy is of."""
+    """The materialization that captions were copied from."""
     metadata = table.schema.metadata or {}
     return str(metadata.get(VERSION.encode(), b"").decode())

@@ -1,4 +1,4 @@
-"""The captions of a manifest as the quality checks look at them, wherever they come from."""
+"""The captions of a manifest, as the quality checks read them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wavcaps_assets.checks.figures import EXAMPLES, Example
 COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("clip_id", "source", "caption", "text", "prompt_version")]
 )
-# What a model was shown besides the texts, by source and version of the prompt.
+# The other sentences that a model was shown, by source and prompt version.
 Shown = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 @dataclass
 class Counted:
-    """How many rows of each source have a certain fault, with the first of them."""
+    """The number of rows with a fault, by source, and the first of them."""
 
     rows: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Example]] = field(default_factory=dict)
@@ -36,13 +36,12 @@ class CaptionSet:
     """Captions by clip.
 
     Attributes:
-        table: `COLUMNS`: one row a caption; `text` is the raw text and `prompt_version` the prompt's, null
-            where they are not known.
-        read: how many captions were there of each source, readable or not.
-        unreadable: those that are no text.
-        repeated: rows whose clip had a row already.
-        dropped: how many clips stages 2 and 3 dropped of each source; None: not known.
-        shown: of the prompts that are known.
+        table: `COLUMNS`, one row a caption. `text` (the raw text) and `prompt_version` are null if unknown.
+        read: the number of captions of each source, readable or not.
+        unreadable: captions that are not text.
+        repeated: rows whose clip already had a row.
+        dropped: the number of clips of each source that stages 2 and 3 dropped; None if unknown.
+        shown: the other sentences of the known prompts.
     """
 
     table: pa.Table
@@ -63,7 +62,7 @@ def caption_set(table: pa.Table, dropped: Iterable[pa.Table] = (), shown: Shown 
     Args:
         table: the columns of `COLUMNS`, with or without `prompt_version`.
         dropped: `tables.DROPPED` of stages 2 and 3.
-        shown: of the prompts that are known.
+        shown: as in `CaptionSet`.
     """
     if "prompt_version" not in table.column_names:
         table = table.append_column("prompt_version", pa.nulls(table.num_rows, pa.string()))

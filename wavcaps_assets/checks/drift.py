@@ -1,4 +1,4 @@
-"""How far a set of captions is from the one before it."""
+"""The differences between a set of captions and the previous set."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from wavcaps_assets.checks.content_words import normalised
 from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
 from wavcaps_assets.checks.measures import BATCH, scopes
-from wavcaps_assets.checks.wording import same_text
 from wavcaps_assets.rules.reading import words_of
 
 
 def drift(before: pa.Table, now: pa.Table) -> dict[str, dict[str, Figure]]:
     """The differences, by scope and measure: `mean_words`, `unique`, `vocabulary`, `changed`, `moved`.
 
-    A source that only one of them has is not compared. `changed` and `moved` are of the clips that both
-    have, by `clip_id`.
+    A source that only one set has is not compared. `changed` and `moved` are shares of the clips that are in
+    both sets, matched by `clip_id`.
 
     Args:
-        before, now: at least `clip_id`, `source` and `caption`.
+        before, now: tables with at least `clip_id`, `source` and `caption`.
     """
-    # Imported here: what loads the definitions imports this module, and need not wait for it.
+    # Slow to import, and not needed to load the definitions.
     import pyarrow.compute as pc
 
     sources = set(now.column("source").to_pylist())
     common = sorted(sources & set(before.column("source").to_pylist()))
     found = {}
     for scope in scopes(common):
-        # Of a new source there is nothing to compare with, also in the whole.
+        # A new source is left out of the whole too: there is nothing to compare it with.
         kept = pa.array(common if scope == WHOLE else [scope])
         parts = [table.filter(pc.is_in(table.column("source"), kept)) for table in (before, now)]
         found[scope] = _between(parts[0], parts[1])
@@ -59,13 +59,13 @@ def _summary(table: pa.Table) -> tuple[float, float, Counter[str]]:
     length = 0
     for _, caption in _captions(table):
         counts.update(words_of(caption))
-        texts.add(same_text(caption))
+        texts.add(normalised(caption))
         length += len(caption.split())
     return length / table.num_rows, len(texts) / table.num_rows, counts
 
 
 def word_distance(one: Counter[str], other: Counter[str]) -> float:
-    """The Jensen-Shannon distance (base 2) of two distributions of words: 0 the same, 1 none in common."""
+    """The Jensen-Shannon distance (base 2) of two word distributions, 0 (the same) to 1 (no common word)."""
     totals = one.total(), other.total()
     if not all(totals):
         return float(any(totals))
@@ -100,11 +100,13 @@ def _by_clip(before: pa.Table, now: pa.Table) -> dict[str, Figure]:
         changed += 1
         if len(examples["changed"]) < EXAMPLES:
             examples["changed"].append(Example(clip_id, caption, f"before: {known[clip_id]}"))
-        # What many clips were called is no sign: "A dog is barking." is written anew every day.
+        # A caption that many clips had proves nothing: a model writes "A dog is barking." every day.
         if len(owners.get(caption, ())) == 1:
             moved += 1
             if len(examples["moved"]) < EXAMPLES:
-                examples["moved"].append(Example(clip_id, caption, f"before at {owners[caption][0]}"))
+                examples["moved"].append(
+                    Example(clip_id, caption, f"before: the caption of {owners[caption][0]}")
+                )
     if not both:
         return {}
     return {

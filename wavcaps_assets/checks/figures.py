@@ -1,4 +1,4 @@
-"""Figures of a set of captions, and what thresholds make of them."""
+"""Figures of a set of captions, compared with thresholds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from enum import StrEnum
 
 from wavcaps_assets.checks.quality_settings import Ceiling, Floor
 
-# The scope of a figure of all sources together.
+# The scope of a figure over all sources.
 WHOLE = "all"
 EXAMPLES = 5
 
 
 class Status(StrEnum):
-    """What a check ends in. Only FAILED blocks."""
+    """The outcome of a check. Only FAILED blocks."""
 
     PASSED = "passed"
     WARNED = "warned"
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Example:
-    """A caption that counts against a figure, and what is wrong with it."""
+    """A caption that counts against a figure, and why."""
 
     clip_id: str
     caption: str
@@ -38,10 +38,9 @@ class Figure:
 
     Attributes:
         value: a share (0 to 1), a number of words, or a distance.
-        low, high: between which the value lies surely enough; both the value where all captions
-            were looked at.
-        of: how many captions, rows or clips it was found in.
-        examples: some that count against it, the worst first.
+        low, high: the confidence interval; both equal the value if it was not estimated.
+        of: the number of captions, rows or clips that were measured.
+        examples: captions that count against it, the worst first.
     """
 
     value: float
@@ -61,13 +60,13 @@ def exact(value: float, of: int, examples: Sequence[Example] = ()) -> Figure:
 
 @dataclass(frozen=True)
 class Band:
-    """From where to where a figure may be."""
+    """The range of allowed values."""
 
     low: float = -math.inf
     high: float = math.inf
 
     def excludes(self, figure: Figure) -> bool:
-        """Whether a figure is surely outside: its whole interval is."""
+        """Whether the whole interval of a figure is outside."""
         return figure.low > self.high or figure.high < self.low
 
     def within(self, other: Band) -> Band:
@@ -81,14 +80,14 @@ class Band:
 
 @dataclass(frozen=True)
 class Limits:
-    """Outside the one a person should look, outside the other nothing is published."""
+    """Outside `warn` a person should look. Outside `error` nothing is published."""
 
     warn: Band
     error: Band
 
     @classmethod
     def of(cls, threshold: Ceiling | Floor, around: float | None = None) -> Limits:
-        """The limits that a threshold sets: of a figure, or of its distance from a value."""
+        """The limits of a threshold: on a figure, or on its distance from a value (`around`)."""
         if isinstance(threshold, Floor):
             return cls(Band(low=threshold.warn), Band(low=threshold.error))
         if around is None:
@@ -101,13 +100,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Result:
-    """One figure of one scope against its limits.
+    """One figure of one scope, compared with its limits.
 
     Attributes:
-        check: the check that it belongs to; a check can have several measures.
+        check: the check that the figure belongs to; a check can have several measures.
         measure: what was measured.
         scope: a source, or `all`.
-        figure: None where it was not measured; `note` says why.
+        figure: None if it was not measured; `note` gives the reason.
     """
 
     check: str
@@ -118,7 +117,7 @@ class Result:
     note: str = field(default="")
 
     @property
-    def named(self) -> str:
+    def title(self) -> str:
         return self.measure.replace("_", " ")
 
     @property
@@ -131,22 +130,22 @@ class Result:
 
     @property
     def value(self) -> str:
-        """The figure for people; with its interval, where it is an estimate."""
+        """The figure as text, with its interval if it is an estimate."""
         if self.figure is None:
             return self.note
         between = f" ({self.figure.low:.4g} to {self.figure.high:.4g})" if self.figure.is_estimate else ""
         return f"{self.figure.value:.4g}{between}"
 
     @property
-    def wanted(self) -> str:
-        """The limits for people."""
+    def limits_text(self) -> str:
+        """The limits as text."""
         warn, error = str(self.limits.warn), str(self.limits.error)
-        said = [f"{band}{what}" for band, what in ((warn, ""), (error, " (blocks)")) if band != "any"]
-        return "; ".join(said[1:] if warn == error else said) or "any"
+        parts = [f"{band}{what}" for band, what in ((warn, ""), (error, " (blocks)")) if band != "any"]
+        return "; ".join(parts[1:] if warn == error else parts) or "any"
 
     @property
-    def said(self) -> str:
-        """One line: what was found, and what was wanted."""
+    def summary(self) -> str:
+        """One line: the figure and its limits."""
         if self.figure is None:
-            return f"{self.scope}: {self.named} not measured: {self.note}"
-        return f"{self.scope}: {self.named} {self.value} (of {self.figure.of:,}), wanted {self.wanted}"
+            return f"{self.scope}: {self.title} not measured: {self.note}"
+        return f"{self.scope}: {self.title} {self.value} (of {self.figure.of:,}), limits: {self.limits_text}"

@@ -1,4 +1,4 @@
-"""What is measured of a set of captions: by source, and for all of them together."""
+"""Measures a set of captions: by source, and as a whole."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from wavcaps_assets.checks.caption_set import CaptionSet, Counted, Shown
+from wavcaps_assets.checks.content_words import content_words, normalised
 from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
 from wavcaps_assets.checks.quality_settings import QualitySettings
 from wavcaps_assets.checks.sampling import even_sample, wilson_interval
-from wavcaps_assets.checks.wording import content, same_text
 from wavcaps_assets.rules.judging import READ_CHARS, Candidate, judge
 from wavcaps_assets.rules.settings import RuleSettings
 from wavcaps_assets.rules.table import RULES, RULES_WITHOUT_PARSER
 
-# So many captions are looked at, at a time: what they take in memory is little beside the table.
+# Captions in memory at a time: few compared with the table.
 BATCH = 10_000
 
-# Captions that a repair of stage 3 would change.
+# The measure of captions that a repair of stage 3 would change.
 UNREPAIRED = "unrepaired"
 
 Row = Mapping[str, str | None]
-# By scope and measure; rules go by their own names.
+# By scope and measure. The measure of a rule has the rule's name.
 Figures = dict[str, dict[str, Figure]]
 
 
 @dataclass
 class Tally:
-    """What is counted while captions pass by.
+    """Counts over the captions of a scope.
 
     Attributes:
-        broken: how many captions break each rule.
-        examples: some of them, by rule.
-        parsed: how many captions the parser's rules were asked of.
-        prompted: how many captions are of a prompt that is known, so that the rule `echo` could be asked.
-        words: all words of all captions.
-        captions: how often each caption stands there, without regard to capitals.
-        groups: of the different captions, the first of those with the same content, and their number.
-        with_text, apart: captions that have a raw text, and those that share no word with it.
+        broken: captions that break each rule.
+        examples: some of these, by rule.
+        parsed: captions that were checked by the rules that need the parser.
+        prompted: captions whose prompt is known, so that rules like `echo` can be checked.
+        words: words of all captions.
+        captions: how often each caption occurs, ignoring capitals.
+        groups: by content words: the first caption that has them, and the number of different captions.
+        with_text, apart: captions with a raw text, and those of them that share no word with it.
     """
 
     broken: Counter[str] = field(default_factory=Counter)
@@ -63,11 +63,11 @@ class Tally:
 def measure(captions: CaptionSet, settings: QualitySettings) -> Figures:
     """The figures of each source and of the whole.
 
-    The rules that need no parser, and all other figures, are of all captions; those of the parser are
-    of an even sample. These, and the share of dropped clips, have a confidence interval also where all were
-    looked at, so that a set of a few clips is not held to the shares of 403,050.
+    Rules that need the parser are measured on an even sample, everything else on all captions. Shares from
+    the sample, and the share of dropped clips, always have a confidence interval: the thresholds are those
+    of a set of 403,050 clips, and a set can have a few clips only.
     """
-    # Imported here: what loads the definitions imports this module, and need not wait for it.
+    # Slow to import, and not needed to load the definitions.
     import pyarrow.compute as pc
 
     tallies = {scope: Tally() for scope in scopes(captions.sources)}
@@ -100,7 +100,7 @@ def measure(captions: CaptionSet, settings: QualitySettings) -> Figures:
 
 
 def scopes(sources: Sequence[str]) -> list[str]:
-    """The sources, and the whole where it is more than one of them."""
+    """The sources, and the whole if there are several."""
     return [WHOLE, *sources] if len(sources) > 1 else list(sources)
 
 
@@ -126,24 +126,24 @@ def _batches(table: pa.Table) -> Iterator[list[dict[str, str | None]]]:
 
 
 def _prompt(row: Row, shown: Shown) -> tuple[str, ...]:
-    """What the model was shown besides the text; nothing where that is not known."""
+    """The other sentences that the model was shown; empty if unknown."""
     return shown.get((row["source"] or "", row["prompt_version"] or ""), ())
 
 
 def _read(rows: Sequence[Row], tallies: Iterable[Tally], shown: Shown) -> None:
     for row in rows:
         clip_id, caption, text = row["clip_id"] or "", row["caption"] or "", row["text"]
-        said, words = same_text(caption), content(caption)
+        plain, words = normalised(caption), content_words(caption)
         key = hash(words)
-        apart = not words & content(text) if text else False
+        apart = not words & content_words(text) if text else False
         prompted = bool(_prompt(row, shown))
         for tally in tallies:
             tally.words += len(caption.split())
             tally.prompted += prompted
-            if said not in tally.captions:
+            if plain not in tally.captions:
                 first, count = tally.groups.get(key, (Example(clip_id, caption, ""), 0))
                 tally.groups[key] = (first, count + 1)
-            tally.captions[said] += 1
+            tally.captions[plain] += 1
             tally.with_text += bool(text)
             tally.apart += apart
             if apart:
@@ -160,18 +160,18 @@ def _judge(
     *,
     repairs: bool = False,
 ) -> None:
-    """Counts what the rules complain of, and, where `repairs` are asked for, what they would change."""
+    """Counts what the rules find, and, if `repairs`, what the repairs would change."""
     if not settings.enabled and not repairs:
         return
     candidates = [Candidate(row["caption"] or "", row["text"] or "", _prompt(row, shown)) for row in rows]
     for row, judged, tallies in zip(rows, judge(candidates, settings), asked, strict=True):
         clip_id, caption = row["clip_id"] or "", row["caption"] or ""
         found = [(finding.rule, finding.detail) for finding in judged.findings]
-        # Of a caption that is too long only the start was repaired.
+        # Only the start of a very long caption was repaired.
         if repairs and judged.repairs and len(caption) <= READ_CHARS:
             found.append((UNREPAIRED, f"{', '.join(judged.repairs)}: {judged.caption}"))
         for rule, detail in found:
-            # An empty caption is too short, whatever was asked.
+            # An empty caption is `too_short`, even if that rule is not enabled.
             for tally in tallies if rule in (UNREPAIRED, *settings.enabled) else ():
                 tally.note(rule, Example(clip_id, caption, detail))
 
@@ -214,7 +214,7 @@ def _figures(
                 of = tally.prompted
             if not of:
                 continue
-            # The parser errs now and then: of few captions, one that it misreads is no sign.
+            # The parser makes mistakes: one of them among few captions proves nothing.
             found[rule] = (
                 estimated(tally.broken[rule], of, settings.confidence, shown)
                 if sampled
@@ -224,7 +224,7 @@ def _figures(
 
 
 def estimated(count: int, of: int, confidence: float, shown: Sequence[Example] = ()) -> Figure:
-    """A share that would be another one in another draw, with its interval: of few clips it says little."""
+    """A share with its confidence interval, which is wide for few clips."""
     return Figure(count / of, *wilson_interval(count, of, confidence), of, shown)
 
 

@@ -1,4 +1,4 @@
-"""The quality checks of captions: what is measured, held against the thresholds."""
+"""The quality checks of captions: figures compared with thresholds."""
 
 from __future__ import annotations
 
@@ -16,34 +16,32 @@ from wavcaps_assets.rules.table import RULES
 
 DRIFT = "drift"
 CAPTION_RULES = "caption_rules"
-# Rules of stage 3 that have a check and a threshold of their own; all others share one.
+# Rules of stage 3 with their own check and threshold. All others share one.
 OWN_CHECK = {
     "digits": "digits",
     "banned_words": "banned_words",
     "named_entity": "named_entities",
     "no_verb": "no_verb",
 }
-# Each check, in the order in which they are shown.
+# The checks, in the order in which they are shown.
 CHECKS = {
     "unreadable": "Every row has an id, and a caption that is text.",
     "repeated_ids": "Every clip has one row.",
     "dropped": "Stages 2 and 3 dropped no more clips than usual; the paper: 0 to 22%.",
-    "mean_words": "Captions are about as long as the paper's of that source (Table III), and in any case "
-    "as long as captions are.",
-    "digits": 'Captions hold no figures: "Delete the proper noun modifiers, number modifiers, and unit '
+    "mean_words": "Captions are about as long as the paper's of that source (Table III), and never far "
+    "too short or too long.",
+    "digits": 'Captions contain no figures: "Delete the proper noun modifiers, number modifiers, and unit '
     'modifiers" (Table I). Units in words are the rule `spelled_units`, one of the other rules.',
-    "banned_words": 'Captions hold no "heard", "recorded", … (Table I).',
-    UNREPAIRED: "Captions hold nothing that stage 3 repairs: entities of HTML, characters that nobody sees, "
-    "quotation marks, spaces or full stops too many. What this project publishes has been repaired.",
-    "named_entities": "Captions name no person, place or make; spaCy reads a sample.",
-    "no_verb": "Captions are sentences: a subject with a verb; spaCy reads a sample.",
+    "banned_words": 'Captions do not contain "heard", "recorded", … (Table I).',
+    UNREPAIRED: "Captions need none of stage 3's repairs: HTML entities, invisible characters, quotation "
+    "marks, extra spaces or full stops. What this project publishes has been repaired.",
+    "named_entities": "Captions name no person, place or brand; measured with spaCy on a sample.",
+    "no_verb": "Captions are sentences with a subject and a verb; measured with spaCy on a sample.",
     CAPTION_RULES: "Captions break no other rule of stage 3.",
     "unique": "Captions differ from each other; of the paper's 403,050, 330,609 are unique.",
-    "near_duplicates": "Different captions say different things: not the same words in another order or "
-    "inflection.",
-    "text_mismatch": "Captions share a word with their own raw text, as they no longer do once they slip "
-    "by a row.",
-    DRIFT: "Captions are not far from the last set that passed, which need not be the last that was made: "
+    "near_duplicates": "Different captions have different words, not only another order or inflection.",
+    "text_mismatch": "Captions share a word with their own raw text. Captions shifted by a row do not.",
+    DRIFT: "Captions are similar to the last set that passed, which may be older than the previous set: "
     "length, unique share, words, changes by clip, and captions that moved to another clip.",
 }
 NOTHING_BEFORE = "there is nothing to compare with yet"
@@ -52,10 +50,10 @@ NOTHING_BEFORE = "there is nothing to compare with yet"
 def check_quality(
     captions: CaptionSet, settings: QualitySettings, before: pa.Table | None = None
 ) -> list[Result]:
-    """Everything that is measured of a set, by source and as a whole, against its limits.
+    """All figures of a set, by source and as a whole, with their limits.
 
     Args:
-        before: the set to compare with, with `clip_id`, `source` and `caption`; None: there is none.
+        before: the set to compare with, with `clip_id`, `source` and `caption`; None if there is no such set.
     """
     found = measure(captions, settings)
     results = []
@@ -84,7 +82,7 @@ def check_quality(
 
 
 def check_drift(captions: CaptionSet, settings: QualitySettings, before: pa.Table | None) -> list[Result]:
-    """How far a set is from another one, by source and as a whole, against its limits.
+    """The drift of a set from another one, by source and as a whole, with its limits.
 
     Args:
         before: as for `check_quality`.
@@ -128,7 +126,7 @@ def _limits(name: str, scope: str, captions: CaptionSet, settings: QualitySettin
 
 
 def _expected_words(scope: str, captions: CaptionSet, expected: Mapping[str, float]) -> float | None:
-    """The words that are expected of a source, or of this mixture of sources."""
+    """The expected words a caption of a source, or of this mix of sources; None if unknown."""
     if scope != WHOLE:
         return expected.get(scope)
     counts = Counter(captions.table.column("source").to_pylist())

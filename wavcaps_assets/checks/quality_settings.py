@@ -1,7 +1,7 @@
-"""What the captions of a manifest must be, as a whole, for it to be published: thresholds.
+"""The thresholds that the captions of a manifest must meet to be published.
 
-The same settings hold for the asset checks in the UI and for the command
-`python -m wavcaps_assets.checks`; a TOML file changes single ones of them.
+The asset checks in the UI and the command `wavcaps check` share these settings. A TOML file overrides
+single ones.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ TABLE_III_WORDS = {
 
 
 class UnusableSettings(ValueError):
-    """A file of thresholds that cannot be read, or says what no setting is."""
+    """A file of thresholds that cannot be read, or has an unknown setting or value."""
 
 
 def _is_number(value: float) -> float:
     if math.isnan(value):
-        raise ValueError("nan is no threshold; inf (or -inf) switches one off")
+        raise ValueError("nan is not a threshold; use inf (or -inf) to switch a threshold off")
     return value
 
 
@@ -43,70 +43,74 @@ class Thresholds(BaseModel):
 
 
 class Ceiling(Thresholds):
-    """The most that a figure may be; `inf` switches a threshold off."""
+    """The highest allowed value; `inf` switches it off."""
 
     warn: Threshold = Field(math.inf, description="above this a person should look")
     error: Threshold = Field(math.inf, description="above this nothing is published")
 
 
 class Floor(Thresholds):
-    """The least that a figure may be; `-inf` switches a threshold off."""
+    """The lowest allowed value; `-inf` switches it off."""
 
     warn: Threshold = Field(-math.inf, description="below this a person should look")
     error: Threshold = Field(-math.inf, description="below this nothing is published")
 
 
 class MeanWords(Thresholds):
-    """Words a caption on average: near Table III, and at any rate of the length of a caption."""
+    """Mean words a caption: near Table III, and never far too few or too many."""
 
     expected: dict[str, Threshold] = Field(
         TABLE_III_WORDS,
-        description="by source; of the whole set the mean of these is expected, by the set's own numbers "
-        "of clips (which makes the 7.80 of Table III of the paper's)",
+        description="by source; for the whole set, their mean weighted by its clips (the 7.80 of Table III "
+        "for the paper's set)",
     )
-    off: Ceiling = Field(Ceiling(warn=1.5), description="words above or below what is expected")
-    fewest: Floor = Field(Floor(error=3.0), description="words, whatever the source")
-    most: Ceiling = Field(Ceiling(error=15.0), description="words, whatever the source")
+    off: Ceiling = Field(Ceiling(warn=1.5), description="words above or below the expected mean")
+    fewest: Floor = Field(Floor(error=3.0), description="mean words of any source")
+    most: Ceiling = Field(Ceiling(error=15.0), description="mean words of any source")
 
 
 class Sample(Thresholds):
-    """Which captions the parser reads. It takes some minutes for all of the paper's 403,050."""
+    """The captions that are parsed. All 403,050 of the paper take some minutes."""
 
-    size: int = Field(5_000, ge=0, description="captions of each source, and of the whole; 0: all")
-    seed: int = Field(0, description="another seed draws other captions")
+    size: int = Field(
+        5_000, ge=0, description="captions sampled from each source, and from the whole; 0: all"
+    )
+    seed: int = Field(0, description="another seed gives another sample")
 
 
 class Drift(Thresholds):
-    """How far a set may be from the one before it."""
+    """Allowed differences from the previous set that passed."""
 
     mean_words: Ceiling = Field(Ceiling(warn=0.5), description="words a caption, more or fewer")
-    unique: Ceiling = Field(Ceiling(warn=0.05), description="difference of the shares of different captions")
+    unique: Ceiling = Field(Ceiling(warn=0.05), description="difference in the share of unique captions")
     vocabulary: Ceiling = Field(
         Ceiling(warn=0.3),
-        description="Jensen-Shannon distance of the distributions of words: 0 the same, 1 no word in common",
+        description="Jensen-Shannon distance of the word distributions: 0 the same, 1 no word in common",
     )
     changed: Ceiling = Field(
         Ceiling(warn=0.2), description="share of the clips in both sets whose caption changed"
     )
     moved: Ceiling = Field(
         Ceiling(warn=0.05, error=0.3),
-        description="share of the clips in both sets whose new caption was that of another clip alone: "
-        "captions that slipped by a row",
+        description="share of the clips in both sets whose new caption belonged to exactly one other clip: "
+        "captions that were shifted by a row",
     )
 
 
 class QualitySettings(Thresholds):
-    """Thresholds with their severities: beyond `error` the check blocks, beyond `warn` it only says so.
+    """Thresholds: beyond `error` a check blocks, beyond `warn` it only warns.
 
-    All are shares (0 to 1), except for words. A share that is estimated from a sample is beyond a
-    threshold when its whole confidence interval is.
+    All are shares (0 to 1), except numbers of words. An estimated share is beyond a threshold if its whole
+    confidence interval is.
     """
 
     sample: Sample = Sample()
-    confidence: float = Field(0.95, gt=0, lt=1, description="of the interval of a share from a sample")
+    confidence: float = Field(
+        0.95, gt=0, lt=1, description="confidence level of the interval of an estimated share"
+    )
     rules: RuleSettings = Field(RuleSettings(), description="the rules of stage 3, and their limits")
-    unreadable: Ceiling = Field(Ceiling(error=0.0), description="rows whose caption is no text")
-    repeated_ids: Ceiling = Field(Ceiling(error=0.0), description="rows whose clip had a row already")
+    unreadable: Ceiling = Field(Ceiling(error=0.0), description="rows whose caption is not text")
+    repeated_ids: Ceiling = Field(Ceiling(error=0.0), description="rows whose clip already has a row")
     dropped: Ceiling = Field(
         Ceiling(warn=0.3, error=0.6), description="clips that stages 2 and 3 dropped; the paper: 0 to 0.22"
     )
@@ -115,10 +119,10 @@ class QualitySettings(Thresholds):
     banned_words: Ceiling = Field(Ceiling(error=0.0), description='captions with "heard", "recorded", …')
     unrepaired: Ceiling = Field(
         Ceiling(error=0.0),
-        description="captions that a repair of stage 3 would change; `rules.repairs` says which repairs",
+        description="captions that a repair of stage 3 would change; `rules.repairs` names the repairs",
     )
     named_entities: Ceiling = Field(
-        Ceiling(warn=0.01, error=0.05), description="captions with a name, of which spaCy sees some too many"
+        Ceiling(warn=0.01, error=0.05), description="captions with a name; spaCy has some false alarms"
     )
     no_verb: Ceiling = Field(Ceiling(warn=0.01, error=0.05), description="captions without a verb")
     caption_rules: Ceiling = Field(
@@ -132,17 +136,17 @@ class QualitySettings(Thresholds):
     )
     text_mismatch: Ceiling = Field(
         Ceiling(warn=0.25, error=0.5),
-        description="captions that share no word with their own raw text; 0.01 of the released SoundBible "
-        "captions, and 0.7 once they are shifted by a row",
+        description="captions that share no word with their own raw text: 0.01 of the released SoundBible "
+        "captions, and 0.7 of them when shifted by a row",
     )
     drift: Drift = Drift()
 
 
 def load_settings(path: Path | None) -> QualitySettings:
-    """The defaults, with what a TOML file changes of them.
+    """The defaults, with the overrides of a TOML file.
 
     Raises:
-        UnusableSettings: the file cannot be read, or a line of it is no setting; says which.
+        UnusableSettings: the file cannot be read, or has an unknown setting or value.
     """
     if path is None:
         return QualitySettings()
@@ -154,12 +158,12 @@ def load_settings(path: Path | None) -> QualitySettings:
         return QualitySettings.model_validate(_merged(QualitySettings().model_dump(), changes))
     except ValidationError as error:
         problems = (
-            f"{'.'.join(map(str, one['loc']))}: {_said(one['type'], one['msg'])}" for one in error.errors()
+            f"{'.'.join(map(str, one['loc']))}: {_problem(one['type'], one['msg'])}" for one in error.errors()
         )
         raise UnusableSettings(f"the thresholds in {path}: {'; '.join(problems)}") from error
 
 
-def _said(kind: str, message: str) -> str:
+def _problem(kind: str, message: str) -> str:
     return "there is no such setting" if kind == "extra_forbidden" else message
 
 

@@ -1,4 +1,4 @@
-"""An even, repeatable sample, and how sure a share is that was found in one."""
+"""An even, repeatable sample, and the confidence interval of a share found in it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from statistics import NormalDist
 
 
 def even_sample(clip_ids: Iterable[str], size: int, seed: int) -> set[str]:
-    """The clips with the smallest hashes: each clip has the same chance, whatever their order.
+    """The clips with the smallest hashes: each clip has the same chance, in any order.
 
-    A clip that is drawn from a set is also drawn from any smaller part of it that it belongs to, so
-    that the sample of the whole is in the samples of the parts. Versions of a set share their sample.
+    A clip in the sample of a set is also in the sample of each part of the set that has it. So the samples
+    of the parts contain the sample of the whole. Versions of a set share their sample.
 
     Args:
-        size: how many clips; 0: all.
-        seed: another one draws other clips.
+        size: number of clips; 0: all.
+        seed: another seed gives another sample.
     """
     if size == 0:
         return set(clip_ids)
@@ -29,10 +29,10 @@ def _rank(clip_id: str, seed: int) -> bytes:
 
 
 def wilson_interval(count: int, of: int, confidence: float) -> tuple[float, float]:
-    """Between which shares that of the whole set lies, given `count` in a sample of `of`.
+    """The confidence interval of a share, given `count` in a sample of `of`.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference" (1927). It
-    stays between 0 and 1, and holds for small samples and for shares near 0 too.
+    stays between 0 and 1, and is valid for small samples and for shares near 0.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = count / of

@@ -1,10 +1,10 @@
-"""Whether a split keeps recordings apart, found by another way than the split was made."""
+"""Whether a split keeps each recording on one side. Independent of the code that makes the split."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from wavcaps_assets.checks.verdict import Verdict
+from wavcaps_assets.checks.outcome import CheckOutcome
 
 ON_TWO_SIDES = """
     with material as (
@@ -20,8 +20,8 @@ ON_TWO_SIDES = """
 """
 
 
-def check_recordings_apart(split: pa.Table, recordings: pa.Table, wavcaps: pa.Table) -> Verdict:
-    """Whether no recording, and no identical audio, is on two sides.
+def check_recordings_apart(split: pa.Table, recordings: pa.Table, wavcaps: pa.Table) -> CheckOutcome:
+    """Whether no recording and no identical audio is in two splits.
 
     Args:
         split: `tables.TRAINING_MANIFEST`.
@@ -36,7 +36,9 @@ def check_recordings_apart(split: pa.Table, recordings: pa.Table, wavcaps: pa.Ta
         leaks = database.sql(ON_TWO_SIDES).fetchall()
     if leaks:
         name, one, other = leaks[0]
-        return Verdict(
-            False, f"{len(leaks)} are on two sides, such as {name} ({one} and {other})", {"leaks": len(leaks)}
+        return CheckOutcome(
+            False,
+            f"{len(leaks)} are in two splits, such as {name} ({one} and {other})",
+            {"leaks": len(leaks)},
         )
-    return Verdict(True, "every recording is on one side", {"leaks": 0, "clips": split.num_rows})
+    return CheckOutcome(True, "every recording is in one split", {"leaks": 0, "clips": split.num_rows})

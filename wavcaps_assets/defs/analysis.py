@@ -116,9 +116,9 @@ def _of_texts(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
 
     @dg.asset(**_about(tables_of.EXAMPLES))
     def examples(context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.examples import draw_examples
+        from wavcaps_assets.analysis.examples import sample_examples
 
-        return _show(context, draw_examples(wavcaps, config.examples_per_source, config.seed))
+        return _show(context, sample_examples(wavcaps, config.examples_per_source, config.seed))
 
     return [
         text_measures,

@@ -1,23 +1,23 @@
-"""Asset checks. They block, but for the advisory ones: what breaks its promise is not built upon."""
+"""Asset checks of tables. They block what is downstream, except the advisory ones."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.checks.outcome import CheckOutcome
 from wavcaps_assets.checks.tables import check_nothing_lost, check_schema, check_unique
-from wavcaps_assets.checks.verdict import Verdict
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 
-# Given the tables and the partition: the clips that should be in the asset, or among its dropped.
+# From the tables and a partition: the clips that the asset must have kept or dropped.
 Upstream = Callable[[TableStore, str | None], pa.Table]
-Check = Callable[[TableStore, str | None], Verdict]
+Check = Callable[[TableStore, str | None], CheckOutcome]
 
 
 def upstream_of(asset: str) -> Upstream:
-    """The table of an asset, of the same partition."""
+    """Reads the table of an asset, for the same partition."""
     return lambda tables, partition: tables.read([asset], partition and [partition])
 
 
@@ -35,10 +35,10 @@ def table_checks(
     Args:
         key: the asset's key.
         partitions: its partitions.
-        upstream: what went in; without it, `nothing_lost` has nothing to compare with.
-        unique: whether a clip has one row.
-        advisory: those of `more` that warn, and block nothing.
-        more: further checks: by name, a description and a function.
+        upstream: reads the input; without it there is no check `nothing_lost`.
+        unique: whether each clip has one row.
+        advisory: names in `more` of checks that only warn.
+        more: further checks by name, each a description and a function.
     """
     schema = schema_of(key)
 
@@ -47,7 +47,7 @@ def table_checks(
 
     checks: dict[str, tuple[str, Check]] = {
         "schema": (
-            "The columns are those of tables/, and nothing required is missing.",
+            "The columns match the schema in tables/, and no required value is missing.",
             lambda tables, partition: check_schema(own(tables, partition), schema),
         ),
     }
@@ -58,7 +58,7 @@ def table_checks(
         )
     if upstream is not None:
         checks["nothing_lost"] = (
-            "Every clip that went in came out, or was dropped with a reason.",
+            "Every input clip was kept, or dropped with a reason.",
             lambda tables, partition: check_nothing_lost(
                 upstream(tables, partition), tables.read_stage(key, [partition or WHOLE])
             ),
@@ -89,7 +89,7 @@ def table_checks(
 
 
 def as_result(
-    key: Sequence[str], name: str, verdict: Verdict, severity: dg.AssetCheckSeverity
+    key: Sequence[str], name: str, verdict: CheckOutcome, severity: dg.AssetCheckSeverity
 ) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(key),

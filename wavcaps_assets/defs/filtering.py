@@ -1,4 +1,4 @@
-"""Stage 1, a source at a time."""
+"""Stage 1, for each source."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,10 @@ from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.filtering import FilterSettings
+from wavcaps_assets.filtering import FilterSettings, filter_clips
+from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels
+from wavcaps_assets.filtering.inputs import read_inputs
+from wavcaps_assets.show.plots import as_markdown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import FILTERED_CLIPS
 from wavcaps_assets.tables.stage import Stage
@@ -35,11 +38,6 @@ def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]
     def filtered_clips(
         context: dg.AssetExecutionContext, config: FilterConfig, store: StoreResource
     ) -> Stage:
-        from wavcaps_assets.filtering import filter_clips
-        from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels
-        from wavcaps_assets.filtering.inputs import read_inputs
-        from wavcaps_assets.show.plots import as_markdown
-
         source = context.partition_key
         stage = filter_clips(*read_inputs(store.tables(), source, config), config)
         funnel, paper = funnel_of(stage, config), paper_funnels().get(source)

@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.checks.assessment import UnfitSet, require_quality
-from wavcaps_assets.checks.told import examples_table, results_table
+from wavcaps_assets.checks.render import examples_table, results_table
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions

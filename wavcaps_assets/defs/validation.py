@@ -1,4 +1,4 @@
-"""Human validation: a study is drawn, raters answer it by hand, their answers are scored."""
+"""Human validation: a study is sampled, people rate it, and their answers are scored."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,25 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.show.plots import as_markdown
+from wavcaps_assets.show.previews import counts, preview, tally
 from wavcaps_assets.tables import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
+from wavcaps_assets.validation.figures import plot_scores, problems, raters_table, reasons_table, scores_table
+from wavcaps_assets.validation.scores import score_study
 from wavcaps_assets.validation.settings import RatingsSettings, ScoreSettings, StudySettings
+from wavcaps_assets.validation.study_files import read_answers, write_study
 
 
 class StudyConfig(dg.Config, StudySettings):
-    """What raters are shown."""
+    """What the raters are shown."""
 
 
 class RatingsConfig(dg.Config, RatingsSettings):
-    """Where the raters' files are."""
+    """The folder of the raters' files."""
 
 
 class ScoreConfig(dg.Config, ScoreSettings):
-    """How figures are made of the answers."""
+    """How scores are computed from the answers."""
 
 
 def validation_assets() -> Sequence[dg.AssetsDefinition]:
@@ -30,19 +35,15 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         group_name="validation",
         kinds={"html", "parquet"},
         owners=OWNERS,
-        description="Clips drawn for people to rate, and the page that they rate them on (section III.D). "
-        "Run it by hand; no job does.",
+        description="A sample of clips for people to rate, and the page for rating them (section III.D). "
+        "Materialize it by hand; it is in no job.",
         metadata=schema_metadata(VALIDATION_STUDY),
     )
     def validation_study(
         context: dg.AssetExecutionContext, config: StudyConfig, wavcaps: pa.Table, store: StoreResource
     ) -> pa.Table:
-        from wavcaps_assets.show.previews import counts, preview, tally
-        from wavcaps_assets.validation.figures import problems
-        from wavcaps_assets.validation.run import make_study
-
         files = store.tables().store
-        written = make_study(wavcaps, config, files)
+        written = write_study(wavcaps, config, files)
         study = written.study
         shown = ["source", "duration_s", "caption", "second_caption"]
         metadata: dict[str, dg.MetadataValue] = {
@@ -52,12 +53,12 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
             "clips": dg.MetadataValue.int(study.key.num_rows),
             "clips by source": dg.MetadataValue.md(counts(study.key, "source")),
             "drawn": dg.MetadataValue.md(preview(study.key, shown, rows=20)),
-            "not drawn": dg.MetadataValue.md(tally(study.left_out, "clips")),
-            "without usable audio": dg.MetadataValue.md(problems(study.set_aside)),
+            "not drawn": dg.MetadataValue.md(tally(study.excluded, "clips")),
+            "without usable audio": dg.MetadataValue.md(problems(study.unusable)),
         }
         if written.second is not None:
             metadata["clips with second captions"] = dg.MetadataValue.int(len(written.second.by_clip))
-            metadata["rows without one"] = dg.MetadataValue.int(written.second.empty)
+            metadata["rows without a second caption"] = dg.MetadataValue.int(written.second.empty)
         context.add_output_metadata(metadata)
         return study.key
 
@@ -65,8 +66,8 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         group_name="validation",
         kinds={"json", "parquet"},
         owners=OWNERS,
-        description="The answers of all raters, from the files that they saved; those that do not count "
-        "with their reason. Run it by hand; no job does.",
+        description="The answers of all raters, from the files that they saved, with a reason for those that "
+        "do not count. Materialize it by hand; it is in no job.",
         metadata=schema_metadata(VALIDATION_RATINGS),
     )
     def validation_ratings(
@@ -75,14 +76,11 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         validation_study: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
-        from wavcaps_assets.validation.figures import raters_table, reasons_table
-        from wavcaps_assets.validation.run import read_answers
-
         answers = read_answers(validation_study, config, store.tables().store)
         context.add_output_metadata(
             {
                 "raters": dg.MetadataValue.md(raters_table(answers.raters)),
-                "set aside": dg.MetadataValue.md(reasons_table(answers.ratings)),
+                "not counted": dg.MetadataValue.md(reasons_table(answers.ratings)),
             }
         )
         return answers.ratings
@@ -91,21 +89,17 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         group_name="validation",
         kinds={"parquet"},
         owners=OWNERS,
-        description="Mean opinion score, shares of the options, the raters' agreement, beside the paper's "
-        "(section III.D, Figure 4). Run it by hand; no job does.",
+        description="Mean opinion score, shares of the options and agreement of the raters, with the paper's "
+        "(section III.D, Figure 4). Materialize it by hand; it is in no job.",
         metadata=schema_metadata(VALIDATION_SCORES),
     )
     def validation_scores(
         context: dg.AssetExecutionContext, config: ScoreConfig, validation_ratings: pa.Table
     ) -> pa.Table:
-        from wavcaps_assets.show.plots import as_markdown
-        from wavcaps_assets.validation.figures import draw_scores, scores_table
-        from wavcaps_assets.validation.scores import score_study
-
         scores = score_study(validation_ratings, config)
         context.add_output_metadata(
             {
-                "figure": dg.MetadataValue.md(as_markdown(draw_scores(scores))),
+                "figure": dg.MetadataValue.md(as_markdown(plot_scores(scores))),
                 "scores": dg.MetadataValue.md(scores_table(scores)),
             }
         )

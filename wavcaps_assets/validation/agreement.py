@@ -1,8 +1,8 @@
-"""Krippendorff's alpha: how far raters agree beyond chance.
+"""Krippendorff's alpha: the agreement of raters beyond chance.
 
 K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011,
-https://repository.upenn.edu/asc_papers/43). Written here because an interval wants the alpha of thousands
-of resamples: the coincidences of a unit are added up once, and resampling adds them again.
+https://repository.upenn.edu/asc_papers/43). Implemented here because an interval needs the alpha of
+thousands of resamples: the coincidences of each unit are computed once, and a resample only adds them up.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ Floats = npt.NDArray[np.float64]
 
 
 class Level(StrEnum):
-    """How values differ: not at all or wholly (nominal), or by how many values lie between (ordinal)."""
+    """How values differ: equal or different (nominal), or by the values between them (ordinal)."""
 
     NOMINAL = "nominal"
     ORDINAL = "ordinal"
 
 
 def coincidences(units: Sequence[Sequence[int]], values: int) -> Floats:
-    """Each unit's coincidence matrix.
+    """The coincidence matrix of each unit.
 
     Args:
-        units: the values that each unit was given, by whomever, as numbers from 0.
-        values: how many values there are.
+        units: the values that raters gave each unit, as numbers from 0.
+        values: the number of different values.
 
     Returns:
-        Of shape (units, values, values); of zeros for a unit with fewer than two values, which pairs with
-        nothing.
+        Shape (units, values, values); zeros for a unit with fewer than two values.
     """
     counts = np.zeros((len(units), values))
     for number, given in enumerate(units):
@@ -45,11 +44,11 @@ def coincidences(units: Sequence[Sequence[int]], values: int) -> Floats:
 
 
 def alpha(coincidence: Floats, level: Level) -> float | None:
-    """Alpha of a coincidence matrix, the sum of its units'.
+    """Alpha of a coincidence matrix, summed over units.
 
     Returns:
-        1: all agree; 0: as by chance; None: nothing can be paired, or there is one value only, so that
-        chance has no disagreement to compare with.
+        1: full agreement; 0: as by chance; None: no unit has two values, or there is only one value, so that
+        no disagreement is expected by chance.
     """
     totals = coincidence.sum(axis=0)
     pairable = totals.sum()

@@ -1,4 +1,4 @@
-"""The files that raters send back, whatever they hold."""
+"""The files that raters send back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.store.storage import Store
 
-# What page.js writes.
+# As page.js writes them.
 FORMAT = "wavcaps-validation-answers"
 VERSION = 1
 # A study of 2,000 clips is under 1 MB.
@@ -19,14 +19,14 @@ MOST_BYTES = 20_000_000
 
 
 class BadFolder(ValueError):
-    """The folder of the raters' files is not there."""
+    """The folder of the raters' files does not exist or is empty."""
 
 
 class BadFile(ValueError):
-    """A file holds no answers that can be read.
+    """A file without readable answers.
 
     Attributes:
-        reason: in a word or two.
+        reason: reason code for `tables.VALIDATION_RATINGS`.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -35,7 +35,7 @@ class BadFile(ValueError):
 
 
 class AnswerFile(BaseModel):
-    """A rater's file. Its answers are looked at one by one: a bad one spoils no others."""
+    """A rater's file. Answers are validated one by one, so that a bad one does not affect the others."""
 
     model_config = ConfigDict(strict=True)
 
@@ -47,7 +47,7 @@ class AnswerFile(BaseModel):
 
 
 def answer_files(folder: str, store: Store) -> Iterator[tuple[str, bytes | None]]:
-    """The files of a folder in the order of their names, each with its content; None: it is too large.
+    """The files of a folder in the order of their names, with their content; None if a file is too large.
 
     Args:
         folder: an absolute path, or one relative to the store.
@@ -65,7 +65,7 @@ def answer_files(folder: str, store: Store) -> Iterator[tuple[str, bytes | None]
         sizes, where = store.sizes(folder), store.describe(folder)
     names = sorted(name for name in sizes if not name.startswith("."))
     if not names:
-        raise BadFolder(f"{where} holds no files: put those there that the raters saved")
+        raise BadFolder(f"{where} is empty: put the files there that the raters saved")
     for name in names:
         if sizes[name] > MOST_BYTES:
             yield name, None
@@ -79,7 +79,7 @@ def parse_file(content: bytes | None) -> AnswerFile:
     """Reads a rater's file.
 
     Raises:
-        BadFile: says why it cannot be used.
+        BadFile: it cannot be used.
     """
     if content is None:
         raise BadFile("file_too_large", f"larger than {MOST_BYTES:,} bytes")
@@ -88,7 +88,7 @@ def parse_file(content: bytes | None) -> AnswerFile:
     except (ValueError, RecursionError) as error:
         raise BadFile("file_not_json", str(error) or type(error).__name__) from error
     if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
-        raise BadFile("file_of_another_kind", f"it is no {FORMAT!r} of version {VERSION}")
+        raise BadFile("file_of_another_kind", f"it is not a {FORMAT!r} file of version {VERSION}")
     if isinstance(value.get("rater"), str):
         value["rater"] = writable(value["rater"])
     try:
@@ -100,5 +100,5 @@ def parse_file(content: bytes | None) -> AnswerFile:
 
 
 def writable(text: str) -> str:
-    """A text without lone surrogates, which JSON can hold and a table cannot."""
+    """A text without lone surrogates, which JSON can contain and a table cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The scores as a person reads them: Figure 4 drawn anew, and tables in Markdown."""
+"""The scores as a plot like Figure 4, and as Markdown tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = (9.0, 3.0)
 OURS, SECOND, PAPERS = "caption under study", "second caption", "the paper"
 
 
-def draw_scores(scores: pa.Table) -> Figure:
+def plot_scores(scores: pa.Table) -> Figure:
     """Figure 4: (a) how the ratings are distributed, (b) the options' shares, (c) the mean rating of each.
 
     Args:
@@ -67,7 +67,7 @@ def _bars(
     label: str,
     colour: str,
 ) -> None:
-    """Bars with their intervals; a figure that there is not has no bar."""
+    """Bars with intervals; no bar for a missing figure."""
     axes.set_xticks(range(len(names)), list(names))
     axes.set_xlim(-0.6, len(names) - 0.4)
     there = [(place, row) for place, row in enumerate(rows) if row is not None and row["value"] is not None]
@@ -103,7 +103,7 @@ def _finish(axes: Axes, xlabel: str, ylabel: str) -> None:
 
 
 def scores_table(scores: pa.Table) -> str:
-    """Every figure with its interval, beside the paper's, in Markdown."""
+    """Every figure with its interval and the paper's figure, in Markdown."""
     lines = [
         "| figure | of | here | interval | the paper | clips | answers | note |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -125,27 +125,34 @@ def scores_table(scores: pa.Table) -> str:
 
 
 def raters_table(work: Sequence[RaterWork]) -> str:
-    """What each rater did, in Markdown."""
+    """The work of each rater, in Markdown."""
     lines = [
-        "| rater | files | answers | gaps | set aside | mean rating |",
+        "| rater | files | answers | gaps | not counted | mean rating |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for rater in work:
-        shown = [rater.rater, rater.files, rater.answers, rater.gaps, rater.set_aside, _two(rater.mean_score)]
+        shown = [
+            rater.rater,
+            rater.files,
+            rater.answers,
+            rater.gaps,
+            rater.not_counted,
+            _two(rater.mean_score),
+        ]
         lines.append("| " + " | ".join(map(cell, shown)) + " |")
     return "\n".join(lines) if work else "*no raters*"
 
 
-def problems(set_aside: Mapping[str, str]) -> str:
-    """The clips that could not be used, each with what was wrong, in Markdown."""
-    if not set_aside:
+def problems(unusable: Mapping[str, str]) -> str:
+    """The clips that could not be used, each with its problem, in Markdown."""
+    if not unusable:
         return "*none*"
     lines = ["| clip | problem |", "| --- | --- |"]
-    return "\n".join([*lines, *(f"| {cell(clip)} | {cell(why)} |" for clip, why in set_aside.items())])
+    return "\n".join([*lines, *(f"| {cell(clip)} | {cell(why)} |" for clip, why in unusable.items())])
 
 
 def reasons_table(ratings: pa.Table) -> str:
-    """What does not count, by reason, with an example, in Markdown."""
+    """The answers and files that do not count, by reason, with an example, in Markdown."""
     counts = reasons(ratings)
     if not counts:
         return "*every answer counts*"
@@ -153,8 +160,8 @@ def reasons_table(ratings: pa.Table) -> str:
     rows = ratings.to_pylist()
     for reason, count in counts.most_common():
         example = next(row for row in rows if row["reason"] == reason)
-        seen = cell(f"{example['file']}: {example['detail'] or example['item_id'] or ''}")
-        lines.append(f"| {cell(reason)} | {count} | {seen} |")
+        where = cell(f"{example['file']}: {example['detail'] or example['item_id'] or ''}")
+        lines.append(f"| {cell(reason)} | {count} | {where} |")
     return "\n".join(lines)
 
 

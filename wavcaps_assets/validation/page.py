@@ -1,7 +1,7 @@
-"""The raters' page: one HTML file with all of its audio, which asks nothing of any network.
+"""The raters' page: one HTML file with its audio, which makes no network requests.
 
-It names neither clips nor sources, and each item's captions stand in an order that says nothing. What
-else is crawled text, captions and credits, is data in it and never mark-up or script.
+It names neither clips nor sources, and the order of an item's captions reveals nothing. Crawled text,
+captions and credits are data in the page, never markup or script.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from wavcaps_assets.validation.draw import Study, UnusableClip
+from wavcaps_assets.validation.study import Study, UnusableClip
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Characters that end a script element or a line of script, or begin a comment or an entity.
+# Characters that can end a script element or a line of script, or start a comment or an entity.
 UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 def page_audio(flac: Path) -> bytes:
-    """A stored clip as MP3, which every browser plays, at its own sample rate (32 kHz), some 60 kbit/s.
+    """A stored clip as MP3, which every browser plays, at its own sample rate (32 kHz), about 60 kbit/s.
 
-    As FLAC, a page of 160 clips would hold some 200 MB.
+    With FLAC, a page of 160 clips would have about 200 MB.
 
     Raises:
-        UnusableClip: it cannot be read, or holds no samples.
+        UnusableClip: it cannot be read, or has no samples.
     """
     import soundfile
 
@@ -40,7 +40,7 @@ def page_audio(flac: Path) -> bytes:
     except soundfile.LibsndfileError as error:
         raise UnusableClip(f"its audio cannot be read: {error.error_string}") from error
     if not len(samples):
-        raise UnusableClip("its audio holds no samples")
+        raise UnusableClip("its audio has no samples")
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format="MP3", subtype="MPEG_LAYER_III")
     return buffer.getvalue()
@@ -58,7 +58,7 @@ def render_page(study: Study) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Between the tags stands the text itself, to the byte: its hash is what the policy allows.
+    # The script and the style are inserted byte by byte: the policy allows their hashes.
     return environment.get_template("page.html").render(
         policy=_policy(script, style),
         script=Markup(script),
@@ -69,12 +69,12 @@ def render_page(study: Study) -> str:
 
 
 def as_script_data(value: Any) -> str:
-    """JSON that cannot end the script element that it stands in."""
+    """JSON that cannot end the script element around it."""
     return json.dumps(value).translate(UNSAFE)
 
 
 def _shown(study: Study) -> dict[str, Any]:
-    """What the page knows: opaque names and captions, in an order that does not tell them apart."""
+    """The data of the page: opaque ids and captions, in an order that does not reveal which is which."""
     items = []
     for row in study.key.to_pylist():
         captions = [{"id": row["caption_id"], "text": row["caption"]}]
@@ -85,13 +85,13 @@ def _shown(study: Study) -> dict[str, Any]:
         "id": study.study_id,
         "compares": study.compares,
         "items": sorted(items, key=lambda item: item["id"]),
-        # In the alphabet's order: a credit may hold the clip's title, which must not name an item.
+        # Sorted: a credit can contain a clip's title, and must not reveal its item.
         "credits": sorted(set(study.key.column("attribution").to_pylist())),
     }
 
 
 def _policy(script: str, style: str) -> str:
-    """A Content-Security-Policy: this script, this style, audio of the page itself, and nothing else."""
+    """A Content-Security-Policy that allows this script, this style and the page's own audio only."""
     return (
         f"default-src 'none'; script-src '{_source_hash(script)}'; style-src '{_source_hash(style)}'; "
         "media-src blob:; img-src data:; base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""From raters' files to a table of answers: those that count, and those that do not, with the reason."""
+"""Reads raters' files into a table of answers, with a reason for those that do not count."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LONGEST_DETAIL = 200
 def read_ratings(key: pa.Table, files: Iterable[tuple[str, bytes | None]]) -> pa.Table:
     """Reads the answers of all raters.
 
-    A rater may have several files, as of two days or two machines. Of several answers of a rater to one
-    question the last one counts, by the rater's clock; the others are `repeated`.
+    A rater can have several files, for example from two days or two computers. If a rater answered a question
+    more than once, the last answer counts (by the rater's clock); the others are `repeated`.
 
     Args:
         key: `tables.VALIDATION_STUDY`, of one study.
@@ -34,12 +34,12 @@ def read_ratings(key: pa.Table, files: Iterable[tuple[str, bytes | None]]) -> pa
     """
     reader = _Reader(key)
     rows = [row for name, content in files for row in reader.rows(name, content)]
-    _set_repeated_aside(rows)
+    _mark_repeated(rows)
     return VALIDATION_RATINGS.from_rows(rows)
 
 
 def questions_of(key: pa.Table) -> tuple[str, ...]:
-    """What raters are asked of each clip."""
+    """The questions about each clip."""
     compares = key.num_rows > 0 and key.column("second_caption_id").null_count == 0
     return (RATING, SECOND_RATING, COMPARISON) if compares else (RATING,)
 
@@ -51,20 +51,22 @@ class _Reader:
         self._items = {row["item_id"]: row for row in rows}
 
     def rows(self, file: str, content: bytes | None) -> Iterator[dict[str, Any]]:
-        """A file's answers, or the one row that says why it has none."""
+        """The answers of a file, or one row with the reason why it has none."""
         try:
-            said = parse_file(content)
+            file_of_rater = parse_file(content)
         except BadFile as error:
             yield _row(file, None, reason=error.reason, detail=str(error))
             return
-        rater = tidy_name(said.rater)
-        if said.study != self._study_id:
-            detail = f"the study {said.study}, not {self._study_id}; {len(said.answers)} answers"
+        rater = tidy_name(file_of_rater.rater)
+        if file_of_rater.study != self._study_id:
+            detail = (
+                f"the study {file_of_rater.study}, not {self._study_id}; {len(file_of_rater.answers)} answers"
+            )
             yield _row(file, rater, reason="file_of_another_study", detail=detail)
             return
-        if not said.answers:
+        if not file_of_rater.answers:
             yield _row(file, rater, reason="file_without_answers")
-        for answer in said.answers:
+        for answer in file_of_rater.answers:
             yield from self._answer(file, rater, answer)
 
     def _answer(self, file: str, rater: str, answer: Any) -> Iterator[dict[str, Any]]:
@@ -98,7 +100,7 @@ def _rating(
     question = questions.get(caption_id)
     if question is None:
         return _row(file, rater, about, reason="unknown_caption", detail=repr(caption_id))
-    # True is 1 to Python, and no score.
+    # In Python True equals 1; it is not a score.
     if type(score) is not int or score not in SCORES:
         return _row(file, rater, about, question=question, reason="score_out_of_range", detail=repr(score))
     return _row(file, rater, about, question=question, score=score)
@@ -120,8 +122,8 @@ def _row(file: str, rater: str | None, about: Mapping[str, Any] | None = None, *
     return {"file": writable(file), "rater": rater, **(about or {}), **more}
 
 
-def _set_repeated_aside(rows: list[dict[str, Any]]) -> None:
-    """Marks all answers of a rater to one question but the last."""
+def _mark_repeated(rows: list[dict[str, Any]]) -> None:
+    """Marks all but the last answer of a rater to a question."""
     last: dict[tuple[Any, ...], dict[str, Any]] = {}
     never = datetime.min.replace(tzinfo=UTC)
     for row in rows:
@@ -139,15 +141,15 @@ def _set_repeated_aside(rows: list[dict[str, Any]]) -> None:
 
 
 def tidy_name(name: str) -> str:
-    """A rater's name as page.js tidies it."""
+    """A rater's name, normalised as in page.js."""
     return " ".join(unicodedata.normalize("NFC", name).split()) or "?"
 
 
-def _moment(said: Any) -> datetime | None:
-    if not isinstance(said, str):
+def _moment(given: Any) -> datetime | None:
+    if not isinstance(given, str):
         return None
     try:
-        moment = datetime.fromisoformat(said)
+        moment = datetime.fromisoformat(given)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -159,5 +161,5 @@ def counted(ratings: pa.Table) -> list[dict[str, Any]]:
 
 
 def reasons(ratings: pa.Table) -> Counter[str]:
-    """How many answers, or files, do not count, by reason."""
+    """The number of answers and files that do not count, by reason."""
     return Counter(reason for reason in ratings.column("reason").to_pylist() if reason is not None)

@@ -1,4 +1,4 @@
-"""What raters' answers come to: opinion scores, options, agreement (section III.D, Figure 4)."""
+"""Scores from raters' answers: mean opinion scores, options, agreement (section III.D, Figure 4)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from wavcaps_assets.validation.ratings import COMPARISON, OPTIONS, RATING, SCORE
 from wavcaps_assets.validation.settings import ScoreSettings
 
 Floats = npt.NDArray[np.float64]
-# Of clips, each drawn as often as it is numbered here.
+# Indices of clips, with repetitions.
 Resample = npt.NDArray[np.int64]
 
 
 @dataclass
 class Clip:
-    """The answers to one clip that count.
+    """The answers about one clip that count.
 
     Attributes:
-        scores, second_scores: of the caption under study and of the second one, by rater.
+        scores, second_scores: ratings of the caption under study and of the second caption, by rater.
         options: the comparisons, by rater.
     """
 
@@ -40,13 +40,13 @@ class Clip:
 def score_study(ratings: pa.Table, settings: ScoreSettings) -> pa.Table:
     """Every figure of the study, with an interval: percentiles over resampled clips.
 
-    A mean is over all answers, so that a clip that more raters answered weighs more.
+    A mean is over all answers, so that a clip with more answers has more weight.
 
     Args:
         ratings: `tables.VALIDATION_RATINGS`.
 
     Returns:
-        `tables.VALIDATION_SCORES`. A figure that the answers do not give is null, with a note.
+        `tables.VALIDATION_SCORES`. A figure without answers is null, with a note.
     """
     clips = list(by_clip(ratings).values())
     interval = _Interval(settings)
@@ -60,7 +60,7 @@ def score_study(ratings: pa.Table, settings: ScoreSettings) -> pa.Table:
     rows.append(_alpha(RATING, [[score - 1 for score in given] for given in scores], Level.ORDINAL, interval))
     if any(clip.options or clip.second_scores for clip in clips):
         rows += _of_second_captions(clips, interval)
-    return VALIDATION_SCORES.from_rows(_beside_paper(row) for row in rows)
+    return VALIDATION_SCORES.from_rows(_with_paper(row) for row in rows)
 
 
 def by_clip(ratings: pa.Table) -> dict[str, Clip]:
@@ -83,7 +83,7 @@ def _of_second_captions(clips: Sequence[Clip], interval: _Interval) -> list[dict
     seconds = [list(clip.second_scores.values()) for clip in clips]
     rows = [_share("option_share", option, options, option, interval) for option in OPTIONS]
     for option in OPTIONS:
-        # Of the raters who chose it, what they gave the caption under study.
+        # The ratings of the caption under study by the raters who chose this option.
         given = [
             [score for rater, score in clip.scores.items() if clip.options.get(rater) == option]
             for clip in clips
@@ -99,13 +99,13 @@ def _of_second_captions(clips: Sequence[Clip], interval: _Interval) -> list[dict
 
 
 class _Interval:
-    """Percentiles of a figure over resamples of the clips; the same settings give the same."""
+    """Percentiles of a figure over resamples of the clips, repeatable with the same settings."""
 
     def __init__(self, settings: ScoreSettings) -> None:
         self._settings = settings
 
     def of(self, units: int, figure: Callable[[Resample], float | None]) -> tuple[float | None, float | None]:
-        """The interval; none where there are fewer than two clips, or a resample has no figure."""
+        """The interval; None if there are fewer than two clips, or a resample has no figure."""
         if units < 2:
             return None, None
         random = np.random.default_rng(self._settings.seed)
@@ -119,7 +119,7 @@ class _Interval:
 
 
 def _mean(measure: str, group: str, given: Sequence[Sequence[float]], interval: _Interval) -> dict[str, Any]:
-    """The mean of all answers, by way of each clip's sum and count."""
+    """The mean of all answers, from the sum and count of each clip."""
     answered = [values for values in given if values]
     row: dict[str, Any] = {"measure": measure, "group": group, **_basis(answered)}
     if not answered:
@@ -146,7 +146,7 @@ def _alpha(
     units = coincidences(paired, len(SCORES) if level is Level.ORDINAL else len(OPTIONS))
     value = alpha(units.sum(axis=0), level)
     if value is None:
-        return {**row, "note": "all raters gave one and the same answer: there is no chance to compare with"}
+        return {**row, "note": "all raters gave the same answer: no disagreement is expected by chance"}
     low, high = interval.of(len(paired), lambda drawn: alpha(units[drawn].sum(axis=0), level))
     return {**row, "value": value, "low": low, "high": high, "note": level.value}
 
@@ -155,39 +155,39 @@ def _basis(given: Sequence[Sequence[Any]]) -> dict[str, int]:
     return {"clips": len(given), "answers": sum(map(len, given))}
 
 
-def _beside_paper(row: dict[str, Any]) -> dict[str, Any]:
-    said = PAPER.get((row["measure"], row["group"]))
-    if said is None:
+def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
+    published = PAPER.get((row["measure"], row["group"]))
+    if published is None:
         return row
-    notes = [note for note in (row.get("note"), said.note) if note]
-    return {**row, "paper": said.value, "note": "; ".join(notes)}
+    notes = [note for note in (row.get("note"), published.note) if note]
+    return {**row, "paper": published.value, "note": "; ".join(notes)}
 
 
 @dataclass(frozen=True)
 class RaterWork:
-    """What one rater did.
+    """The work of one rater.
 
     Attributes:
-        files: the rater's files with answers of this study.
-        answers: that count.
-        gaps: questions of the study that the rater has not answered.
-        set_aside: answers that do not count.
-        mean_score: of the captions under study; None: none were rated.
+        files: the number of the rater's files for this study.
+        answers: the number of answers that count.
+        gaps: the number of questions without an answer.
+        not_counted: the number of answers that do not count.
+        mean_score: mean rating of the captions under study; None if there is no rating.
     """
 
     rater: str
     files: int
     answers: int
     gaps: int
-    set_aside: int
+    not_counted: int
     mean_score: float | None
 
 
 def work_of_raters(ratings: pa.Table, questions: int) -> list[RaterWork]:
-    """What each rater did, by name.
+    """The work of each rater, in the order of their names.
 
     Args:
-        questions: how many questions a rater who leaves nothing open answers.
+        questions: the number of questions of the study.
     """
     rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in ratings.to_pylist():
@@ -203,7 +203,7 @@ def _work(rows: Sequence[dict[str, Any]], questions: int) -> RaterWork:
         files=len({row["file"] for row in rows}),
         answers=len(good),
         gaps=questions - len(good),
-        set_aside=len(rows) - len(good),
+        not_counted=len(rows) - len(good),
         mean_score=_plain_mean(row["score"] for row in good if row["question"] == RATING),
     )
 

@@ -1,4 +1,4 @@
-"""The captions to compare with: people's, such as Clotho's, or another system's, by clip."""
+"""The captions to compare with, by clip: written by people, as in Clotho, or by another system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from wavcaps_assets.store.storage import Store
 
-# The first of these that the file has; `caption_comparison` has the first of them.
+# The first of these columns in the file is used; `caption_comparison` has the first.
 COLUMNS = ("second_caption", "caption")
 
 
@@ -22,11 +22,11 @@ class BadSecondCaptions(ValueError):
 
 @dataclass(frozen=True)
 class SecondCaptions:
-    """What a file of second captions holds.
+    """The content of a file of second captions.
 
     Attributes:
-        by_clip: the captions of each clip, without repetitions, in a fixed order.
-        empty: rows without a clip, or without a caption that is text; they are left out.
+        by_clip: the different captions of each clip, in a fixed order.
+        empty: the number of rows that are ignored, since they have no clip or no caption text.
     """
 
     by_clip: Mapping[str, tuple[str, ...]]
@@ -36,13 +36,13 @@ class SecondCaptions:
 def read_second_captions(path: str, store: Store) -> SecondCaptions:
     """Reads a CSV or Parquet file with columns `clip_id` and `second_caption` or `caption`.
 
-    A clip may have several rows; one of its captions is drawn.
+    A clip can have several rows; one of its captions is sampled.
 
     Args:
         path: absolute, or relative to the store.
 
     Raises:
-        BadSecondCaptions: says what is wrong with it.
+        BadSecondCaptions: it cannot be read, or a column is missing or repeated.
         StoreError: it is not in the store.
     """
     if Path(path).is_absolute():
@@ -57,11 +57,13 @@ def _read(file: Path, name: str) -> SecondCaptions:
     table = _table(file, name)
     table = table.rename_columns([column.strip() for column in table.column_names])
     if repeated := [name for name, count in Counter(table.column_names).items() if count > 1]:
-        raise BadSecondCaptions(f"{name} has several columns {', '.join(repeated)}: leave one of each")
+        raise BadSecondCaptions(
+            f"{name} has the columns {', '.join(repeated)} more than once: keep one of each"
+        )
     column = next((name for name in COLUMNS if name in table.column_names), None)
     if column is None or "clip_id" not in table.column_names:
         raise BadSecondCaptions(
-            f"{name} wants the columns clip_id and {' or '.join(COLUMNS)}; it has "
+            f"{name} needs the columns clip_id and {' or '.join(COLUMNS)}; it has "
             f"{', '.join(table.column_names)}"
         )
     found: dict[str, set[str]] = {}
@@ -86,7 +88,7 @@ def _table(file: Path, name: str) -> pa.Table:
             return pyarrow.parquet.read_table(file, partitioning=None)
         with file.open("rb") as lines:
             columns = lines.readline().decode("utf-8-sig").strip().split(",")
-        # Ids of digits are names, not numbers.
+        # An id of digits is text, not a number.
         as_text = pyarrow.csv.ConvertOptions(
             column_types={column.strip('"'): pa.string() for column in columns}
         )

@@ -1,46 +1,46 @@
-"""What a study draws, and how its answers are scored."""
+"""The settings of a study: how clips are sampled, and how answers are scored."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-# Where pages, their keys and the raters' answers are, relative to the store.
+# The folder of pages, keys and answers, relative to the store.
 FOLDER = "validation"
 
 
 class StudySettings(BaseModel):
-    """What is drawn; in section III.D, 160 clips of FreeSound, compared with Clotho's captions."""
+    """The sample. In section III.D: 160 clips of FreeSound, compared with Clotho's captions."""
 
-    clips: int = Field(160, ge=1, le=2_000, description="how many clips; section III.D: 160")
+    clips: int = Field(160, ge=1, le=2_000, description="number of clips; section III.D: 160")
     sources: list[str] = Field(
-        ["freesound"], description="the sources drawn from; section III.D: FreeSound only; empty: all"
+        ["freesound"], description="sources to sample from; section III.D: FreeSound only; empty: all"
     )
     per_source: bool = Field(
         False,
-        description="as many clips of each source; false: drawn from all of them alike, as in the paper",
+        description="the same number of clips from each source; false: one sample from all, as in the paper",
     )
     longest_s: float = Field(
         30.0,
         gt=0,
-        description="clips that last longer (s) are not drawn; the paper's are in Clotho, whose longest "
-        "last 30 s, and the page holds all of the audio",
+        description="longer clips (s) are not sampled; the paper's clips are in Clotho, whose longest are 30 s, "
+        "and the page contains all of the audio",
     )
     second_captions: str = Field(
         "",
         description="CSV or Parquet file of the captions to compare with, by `clip_id`: an absolute path, or "
-        "one relative to the store; only its clips are drawn. Empty: clips are rated, nothing is compared",
+        "one relative to the store; only its clips are sampled. Empty: clips are rated and not compared",
     )
     seed: str = Field(
         "wavcaps",
-        description="another seed, another draw. It also hides which caption is which: keep one of your own "
-        "from the raters",
+        description="another seed gives another sample. It also hides which caption is which: choose your "
+        "own, and do not show it to raters",
     )
 
 
 class RatingsSettings(BaseModel):
-    """Where the raters' answers are, and to which study."""
+    """The folder of the raters' answers, and their study."""
 
-    study: str = Field("", description="the study's id; empty: the one drawn last")
+    study: str = Field("", description="id of the study; empty: the last one")
     ratings: str = Field(
         f"{FOLDER}/ratings",
         description="folder of the raters' files: an absolute path, or one relative to the store",
@@ -48,10 +48,10 @@ class RatingsSettings(BaseModel):
 
 
 class ScoreSettings(BaseModel):
-    """How raters' answers become figures: the intervals."""
+    """How scores and their intervals are computed."""
 
     resamples: int = Field(
-        2_000, ge=100, le=100_000, description="resamples of the clips (bootstrap) for an interval"
+        2_000, ge=100, le=100_000, description="number of resamples of the clips (bootstrap) for an interval"
     )
     confidence: float = Field(0.95, gt=0, lt=1, description="confidence level of the intervals")
-    seed: int = Field(0, ge=0, description="of the resampling")
+    seed: int = Field(0, ge=0, description="seed of the resampling")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from wavcaps_assets.analysis.figures import draw_durations
+from wavcaps_assets.analysis.figures import plot_duration_groups
 from wavcaps_assets.show import plots
 from wavcaps_training.report.analysis import draw_analysis
 from wavcaps_training.report.data import Funnel, ReportData, Scores, Training
@@ -32,7 +32,7 @@ def _all(data: ReportData) -> Iterator[tuple[str, Figure]]:
     if data.published:
         durations = {source.title: source.durations_s for source in data.published}
         words = {source.title: source.words for source in data.published}
-        if (drawn := draw_durations(durations)) is not None:
+        if (drawn := plot_duration_groups(durations)) is not None:
             yield "durations", drawn
         yield "words", plots.panels(words, "words in the caption", "clips", whole=True)
     if data.analysis is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.analysis.examples import draw
+from wavcaps_assets.analysis.examples import sample
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.provenance.answers import Attempt
 from wavcaps_assets.provenance.trace import Step, Trace, finding_as_text, traces
@@ -67,7 +67,7 @@ def tell_stories(tables: TableStore, sources: Sequence[Source], wavcaps: pa.Tabl
     titles: dict[str, str] = {}
     for source in crawled:
         own = wavcaps.filter(pc.equal(wavcaps.column("source"), source.name)).select(["clip_id"])
-        drawn = draw(own, CLIPS_PER_SOURCE, SEED).column("clip_id").to_pylist()
+        drawn = sample(own, CLIPS_PER_SOURCE, SEED).column("clip_id").to_pylist()
         titles |= dict.fromkeys(drawn, source.title)
     with ResponseLedger(tables.store, ANSWERS) as ledger:
         # A crawl that has begun anew may no longer list what is published.

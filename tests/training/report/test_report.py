@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets.analysis.data_sets import compare_data_sets
-from wavcaps_assets.analysis.examples import draw_examples
+from wavcaps_assets.analysis.examples import sample_examples
 from wavcaps_assets.analysis.licences import count_licences
 from wavcaps_assets.analysis.measures import grade_raw, measure_texts
 from wavcaps_assets.analysis.settings import AnalysisSettings
@@ -357,7 +357,7 @@ def fill_analysis(tables: TableStore) -> None:
     analysed = {
         "text_measures": measures,
         "set_statistics": statistics,
-        "examples": draw_examples(wavcaps, settings.examples_per_source, settings.seed),
+        "examples": sample_examples(wavcaps, settings.examples_per_source, settings.seed),
         "jaccard": summarise_similarity(measures),
         "readability": summarise_readability(grade_raw(crawled), measures),
         "odd_texts": count_kinds(measures),

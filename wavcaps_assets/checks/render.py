@@ -1,4 +1,4 @@
-"""The results of the quality checks for people and machines: text, Markdown, JUnit XML, JSON."""
+"""The results of the quality checks as text, Markdown, JUnit XML and JSON."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from wavcaps_assets.checks.quality import worst
 from wavcaps_assets.show.previews import cell
 
 SIGNS = {Status.PASSED: "✅", Status.WARNED: "⚠️", Status.FAILED: "❌", Status.SKIPPED: "⬜"}
-# What XML 1.0 cannot hold, not even escaped (section 2.2), and what turns the direction of the text around.
+# Characters that XML 1.0 cannot contain, not even escaped (section 2.2), and those that change the text's
+# direction.
 NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|[\ud800-\udfff]")
 REPLACED = "\N{REPLACEMENT CHARACTER}"
-# Of a text from outside (characters); a pasted book would hide all else that is said.
+# Characters of a text from outside; a pasted book would hide everything else.
 LONGEST_SHOWN = 200
 SUITE = "caption quality"
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """A table for a terminal, and the examples of what did not pass."""
-    rows = [("", "scope", "measure", "found", "of", "wanted")]
+    """A table for a terminal, and examples of what did not pass."""
+    rows = [("", "scope", "measure", "found", "of", "limits")]
     rows += [
         (
             result.status.value,
@@ -33,16 +34,16 @@ def as_text(results: Sequence[Result]) -> str:
             result.measure,
             result.value,
             str(result.figure.of) if result.figure else "",
-            result.wanted,
+            result.limits_text,
         )
         for result in results
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     for result in _at_fault(results):
-        lines += ["", f"{result.status}: {_plain(result.said)}"]
+        lines += ["", f"{result.status}: {_plain(result.summary)}"]
         for example in result.figure.examples if result.figure else ():
-            lines.append(f"  {' | '.join(map(_plain, _told(example)))}")
+            lines.append(f"  {' | '.join(map(_plain, _cells(example)))}")
     return "\n".join(lines) + "\n"
 
 
@@ -61,12 +62,12 @@ def as_markdown(results: Sequence[Result], title: str) -> str:
 
 def results_table(results: Sequence[Result]) -> str:
     """Each result as a row of a Markdown table."""
-    lines = ["| | scope | measure | found | of | wanted |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| | scope | measure | found | of | limits |", "| --- | --- | --- | --- | --- | --- |"]
     for result in results:
         of = result.figure.of if result.figure else ""
         lines.append(
             f"| {SIGNS[result.status]} {result.status} | {markdown_cell(result.scope)} "
-            f"| {markdown_cell(result.measure)} | {result.value} | {of} | {result.wanted} |"
+            f"| {markdown_cell(result.measure)} | {result.value} | {of} | {result.limits_text} |"
         )
     return "\n".join(lines)
 
@@ -76,49 +77,49 @@ def examples_table(results: Sequence[Result]) -> str:
     lines = ["| scope | measure | clip | caption | why |", "| --- | --- | --- | --- | --- |"]
     for result in results:
         for example in result.figure.examples[:EXAMPLES] if result.figure else ():
-            told = (result.scope, result.measure, *_told(example))
-            lines.append(f"| {' | '.join(map(markdown_cell, told))} |")
+            row = (result.scope, result.measure, *_cells(example))
+            lines.append(f"| {' | '.join(map(markdown_cell, row))} |")
     return "\n".join(lines) if len(lines) > 2 else "*no examples*"
 
 
 def markdown_cell(text: str) -> str:
-    """A text from outside as a Markdown cell: no mark-up, link, mention or turned direction in it."""
+    """A text from outside as a Markdown cell, without markup, links, mentions and changes of direction."""
     shown = cell(CONTROL.sub(REPLACED, " ".join(text.split())))
-    # GitHub makes a link of a bare address, and tells a person of whom it finds an @.
+    # GitHub links a bare address, and notifies a person after an @.
     return re.sub(r"(?<=\w)(?=://)|(?<=@)|(?<=\bwww)(?=\.)", "<!-- -->", shown)
 
 
 def as_junit(results: Sequence[Result]) -> bytes:
-    """JUnit XML: a suite a scope, a case a measure; a warning is a passed case that says so.
+    """JUnit XML: a suite for each scope, a case for each measure. A warning is a passed case with output.
 
-    It is valid by junit-10.xsd of Jenkins's plugin xUnit.
+    Valid by junit-10.xsd of Jenkins's plugin xUnit.
     """
     root = ElementTree.Element("testsuites", {"name": SUITE, **_counts(results)})
     for scope in dict.fromkeys(result.scope for result in results):
         within = [result for result in results if result.scope == scope]
         name = _xml(scope)
         suite = ElementTree.SubElement(root, "testsuite", {"name": name, **_counts(within)})
-        # The schema knows it of a suite, and of no set of suites.
+        # The schema has this attribute for a suite only.
         suite.set("skipped", str(sum(result.status is Status.SKIPPED for result in within)))
         for result in within:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=f"{name}.{result.check}", name=result.measure, time="0"
             )
-            said = _xml(result.said)
+            message = _xml(result.summary)
             if result.status is Status.SKIPPED:
-                ElementTree.SubElement(case, "skipped", message=said)
+                ElementTree.SubElement(case, "skipped", message=message)
             elif result.status is Status.FAILED:
-                failure = ElementTree.SubElement(case, "failure", message=said, type=result.check)
+                failure = ElementTree.SubElement(case, "failure", message=message, type=result.check)
                 failure.text = _xml(_examples(result))
             elif result.status is Status.WARNED:
                 output = ElementTree.SubElement(case, "system-out")
-                output.text = _xml(f"warning: {result.said}\n{_examples(result)}")
+                output.text = _xml(f"warning: {result.summary}\n{_examples(result)}")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
 def as_json(results: Sequence[Result]) -> str:
-    """Everything, as an object with a list of results."""
+    """All results as one JSON object."""
     return json.dumps(
         {"status": worst(results).value, "results": [_as_dict(result) for result in results]}, indent=2
     )
@@ -140,13 +141,13 @@ def _as_dict(result: Result) -> dict[str, Any]:
             "high": figure.high,
             "of": figure.of,
             "examples": [
-                dict(zip(("clip_id", "caption", "detail"), _told(example), strict=True))
+                dict(zip(("clip_id", "caption", "detail"), _cells(example), strict=True))
                 for example in figure.examples
             ],
         }
     )
-    named = {"check": result.check, "measure": result.measure, "scope": result.scope}
-    return {**named, "status": result.status.value, **bands, **measured}
+    names = {"check": result.check, "measure": result.measure, "scope": result.scope}
+    return {**names, "status": result.status.value, **bands, **measured}
 
 
 def _counts(results: Sequence[Result]) -> dict[str, str]:
@@ -165,11 +166,10 @@ def _at_fault(results: Sequence[Result]) -> Iterator[Result]:
 
 def _examples(result: Result) -> str:
     shown = result.figure.examples if result.figure else ()
-    told = map(_told, shown)
-    return "\n".join(f"{clip_id}: {caption} ({detail})" for clip_id, caption, detail in told)
+    return "\n".join(f"{clip_id}: {caption} ({detail})" for clip_id, caption, detail in map(_cells, shown))
 
 
-def _told(example: Example) -> tuple[str, str, str]:
+def _cells(example: Example) -> tuple[str, str, str]:
     return _cut(example.clip_id), _cut(example.caption), _cut(example.detail)
 
 

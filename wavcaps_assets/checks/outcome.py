@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The outcome of a check on a table."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The outcome of a check, with the numbers that it was decided by."""
+class CheckOutcome:
+    """Whether a check passed, with a description and the numbers behind it."""
 
     passed: bool
     description: str

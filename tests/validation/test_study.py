@@ -13,9 +13,9 @@ import pytest
 
 from tests.validation.studies import HOSTILE, small_study
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.validation.draw import NothingToDraw
-from wavcaps_assets.validation.run import WrittenStudy, read_key
 from wavcaps_assets.validation.second_captions import BadSecondCaptions, read_second_captions
+from wavcaps_assets.validation.study import NoClipFits
+from wavcaps_assets.validation.study_files import WrittenStudy, read_key
 
 MANY = {f"freesound-{number}": f"Sound {number}." for number in range(12)} | {
     f"soundbible-{number}": f"Noise {number}." for number in range(3)
@@ -71,7 +71,7 @@ def test_what_is_not_drawn_is_counted_and_missing_audio_replaced(tmp_path: Path)
     store = Store(tmp_path)
     second = dict.fromkeys(list(MANY)[:6], "another")
     study = small_study(store, MANY, second, clips=4, sources=["freesound"])
-    assert study.study.left_out == {"of other sources": 3, "without a second caption": 6}
+    assert study.study.excluded == {"of other sources": 3, "without a second caption": 6}
     assert set(drawn(study)) < set(second)
 
 
@@ -79,23 +79,23 @@ def test_a_clip_without_audio_is_set_aside_and_the_next_one_drawn(tmp_path: Path
     from tests.support.rows import manifest_row
     from tests.validation.studies import tone
     from wavcaps_assets.tables import MANIFEST
-    from wavcaps_assets.validation.run import make_study
     from wavcaps_assets.validation.settings import StudySettings
+    from wavcaps_assets.validation.study_files import write_study
 
     store = Store(tmp_path)
     rows = [manifest_row(f"freesound-{number}") for number in range(4)]
     for row in rows[:2]:
         tone(store, row["audio_path"], 440)
     store.write_bytes(rows[2]["audio_path"], b"no audio")
-    study = make_study(MANIFEST.from_rows(rows), StudySettings(clips=4), store).study
+    study = write_study(MANIFEST.from_rows(rows), StudySettings(clips=4), store).study
     assert study.key.num_rows == 2
-    assert set(study.set_aside) == {"freesound-2", "freesound-3"}
-    assert "cannot be read" in study.set_aside["freesound-2"]
-    assert "not in the store" in study.set_aside["freesound-3"]
+    assert set(study.unusable) == {"freesound-2", "freesound-3"}
+    assert "cannot be read" in study.unusable["freesound-2"]
+    assert "not in the store" in study.unusable["freesound-3"]
 
 
 def test_nothing_to_draw_says_why(tmp_path: Path) -> None:
-    with pytest.raises(NothingToDraw, match="15 too long"):
+    with pytest.raises(NoClipFits, match="15 too long"):
         small_study(Store(tmp_path), MANY, longest_s=0.1)
 
 
@@ -153,11 +153,11 @@ def test_second_captions_are_read_from_csv_and_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("s.csv", b"id,caption\n1,x\n", "wants the columns clip_id"),
+        ("s.csv", b"id,caption\n1,x\n", "needs the columns clip_id"),
         ("s.csv", b"", "cannot be read"),
         ("s.parquet", b"no parquet", "cannot be read"),
         ("s.csv", b"clip_id,caption\na,b,c\n", "cannot be read"),
-        ("s.csv", b"clip_id,caption, caption\na,b,c\n", "several columns caption"),
+        ("s.csv", b"clip_id,caption, caption\na,b,c\n", "the columns caption more than once"),
     ],
 )
 def test_a_bad_file_of_second_captions_is_told(tmp_path: Path, name: str, content: bytes, said: str) -> None:

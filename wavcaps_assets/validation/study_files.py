@@ -1,4 +1,4 @@
-"""A study from the store and back: its page and key are written, its answers read."""
+"""A study in the store: writes its page and key, and reads the answers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_assets.tables import VALIDATION_STUDY
 from wavcaps_assets.validation.answer_files import answer_files
-from wavcaps_assets.validation.draw import Study, UnusableClip, draw_study
 from wavcaps_assets.validation.page import page_audio, render_page
 from wavcaps_assets.validation.ratings import questions_of, read_ratings
 from wavcaps_assets.validation.scores import RaterWork, work_of_raters
 from wavcaps_assets.validation.second_captions import SecondCaptions, read_second_captions
 from wavcaps_assets.validation.settings import FOLDER, RatingsSettings, StudySettings
+from wavcaps_assets.validation.study import Study, UnusableClip, sample_study
 
 
 class UnknownStudy(LookupError):
-    """The store has no such study."""
+    """There is no such study in the store."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class WrittenStudy:
     """A study in the store.
 
     Attributes:
-        page: the page for raters, relative to the store. It alone may be given to them.
+        page: the page for raters, relative to the store. Raters must not get any other file.
         page_bytes: its size.
-        second: the file of second captions, as read; None: there is none.
+        second: the second captions; None if there are none.
     """
 
     study: Study
@@ -43,27 +43,28 @@ class WrittenStudy:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the raters sent back.
+    """The answers that raters sent back.
 
     Attributes:
         ratings: `tables.VALIDATION_RATINGS`.
-        raters: what each rater did.
+        raters: the work of each rater.
     """
 
     ratings: pa.Table
     raters: list[RaterWork]
 
 
-def make_study(manifest: pa.Table, settings: StudySettings, store: Store) -> WrittenStudy:
-    """Draws a study and writes its page, and its key beside it.
+def write_study(manifest: pa.Table, settings: StudySettings, store: Store) -> WrittenStudy:
+    """Samples a study and writes its page and its key.
 
-    The key outlives the next draw: answers to this one can still be read then.
+    The key is kept when the next study is drawn, so that later answers to this one can be read.
 
     Args:
         manifest: `tables.MANIFEST`.
 
     Raises:
-        NothingToDraw, BadSecondCaptions: say why.
+        NoClipFits: no clip matches the settings.
+        BadSecondCaptions: the file of second captions cannot be used.
         StoreError: the store cannot be read or written.
     """
 
@@ -75,7 +76,7 @@ def make_study(manifest: pa.Table, settings: StudySettings, store: Store) -> Wri
             raise UnusableClip(f"its audio is not in the store: {error}") from error
 
     second = read_second_captions(settings.second_captions, store) if settings.second_captions else None
-    study = draw_study(manifest, second, settings, load)
+    study = sample_study(manifest, second, settings, load)
     content = render_page(study).encode("utf-8")
     store.write_table(_key_path(study.study_id), study.key, VALIDATION_STUDY)
     page = f"{FOLDER}/{study.study_id}/page.html"
@@ -87,11 +88,11 @@ def read_answers(key: pa.Table, settings: RatingsSettings, store: Store) -> Answ
     """Reads the raters' files.
 
     Args:
-        key: `tables.VALIDATION_STUDY` of the study drawn last, which the settings may replace.
+        key: `tables.VALIDATION_STUDY` of the last study. The settings can name another one.
 
     Raises:
-        UnknownStudy: the settings name a study that the store does not have.
-        BadFolder: there are no files.
+        UnknownStudy: the study in the settings is not in the store.
+        BadFolder: there are no answer files.
     """
     if settings.study:
         key = read_key(settings.study, store)
@@ -103,7 +104,7 @@ def read_key(study_id: str, store: Store) -> pa.Table:
     """The key of a study, by its id.
 
     Raises:
-        UnknownStudy: there is none.
+        UnknownStudy: it is not in the store.
     """
     try:
         content = store.read_bytes(_key_path(study_id))

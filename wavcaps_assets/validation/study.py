@@ -1,4 +1,4 @@
-"""Draws the clips of a study, and gives them and their captions names that say nothing."""
+"""Samples the clips of a study, and gives them and their captions ids that reveal nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ID_DIGITS = 16
 COLUMNS = ["clip_id", "source", "caption", "audio_path", "duration_s", "samples_sha256", "attribution"]
 
 
-class NothingToDraw(ValueError):
-    """No clip fits the settings."""
+class NoClipFits(ValueError):
+    """No clip matches the settings."""
 
 
 class UnusableClip(ValueError):
@@ -30,21 +30,21 @@ class UnusableClip(ValueError):
 
 @dataclass(frozen=True)
 class Study:
-    """What was drawn.
+    """A sample of clips to rate.
 
     Attributes:
-        study_id: hash of all that raters are shown; the same draw has the same.
-        key: `tables.VALIDATION_STUDY`, in the order of the draw.
-        audio: the audio of each item, as the page holds it, by `item_id`.
-        left_out: clips that do not fit the settings, by reason.
-        set_aside: clips that were drawn and could not be used, with what was wrong.
+        study_id: hash of everything that raters are shown; the same sample has the same id.
+        key: `tables.VALIDATION_STUDY`, in the order of the sample.
+        audio: the audio of each item for the page, by `item_id`.
+        excluded: the number of clips that do not match the settings, by reason.
+        unusable: the problem of each sampled clip that could not be used, by clip id.
     """
 
     study_id: str
     key: pa.Table
     audio: Mapping[str, bytes]
-    left_out: Mapping[str, int]
-    set_aside: Mapping[str, str]
+    excluded: Mapping[str, int]
+    unusable: Mapping[str, str]
 
     @property
     def compares(self) -> bool:
@@ -52,69 +52,69 @@ class Study:
         return self.key.column("second_caption").null_count == 0
 
 
-def draw_study(
+def sample_study(
     manifest: pa.Table,
     second: SecondCaptions | None,
     settings: StudySettings,
     load: Callable[[Mapping[str, Any]], bytes],
 ) -> Study:
-    """Draws clips until there are enough, or no more.
+    """Samples clips until there are enough, or no more.
 
     Args:
         manifest: `tables.MANIFEST`.
-        second: the captions to compare with; None: clips are rated only.
-        load: gives the audio of a row of the manifest as raters hear it, or raises `UnusableClip`.
+        second: the captions to compare with; None: clips are only rated.
+        load: returns the audio of a row of the manifest for the page, or raises `UnusableClip`.
 
     Raises:
-        NothingToDraw: says why.
+        NoClipFits: no clip matches the settings, or none has usable audio.
     """
-    candidates, left_out = _candidates(manifest, second, settings)
+    candidates, excluded = _candidates(manifest, second, settings)
     rows: list[dict[str, Any]] = []
     audio: dict[str, bytes] = {}
-    set_aside: dict[str, str] = {}
+    unusable: dict[str, str] = {}
     for clip in _in_order(candidates, settings):
         if len(rows) == settings.clips:
             break
         try:
             sound = load(clip)
         except UnusableClip as error:
-            set_aside[clip["clip_id"]] = str(error)
+            unusable[clip["clip_id"]] = str(error)
             continue
         row = _named(clip, second, settings.seed)
         rows.append(row)
         audio[row["item_id"]] = sound
     if not rows:
-        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-        raise NothingToDraw(
-            f"no clip of {manifest.num_rows} fits the study ({why or 'the manifest is empty'}; "
-            f"{len(set_aside)} without usable audio): look at its settings `sources`, `longest_s` and "
+        why = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
+        raise NoClipFits(
+            f"none of {manifest.num_rows} clips fits the study ({why or 'the manifest is empty'}; "
+            f"{len(unusable)} without usable audio): look at its settings `sources`, `longest_s` and "
             "`second_captions`"
         )
     study_id = _study_id(rows)
     key = VALIDATION_STUDY.from_rows({**row, "study_id": study_id} for row in rows)
-    return Study(study_id, key, audio, left_out, set_aside)
+    return Study(study_id, key, audio, excluded, unusable)
 
 
 def _candidates(
     manifest: pa.Table, second: SecondCaptions | None, settings: StudySettings
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    fitting, left_out = [], Counter[str]()
+    fitting, excluded = [], Counter[str]()
     for clip in manifest.select(COLUMNS).to_pylist():
         if settings.sources and clip["source"] not in settings.sources:
-            left_out["of other sources"] += 1
+            excluded["of other sources"] += 1
         elif not clip["duration_s"] <= settings.longest_s:
-            left_out["too long"] += 1
+            excluded["too long"] += 1
         elif second is not None and clip["clip_id"] not in second.by_clip:
-            left_out["without a second caption"] += 1
+            excluded["without a second caption"] += 1
         else:
             fitting.append(clip)
-    return fitting, left_out
+    return fitting, excluded
 
 
 def _in_order(clips: Sequence[dict[str, Any]], settings: StudySettings) -> Iterator[dict[str, Any]]:
-    """All clips at random; by turns of the sources, where each is to have as many.
+    """All clips in random order; one source after the other in turn, if `per_source`.
 
-    A clip's place is drawn from its own name alone, so that clips added elsewhere change little.
+    A clip's place depends on its own id only, so that other clips change little.
     """
     shuffled = sorted(clips, key=lambda clip: _hash(settings.seed, "draw", clip["clip_id"]))
     if not settings.per_source:
@@ -127,16 +127,16 @@ def _in_order(clips: Sequence[dict[str, Any]], settings: StudySettings) -> Itera
 
 
 def _named(clip: Mapping[str, Any], second: SecondCaptions | None, seed: str) -> dict[str, Any]:
-    """A row of the key, without the study's id."""
+    """A row of the key, without the study id."""
     clip_id = clip["clip_id"]
     row = {name: clip[name] for name in COLUMNS if name != "audio_path"}
     row["item_id"] = _hash(seed, "item", clip_id)
     row["caption_id"] = _hash(seed, "caption", clip_id, clip["caption"])
     if second is not None:
         texts = second.by_clip[clip_id]
-        drawn = min(texts, key=lambda text: _hash(seed, "which", clip_id, text))
-        row["second_caption"] = drawn
-        row["second_caption_id"] = _hash(seed, "second", clip_id, drawn)
+        sampled = min(texts, key=lambda text: _hash(seed, "which", clip_id, text))
+        row["second_caption"] = sampled
+        row["second_caption_id"] = _hash(seed, "second", clip_id, sampled)
     return row
 
 
@@ -146,5 +146,5 @@ def _study_id(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _hash(*parts: str) -> str:
-    # As JSON, so that no two lists of parts look the same.
+    # As JSON, so that two different lists of parts never give the same string.
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:ID_DIGITS]
