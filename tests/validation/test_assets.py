@@ -79,5 +79,5 @@ def test_the_command_draws_and_says_what_is_missing(
     assert "2 clips" in drawn.output and "page.html" in drawn.output
     scored = CliRunner().invoke(rate, ["score"])
     assert scored.exit_code == 1
-    assert "holds no files" in scored.output
+    assert "is empty" in scored.output
     assert "clips" in CliRunner().invoke(rate, ["draw", "--clips", "0"]).output

@@ -22,8 +22,8 @@ class StudySettings(BaseModel):
     longest_s: float = Field(
         30.0,
         gt=0,
-        description="longer clips (s) are not sampled; the paper's clips are in Clotho, whose longest are 30 s, "
-        "and the page contains all of the audio",
+        description="longer clips (s) are not sampled; the paper's clips are from Clotho, with clips up to "
+        "30 s long, and the page contains all of the audio",
     )
     second_captions: str = Field(
         "",
