@@ -18,7 +18,7 @@ from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postproce
 from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.crawl.history import Event, History
 from wavcaps_assets.llm.ledger import ANSWERS, Answer, Request, ResponseLedger
-from wavcaps_assets.provenance.__main__ import main
+from wavcaps_assets.provenance.command import provenance
 from wavcaps_assets.provenance.trace import UnknownClip, trace, traces
 from wavcaps_assets.publishing.manifests import make_manifest
 from wavcaps_assets.rules.judging import Finding
@@ -217,11 +217,11 @@ def test_the_command(
 ) -> None:
     fill(Store(tmp_path))
     monkeypatch.setenv("WAVCAPS_STORE", str(tmp_path))
-    main(["freesound-1"])
+    provenance(["freesound-1"], standalone_mode=False)
     assert "published caption: A dog is barking." in capsys.readouterr().out
-    main(["freesound-1", "--json"])
+    provenance(["freesound-1", "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["clip_id"] == "freesound-1"
     command = [sys.executable, "-m", "wavcaps_assets.provenance", "freesound-12"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("no clip 'freesound-12'; near it are freesound-")
+    assert done.stderr.startswith("Error: no clip 'freesound-12'; near it are freesound-")
