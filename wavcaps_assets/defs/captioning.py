@@ -10,7 +10,7 @@ from pydantic import Field
 
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.defs.checks import table_checks, upstream_of
-from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
@@ -51,7 +51,6 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
 
     @dg.asset(
         partitions_def=by_source,
-        backfill_policy=ONE_PARTITION_A_RUN,
         group_name="captions",
         kinds={"openai", "parquet"},
         owners=OWNERS,
@@ -103,7 +102,6 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
     @dg.asset(
         ins={"filtered_clips": dg.AssetIn("filtered_clips")},
         partitions_def=by_source,
-        backfill_policy=ONE_PARTITION_A_RUN,
         group_name="captions",
         kinds={"openai", "parquet"},
         owners=OWNERS,

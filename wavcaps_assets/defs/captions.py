@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
@@ -26,7 +26,6 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
 
     @dg.asset(
         partitions_def=by_source,
-        backfill_policy=ONE_PARTITION_A_RUN,
         group_name="captions",
         kinds={"spacy", "openai", "parquet"},
         owners=OWNERS,

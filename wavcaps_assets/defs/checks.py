@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from wavcaps_assets.checks.outcome import CheckOutcome
 from wavcaps_assets.checks.tables import check_nothing_lost, check_schema, check_unique
+from wavcaps_assets.defs.partitions import partition_of
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
@@ -80,7 +81,7 @@ def table_checks(
         context: dg.AssetCheckExecutionContext, store: StoreResource
     ) -> Iterator[dg.AssetCheckResult]:
         tables = store.tables()
-        partition = context.partition_key if context.has_partition_key else None
+        partition = partition_of(key, partitions, context)
         for name, (_, check) in checks.items():
             severity = dg.AssetCheckSeverity.WARN if name in advisory else dg.AssetCheckSeverity.ERROR
             yield as_result(key, name, check(tables, partition), severity)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import dagster as dg
-
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources.base import Source
 
 OWNERS = ["team:data"]
-ONE_PARTITION_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 # On a run of one partition.
 PARTITION_TAG = "dagster/partition"
 # The group of the analysis' assets, and the first part of their keys.

@@ -21,7 +21,7 @@ from wavcaps_assets.crawl.ledger import (
     statuses,
 )
 from wavcaps_assets.defs.checks import table_checks
-from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -49,7 +49,6 @@ def crawl_definitions(source: Source) -> Crawl:
     partitions = dg.StaticPartitionsDefinition(source.partitions())
     shared: dict[str, Any] = {
         "partitions_def": partitions,
-        "backfill_policy": ONE_PARTITION_A_RUN,
         "group_name": source.name,
         "owners": OWNERS,
         "pool": f"crawl_{source.name}",

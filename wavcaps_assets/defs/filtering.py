@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from wavcaps_assets.defs.checks import table_checks
-from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -28,7 +28,6 @@ def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]
     @dg.asset(
         deps=deps_on(sources, "raw_clips", "audio"),
         partitions_def=by_source,
-        backfill_policy=ONE_PARTITION_A_RUN,
         group_name="captions",
         kinds={"duckdb", "parquet"},
         owners=OWNERS,

@@ -7,6 +7,7 @@ is resumable anyway.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import dagster as dg
 
@@ -27,3 +28,39 @@ def deps_on(sources: Sequence[Source], *names: str) -> list[dg.AssetDep]:
         for source in sources
         for name in names
     ]
+
+
+class StepContext(Protocol):
+    """What `partition_of` needs of a step's context."""
+
+    @property
+    def has_partition_key(self) -> bool: ...
+
+    @property
+    def partition_key(self) -> str: ...
+
+
+def partition_of(
+    key: Sequence[str], partitions: dg.PartitionsDefinition | None, context: StepContext
+) -> str | None:
+    """The partition that a step works on; None if its asset has no partitions.
+
+    Args:
+        key: the asset's key.
+        partitions: the asset's partitions.
+        context: of the step.
+
+    Raises:
+        Failure: the asset has partitions, and the run does not have exactly one. It must not touch the table:
+            which partition it means is unknown.
+    """
+    if partitions is None:
+        return None
+    if not context.has_partition_key:
+        raise dg.Failure(
+            f"{'/'.join(key)} has partitions, and this run is not for one of them: it has no partition, or a "
+            "range of partitions. Start a run for each partition: select the partitions in the UI, without "
+            "the option of a single run, or pass --partition on the command line.",
+            allow_retries=False,
+        )
+    return context.partition_key

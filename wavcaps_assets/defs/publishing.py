@@ -8,7 +8,7 @@ import pyarrow as pa
 from wavcaps_assets.checks.assessment import UnfitSet, require_quality
 from wavcaps_assets.checks.render import examples_table, results_table
 from wavcaps_assets.defs.checks import table_checks, upstream_of
-from wavcaps_assets.defs.common import ONE_PARTITION_A_RUN, OWNERS, Location
+from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -31,7 +31,6 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
     @dg.asset(
         deps=deps_on(sources, "raw_clips", "audio"),
         partitions_def=by_source,
-        backfill_policy=ONE_PARTITION_A_RUN,
         group_name="publish",
         kinds={"duckdb", "parquet"},
         owners=OWNERS,

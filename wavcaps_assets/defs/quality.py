@@ -15,7 +15,7 @@ from wavcaps_assets.checks.quality import CHECKS, DRIFT, worst
 from wavcaps_assets.checks.render import examples_table, results_table
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.common import Location
-from wavcaps_assets.defs.partitions import source_partitions
+from wavcaps_assets.defs.partitions import partition_of, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables.asset_tables import WHOLE
@@ -57,7 +57,7 @@ def quality_checks(
         context: dg.AssetCheckExecutionContext, store: StoreResource
     ) -> Iterator[dg.AssetCheckResult]:
         tables = store.tables()
-        partition = context.partition_key if context.has_partition_key else None
+        partition = partition_of([asset], partitions, context)
         table = tables.read([asset], [partition or WHOLE])
         baseline = Baseline(tables.store, [asset], partition, _materialization(context, asset, partition))
         found = assess(tables, asset, partition, table, baseline, thresholds)

@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 
+from wavcaps_assets.defs.partitions import partition_of
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import schema_of
@@ -20,7 +22,7 @@ class TableIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table | Stage) -> None:
         key = context.asset_key.path
-        partition = context.partition_key if context.has_partition_key else None
+        partition = partition_of(key, _node(context).partitions_def, context)
         size = self.store.tables().write(key, partition, obj)
         context.add_output_metadata({**outcome_metadata(obj), "size": dg.MetadataValue.int(size)})
         context.add_output_metadata(_lineage(context))
@@ -61,10 +63,13 @@ def schema_metadata(schema: TableSchema) -> dict[str, Any]:
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
 
 
-def _lineage(context: dg.OutputContext) -> Mapping[str, Any]:
+def _node(context: dg.OutputContext) -> BaseAssetNode:
     assert context.step_context is not None
-    graph = context.step_context.job_def.asset_layer
-    parents = sorted(graph.get(context.asset_key).parent_keys)
+    return context.step_context.job_def.asset_layer.get(context.asset_key)
+
+
+def _lineage(context: dg.OutputContext) -> Mapping[str, Any]:
+    parents = sorted(_node(context).parent_keys)
     deps = {
         column.name: [
             dg.TableColumnDep(asset_key=parent, column_name=origin)

@@ -125,11 +125,14 @@ class TableStore:
         if partitions is not None:
             return [path_of(asset_key, partition) for partition in partitions]
         folder = _folder_of(asset_key)
-        return [
+        paths = [
             f"{folder}/{name}"
             for name in sorted(self.store.sizes(folder))
             if name.endswith(".parquet") and not name.endswith(DROPPED_SUFFIX)
         ]
+        # Older versions wrote the last partition of a backfill here too. It is a copy, or out of date.
+        whole = path_of(asset_key, None)
+        return [path for path in paths if path != whole] if len(paths) > 1 else paths
 
 
 def _asset_of(path: str) -> str:
