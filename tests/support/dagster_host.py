@@ -66,18 +66,28 @@ def host(home: Path, instance_yaml: str = INSTANCE) -> Iterator[Host]:
     (home / "dagster.yaml").write_text(instance_yaml)
     workspace = home / "workspace.yaml"
     workspace.write_text(WORKSPACE)
+    with dg.DagsterInstance.get() as instance:
+        # Made before other processes open them: SQLite files are not made by two at once.
+        instance.get_runs(limit=1)
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+        with (
+            _daemon(home, workspace),
+            WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)])) as context,
+            TestClient(create_app_from_workspace_process_context(context)) as client,
+        ):
+            yield Host(instance, client)
+
+
+@contextmanager
+def _daemon(home: Path, workspace: Path) -> Iterator[None]:
     command = [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "-w", str(workspace)]
     with (
         (home / "daemon.log").open("wb") as log,
         subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as daemon,
     ):
         try:
-            with (
-                dg.DagsterInstance.get() as instance,
-                WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)])) as context,
-                TestClient(create_app_from_workspace_process_context(context)) as client,
-            ):
-                yield Host(instance, client)
+            yield
         finally:
             daemon.terminate()
             try:
