@@ -120,5 +120,5 @@ def test_nothing_to_compare_is_said() -> None:
         score([], [])
     with pytest.raises(ValueError, match="2 captions"):
         score(["a", "b"], [["a"]])
-    with pytest.raises(ValueError, match="none of them empty"):
+    with pytest.raises(ValueError, match="at least one reference"):
         score(["a"], [[]])

@@ -71,7 +71,7 @@ def test_exactly_one_second_is_long_enough() -> None:
     stage = filter_clips(raw(clip("a"), clip("b")), measured, FilterSettings())
     assert kept(stage) == ["a"]
     assert reasons(stage) == {"b": "too_short"}
-    assert details(stage)["b"] == "0.9999999999999999 s measured, at least 1.0 s asked"
+    assert details(stage)["b"] == "0.9999999999999999 s measured, minimum 1.0 s"
 
 
 def test_the_measured_duration_counts_where_there_is_one() -> None:
@@ -90,7 +90,7 @@ def test_the_measured_duration_counts_where_there_is_one() -> None:
         (math.inf, "bad_duration", "inf s claimed"),
         (-math.inf, "bad_duration", "-inf s claimed"),
         (None, "no_duration", "neither measured nor claimed"),
-        (0.0, "too_short", "0.0 s claimed, at least 1.0 s asked"),
+        (0.0, "too_short", "0.0 s claimed, minimum 1.0 s"),
     ],
 )
 def test_a_duration_that_is_none_is_named(duration: float | None, reason: str, detail: str) -> None:
@@ -108,7 +108,7 @@ def test_a_description_may_be_shared_by_five_clips_and_not_by_six() -> None:
     six = [clip(f"six{i}", description="http://my.site") for i in range(6)]
     stage = filter_clips(raw(*five, *six), audio([]), FilterSettings())
     assert reasons(stage) == dict.fromkeys((f"six{i}" for i in range(6)), "frequent_description")
-    assert details(stage)["six0"] == "6 clips share it, at most 5 may"
+    assert details(stage)["six0"] == "6 clips share it, maximum 5"
 
 
 def test_a_short_clip_counts_among_those_that_share_a_description() -> None:
@@ -184,13 +184,13 @@ def test_a_clip_with_two_rows_of_audio_is_an_error_and_not_two_clips() -> None:
         pa.concat_tables([audio([audio_row("a")]).kept, audio([audio_row("a", duration_s=0.5)]).kept]),
         DROPPED.empty(),
     )
-    with pytest.raises(SchemaError, match="two rows in one table of the audio"):
+    with pytest.raises(SchemaError, match="two rows in a table of the audio"):
         filter_clips(raw(clip("a"), clip("b")), twice, FilterSettings())
 
 
 def test_half_a_surrogate_never_gets_here() -> None:
     # Arrow's texts are UTF-8, which has none; a crawl replaces it before it makes a table.
-    with pytest.raises(SchemaError, match=r"'description' wants string.*surrogates not allowed"):
+    with pytest.raises(SchemaError, match=r"'description' requires string.*surrogates not allowed"):
         raw(clip("a", description="rain \ud800"))
     assert clean("rain \ud800") == "rain ?"
 
@@ -208,9 +208,9 @@ def test_rules_on_signals_take_what_is_beyond_their_thresholds() -> None:
     stage = filter_clips(clips, audio(rows), settings)
     assert reasons(stage) == {"silent": "mostly_silent", "loud": "clipped", "dull": "narrow_band"}
     assert details(stage) == {
-        "silent": "0.51 of the frames are silent, at most 0.5 may be",
-        "loud": "0.11 of the samples are clipped, at most 0.1 may be",
-        "dull": "3999.0 Hz, at least 4000.0 Hz asked",
+        "silent": "0.51 of the frames are silent, maximum 0.5",
+        "loud": "0.11 of the samples are clipped, maximum 0.1",
+        "dull": "3999.0 Hz, minimum 4000.0 Hz",
     }
     assert kept(stage) == ["even", "unheard"]
     assert filter_clips(clips, audio(rows), FilterSettings()).dropped.num_rows == 0
@@ -219,7 +219,7 @@ def test_rules_on_signals_take_what_is_beyond_their_thresholds() -> None:
 def test_only_allowed_licences_are_kept() -> None:
     clips = raw(clip("a"), clip("b", licence_class="BY-NC"), clip("c", licence_class="unknown"))
     stage = filter_clips(clips, audio([]), FilterSettings(licence_classes=["CC0", "BY"]))
-    assert details(stage) == {"b": "BY-NC, where CC0, BY may be", "c": "unknown, where CC0, BY may be"}
+    assert details(stage) == {"b": "BY-NC, allowed: CC0, BY", "c": "unknown, allowed: CC0, BY"}
     assert set(reasons(stage).values()) == {"licence_not_allowed"}
     with pytest.raises(ValidationError, match=r"no licence class 'CCO'; there are .*CC0"):
         FilterSettings(licence_classes=["CCO"])
@@ -235,7 +235,7 @@ def test_texts_in_other_languages_are_dropped_where_asked() -> None:
         clip("e", description="雨の音がします"),
     ]
     stage = filter_clips(raw(*rows), audio([]), FilterSettings(english_only=True))
-    assert details(stage) == {"b": "taken for de", "c": "taken for de", "e": "taken for another script"}
+    assert details(stage) == {"b": "language de", "c": "language de", "e": "language another script"}
     assert set(reasons(stage).values()) == {"not_english"}
 
 

@@ -1,1 +1,1 @@
-"""What the set is like: its texts, captions, durations and licences, beside the paper's figures."""
+"""Describes the set: texts, captions, durations and licences, compared with the paper's figures."""

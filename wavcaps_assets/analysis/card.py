@@ -1,4 +1,4 @@
-"""The data-set card: what the Hugging Face Hub shows of the set, written from the tables of the analysis."""
+"""The data-set card for the Hugging Face Hub, written from the tables of the analysis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wavcaps_assets.tables.analysis import DATA_SET_CARD
 
 CARD = "README.md"
 NAME = "WavCaps, re-created"
-# The Hub's own classes (https://huggingface.co/docs/hub/datasets-cards).
+# The Hub's size classes (https://huggingface.co/docs/hub/datasets-cards).
 SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -33,7 +33,7 @@ NOT_FOR_SALE = ("RemArc", "personal use", "Sampling+")
 
 @dataclass(frozen=True)
 class Findings:
-    """The tables that a card is written from, as `tables.analysis` names them."""
+    """The tables for the card, as in `tables.analysis`."""
 
     statistics: pa.Table
     licences: pa.Table
@@ -43,11 +43,11 @@ class Findings:
 
 
 def write_card(store: Store, wavcaps: pa.Table, findings: Findings, titles: Mapping[str, str]) -> pa.Table:
-    """Writes the card into the store, in one step.
+    """Writes the card into the store, atomically.
 
     Args:
         wavcaps: with the columns `source`, `model` and `prompt_version` of `tables.MANIFEST`.
-        titles: the sources' names for people.
+        titles: display names of the sources.
 
     Returns:
         `tables.analysis.DATA_SET_CARD`.
@@ -67,10 +67,10 @@ def write_card(store: Store, wavcaps: pa.Table, findings: Findings, titles: Mapp
 
 
 def render_card(wavcaps: pa.Table, findings: Findings, titles: Mapping[str, str]) -> str:
-    """The card as Markdown under a front matter of YAML. Crawled text stands in table cells only."""
+    """The card as Markdown with a YAML front matter. Crawled text is in table cells only."""
     environment = Environment(
         loader=PackageLoader("wavcaps_assets", "analysis"),
-        # Markdown, not HTML: whatever is not this project's own text goes through `cell`.
+        # Markdown, not HTML: text from outside goes through `cell`.
         autoescape=False,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -110,7 +110,7 @@ def render_card(wavcaps: pa.Table, findings: Findings, titles: Mapping[str, str]
 
 
 def size_category(clips: int) -> str:
-    """The Hub's class of a set's size."""
+    """The Hub's class for a number of clips."""
     return next((name for limit, name in SIZES if clips < limit), LARGEST)
 
 

@@ -1,4 +1,4 @@
-"""Data sets side by side, for the paper's Table IV: the paper's figures as data, and this run's own set."""
+"""A comparison of data sets, for the paper's Table IV: the paper's figures and those of this run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def compare_data_sets(statistics: pa.Table, models: str) -> pa.Table:
 
     Args:
         statistics: `tables.analysis.SET_STATISTICS` of this run.
-        models: what wrote this run's captions.
+        models: the models that wrote this run's captions.
     """
     own = next(
         (
@@ -47,5 +47,5 @@ def compare_data_sets(statistics: pa.Table, models: str) -> pa.Table:
 
 
 def authors_of(wavcaps: pa.Table) -> list[str]:
-    """What wrote the captions: models, or `template`."""
+    """The models that wrote the captions, or `template`."""
     return sorted({shown(model) for model in pc.unique(wavcaps.column("model")).to_pylist()})

@@ -11,20 +11,20 @@ from wavcaps_assets.tables.analysis import EXAMPLES
 
 
 def sample(clips: pa.Table, count: int | None, seed: int) -> pa.Table:
-    """So many clips, drawn by a hash of the seed and their ids: other clips change nothing in a clip's luck.
+    """A sample of clips, by a hash of the seed and the id. A clip's rank does not depend on other clips.
 
     Args:
         clips: any table with `clip_id`.
-        count: None: all of them, shuffled.
+        count: the size of the sample; None: all clips, shuffled.
     """
     ids = clips.column("clip_id").to_pylist()
-    luck = [blake2b(f"{seed} {clip_id}".encode(), digest_size=8).digest() for clip_id in ids]
-    drawn = sorted(range(len(ids)), key=luck.__getitem__)[:count]
-    return clips.take(pa.array(drawn, pa.int64()))
+    ranks = [blake2b(f"{seed} {clip_id}".encode(), digest_size=8).digest() for clip_id in ids]
+    chosen = sorted(range(len(ids)), key=ranks.__getitem__)[:count]
+    return clips.take(pa.array(chosen, pa.int64()))
 
 
 def sample_examples(wavcaps: pa.Table, per_source: int, seed: int) -> pa.Table:
-    """`tables.analysis.EXAMPLES` from `tables.MANIFEST`: so many clips of each source."""
+    """`tables.analysis.EXAMPLES` from `tables.MANIFEST`: a sample of each source."""
     clips = wavcaps.select(EXAMPLES.arrow.names).cast(EXAMPLES.arrow)
     sources = sorted(pc.unique(clips.column("source")).to_pylist())
     drawn = [

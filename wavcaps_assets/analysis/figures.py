@@ -1,4 +1,4 @@
-"""The plots of the analysis, from its tables; the UI and the report show the same."""
+"""The plots of the analysis, for the UI and the report."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from wavcaps_assets.show import plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# In the paper's order; its "AudioSet SL subset" is short for a plot as it is elsewhere.
+# In the paper's order, without the "subset" of "AudioSet SL subset".
 NAMES = {row.source: row.row.removesuffix(" subset") for row in TABLE_III} | {WHOLE_SET: "all"}
 STAGES = {"before": "raw text", "after": "caption"}
 TWENTIETHS = [number / 20 for number in range(21)]
-WORDS_DRAWN = 25
+WORDS_SHOWN = 25
 
 
 def name_of(source: str) -> str:
-    """A source's name for people."""
+    """The display name of a source."""
     return NAMES.get(source, source)
 
 
 def in_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of several sources as Table III has them; those that the paper lacks before the whole set."""
+    """The rows in the order of Table III. Sources that the paper does not have come before the whole set."""
     return sorted(rows, key=lambda row: place_of(row["source"]))
 
 
 def place_of(source: str) -> tuple[int, str]:
-    """A source's place among others."""
+    """The sort key of a source."""
     places = list(NAMES)
     return (places.index(source), "") if source in NAMES else (places.index(WHOLE_SET) - 1, f" {source}")
 
 
 def plot_statistics(statistics: pa.Table) -> Figure:
-    """Mean words before and after, this run's and the paper's."""
+    """Mean words before and after, of this run and of the paper."""
     groups: dict[str, dict[str, float]] = {}
     for row in statistics.to_pylist():
         bars = groups.setdefault(name_of(row["source"]), {})
@@ -66,37 +66,37 @@ def plot_readability(readability: pa.Table) -> Figure:
 
 
 def plot_words(words: pa.Table) -> Figure:
-    """The words that vanish and those that appear, by how sure the change is."""
+    """The words that vanish and those that appear, by the z score of the change."""
     sides: dict[str, dict[str, float]] = {"vanishes": {}, "appears": {}}
     for row in words.to_pylist():
-        if row["rank"] <= WORDS_DRAWN:
+        if row["rank"] <= WORDS_SHOWN:
             sides[row["side"]][plot_label(row["word"])] = row["z"]
     return plots.diverging(sides["vanishes"], sides["appears"], "z of the log-odds ratio")
 
 
 def plot_durations(wavcaps: pa.Table) -> Figure | None:
-    """Figure 3: how long the clips are, by source; None where no clip has a duration above 0."""
+    """Figure 3: the durations of the clips, by source; None if no clip has a duration above 0."""
     return plot_duration_groups(_by_source(wavcaps, "duration_s"))
 
 
 def plot_duration_groups(groups: Mapping[str, Sequence[float]]) -> Figure | None:
-    """The same of durations (s) by the sources' names; what is no number above 0 is not drawn."""
+    """As `plot_durations`, from durations (s) by source. Values that are not above 0 are ignored."""
     known = {name: [value for value in values if 0 < value < math.inf] for name, values in groups.items()}
-    drawn = {name: values for name, values in known.items() if values}
-    return plots.panels(drawn, "duration (s), logarithmic", "clips", log=True) if drawn else None
+    groups = {name: values for name, values in known.items() if values}
+    return plots.panels(groups, "duration (s), logarithmic", "clips", log=True) if groups else None
 
 
 def plot_uniqueness(unique: pa.Table) -> Figure:
-    """Which share of the captions is said once, and which again."""
+    """The shares of captions that occur once and more than once."""
     groups = {
-        name_of(row["source"]): {"only once": row["once"], "by several clips": row["captions"] - row["once"]}
+        name_of(row["source"]): {"once": row["once"], "by several clips": row["captions"] - row["once"]}
         for row in in_order(unique.to_pylist())
     }
     return plots.shares(groups, "share of the captions (%)")
 
 
 def plot_vocabulary(vocabulary: pa.Table) -> Figure:
-    """How the vocabulary grows with the captions."""
+    """The growth of the vocabulary with the number of captions."""
     series = {
         name_of(row["source"]): [(point["captions"], point["words"]) for point in row["growth"]]
         for row in in_order(vocabulary.to_pylist())
@@ -105,7 +105,7 @@ def plot_vocabulary(vocabulary: pa.Table) -> Figure:
 
 
 def plot_kinds(kinds: pa.Table) -> Figure | None:
-    """What texts are odd, by stage; None where all are plain."""
+    """The number of odd texts by kind and stage; None if there are none."""
     groups: dict[str, dict[str, float]] = {}
     for row in kinds.to_pylist():
         if row["kind"] != "plain":
@@ -115,7 +115,7 @@ def plot_kinds(kinds: pa.Table) -> Figure | None:
 
 
 def plot_licences(licences: pa.Table) -> Figure:
-    """Which share of each source is under which class of licence."""
+    """The shares of licence classes, by source."""
     groups: dict[str, dict[str, float]] = {}
     for row in in_order(licences.to_pylist()):
         classes = groups.setdefault(name_of(row["source"]), {})
@@ -124,13 +124,13 @@ def plot_licences(licences: pa.Table) -> Figure:
 
 
 def plot_data_sets(data_sets: pa.Table) -> Figure:
-    """How many clips each data set has, where that is known."""
+    """The number of clips of each data set, if known."""
     known = {row["data_set"]: {"clips": float(row["clips"])} for row in data_sets.to_pylist() if row["clips"]}
     return plots.grouped_barh(known, "audio clips", decimals=0)
 
 
 def plot_label(word: str) -> str:
-    """A crawled word as a plot may show it: no mark-up of Matplotlib's, and not endless."""
+    """A crawled word as a label: without Matplotlib's markup, and cut if long."""
     return (word if len(word) <= 18 else word[:17] + "…").replace("$", "")
 
 

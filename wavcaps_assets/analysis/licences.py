@@ -1,8 +1,7 @@
-"""Under which licences the published clips are."""
+"""The licences of the published clips."""
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 
 from wavcaps_assets.crawl.licences import normalise_licence
@@ -20,6 +19,8 @@ COUNTED = """
 
 def count_licences(wavcaps: pa.Table) -> pa.Table:
     """`tables.analysis.LICENCES` from `tables.MANIFEST`."""
+    import duckdb
+
     with duckdb.connect() as database:
         database.register("clips", wavcaps.select(["source", "licence_id", "duration_s", "author"]))
         counted = database.sql(COUNTED).to_arrow_table().to_pylist()

@@ -1,4 +1,4 @@
-"""What is measured of each clip's raw text and caption."""
+"""Measures of each clip's raw text and caption."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wavcaps_assets.analysis.syllables import syllables
 from wavcaps_assets.analysis.words import NOT_ENGLISH, TO_LIST, WITHOUT_WORDS, Kind, Lexicon, Texts, texts_of
 from wavcaps_assets.tables.analysis import TEXT_MEASURES
 
-# Fewer words than these between two ends are an abbreviation or a heading, and no sentence.
+# Fewer words between two ends are an abbreviation or a heading, not a sentence.
 WORDS_OF_A_SENTENCE = 3
 Numbers = NDArray[np.float64]
 
@@ -51,16 +51,16 @@ def measure_texts(wavcaps: pa.Table) -> pa.Table:
 
 
 def grade_raw(raw_by_source: Mapping[str, Iterable[pa.Table]]) -> pa.Table:
-    """The grades of all harvested descriptions: columns `source` and `grade`, one row a raw clip.
+    """The grades of all crawled descriptions: columns `source` and `grade`, one row for each raw clip.
 
     Args:
-        raw_by_source: for each source that was crawled, tables with the column `description` of
+        raw_by_source: for each crawled source, tables with the column `description` of
             `tables.RAW_CLIPS`, read one at a time.
     """
     parts = [pa.table({"source": pa.array([], pa.string()), "grade": pa.array([], pa.float64())})]
     for source, tables in raw_by_source.items():
         for table in tables:
-            # A lexicon for each table: the words of months of descriptions need not be kept.
+            # A lexicon for each table, so that not all words of all descriptions are in memory.
             lexicon = Lexicon()
             texts = lexicon.read(texts_of(table.column("description")))
             by_word = np.fromiter(map(syllables, lexicon.words), np.int64, len(lexicon))
@@ -70,13 +70,13 @@ def grade_raw(raw_by_source: Mapping[str, Iterable[pa.Table]]) -> pa.Table:
 
 
 def jaccard(first: Texts, second: Texts) -> tuple[NDArray[np.int64], Numbers]:
-    """How many words two lists of texts share, text by text, and their Jaccard similarity.
+    """The number of shared words of each pair of texts, and their Jaccard similarity.
 
-    The words that both have over the words that either has (equation 1 of the paper).
+    The words in both over the words in either (equation 1 of the paper).
 
     Returns:
-        The shared words, and the similarity (0 to 1), which is NaN where neither has a word: a text without
-        words shares none of its caption's.
+        The number of shared words, and the similarity (0 to 1), NaN if neither text has a word. Both have the
+        shape (texts,).
     """
     count = len(first)
     shared, similarity = np.zeros(count, np.int64), np.full(count, np.nan)
@@ -89,7 +89,7 @@ def jaccard(first: Texts, second: Texts) -> tuple[NDArray[np.int64], Numbers]:
 
 
 def _distinct(texts: Texts) -> Iterator[set[int]]:
-    """The different words of each text; a few texts at a time in memory."""
+    """The set of words of each text, with a few texts at a time in memory."""
     for first in range(0, len(texts), TO_LIST):
         starts = texts.starts[first : first + TO_LIST + 1]
         words, places = texts.words[starts[0] : starts[-1]].tolist(), (starts - starts[0]).tolist()
@@ -98,7 +98,7 @@ def _distinct(texts: Texts) -> Iterator[set[int]]:
 
 
 def sentences(texts: Texts) -> NDArray[np.int64]:
-    """How many sentences each text has: at least one, and none of fewer than three words beside others."""
+    """The number of sentences of each text: at least one. Shorter ones than three words do not count."""
     if not len(texts.words):
         return np.ones(len(texts), np.int64)
     last = texts.ends.copy()
@@ -111,10 +111,10 @@ def sentences(texts: Texts) -> NDArray[np.int64]:
 
 
 def grades(texts: Texts, syllables_of_word: NDArray[np.int64]) -> Numbers:
-    """The Flesch-Kincaid grade of each text: the school year that reads it with ease; lower is easier.
+    """The Flesch-Kincaid grade of each text: the school year for which it is easy; lower is easier.
 
-    0.39 words/sentences + 11.8 syllables/words - 15.59 (Kincaid et al., 1975; section III.C). NaN for a
-    text without words, or in another script: the formula is for English.
+    0.39 words/sentences + 11.8 syllables/words - 15.59 (Kincaid et al., 1975; section III.C). NaN for a text
+    without words or in another script: the formula is for English.
     """
     spoken = np.zeros(len(texts.words) + 1, np.int64)
     np.cumsum(syllables_of_word[texts.words], out=spoken[1:])
@@ -125,13 +125,13 @@ def grades(texts: Texts, syllables_of_word: NDArray[np.int64]) -> Numbers:
 
 
 def _keys(texts: Texts, words: list[str]) -> list[str | None]:
-    """A hash of the words of each text in their order; None for a text without words."""
+    """A hash of the word sequence of each text; None for a text without words."""
     flat, starts = texts.words.tolist(), texts.starts.tolist()
     without = np.isin(texts.kinds, WITHOUT_WORDS).tolist()
     keys: list[str | None] = []
-    for number, nothing in enumerate(without):
-        said = " ".join([words[word] for word in flat[starts[number] : starts[number + 1]]])
-        keys.append(None if nothing else blake2b(said.encode(), digest_size=8).hexdigest())
+    for number, wordless in enumerate(without):
+        text = " ".join([words[word] for word in flat[starts[number] : starts[number + 1]]])
+        keys.append(None if wordless else blake2b(text.encode(), digest_size=8).hexdigest())
     return keys
 
 

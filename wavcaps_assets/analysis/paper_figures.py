@@ -14,7 +14,7 @@ PAPER = "https://arxiv.org/abs/2303.17395"
 
 @dataclass(frozen=True)
 class SetStatistics:
-    """One half of a row of Table III: how many clips, how long (s), and how many words a text has."""
+    """Half a row of Table III: number of clips, mean duration (s), mean words of a text."""
 
     clips: int | None
     mean_duration_s: float | None
@@ -22,7 +22,7 @@ class SetStatistics:
 
     @property
     def hours(self) -> float | None:
-        """The clips' durations together (h), to the precision of the mean."""
+        """The total duration (h), as precise as the mean."""
         if self.clips is None or self.mean_duration_s is None:
             return None
         return self.clips * self.mean_duration_s / 3600
@@ -38,8 +38,8 @@ class SourceStatistics:
     Attributes:
         source: the source's name in this project; `WHOLE_SET` for the row of all sources.
         row: its name in the table.
-        before: the harvested raw data.
-        after: what the processing left.
+        before: the crawled raw data.
+        after: the data after processing.
     """
 
     source: str
@@ -50,7 +50,7 @@ class SourceStatistics:
 
 @dataclass(frozen=True)
 class UniqueCaptions:
-    """What section III.C says of equal captions in the whole set; means in words."""
+    """Figures of section III.C about equal captions in the whole set; means are in words."""
 
     captions: int
     unique: int
@@ -62,13 +62,13 @@ class UniqueCaptions:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set, with what is known of it.
+    """The known figures of a data set.
 
     Attributes:
-        clips: audio clips.
-        approximate: whether that is a round number ("about 50k").
-        hours: of audio.
-        mean_words: of a caption.
+        clips: number of audio clips.
+        approximate: whether `clips` is a round number ("about 50k").
+        hours: hours of audio.
+        mean_words: mean words of a caption.
         captions_by: who wrote the captions.
         provenance: where each figure comes from.
     """
@@ -114,7 +114,7 @@ TABLE_III = (
 # Section III.C, and Table III for the number of captions.
 UNIQUE_CAPTIONS = UniqueCaptions(403_050, 330_609, 311_242, 19_367, 7.8, 4.9)
 
-# Table XI: clips of the official LAION-Audio-630K, by where they are from.
+# Table XI: clips of the official LAION-Audio-630K, by origin.
 LAION_CLIPS = {
     "FreeSound": 515_581,
     "BBC Sound Effects": 15_973,
@@ -126,8 +126,8 @@ LAION_CLIPS = {
     "Epidemic Sound": 75_645,
 }
 
-# Table IV itself is not at hand here: what follows is only what the paper's text and Tables III and XI say
-# of these data sets. A figure that they do not give is None, and stays empty wherever it is shown.
+# Table IV was not available. These are the figures in the paper's text and in Tables III and XI. Other
+# figures are None, and are shown as empty.
 DATA_SETS = (
     DataSet(
         "AudioCaps",

@@ -1,4 +1,4 @@
-"""What the analysis may be told."""
+"""The settings of the analysis."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pydantic import BaseModel, Field
 
 
 class AnalysisSettings(BaseModel):
-    """How the set is analysed; the paper's values (section III.C) where it has some."""
+    """The settings of the analysis. Defaults are the paper's values (section III.C) if it has any."""
 
     seed: int = Field(
         0,
-        description="draws the examples, and shuffles the clips for the growth of the vocabulary",
+        description="seed of the examples, and of the order of clips for the growth of the vocabulary",
     )
     examples_per_source: int = Field(4, ge=1, le=100, description="clips of each source shown; Table II: 2")
     words_listed: int = Field(
@@ -20,8 +20,8 @@ class AnalysisSettings(BaseModel):
         1_000.0,
         gt=0,
         allow_inf_nan=False,
-        description="weight, in words, of the belief that texts and captions use words alike; the larger, "
-        "the less a rare word counts",
+        description="weight (words) of the prior that texts and captions use the same words; with a larger "
+        "weight, rare words count less",
     )
     often: int = Field(
         5, ge=1, description="a caption with more copies than this recurs often; section III.C: 5"

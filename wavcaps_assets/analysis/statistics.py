@@ -1,4 +1,4 @@
-"""Table III: each source before and after processing, beside the paper's figures."""
+"""Table III: each source before and after processing, with the paper's figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wavcaps_assets.tables.analysis import SET_STATISTICS
 
 @dataclass
 class Totals:
-    """Sums over clips; those whose duration or text says nothing are counted apart."""
+    """Sums over clips. Clips without a duration or without words are counted separately."""
 
     clips: int = 0
     seconds: float = 0.0
@@ -54,7 +54,7 @@ def add_up(clips: pa.Table, duration: str, text: str) -> Totals:
     """
     seconds = clips.column(duration).to_numpy().astype(float)
     known = np.isfinite(seconds) & (seconds >= 0)
-    # A lexicon for each table: the words of months of descriptions need not be kept.
+    # A lexicon for each table, so that not all words of all descriptions are in memory.
     lengths = Lexicon().read(texts_of(clips.column(text))).lengths
     return Totals(
         clips=clips.num_rows,
@@ -66,10 +66,10 @@ def add_up(clips: pa.Table, duration: str, text: str) -> Totals:
 
 
 def set_statistics(raw_by_source: Mapping[str, Iterable[pa.Table]], wavcaps: pa.Table) -> pa.Table:
-    """Table III for this run, beside the paper's.
+    """Table III for this run, with the paper's figures.
 
     Args:
-        raw_by_source: for each source that was crawled, by its name, tables with the columns
+        raw_by_source: for each crawled source, by its name, tables with the columns
             `claimed_duration_s` and `description` of `tables.RAW_CLIPS`, read one at a time.
         wavcaps: with the columns `source`, `duration_s` and `caption` of `tables.MANIFEST`.
 

@@ -1,10 +1,9 @@
-"""Measures of clips, summed up by source and for the whole set."""
+"""Summaries of the measures of clips, by source and for the whole set."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-import duckdb
 import pyarrow as pa
 
 from wavcaps_assets.analysis.paper_figures import UNIQUE_CAPTIONS, WHOLE_SET
@@ -12,7 +11,7 @@ from wavcaps_assets.analysis.words import MEANING, Kind
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import analysis
 
-# A row a source, in order, and one for all of them at the end; none for a set without clips.
+# A row for each source, in order, and one for all of them at the end; no row for an empty set.
 BY_SOURCE = f"""
     select coalesce(source, '{WHOLE_SET}') as source, {{columns}}
     from {{table}}
@@ -66,8 +65,8 @@ def summarise_readability(raw_grades: pa.Table, measures: pa.Table) -> pa.Table:
     """`tables.analysis.READABILITY`.
 
     Args:
-        raw_grades: of all harvested descriptions, published or not (`measures.grade_raw`), as in Figure 2c.
-        measures: `TEXT_MEASURES`, for the captions' grades.
+        raw_grades: `measures.grade_raw` of all crawled descriptions, published or not, as in Figure 2c.
+        measures: `TEXT_MEASURES`, with the grades of the captions.
     """
     query = f"""
         select coalesce(source, '{WHOLE_SET}') as source, stage,
@@ -116,10 +115,10 @@ def summarise_durations(wavcaps: pa.Table) -> pa.Table:
 def count_copies(measures: pa.Table, often: int) -> pa.Table:
     """`tables.analysis.UNIQUE_CAPTIONS` from `TEXT_MEASURES`.
 
-    Captions are equal where they are the same sequence of words (section III.C).
+    Captions are equal if they have the same sequence of words (section III.C).
 
     Args:
-        often: with more copies than this, a caption recurs often.
+        often: a caption with more copies recurs often.
     """
     query = COPIES.format(whole=WHOLE_SET)
     counted = _query(query, {"often": often}, measures=measures)
@@ -135,6 +134,8 @@ def _select(query: str, schema: TableSchema, **tables: pa.Table) -> pa.Table:
 
 
 def _query(query: str, values: dict[str, object] | None = None, **tables: pa.Table) -> pa.Table:
+    import duckdb
+
     with duckdb.connect() as database:
         for name, table in tables.items():
             database.register(name, table)

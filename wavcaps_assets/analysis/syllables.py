@@ -1,8 +1,8 @@
-"""How many syllables an English word has, by rule.
+"""The number of syllables of an English word, by rule.
 
 Against the CMU Pronouncing Dictionary the rules count 97 to 99% of the running words of Clotho's
-captions and of the BBC's and SoundBible's descriptions right, where Pyphen's hyphenation counts 90 to
-94%; `tests/analysis/test_readability.py` holds them to that.
+captions and of the BBC's and SoundBible's descriptions right; Pyphen's hyphenation counts 90 to 94% right.
+`tests/analysis/test_readability.py` checks this.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ APART = re.compile(
 
 @lru_cache(maxsize=100_000)
 def syllables(word: str) -> int:
-    """The syllables of a word in lower case; a word without a vowel, such as a number, has one."""
+    """The number of syllables of a word in lower case; one for a word without a vowel, such as a number."""
     plain = word.removesuffix("'s").replace("'", "")
     count = 0
     for part in plain.split("-"):

@@ -1,4 +1,4 @@
-"""The words of the captions, and how they differ from those of the raw texts."""
+"""The words of the captions, compared with those of the raw texts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Counts = NDArray[np.int64]
 def words_that_change(
     raw_by_source: Mapping[str, Iterable[pa.Table]], wavcaps: pa.Table, settings: AnalysisSettings
 ) -> pa.Table:
-    """The words that vanish from the raw texts to the captions, and those that appear.
+    """The words that vanish between the raw texts and the captions, and those that appear.
 
-    As in Figure 2b, the raw texts are all harvested descriptions, published or not.
+    As in Figure 2b, the raw texts are all crawled descriptions, published or not.
 
     Words are ranked by their log-odds ratio with an informative Dirichlet prior, divided by its standard
     deviation (Monroe, Colaresi and Quinn, "Fightin' Words", 2008, equations 16, 20 and 22). The prior is
-    how often both sides together have a word. Figure 2b ranks by frequency; what is frequent on both
-    sides says nothing of the change.
+    the frequency of a word on both sides together. Figure 2b ranks by frequency, which does not show a
+    change for words that are frequent on both sides.
 
     Args:
-        raw_by_source: for each source that was crawled, tables with the column `description` of
+        raw_by_source: for each crawled source, tables with the column `description` of
             `tables.RAW_CLIPS`, read one at a time.
         wavcaps: with the column `caption` of `tables.MANIFEST`.
 
@@ -42,8 +42,8 @@ def words_that_change(
     lexicon = Lexicon()
     texts = np.zeros(0, np.int64)
     for table in chain.from_iterable(raw_by_source.values()):
-        met = lexicon.read(texts_of(table.column("description"))).words
-        texts = _longer(texts, len(lexicon)) + np.bincount(met, minlength=len(lexicon))
+        found = lexicon.read(texts_of(table.column("description"))).words
+        texts = _longer(texts, len(lexicon)) + np.bincount(found, minlength=len(lexicon))
     in_captions = lexicon.read(texts_of(wavcaps.column("caption"))).words
     captions = np.bincount(in_captions, minlength=len(lexicon))
     texts = _longer(texts, len(lexicon))
@@ -73,18 +73,18 @@ def words_that_change(
 
 
 def _longer(counts: Counts, length: int) -> Counts:
-    """Counts of words, with zeros for those that were met later."""
+    """Counts of words, with zeros for words that were found later."""
     return np.pad(counts, (0, length - len(counts)))
 
 
 def log_odds_ratio(
     ones: Counts, others: Counts, prior_words: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The log-odds ratio of each word in two texts, and the same in its standard deviations.
+    """The log-odds ratio of each word in two corpora, and its z score.
 
     Args:
-        ones: how often one text has each word.
-        others: how often the other has it.
+        ones: the count of each word in the first corpus, shape (words,).
+        others: the counts in the second corpus.
         prior_words: the weight of the prior, in words.
     """
     prior = prior_words * (ones + others) / (ones.sum() + others.sum())
@@ -97,15 +97,15 @@ def log_odds_ratio(
 
 
 def vocabulary(wavcaps: pa.Table, settings: AnalysisSettings) -> pa.Table:
-    """The captions' words by source, and in the whole set.
+    """The words of the captions by source and in the whole set.
 
     Args:
         wavcaps: with the columns `clip_id`, `source` and `caption` of `tables.MANIFEST`.
 
     Returns:
-        `tables.analysis.VOCABULARY`; its growth is that of the clips shuffled by the seed.
+        `tables.analysis.VOCABULARY`; the growth is over clips shuffled by the seed.
     """
-    # In the order of their ids all clips of one source would come before those of the next.
+    # In the order of ids, all clips of a source would come before those of the next.
     ordered = sample(wavcaps.select(["clip_id", "source", "caption"]), None, settings.seed)
     sources = sorted(pc.unique(ordered.column("source")).to_pylist())
     rows = []
@@ -133,9 +133,9 @@ def _describe(source: str, clips: pa.Table, settings: AnalysisSettings) -> dict[
 
 
 def _growth(captions: Texts, points: int) -> list[dict[str, int]]:
-    """How many different words the first so many captions have."""
-    # The numbers of words rise as words are met: a caption's largest number so far tells how many there are.
-    met = np.zeros(len(captions.words) + 1, np.int64)
-    np.maximum.accumulate(captions.words + 1, out=met[1:])
+    """The number of different words in the first captions, at several points."""
+    # Words are numbered in the order of their first occurrence: the largest number so far gives the count.
+    largest = np.zeros(len(captions.words) + 1, np.int64)
+    np.maximum.accumulate(captions.words + 1, out=largest[1:])
     places = np.unique(np.linspace(0, len(captions), points).astype(np.int64))
-    return [{"captions": int(place), "words": int(met[captions.starts[place]])} for place in places]
+    return [{"captions": int(place), "words": int(largest[captions.starts[place]])} for place in places]

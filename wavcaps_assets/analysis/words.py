@@ -1,11 +1,11 @@
-"""Texts as words: the one place where the analysis says what a word is.
+"""Texts as words: the definition of a word for the whole analysis.
 
 A word is a run of letters and digits, in lower case and in Unicode's form NFC; an apostrophe, a hyphen, a
 full stop or an ampersand between two letters or digits belongs to it: `don't`, `tin-roof`, `2.5`, `r&b`.
-So counted, captions have the length that they have between spaces, as in the paper's Table III; raw texts
-lose the dashes and symbols that stand by themselves. HTML's tags are no words.
+For captions this gives the same length as splitting at spaces, as in the paper's Table III. Single dashes and
+symbols in raw texts do not count. HTML tags are not words.
 
-Words are numbers here, one for each different word, so that what is counted is counted by NumPy.
+Each different word has a number, so that NumPy can count.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-# Of a text (characters), many times the longest description; what follows is not read.
+# Characters of a text, many times the longest description. The rest is not read.
 LONGEST_TEXT = 10_000
-# Of a word (characters); longer ones are addresses and noise, and are left out.
+# Characters of a word. Longer ones are addresses and noise, and are ignored.
 LONGEST_WORD = 50
 WORD = re.compile(r"[^\W_]+(?:['.&-][^\W_]+)*")
 TAG = re.compile(r"<[A-Za-z/!][^<>]{0,500}>")
@@ -39,7 +39,7 @@ TO_LIST = 10_000
 
 
 class Kind(IntEnum):
-    """What a text is, by the first of these that holds."""
+    """The kind of a text: the first of these that is true."""
 
     MISSING = 0
     EMPTY = 1
@@ -52,16 +52,16 @@ class Kind(IntEnum):
 
 
 MEANING = {
-    Kind.MISSING: "there is none",
-    Kind.EMPTY: "nothing but space",
-    Kind.NO_WORDS: "symbols or emoji, and no word",
+    Kind.MISSING: "there is no text",
+    Kind.EMPTY: "only white space",
+    Kind.NO_WORDS: "symbols or emoji without a word",
     Kind.OTHER_SCRIPT: "most of its words are not in Latin letters",
-    Kind.CUT: f"longer than {LONGEST_TEXT:,} characters: only these were read",
-    Kind.MARKUP: "HTML's tags or entities, which were taken out",
-    Kind.CONTROL: "control characters, which were taken out",
-    Kind.PLAIN: "as it should be",
+    Kind.CUT: f"longer than {LONGEST_TEXT:,} characters; the rest was not read",
+    Kind.MARKUP: "HTML tags or entities, which were removed",
+    Kind.CONTROL: "control characters, which were removed",
+    Kind.PLAIN: "a usual text",
 }
-# Kinds that have no words, and those that no English measure holds for.
+# Kinds without words, and kinds for which English measures are not valid.
 WITHOUT_WORDS = (Kind.MISSING, Kind.EMPTY, Kind.NO_WORDS)
 NOT_ENGLISH = (*WITHOUT_WORDS, Kind.OTHER_SCRIPT)
 
@@ -72,9 +72,9 @@ class Texts:
 
     Attributes:
         words: the words of all texts, one text after the other, as numbers of a `Lexicon`.
-        starts: where in `words` each text starts, and, at the end, their number: texts + 1 numbers.
-        ends: for each word, whether a sentence ends with it.
-        kinds: a `Kind` a text.
+        starts: the start of each text in `words`, and the length of `words`; shape (texts + 1,).
+        ends: for each word, whether it ends a sentence.
+        kinds: the `Kind` of each text.
     """
 
     words: NDArray[np.int32]
@@ -87,17 +87,17 @@ class Texts:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """The words of each text."""
+        """The number of words of each text."""
         return np.diff(self.starts)
 
     @cached_property
     def text_of_word(self) -> NDArray[np.int64]:
-        """For each word, the number of its text."""
+        """The index of the text of each word."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
 
 class Lexicon:
-    """The words seen so far, by their numbers. Texts that are compared are read by the same lexicon."""
+    """Words and their numbers. Texts to compare must be read by the same lexicon."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -108,14 +108,14 @@ class Lexicon:
         return len(self.words)
 
     def number(self, word: str) -> int:
-        """The number of a word, which is new or not."""
+        """The number of a word. A new word gets the next number."""
         found = self._numbers.setdefault(word, len(self.words))
         if found == len(self.words):
             self.words.append(word)
         return found
 
     def read(self, texts: Iterable[str | None]) -> Texts:
-        """Takes texts apart, whatever stands in them."""
+        """Splits any texts into words."""
         codes, starts, kinds = array("i"), array("q", [0]), array("b")
         pieces = self._pieces
         for text in texts:
@@ -140,12 +140,12 @@ class Lexicon:
 
 
 class _Pieces(dict[str, tuple[int, ...]]):
-    """What stands between spaces, as numbers of words: doubled, and odd where a sentence ends."""
+    """The words of a string without spaces, as codes: 2 × number, plus 1 at the end of a sentence."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         super().__init__()
         self.lexicon = lexicon
-        # Whether a word is in Latin letters, or a number, by its number.
+        # By number of a word: whether it has Latin letters or is a number.
         self.latin = bytearray()
 
     def __missing__(self, piece: str) -> tuple[int, ...]:
@@ -162,7 +162,7 @@ class _Pieces(dict[str, tuple[int, ...]]):
 
 
 def plain(text: str) -> tuple[str, Kind]:
-    """A text without tags, control and invisible characters, cut where it is long; and what it was."""
+    """A text without tags, control and invisible characters, cut if it is long; and its kind."""
     kind = Kind.PLAIN
     long, text = len(text) > LONGEST_TEXT, text[:LONGEST_TEXT]
     if any(char not in SPACE for char in CONTROL.findall(text)):
@@ -191,6 +191,6 @@ def _kind_of_words(text: str, kind: Kind, codes: array[int], start: int, latin: 
 
 
 def texts_of(column: pa.ChunkedArray) -> Iterator[str | None]:
-    """The texts of a column, a few at a time in memory."""
+    """The texts of a column, with a few at a time in memory."""
     for start in range(0, len(column), TO_LIST):
         yield from column.slice(start, TO_LIST).to_pylist()

@@ -1,1 +1,1 @@
-"""How alike two sets of captions are, by the measures of the captioning field, without Java or a model."""
+"""Captioning metrics that need neither Java nor a model: BLEU, ROUGE-L, METEOR, CIDEr-D."""

@@ -1,4 +1,4 @@
-"""CIDEr-D (Vedantam et al., 2015): runs of words weighed by how few of the clips have them."""
+"""CIDEr-D (Vedantam et al., 2015): n-grams, weighted by how few clips have them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ SCALE = 10.0
 
 
 def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """CIDEr-D of each caption, 0 to 10. What is rare is told from the references themselves.
+    """CIDEr-D of each caption, 0 to 10. Document frequencies are those of the references.
 
-    Difference in length counts in runs of two words, as in the COCO tools.
+    The difference in length is counted in bigrams, as in the COCO tools.
 
     Args:
         candidates: the words of each caption.
-        references: for each of them, the words of one caption or several to compare it with.
+        references: for each caption, the words of one or several reference captions.
     """
     clips_with: Counter[Ngram] = Counter()
-    for those in references:
-        clips_with.update({ngram for words in those for order in ORDERS for ngram in ngrams(words, order)})
+    for own in references:
+        clips_with.update({ngram for words in own for order in ORDERS for ngram in ngrams(words, order)})
     clips = math.log(len(references)) if references else 0.0
 
-    def weighed(words: Words, order: int) -> dict[Ngram, float]:
+    def weighted(words: Words, order: int) -> dict[Ngram, float]:
         counts = ngrams(words, order)
         return {
             ngram: count * (clips - math.log(max(1, clips_with[ngram]))) for ngram, count in counts.items()
         }
 
-    def alike(candidate: Words, reference: Words) -> float:
+    def similarity(candidate: Words, reference: Words) -> float:
         apart = max(0, len(candidate) - 1) - max(0, len(reference) - 1)
         total = 0.0
         for order in ORDERS:
-            one, other = weighed(candidate, order), weighed(reference, order)
+            one, other = weighted(candidate, order), weighted(reference, order)
             norms = _norm(one) * _norm(other)
             if norms:
                 product = sum(
@@ -48,8 +48,8 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
         return total / len(ORDERS) * math.exp(-(apart**2) / (2 * SIGMA**2))
 
     return [
-        SCALE * sum(alike(candidate, words) for words in those) / len(those)
-        for candidate, those in zip(candidates, references, strict=True)
+        SCALE * sum(similarity(candidate, words) for words in own) / len(own)
+        for candidate, own in zip(candidates, references, strict=True)
     ]
 
 

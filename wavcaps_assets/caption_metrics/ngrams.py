@@ -1,4 +1,4 @@
-"""Runs of words, as BLEU and CIDEr count them."""
+"""N-grams, as BLEU and CIDEr count them."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ Ngram = tuple[str, ...]
 
 
 def ngrams(words: Sequence[str], order: int) -> Counter[Ngram]:
-    """How often each run of `order` words occurs."""
+    """How often each n-gram of `order` words occurs."""
     return Counter(tuple(words[start : start + order]) for start in range(len(words) - order + 1))

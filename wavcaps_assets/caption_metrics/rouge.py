@@ -10,7 +10,7 @@ BETA = 1.2
 
 
 def rouge_l(candidate: Words, references: Sequence[Words]) -> float:
-    """ROUGE-L of one caption, 0 to 1: the best precision and the best recall among its references."""
+    """ROUGE-L of one caption, 0 to 1, from the best precision and the best recall over its references."""
     common = [_longest_common(candidate, words) for words in references]
     precision = max(common, default=0) / len(candidate) if candidate else 0.0
     recall = max(
@@ -22,7 +22,7 @@ def rouge_l(candidate: Words, references: Sequence[Words]) -> float:
 
 
 def _longest_common(one: Words, other: Words) -> int:
-    """The number of words in the longest subsequence that both have."""
+    """The number of words in the longest common subsequence."""
     row = [0] * (len(other) + 1)
     for word in one:
         before = 0

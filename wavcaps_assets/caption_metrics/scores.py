@@ -1,4 +1,4 @@
-"""All measures of one set of captions against another."""
+"""All metrics of captions against references."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from wavcaps_assets.caption_metrics.tokens import tokens
 
 @dataclass(frozen=True)
 class Scores:
-    """How close captions come to references: CIDEr-D from 0 to 10, the others from 0 to 1.
+    """Metrics of captions: CIDEr-D from 0 to 10, the others from 0 to 1.
 
-    A missing caption counts as an empty one. METEOR is the one of `meteor.py`, not version 1.5.
+    METEOR is the version in `meteor.py`, not METEOR 1.5.
     """
 
     bleu_1: float
@@ -32,21 +32,21 @@ class Scores:
 
 
 def score(captions: Sequence[str | None], references: Sequence[Sequence[str]]) -> Scores:
-    """Compares captions with references of the same clips.
+    """Compares captions with references for the same clips.
 
     Args:
-        captions: one a clip; None where there is none.
-        references: the captions to compare each with, at least one.
+        captions: one a clip. None counts as an empty caption.
+        references: at least one reference caption for each clip.
 
     Raises:
-        ValueError: there is nothing to compare, or not as many references as captions.
+        ValueError: there are no captions, or a clip has no reference.
     """
     if not captions:
         raise ValueError("there are no captions to compare")
     if len(captions) != len(references) or not all(references):
-        raise ValueError(f"{len(captions)} captions need as many sets of references, none of them empty")
+        raise ValueError(f"each of the {len(captions)} captions needs at least one reference")
     words = [tokens(caption or "") for caption in captions]
-    known = [[tokens(reference) for reference in those] for those in references]
+    known = [[tokens(reference) for reference in own] for own in references]
     pairs = list(zip(words, known, strict=True))
     bleu_1, bleu_2, bleu_3, bleu_4 = bleu(words, known)
     return Scores(
@@ -54,7 +54,7 @@ def score(captions: Sequence[str | None], references: Sequence[Sequence[str]]) -
         bleu_2=bleu_2,
         bleu_3=bleu_3,
         bleu_4=bleu_4,
-        rouge_l=sum(rouge_l(one, those) for one, those in pairs) / len(pairs),
-        meteor=sum(meteor(one, those) for one, those in pairs) / len(pairs),
+        rouge_l=sum(rouge_l(one, own) for one, own in pairs) / len(pairs),
+        meteor=sum(meteor(one, own) for one, own in pairs) / len(pairs),
         cider_d=sum(cider_d(words, known)) / len(pairs),
     )

@@ -22,7 +22,7 @@ STEP_4 = (
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """The stem of a word in lower case: "barks", "barking" and "barked" have one."""
+    """The stem of a word in lower case: "barks", "barking" and "barked" have the same."""
     if len(word) <= 2:
         return word
     word = _plural(word)
@@ -43,9 +43,9 @@ def stem(word: str) -> str:
 
 
 def _plural(word: str) -> str:
-    for end, instead in (("sses", "ss"), ("ies", "i"), ("ss", "ss"), ("s", "")):
+    for end, replacement in (("sses", "ss"), ("ies", "i"), ("ss", "ss"), ("s", "")):
         if word.endswith(end):
-            return word.removesuffix(end) + instead
+            return word.removesuffix(end) + replacement
     return word
 
 
@@ -64,7 +64,7 @@ def _past(word: str) -> str:
 
 
 def _replaced(word: str, endings: dict[str, str]) -> str:
-    """The word with the longest of the endings replaced, if something is left before it."""
+    """The word with its longest ending replaced, if something is left before it."""
     suffix = max((end for end in endings if word.endswith(end)), key=len, default="")
     base = word.removesuffix(suffix)
     return base + endings[suffix] if suffix and _measure(base) > 0 else word

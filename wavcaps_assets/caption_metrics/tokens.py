@@ -6,7 +6,7 @@ import re
 
 PLAIN = str.maketrans({"’": "'", "\u2018": "'", "“": '"', "”": '"', "–": " -- ", "—": " -- "})
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
-# What the COCO tools leave out. Brackets are not in the list by the names that they have in lower case.
+# Tokens that the COCO tools remove. Brackets are not removed: the list has their names in upper case.
 LEFT_OUT = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 TOKEN = re.compile(
     r"""
@@ -14,7 +14,7 @@ TOKEN = re.compile(
     | (?:[a-z]\.){2,} | (?:co|mr|mrs|dr|st|vs|etc)\.(?!\w)
     | \d+(?:[.,:]\d+)*
     | [^\W_]+(?:[-/'&.][^\W_]+)*                # tin-roof, foo/bar, o'clock, don't
-    | '(?:s|m|d|ll|re|ve)\b                     # a clitic that stands by itself
+    | '(?:s|m|d|ll|re|ve)\b                     # a separate clitic
     | \.\.\. | --+ | \S
     """,
     re.VERBOSE,
@@ -26,8 +26,8 @@ SPLIT = {"cannot": ["can", "not"], "gonna": ["gon", "na"], "gotta": ["got", "ta"
 def tokens(text: str) -> list[str]:
     """The tokens of a text.
 
-    They are those of the tokenizer that the COCO tools run (Stanford's, in Java) for what captions hold;
-    on rarer things, such as unusual abbreviations, the two may differ.
+    For the words of captions they equal those of the COCO tools (Stanford's tokenizer, in Java). Rare cases,
+    such as unusual abbreviations, can differ.
     """
     found = []
     for token in TOKEN.findall(text.lower().translate(PLAIN)):

@@ -1,4 +1,4 @@
-"""What the set is like: the paper's Tables II to IV and Figures 2 and 3 for this run, and the card."""
+"""Analysis of the set: the paper's Tables II to IV and Figures 2 and 3 for this run, and the card."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,26 +6,54 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.analysis.card import CARD, Findings, write_card
+from wavcaps_assets.analysis.data_sets import authors_of, compare_data_sets
+from wavcaps_assets.analysis.examples import sample_examples
+from wavcaps_assets.analysis.figures import (
+    plot_data_sets,
+    plot_durations,
+    plot_kinds,
+    plot_licences,
+    plot_readability,
+    plot_similarity,
+    plot_statistics,
+    plot_uniqueness,
+    plot_vocabulary,
+    plot_words,
+)
+from wavcaps_assets.analysis.licences import count_licences
+from wavcaps_assets.analysis.measures import grade_raw, measure_texts
 from wavcaps_assets.analysis.settings import AnalysisSettings
+from wavcaps_assets.analysis.statistics import set_statistics as compute_statistics
+from wavcaps_assets.analysis.summaries import (
+    count_copies,
+    count_kinds,
+    summarise_durations,
+    summarise_readability,
+    summarise_similarity,
+)
+from wavcaps_assets.analysis.vocabulary import vocabulary as describe_vocabulary
+from wavcaps_assets.analysis.vocabulary import words_that_change
 from wavcaps_assets.defs.common import ANALYSIS, OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.show.plots import as_markdown
+from wavcaps_assets.show.previews import preview
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import analysis as tables_of
+from wavcaps_assets.tables.asset_tables import TableStore
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from wavcaps_assets.tables.asset_tables import TableStore
-
 
 class AnalysisConfig(dg.Config, AnalysisSettings):
-    """How the set is analysed."""
+    """The settings of the analysis."""
 
 
 def _about(schema: TableSchema) -> dict[str, Any]:
-    """What all assets of this group say of themselves."""
+    """The arguments that all assets of this group share."""
     return {
         "key_prefix": ANALYSIS,
         "group_name": ANALYSIS,
@@ -41,9 +69,6 @@ def _of(name: str) -> dg.AssetIn:
 
 
 def _show(context: dg.AssetExecutionContext, table: pa.Table, plot: "Figure | None" = None) -> pa.Table:
-    from wavcaps_assets.show.plots import as_markdown
-    from wavcaps_assets.show.previews import preview
-
     context.add_output_metadata({"table": dg.MetadataValue.md(preview(table, rows=50))})
     if plot is not None:
         context.add_output_metadata({"plot": dg.MetadataValue.md(as_markdown(plot))})
@@ -57,31 +82,19 @@ def analysis_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
 def _of_texts(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
     @dg.asset(**_about(tables_of.TEXT_MEASURES))
     def text_measures(wavcaps: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.measures import measure_texts
-
         return measure_texts(wavcaps)
 
     @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.JACCARD))
     def jaccard(context: dg.AssetExecutionContext, measures: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_similarity
-        from wavcaps_assets.analysis.summaries import summarise_similarity
-
         return _show(context, summarise_similarity(measures), plot_similarity(measures))
 
     @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.READABILITY))
     def readability(context: dg.AssetExecutionContext, measures: pa.Table, store: StoreResource) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_readability
-        from wavcaps_assets.analysis.measures import grade_raw
-        from wavcaps_assets.analysis.summaries import summarise_readability
-
         table = summarise_readability(grade_raw(_crawled(store, sources)), measures)
         return _show(context, table, plot_readability(table))
 
     @dg.asset(ins={"measures": _of("text_measures")}, **_about(tables_of.ODD_TEXTS))
     def odd_texts(context: dg.AssetExecutionContext, measures: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_kinds
-        from wavcaps_assets.analysis.summaries import count_kinds
-
         table = count_kinds(measures)
         return _show(context, table, plot_kinds(table))
 
@@ -89,9 +102,6 @@ def _of_texts(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
     def unique_captions(
         context: dg.AssetExecutionContext, config: AnalysisConfig, measures: pa.Table
     ) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_uniqueness
-        from wavcaps_assets.analysis.summaries import count_copies
-
         table = count_copies(measures, config.often)
         return _show(context, table, plot_uniqueness(table))
 
@@ -99,25 +109,17 @@ def _of_texts(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
     def words(
         context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table, store: StoreResource
     ) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_words
-        from wavcaps_assets.analysis.vocabulary import words_that_change
-
         table = words_that_change(_crawled(store, sources), wavcaps, config)
         return _show(context, table, plot_words(table))
 
     @dg.asset(**_about(tables_of.VOCABULARY))
     def vocabulary(context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_vocabulary
-        from wavcaps_assets.analysis.vocabulary import vocabulary as describe_vocabulary
-
         table = describe_vocabulary(wavcaps, config)
         _show(context, table.drop_columns("growth"), plot_vocabulary(table))
         return table
 
     @dg.asset(**_about(tables_of.EXAMPLES))
     def examples(context: dg.AssetExecutionContext, config: AnalysisConfig, wavcaps: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.examples import sample_examples
-
         return _show(context, sample_examples(wavcaps, config.examples_per_source, config.seed))
 
     return [
@@ -137,32 +139,20 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
     def set_statistics(
         context: dg.AssetExecutionContext, wavcaps: pa.Table, store: StoreResource
     ) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_statistics
-        from wavcaps_assets.analysis.statistics import set_statistics as state
-
-        table = state(_crawled(store, sources), wavcaps)
+        table = compute_statistics(_crawled(store, sources), wavcaps)
         return _show(context, table, plot_statistics(table))
 
     @dg.asset(**_about(tables_of.DURATIONS))
     def durations(context: dg.AssetExecutionContext, wavcaps: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_durations
-        from wavcaps_assets.analysis.summaries import summarise_durations
-
         return _show(context, summarise_durations(wavcaps), plot_durations(wavcaps))
 
     @dg.asset(**_about(tables_of.LICENCES))
     def licences(context: dg.AssetExecutionContext, wavcaps: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.figures import plot_licences
-        from wavcaps_assets.analysis.licences import count_licences
-
         table = count_licences(wavcaps)
         return _show(context, table, plot_licences(table))
 
     @dg.asset(ins={"statistics": _of("set_statistics")}, **_about(tables_of.DATA_SETS))
     def data_sets(context: dg.AssetExecutionContext, statistics: pa.Table, wavcaps: pa.Table) -> pa.Table:
-        from wavcaps_assets.analysis.data_sets import authors_of, compare_data_sets
-        from wavcaps_assets.analysis.figures import plot_data_sets
-
         table = compare_data_sets(statistics, ", ".join(authors_of(wavcaps)))
         return _show(context, table, plot_data_sets(table))
 
@@ -186,8 +176,6 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         readability: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
-        from wavcaps_assets.analysis.card import CARD, Findings, write_card
-
         files = store.tables().store
         findings = Findings(statistics, licences, unique, jaccard, readability)
         table = write_card(files, wavcaps, findings, {source.name: source.title for source in sources})
@@ -203,13 +191,13 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
 
 
 def _crawled(store: StoreResource, sources: Sequence[Source]) -> dict[str, Iterator[pa.Table]]:
-    """The raw clips of each source that was crawled: what the analysis looks at, a partition at a time."""
+    """The raw clips of each crawled source, a partition at a time, with the columns for the analysis."""
     tables = store.tables()
     there = {source.name: tables.partitions([source.name, "raw_clips"]) for source in sources}
     return {name: _raw(tables, name, partitions) for name, partitions in there.items() if partitions}
 
 
-def _raw(tables: "TableStore", source: str, partitions: Sequence[str]) -> Iterator[pa.Table]:
+def _raw(tables: TableStore, source: str, partitions: Sequence[str]) -> Iterator[pa.Table]:
     for partition in partitions:
         yield tables.read([source, "raw_clips"], [partition], ["description", "claimed_duration_s"])
 

@@ -1,4 +1,4 @@
-"""Stage 1: what is too short or says nothing of its sound (section III.B, Pre-Filtering)."""
+"""Stage 1: drops clips that are too short or not described (section III.B, Pre-Filtering)."""
 
 from wavcaps_assets.filtering.settings import DescriptionForm, FilterSettings
 from wavcaps_assets.filtering.stage1 import filter_clips

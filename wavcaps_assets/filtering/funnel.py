@@ -1,4 +1,4 @@
-"""How many clips each rule of stage 1 removed, beside what the paper says of the same step."""
+"""How many clips each rule of stage 1 removed, compared with the paper."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Ablation(BaseModel):
-    """The clips that the ablation study counts before and after stage 1, in the paper's words."""
+    """Clips before and after stage 1 in the paper's ablation study, with the quotation."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class Ablation(BaseModel):
 
 
 class PaperFunnel(BaseModel):
-    """Stage 1 of one source in the paper: clips, and where each figure stands."""
+    """Stage 1 of one source in the paper: clips, and where the paper gives each figure."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,12 +49,12 @@ class PaperFunnel(BaseModel):
 
 @dataclass(frozen=True)
 class Funnel:
-    """What became of the clips.
+    """The clips before stage 1, and those that each rule removed.
 
     Attributes:
-        clips_in: how many went in.
-        removed: how many each reason took, in the order in which reasons are looked for; a rule that is
-            on and took none has 0.
+        clips_in: the number of input clips.
+        removed: the number of removed clips by reason, in the order of the rules; 0 for a rule that is on and
+            removed none.
     """
 
     clips_in: int
@@ -66,10 +66,10 @@ class Funnel:
 
 
 def funnel_of(stage: Stage, settings: FilterSettings) -> Funnel:
-    """The funnel of an outcome of `filter_clips` with these settings."""
+    """The funnel of the result of `filter_clips` with these settings."""
     counted = Counter(stage.dropped.column("reason").to_pylist())
     rules = reasons_of(settings)
-    # What is no rule of this stage was said of the audio before it.
+    # A reason that is not a rule of this stage is from the audio step.
     earlier = sorted(counted.keys() - {*rules})
     removed = {reason: counted[reason] for reason in (*earlier, *rules)}
     return Funnel(stage.kept.num_rows + stage.dropped.num_rows, removed)
@@ -82,7 +82,7 @@ def paper_funnels() -> dict[str, PaperFunnel]:
 
 
 def as_table(funnel: Funnel, paper: PaperFunnel | None) -> str:
-    """The funnel as a Markdown table: clips, their share of those that went in, and the paper's."""
+    """The funnel as a Markdown table: clips and their share of the input, and the paper's figures."""
     lines = ["| | clips | share |", "| --- | ---: | ---: |"]
     lines.append(f"| in | {funnel.clips_in:,} | |")
     for reason, clips in funnel.removed.items():
@@ -93,7 +93,7 @@ def as_table(funnel: Funnel, paper: PaperFunnel | None) -> str:
     whole = paper.clips_in
     lines += [
         "",
-        "The paper, of the same source:",
+        "The paper's figures for this source:",
         "",
         "| | clips | share | where |",
         "| --- | ---: | ---: | --- |",
@@ -102,14 +102,14 @@ def as_table(funnel: Funnel, paper: PaperFunnel | None) -> str:
         f"| {cell(paper.removed_from)} |",
         f"| **kept** | about {paper.kept:,} | {_share(paper.kept, whole)} | {cell(paper.kept_from)} |",
         "",
-        f"“{paper.removed_words}” ({paper.removed_from}). The ablation counts otherwise: "
+        f"“{paper.removed_words}” ({paper.removed_from}). The ablation study has other counts: "
         f"{paper.ablation.before:,} before and {paper.ablation.after:,} after ({paper.ablation.section}).",
     ]
     return "\n".join(lines)
 
 
 def as_plot(funnel: Funnel, paper: PaperFunnel | None) -> Figure:
-    """How the clips divide into kept and removed, in percent, above how the paper's do."""
+    """The shares of kept and removed clips, in percent, with the paper's."""
     groups: dict[str, dict[str, float]] = {"here": {"kept": funnel.kept, **funnel.removed}}
     if paper is not None:
         groups["paper"] = {"kept": paper.kept, "both rules": paper.removed}

@@ -1,4 +1,4 @@
-"""What stage 1 reads of a source: the columns it needs, and no others, to spare memory."""
+"""Reads the input of stage 1: only the columns that it needs, to save memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from wavcaps_assets.tables.stage import Stage
 
 
 def read_inputs(tables: TableStore, source: str, settings: FilterSettings) -> tuple[pa.Table, Stage]:
-    """The raw clips of a source, and what became of their audio, as `filter_clips` takes them.
+    """The raw clips of a source and the outcome of their audio, for `filter_clips`.
 
     Raises:
         StoreError: a table cannot be read.
-        OtherVersion: a table was written with other columns than those of today.
+        OtherVersion: another version of this project wrote a table, with other columns.
     """
     raw = tables.read([source, "raw_clips"], columns=RAW_COLUMNS)
     audio = tables.read([source, "audio"], columns=audio_columns(settings))

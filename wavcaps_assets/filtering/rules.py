@@ -1,6 +1,6 @@
-"""The rules of stage 1, in SQL: each by its name, what it looks for, and what it says it saw.
+"""The rules of stage 1 in SQL: name, condition and detail.
 
-No text of a clip and no setting becomes part of a statement: they are columns and parameters.
+Texts of clips and settings never become part of a statement: they are columns and parameters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from wavcaps_assets.filtering.settings import DescriptionForm, FilterSettings
 
 DUPLICATE = "exact_duplicate"
-# A character that a person sees.
+# A visible character.
 VISIBLE = r"[^\s\p{Z}\p{C}]"
 SPACED = r"trim(regexp_replace(description, '[\s\p{Z}\p{C}]+', ' ', 'g'))"
 LOWERED = f"lower(nfc_normalize({SPACED}))"
@@ -19,7 +19,7 @@ FORMS = {
     DescriptionForm.EXACT: "description",
     DescriptionForm.SPACES: SPACED,
     DescriptionForm.SPACES_AND_CASE: LOWERED,
-    # A text of signs only, such as "!!!", stays what it is.
+    # A text of signs only, such as "!!!", stays as it is.
     DescriptionForm.WORDS: (
         rf"coalesce(nullif(trim(regexp_replace({LOWERED}, '[^\p{{L}}\p{{M}}\p{{N}}]+', ' ', 'g')), ''), "
         f"{LOWERED})"
@@ -32,10 +32,10 @@ class Rule:
     """A reason to drop a clip.
 
     Attributes:
-        name: the reason, as it stands in `tables.DROPPED`.
+        name: the reason code in `tables.DROPPED`.
         condition: SQL over the columns of `stage1.CLIPS`, true for a clip to drop; null counts as false.
-        detail: SQL for what was seen, beside what is asked.
-        parameters: the settings that the two name.
+        detail: SQL for the measured value and the limit.
+        parameters: the settings used by the two.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Rule:
 
 
 def rules_of(settings: FilterSettings) -> tuple[Rule, ...]:
-    """The rules that are on, in their order, but for exact duplicates.
+    """The rules that are on, in their order, without exact duplicates.
 
-    Those are looked for among the clips that pass all others: the one that is kept must itself pass.
+    Duplicates are searched among the clips that pass all other rules, so that the clip that is kept passes.
     """
     rules = [
         Rule("no_duration", "duration_s is null", "'neither measured nor claimed'"),
@@ -59,14 +59,14 @@ def rules_of(settings: FilterSettings) -> tuple[Rule, ...]:
         Rule(
             "too_short",
             "duration_s < $min_duration_s",
-            # Not rounded: 0.9999 s must not look like the 1 s that is asked.
-            "duration_s::varchar || ' s ' || origin || ', at least ' || $min_duration_s || ' s asked'",
+            # Not rounded: 0.9999 s must not look like 1 s.
+            "duration_s::varchar || ' s ' || origin || ', minimum ' || $min_duration_s || ' s'",
             {"min_duration_s": settings.min_duration_s},
         ),
         Rule(
             "frequent_description",
-            "told is not null",
-            "told",
+            "repeats is not null",
+            "repeats",
             {"max_clips": settings.max_clips_per_description},
         ),
         _most("mostly_silent", "silence_share", settings.max_silence_share, "of the frames are silent"),
@@ -76,7 +76,7 @@ def rules_of(settings: FilterSettings) -> tuple[Rule, ...]:
         Rule(
             "not_english",
             "foreign_language(words) != ''",
-            "'taken for ' || foreign_language(words)",
+            "'language ' || foreign_language(words)",
         )
         if settings.english_only
         else None,
@@ -91,34 +91,34 @@ def reasons_of(settings: FilterSettings) -> tuple[str, ...]:
 
 
 def measures_of(settings: FilterSettings) -> list[str]:
-    """The columns of `tables.AUDIO` that the rules which are on look at, beside the duration."""
-    asked = {
+    """The columns of `tables.AUDIO` that the active rules need, besides the duration."""
+    needed = {
         "silence_share": settings.max_silence_share is not None,
         "clipped_share": settings.max_clipped_share is not None,
         "bandwidth_hz": settings.min_bandwidth_hz is not None,
         "samples_sha256": settings.drop_exact_duplicates,
     }
-    return [name for name, wanted in asked.items() if wanted]
+    return [name for name, used in needed.items() if used]
 
 
 def _most(name: str, column: str, most: float | None, what: str) -> Rule | None:
     if most is None:
         return None
-    detail = f"{column}::varchar || ' {what}, at most ' || $max_{column} || ' may be'"
+    detail = f"{column}::varchar || ' {what}, maximum ' || $max_{column}"
     return Rule(name, f"{column} > $max_{column}", detail, {f"max_{column}": most})
 
 
 def _narrow(least: float | None) -> Rule | None:
     if least is None:
         return None
-    detail = "bandwidth_hz::varchar || ' Hz, at least ' || $min_bandwidth_hz || ' Hz asked'"
+    detail = "bandwidth_hz::varchar || ' Hz, minimum ' || $min_bandwidth_hz || ' Hz'"
     return Rule("narrow_band", "bandwidth_hz < $min_bandwidth_hz", detail, {"min_bandwidth_hz": least})
 
 
 def _licence(classes: list[str]) -> Rule | None:
     if not classes:
         return None
-    detail = "licence_class || ', where ' || array_to_string($classes, ', ') || ' may be'"
+    detail = "licence_class || ', allowed: ' || array_to_string($classes, ', ')"
     return Rule(
         "licence_not_allowed", "not list_contains($classes, licence_class)", detail, {"classes": classes}
     )

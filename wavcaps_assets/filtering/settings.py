@@ -12,19 +12,19 @@ LICENCE_CLASSES = frozenset({*TERMS, *(licence.name for licence in NAMED.values(
 
 
 class DescriptionForm(StrEnum):
-    """When two descriptions count as one: each form takes more of them for the same than the last.
+    """When two descriptions count as the same; each form ignores more differences than the one before.
 
-    A description without a visible character is none, in every form, and is not counted.
+    A description without a visible character is not counted in any form.
     """
 
     EXACT = "exact"
     """Every character counts, as crawled."""
     SPACES = "spaces"
-    """Runs of white space, control and format characters are one space, and none at the ends."""
+    """Runs of white space, control and format characters count as one space, and are removed at the ends."""
     SPACES_AND_CASE = "spaces_and_case"
-    """And letters in lower case, accents composed (Unicode NFC)."""
+    """Also in lower case, with composed accents (Unicode NFC)."""
     WORDS = "words"
-    """And only letters and digits, unless there are none."""
+    """Also only letters and digits, unless there are none."""
 
 
 class FilterSettings(BaseModel):
@@ -42,8 +42,8 @@ class FilterSettings(BaseModel):
     )
     description_form: DescriptionForm = Field(
         DescriptionForm.EXACT,
-        description="in what form descriptions are compared before they are counted: EXACT (the paper "
-        "names no change to them), SPACES, SPACES_AND_CASE or WORDS (letters and digits only)",
+        description="how descriptions are normalised before they are counted: EXACT (not at all, as in the "
+        "paper), SPACES, SPACES_AND_CASE or WORDS (letters and digits only)",
     )
     max_silence_share: float | None = Field(
         None,
@@ -65,7 +65,7 @@ class FilterSettings(BaseModel):
     )
     licence_classes: list[str] = Field(
         [],
-        description="only clips of these licence classes are kept, such as CC0 and BY; empty: of any. "
+        description="only clips of these licence classes are kept, such as CC0 and BY; empty: all. "
         "Beyond the paper",
     )
     english_only: bool = Field(
@@ -84,5 +84,5 @@ class FilterSettings(BaseModel):
         unknown = sorted({*names} - LICENCE_CLASSES)
         if unknown:
             known = ", ".join(sorted(LICENCE_CLASSES))
-            raise ValueError(f"no licence class {', '.join(map(repr, unknown))}; there are {known}")
+            raise ValueError(f"there is no licence class {', '.join(map(repr, unknown))}; there are {known}")
         return names

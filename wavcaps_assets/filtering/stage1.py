@@ -1,4 +1,4 @@
-"""Stage 1 of one source or of several: DuckDB over Arrow tables."""
+"""Stage 1 of one or several sources, with DuckDB over Arrow tables."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wavcaps_assets.filtering.rules import DUPLICATE, FORMS, VISIBLE, measures_of, rules_of
 from wavcaps_assets.filtering.settings import FilterSettings
+from wavcaps_assets.rules.language import foreign_language
 from wavcaps_assets.store.schema import SchemaError, TableSchema
 from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS
 from wavcaps_assets.tables.stage import Stage
@@ -18,17 +19,17 @@ from wavcaps_assets.tables.stage import Stage
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SCANNED_ROWS = 122_880  # as many as a row group of DuckDB's own has
+SCANNED_ROWS = 122_880  # the size of a row group of DuckDB
 RAW_COLUMNS = (
     *("clip_id", "source", "title", "description", "tags", "events"),
     *("claimed_duration_s", "licence_class"),
 )
-# How often a description is used is counted over every clip that was crawled, whatever its length and
-# whether or not its audio is to be had: it tells how its uploader describes, not how long clips are.
+# Descriptions are counted over every crawled clip, with or without audio and of any duration: the count says
+# how uploaders describe clips, not how long clips are.
 CLIPS = """
     with frequent as (
-        -- What is said of a text is said once, and not once for each clip that has it.
-        select source, text, sharing::varchar || ' clips share it, at most ' || $max_clips || ' may' as told
+        -- The detail is made once for a text, and not for each clip that has it.
+        select source, text, sharing::varchar || ' clips share it, maximum ' || $max_clips as repeats
         from (
             select source, {form} as text, count(*) as sharing from raw
             where description is not null and list_contains($sources, source)
@@ -39,7 +40,7 @@ CLIPS = """
         raw.place, raw.clip_id as clip_id, licence_class,
         coalesce(audio.duration_s, raw.claimed_duration_s) as duration_s,
         case when audio.duration_s is null then 'claimed' else 'measured' end as origin,
-        {measures} told,
+        {measures} repeats,
         coalesce(case when regexp_matches(description, $visible) then description end, title, '') as words,
         audio_dropped.reason as audio_reason, audio_dropped.detail as audio_detail
     from raw
@@ -47,7 +48,7 @@ CLIPS = """
     left join audio_dropped using (clip_id)
     left join frequent on raw.source = frequent.source and {form} = text
 """
-# The first rule that applies is the one that is named.
+# The first rule that applies gives the reason.
 JUDGED = """
     select {columns}, case
         when audio_reason is not null then {{reason: audio_reason, detail: audio_detail}}
@@ -69,7 +70,7 @@ UNIQUE = """
 
 
 def audio_columns(settings: FilterSettings) -> list[str]:
-    """What `filter_clips` needs to know of the clips' audio."""
+    """The columns of `tables.AUDIO` that `filter_clips` needs."""
     return ["clip_id", "duration_s", *measures_of(settings)]
 
 
@@ -77,14 +78,14 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
     """Applies stage 1.
 
     Args:
-        raw: all of a source, `tables.RAW_CLIPS` or its `RAW_COLUMNS`: how often a description is used can
-            be told only from the whole.
-        audio: what became of the clips' audio, `tables.AUDIO` or its `audio_columns`. A clip in neither
-            table has no audio yet: its claimed duration counts, and no rule on signals applies to it. If
-            none is claimed either, it is dropped: no manifest has a clip whose duration was not measured.
+        raw: all clips of a source, `tables.RAW_CLIPS` or its `RAW_COLUMNS`: descriptions are counted over
+            the whole source.
+        audio: the outcome of the clips' audio, `tables.AUDIO` or its `audio_columns`. A clip in neither
+            table has no audio yet: its claimed duration counts, and no rule on signals applies to it. A
+            clip without a claimed duration is dropped, since a manifest needs a duration.
 
     Returns:
-        `tables.FILTERED_CLIPS`, and every other clip with the rule that dropped it; both in the order of
+        `tables.FILTERED_CLIPS`, and the other clips with the rule that dropped them, both in the order of
         `raw`.
 
     Raises:
@@ -94,7 +95,7 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
 
     # The order of the rows is restored below, by their places.
     with duckdb.connect(config={"preserve_insertion_order": False}) as database:
-        # Only what is judged goes through the database: the rows are taken from where they stand.
+        # Only what the rules need goes through the database; the rows themselves stay in `raw`.
         placed = raw.append_column("place", pa.array(np.arange(raw.num_rows), pa.int64()))
         database.register("raw", _in_batches(placed))
         database.register("audio", _in_batches(audio.kept))
@@ -102,22 +103,22 @@ def filter_clips(raw: pa.Table, audio: Stage, settings: FilterSettings) -> Stage
         judged = _judge(database, settings)
     if judged.num_rows != raw.num_rows:
         raise SchemaError(
-            "some clips have two rows in one table of the audio: materialize that asset again, whose check "
-            "of unique keys names them"
+            "some clips have two rows in a table of the audio: materialize the asset `audio` again; its "
+            "check `clip_id_unique` names them"
         )
-    # A join need not keep the order of the rows; each place is there once.
+    # A join can change the order of the rows; each place occurs once.
     places, passes = judged["place"].to_numpy(), judged["verdict"].is_null().to_numpy()
     keeps, durations = np.empty(raw.num_rows, dtype=bool), np.empty(raw.num_rows)
     keeps[places], durations[places] = passes, judged["duration_s"].to_numpy()
     kept = _rows(raw, keeps, FILTERED_CLIPS, {"duration_s": pa.array(durations[keeps])})
     failed = judged["verdict"].filter(pa.array(~passes)).combine_chunks()
     reason, detail = failed.take(pa.array(np.argsort(places[~passes]))).flatten()
-    said = {"stage": pa.repeat("filtered_clips", len(reason)), "reason": reason, "detail": detail}
-    return Stage(kept, _rows(raw, ~keeps, DROPPED, said))
+    why = {"stage": pa.repeat("filtered_clips", len(reason)), "reason": reason, "detail": detail}
+    return Stage(kept, _rows(raw, ~keeps, DROPPED, why))
 
 
 def _in_batches(table: pa.Table) -> pa.Table:
-    """The same rows in batches, which DuckDB's threads scan side by side."""
+    """The same rows in batches, which DuckDB's threads scan in parallel."""
     return pa.Table.from_batches(table.to_batches(max_chunksize=SCANNED_ROWS), table.schema)
 
 
@@ -127,15 +128,15 @@ def _rows(
     schema: TableSchema,
     others: Mapping[str, pa.Array | pa.ChunkedArray],
 ) -> pa.Table:
-    """The chosen rows with a schema's columns: those of `others`, which has them only, and those of `raw`."""
-    # A mask goes over the chunks as they stand; to take rows by their numbers would join them first.
+    """The chosen rows in a schema: columns from `others`, which has these rows only, and from `raw`."""
+    # A mask is applied chunk by chunk; taking rows by number would copy the chunks into one first.
     mine = raw.select([name for name in schema.arrow.names if name not in others]).filter(pa.array(chosen))
     columns = [others[name] if name in others else mine[name] for name in schema.arrow.names]
     return pa.table(columns, names=schema.arrow.names).cast(schema.arrow)
 
 
 def _judge(database: DuckDBPyConnection, settings: FilterSettings) -> pa.Table:
-    """Each clip's `place`, `duration_s`, and `verdict`, which is null where it passes."""
+    """`place`, `duration_s` and `verdict` of each clip; the verdict is null if the clip passes."""
     rules = rules_of(settings)
     if settings.english_only:
         database.create_function("foreign_language", _foreign, ["VARCHAR"], "VARCHAR")
@@ -159,7 +160,5 @@ def _judge(database: DuckDBPyConnection, settings: FilterSettings) -> pa.Table:
 
 
 def _foreign(text: str) -> str:
-    """The language of a text that is certainly not English, else nothing."""
-    from wavcaps_assets.rules.language import foreign_language
-
+    """The language of a text that is certainly not English, else an empty string."""
     return foreign_language(text) or ""
