@@ -132,27 +132,29 @@ def questions(count: int) -> list[str]:
 def ask_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float, float]:
     """Asks as stage 2 does, one text a request. Returns the seconds and the CPU time of the asking (s)."""
     from wavcaps_assets.captioning.prompts import Form, load_prompt
-    from wavcaps_assets.captioning.rounds import Asked, Rounds
+    from wavcaps_assets.captioning.rounds import Rounds, TextState
     from wavcaps_assets.captioning.settings import CaptioningSettings
-    from wavcaps_assets.llm.chat import ChatModel
-    from wavcaps_assets.llm.ledger import ResponseLedger
+    from wavcaps_assets.llm.session import Session
     from wavcaps_assets.llm.settings import ModelSettings
-    from wavcaps_assets.llm.spending import Unlimited
+    from wavcaps_assets.show.progress import NoProgress
     from wavcaps_assets.store.storage import Store
 
     settings = CaptioningSettings(form=Form.SINGLE, concurrency=concurrency, max_attempts=1)
-    model = ChatModel(ModelSettings(base_url=url, model="m"))
     marks: list[tuple[float, float]] = []
 
-    def mark(done: int, total: int) -> None:
-        if done in (1, total):
-            marks.append((time.perf_counter(), time.process_time()))
+    class Marks(NoProgress):
+        def update(self, done: int, total: int, note: str = "") -> None:
+            if done in (1, total):
+                marks.append((time.perf_counter(), time.process_time()))
 
-    with tempfile.TemporaryDirectory() as folder, ResponseLedger(Store(folder), "log/answers") as ledger:
+    llm = ModelSettings(base_url=url, model="m")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Session(llm, Store(folder), limits=settings.limits, progress=Marks()) as session,
+    ):
         prompt = load_prompt("paper", "freesound", Form.SINGLE)
-        rounds = Rounds(prompt, "freesound", settings, model, ledger, Unlimited(), mark, None)
-        asyncio.run(rounds.settle([Asked(question) for question in questions(count)]))
-        assert len(ledger) == count
+        Rounds(prompt, settings, session).settle([TextState(text) for text in questions(count)])
+        assert len(session.ledger) == count
     (started, cpu_started), (ended, cpu_ended) = marks
     return ended - started, cpu_ended - cpu_started
 

@@ -26,10 +26,11 @@ import pyarrow.parquet as pq
 
 from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.captioning.prompts import Form, load_prompt
-from wavcaps_assets.captioning.questions import question_of
+from wavcaps_assets.captioning.requests import request_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
-from wavcaps_assets.llm.ledger import ANSWERS, Answer, ResponseLedger, record_of
+from wavcaps_assets.llm.ledger import ANSWERS
+from wavcaps_assets.llm.records import Answer, record_of
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
@@ -64,7 +65,7 @@ def text_of(number: int) -> str:
 def write(folder: Path, form: str, clips: int) -> None:
     """The clips, and the answers in as many segments as some runs would have made."""
     settings, store = FORMS[form], Store(folder)
-    version = load_prompt(settings.prompt, SOURCE, settings.form).version
+    prompt = load_prompt(settings.prompt, SOURCE, settings.form)
     logs = [AppendLog(store, ANSWERS) for _ in range(SEGMENTS)]
     size = settings.first_group
 
@@ -74,7 +75,7 @@ def write(folder: Path, form: str, clips: int) -> None:
             said = (
                 SAID if size == 1 else "\n".join(f"{index}. {SAID[:-1]} {index}." for index in range(1, 21))
             )
-            asked = question_of(version, settings, LLM.model, texts, 0)
+            asked = request_of(prompt, settings, LLM.model, texts)
             answer = Answer(said, "stop", 640, 15, 0.412, False, 0.000105, "gpt-4o-mini-2024-07-18")
             yield record_of(asked, answer, SOURCE, 2400)
 
@@ -104,13 +105,13 @@ def write(folder: Path, form: str, clips: int) -> None:
 
 
 def ours(folder: Path, form: str, clips: int) -> int:
-    from wavcaps_assets.captioning.engine import first_questions, group_texts
-    from wavcaps_assets.captioning.source_texts import read_texts
-    from wavcaps_assets.llm.estimate import estimate
-    from wavcaps_assets.llm.prices import load_prices
+    from wavcaps_assets.captioning.engine import read_texts
+    from wavcaps_assets.captioning.requests import first_requests, grouped
+    from wavcaps_assets.llm.session import Session
 
     settings = FORMS[form]
-    with ResponseLedger(Store(folder), ANSWERS) as ledger:
+    prompt = load_prompt(settings.prompt, SOURCE, settings.form)
+    with Session(LLM, Store(folder), limits=settings.limits) as session:
         at = time.process_time()
 
         def lap(what: str) -> None:
@@ -120,10 +121,9 @@ def ours(folder: Path, form: str, clips: int) -> int:
 
         texts = read_texts(pq.read_table(folder / "clips.parquet"), SOURCE, settings)
         lap("texts")
-        grouping = group_texts(texts, SOURCE, settings, LLM.model, ledger)
+        grouping = grouped(texts.given, prompt, settings, session)
         lap("groups")
-        planned = first_questions(grouping, SOURCE, settings, LLM.model, ledger)
-        found = estimate(planned, ledger, load_prices(), LLM)
+        found = session.estimate(first_requests(grouping.groups, prompt, settings, LLM.model))
         lap("estimate")
     return found.requests
 
@@ -136,9 +136,9 @@ def peer(folder: Path, form: str, clips: int) -> int:
                 record = json.loads(line)
                 records[record["key"]] = record
     settings = FORMS[form]
-    version = load_prompt(settings.prompt, SOURCE, settings.form).version
+    prompt = load_prompt(settings.prompt, SOURCE, settings.form)
     texts = pq.read_table(folder / "clips.parquet").column("description").to_pylist()
-    keys = (question_of(version, settings, LLM.model, [text], 0).key for text in texts)
+    keys = (request_of(prompt, settings, LLM.model, [text]).key for text in texts)
     return sum(key not in records for key in keys)
 
 

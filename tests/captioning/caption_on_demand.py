@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.session import Session
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.rules.reading import parser
 from wavcaps_assets.store.storage import Store
@@ -47,10 +47,10 @@ def clips() -> pa.Table:
 
 
 def caption(folder: Path, url: str) -> None:
-    model = ChatModel(ModelSettings(base_url=f"{url}/v1", model="any", api_key=SecretStr("any")))
+    llm = ModelSettings(base_url=f"{url}/v1", model="any", api_key=SecretStr("any"))
     store = Store(folder)
-    with ResponseLedger(store, "log/answers") as ledger:
-        stage = caption_clips(clips(), "freesound", SETTINGS, model, ledger)
+    with Session(llm, store, limits=SETTINGS.limits, label="freesound") as session:
+        stage = caption_clips(clips(), "freesound", SETTINGS, session).stage
     TableStore(store).write(["freesound", "llm_captions"], None, stage)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from wavcaps_assets.captioning.comparison import Paid, compare, paid_for
-from wavcaps_assets.llm.ledger import LOST, Answer, Request, ResponseLedger, lost_request
-from wavcaps_assets.llm.prices import Prices
+from wavcaps_assets.llm.records import LOST, Answer, Request, lost_record
+from wavcaps_assets.llm.session import Session
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, LLM_CAPTIONS
 from wavcaps_assets.tables.stage import Stage, drop
@@ -39,7 +40,7 @@ SECOND = stage({"a": "a dog barks", "b": "A cat purrs.", "d": "Wind blows."}, {"
 
 def test_agreement_by_hand() -> None:
     result = compare(FIRST, SECOND)
-    assert (result.clips, result.both, result.only_one_given) == (4, 2, 0)
+    assert (result.clips, result.both, result.only_one) == (4, 2, 0)
     assert result.equal_share == 0.5
     # "a cat meows" and "a cat purrs": two of three words in order, and two of four in all.
     assert result.rouge_l == pytest.approx((1 + 2 / 3) / 2)
@@ -52,9 +53,13 @@ def test_agreement_by_hand() -> None:
     assert result.table["clip_id"].to_pylist()[-1] == "a"
 
 
-PRICES = Prices.model_validate(
-    {"source": "by hand", "read": "2026-11-23", "models": {"large": {"input": 1, "output": 1}}}
-)
+PRICES = """
+source = "by hand"
+read = 2026-11-23
+[models.large]
+input = 1
+output = 1
+"""
 
 
 def test_all_that_was_asked_is_paid_for(tmp_path: Path) -> None:
@@ -62,17 +67,21 @@ def test_all_that_was_asked_is_paid_for(tmp_path: Path) -> None:
     pair = Request("p1", "large", {}, ["dog", "cat"], 0)
     cow = Request("p1", "large", {}, ["cow"], 0)
     unpriced = Request("p1", "small", {}, ["cow"], 0)
-    with ResponseLedger(Store(tmp_path), "log/answers") as ledger:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES)
+    llm = ModelSettings(base_url="http://127.0.0.1:9/v1", model="large", prices=prices)
+    with Session(llm, Store(tmp_path)) as session:
+        ledger = session.ledger
         ledger.record(pair, Answer("1. A dog barks.\n2. A cat meows.", "stop", 100, 10, cost_usd=0.004))
         ledger.record(cow, Answer("Sorry.", "stop", 50, 5, cost_usd=0.001))
         ledger.record(unpriced, Answer("A cow moos.", "stop", 50, 5))
-        lost = lost_request(cow, Answer("", LOST, cost_usd=0.01), "freesound", 1)
+        lost = lost_record(cow, Answer("", LOST, cost_usd=0.01), "freesound", 1)
         ledger.record_many([lost])
-        paid = paid_for({pair.key: 1, cow.key: 1, lost["key"]: 1}, ledger, PRICES)
+        paid = paid_for({pair.key: 1, cow.key: 1, lost["key"]: 1}, session)
         assert (paid.tokens, paid.cost_usd) == (55 + 55, pytest.approx(0.002 + 0.001 + 0.01))
-        assert paid_for({pair.key: 2, unpriced.key: 1}, ledger, PRICES) == Paid(165, None)
-        assert paid_for({"ab": 1}, ledger, PRICES) == Paid(None, None)
-        assert paid_for({}, ledger, PRICES) == Paid(0, 0.0)
+        assert paid_for({pair.key: 2, unpriced.key: 1}, session) == Paid(165, None)
+        assert paid_for({"ab": 1}, session) == Paid(None, None)
+        assert paid_for({}, session) == Paid(0, 0.0)
     result = compare(FIRST, SECOND, (Paid(330, 0.003), Paid(330, None)))
     assert (result.first.tokens, result.first.cost_usd) == (330, 0.003)
     assert (result.second.tokens, result.second.cost_usd) == (330, None)
@@ -80,7 +89,7 @@ def test_all_that_was_asked_is_paid_for(tmp_path: Path) -> None:
 
 def test_clips_that_one_was_not_given_are_left_out() -> None:
     result = compare(FIRST, stage({"a": "A dog barks."}, {}, "small"))
-    assert (result.clips, result.only_one_given, result.equal_share) == (1, 3, 1.0)
+    assert (result.clips, result.only_one, result.equal_share) == (1, 3, 1.0)
     nothing = compare(FIRST, stage({}, {}, "small"))
     assert (nothing.clips, nothing.equal_share, nothing.table.num_rows) == (0, None, 0)
     assert "not known" in nothing.as_markdown()

@@ -11,15 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.llm.scripted_model import MODEL, asked, scripted
+from tests.llm.scripted_model import MODEL, Access, asked, scripted
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings, Method
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.llm.chat import ChatModel, EndpointError
-from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.settings import ModelSettings
-from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
 from wavcaps_assets.tables.stage import Stage
 
@@ -45,12 +43,14 @@ def clips(*texts: str | None, source: str = "freesound", title: str | None = Non
 def run(
     table: pa.Table,
     settings: CaptioningSettings,
-    model: ChatModel | None,
+    model: Access | None,
     folder: Path,
     source: str = "freesound",
 ) -> Stage:
-    with ResponseLedger(Store(folder), "log/answers") as ledger:
-        return caption_clips(table, source, settings, model, ledger)
+    if model is None:
+        return caption_clips(table, source, settings).stage
+    with model.session(folder, settings.limits, label=source) as session:
+        return caption_clips(table, source, settings, session).stage
 
 
 def captions(stage: Stage) -> dict[str, str]:
@@ -195,7 +195,7 @@ def test_what_was_answered_before_a_stop_is_not_asked_again(tmp_path: Path) -> N
 def test_nobody_at_the_endpoint(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    model = ChatModel(ModelSettings(base_url=f"http://127.0.0.1:{port}/v1", model="any"), max_retries=0)
+    model = Access(ModelSettings(base_url=f"http://127.0.0.1:{port}/v1", model="any"), max_retries=0)
     with pytest.raises(EndpointError, match=r"WAVCAPS_LLM__BASE_URL.*make ui"):
         run(clips("dog"), SINGLE, model, tmp_path)
 
@@ -263,7 +263,7 @@ def test_smollm2_writes_sentences_about_the_sounds(tmp_path: Path) -> None:
     }
     table = clips(*texts, source="bbc_sound_effects")
     with running_model(port) as url:
-        model = ChatModel(ModelSettings(base_url=url, model=MODEL_NAME))
+        model = Access(ModelSettings(base_url=url, model=MODEL_NAME))
         stage = run(table, CAPTIONING_PRESETS["small"], model, tmp_path, source="bbc_sound_effects")
     written = captions(stage)
     assert len(written) == 3

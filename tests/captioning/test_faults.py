@@ -15,16 +15,16 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
 from tests.captioning.test_engine import LISTED, SINGLE, captions, clips, items, reasons, run
-from tests.llm.scripted_model import MODEL, asked, completion, scripted
+from tests.llm.scripted_model import MODEL, Access, Followed, asked, completion, scripted
 from tests.support.rude_server import Answer as RudeAnswer
 from tests.support.rude_server import answer, in_turn, rude_server
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import Form
-from wavcaps_assets.llm.chat import ChatModel, EndpointError
-from wavcaps_assets.llm.ledger import Answer, ResponseLedger
-from wavcaps_assets.llm.progress import Standing
+from wavcaps_assets.llm import session as llm_session
+from wavcaps_assets.llm.budget import Budget, Reservation
+from wavcaps_assets.llm.chat import EndpointError
+from wavcaps_assets.llm.records import Answer
 from wavcaps_assets.llm.settings import ModelSettings
-from wavcaps_assets.store.storage import Store
 
 ANIMALS = ("dog", "cat", "cow", "pig", "hen", "owl", "bee", "frog")
 OWN = {f"freesound-{number}": f"A {animal} is calling." for number, animal in enumerate(ANIMALS, 1)}
@@ -177,12 +177,12 @@ BAD_ANSWERS: dict[str, tuple[Callable[[], Response | int], str]] = {
         "bytes",
     ),
     "half a surrogate": (lambda: Response(b'{"choices":[{"message":{"content":"A \\ud800 dog"}}]}'), "bytes"),
-    "no JSON": (lambda: Response(b"<html>It works!</html>", media_type="text/html"), "no JSON"),
-    "half a JSON": (lambda: Response(b'{"choices":[{"mess'), "no JSON"),
-    "deep JSON": (lambda: Response(b'{"choices":' + b"[" * 100_000), "no JSON"),
-    "a JSON list": (lambda: JSONResponse([]), "no JSON object"),
-    "bytes": (lambda: Response(bytes(range(256)) * 40), "no JSON"),
-    "an empty body": (lambda: Response(b""), "no JSON"),
+    "no JSON": (lambda: Response(b"<html>It works!</html>", media_type="text/html"), "not JSON"),
+    "half a JSON": (lambda: Response(b'{"choices":[{"mess'), "not JSON"),
+    "deep JSON": (lambda: Response(b'{"choices":' + b"[" * 100_000), "not JSON"),
+    "a JSON list": (lambda: JSONResponse([]), "not a JSON object"),
+    "bytes": (lambda: Response(bytes(range(256)) * 40), "not JSON"),
+    "an empty body": (lambda: Response(b""), "not JSON"),
     "a fault": (lambda: 500, "500"),
     "a bad request": (lambda: 400, "400"),
 }
@@ -219,11 +219,11 @@ def test_a_broken_connection_is_a_passing_fault(broken: RudeAnswer, tmp_path: Pa
     with rude_server() as rude:
         settings = ModelSettings(base_url=f"{rude.url}/v1", model=MODEL, api_key=SecretStr("any"))
         rude.answers[path] = in_turn(broken, answer(GOOD))
-        stage = run(clips("dog"), SINGLE, ChatModel(settings), tmp_path)
+        stage = run(clips("dog"), SINGLE, Access(settings), tmp_path)
         assert captions(stage) == {"freesound-1": "A dog is barking."}
         assert rude.times(path) == 2
         rude.answers[path] = broken
-        stage = run(clips("cat"), SINGLE, ChatModel(settings, max_retries=0), tmp_path)
+        stage = run(clips("cat"), SINGLE, Access(settings, max_retries=0), tmp_path)
         assert reasons(stage) == {"freesound-1": "no_answer"}
         assert "breaks off" in stage.dropped.to_pylist()[0]["detail"]
 
@@ -275,12 +275,12 @@ def test_an_endpoint_that_only_fails_ends_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("refusal", "told"),
     [
-        (JSONResponse({"error": {"message": "m", "code": "insufficient_quota"}}, 429), "paid first"),
+        (JSONResponse({"error": {"message": "m", "code": "insufficient_quota"}}, 429), "requires payment"),
         (
             JSONResponse({"error": {"message": "m", "type": "insufficient_quota", "code": None}}, 429),
-            "paid first",
+            "requires payment",
         ),
-        (JSONResponse({}, 402), "paid first"),
+        (JSONResponse({}, 402), "requires payment"),
         (JSONResponse({}, 401), "WAVCAPS_LLM__API_KEY"),
         (JSONResponse({}, 403), "WAVCAPS_LLM__API_KEY"),
         (JSONResponse({}, 404), "WAVCAPS_LLM__MODEL"),
@@ -298,73 +298,64 @@ class OverBudget(Exception):
     pass
 
 
-class FourQuestions:
-    """Allows four questions."""
+class FourRequests(Budget):
+    """Admits four requests, and each costs 0.25 USD."""
 
-    def __init__(self) -> None:
-        self.reserved = 0
-        self.settled = 0
+    reserved = 0
+    settled = 0
 
-    async def admit(self, messages: Any, parameters: Any) -> str:
-        if self.reserved == 4:
+    async def admit(self, messages: Any, parameters: Any, batch: bool = False) -> Reservation:
+        if FourRequests.reserved == 4:
             raise OverBudget
-        self.reserved += 1
-        return str(parameters["max_tokens"])
+        FourRequests.reserved += 1
+        assert parameters["max_tokens"] == 60
+        return await super().admit(messages, parameters, batch)
 
-    def settle(self, answer: Answer, reservation: str) -> Answer:
-        assert reservation == "60"
-        self.settled += 1
-        return replace(answer, cost_usd=0.25)
+    def settle(self, answer: Answer, reservation: Reservation | None = None) -> Answer:
+        FourRequests.settled += 1
+        return replace(super().settle(answer, reservation), cost_usd=0.25)
 
-    def release(self, reservation: str) -> None:
-        raise AssertionError("every question is answered")
-
-    lost = release
+    def release(self, reservation: Reservation) -> None:
+        raise AssertionError("every request is answered")
 
 
-def test_a_spent_budget_stops_the_asking_and_loses_no_answer(tmp_path: Path) -> None:
+def test_a_spent_budget_stops_the_asking_and_loses_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def script(body: dict[str, Any]) -> str:
         time.sleep(0.05)
         return f"A {asked(body)} is calling."
 
-    budget = FourQuestions()
-    with (
-        scripted(script, in_threads=True) as endpoint,
-        ResponseLedger(Store(tmp_path), "log/answers") as ledger,
-    ):
-        with pytest.raises(OverBudget):
-            caption_clips(clips(*ANIMALS), "freesound", SINGLE, endpoint.model(), ledger, None, budget)
-        assert len(endpoint.requests) == budget.reserved == budget.settled == len(ledger) == 4
-        assert all(record["answer"]["cost_usd"] == 0.25 for record in ledger.records())
-        standings: list[Standing] = []
-        stage = caption_clips(
-            clips(*ANIMALS), "freesound", SINGLE, endpoint.model(), ledger, watch=standings.append
-        )
+    FourRequests.reserved = FourRequests.settled = 0
+    progress = Followed()
+    with scripted(script, in_threads=True) as endpoint:
+        with monkeypatch.context() as patched:
+            patched.setattr(llm_session, "Budget", FourRequests)
+            with endpoint.model().session(tmp_path, SINGLE.limits) as session:
+                with pytest.raises(OverBudget):
+                    caption_clips(clips(*ANIMALS), "freesound", SINGLE, session)
+                recorded = list(session.ledger.records())
+        assert len(endpoint.requests) == FourRequests.reserved == FourRequests.settled == len(recorded) == 4
+        assert all(record["answer"]["cost_usd"] == 0.25 for record in recorded)
+        with endpoint.model().session(tmp_path, SINGLE.limits, progress=progress) as session:
+            stage = caption_clips(clips(*ANIMALS), "freesound", SINGLE, session).stage
         assert len(endpoint.requests) == 8
     assert captions(stage) == OWN
-    last = standings[-1]
-    assert (last.done, last.total, last.requests) == (8, 8, 4)
-    assert (last.prompt_tokens, last.completion_tokens, last.left_s) == (28, 20, 0)
-    assert last.rate > 0
-    assert last.cost_usd is None
+    assert progress.done[-1] == (8, 8)
+    facts = progress.facts
+    assert (facts["requests made"], facts["tokens in"], facts["tokens out"]) == (4, 28, 20)
+    assert facts["texts a second"] > 0
+    assert progress.notes[-1].endswith("about 0 minutes left")
 
 
-def test_what_the_answers_have_cost_so_far_is_told(tmp_path: Path) -> None:
-    standings: list[Standing] = []
-    with (
-        scripted(lambda body: f"A {asked(body)} is calling.") as endpoint,
-        ResponseLedger(Store(tmp_path), "log/answers") as ledger,
-    ):
+def test_what_the_answers_have_cost_so_far_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm_session, "Budget", FourRequests)
+    with scripted(lambda body: f"A {asked(body)} is calling.") as endpoint:
         for texts in (ANIMALS[:2], ANIMALS[:4]):
-            standings.clear()
-            caption_clips(
-                clips(*texts),
-                "freesound",
-                SINGLE,
-                endpoint.model(),
-                ledger,
-                spending=FourQuestions(),
-                watch=standings.append,
-            )
+            FourRequests.reserved = 0
+            progress = Followed()
+            with endpoint.model().session(tmp_path, SINGLE.limits, progress=progress) as session:
+                caption_clips(clips(*texts), "freesound", SINGLE, session)
             # What an earlier run has paid for is not counted again.
-            assert standings[-1].cost_usd == 0.5
+            assert progress.facts["cost of the answers (USD)"] == 0.5
+            assert "0.5 USD so far" in progress.notes[-1]

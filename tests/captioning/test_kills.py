@@ -28,7 +28,7 @@ from tests.captioning.test_engine import items
 from tests.llm.scripted_model import completion
 from tests.support.paths import ROOT
 from tests.support.servers import running
-from wavcaps_assets.captioning.rounds import WORKERS_A_REQUEST
+from wavcaps_assets.llm.dispatcher import WORKERS_A_REQUEST
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore

@@ -9,7 +9,7 @@ from wavcaps_assets.captioning.parsing import (
     parse_structured,
 )
 from wavcaps_assets.captioning.prompts import Form, load_prompt
-from wavcaps_assets.llm.ledger import Answer
+from wavcaps_assets.llm.records import Answer
 from wavcaps_assets.rules.refusals import is_failure
 
 DOG, CAT = "A dog is barking.", "A cat is meowing."

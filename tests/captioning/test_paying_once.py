@@ -13,17 +13,18 @@ from starlette.responses import Response
 from tests.captioning.test_engine import LISTED, clips
 from tests.llm.batch_server import KEY, MODEL, BatchServer, batching, refusal
 from tests.llm.scripted_model import MODEL as MODEL_NAME
-from tests.llm.scripted_model import asked, completion, scripted
-from wavcaps_assets.captioning.engine import caption_clips, first_questions, group_texts
-from wavcaps_assets.captioning.source_texts import read_texts
-from wavcaps_assets.llm.batch.model import BatchSettings
-from wavcaps_assets.llm.batch.paying import by_batch, told_failures
+from tests.llm.scripted_model import Followed, asked, completion, scripted
+from wavcaps_assets.captioning.engine import caption_clips, read_texts
+from wavcaps_assets.captioning.prompts import load_prompt
+from wavcaps_assets.captioning.requests import first_requests, grouped
+from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted
 from wavcaps_assets.llm.costs import costs
-from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import ANSWERS, Request, ResponseLedger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.records import Request
+from wavcaps_assets.llm.session import Session
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.network.errors import Paused
@@ -53,19 +54,22 @@ def answer(body: dict[str, Any]) -> str:
 
 
 def test_a_new_clip_among_many_shifts_no_question(tmp_path: Path) -> None:
-    with scripted(answer) as endpoint, ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
-        first = caption_clips(clips(*texts(*ANIMALS)), "freesound", PAIRS, endpoint.model(), ledger)
+    with scripted(answer) as endpoint, endpoint.model().session(tmp_path, PAIRS.limits) as session:
+        first = caption_clips(clips(*texts(*ANIMALS)), "freesound", PAIRS, session).stage
         assert len(endpoint.requests) == 4
         more = clips(*texts("owl", *ANIMALS[:3], "duck", *ANIMALS[3:]))
-        grouping = group_texts(read_texts(more, "freesound", PAIRS), "freesound", PAIRS, MODEL_NAME, ledger)
-        planned = list(first_questions(grouping, "freesound", PAIRS, MODEL_NAME, ledger))
-        assert [question in ledger for question, _ in planned] == [True] * 4 + [False]
-        assert [bool(messages) for _, messages in planned] == [False] * 4 + [True]
-        second = caption_clips(more, "freesound", PAIRS, endpoint.model(), ledger)
+        prompt = load_prompt(PAIRS.prompt, "freesound", PAIRS.form)
+        given = read_texts(more, "freesound", PAIRS).given
+        grouping = grouped(given, prompt, PAIRS, session)
+        requests = list(first_requests(grouping.groups, prompt, PAIRS, MODEL_NAME))
+        assert [session.find(request) is not None for request in requests] == [True] * 4 + [False]
+        estimated = session.estimate(requests)
+        assert (estimated.answered, estimated.requests) == (4, 1)
+        second = caption_clips(more, "freesound", PAIRS, session).stage
         assert len(endpoint.requests) == 5
         # A clip that is gone leaves the other of its pair its answer.
         fewer = clips(*texts(*ANIMALS[1:]))
-        third = caption_clips(fewer, "freesound", PAIRS, endpoint.model(), ledger)
+        third = caption_clips(fewer, "freesound", PAIRS, session).stage
         assert len(endpoint.requests) == 5
     for stage, animals in ((first, ANIMALS), (third, ANIMALS[1:])):
         assert stage.kept["caption"].to_pylist() == [f"A {animal} is calling." for animal in animals]
@@ -87,12 +91,12 @@ def test_nothing_that_has_an_answer_is_asked_again(sample_first: bool, tmp_path:
     everything = texts(*MANY)
     sample = everything[::20]
     fewer = [text for text in everything if chance.random() >= 0.05]
-    with scripted(mostly) as endpoint, ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
+    with scripted(mostly) as endpoint, endpoint.model().session(tmp_path, LISTED.limits) as session:
 
         def ask(some: list[str]) -> int:
             """How many requests it takes."""
             before = len(endpoint.requests)
-            stage = caption_clips(clips(*some), "freesound", LISTED, endpoint.model(), ledger)
+            stage = caption_clips(clips(*some), "freesound", LISTED, session).stage
             assert stage.kept.num_rows == len(some)
             for text, caption in zip(some, stage.kept["caption"].to_pylist(), strict=True):
                 assert caption == f"A {text.split()[1]} is calling."
@@ -119,20 +123,17 @@ def test_what_another_list_left_open_is_asked_alone(tmp_path: Path) -> None:
     def cut(body: dict[str, Any]) -> Response | str:
         return completion("1. A dog is calling.\n2. A", "length") if "dog" in asked(body) else answer(body)
 
-    with scripted(cut) as endpoint, ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
-        caption_clips(clips(*texts("dog", "cat")), "freesound", PAIRS, endpoint.model(), ledger)
+    with scripted(cut) as endpoint, endpoint.model().session(tmp_path, PAIRS.limits) as session:
+        caption_clips(clips(*texts("dog", "cat")), "freesound", PAIRS, session)
         assert len(endpoint.requests) == 2
-        stage = caption_clips(clips(*texts("dog", "owl")), "freesound", PAIRS, endpoint.model(), ledger)
+        stage = caption_clips(clips(*texts("dog", "owl")), "freesound", PAIRS, session).stage
         assert [asked(body) for body in endpoint.requests[2:]] == [f'1. "{texts("owl")[0]}"']
     assert stage.kept["caption"].to_pylist() == ["A dog is calling.", "A owl is calling."]
 
 
-def planned(*animals: str) -> list[Planned]:
+def planned(*animals: str) -> list[Request]:
     return [
-        Planned(
-            Request("v", MODEL, {"max_tokens": 10}, [animal], 0),
-            [Message(role="user", content=animal)],
-        )
+        Request("v", MODEL, {"max_tokens": 10}, [animal], 0, [Message(role="user", content=animal)])
         for animal in animals
     ]
 
@@ -151,12 +152,13 @@ def batch(
         base_url=f"{server.root}/v1", model=MODEL, api_key=KEY, prices=prices, budget_month_usd=month_usd
     )
     store = Store(folder)
-    with ResponseLedger(store, ANSWERS) as ledger, Budget(load_prices(prices), MODEL, ledger, llm) as budget:
+    with Session(llm, store, label="freesound") as session:
         try:
-            by_batch(planned(*animals), "freesound", llm, store, ledger, budget, limits)
+            session.batch(planned(*animals), limits)
         except Paused as pause:
             if isinstance(pause, BudgetExhausted):
                 raise
+    with ResponseLedger(store, ANSWERS) as ledger, Budget(load_prices(prices), MODEL, ledger, llm) as budget:
         return budget.month_usd
 
 
@@ -198,21 +200,17 @@ def test_progress_and_failures_of_batches_are_told(tmp_path: Path) -> None:
     def fate(line: dict[str, Any], nth: int) -> dict[str, Any] | None:
         return refusal(400) if "pig" in str(line) else None
 
-    told: list[tuple[int, int]] = []
+    progress = Followed()
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)
-    store = Store(tmp_path)
-    with batching(fate=fate) as server, ResponseLedger(store, ANSWERS) as ledger:
+    with batching(fate=fate) as server:
         llm = server.settings().model_copy(update={"prices": prices, "budget_run_usd": 2.5 * WORST[0]})
-        with Budget(load_prices(prices), MODEL, ledger, llm) as budget:
+        with Session(llm, Store(tmp_path), progress=progress) as session:
             asked = planned("a cow", "a pig", "a dog")
-            failed = by_batch(
-                asked, "freesound", llm, store, ledger, budget, PATIENT, lambda *one: told.append(one)
-            )
-            assert budget.run_usd == pytest.approx(2 * PAID)
-    assert {total for _, total in told} == {3}
-    assert sorted(done for done, _ in told) == [done for done, _ in told]
-    assert list(failed) == [asked[1].question.key]
-    assert told_failures(failed).startswith(
-        "1 requests got no answer by batch and are asked online; the first"
-    )
+            failed = session.batch(asked, PATIENT)
+    assert progress.facts["spent by this run (USD)"] == pytest.approx(2 * PAID)
+    assert progress.facts["requests without an answer by batch"] == 1
+    assert {total for _, total in progress.done} == {3}
+    assert sorted(done for done, _ in progress.done) == [done for done, _ in progress.done]
+    assert list(failed) == [asked[1].key]
+    assert "400" in failed[asked[1].key]

@@ -5,8 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postprocess
+from wavcaps_assets.captioning.refining import refine_captions
 from wavcaps_assets.captioning.rule_counts import as_markdown
+from wavcaps_assets.captioning.second_questions import Rejected, SecondAnswer
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
 from wavcaps_assets.tables import LLM_CAPTIONS
 
@@ -32,7 +33,9 @@ def table(*captions: str, by_model: bool = True, **columns: Any) -> pa.Table:
 
 def test_each_caption_is_published_mended_or_set_aside_with_its_rule() -> None:
     mended = ["article", "capital", "full_stop"]
-    outcome = postprocess(table("A dog is barking.", "a owl is hooting", "A dog can be heard. [1]"), PAPER)
+    outcome = refine_captions(
+        table("A dog is barking.", "a owl is hooting", "A dog can be heard. [1]"), PAPER
+    )
     stage = outcome.stage
     assert [
         (row["clip_id"], row["caption"], row["repairs"], row["verdict"], row["first_caption"])
@@ -54,7 +57,7 @@ def test_each_caption_is_published_mended_or_set_aside_with_its_rule() -> None:
 
 
 def test_no_captions() -> None:
-    outcome = postprocess(LLM_CAPTIONS.empty(), PAPER)
+    outcome = refine_captions(LLM_CAPTIONS.empty(), PAPER)
     assert (outcome.stage.kept.num_rows, outcome.stage.dropped.num_rows) == (0, 0)
     assert as_markdown(outcome.by_rule) == "*no rule complained*"
 
@@ -80,7 +83,7 @@ def test_a_second_answer_is_judged_as_the_first_was() -> None:
     model = Model(["A dog is barking.", "A dog is heard.", "Failure.", None])
     heard = [f"A {animal} is heard." for animal in ("dog", "cat", "cow", "pig")]
     captions = table(*heard, "A hen is clucking.")
-    outcome = postprocess(captions, PAPER, model)
+    outcome = refine_captions(captions, PAPER, model)
     (rejected,) = model.had
     assert [one.caption for one in rejected] == heard
     assert {finding.rule for one in rejected for finding in one.findings} == {"banned_words"}
@@ -106,7 +109,7 @@ def test_a_second_answer_is_judged_as_the_first_was() -> None:
 def test_questions_are_bounded_and_say_what_is_wrong_now() -> None:
     twice = PAPER.model_copy(update={"second_questions": 2})
     model = Model(["A dog barks 3 times."], ["A dog is barking."])
-    outcome = postprocess(table("A dog is heard."), twice, model)
+    outcome = refine_captions(table("A dog is heard."), twice, model)
     assert [[finding.rule for one in had for finding in one.findings] for had in model.had] == [
         ["banned_words"],
         ["digits"],
@@ -118,22 +121,22 @@ def test_questions_are_bounded_and_say_what_is_wrong_now() -> None:
     ]
     assert row["second_answer_id"] == "key1"
     once = Model(["A dog barks 3 times."])
-    (dropped,) = postprocess(table("A dog is heard."), PAPER, once).stage.dropped.to_pylist()
+    (dropped,) = refine_captions(table("A dog is heard."), PAPER, once).stage.dropped.to_pylist()
     assert (dropped["reason"], len(once.had)) == ("digits", 1)
     assert "asked because of banned_words (heard)" in dropped["detail"]
 
 
 def test_what_no_model_wrote_is_never_asked_about() -> None:
     model = Model()
-    outcome = postprocess(table("A dog is heard.", by_model=False), PAPER, model)
+    outcome = refine_captions(table("A dog is heard.", by_model=False), PAPER, model)
     assert (model.had, outcome.stage.dropped.num_rows) == ([], 1)
     none = PAPER.model_copy(update={"second_questions": 0})
-    assert postprocess(table("A dog is heard."), none, model).asked_again == 0
+    assert refine_captions(table("A dog is heard."), none, model).asked_again == 0
 
 
 def test_a_noted_complaint_does_not_keep_a_caption_back() -> None:
     noted = RuleSettings(verdicts={"banned_words": "accept"})
-    outcome = postprocess(table("A dog is heard."), noted, Model())
+    outcome = refine_captions(table("A dog is heard."), noted, Model())
     (row,) = outcome.stage.kept.to_pylist()
     assert (row["verdict"], [one["verdict"] for one in row["findings"]]) == ("accept", ["accept"])
     assert [count.accepted for count in outcome.by_rule] == [1]
@@ -142,7 +145,7 @@ def test_a_noted_complaint_does_not_keep_a_caption_back() -> None:
 def test_an_echo_of_the_prompt_is_told_by_the_prompt_that_was_shown() -> None:
     shown = {"v": ("A kettle whistles on a stove.",)}
     leaked, earned = "A kettle whistles on a stove.", "A dog is barking."
-    outcome = postprocess(table(leaked, earned), PAPER, None, shown)
+    outcome = refine_captions(table(leaked, earned), PAPER, None, shown)
     assert outcome.stage.dropped["reason"].to_pylist() == ["echo"]
 
 
@@ -158,13 +161,13 @@ def test_a_second_answer_is_held_to_the_second_prompt_too() -> None:
         return [SecondAnswer(caption, "key", "", "m", "w") for caption in said]
 
     heard = (f"A {animal} is heard." for animal in ("dog", "cat", "hen"))
-    stage = postprocess(table(*heard), PAPER, ask, shown).stage
+    stage = refine_captions(table(*heard), PAPER, ask, shown).stage
     assert stage.dropped["reason"].to_pylist() == ["echo", "echo"]
     assert stage.kept["caption"].to_pylist() == ["A hen is clucking in a yard."]
 
 
 def test_the_table_of_rules_is_harmless_markdown() -> None:
     hostile = "A <img src=x> | `dog` is [barking](http://example.com)."
-    lines = as_markdown(postprocess(table(hostile), PAPER).by_rule).splitlines()
+    lines = as_markdown(refine_captions(table(hostile), PAPER).by_rule).splitlines()
     assert len(lines) >= 3
     assert all("<img" not in line and "[barking](" not in line for line in lines)

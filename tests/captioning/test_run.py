@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from tests.llm.scripted_model import KEY, MODEL, Endpoint, Followed, asked, scripted
 from tests.support.rude_server import answer as rude_answer
 from tests.support.rude_server import rude_server
-from wavcaps_assets.captioning import run as captioning_run
+from wavcaps_assets.captioning.comparison import Variant, compare_variants
+from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import Form
-from wavcaps_assets.captioning.run import Captioned, Way, caption_source, compare_ways
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
+from wavcaps_assets.llm import progress as llm_progress
 from wavcaps_assets.llm.budget import BudgetExhausted
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.costs import costs
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
-from wavcaps_assets.llm.progress import Standing
+from wavcaps_assets.llm.session import Session
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
+from wavcaps_assets.tables.stage import Stage
 
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1, max_attempts=1)
 ANIMALS = ("dog", "cat", "cow", "horse", "sheep")
@@ -55,35 +58,33 @@ def answer(body: dict[str, Any]) -> str:
     return f"A {asked(body).split()[1]} is calling in a yard."
 
 
-def run(endpoint: Endpoint, folder: Path, said: list[str] | None = None, **llm: Any) -> Captioned:
+def run(endpoint: Endpoint, folder: Path, **llm: Any) -> tuple[Stage, dict[str, Any]]:
+    """The captions, and the facts that the session recorded."""
     prices = folder / "prices.toml"
     prices.write_text(PRICES)
     settings = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices, **llm)
-    store = Store(folder / "store")
-    with ResponseLedger(store, ANSWERS) as ledger:
-        return caption_source(
-            clips(*ANIMALS),
-            "freesound",
-            SINGLE,
-            settings,
-            store,
-            ledger,
-            say=(said if said is not None else []).append,
-        )
+    progress = Followed()
+    with session_of(settings, folder / "store", progress=progress) as session:
+        captioned = caption_clips(clips(*ANIMALS), "freesound", SINGLE, session)
+    return captioned.stage, progress.facts
 
 
-def test_a_run_is_estimated_made_and_accounted_for(tmp_path: Path) -> None:
-    said: list[str] = []
+def session_of(llm: ModelSettings, folder: Path, **more: Any) -> Session:
+    return Session(llm, Store(folder), limits=SINGLE.limits, label="freesound", **more)
+
+
+def test_a_run_is_estimated_made_and_accounted_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "wavcaps_assets")
     with scripted(answer) as endpoint:
-        captioned = run(endpoint, tmp_path, said)
-        again = run(endpoint, tmp_path)
-    assert captioned.stage.kept.num_rows == 5
-    assert said[0].startswith("5 requests (0 answered already)")
+        stage, facts = run(endpoint, tmp_path)
+        _, again = run(endpoint, tmp_path)
+    assert stage.kept.num_rows == 5
+    assert caplog.messages[0].startswith("5 requests (0 answered already)")
     # The server counts 7 tokens in and 5 out of each: 7 + 10 USD at a dollar and two a token.
-    assert captioned.facts["spent by this run (USD)"] == pytest.approx(5 * 17.0)
-    assert captioned.facts["tokens in"] == 35
-    assert again.facts["requests to make"] == 0
-    assert again.facts["spent by this run (USD)"] == 0.0
+    assert facts["spent by this run (USD)"] == pytest.approx(5 * 17.0)
+    assert facts["tokens in"] == 35
+    assert again["requests to make"] == 0
+    assert again["spent by this run (USD)"] == 0.0
     assert len(endpoint.requests) == 5
     with ResponseLedger(Store(tmp_path / "store"), ANSWERS) as ledger:
         (row,) = costs(ledger.records(), load_prices(tmp_path / "prices.toml")).to_pylist()
@@ -94,24 +95,26 @@ def test_a_run_is_estimated_made_and_accounted_for(tmp_path: Path) -> None:
 def test_a_budget_stops_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None:
     with scripted(answer) as endpoint:
         (tmp_path / "whole").mkdir()
-        whole = run(endpoint, tmp_path / "whole")
+        whole, _ = run(endpoint, tmp_path / "whole")
         # Room for two answers, at 17 USD each, and for the most that a third request can cost.
         limit = 2 * 17.0 + max(most(body) for body in endpoint.requests)
         with pytest.raises(BudgetExhausted, match="WAVCAPS_LLM__BUDGET_RUN_USD"):
             run(endpoint, tmp_path, budget_run_usd=limit)
         assert len(endpoint.requests) == 5 + 3
-        rest = run(endpoint, tmp_path)
-    assert rest.stage.kept.equals(whole.stage.kept)
+        rest, _ = run(endpoint, tmp_path)
+    assert rest.kept.equals(whole.kept)
     assert len(endpoint.requests) == 10
 
 
 def test_a_model_is_compared_with_the_floor(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    with scripted(answer) as endpoint, ResponseLedger(store, ANSWERS) as ledger:
+    with scripted(answer) as endpoint:
         llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY)
         by_rules = SINGLE.model_copy(update={"method": Method.RULES})
-        ways = (Way(SINGLE, llm), Way(by_rules, llm))
-        result = compare_ways(clips(*ANIMALS), "freesound", ways, 3, store, ledger)
+        variants = (
+            Variant(SINGLE, session_of(llm, tmp_path / "store")),
+            Variant(by_rules, session_of(llm, tmp_path / "store")),
+        )
+        result = compare_variants(clips(*ANIMALS), "freesound", variants, 3)
     assert (result.clips, result.first.captions) == (3, 3)
     assert len(endpoint.requests) == 3
     assert MODEL in result.as_markdown() and "rules" in result.as_markdown()
@@ -126,21 +129,24 @@ def test_two_models_are_compared_within_one_budget_and_by_all_that_they_were_ask
 
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES + "[models.other]\ninput = 2000000\noutput = 4000000\n")
-    store = Store(tmp_path / "store")
-    with scripted(script) as endpoint, ResponseLedger(store, ANSWERS) as ledger:
+    folder = tmp_path / "store"
+    with scripted(script) as endpoint:
         llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices)
         other = llm.model_copy(update={"model": "other"})
-        # Room for a question to the other, but for what the first has taken.
-        caption_source(clips("mouse"), "freesound", SINGLE, llm, store, ledger)
+        # Room for a request to the other, but for what the first has spent.
+        with session_of(llm, folder) as session:
+            caption_clips(clips("mouse"), "freesound", SINGLE, session)
         limit = 2 * most(endpoint.requests[0]) + 30.0
-        limited = [one.model_copy(update={"budget_run_usd": limit}) for one in (llm, other)]
-        ways = (Way(SINGLE, limited[0]), Way(SINGLE, limited[1]))
+
+        def variants(run: str, budget_usd: float) -> tuple[Variant, Variant]:
+            limited = [one.model_copy(update={"budget_run_usd": budget_usd}) for one in (llm, other)]
+            first, second = (Variant(SINGLE, session_of(one, folder, run=run)) for one in limited)
+            return first, second
+
         with pytest.raises(BudgetExhausted, match="this run"):
-            compare_ways(clips(*ANIMALS[:3]), "freesound", ways, 3, store, ledger)
+            compare_variants(clips(*ANIMALS[:3]), "freesound", variants("limited", limit), 3)
         assert [body["model"] for body in endpoint.requests[1:]] == [MODEL] * 3
-        result = compare_ways(
-            clips(*ANIMALS[:3]), "freesound", (Way(SINGLE, llm), Way(SINGLE, other)), 3, store, ledger
-        )
+        result = compare_variants(clips(*ANIMALS[:3]), "freesound", variants("free", 0.0), 3)
         assert [body["model"] for body in endpoint.requests[4:]] == ["other"] * 3
     assert (result.first.captions, result.second.captions) == (3, 2)
     assert (result.first.tokens, result.second.tokens) == (36, 36)
@@ -148,31 +154,33 @@ def test_two_models_are_compared_within_one_budget_and_by_all_that_they_were_ask
     assert result.second.cost_usd == pytest.approx(3 * 34.0)
 
 
-def test_how_far_it_is_is_told_in_texts_that_are_asked_about(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_progress_counts_the_texts_that_are_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(captioning_run, "TOLD_EVERY_S", 0.0)
+    caplog.set_level(logging.INFO, "wavcaps_assets")
+    monkeypatch.setattr(llm_progress, "LOG_EVERY_S", 0.0)
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)
-    store, shown, said = Store(tmp_path / "store"), list[Standing](), list[str]()
-    with scripted(answer) as endpoint, ResponseLedger(store, ANSWERS) as ledger:
+    progress = Followed()
+    with scripted(answer) as endpoint:
         llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY, prices=prices)
         # Four clips with two texts.
         four = clips("dog", "cat", "dog", "dog")
-        caption_source(four, "freesound", SINGLE, llm, store, ledger, show=shown.append, say=said.append)
-    last = shown[-1]
-    assert (last.done, last.total, last.requests, last.cost_usd) == (2, 2, 2, pytest.approx(34.0))
-    assert last.line.endswith(" a second, 24 tokens, 34 USD so far, some 0 minutes left")
-    assert said[-1] == f"2 of 2 texts, {last.line}"
+        with session_of(llm, tmp_path / "store", progress=progress) as session:
+            caption_clips(four, "freesound", SINGLE, session)
+    assert progress.done[-1] == (2, 2)
+    assert progress.facts["requests made"] == 2
+    assert progress.facts["cost of the answers (USD)"] == pytest.approx(34.0)
+    assert progress.notes[-1].endswith(" a second, 24 tokens, 34 USD so far, about 0 minutes left")
+    assert caplog.messages[-1] == f"2 of 2 texts, {progress.notes[-1]}"
 
 
 def test_a_wrong_key_is_one_request_and_one_error(tmp_path: Path) -> None:
     with rude_server() as rude:
-        store = Store(tmp_path)
         rude.answers["/v1/chat/completions"] = rude_answer(b"{}", status="401 Unauthorized")
         llm = ModelSettings(base_url=f"{rude.url}/v1", model=MODEL, api_key=KEY)
-        with ResponseLedger(store, ANSWERS) as ledger, pytest.raises(EndpointError, match="refuses the key"):
-            caption_source(clips(*ANIMALS), "freesound", SINGLE, llm, store, ledger)
+        with session_of(llm, tmp_path) as session, pytest.raises(EndpointError, match="refuses the key"):
+            caption_clips(clips(*ANIMALS), "freesound", SINGLE, session)
         assert [asked.target for asked in rude.asked] == ["/v1/chat/completions"]
 
 
@@ -182,16 +190,10 @@ def most(body: dict[str, Any]) -> float:
 
 
 def test_rules_ask_nobody(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    with ResponseLedger(store, ANSWERS) as ledger:
-        captioned = caption_source(
-            clips("dog"),
-            "freesound",
-            SINGLE.model_copy(update={"method": Method.RULES}),
-            ModelSettings(base_url="http://127.0.0.1:9/v1", model=MODEL),
-            store,
-            ledger,
-        )
-    stage = captioned.stage
+    llm = ModelSettings(base_url="http://127.0.0.1:9/v1", model=MODEL)
+    by_rules = SINGLE.model_copy(update={"method": Method.RULES})
+    with session_of(llm, tmp_path / "store") as session:
+        stage = caption_clips(clips("dog"), "freesound", by_rules, session).stage
+    assert not (tmp_path / "store").exists()
     assert stage.kept.num_rows + stage.dropped.num_rows == 1
     assert set(stage.kept.column("model").to_pylist()) <= {"rules"}

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
 
 from tests.captioning.test_engine import clips
 from tests.captioning.test_refining import table
-from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from tests.llm.scripted_model import KEY, MODEL, Endpoint, Followed, asked, scripted
 from wavcaps_assets.captioning.engine import caption_clips
+from wavcaps_assets.captioning.presets import choose_rules
 from wavcaps_assets.captioning.prompts import Form, PromptError
-from wavcaps_assets.captioning.refine_source import Refined, choose_rules, postprocess_source
-from wavcaps_assets.captioning.refining import Rejected
-from wavcaps_assets.captioning.second_questions import SecondPrompt, find_second_prompt, load_second_prompt
+from wavcaps_assets.captioning.refining import Refined, refine_source
+from wavcaps_assets.captioning.second_questions import (
+    Rejected,
+    SecondPrompt,
+    find_second_prompt,
+    load_second_prompt,
+)
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.checks.assessment import prompts_shown
 from wavcaps_assets.defs.captions import RuleConfig
 from wavcaps_assets.llm.budget import BudgetExhausted
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
+from wavcaps_assets.llm.session import Session
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.rules.judging import Candidate, Finding, judge
@@ -42,22 +49,31 @@ output = 2000000
 """
 
 
+class Run(NamedTuple):
+    """The captions, and the facts that the session recorded."""
+
+    outcome: Refined
+    facts: dict[str, Any]
+
+
 def run(
     endpoint: Endpoint | None,
     captions: pa.Table,
     folder: Path,
     captioning: CaptioningSettings = LISTED,
     rules: RuleSettings = RULE_PRESETS["paper"],
-    said: list[str] | None = None,
     **llm: Any,
-) -> Refined:
+) -> Run:
     folder.mkdir(exist_ok=True)
     prices = folder / "prices.toml"
     prices.write_text(PRICES)
     root = endpoint.root if endpoint else "http://127.0.0.1:9"
     settings = ModelSettings(base_url=f"{root}/v1", model=MODEL, api_key=KEY, prices=prices, **llm)
-    say = (said if said is not None else []).append
-    return postprocess_source(captions, "freesound", rules, captioning, settings, Store(folder), say)
+    progress = Followed()
+    with Session(
+        settings, Store(folder), limits=captioning.limits, label="freesound", progress=progress
+    ) as session:
+        return Run(refine_source(captions, "freesound", rules, captioning, session), progress.facts)
 
 
 def items(body: dict[str, Any]) -> list[dict[str, str]]:
@@ -73,16 +89,19 @@ def mend(body: dict[str, Any]) -> str:
     return "\n".join(reversed(lines))
 
 
-def published(refined: Refined) -> dict[str, str]:
+def published(refined: Run) -> dict[str, str]:
     kept = refined.outcome.stage.kept
     return dict(zip(kept["clip_id"].to_pylist(), kept["caption"].to_pylist(), strict=True))
 
 
-def test_the_model_is_told_what_is_wrong_and_its_answers_find_their_clips(tmp_path: Path) -> None:
+def test_the_model_is_told_what_is_wrong_and_its_answers_find_their_clips(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "wavcaps_assets")
     captions = table("A dog is heard.", "A hen is clucking.", "A tram is passing in Lyon.", "A cow is heard.")
-    said: list[str] = []
     with scripted(mend) as endpoint:
-        refined = run(endpoint, captions, tmp_path, said=said)
+        refined = run(endpoint, captions, tmp_path)
+        said = list(caplog.messages)
         again = run(endpoint, captions, tmp_path)
     assert said[0].startswith("3 captions are asked about again")
     assert said[1].startswith("1 requests (0 answered already)") and "USD" in said[1]
@@ -119,8 +138,8 @@ def test_two_stages_ask_what_each_can_tell(tmp_path: Path) -> None:
         return "\n".join(f"{index}. A dog is heard." for index, _ in enumerate(texts, 1))
 
     with scripted(script) as endpoint:
-        with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
-            stage = caption_clips(clips("dog barking"), "freesound", LISTED, endpoint.model(), ledger)
+        with endpoint.model().session(tmp_path, LISTED.limits) as session:
+            stage = caption_clips(clips("dog barking"), "freesound", LISTED, session).stage
         assert stage.kept["caption"].to_pylist() == ["A dog is heard."]
         refined = run(endpoint, stage.kept, tmp_path)
     assert list(published(refined).values()) == ["A dog is calling."]
@@ -242,7 +261,7 @@ def test_every_rule_has_words_for_its_complaint() -> None:
 
 def _wrong(second: SecondPrompt, rule: str) -> str:
     finding = Finding(rule, Verdict.ASK_AGAIN, "42")
-    return str(json.loads(second.put(Rejected("text", "caption", (finding,)), 100))["wrong"])
+    return str(json.loads(second.line(Rejected("text", "caption", (finding,)), 100))["wrong"])
 
 
 def test_the_packaged_prompt_is_the_one_that_answers_were_paid_for() -> None:

@@ -163,7 +163,7 @@ def test_both_stages_of_a_run_share_its_budget(
         assert result.asset_materializations_for_node("llm_captions")
         assert not result.asset_materializations_for_node("captions")
         (observed,) = result.asset_observations_for_node("captions")
-        assert "this run has spent or set aside 3.4e-05 USD" in (observed.description or "")
+        assert "this run has spent or reserved 3.4e-05 USD" in (observed.description or "")
         assert len(endpoint.requests) == 2
 
 

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from tests.llm.batch_server import MODEL, BatchServer
 from tests.support.paths import ROOT
-from wavcaps_assets.llm.batch.model import BatchModel, BatchRequest, BatchSettings
-from wavcaps_assets.llm.ledger import Request, ResponseLedger
+from wavcaps_assets.llm.batch.lines import BatchRequest
+from wavcaps_assets.llm.batch.model import BatchModel
+from wavcaps_assets.llm.batch.settings import BatchSettings
+from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.records import Request
 from wavcaps_assets.store.append_log import FileWriter
 from wavcaps_assets.store.storage import Store
 
@@ -27,7 +30,7 @@ LIMITS = BatchSettings(
 
 def requests(*more: str) -> list[BatchRequest]:
     return [
-        BatchRequest(Request("v", MODEL, {}, [text], 0), [{"role": "user", "content": text}])
+        BatchRequest(Request("v", MODEL, {}, [text], 0, [{"role": "user", "content": text}]))
         for text in [*TEXTS, *more]
     ]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -16,8 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.support.servers import running
-from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.settings import ModelSettings
+from wavcaps_assets.llm.session import Session
+from wavcaps_assets.llm.settings import ModelSettings, RequestLimits
+from wavcaps_assets.store.storage import Store
 
 MODEL = "scripted"
 KEY = "the-right-key"
@@ -48,6 +50,37 @@ def completion(content: Any, finish_reason: Any = "stop", prompt_tokens: int = 7
     )
 
 
+@dataclass(frozen=True)
+class Access:
+    """A model, and how long to keep trying."""
+
+    settings: ModelSettings
+    max_retries: int = 4
+    patience_s: float = 600.0
+
+    def session(self, place: Path | Store, limits: RequestLimits | None = None, **more: Any) -> Session:
+        """A session with this model, whose ledger is in a folder or in a store."""
+        kept = replace(limits or RequestLimits(), max_retries=self.max_retries, patience_s=self.patience_s)
+        store = Store(place) if isinstance(place, Path) else place
+        return Session(self.settings, store, limits=kept, **more)
+
+
+class Followed:
+    """A `Progress` that keeps everything."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[int, int]] = []
+        self.notes: list[str] = []
+        self.facts: dict[str, Any] = {}
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        self.done.append((done, total))
+        self.notes.append(note)
+
+    def record(self, facts: Mapping[str, str | int | float]) -> None:
+        self.facts |= facts
+
+
 @dataclass
 class Endpoint:
     """A running server, and the requests it has had."""
@@ -57,11 +90,11 @@ class Endpoint:
 
     def model(
         self, key: str = KEY, max_retries: int = 0, timeout_s: float = 60.0, patience_s: float = 60.0
-    ) -> ChatModel:
+    ) -> Access:
         settings = ModelSettings(
             base_url=f"{self.root}/v1", model=MODEL, api_key=SecretStr(key), timeout_s=timeout_s
         )
-        return ChatModel(settings, max_retries, patience_s)
+        return Access(settings, max_retries, patience_s)
 
 
 @contextmanager

@@ -32,10 +32,10 @@ def check_all_answered_once(server: BatchServer, folder: Path) -> None:
     run(server, folder, "cat")
     ledger = ResponseLedger(store, "log/answers")
     asked = requests("cat")
-    texts = [answer.text if (answer := ledger.get(one.question)) else None for one in asked]
-    assert texts == [answer_to(one.question.inputs[0]) for one in asked]
+    texts = [answer.text if (answer := ledger.get(one.request)) else None for one in asked]
+    assert texts == [answer_to(one.request.inputs[0]) for one in asked]
     assert len(list(ledger.records())) == len(asked)
-    assert dict(server.submitted) == {one.question.key: 1 for one in asked}
+    assert dict(server.submitted) == {one.request.key: 1 for one in asked}
     assert store.sizes("log/batches/asked") == {}
 
 

@@ -14,11 +14,16 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse
 
 from tests.llm.batch_server import KEY, MODEL, BatchServer, answer_to, batching, refusal, unbegun
-from tests.llm.scripted_model import scripted
+from tests.llm.scripted_model import Followed, scripted
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.llm.batch.model import BatchModel, BatchOutcome, BatchRequest, BatchSettings
+from wavcaps_assets.llm.batch.lines import BatchRequest
+from wavcaps_assets.llm.batch.model import BatchModel
+from wavcaps_assets.llm.batch.run import BatchOutcome
+from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.chat import EndpointError
-from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
+from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.store.storage import Store
@@ -27,12 +32,12 @@ QUICK = BatchSettings(requests=4, poll_s=0.01, longest_poll_s=0.02, wait_in_plac
 
 
 def request(text: str, model: str = MODEL, **parameters: Any) -> BatchRequest:
-    question = Request("v", model, {"seed": 1, **parameters}, [text], 0)
-    return BatchRequest(question, [{"role": "user", "content": text}], "freesound", 9)
+    messages: list[Message] = [{"role": "user", "content": text}]
+    return BatchRequest(Request("v", model, {"seed": 1, **parameters}, [text], 0, messages), "freesound", 9)
 
 
 REQUESTS = [request(f"dog number {number}") for number in range(10)]
-KEYS = [one.question.key for one in REQUESTS]
+KEYS = [one.request.key for one in REQUESTS]
 
 
 def ledger_in(store: Store) -> ResponseLedger:
@@ -58,9 +63,9 @@ def answered(store: Store, requests: list[BatchRequest] = REQUESTS) -> list[str]
     """The keys of the requests that the ledger answers, each rightly."""
     found = []
     for one in requests:
-        if (answer := ledger_in(store).get(one.question)) is not None:
-            assert answer.text == answer_to(one.question.inputs[0])
-            found.append(one.question.key)
+        if (answer := ledger_in(store).get(one.request)) is not None:
+            assert answer.text == answer_to(one.request.inputs[0])
+            found.append(one.request.key)
     return found
 
 
@@ -72,20 +77,20 @@ def told_no_key(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def test_answers_find_their_questions_whatever_order_they_come_in(store: Store) -> None:
-    told: list[tuple[int, int]] = []
+    progress = Followed()
     with batching() as server, ledger_in(store) as ledger:
         model = BatchModel(server.settings(), store, limits=QUICK)
-        outcome = model.answer_all([*REQUESTS, REQUESTS[0]], ledger, lambda *at: told.append(at))
+        outcome = model.answer_all([*REQUESTS, REQUESTS[0]], ledger, progress)
         assert outcome == BatchOutcome(collected=10, failed={}, problems=[])
         again = model.answer_all(REQUESTS, ledger)
     assert again.collected == 0
     assert server.sizes == [4, 4, 2]
     assert set(server.submitted.values()) == {1}
     assert answered(store) == KEYS
-    assert ledger_in(store).get(REQUESTS[3].question) == Answer(
+    assert ledger_in(store).get(REQUESTS[3].request) == Answer(
         answer_to("dog number 3"), "stop", 7, 5, seconds=60.0, batch=True, model=MODEL
     )
-    assert told[0] == (0, 10) and told[-1] == (10, 10)
+    assert progress.done[0] == (0, 10) and progress.done[-1] == (10, 10)
     (record,) = (one for one in ledger_in(store).records() if one["key"] == KEYS[3])
     assert (record["source"], record["size"]) == ("freesound", 9)
     assert store.sizes("log/batches/asked") == {}
@@ -95,7 +100,7 @@ def test_what_the_ledger_answers_is_not_asked(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with ledger_in(store) as ledger:
         for one in REQUESTS[:7]:
-            ledger.record(one.question, Answer(answer_to(one.question.inputs[0]), "stop"))
+            ledger.record(one.request, Answer(answer_to(one.request.inputs[0]), "stop"))
     with batching() as server:
         ask(server, store)
     assert sorted(server.submitted) == sorted(KEYS[7:])
@@ -110,7 +115,7 @@ def test_a_batch_keeps_within_its_bytes(tmp_path: Path) -> None:
     inputs = [data for data in server.files.values() if b'"method"' in data]
     assert all(len(data) <= 2500 for data in inputs)
     (reason,) = outcome.failed.values()
-    assert list(outcome.failed) == [too_long.question.key] and "2500 at most" in reason
+    assert list(outcome.failed) == [too_long.request.key] and "2500 at most" in reason
 
 
 def test_what_expires_is_submitted_again_and_what_was_done_is_kept(tmp_path: Path) -> None:
@@ -170,7 +175,7 @@ def test_lines_that_make_no_sense_are_named_and_cost_only_themselves(tmp_path: P
     lost = json.loads(spoilt[0])["custom_id"]
     assert server.submitted[lost] == 2 and sum(server.submitted.values()) == 11
     told = "\n".join(outcome.problems)
-    assert "batch batch_1: 3 x no JSON object, first in line 1 of the output file" in told
+    assert "batch batch_1: 3 x not a JSON object, first in line 1 of the output file" in told
     assert "2 x an unknown custom_id, first in line 4 of the output file, 'xxx" in told
     assert "1 x a second result of the same request" in told
     assert len(told) < 1000
@@ -309,7 +314,7 @@ def test_a_batch_that_takes_long_pauses_and_is_found_again(tmp_path: Path) -> No
     with batching(polls=10**9) as server:
         for _ in range(3):
             before = utc_now()
-            with pytest.raises(Paused, match="3 batches are under way") as paused:
+            with pytest.raises(Paused, match="3 batches are in progress") as paused:
                 ask(server, Store(tmp_path), wait_in_place_s=0.05, pause_s=100)
             assert 90 < (paused.value.until - before).total_seconds() < 130
         server.polls = 1
@@ -348,7 +353,7 @@ def test_a_batch_of_another_account_is_said_plainly(tmp_path: Path) -> None:
             ask(server, store, REQUESTS[:1], wait_in_place_s=0)
         server.batches.clear()
         server.polls = 1
-        with pytest.raises(EndpointError, match=r"knows no batch batch_1.*another account") as raised:
+        with pytest.raises(EndpointError, match=r"has no batch batch_1.*another account") as raised:
             ask(server, store, REQUESTS[:1])
         (file,) = store.path("log/batches/asked").iterdir()
         assert f"log/batches/asked/{file.name}" in str(raised.value)

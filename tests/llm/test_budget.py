@@ -15,9 +15,11 @@ from starlette.responses import JSONResponse, Response
 from tests.llm.scripted_model import scripted
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted, BudgetTooSmall
-from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
+from wavcaps_assets.llm.chat import ChatModel
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import PriceError, Prices
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.store.append_log import AppendLog
@@ -72,7 +74,7 @@ def test_what_is_under_way_counts_in_full(tmp_path: Path) -> None:
         with pytest.raises(BudgetExhausted):
             budget.reserve(MESSAGES, PARAMETERS)
         budget.release(first)
-        budget.lost(budget.reserve(MESSAGES, PARAMETERS))
+        budget.write_off(budget.reserve(MESSAGES, PARAMETERS))
         assert budget.run_usd == 2 * WORST
         unknown = budget.settle(Answer("A dog.", "stop"), second)
         assert unknown.cost_usd == WORST
@@ -104,7 +106,7 @@ def test_a_real_server_never_charges_more_than_the_budget(tmp_path: Path) -> Non
             async def work(worker: int) -> None:
                 for number in range(1000):
                     reservation = await budget.admit(MESSAGES, PARAMETERS)
-                    answer = budget.settle((await model.ask(MESSAGES, PARAMETERS)).answer, reservation)
+                    answer = budget.settle((await model.send(MESSAGES, PARAMETERS)).answer, reservation)
                     ledger.record(question(f"{worker}-{number}"), answer)
 
             ended = await asyncio.gather(*(work(worker) for worker in range(10)), return_exceptions=True)
@@ -115,7 +117,7 @@ def test_a_real_server_never_charges_more_than_the_budget(tmp_path: Path) -> Non
         budget_in(tmp_path, budget_run_usd=2000.0) as budget,
         ResponseLedger(Store(tmp_path), "log/answers") as ledger,
     ):
-        asyncio.run(run(endpoint.model(), budget, ledger))
+        asyncio.run(run(ChatModel(endpoint.model().settings, 0), budget, ledger))
         recorded = sum(record["answer"]["cost_usd"] for record in ledger.records())
     assert sum(charged) == budget.run_usd == recorded
     # It stops where the next request could exceed the budget, and no earlier.
@@ -128,10 +130,10 @@ def test_a_months_budget_ends_with_the_month(tmp_path: Path) -> None:
     with AppendLog(Store(tmp_path), "log/answers") as log:
         for number, at in enumerate(("2026-11-30T23:59:59+00:00", "2026-12-01T00:00:00+00:00")):
             asked, answer = question(str(number)), asdict(Answer("A.", "stop", 20, 5, cost_usd=100.0))
-            log.append({"key": asked.key, "at": at, "question": asdict(asked), "answer": answer})
+            log.append({"key": asked.key, "at": at, "question": asked.identity(), "answer": answer})
         # From before costs were recorded: 30 USD by the table.
         log.append(
-            {"key": "00", "at": "2026-12-02", "question": asdict(question("o")), "answer": asdict(ANSWER)}
+            {"key": "00", "at": "2026-12-02", "question": question("o").identity(), "answer": asdict(ANSWER)}
         )
     with budget_in(tmp_path, lambda: times[0], budget_month_usd=280.0) as budget:
         assert budget.month_usd == 130.0

@@ -8,8 +8,9 @@ import pytest
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.costs import cost_by, costs
-from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import LLM_COSTS
 

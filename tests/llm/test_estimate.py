@@ -12,10 +12,11 @@ import pytest
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.estimate import Planned, estimate
-from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger
+from wavcaps_assets.llm.estimate import estimate
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.store.storage import Store
@@ -25,11 +26,8 @@ PAID = ModelSettings(base_url="https://api.openai.com/v1", model="gpt-4o-mini")
 MESSAGES: list[Message] = [{"role": "user", "content": "a" * 384}]
 
 
-def planned(count: int, model: str = PAID.model) -> list[Planned]:
-    return [
-        Planned(Request("v", model, {"max_tokens": 60}, [str(number)], 0), MESSAGES)
-        for number in range(count)
-    ]
+def planned(count: int, model: str = PAID.model) -> list[Request]:
+    return [Request("v", model, {"max_tokens": 60}, [str(number)], 0, MESSAGES) for number in range(count)]
 
 
 def test_an_estimate_worked_out_by_hand(tmp_path: Path) -> None:
@@ -49,12 +47,12 @@ def test_an_estimate_worked_out_by_hand(tmp_path: Path) -> None:
 def test_an_estimate_learns_from_what_was_answered(tmp_path: Path) -> None:
     plan = planned(100)
     with ResponseLedger(Store(tmp_path), "log/answers") as ledger:
-        for question, _ in plan[:40]:
+        for question in plan[:40]:
             ledger.record(question, Answer("A.", "stop", 200, 12), size=400)
         found = estimate(plan, ledger, load_prices(), PAID)
     assert (found.requests, found.answered) == (60, 40)
     assert (found.input_tokens, found.output_tokens) == (60 * 200, 60 * 12)
-    assert "40 earlier questions" in found.how
+    assert "40 earlier requests" in found.how
 
 
 def test_the_upper_end_counts_second_questions_as_before_or_in_a_first_run_all(tmp_path: Path) -> None:
@@ -65,9 +63,9 @@ def test_the_upper_end_counts_second_questions_as_before_or_in_a_first_run_all(t
         assert once is not None
         assert first_run.cost_high_usd == pytest.approx(3 * once)
         # Of 40 questions, 10 were asked a second time; 60 are left, 66 expected at 220 tokens.
-        for question, _ in plan[:40]:
+        for question in plan[:40]:
             ledger.record(question, Answer("A.", "stop", 200, 12), size=400)
-        for question, _ in plan[:10]:
+        for question in plan[:10]:
             ledger.record(replace(question, attempt=1), Answer("A.", "stop", 200, 12), size=400)
         later = estimate(plan, ledger, load_prices(), PAID, max_attempts=3)
     assert later.cost_high_usd == pytest.approx(60 * (220 * 0.15e-6 + 60 * 0.60e-6) * 1.25)
@@ -82,7 +80,7 @@ def test_a_price_that_is_not_known_is_said(tmp_path: Path) -> None:
 
 async def prompt_tokens(model: ChatModel, messages: list[Message]) -> int | None:
     async with model:
-        return (await model.ask(messages, {"max_tokens": 1})).answer.prompt_tokens
+        return (await model.send(messages, {"max_tokens": 1})).answer.prompt_tokens
 
 
 def test_the_models_own_tokenizer_counts_what_the_model_is_charged_for(tmp_path: Path) -> None:
@@ -90,7 +88,7 @@ def test_the_models_own_tokenizer_counts_what_the_model_is_charged_for(tmp_path:
         port = listener.getsockname()[1]
     prompt = load_prompt("small", "soundbible", Form.SINGLE)
     messages = list(prompt.messages(["Ein Hund bellt; 犬が吠える \N{DOG}"]))
-    asked = Planned(Request(prompt.version, MODEL_NAME, {"max_tokens": 1}, ["x"], 0), messages)
+    asked = Request(prompt.version, MODEL_NAME, {"max_tokens": 1}, ["x"], 0, messages)
     with running_model(port) as url:
         settings = ModelSettings(base_url=url, model=MODEL_NAME)
         found = estimate([asked], ResponseLedger(Store(tmp_path), "log/answers"), load_prices(), settings)

@@ -5,14 +5,14 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.paths import ROOT
-from wavcaps_assets.llm.ledger import Answer, Request, ResponseLedger, answer_in
+from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.records import Answer, Request, answer_in
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
 
@@ -93,7 +93,7 @@ def test_whatever_decides_an_answer_is_in_its_key(change: dict[str, Any]) -> Non
 def test_keys_are_those_of_earlier_versions() -> None:
     """What was paid for before must still be found: the key is the hash of the question's JSON."""
     asked = question("Ärger", parameters={"stop": ["\n"], "max_tokens": 60, "a": {"c": 1, "b": None}})
-    assert asked.key == hashlib.sha256(json.dumps(asdict(asked), sort_keys=True).encode()).hexdigest()
+    assert asked.key == hashlib.sha256(json.dumps(asked.identity(), sort_keys=True).encode()).hexdigest()
 
 
 def test_lines_of_older_and_newer_versions_are_read(store: Store) -> None:
@@ -101,12 +101,19 @@ def test_lines_of_older_and_newer_versions_are_read(store: Store) -> None:
     said = {"text": "A dog.", "finish_reason": "stop", "prompt_tokens": 7, "completion_tokens": 5}
     with AppendLog(store, "log/answers") as log:
         log.append(
-            {"key": old.key, "at": "2025-01-01", "question": asdict(old), "answer": {**said, "seconds": 1}}
+            {"key": old.key, "at": "2025-01-01", "question": old.identity(), "answer": {**said, "seconds": 1}}
         )
         log.append(
-            {"key": newer.key, "at": "2030-01-01", "question": asdict(newer), "answer": {**said, "mood": 3}}
+            {
+                "key": newer.key,
+                "at": "2030-01-01",
+                "question": newer.identity(),
+                "answer": {**said, "mood": 3},
+            }
         )
-        log.append({"at": "2030-01-01", "question": asdict(question("third")), "key": question("third").key})
+        log.append(
+            {"at": "2030-01-01", "question": question("third").identity(), "key": question("third").key}
+        )
     ledger = ledger_in(store)
     assert ledger.get(old) == Answer("A dog.", "stop", 7, 5, 1)
     assert ledger.get(newer) == Answer("A dog.", "stop", 7, 5)

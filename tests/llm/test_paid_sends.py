@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,17 +15,19 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
-from tests.captioning.test_engine import SINGLE, captions, clips
-from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
+from tests.captioning.test_engine import SINGLE, captions, clips, run
+from tests.llm.scripted_model import KEY, MODEL, Access, Endpoint, Followed, asked, scripted
 from tests.support.rude_server import answer as rude_answer
 from tests.support.rude_server import in_turn, rude_server
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted
-from wavcaps_assets.llm.chat import ChatModel, EndpointError
+from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.costs import costs
-from wavcaps_assets.llm.ledger import ANSWERS, LOST, ResponseLedger
+from wavcaps_assets.llm.dispatcher import WORKERS_A_REQUEST
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import PriceError, Prices
+from wavcaps_assets.llm.records import LOST
 from wavcaps_assets.llm.replies import MAX_KEPT_CHARS, UNREADABLE
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
@@ -32,9 +37,14 @@ PATH = "/v1/chat/completions"
 # In two pieces: a traceback shows the lines of this file.
 SECRET = "-".join(("sk", "nobody", "may", "see"))
 ONCE = SINGLE.model_copy(update={"max_attempts": 1})
-PRICES = Prices.model_validate(
-    {"source": "by hand", "read": "2026-11-23", "models": {MODEL: {"input": 1e6, "output": 2e6}}}
-)
+PRICE_LIST = f"""
+source = "by hand"
+read = 2026-11-23
+[models.{MODEL}]
+input = 1e6
+output = 2e6
+"""
+PRICES = Prices.model_validate(tomllib.loads(PRICE_LIST))
 # The most that the question about "dog" can cost: a dollar a token in, two a token out.
 PROMPT = load_prompt(SINGLE.prompt, "freesound", SINGLE.form)
 WORST = most_tokens(PROMPT.messages(["dog"]), {}) + 2.0 * SINGLE.max_tokens
@@ -46,11 +56,16 @@ def priced(root: str, **limits: Any) -> ModelSettings:
     return ModelSettings(base_url=f"{root}/v1", model=MODEL, api_key=SecretStr(KEY), **limits)
 
 
-def ask_dog(model: ChatModel, llm: ModelSettings, folder: Path) -> tuple[dict[str, str], float]:
+def ask_dog(model: Access, llm: ModelSettings, folder: Path) -> tuple[dict[str, str], float]:
     """The caption of a clip about a dog, and what that cost (USD)."""
-    with ResponseLedger(Store(folder), ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, llm) as budget:
-        stage = caption_clips(clips("dog"), "freesound", ONCE, model, ledger, spending=budget)
-        return captions(stage), budget.run_usd
+    prices = folder / "prices.toml"
+    prices.write_text(PRICE_LIST)
+    kept = {"base_url": model.settings.base_url, "timeout_s": model.settings.timeout_s, "prices": prices}
+    access = replace(model, settings=llm.model_copy(update=kept))
+    progress = Followed()
+    with access.session(folder, ONCE.limits, label="freesound", progress=progress) as session:
+        stage = caption_clips(clips("dog"), "freesound", ONCE, session).stage
+    return captions(stage), progress.facts["spent by this run (USD)"]
 
 
 def in_ledger(folder: Path) -> tuple[list[str], float, int]:
@@ -73,19 +88,17 @@ def test_an_unreadable_answer_is_written_down_and_paid_for_once(body: bytes, tmp
     with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         (record,) = ledger.records()
     reason, _, shown = record["answer"]["text"].partition("\n")
-    assert "no JSON" in reason
+    assert "not JSON" in reason or "not a JSON object" in reason
     assert len(shown) <= MAX_KEPT_CHARS and shown.startswith(body[:5].decode("utf-8", "replace"))
 
 
 def test_an_endpoint_that_says_nothing_readable_ends_the_run(tmp_path: Path) -> None:
     with scripted(lambda asked: Response(b"<html>Log in</html>")) as endpoint:
         many = clips(*(f"dog {number}" for number in range(200)))
-        with (
-            ResponseLedger(Store(tmp_path), ANSWERS) as ledger,
-            pytest.raises(EndpointError, match="no JSON"),
-        ):
-            caption_clips(many, "freesound", SINGLE, endpoint.model(), ledger)
-        assert len(endpoint.requests) <= 20 + SINGLE.concurrency
+        with pytest.raises(EndpointError, match="not JSON"):
+            run(many, SINGLE, endpoint.model(), tmp_path)
+        # An answer counts once it is stored, so that each worker may have one that does not count yet.
+        assert len(endpoint.requests) <= 20 + math.ceil(SINGLE.concurrency * WORKERS_A_REQUEST)
 
 
 def test_a_request_that_times_out_counts_at_its_most_and_may_be_asked_again(tmp_path: Path) -> None:
@@ -149,11 +162,11 @@ def test_repeats_stop_where_they_could_exceed_the_budget(tmp_path: Path) -> None
 def test_a_broken_answer_counts_and_a_closed_door_does_not(tmp_path: Path) -> None:
     with rude_server() as rude:
         rude.answers[PATH] = in_turn(lambda asked, connection: None, rude_answer(b"{}", length=99))
-        model = ChatModel(priced(rude.url), max_retries=1)
+        model = Access(priced(rude.url), max_retries=1)
         assert ask_dog(model, priced(rude.url), tmp_path)[1] == pytest.approx(2 * WORST)
         url = rude.url
     with pytest.raises(EndpointError, match="nobody answers"):
-        ask_dog(ChatModel(priced(url), max_retries=1), priced(url), tmp_path)
+        ask_dog(Access(priced(url), max_retries=1), priced(url), tmp_path)
     assert in_ledger(tmp_path)[0] == [LOST, LOST]
 
 
@@ -169,12 +182,11 @@ def test_what_is_refused_costs_nothing(status: int, tmp_path: Path) -> None:
 
 
 def spend(endpoint: Endpoint, folder: Path, text: str, run: str, limit: float) -> None:
-    llm = priced(endpoint.root, budget_run_usd=limit)
-    with (
-        ResponseLedger(Store(folder), ANSWERS) as ledger,
-        Budget(PRICES, MODEL, ledger, llm, run=run) as budget,
-    ):
-        caption_clips(clips(text), "freesound", ONCE, endpoint.model(), ledger, spending=budget)
+    prices = folder / "prices.toml"
+    prices.write_text(PRICE_LIST)
+    access = Access(priced(endpoint.root, budget_run_usd=limit, prices=prices))
+    with access.session(folder, ONCE.limits, run=run) as session:
+        caption_clips(clips(text), "freesound", ONCE, session)
 
 
 def test_all_steps_of_a_run_share_its_budget(tmp_path: Path) -> None:
@@ -182,7 +194,7 @@ def test_all_steps_of_a_run_share_its_budget(tmp_path: Path) -> None:
         limit = WORST + 1.5 * PAID
         spend(endpoint, tmp_path, "dog", "one", limit)
         spend(endpoint, tmp_path, "cat", "one", limit)
-        with pytest.raises(BudgetExhausted, match="this run has spent or set aside 34 USD"):
+        with pytest.raises(BudgetExhausted, match="this run has spent or reserved 34 USD"):
             spend(endpoint, tmp_path, "cow", "one", limit)
         spend(endpoint, tmp_path, "cow", "another", limit)
         # Without a name, each has a budget of its own.
@@ -233,7 +245,7 @@ def test_no_error_tells_a_key_that_is_no_header(tmp_path: Path) -> None:
     bad = priced("http://127.0.0.1:9").model_copy(update={"api_key": SecretStr(f"{SECRET}\n")})
     with BatchEndpoint(bad, 0) as endpoint:
         assert SECRET not in keyless(lambda: endpoint.upload("name", b"{}"))
-    assert SECRET not in keyless(lambda: ask_dog(ChatModel(bad, 0), bad, tmp_path))
+    assert SECRET not in keyless(lambda: ask_dog(Access(bad, 0), bad, tmp_path))
 
 
 def test_white_space_around_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

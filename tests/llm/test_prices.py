@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wavcaps_assets.llm.ledger import Answer
 from wavcaps_assets.llm.prices import FREE, Price, PriceError, is_own_host, load_prices
+from wavcaps_assets.llm.records import Answer
 from wavcaps_assets.llm.settings import ModelSettings
 
 

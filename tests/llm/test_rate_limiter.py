@@ -22,13 +22,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.captioning.test_engine import SINGLE, clips, run
-from tests.llm.scripted_model import MODEL, completion
+from tests.llm.scripted_model import MODEL, Access, completion
 from tests.support.servers import running
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm import rate_limiter
-from wavcaps_assets.llm.chat import ChatModel, EndpointError
-from wavcaps_assets.llm.rate_limit_headers import Permit, duration_s, retry_after_s, told
-from wavcaps_assets.llm.settings import ModelSettings
+from wavcaps_assets.llm.chat import EndpointError
+from wavcaps_assets.llm.rate_limit_headers import Permit, duration_s, reported, retry_after_s
+from wavcaps_assets.llm.settings import ModelSettings, RequestLimits
 
 # A minute in these tests (s).
 MINUTE_S = 1.0
@@ -104,14 +104,14 @@ class Limited:
 
 
 @contextmanager
-def serving(limited: Callable[[Request], Any]) -> Iterator[ChatModel]:
+def serving(limited: Callable[[Request], Any]) -> Iterator[Access]:
     async def complete(request: Request) -> Response:
         found: Response = await limited(request)
         return found
 
     with running(Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])) as root:
         settings = ModelSettings(base_url=f"{root}/v1", model=MODEL, api_key=SecretStr("any"))
-        yield ChatModel(settings, patience_s=20)
+        yield Access(settings, patience_s=20)
 
 
 @pytest.fixture(autouse=True)
@@ -201,19 +201,19 @@ def test_concurrency_grows_to_what_is_set_and_no_further(tmp_path: Path) -> None
 
 def test_concurrency_doubles_with_the_answers_even_if_they_come_at_once() -> None:
     async def sizes() -> list[int]:
-        paced = rate_limiter.RateLimiter(100, None, None, 60.0)
+        paced = rate_limiter.RateLimiter(RequestLimits(concurrency=100, patience_s=60.0))
         going: list[Permit] = []
 
         async def ask() -> None:
-            going.append(await paced.turn(1.0))
+            going.append(await paced.acquire(1.0))
 
         tasks = [asyncio.create_task(ask()) for _ in range(400)]
         found = []
         while not all(task.done() for task in tasks):
             await asyncio.sleep(0.02)
             found.append(len(going))
-            for turn in going:
-                paced.answered(turn, {}, None)
+            for permit in going:
+                paced.answered(permit, {}, None)
             going.clear()
         return found
 
@@ -225,7 +225,7 @@ def test_an_endpoint_that_only_refuses_is_given_up(tmp_path: Path) -> None:
         return JSONResponse({}, 503)
 
     with serving(full) as model:
-        impatient = ChatModel(model.settings, patience_s=1.0)
+        impatient = Access(model.settings, patience_s=1.0)
         with pytest.raises(EndpointError, match=r"503.*run again later"):
             run(clips(*TEXTS), SINGLE, impatient, tmp_path)
 
@@ -243,7 +243,7 @@ def test_times_that_are_none(text: str) -> None:
     assert duration_s(text) is None
     assert retry_after_s({"retry-after": text}) is None
     headers = {f"x-ratelimit-{name}-tokens": text for name in ("limit", "remaining", "reset")}
-    assert told(headers, "tokens") == (None, None, None)
+    assert reported(headers, "tokens") == (None, None, None)
 
 
 def test_a_date_to_come_back_at() -> None:

@@ -18,13 +18,16 @@ from typing import Any
 import pytest
 
 from tests.captioning.test_engine import SINGLE, clips, run
-from tests.llm.scripted_model import MODEL, asked, scripted
+from tests.llm.scripted_model import MODEL, Endpoint, asked, scripted
 from tests.llm.test_ledger import ANSWER, ledger_in, question
 from tests.support.paths import ROOT
 from wavcaps_assets.captioning.engine import caption_clips
+from wavcaps_assets.llm import session as llm_session
+from wavcaps_assets.llm.budget import Budget, Reservation
 from wavcaps_assets.llm.chat import EndpointError
-from wavcaps_assets.llm.ledger import Answer, ResponseLedger, record_of
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.recorder import Recorder
+from wavcaps_assets.llm.records import Answer, record_of
 from wavcaps_assets.store.storage import Store, StoreError
 
 TEXTS = [f"{animal} {verb}" for animal in ("dog", "cat", "cow") for verb in ("calls", "sings", "runs")]
@@ -33,9 +36,10 @@ TEXTS = [f"{animal} {verb}" for animal in ("dog", "cat", "cow") for verb in ("ca
 class SlowLedger(ResponseLedger):
     """Takes its time, as a disk under load does; notes how many records each write had."""
 
-    def __init__(self, store: Store, seconds: float = 0.1) -> None:
-        super().__init__(store, "log/answers")
-        self.seconds = seconds
+    seconds = 0.1
+
+    def __init__(self, store: Store, folder: str = "log/answers") -> None:
+        super().__init__(store, folder)
         self.sizes: list[int] = []
         self.begun = threading.Event()
 
@@ -106,7 +110,7 @@ def test_a_full_disk_is_told_to_all_who_wait_and_spoils_nothing(tmp_path: Path) 
 def test_a_full_disk_stops_a_run_that_goes_on_later(tmp_path: Path) -> None:
     texts = [f"{text} {number}" for text in TEXTS for number in range(10)]
     with scripted(lambda body: f"A {asked(body).split()[0]} is calling.") as endpoint:
-        # Room for the file of claims and for some of the answers.
+        # Room for the file of leases and for some of the answers.
         with small_files(30_000), pytest.raises(StoreError, match="free some space"):
             run(clips(*texts), SINGLE, endpoint.model(), tmp_path)
         before = len(ledger_in(Store(tmp_path)))
@@ -173,41 +177,43 @@ def test_what_came_is_written_before_the_loop_ends(how: str, store: Store) -> No
         assert all(question(str(index)) in ledger_in(store) for index in range(9))
 
 
-class SpendingTotals(Exception):
+class Exhausted(Exception):
     pass
 
 
-class SixQuestions:
-    """Allows six questions, whatever they cost."""
+class SixRequests(Budget):
+    """Admits six requests, whatever they cost."""
 
-    def __init__(self) -> None:
-        self.admitted = 0
+    admitted = 0
 
-    async def admit(self, messages: Any, parameters: Any) -> None:
+    async def admit(self, messages: Any, parameters: Any, batch: bool = False) -> Reservation:
         if self.admitted == 6:
-            raise SpendingTotals
+            raise Exhausted
         self.admitted += 1
+        return await super().admit(messages, parameters, batch)
 
-    def settle(self, answer: Answer, reservation: None) -> Answer:
-        return answer
-
-    def release(self, reservation: None) -> None:
-        raise AssertionError("every question is answered")
-
-    lost = release
+    def release(self, reservation: Reservation) -> None:
+        raise AssertionError("every request is answered")
 
 
-def test_a_spent_budget_waits_for_what_is_being_written(store: Store) -> None:
-    with (
-        scripted(lambda body: "A dog is barking.") as endpoint,
-        SlowLedger(store) as ledger,
-        pytest.raises(SpendingTotals),
-    ):
-        caption_clips(clips(*TEXTS), "freesound", SINGLE, endpoint.model(), ledger, None, SixQuestions())
+def caption_slowly(endpoint: Endpoint, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm_session, "ResponseLedger", SlowLedger)
+    with endpoint.model().session(store, SINGLE.limits) as session:
+        caption_clips(clips(*TEXTS), "freesound", SINGLE, session)
+
+
+def test_a_spent_budget_waits_for_what_is_being_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llm_session, "Budget", SixRequests)
+    with scripted(lambda body: "A dog is barking.") as endpoint, pytest.raises(Exhausted):
+        caption_slowly(endpoint, store, monkeypatch)
     assert len(endpoint.requests) == len(ledger_in(store)) == 6
 
 
-def test_a_hopeless_endpoint_waits_for_what_is_being_written(store: Store) -> None:
+def test_a_hopeless_endpoint_waits_for_what_is_being_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answered: list[str] = []
 
     def script(body: dict[str, Any]) -> str | int:
@@ -216,12 +222,8 @@ def test_a_hopeless_endpoint_waits_for_what_is_being_written(store: Store) -> No
         answered.append(asked(body))
         return "A dog is barking."
 
-    with (
-        scripted(script) as endpoint,
-        SlowLedger(store) as ledger,
-        pytest.raises(EndpointError, match="404"),
-    ):
-        caption_clips(clips(*TEXTS), "freesound", SINGLE, endpoint.model(), ledger)
+    with scripted(script) as endpoint, pytest.raises(EndpointError, match="404"):
+        caption_slowly(endpoint, store, monkeypatch)
     assert len(ledger_in(store)) == len(answered) == 5
 
 
@@ -242,12 +244,15 @@ def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> 
         "from tests.captioning.test_engine import SINGLE, clips\n"
         "from tests.llm.test_recorder import TEXTS, SlowLedger\n"
         "from wavcaps_assets.captioning.engine import caption_clips\n"
-        "from wavcaps_assets.store.storage import Store\n"
+        "from wavcaps_assets.llm import session as llm_session\n"
+        "from wavcaps_assets.show.progress import NoProgress\n"
+        "class Printed(NoProgress):\n"
+        "    def update(self, done, total, note=''): print(done, flush=True)\n"
         "settings = SINGLE.model_copy(update={'english_only': False})\n"
-        "def tell(done, total): print(done, flush=True)\n"
-        "with SlowLedger(Store(sys.argv[1]), 0.3) as ledger:\n"
-        "    model = Endpoint(sys.argv[2]).model()\n"
-        "    caption_clips(clips(*TEXTS), 'freesound', settings, model, ledger, tell)\n"
+        "llm_session.ResponseLedger, SlowLedger.seconds = SlowLedger, 0.3\n"
+        "model = Endpoint(sys.argv[2]).model()\n"
+        "with model.session(Path(sys.argv[1]), settings.limits, progress=Printed()) as session:\n"
+        "    caption_clips(clips(*TEXTS), 'freesound', settings, session)\n"
     )
     with scripted(script, in_threads=True) as endpoint:
         command = [sys.executable, "-c", program, str(tmp_path), endpoint.root]

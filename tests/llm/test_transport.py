@@ -22,9 +22,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.captioning.test_engine import SINGLE, captions, clips, reasons, run
-from tests.llm.scripted_model import MODEL, completion, scripted
+from tests.llm.scripted_model import MODEL, Access, completion, scripted
 from tests.support.rude_server import answer, endless, rude_server
-from wavcaps_assets.llm.chat import AnswerError, BusyError, ChatModel, EndpointError, PassingError
+from wavcaps_assets.llm.chat import AnswerError, BusyError, ChatModel, EndpointError, TemporaryError
 from wavcaps_assets.llm.replies import MAX_BODY_BYTES
 from wavcaps_assets.llm.settings import ModelSettings
 
@@ -33,9 +33,9 @@ PATH = "/v1/chat/completions"
 GOOD = bytes(completion("A dog is barking.").body)
 
 
-def model(root: str) -> ChatModel:
+def model(root: str) -> Access:
     settings = ModelSettings(base_url=f"{root}/v1", model=MODEL, api_key=SecretStr(KEY), timeout_s=20)
-    return ChatModel(settings, max_retries=0)
+    return Access(settings, max_retries=0)
 
 
 @pytest.fixture(autouse=True)
@@ -149,15 +149,15 @@ def test_no_error_and_no_log_tells_the_key(status: int, caplog: pytest.LogCaptur
 
     async def ask(chat: ChatModel) -> None:
         async with chat:
-            await chat.ask([{"role": "user", "content": "dog"}], {"max_tokens": 9})
+            await chat.send([{"role": "user", "content": "dog"}], {"max_tokens": 9})
 
     with rude_server() as rude:
         body = b'{"error": {"message": "%s is no key", "code": "%s"}}' % (KEY.encode(), KEY.encode())
         rude.answers[PATH] = answer(body, f"{status} Refused")
-        with pytest.raises((EndpointError, AnswerError, BusyError, PassingError)) as raised:
-            asyncio.run(ask(model(rude.url)))
+        with pytest.raises((EndpointError, AnswerError, BusyError, TemporaryError)) as raised:
+            asyncio.run(ask(ChatModel(model(rude.url).settings, max_retries=0)))
         assert rude.times(PATH) == 1
-    outcome = raised.value.outcome if isinstance(raised.value, PassingError) else raised.value
+    outcome = raised.value.outcome if isinstance(raised.value, TemporaryError) else raised.value
     assert KEY not in told(raised.value) + repr(raised.value) + str(outcome)
     assert KEY not in caplog.text
     assert caplog.records
@@ -165,5 +165,5 @@ def test_no_error_and_no_log_tells_the_key(status: int, caplog: pytest.LogCaptur
 
 def test_a_password_in_the_address_is_refused_and_not_told() -> None:
     with pytest.raises(EndpointError, match="WAVCAPS_LLM__API_KEY") as raised:
-        model(f"http://user:{KEY}@127.0.0.1:1")
+        ChatModel(model(f"http://user:{KEY}@127.0.0.1:1").settings)
     assert KEY not in told(raised.value)

@@ -14,10 +14,11 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets.captioning.prompts import Form, load_prompt
-from wavcaps_assets.captioning.refining import Rejected, SecondAnswer, postprocess
-from wavcaps_assets.captioning.second_questions import load_second_prompt
+from wavcaps_assets.captioning.refining import refine_captions
+from wavcaps_assets.captioning.second_questions import Rejected, SecondAnswer, load_second_prompt
 from wavcaps_assets.crawl.history import Event, History
-from wavcaps_assets.llm.ledger import ANSWERS, Answer, Request, ResponseLedger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.provenance.command import provenance
 from wavcaps_assets.provenance.trace import UnknownClip, trace, traces
 from wavcaps_assets.publishing.manifests import make_manifest
@@ -104,9 +105,13 @@ def test_the_whole_way_of_a_published_clip(store: Store) -> None:
     seen = {step.stage: step.row is not None for step in found.steps}
     assert [stage for stage, there in seen.items() if not there] == ["captions"]
     first, second = found.attempts if found.attempts[0].texts == 2 else found.attempts[::-1]
-    assert (first.said, first.texts, first.verdict) == ("Dog heard", 2, "repair")
+    assert (first.caption, first.texts, first.verdict) == ("Dog heard", 2, "repair")
     assert first.rules == second.rules == "(of stage 2, preset paper)"
-    assert (second.said, second.verdict, second.answer["cost_usd"]) == ("A dog is barking.", "accept", 0.0001)
+    assert (second.caption, second.verdict, second.answer["cost_usd"]) == (
+        "A dog is barking.",
+        "accept",
+        0.0001,
+    )
     assert first.messages == PROMPT.messages(list(TEXTS.values()))
     text = found.as_text()
     for told in (PROMPT.instruction[:60], "150 in and 8 out", "0.000100 USD", second.key):
@@ -132,7 +137,7 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
     text = TEXTS["freesound-1"]
     heard = Finding("banned_words", Verdict.ASK_AGAIN, "heard")
     own, other = (
-        second.put(Rejected(text, caption, (heard,)), 1000)
+        second.line(Rejected(text, caption, (heard,)), 1000)
         for caption in ("A dog is heard.", "A wolf is heard.")
     )
     about = Request(second.prompt.version, "another-model", {}, [other, own], 0)
@@ -145,7 +150,7 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
     llm = tables.read(["llm_captions"], ["freesound"])
     llm = llm.set_column(llm.schema.get_field_index("caption"), "caption", [["A dog is heard."]])
     answer = SecondAnswer("A dog is barking.", about.key, "", "another-model", second.prompt.version)
-    refined = postprocess(llm, RuleSettings(), lambda rejected, turn: [answer])
+    refined = refine_captions(llm, RuleSettings(), lambda rejected, turn: [answer])
     tables.write(["llm_captions"], "freesound", Stage(llm, DROPPED.empty()))
     tables.write(["captions"], "freesound", refined.stage)
     counted = CountedLedger(store, ANSWERS)
@@ -154,8 +159,8 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
     assert counted.read == 1
     assert list(found) == list(TEXTS)
     told = found["freesound-1"]
-    assert [(one.second, one.said) for one in told.attempts if one.second] == [(True, "A dog is barking.")]
-    assert "A hoax is sounding." not in [one.said for one in told.attempts]
+    assert [(one.second, one.caption) for one in told.attempts if one.second] == [(True, "A dog is barking.")]
+    assert "A hoax is sounding." not in [one.caption for one in told.attempts]
     assert not any(one.second for one in found["freesound-2"].attempts)
     shown = told.as_text()
     for line in (
@@ -169,7 +174,7 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
     audio, raw = (tables.read(["freesound", name]) for name in ("audio", "raw_clips"))
     (row,) = make_manifest(refined.stage.kept, llm, raw, audio).kept.to_pylist()
     assert (row["model"], row["prompt_version"]) == ("another-model", second.prompt.version)
-    plain = postprocess(tables.read(["llm_captions"], ["freesound"]), RuleSettings(enabled=()))
+    plain = refine_captions(tables.read(["llm_captions"], ["freesound"]), RuleSettings(enabled=()))
     (row,) = make_manifest(plain.stage.kept, llm, raw, audio).kept.to_pylist()
     assert (row["model"], row["prompt_version"]) == ("some-model", PROMPT.version)
 
@@ -180,7 +185,7 @@ def test_why_a_clip_is_not_published(store: Store) -> None:
         refused = trace(TableStore(store), ledger, "freesound-2")
         short = trace(TableStore(store), ledger, "freesound-3")
     assert refused.published is None and "llm_failure" in refused.unpublished
-    assert [attempt.said for attempt in refused.attempts] == ["Failure."]
+    assert [attempt.caption for attempt in refused.attempts] == ["Failure."]
     assert short.attempts == [] and "too_short: 0.4 s" in short.unpublished
 
 
@@ -224,4 +229,4 @@ def test_the_command(
     command = [sys.executable, "-m", "wavcaps_assets.provenance", "freesound-12"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: no clip 'freesound-12'; near it are freesound-")
+    assert done.stderr.startswith("Error: no clip 'freesound-12'; similar ones are freesound-")

@@ -11,7 +11,8 @@ from tests.provenance.test_provenance import PROMPT, TEXTS, fill
 from tests.support.rows import manifest_row
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
-from wavcaps_assets.llm.ledger import ANSWERS, Answer, Request, ResponseLedger
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.provenance.trace import trace
 from wavcaps_assets.rules.settings import RULE_PRESETS
 from wavcaps_assets.settings import Settings
@@ -56,7 +57,7 @@ def test_an_answer_is_read_as_the_run_read_it(
         ledger.record(asked, Answer(text, finish_reason), "freesound")
         found = trace(TableStore(store), ledger, "freesound-1")
     (attempt,) = (one for one in found.attempts if one.key == asked.key)
-    assert attempt.said == said
+    assert attempt.caption == said
     assert (attempt.verdict == "unreadable") == (said is None)
     assert attempt.complaint or said
 
@@ -68,7 +69,7 @@ def test_a_text_that_was_asked_about_by_itself_is_its_first_line(tmp_path: Path)
     with ResponseLedger(store, ANSWERS) as ledger:
         ledger.record(asked, Answer("A dog is barking.", "stop"), "freesound")
         found = trace(TableStore(store), ledger, "freesound-1")
-    assert "A dog is barking." in [one.said for one in found.attempts if one.key == asked.key]
+    assert "A dog is barking." in [one.caption for one in found.attempts if one.key == asked.key]
 
 
 def test_the_questions_of_a_stage_2_that_was_set_otherwise_are_found(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_the_questions_of_a_stage_2_that_was_set_otherwise_are_found(tmp_path: P
         ledger.record(asked, Answer("1. A cat is meowing.", "stop"), "freesound")
         found = trace(tables, ledger, "freesound-1")
     (attempt,) = (one for one in found.attempts if one.key == asked.key)
-    assert (attempt.said, attempt.rules) == ("A cat is meowing.", "(of stage 2, as it was set)")
+    assert (attempt.caption, attempt.rules) == ("A cat is meowing.", "(of stage 2, with its settings)")
     assert "ungrounded" in attempt.complaint
 
 
@@ -100,7 +101,7 @@ def test_the_report_tells_what_each_answer_took(tmp_path: Path) -> None:
     fill(store)
     wavcaps = MANIFEST.from_rows([manifest_row("freesound-1", caption="A dog is barking.")])
     (story,) = tell_stories(TableStore(store), all_sources(Settings()), wavcaps)
-    asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Request to the model"]
+    asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Question to the model"]
     told = [
         (
             facts["finish reason"],

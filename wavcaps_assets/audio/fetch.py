@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.audio.copies import ExtraCopy, copy_path, write_copy
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, original
 from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
@@ -94,12 +93,6 @@ class Fetch:
         self._folder = f"audio/{source.name}/{partition}"
         self._store.sweep(self._folder)
         self._sizes = self._store.sizes(self._folder)
-        self._extra = settings.extra_copy
-        self._copies: dict[str, int] = {}
-        if self._extra is not ExtraCopy.none:
-            copies = f"{self._extra.folder}/{source.name}/{partition}"
-            self._store.sweep(copies)
-            self._copies = self._store.sizes(copies)
         self._last: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, int] = {}
         self.fetch_id = ""
@@ -174,22 +167,13 @@ class Fetch:
 
     def _is_stored(self, row: dict[str, Any]) -> bool:
         name = Path(row["audio_path"]).name
-        if self._sizes.get(name) != row["stored_bytes"] or row.keys() != set(AUDIO.arrow.names):
-            return False
-        if self._extra is ExtraCopy.none:
-            return True
-        copy = copy_path(row["audio_path"], row["original_format"], self._extra)
-        return Path(copy).name in self._copies
+        return self._sizes.get(name) == row["stored_bytes"] and row.keys() == set(AUDIO.arrow.names)
 
     def _fetch(self, clip: dict[str, Any]) -> dict[str, Any]:
         relative = f"{self._folder}/{clip['clip_id']}.flac"
         with original(self._source, clip, self._origin) as found, self._store.writing(relative) as target:
             facts = normalise(found.path, target, self._limits)
             stored_bytes = target.stat().st_size
-            if self._extra is not ExtraCopy.none:
-                copy = copy_path(relative, facts.original_format, self._extra)
-                with self._store.writing(copy) as copy_target:
-                    write_copy(found.path, copy_target, self._extra)
         return {
             "clip_id": clip["clip_id"],
             "source": clip["source"],

@@ -1,4 +1,4 @@
-"""Two ways of captioning the same clips, side by side: two prompts, two models, or a model and the rules."""
+"""Captions the same clips in two ways and compares them: two prompts, two models, or a model and rules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pyarrow as pa
 
 from wavcaps_assets.caption_metrics.rouge import rouge_l
 from wavcaps_assets.caption_metrics.tokens import tokens
-from wavcaps_assets.llm.ledger import LOST, ResponseLedger, answer_in
-from wavcaps_assets.llm.prices import Prices, record_cost
+from wavcaps_assets.captioning.engine import caption_clips
+from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.llm.prices import record_cost
+from wavcaps_assets.llm.records import LOST, answer_in
+from wavcaps_assets.llm.session import Session
 from wavcaps_assets.show.previews import cell
 from wavcaps_assets.tables import CAPTION_COMPARISON
 from wavcaps_assets.tables.stage import Stage
@@ -21,15 +24,23 @@ SAMPLE = 20
 
 
 @dataclass(frozen=True)
-class Side:
-    """One way of captioning, over the clips that both were given.
+class Variant:
+    """A way to caption: the settings, and a session with the model."""
+
+    settings: CaptioningSettings
+    session: Session
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """The result of one variant, for the clips that both have seen.
 
     Attributes:
         name: the models and prompt versions that wrote the captions.
-        captions: clips with a caption.
-        failures: clips without one, by reason.
-        mean_words: words a caption; None: there is no caption.
-        tokens, cost_usd: of all answers that the clips' texts were asked about; None: not known.
+        captions: number of clips with a caption.
+        failures: number of clips without one, by reason.
+        mean_words: words in a caption; None: there is no caption.
+        tokens, cost_usd: of all answers about the clips' texts; None: not known.
     """
 
     name: str
@@ -42,26 +53,26 @@ class Side:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Two ways of captioning compared.
+    """Two variants compared.
 
     Attributes:
-        clips: clips that both were given.
-        both: clips that have a caption of each.
+        clips: number of clips that both have seen.
+        both: number of clips with two captions.
         equal_share: share of these whose captions have the same words; None: there are none.
         rouge_l, overlap: mean ROUGE-L (of the first against the second) and mean share of words in
-            common (Jaccard), over the same clips.
-        only_one_given: clips that only one of them was given; they are left out.
-        table: `tables.CAPTION_COMPARISON`, the least alike first.
+            common (Jaccard), over these clips.
+        only_one: number of clips that only one variant has seen; they are left out.
+        table: `tables.CAPTION_COMPARISON`, the least similar first.
     """
 
-    first: Side
-    second: Side
+    first: VariantResult
+    second: VariantResult
     clips: int
     both: int
     equal_share: float | None
     rouge_l: float | None
     overlap: float | None
-    only_one_given: int
+    only_one: int
     table: pa.Table
 
     def as_markdown(self) -> str:
@@ -70,9 +81,9 @@ class ComparisonResult:
         reasons = sorted({reason for side in sides for reason in side.failures})
         rows: list[tuple[str, object, object]] = [
             ("captions", one.captions, other.captions),
-            ("words a caption", _figure(one.mean_words, 1), _figure(other.mean_words, 1)),
+            ("words in a caption", _figure(one.mean_words, 1), _figure(other.mean_words, 1)),
             *(
-                (f"set aside: {name}", one.failures.get(name, 0), other.failures.get(name, 0))
+                (f"dropped: {name}", one.failures.get(name, 0), other.failures.get(name, 0))
                 for name in reasons
             ),
             ("tokens", _figure(one.tokens, 0), _figure(other.tokens, 0)),
@@ -82,59 +93,85 @@ class ComparisonResult:
         lines += [f"| {cell(name)} | {left} | {right} |" for name, left, right in rows]
         lines += [
             "",
-            f"Of {self.clips} clips that both were given, {self.both} have a caption of each; of these "
-            f"{_figure(self.equal_share, 3)} (share) are equal; mean ROUGE-L {_figure(self.rouge_l, 3)}, "
-            f"mean share of words in common {_figure(self.overlap, 3)}. "
-            f"{self.only_one_given} clips were given to one only, and are left out.",
+            f"{self.both} of {self.clips} clips have two captions. Share of equal captions: "
+            f"{_figure(self.equal_share, 3)}; mean ROUGE-L: {_figure(self.rouge_l, 3)}; mean share of words "
+            f"in common: {_figure(self.overlap, 3)}. {self.only_one} clips that only one variant has seen "
+            "are left out.",
             "",
             "| clip | text | first | second |",
             "| --- | --- | --- | --- |",
         ]
         differing = [row for row in self.table.to_pylist() if not row["equal"]][:SAMPLE]
         for row in differing:
-            said = [row[f"{side}_caption"] or f"({row[f'{side}_reason']})" for side in ("first", "second")]
-            lines.append("| " + " | ".join(map(cell, [row["clip_id"], row["text"] or "", *said])) + " |")
+            shown = [row[f"{side}_caption"] or f"({row[f'{side}_reason']})" for side in ("first", "second")]
+            lines.append("| " + " | ".join(map(cell, [row["clip_id"], row["text"] or "", *shown])) + " |")
         return "\n".join(lines)
 
 
 @dataclass(frozen=True)
 class Paid:
-    """What was paid for a way's answers; None: not known."""
+    """Tokens and cost of a variant's answers; None: not known."""
 
     tokens: int | None = None
     cost_usd: float | None = None
 
 
-def paid_for(taken: Mapping[str, int], ledger: ResponseLedger, prices: Prices) -> Paid:
-    """What was paid for texts: of an answer to a longer list, their share.
+def compare_variants(
+    clips: pa.Table, source: str, variants: tuple[Variant, Variant], count: int
+) -> ComparisonResult:
+    """Captions the same clips with each variant, and compares the captions.
+
+    The sessions are opened here, one after the other. Give both the same `run`, so that they share a budget.
 
     Args:
-        taken: by the key of each record in the ledger, how many of its texts count.
+        clips: `tables.FILTERED_CLIPS`.
+        source: the source's name.
+        count: how many clips, spread evenly over the table.
+
+    Raises:
+        As `engine.caption_clips`.
+    """
+    step = max(1, -(-clips.num_rows // count))
+    sample = clips.take(list(range(0, clips.num_rows, step)))
+    stages, paid = [], []
+    for variant in variants:
+        with variant.session as session:
+            captioned = caption_clips(sample, source, variant.settings, session)
+            stages.append(captioned.stage)
+            paid.append(paid_for(Counter(captioned.used) + session.usage.lost, session))
+    return compare(stages[0], stages[1], (paid[0], paid[1]))
+
+
+def paid_for(used: Mapping[str, int], session: Session) -> Paid:
+    """Tokens and cost of texts: their share, if an answer is to a longer list.
+
+    Args:
+        used: the number of texts that count, by the key of each record in the response ledger.
     """
     tokens: float | None = 0.0
     cost: float | None = 0.0
-    for key, texts in taken.items():
-        record = ledger.find(key)
+    for key, texts in used.items():
+        record = session.ledger.find(key)
         answer = None if record is None else answer_in(record)
         if record is None or answer is None:
             return Paid()
         share = texts / len(record["question"]["inputs"])
         counts = (answer.prompt_tokens, answer.completion_tokens)
-        # Nobody told the tokens of a request that was lost.
-        used = 0 if answer.finish_reason == LOST else _total(counts)
-        tokens = _total((tokens, None if used is None else used * share))
-        each = record_cost(record, prices)
+        # The endpoint reports no tokens of a lost request.
+        total = 0 if answer.finish_reason == LOST else _total(counts)
+        tokens = _total((tokens, None if total is None else total * share))
+        each = record_cost(record, session.prices)
         cost = _total((cost, None if each is None else each * share))
     return Paid(None if tokens is None else round(tokens), cost)
 
 
 def compare(first: Stage, second: Stage, paid: tuple[Paid, Paid] = (Paid(), Paid())) -> ComparisonResult:
-    """Compares two outcomes of stage 2 clip by clip.
+    """Compares two results of stage 2 clip by clip.
 
     Args:
-        first: `tables.LLM_CAPTIONS` and what was set aside.
-        second: the same of the other way.
-        paid: what each of them took.
+        first: `tables.LLM_CAPTIONS` and the dropped clips.
+        second: the same from the other variant.
+        paid: what each of them cost.
     """
     one, other = _by_clip(first), _by_clip(second)
     common = [clip_id for clip_id in one if clip_id in other]
@@ -149,7 +186,7 @@ def compare(first: Stage, second: Stage, paid: tuple[Paid, Paid] = (Paid(), Paid
         equal_share=_mean([float(row["equal"]) for row in both]),
         rouge_l=_mean([row["rouge_l"] for row in both]),
         overlap=_mean([row["overlap"] for row in both]),
-        only_one_given=len(one.keys() ^ other.keys()),
+        only_one=len(one.keys() ^ other.keys()),
         table=CAPTION_COMPARISON.from_rows(rows),
     )
 
@@ -181,10 +218,10 @@ def _compared(clip_id: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
     return row
 
 
-def _side(rows: Sequence[Mapping[str, Any]], paid: Paid) -> Side:
+def _side(rows: Sequence[Mapping[str, Any]], paid: Paid) -> VariantResult:
     captioned = [row for row in rows if row.get("caption") is not None]
     names = sorted({f"{row['model']}, prompt {row['prompt_version']}" for row in captioned})
-    return Side(
+    return VariantResult(
         name="; ".join(names) or "no captions",
         captions=len(captioned),
         failures=Counter(row["reason"] for row in rows if row.get("caption") is None),
@@ -195,7 +232,7 @@ def _side(rows: Sequence[Mapping[str, Any]], paid: Paid) -> Side:
 
 
 def _total(values: Iterable[Any]) -> Any:
-    """The sum; None where one of the values is not known."""
+    """The sum; None if one of the values is not known."""
     known = list(values)
     return None if None in known else sum(known)
 

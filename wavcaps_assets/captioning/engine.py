@@ -1,177 +1,218 @@
-"""Stage 2: asks the model about every clip, keeps what the rules accept, sets the rest aside."""
+"""Stage 2: asks a model about each clip's text, and keeps the answers that the rules accept."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from sys import intern
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning.floor import template
-from wavcaps_assets.captioning.grouping import Grouping, grouped
+from wavcaps_assets.captioning.floor import rule_based, template
 from wavcaps_assets.captioning.prompts import load_prompt
-from wavcaps_assets.captioning.questions import planned
-from wavcaps_assets.captioning.rounds import Asked, Rounds
+from wavcaps_assets.captioning.requests import first_requests, grouped
+from wavcaps_assets.captioning.rounds import Rounds, TextState
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
-from wavcaps_assets.captioning.source_texts import STAGE, SourceTexts, read_texts
-from wavcaps_assets.captioning.texts import AUDIOSET
-from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import ResponseLedger
-from wavcaps_assets.llm.progress import Tell, Watch
-from wavcaps_assets.llm.spending import Spending, Unlimited
-from wavcaps_assets.tables import DROPPED, LLM_CAPTIONS
+from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_sentence
+from wavcaps_assets.llm.session import Session
+from wavcaps_assets.rules.languages import foreign_languages
+from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS
 from wavcaps_assets.tables.stage import Stage, drop
+
+logger = logging.getLogger(__name__)
+
+STAGE = "llm_captions"
+# Rows that are Python objects at the same time: all rows of a source would take gigabytes.
+ROWS = 20_000
+DETAIL_CHARS = 80
+
+
+class Provider(StrEnum):
+    """How requests are sent: one by one, or through OpenAI's Batch API at half the price."""
+
+    ONLINE = "online"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A source's captions.
+
+    Attributes:
+        stage: `tables.LLM_CAPTIONS`, and the dropped clips.
+        used: see `Rounds.used`. Empty without a model.
+    """
+
+    stage: Stage
+    used: Mapping[str, int] = field(default_factory=Counter[str])
+
+
+class ClipText(NamedTuple):
+    """A clip with a text.
+
+    Attributes:
+        text: what the clip's fields say.
+        given: the part of it that the model is given.
+    """
+
+    clip_id: str
+    source: str
+    text: str
+    given: str
+
+
+@dataclass(frozen=True)
+class SourceTexts:
+    """The texts of a source's clips.
+
+    Attributes:
+        clips: those with a text, in the table's order.
+        dropped: those dropped as `empty_text` or `foreign_text`.
+    """
+
+    clips: list[ClipText] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def given(self) -> list[str]:
+        """What the model is given, without duplicates."""
+        return list(dict.fromkeys(clip.given for clip in self.clips))
 
 
 def caption_clips(
     clips: pa.Table,
     source: str,
     settings: CaptioningSettings,
-    model: ChatModel | None,
-    ledger: ResponseLedger,
-    progress: Tell | None = None,
-    spending: Spending | None = None,
-    watch: Watch | None = None,
-) -> Stage:
+    session: Session | None = None,
+    provider: Provider = Provider.ONLINE,
+) -> Captioned:
     """Captions the clips of one source.
 
-    The same question is asked once, however many clips it stands for. Every answer is in the ledger
-    before it is looked at, and what the ledger holds is not asked again. Where the rules do not take
-    an answer, the model is asked again, up to `max_attempts` times in all; then the clips are set aside.
+    Clips with the same text share a request. Every answer is in the response ledger before it is used, and
+    a request that the ledger answers is not sent. If the rules do not accept an answer, the model is asked
+    again, up to `max_attempts` times; then the clips are dropped. With the batch provider, the texts that
+    the batches leave unanswered are sent online.
 
     Args:
         clips: `tables.FILTERED_CLIPS`.
-        source: the source's name, which chooses the prompt.
-        model: may be None where the method is `template`.
-        progress: told after each answer how many texts are done, of how many.
-        spending: asked before each question and told of each answer; None: whatever it costs.
-        watch: told after each answer how far it is, and what it took.
+        source: the source's name, which selects the prompt.
+        session: may be None for methods without a model.
 
     Returns:
-        `tables.LLM_CAPTIONS`, and the clips set aside as `empty_text`, `foreign_text`, `llm_failure`
-        (the model says "Failure."), `no_answer`, `unusable_answer`, or, by rules, `no_rule`.
+        The captions. Clips are dropped as `empty_text`, `foreign_text`, `llm_failure` (the model answers
+        "Failure."), `no_answer`, `unusable_answer`, or, by the method `rules`, `no_rule`.
 
     Raises:
         PromptError: there is no such prompt preset.
-        EndpointError: no question can be answered; the answers so far are in the ledger.
-        Exception: whatever `spending.admit` raises, once all that was under way is in the ledger.
-        ValueError: the method does not fit the source, or there is no model.
+        ValueError: the method does not fit the source, or needs a session.
+        Paused, EndpointError, PriceError, BudgetTooSmall, StoreError: as the methods of `Session`.
     """
     if settings.method is Method.TEMPLATE and source != AUDIOSET:
         raise ValueError(f"the template needs labelled sound events, which {source!r} does not have")
     if settings.method is Method.RULES and source == AUDIOSET:
-        raise ValueError("the rules need texts; AudioSet's labelled events have the template")
-    found = read_texts(clips, source, settings)
-    if settings.method is Method.MODEL:
-        if model is None:
-            raise ValueError("the method `model` needs a model")
-        grouping = group_texts(found, source, settings, model.name, ledger)
-        return ask(found, grouping, source, settings, model, ledger, progress, spending, watch).stage
-    texts = {clip.clip_id: clip.text for clip in found.clips}
-    rows = [row for row in clips.to_pylist() if row["clip_id"] in texts]
+        raise ValueError("the rules need texts; use the template for AudioSet's labelled events")
+    if settings.method is Method.MODEL and session is None:
+        raise ValueError("the method `model` needs a session")
+    texts = read_texts(clips, source, settings)
+    if session is not None and settings.method is Method.MODEL:
+        return _by_model(texts, source, settings, session, provider)
+    text_of = {clip.clip_id: clip.text for clip in texts.clips}
+    rows = [row for row in clips.to_pylist() if row["clip_id"] in text_of]
     if settings.method is Method.TEMPLATE:
-        kept = [_by_template(row, texts[row["clip_id"]], settings) for row in rows]
-        return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(found.dropped))
-    kept, refused = _by_rules(rows, texts)
-    return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(found.dropped + refused))
+        kept = [_by_template(row, text_of[row["clip_id"]], settings) for row in rows]
+        return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(texts.dropped)))
+    kept, dropped = _by_rules(rows, text_of)
+    return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(texts.dropped + dropped)))
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What asking about a source came to.
+def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> SourceTexts:
+    """Cleans the texts of a source's clips, and drops empty and foreign ones.
 
-    Attributes:
-        taken: by the key of each record in the ledger, how many of the source's texts were asked with it,
-            be it now or by an earlier run; those that brought no caption are among them.
+    Args:
+        clips: `tables.FILTERED_CLIPS`.
+        source: the source's name.
     """
+    found = SourceTexts()
+    columns = ["clip_id", "source", *dict.fromkeys((*settings.text_from, *settings.added))]
+    for batch in FILTERED_CLIPS.check(clips).select(columns).to_batches(max_chunksize=ROWS):
+        rows = batch.to_pylist()
+        texts = [clip_text(row, settings.text_from, settings.added, settings.max_text_chars) for row in rows]
+        languages = _foreign(texts) if settings.english_only and source != AUDIOSET else {}
+        for row, text in zip(rows, texts, strict=True):
+            if not text:
+                found.dropped.append(_dropped(row, "empty_text", "it has no text"))
+            elif language := languages.get(text):
+                found.dropped.append(_dropped(row, "foreign_text", f"{language}: {text[:DETAIL_CHARS]}"))
+            else:
+                given = _given(text, settings)
+                found.clips.append(ClipText(row["clip_id"], intern(row["source"]), text, given))
+    return found
 
-    stage: Stage
-    taken: Mapping[str, int]
 
-
-def group_texts(
-    found: SourceTexts, source: str, settings: CaptioningSettings, model_name: str, ledger: ResponseLedger
-) -> Grouping:
-    """Which of a source's texts are asked about together, and which need not be.
-
-    Raises:
-        PromptError: there is no such prompt preset.
-    """
+def _by_model(
+    texts: SourceTexts, source: str, settings: CaptioningSettings, session: Session, provider: Provider
+) -> Captioned:
     prompt = load_prompt(settings.prompt, source, settings.form)
-    return grouped(found.questions, prompt, settings, model_name, ledger)
-
-
-def ask(
-    found: SourceTexts,
-    grouping: Grouping,
-    source: str,
-    settings: CaptioningSettings,
-    model: ChatModel,
-    ledger: ResponseLedger,
-    progress: Tell | None = None,
-    spending: Spending | None = None,
-    watch: Watch | None = None,
-) -> Outcome:
-    """As `caption_clips` by a model, of what has been read and grouped before."""
-    prompt = load_prompt(settings.prompt, source, settings.form)
-    asked = {question: Asked(question) for question in found.questions}
-    rounds = Rounds(prompt, source, settings, model, ledger, spending or Unlimited(), progress, watch)
-    asyncio.run(rounds.settle(list(asked.values()), grouping))
+    states = {text: TextState(text) for text in texts.given}
+    grouping = grouped(list(states), prompt, settings, session)
+    by_batch = provider is Provider.BATCH
+    planned = first_requests(grouping.groups, prompt, settings, session.model_name)
+    session.estimate(planned, by_batch, settings.max_attempts)
+    if by_batch:
+        failed = session.batch(first_requests(grouping.groups, prompt, settings, session.model_name))
+        if failed:
+            reason = next(iter(failed.values()))
+            logger.info(
+                "%d requests got no answer by batch and are sent online; the first: %s", len(failed), reason
+            )
+    rounds = Rounds(prompt, settings, session)
+    rounds.settle(list(states.values()), grouping)
     kept: list[dict[str, Any]] = []
-    dropped = list(found.dropped)
-    for clip in found.clips:
-        outcome = asked[clip.question]
-        if outcome.accepted and outcome.parsed is not None:
+    dropped = list(texts.dropped)
+    for clip in texts.clips:
+        state = states[clip.given]
+        if state.accepted and state.parsed is not None:
             kept.append(
                 {
                     "clip_id": clip.clip_id,
                     "source": clip.source,
                     "text": clip.text,
-                    "caption": outcome.parsed.caption,
-                    "model": model.name,
+                    "caption": state.parsed.caption,
+                    "model": session.model_name,
                     "prompt_version": prompt.version,
-                    "answer_id": outcome.answer_id,
-                    "attempts": outcome.attempts,
+                    "answer_id": state.answer_id,
+                    "attempts": state.attempts,
                 }
             )
         else:
-            dropped.append(drop(clip.clip_id, clip.source, STAGE, *outcome.reason()))
-    return Outcome(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped)), rounds.taken)
-
-
-def first_questions(
-    grouping: Grouping, source: str, settings: CaptioningSettings, model_name: str, ledger: ResponseLedger
-) -> Iterator[Planned]:
-    """The questions that asking begins with; see `questions.planned`."""
-    prompt = load_prompt(settings.prompt, source, settings.form)
-    return planned(grouping.groups, prompt, settings, model_name, ledger)
+            dropped.append(drop(clip.clip_id, clip.source, STAGE, *state.reason()))
+    return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped)), rounds.used)
 
 
 def _by_rules(
-    rows: list[dict[str, Any]], texts: dict[str, str]
+    rows: list[dict[str, Any]], texts: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from wavcaps_assets.captioning.floor import rule_based
-
     kept, dropped = [], []
     pairs = [(texts[row["clip_id"]], row["title"]) for row in rows]
     for row, ruled in zip(rows, rule_based.caption_texts(pairs), strict=True):
         if ruled.caption is None:
-            dropped.append(drop(row["clip_id"], row["source"], STAGE, ruled.reason, ruled.detail))
+            dropped.append(_dropped(row, ruled.reason, ruled.detail))
         else:
-            made = {"model": rule_based.MODEL_NAME, "prompt_version": rule_based.version()}
-            kept.append(_without_model(row, texts[row["clip_id"]], ruled.caption, **made))
+            made_by = {"model": rule_based.MODEL_NAME, "prompt_version": rule_based.version()}
+            kept.append(_without_model(row, texts[row["clip_id"]], ruled.caption, **made_by))
     return kept, dropped
 
 
-def _by_template(row: dict[str, Any], text: str, settings: CaptioningSettings) -> dict[str, Any]:
+def _by_template(row: Mapping[str, Any], text: str, settings: CaptioningSettings) -> dict[str, Any]:
     caption = template.caption_events(row["events"], settings.rules.max_words)
     return _without_model(row, text, caption, model=template.MODEL_NAME, prompt_version=template.version())
 
 
-def _without_model(row: dict[str, Any], text: str, caption: str, **made: str) -> dict[str, Any]:
+def _without_model(row: Mapping[str, Any], text: str, caption: str, **made_by: str) -> dict[str, Any]:
     return {
         "clip_id": row["clip_id"],
         "source": row["source"],
@@ -179,5 +220,22 @@ def _without_model(row: dict[str, Any], text: str, caption: str, **made: str) ->
         "caption": caption,
         "answer_id": None,
         "attempts": 0,
-        **made,
+        **made_by,
     }
+
+
+def _dropped(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, Any]:
+    return drop(row["clip_id"], row["source"], STAGE, reason, detail)
+
+
+def _foreign(texts: Sequence[str]) -> dict[str, str | None]:
+    """The language of each text; None: it may be English."""
+    once = list(dict.fromkeys(texts))
+    return dict(zip(once, foreign_languages(once), strict=True))
+
+
+def _given(text: str, settings: CaptioningSettings) -> str:
+    """The part of a text that the model is given."""
+    if settings.first_sentence_only and not text.startswith("["):
+        text = first_sentence(text, settings.max_text_chars) or text
+    return clean(text, settings.max_text_chars)

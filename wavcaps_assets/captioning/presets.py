@@ -1,4 +1,4 @@
-"""How the clips of a source are captioned, unless a run says otherwise."""
+"""The settings of stages 2 and 3 for a source: a preset, with what a person overrides."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from wavcaps_assets.captioning.settings import (
     Method,
 )
 from wavcaps_assets.captioning.texts import AUDIOSET, ClipField
+from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
 STAGE = ["llm_captions"]
@@ -23,13 +24,13 @@ Choice = TypeVar("Choice", bound=CaptioningChoice)
 
 
 def named(kind: type[Named], name: str, what: str) -> Named:
-    """The member of an enumeration that a person names.
+    """The member of an enumeration with this name.
 
     Args:
-        what: what is named, for the message.
+        what: the kind of thing, for the message.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is no such member.
     """
     try:
         return kind(name)
@@ -38,7 +39,7 @@ def named(kind: type[Named], name: str, what: str) -> Named:
 
 
 def method_without_model(source: str) -> str:
-    """The floor that models are compared with: what captions a source without one."""
+    """The floor that models are compared with: the method that captions a source without a model."""
     return (Method.TEMPLATE if source == AUDIOSET else Method.RULES).value
 
 
@@ -49,12 +50,12 @@ def choose_settings(
 
     Args:
         source: the source's name.
-        embedded_model: whether the model is the demo's small one. It gets the preset `small`, and
-            AudioSet's labelled events a template; any other model gets what the paper gave ChatGPT.
-        choice: what a person wants otherwise.
+        embedded_model: whether the model is the demo's small one. Its preset is `small`, and AudioSet's
+            labelled events get the template. Other models have the paper's preset.
+        choice: settings to override.
 
     Raises:
-        ValueError: there is no such preset or method, or a setting is not what it may be.
+        ValueError: there is no such preset or method, or a value is not allowed.
         PromptError: there is no such prompt.
     """
     choice = choice or CaptioningChoice()
@@ -71,41 +72,70 @@ def choose_settings(
         values |= load_inputs(choice.prompt or values["prompt"], source)
     values |= choice.chosen
     if values["method"] is not Method.MODEL:
-        # A template has its events and rules their one sentence: what is added is for models.
+        # Only a model can use the added fields.
         values["added"] = ()
     if values["method"] is Method.TEMPLATE:
         values["text_from"] = (ClipField.EVENTS,)
     try:
         return CaptioningSettings.model_validate(values)
     except ValidationError as error:
-        raise ValueError(_said(error)) from error
+        raise ValueError(_problems(error)) from error
 
 
-def second_way(source: str, choice: Choice) -> Choice:
-    """What a first way is compared with: what was chosen, or, where nothing was, the floor."""
+def choose_rules(choice: RuleChoice, embedded_model: bool) -> RuleSettings:
+    """The rules of stage 3: a preset, with what a person overrides.
+
+    Args:
+        choice: settings to override.
+        embedded_model: whether the model is the demo's small one. It does not write better captions when
+            it is asked again: it is asked again only if the choice says so.
+
+    Raises:
+        ValueError: there is no such preset, rule or repair, or a value is not allowed; says which are.
+    """
+    name = choice.preset or "paper"
+    if name not in RULE_PRESETS:
+        raise ValueError(f"no preset {name!r} of rules; there are {', '.join(RULE_PRESETS)}")
+    rules = RULE_PRESETS[name]
+    changes = choice.model_dump(exclude={"preset", "verdicts"}, exclude_none=True)
+    if embedded_model:
+        changes = {"second_questions": 0, **changes}
+    verdicts = {**rules.verdicts, **choice.verdicts}
+    try:
+        return RuleSettings.model_validate({**rules.model_dump(), **changes, "verdicts": verdicts})
+    except ValidationError as error:
+        problems = (
+            ": ".join([*map(str, one["loc"]), one["msg"].removeprefix("Value error, ")])
+            for one in error.errors()
+        )
+        raise ValueError(f"these rules of stage 3 are not possible: {'; '.join(problems)}") from error
+
+
+def or_floor(source: str, choice: Choice) -> Choice:
+    """The choice, or the floor if nothing is chosen."""
     if choice == type(choice)():
         return choice.model_copy(update={"method": method_without_model(source)})
     return choice
 
 
 def captioned_with(tables: TableStore, source: str) -> CaptioningSettings | None:
-    """How stage 2 captioned a source, as its table says; None: it has no table, or that does not say.
+    """The settings that stage 2 captioned a source with, from its table; None: not known.
 
     Raises:
-        OtherVersion: an older or newer version of this project wrote the table, and it has other settings.
+        OtherVersion: another version of this project wrote the table, with settings that this one lacks.
     """
     written = tables.settings_of(STAGE, source)
     try:
         return CaptioningSettings.model_validate_json(written) if written else None
     except ValidationError as error:
         raise OtherVersion(
-            f"llm_captions of {source} was made with other settings than this version of the project has "
-            f"({_said(error)}): materialize it again"
+            f"llm_captions of {source} was made with settings that this version of the project does not have "
+            f"({_problems(error)}): materialize it again"
         ) from error
 
 
-def _said(error: ValidationError) -> str:
-    """What is wrong with settings, on one line: each by its name."""
+def _problems(error: ValidationError) -> str:
+    """What is wrong with settings, on one line."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'captioning'}: {problem['msg']}"
         for problem in error.errors()

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 from wavcaps_assets.captioning.texts import ClipField
 from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,7 @@ class Prompt:
         """The sentences that a model may repeat: the instruction and the examples' captions."""
         return (self.instruction, *(example.caption for example in self.examples))
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Content hash: the same prompt has the same version everywhere."""
         content = asdict(self)
@@ -204,8 +206,6 @@ def _packaged_files(within: str) -> dict[str, Traversable]:
 
 
 def _own_files(within: str) -> dict[str, Traversable]:
-    from wavcaps_assets.settings import Settings
-
     folder = Settings().prompts
     if not folder:
         return {}

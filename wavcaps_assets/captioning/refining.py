@@ -1,58 +1,39 @@
-"""Stage 3: captions are repaired and judged; what can be mended by asking again is; the rest is set aside."""
+"""Stage 3: repairs and judges captions, asks the model again where that can help, and drops the rest."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from wavcaps_assets.captioning.prompts import find_prompt
 from wavcaps_assets.captioning.rule_counts import RuleCount, count_by_rule
+from wavcaps_assets.captioning.second_questions import Rejected, SecondAnswer, ask_again, second_prompts
+from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.llm.session import Session
 from wavcaps_assets.rules.judging import Candidate, Finding, Judged, judge
 from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import RuleSettings
 from wavcaps_assets.tables import CAPTIONS, DROPPED, LLM_CAPTIONS
 from wavcaps_assets.tables.stage import Stage, drop
 
+logger = logging.getLogger(__name__)
+
 STAGE = "captions"
 SHOWN_CHARS = 120
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A caption that is to be asked about again, and what is wrong with it."""
-
-    text: str
-    caption: str
-    findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True)
-class SecondAnswer:
-    """What a second question brought.
-
-    Attributes:
-        caption: None: there is no answer that can be matched.
-        answer_id: the answer's key in the response ledger.
-        problem: why there is no caption.
-        model, prompt_version: what was asked, and how.
-    """
-
-    caption: str | None
-    answer_id: str | None
-    problem: str = ""
-    model: str | None = None
-    prompt_version: str | None = None
-
-
-# Asks about captions again, the first time with 0: an answer for each, in their order.
+# Asks about captions again; the second argument counts from 0. Returns an answer for each, in their order.
 Ask = Callable[[Sequence[Rejected], int], Sequence[SecondAnswer]]
 
 
 @dataclass
 class Case:
-    """A caption of stage 2, each judgement of it and of the answers that followed, the last of these."""
+    """A caption of stage 2, its judgement and those of the answers that followed, and the last answer."""
 
     row: Mapping[str, Any]
     judgements: list[Judged]
@@ -65,44 +46,77 @@ class Case:
 
     @property
     def can_be_asked(self) -> bool:
-        """A template, or rules, would only say the same again."""
+        """Only a model can answer differently; a template or rules cannot."""
         by_model = self.row["answer_id"] is not None
         return by_model and not self.problem and self.last.verdict is Verdict.ASK_AGAIN
 
 
 @dataclass(frozen=True)
-class Postprocessed:
-    """The outcome of stage 3, what each rule did, and how many captions were asked about again."""
+class Refined:
+    """The captions of stage 3, what each rule did, and how many captions were asked about again."""
 
     stage: Stage
     by_rule: list[RuleCount]
     asked_again: int
 
 
-def postprocess(
+def refine_source(
+    captions: pa.Table,
+    source: str,
+    rules: RuleSettings,
+    captioning: CaptioningSettings,
+    session: Session,
+) -> Refined:
+    """As `refine_captions`, with a model that is asked again. Uses the session only if it has to ask.
+
+    Args:
+        captions: `tables.LLM_CAPTIONS`.
+        source: the source's name.
+        captioning: the settings that stage 2 captioned the source with.
+
+    Raises:
+        PromptError: there is no prompt preset for second questions of this name.
+        Paused, EndpointError, PriceError, BudgetTooSmall, StoreError: as the methods of `Session`.
+    """
+
+    def ask(rejected: Sequence[Rejected], turn: int) -> Sequence[SecondAnswer]:
+        logger.info("%d captions are asked about again (question %d about each)", len(rejected), turn + 2)
+        return ask_again(rejected, turn, captioning, session)
+
+    return refine_captions(captions, rules, ask, _shown(captions, source) if rules.compares_prompt else {})
+
+
+def _shown(captions: pa.Table, source: str) -> dict[str, tuple[str, ...]]:
+    """The sentences that prompts show a model with the texts, by the prompt's version."""
+    versions = pc.unique(captions.column("prompt_version")).to_pylist()
+    first = (find_prompt(version, source) for version in versions)
+    return {prompt.version: prompt.shown for prompt in (*first, *second_prompts()) if prompt is not None}
+
+
+def refine_captions(
     captions: pa.Table,
     settings: RuleSettings,
     ask: Ask | None = None,
     shown: Mapping[str, tuple[str, ...]] | None = None,
-) -> Postprocessed:
+) -> Refined:
     """Repairs and judges every caption of stage 2, and asks about some again.
 
     Args:
         captions: `tables.LLM_CAPTIONS`.
-        ask: asks the model again, up to `settings.second_questions` times a caption; None: nothing is
-            asked. Captions that no model wrote are never asked about.
-        shown: what the model was shown besides the text, by `prompt_version`; for the rule `echo`.
+        ask: asks the model again, up to `settings.second_questions` times for each caption; None: nothing
+            is asked. Captions that no model wrote are never asked about.
+        shown: what the model was shown with the text, by `prompt_version`; for the rule `echo`.
 
     Returns:
-        `tables.CAPTIONS`, and the clips whose caption a rule does not take in the end, with that rule
-        as the reason and every complaint in the detail.
+        `tables.CAPTIONS`. Clips whose last caption a rule rejects are dropped, with that rule as the
+        reason and all complaints in the detail.
 
     Raises:
-        Whatever `ask` raises.
+        Exception: raised by `ask`.
     """
     rows = LLM_CAPTIONS.check(captions).to_pylist()
-    told = shown or {}
-    candidates = [_candidate(row, row["caption"], told) for row in rows]
+    shown = shown or {}
+    candidates = [_candidate(row, row["caption"], shown) for row in rows]
     cases = [Case(row, [judged]) for row, judged in zip(rows, judge(candidates, settings), strict=True)]
     asked_again = 0
     for turn in range(settings.second_questions if ask is not None else 0):
@@ -113,27 +127,27 @@ def postprocess(
         rejected = [
             Rejected(case.row["text"], case.last.caption, tuple(case.last.complaints)) for case in waiting
         ]
-        _judge_answers(waiting, ask(rejected, turn), settings, told)
+        _judge_answers(waiting, ask(rejected, turn), settings, shown)
     kept = [_published(case) for case in cases if case.last.accepted]
     dropped = [_dropped(case) for case in cases if not case.last.accepted]
     stage = Stage(CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
     counted = count_by_rule((case.row["clip_id"], case.row["caption"], case.judgements) for case in cases)
-    return Postprocessed(stage, counted, asked_again)
+    return Refined(stage, counted, asked_again)
 
 
 def _candidate(
-    row: Mapping[str, Any], caption: str, told: Mapping[str, tuple[str, ...]], second: str | None = None
+    row: Mapping[str, Any], caption: str, shown: Mapping[str, tuple[str, ...]], second: str | None = None
 ) -> Candidate:
-    """A caption with what the model was shown by the prompt of stage 2, and by that of a second question."""
-    shown = (*told.get(row["prompt_version"], ()), *told.get(second or "", ()))
-    return Candidate(caption, row["text"], shown)
+    """A caption with what the prompts of stage 2 and of a second question showed the model."""
+    sentences = (*shown.get(row["prompt_version"], ()), *shown.get(second or "", ()))
+    return Candidate(caption, row["text"], sentences)
 
 
 def _judge_answers(
     cases: Sequence[Case],
     answers: Sequence[SecondAnswer],
     settings: RuleSettings,
-    told: Mapping[str, tuple[str, ...]],
+    shown: Mapping[str, tuple[str, ...]],
 ) -> None:
     answered: list[Case] = []
     candidates = []
@@ -143,7 +157,7 @@ def _judge_answers(
             continue
         case.answer = answer
         answered.append(case)
-        candidates.append(_candidate(case.row, answer.caption, told, answer.prompt_version))
+        candidates.append(_candidate(case.row, answer.caption, shown, answer.prompt_version))
     for case, judged in zip(answered, judge(candidates, settings), strict=True):
         case.judgements.append(judged)
 
@@ -176,5 +190,5 @@ def _dropped(case: Case) -> dict[str, Any]:
     if last is not first:
         detail += f"; asked because of {first.complaint}: {first.caption[:SHOWN_CHARS]!r}"
     if case.problem:
-        detail += f"; asked again, without an answer that can be used: {case.problem}"
+        detail += f"; asked again, without a usable answer: {case.problem}"
     return drop(case.row["clip_id"], case.row["source"], STAGE, last.complaints[0].rule, detail)

@@ -1,12 +1,11 @@
-"""Asks a model about a caption again, and says what was wrong with it (section IV.E: "refined").
+"""Asks a model about a caption again, and says what is wrong with it (section IV.E: "refined").
 
-A text, its caption and the complaints are put as one JSON object: crawled text and a model's words stay
-data. All else is as in stage 2: matched by index, written to the ledger first, never paid for twice.
+A text, its caption and the complaints are one JSON object: crawled text and a model's words stay data. The
+rest is as in stage 2: answers are matched by index, stored in the response ledger first, and paid for once.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import tomllib
@@ -14,37 +13,59 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 
-from wavcaps_assets.captioning.grouping import Grouping, grouped
 from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_file, searched_files
-from wavcaps_assets.captioning.questions import planned
-from wavcaps_assets.captioning.refining import Rejected, SecondAnswer
-from wavcaps_assets.captioning.rounds import Asked, Rounds
+from wavcaps_assets.captioning.requests import first_requests, grouped
+from wavcaps_assets.captioning.rounds import Rounds, TextState
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
-from wavcaps_assets.llm.chat import ChatModel
-from wavcaps_assets.llm.estimate import Planned
-from wavcaps_assets.llm.ledger import ResponseLedger
-from wavcaps_assets.llm.progress import Tell, Watch
-from wavcaps_assets.llm.spending import Spending, Unlimited
+from wavcaps_assets.llm.session import Session
+from wavcaps_assets.rules.judging import Finding
 from wavcaps_assets.rules.settings import RULE_PRESETS
 from wavcaps_assets.rules.table import RULES
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FOLDER = "second"
-# What a rule saw may be a piece of hostile text.
+# The detail of a finding may be a piece of hostile text.
 DETAIL_CHARS = 80
 
 
 @dataclass(frozen=True)
+class Rejected:
+    """A caption to ask about again, and what is wrong with it."""
+
+    text: str
+    caption: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class SecondAnswer:
+    """The answer to a second question.
+
+    Attributes:
+        caption: None: no answer matches.
+        answer_id: the answer's key in the response ledger.
+        problem: why there is no caption.
+        model, prompt_version: of the request.
+    """
+
+    caption: str | None
+    answer_id: str | None
+    problem: str = ""
+    model: str | None = None
+    prompt_version: str | None = None
+
+
+@dataclass(frozen=True)
 class SecondPrompt:
-    """What a model is told before it is given captions to write anew, and each rule's complaint in words."""
+    """The prompt for captions to rewrite, and the words of each rule's complaint."""
 
     prompt: Prompt
     complaints: Mapping[str, str]
 
-    def put(self, rejected: Rejected, max_text_chars: int) -> str:
-        """A text, its caption and what is wrong with it, as a model is given them: one line of JSON."""
+    def line(self, rejected: Rejected, max_text_chars: int) -> str:
+        """A text, its caption and what is wrong with it, as the model is given them: one line of JSON."""
         found = {finding.rule: finding.detail for finding in rejected.findings}
         return _line(clean(rejected.text, max_text_chars), clean(rejected.caption), found, self.complaints)
 
@@ -67,7 +88,7 @@ def second_prompts() -> Iterator[Prompt]:
         try:
             prompts = [_second_prompt_in(file, form).prompt for form in Form]
         except PromptError as error:
-            log.warning("skipped while looking for a prompt: %s", error)
+            logger.warning("skipped while looking for a prompt: %s", error)
         else:
             yield from prompts
 
@@ -114,36 +135,47 @@ def _known(by_rule: Mapping[str, str]) -> Mapping[str, str]:
     return by_rule
 
 
-def asked_of(given: str) -> tuple[str, str] | None:
-    """The description and the caption in a line that `SecondPrompt.put` made; None for any other line."""
+def parse_line(given: str) -> tuple[str, str] | None:
+    """The description and the caption in a line that `SecondPrompt.line` made; None for any other line."""
     if not given.startswith('{"description": '):
         return None
     try:
-        put = json.loads(given)
-        return str(put["description"]), str(put["caption"])
+        given_values = json.loads(given)
+        return str(given_values["description"]), str(given_values["caption"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def planned_questions(
-    rejected: Sequence[Rejected],
-    turn: int,
-    settings: CaptioningSettings,
-    model_name: str,
-    ledger: ResponseLedger,
-) -> Iterator[Planned]:
-    """The questions that `ask_again` begins with, for an estimate.
+def ask_again(
+    rejected: Sequence[Rejected], turn: int, settings: CaptioningSettings, session: Session
+) -> list[SecondAnswer]:
+    """Asks once about each caption, in groups; what an answer does not match, in smaller groups.
+
+    The cost is estimated first.
+
+    Args:
+        turn: 0 for the second question about each caption, 1 for the third. Each turn has its own requests.
+        settings: those that stage 2 captioned the source with.
+
+    Returns:
+        An answer for each caption, in their order.
 
     Raises:
         PromptError: as `load_second_prompt`.
+        Paused, EndpointError, PriceError, BudgetTooSmall, StoreError: as the methods of `Session`.
     """
-    second, asking = load_second_prompt(settings.second_prompt, settings.form), _asking(settings, turn)
-    groups = _grouped(rejected, second, asking, model_name, ledger).groups
-    return planned(groups, second.prompt, asking, model_name, ledger)
+    second = load_second_prompt(settings.second_prompt, settings.form)
+    settings = _for_turn(settings, turn)
+    lines = [second.line(one, settings.max_text_chars) for one in rejected]
+    states = {line: TextState(line) for line in lines}
+    grouping = grouped(list(states), second.prompt, settings, session)
+    session.estimate(first_requests(grouping.groups, second.prompt, settings, session.model_name))
+    Rounds(second.prompt, settings, session).settle(list(states.values()), grouping)
+    version = second.prompt.version
+    return [_answer(states[line], session.model_name, version) for line in lines]
 
 
-def _asking(settings: CaptioningSettings, turn: int) -> CaptioningSettings:
-    """How captions are asked about the second time (turn 0), the third (1), ..."""
+def _for_turn(settings: CaptioningSettings, turn: int) -> CaptioningSettings:
     return settings.model_copy(
         update={
             "max_attempts": 1,
@@ -154,53 +186,8 @@ def _asking(settings: CaptioningSettings, turn: int) -> CaptioningSettings:
     )
 
 
-def _grouped(
-    rejected: Sequence[Rejected],
-    second: SecondPrompt,
-    asking: CaptioningSettings,
-    model_name: str,
-    ledger: ResponseLedger,
-) -> Grouping:
-    """What is asked, each once, together as the ledger answers it."""
-    once = list(dict.fromkeys(second.put(one, asking.max_text_chars) for one in rejected))
-    return grouped(once, second.prompt, asking, model_name, ledger)
-
-
-def ask_again(
-    rejected: Sequence[Rejected],
-    turn: int,
-    source: str,
-    settings: CaptioningSettings,
-    model: ChatModel,
-    ledger: ResponseLedger,
-    spending: Spending | None = None,
-    tell: Tell | None = None,
-    watch: Watch | None = None,
-) -> list[SecondAnswer]:
-    """Asks once about each caption, in groups; what an answer does not match, in smaller groups.
-
-    Args:
-        turn: 0 for the second question, 1 for the third: each is a question of its own.
-        settings: as stage 2 captioned the source.
-
-    Returns:
-        An answer for each, in their order.
-
-    Raises:
-        PromptError, EndpointError, and whatever `spending.admit` raises: as `engine.caption_clips`.
-    """
-    second = load_second_prompt(settings.second_prompt, settings.form)
-    asking = _asking(settings, turn)
-    grouping = _grouped(rejected, second, asking, model.name, ledger)
-    asked = {line: Asked(line) for one in rejected if (line := second.put(one, settings.max_text_chars))}
-    rounds = Rounds(second.prompt, source, asking, model, ledger, spending or Unlimited(), tell, watch)
-    asyncio.run(rounds.settle(list(asked.values()), grouping))
-    outcomes = (asked[second.put(one, settings.max_text_chars)] for one in rejected)
-    return [_answer(outcome, model.name, second.prompt.version) for outcome in outcomes]
-
-
-def _answer(outcome: Asked, model: str, version: str) -> SecondAnswer:
-    caption = outcome.parsed.caption if outcome.parsed else None
-    if caption is None or outcome.answer_id is None:
-        return SecondAnswer(None, None, outcome.reason()[1])
-    return SecondAnswer(caption, outcome.answer_id, "", model, version)
+def _answer(state: TextState, model: str, version: str) -> SecondAnswer:
+    caption = state.parsed.caption if state.parsed else None
+    if caption is None or state.answer_id is None:
+        return SecondAnswer(None, None, state.reason()[1])
+    return SecondAnswer(caption, state.answer_id, "", model, version)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.texts import MAX_CHARS, TEXT_FROM, ClipField
+from wavcaps_assets.llm.settings import RequestLimits
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
 
 
@@ -85,6 +86,11 @@ class CaptioningSettings(BaseModel):
                 "first_sentence_only would cut off what is added: set it to false, or add nothing"
             )
         return self
+
+    @property
+    def limits(self) -> RequestLimits:
+        """For a `Session`."""
+        return RequestLimits(self.concurrency, self.requests_per_minute, self.tokens_per_minute)
 
     @property
     def first_group(self) -> int:

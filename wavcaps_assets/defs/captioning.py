@@ -1,4 +1,4 @@
-"""Stage 2, a source at a time: captions, what they cost, and two ways of making them compared."""
+"""Stage 2, one source at a time: captions, their cost, and a comparison of two ways to caption."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,41 +8,51 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from wavcaps_assets.captioning.comparison import Variant, compare_variants
+from wavcaps_assets.captioning.engine import Provider, caption_clips
+from wavcaps_assets.captioning.presets import choose_settings, named, or_floor
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.common import OWNERS, Location
+from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.partitions import source_partitions
-from wavcaps_assets.defs.pauses import ShownAccount, unless_paused
+from wavcaps_assets.defs.pauses import PageProgress, unless_paused
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.llm.costs import cost_by, costs
+from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
+from wavcaps_assets.llm.prices import load_prices
+from wavcaps_assets.llm.session import Session
+from wavcaps_assets.show.plots import as_markdown, stacked_bars
+from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import CAPTION_COMPARISON, LLM_CAPTIONS, LLM_COSTS
 from wavcaps_assets.tables.stage import Stage
 
 
 class CaptioningConfig(dg.Config, CaptioningChoice):
-    """How a source is captioned. Stage 3 asks its second questions in the same way."""
+    """How a source is captioned. Stage 3 uses the same settings for second questions."""
 
     provider: str = Field(
         "online",
         description="`online`, or `batch`: OpenAI's Batch API, half the price, within a day; "
-        "stage 3's second questions are asked online in any case",
+        "stage 3 always asks its second questions online",
     )
 
 
-class WayConfig(dg.Config, CaptioningChoice):
-    """A way of captioning: as for `llm_captions`, and by which model."""
+class VariantConfig(dg.Config, CaptioningChoice):
+    """A way to caption: the settings of `llm_captions`, and a model."""
 
     model: str = Field(default="", description="the model's name; empty: WAVCAPS_LLM__MODEL")
 
 
 class ComparisonConfig(dg.Config):
-    """Two ways of captioning the same clips: two prompts, two models, or a model and the floor."""
+    """Two ways to caption the same clips: two prompts, two models, or a model and the floor."""
 
-    clips: int = Field(100, ge=1, description="how many clips, evenly drawn from the source")
-    first: WayConfig = Field(WayConfig(), description="the first way; empty: as `llm_captions` unless chosen")
-    second: WayConfig = Field(
-        WayConfig(), description="the second way; empty: without a model, by rules or template"
+    clips: int = Field(100, ge=1, description="how many clips, spread evenly over the source")
+    first: VariantConfig = Field(VariantConfig(), description="settings to override; empty: the defaults")
+    second: VariantConfig = Field(
+        VariantConfig(), description="settings to override; empty: no model, but rules or the template"
     )
 
 
@@ -55,9 +65,9 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         kinds={"openai", "parquet"},
         owners=OWNERS,
         pool="language_model",
-        description="Stage 2: a caption of each description by the language model (section III.B, Table I).",
+        description="Stage 2: a language model captions each description (section III.B, Table I).",
         metadata=schema_metadata(LLM_CAPTIONS),
-        # A run whose budget is used up, or whose batch is not done, has no table yet.
+        # A run with a used-up budget, or with a batch in progress, has no table yet.
         output_required=False,
     )
     def llm_captions(
@@ -67,37 +77,30 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Iterator[Any]:
-        from wavcaps_assets.captioning.presets import choose_settings, named
-        from wavcaps_assets.captioning.run import Provider, caption_source
-        from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
-        from wavcaps_assets.show.progress import progress_bar
-
         source, files = context.partition_key, store.tables().store
         settings = choose_settings(source, language_model.embedded, config)
         provider = named(Provider, config.provider, "provider")
-        bar_of = progress_bar(f"captions of {source}", filtered_clips.num_rows, "texts")
-        account = ShownAccount(context)
+        progress = PageProgress(context)
 
         def make() -> Stage:
-            with ResponseLedger(files, ANSWERS) as ledger, bar_of as bar:
-                captioned = caption_source(
-                    filtered_clips,
-                    source,
-                    settings,
+            with (
+                logged_to(context),
+                progress_bar(f"captions of {source}", filtered_clips.num_rows, "texts") as progress.bar,
+                Session(
                     language_model.settings(),
                     files,
-                    ledger,
-                    provider,
-                    lambda standing: bar.update(standing.done, standing.total, standing.line),
-                    context.log.info,
-                    account,
-                    context.run_id,
-                )
+                    limits=settings.limits,
+                    label=source,
+                    run=context.run_id,
+                    progress=progress,
+                ) as session,
+            ):
+                captioned = caption_clips(filtered_clips, source, settings, session, provider)
             chosen = settings.model_dump(mode="json")
             context.add_output_metadata({"settings": dg.MetadataValue.json(chosen)})
             return replace(captioned.stage, settings=settings.model_dump_json())
 
-        yield from unless_paused(context, make, [account])
+        yield from unless_paused(context, make, [progress])
 
     @dg.asset(
         ins={"filtered_clips": dg.AssetIn("filtered_clips")},
@@ -106,8 +109,8 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         kinds={"openai", "parquet"},
         owners=OWNERS,
         pool="language_model",
-        description="Two models, prompts or methods on the same clips: how far they agree, what they cost. "
-        "Run it by hand; no job does.",
+        description="Two models, prompts or methods on the same clips: how similar the captions are, and "
+        "what they cost. Run it by hand; it is in no job.",
         metadata=schema_metadata(CAPTION_COMPARISON),
         output_required=False,
     )
@@ -118,45 +121,37 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Iterator[Any]:
-        from wavcaps_assets.captioning.presets import choose_settings, second_way
-        from wavcaps_assets.captioning.run import Way, compare_ways
-        from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
-
         source, files, llm = context.partition_key, store.tables().store, language_model.settings()
-        ways = [
-            Way(
-                choose_settings(source, language_model.embedded, way),
-                llm.model_copy(update={"model": way.model or llm.model}),
+        names = ("first", "second")
+        pages = [PageProgress(context, f"{name}: ") for name in names]
+        variants = []
+        for choice, page in zip((config.first, or_floor(source, config.second)), pages, strict=True):
+            settings = choose_settings(source, language_model.embedded, choice)
+            session = Session(
+                llm.model_copy(update={"model": choice.model or llm.model}),
+                files,
+                limits=settings.limits,
+                label=source,
+                run=context.run_id,
+                progress=page,
             )
-            for way in (config.first, second_way(source, config.second))
-        ]
-        accounts = ShownAccount(context, "first: "), ShownAccount(context, "second: ")
+            variants.append(Variant(settings, session))
 
         def make() -> pa.Table:
-            with ResponseLedger(files, ANSWERS) as ledger:
-                result = compare_ways(
-                    filtered_clips,
-                    source,
-                    (ways[0], ways[1]),
-                    config.clips,
-                    files,
-                    ledger,
-                    context.log.info,
-                    accounts,
-                    context.run_id,
-                )
-            # A prompt's version does not tell its name.
+            with logged_to(context):
+                result = compare_variants(filtered_clips, source, (variants[0], variants[1]), config.clips)
+            # The version of a prompt does not contain its name.
             chosen = {
-                f"{which}: settings": dg.MetadataValue.json(way.settings.model_dump(mode="json"))
-                for which, way in zip(("first", "second"), ways, strict=True)
+                f"{name}: settings": dg.MetadataValue.json(variant.settings.model_dump(mode="json"))
+                for name, variant in zip(names, variants, strict=True)
             }
             context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown()), **chosen})
             return result.table
 
-        yield from unless_paused(context, make, accounts)
+        yield from unless_paused(context, make, pages)
 
     @dg.asset(
-        # Both ask the model.
+        # Both send requests to the model.
         deps=[
             dg.AssetDep(stage, partition_mapping=dg.AllPartitionMapping())
             for stage in ("llm_captions", "captions")
@@ -164,17 +159,12 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         group_name="captions",
         kinds={"parquet"},
         owners=OWNERS,
-        description="What the models' answers have cost, by source, model, prompt version and month.",
+        description="The cost of the models' answers by source, model, prompt version and month.",
         metadata=schema_metadata(LLM_COSTS),
     )
     def llm_costs(
         context: dg.AssetExecutionContext, language_model: LanguageModelResource, store: StoreResource
     ) -> pa.Table:
-        from wavcaps_assets.llm.costs import cost_by, costs
-        from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
-        from wavcaps_assets.llm.prices import load_prices
-        from wavcaps_assets.show.plots import as_markdown, stacked_bars
-
         with ResponseLedger(store.tables().store, ANSWERS) as ledger:
             table = costs(ledger.records(), load_prices(language_model.settings().prices))
         context.add_output_metadata({"cost (USD)": sum(table.column("cost_usd").to_pylist())})

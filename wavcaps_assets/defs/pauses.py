@@ -1,46 +1,50 @@
-"""A step that has to wait ends its run without a table: its partition stays missing, and says until when."""
+"""A step that has to wait ends its run without a table. Its partition stays missing until the next run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
-from wavcaps_assets.llm.progress import Account, Facts
+from wavcaps_assets.network.errors import Paused
+from wavcaps_assets.show.progress import Facts, NoProgress, Progress
+from wavcaps_assets.tables.stage import Stage
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from wavcaps_assets.network.errors import Paused
-    from wavcaps_assets.tables.stage import Stage
-
-# On a run: when its partition may be taken up again, in ISO 8601.
+# On a run: when its partition may continue, ISO 8601.
 PAUSED_TAG = "wavcaps/paused_until"
-# On a run: a page could not be read, or a clip not be fetched, that another day may bring.
+# On a run: a page could not be read, or a clip could not be fetched; a later run may succeed.
 INCOMPLETE_TAG = "wavcaps/incomplete"
 
 
-class ShownAccount(Account):
-    """An account on the asset's page: the estimate as soon as there is one, all of it if there is no table.
+class PageProgress:
+    """A `Progress` whose facts are on the asset's page: the first ones at once, all of them at the end.
 
     Args:
-        about: stands before the name of each fact, where a run has several accounts.
+        prefix: before the name of each fact, if a run has several of these.
+
+    Attributes:
+        bar: receives the updates.
+        facts: everything that was recorded.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, about: str = "") -> None:
-        super().__init__()
+    def __init__(self, context: dg.AssetExecutionContext, prefix: str = "") -> None:
+        self.bar: Progress = NoProgress()
+        self.facts: dict[str, Any] = {}
         self._context = context
-        self._about = about
+        self._prefix = prefix
 
-    @property
-    def shown(self) -> dict[str, Any]:
-        return {f"{self._about}{name}": value for name, value in self.facts.items()}
+    def update(self, done: int, total: int, note: str = "") -> None:
+        self.bar.update(done, total, note)
 
-    def estimated(self, facts: Facts) -> None:
-        super().estimated(facts)
-        said = f"what run {self._context.run_id[:8]} is about to ask"
-        # A step's own events are written down when it yields, hours later.
-        self._context.instance.report_runless_asset_event(_observation(self._context, said, self.shown))
+    def record(self, facts: Facts) -> None:
+        first = not self.facts
+        self.facts |= {f"{self._prefix}{name}": value for name, value in facts.items()}
+        if first:
+            # The events of a step are stored when it yields, hours later.
+            description = f"what run {self._context.run_id[:8]} is about to ask"
+            observation = _observation(self._context, description, self.facts)
+            self._context.instance.report_runless_asset_event(observation)
 
 
 def _observation(
@@ -55,47 +59,45 @@ def _observation(
 
 
 def paused(
-    context: dg.AssetExecutionContext, pause: "Paused", accounts: Sequence[ShownAccount] = ()
+    context: dg.AssetExecutionContext, pause: Paused, pages: Sequence[PageProgress] = ()
 ) -> Iterator[dg.AssetObservation]:
-    """Tells the UI why there is no table yet, and the schedule when to come back."""
+    """Shows in the UI why there is no table yet, and tells the schedule when to start the next run."""
     until = pause.until.isoformat(timespec="seconds")
-    context.log.warning(f"{pause}. What was read and fetched is kept; the next run goes on from there.")
+    context.log.warning(f"{pause}. What was read and fetched is kept; the next run continues from there.")
     context.instance.add_run_tags(context.run_id, {PAUSED_TAG: until})
     until_when = {"paused until": dg.MetadataValue.timestamp(pause.until)}
-    yield _observation(context, str(pause), {**until_when, **_all_of(accounts)})
+    yield _observation(context, str(pause), {**until_when, **_facts(pages)})
 
 
 def unless_paused(
     context: dg.AssetExecutionContext,
-    make: Callable[[], "pa.Table | Stage"],
-    accounts: Sequence[ShownAccount] = (),
+    make: Callable[[], pa.Table | Stage],
+    pages: Sequence[PageProgress] = (),
 ) -> Iterator[dg.AssetObservation | dg.Output[Any]]:
-    """The output of an asset that may have to wait: what `make` returns, or a pause where it raises one.
+    """The output of an asset that may have to wait: the result of `make`, or a pause if it raises `Paused`.
 
     Args:
-        accounts: what the run spends; a pause and a failure show it as the table's metadata would have.
+        pages: their facts become metadata of the output, or of the pause or failure.
     """
-    from wavcaps_assets.network.errors import Paused
-
     try:
         made = make()
     except Paused as pause:
-        yield from paused(context, pause, accounts)
+        yield from paused(context, pause, pages)
     except Exception as error:
-        if known := _all_of(accounts):
+        if known := _facts(pages):
             yield _observation(context, f"no table: {error}", known)
         raise
     else:
-        context.add_output_metadata(_all_of(accounts))
+        context.add_output_metadata(_facts(pages))
         yield dg.Output(made)
 
 
-def _all_of(accounts: Sequence[ShownAccount]) -> dict[str, Any]:
-    return {name: value for account in accounts for name, value in account.shown.items()}
+def _facts(pages: Sequence[PageProgress]) -> dict[str, Any]:
+    return {name: value for page in pages for name, value in page.facts.items()}
 
 
 def paused_until(runs: list[dg.DagsterRun]) -> datetime | None:
-    """The latest time until which one of these runs paused; None if none did, or it has passed."""
+    """The latest time until which one of these runs paused; None if none did, or if it has passed."""
     until = [datetime.fromisoformat(run.tags[PAUSED_TAG]) for run in runs if PAUSED_TAG in run.tags]
     latest = max(until, default=None)
     return latest if latest is not None and latest > datetime.now(UTC) else None

@@ -1,4 +1,4 @@
-"""What the answers have cost, by source, model, prompt version and month: from the ledger."""
+"""The cost of all answers by source, model, prompt version and month, from the response ledger."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.llm.ledger import answer_in
 from wavcaps_assets.llm.prices import Prices, record_cost
+from wavcaps_assets.llm.records import answer_in
 from wavcaps_assets.tables import LLM_COSTS
 
 UNKNOWN_SOURCE = "unknown"
@@ -19,11 +19,11 @@ def costs(records: Iterable[Mapping[str, Any]], prices: Prices) -> pa.Table:
     """The table of costs.
 
     Args:
-        records: of the ledger, as `ResponseLedger.records` gives them.
-        prices: for records that were made before costs were recorded.
+        records: from `ResponseLedger.records`.
+        prices: for records without a cost, which older versions wrote.
 
     Returns:
-        `tables.LLM_COSTS`, in order.
+        `tables.LLM_COSTS`, sorted by its key.
     """
     rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for record in records:
@@ -52,15 +52,15 @@ def costs(records: Iterable[Mapping[str, Any]], prices: Prices) -> pa.Table:
 
 
 def cost_by(table: pa.Table, group: str, part: str) -> dict[str, dict[str, float]]:
-    """The cost (USD) of each group, divided into parts: for `plots.stacked_bars`.
+    """The cost of each group, divided into parts (USD), for `plots.stacked_bars`.
 
     Args:
         table: `tables.LLM_COSTS`.
         group: a column, such as `source`.
         part: another, such as `model`.
     """
-    found: dict[str, dict[str, float]] = {}
+    costs_by: dict[str, dict[str, float]] = {}
     for row in table.to_pylist():
-        parts = found.setdefault(row[group], {})
+        parts = costs_by.setdefault(row[group], {})
         parts[row[part]] = parts.get(row[part], 0.0) + row["cost_usd"]
-    return found
+    return costs_by

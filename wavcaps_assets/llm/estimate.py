@@ -1,4 +1,4 @@
-"""What a run will ask and cost, before it asks anything."""
+"""What requests will use and cost, before any is sent."""
 
 from __future__ import annotations
 
@@ -6,39 +6,32 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import NamedTuple
 
-from wavcaps_assets.llm.ledger import Request, ResponseLedger
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import Prices
+from wavcaps_assets.llm.records import Request
 from wavcaps_assets.llm.settings import ModelSettings
-from wavcaps_assets.llm.tokens import Rates, counted_by_server, learn, size
+from wavcaps_assets.llm.tokens import Rates, counted_by_server, learn, longest_answer, size
 
-# Questions that a server is asked to count.
+# Requests whose tokens a server is asked to count.
 SAMPLE = 50
-
-
-class Planned(NamedTuple):
-    """A question that a run is about to ask, and the messages that ask it."""
-
-    question: Request
-    messages: Sequence[Message]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left to ask, and what that will take.
+    """What is left to send, and what that will use and cost.
 
     Attributes:
-        requests: questions that the ledger has no answer to, each asked once.
-        answered: questions that it has one to, which cost nothing.
+        requests: those without an answer in the ledger, each sent once.
+        answered: those with an answer, which cost nothing.
         input_tokens: of those requests.
-        output_tokens: of those requests, at the length that is expected.
-        cost_low_usd: every question asked once, at the lower end; None: the price is not known.
-        cost_high_usd: every answer as long as it may be, and as many questions asked again as before;
-            in the first run all of them, as often as the settings allow.
+        output_tokens: of those requests, at the expected length.
+        cost_low_usd: every request sent once, at the low end; None: the price is not known.
+        cost_high_usd: every answer as long as allowed, and as many texts tried again as before; in the
+            first run all of them, as often as the settings allow.
         how: how the tokens were counted.
-        price: the price that was taken, with its date.
+        price: the price in use, with its date.
     """
 
     requests: int
@@ -84,42 +77,42 @@ class Estimate:
 
 
 def estimate(
-    planned: Iterable[Planned],
+    requests: Iterable[Request],
     ledger: ResponseLedger,
     prices: Prices,
     settings: ModelSettings,
     batch: bool = False,
     max_attempts: int = 1,
 ) -> Estimate:
-    """What the questions will take that the ledger has no answer to.
+    """Estimates the requests that have no answer in the ledger.
 
-    The tokens are counted by the model's server where it is one's own and can: of all questions, or of
-    50 drawn at random. Else they are taken from what the model counted of earlier questions, or from a
-    rule of thumb.
+    Your own model server counts the tokens if it can: of all requests, or of 50 at random. Else they are
+    estimated from what the model counted for earlier requests, or by a rule of thumb.
 
     Args:
-        planned: the questions of a run, which are read once.
+        requests: read once.
         batch: whether they go through a batch interface, at its price.
-        max_attempts: how often a text is asked about at most.
+        max_attempts: how often each text is tried at most.
     """
     chance = random.Random(0)
     sample: list[Sequence[Message]] = []
-    requests = answered = sizes = texts = most_output = 0
-    for question, messages in planned:
-        if question in ledger:
+    count = answered = sizes = texts = most_output = 0
+    for request in requests:
+        if request in ledger:
             answered += 1
             continue
-        requests += 1
+        count += 1
+        messages = request.messages
         sizes += size(messages)
-        texts += len(question.inputs)
-        most_output += most_completion(question) or 0
+        texts += len(request.inputs)
+        most_output += longest_answer(request.parameters) or 0
         if len(sample) < SAMPLE:
             sample.append(messages)
-        elif (place := chance.randrange(requests)) < SAMPLE:
+        elif (place := chance.randrange(count)) < SAMPLE:
             sample[place] = messages
     rates = learn(ledger, settings.model)
     if (counts := counted_by_server(settings, sample)) is not None:
-        rates = _measured(rates, sample, counts, requests)
+        rates = _measured(rates, sample, counts, count)
     input_tokens = round(sizes * rates.per_size)
     output_tokens = round(texts * rates.output_a_text)
     price = prices.price_for(settings)
@@ -127,22 +120,14 @@ def estimate(
     if price is not None:
         low = price.cost(input_tokens * (1 - rates.uncertainty), output_tokens * 0.5, batch)
         high = price.cost(input_tokens * (1 + rates.uncertainty), max(most_output, output_tokens), batch)
-        high *= max_attempts if rates.asked_again is None else 1 + rates.asked_again
+        high *= max_attempts if rates.retried is None else 1 + rates.retried
     named = "no price is known for this model" if price is None else _named(prices, settings, batch)
-    return Estimate(requests, answered, input_tokens, output_tokens, low, high, rates.how, named)
+    return Estimate(count, answered, input_tokens, output_tokens, low, high, rates.how, named)
 
 
-def most_completion(question: Request) -> int | None:
-    """The longest answer that a question allows (tokens); None: it sets no limit."""
-    limit = question.parameters.get("max_completion_tokens", question.parameters.get("max_tokens"))
-    return int(limit) if limit is not None else None
-
-
-def _measured(
-    rates: Rates, sample: Sequence[Sequence[Message]], counts: Sequence[int], requests: int
-) -> Rates:
+def _measured(rates: Rates, sample: Sequence[Sequence[Message]], counts: Sequence[int], total: int) -> Rates:
     per_size = sum(counts) / sum(size(messages) for messages in sample)
-    if requests == len(sample):
+    if total == len(sample):
         return replace(rates, per_size=per_size, uncertainty=0.0, how="by the model's own tokenizer")
     how = f"by the model's own tokenizer, {len(sample)} of the requests"
     return replace(rates, per_size=per_size, uncertainty=0.1, how=how)
@@ -151,7 +136,7 @@ def _measured(
 def _named(prices: Prices, settings: ModelSettings, batch: bool) -> str:
     price = prices.price_for(settings)
     if price is None or settings.free or prices.price(settings.model) is None:
-        return "a server of one's own, free"
+        return "your own server, free"
     by_batch = f", times {price.batch_share:g} by batch" if batch else ""
     read: date = prices.read
     return (

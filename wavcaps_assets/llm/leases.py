@@ -1,7 +1,8 @@
-"""Which questions are being asked, so that runs which are started together do not ask the same ones.
+"""Leases of requests: runs that work at the same time never send the same request.
 
-The claims stand in an SQLite file beside the ledger; each run has a lock file beside it, which the system
-gives up with the process. A bucket can hold neither: runs that share one may ask a question twice.
+The leases are in an SQLite file in the ledger's folder. Each run has a lock file there, which the
+operating system releases when the process ends. A bucket can hold neither: runs that share a bucket may
+send a request twice.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from wavcaps_assets.store.storage import StoreError
 
 FILE = ".claims.sqlite"
 LOCK = ".claims-{owner}.lock"
-# Where another machine's locks cannot be seen, a claim that has stood so long is none (s).
+# The locks of another machine cannot be seen: a lease that is older than this has expired (s).
 LONGEST_S = 24 * 3600.0
 TABLE = "create table if not exists claims (key blob primary key, owner text, at real) without rowid"
-TAKE = "insert into claims values (?, ?, ?) on conflict do nothing"
+INSERT = "insert into claims values (?, ?, ?) on conflict do nothing"
 
 
 class Leases:
-    """The questions of one run among those of all. Use as a context manager, from one thread.
+    """The leases of one run. Use as a context manager, from one thread.
 
-    Every method raises `StoreError` where the file cannot be used. Only the first claim makes it.
+    The first lease makes the file. Every method raises `StoreError` if the file cannot be used.
     """
 
     def __init__(self, ledger: ResponseLedger) -> None:
         self._owner = uuid.uuid4().hex
         self._folder = ledger.store.path(ledger.folder) if ledger.store.is_folder else None
         self._file: sqlite3.Connection | None = None
-        self._given_up: list[bytes] = []
+        self._released: list[bytes] = []
         self._version: int | None = None
 
     def __enter__(self) -> Leases:
@@ -53,8 +54,8 @@ class Leases:
         self._lock.release()
         _lock_of(self._folder, self._owner).unlink(missing_ok=True)
 
-    def take(self, key: str) -> bool:
-        """Whether the question is for this run to ask: no run that is alive asks it."""
+    def acquire(self, key: str) -> bool:
+        """Leases a request; False: another run that is alive holds the lease."""
         if self._folder is None:
             return True
         wanted = bytes.fromhex(key)
@@ -62,22 +63,22 @@ class Leases:
             file = self._file = self._file or self._opened(self._folder)
             while not self._insert(file, wanted):
                 row = file.execute("select owner, at from claims where key = ?", (wanted,)).fetchone()
-                if row is not None and not self._ended(file, self._folder, *row):
+                if row is not None and not self._expired(file, self._folder, *row):
                     return False
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
-                f"cannot use {self._folder / FILE}, where runs write down what they are asking: {error}; "
-                "free some space, or, if it is broken, remove it while no run is asking"
+                f"cannot use {self._folder / FILE}, the file of leases: {error}; free some space, or, if "
+                "the file is broken, remove it while no run sends requests"
             ) from error
         return True
 
-    def give_up(self, key: str) -> None:
-        """The question's answer is in the store, or it is not asked any more."""
-        # Goes with the next claim: each change of the file takes time.
-        self._given_up.append(bytes.fromhex(key))
+    def release(self, key: str) -> None:
+        """The request's answer is in the store, or the request is not sent."""
+        # Written with the next lease: each change of the file takes time.
+        self._released.append(bytes.fromhex(key))
 
     def others_changed(self) -> bool:
-        """Whether another run has claimed or given up something since this was last asked, at first: ever."""
+        """Whether another run has leased or released something since the last call; the first time: ever."""
         if self._file is None:
             return False
         before = self._version
@@ -87,13 +88,13 @@ class Leases:
     def _insert(self, file: sqlite3.Connection, key: bytes) -> bool:
         with file:
             file.execute("begin immediate")
-            given_up, self._given_up = self._given_up, []
-            mine = ((old, self._owner) for old in given_up)
+            released, self._released = self._released, []
+            mine = ((old, self._owner) for old in released)
             file.executemany("delete from claims where key = ? and owner = ?", mine)
-            return bool(file.execute(TAKE, (key, self._owner, time.time())).rowcount)
+            return bool(file.execute(INSERT, (key, self._owner, time.time())).rowcount)
 
-    def _ended(self, file: sqlite3.Connection, folder: Path, owner: str, at: float) -> bool:
-        """Whether a claim's run has ended; its claims are removed if it has."""
+    def _expired(self, file: sqlite3.Connection, folder: Path, owner: str, at: float) -> bool:
+        """Whether a lease's run has ended; if it has, its leases are removed."""
         path = _lock_of(folder, owner)
         if time.time() - at < LONGEST_S and path.exists():
             try:
@@ -107,11 +108,11 @@ class Leases:
 
     def _opened(self, folder: Path) -> sqlite3.Connection:
         folder.mkdir(parents=True, exist_ok=True)
-        # Before anybody can see a claim of this run.
+        # Locked before another run can see a lease of this one.
         self._lock = FileLock(_lock_of(folder, self._owner))
         self._lock.acquire()
         file = sqlite3.connect(folder / FILE, timeout=60, isolation_level=None)
-        # A killed process leaves it whole; after a crash of the machine nobody asks anything.
+        # A killed process leaves the file whole; after a crash of the machine no run is alive.
         file.execute("pragma synchronous = off")
         file.execute("pragma journal_mode = persist")
         file.execute(TABLE)

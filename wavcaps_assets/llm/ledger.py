@@ -1,7 +1,7 @@
-"""The response ledger: every answer of a model, written down before anything else happens to it.
+"""The response ledger: every answer of a model, stored before anything else happens to it.
 
-A run reads what all earlier runs were answered before it asks anything. In a folder, only where each
-answer stands is kept in memory; the answer is read when it is wanted.
+A run reads the answers of all earlier runs before it sends anything. Of a folder, only the place of each
+answer is in memory; the answer is read when it is needed.
 """
 
 from __future__ import annotations
@@ -15,46 +15,36 @@ from io import FileIO
 from types import TracebackType
 from typing import Any, Self
 
-from wavcaps_assets.llm.records import (
-    LOST,
-    Answer,
-    Request,
-    answer_in,
-    answer_of,
-    lost_request,
-    record_of,
-)
+from wavcaps_assets.llm.records import LOST, Answer, Request, answer_in, answer_of, record_of
 from wavcaps_assets.store.append_log import SUFFIX, AppendLog, line_of
 from wavcaps_assets.store.storage import Store, StoreError
-
-__all__ = ["ANSWERS", "LOST", "Answer", "Request", "ResponseLedger", "answer_in", "lost_request", "record_of"]
 
 logger = logging.getLogger(__name__)
 
 # The folder of all answers, in the store.
 ANSWERS = "log/answers"
 DECODER = json.JSONDecoder()
-# How a line begins that `record` wrote: its key is read without the rest.
+# The start of a line that `record` wrote: the key is read without the rest.
 HEAD = b'{"key":"'
 KEY_END = len(HEAD) + hashlib.sha256().digest_size * 2
-# What comes before the answer, which comes last.
+# The answer is the last value of a line.
 ANSWER = b',"answer":'
-# Segments that are open at once; a system allows a process some thousand files.
+# Segments that are open at once. A system allows a process about a thousand files.
 OPEN_FILES = 100
 
 
 class ResponseLedger:
-    """All answers under a folder of a store, by the key of their question.
+    """All answers in a folder of a store, by the key of their request.
 
-    Use as a context manager; only the first `record` makes a file. What other processes write later
-    is seen after `refresh`. Several processes may write at once.
+    Use as a context manager. The first `record` makes a file. `refresh` shows what other processes have
+    written. Several processes may write at the same time.
     """
 
     def __init__(self, store: Store, folder: str) -> None:
         self.store = store
         self.folder = folder
         self._log = AppendLog(store, folder)
-        # By the key's bytes: segment, first byte and length in bytes; or the line itself.
+        # By the key's bytes: segment, first byte and length (bytes); or the line itself.
         self._lines: dict[bytes, tuple[int, int, int] | bytes] = {}
         self._segments: list[str] = []
         self._read_to: dict[str, int] = {}
@@ -63,7 +53,7 @@ class ResponseLedger:
         if store.is_folder:
             self.refresh()
         else:
-            # An object an answer would be slow to read one by one.
+            # To read one object for each answer would be slow.
             for record in self._log.read():
                 if (key := _key_bytes(record.get("key"))) is not None:
                     self._lines[key] = line_of(record)
@@ -80,47 +70,48 @@ class ResponseLedger:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def __contains__(self, question: Request) -> bool:
-        return bytes.fromhex(question.key) in self._lines
+    def __contains__(self, request: Request) -> bool:
+        return bytes.fromhex(request.key) in self._lines
 
-    def get(self, question: Request) -> Answer | None:
-        line = self._read(bytes.fromhex(question.key))
+    def get(self, request: Request) -> Answer | None:
+        """The answer to a request; None if there is none."""
+        line = self._read(bytes.fromhex(request.key))
         if line is None:
             return None
-        # Quotation marks inside texts are escaped, so that the last such place is where the answer begins.
-        _, found, said = line.rpartition(ANSWER)
+        # Quotation marks inside texts are escaped: the last match is where the answer begins.
+        _, found, stored = line.rpartition(ANSWER)
         try:
             if found:
-                return answer_of(DECODER.raw_decode(said.decode("ascii"))[0])
+                return answer_of(DECODER.raw_decode(stored.decode("ascii"))[0])
         except ValueError:
             pass
-        record = self.find(question.key)
+        record = self.find(request.key)
         return None if record is None else answer_in(record)
 
     def find(self, key: str) -> Mapping[str, Any] | None:
-        """What was recorded under a key: `key`, `at`, `question`, `answer`, `source` and `size`.
+        """The record of a key: `key`, `at`, `question`, `answer`, `source` and `size`. None if there is none.
 
         Raises:
-            StoreError: the segment that holds it is gone.
+            StoreError: its segment is gone.
         """
         wanted = _key_bytes(key)
         line = None if wanted is None else self._read(wanted)
         return None if line is None else _record(line)
 
-    def record(self, question: Request, answer: Answer, source: str = "", size: int | None = None) -> None:
-        """Writes an answer to the store, then remembers it.
+    def record(self, request: Request, answer: Answer, source: str = "", size: int | None = None) -> None:
+        """Stores an answer.
 
         Args:
-            source: whose clips are asked about, for the table of costs.
-            size: of the messages, as `tokens.size` counts it: what later estimates learn from.
+            source: a label for the table of costs, such as the name of a data set.
+            size: of the messages, by `tokens.size`. Later estimates learn from it.
         """
-        self.record_many([record_of(question, answer, source, size)])
+        self.record_many([record_of(request, answer, source, size)])
 
     def record_many(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Writes what `record_of` made of some answers to the store, all at once, then remembers it.
+        """Stores several records in one write; see `records.record_of`.
 
         Raises:
-            StoreError: they could not be written; some of them may have been.
+            StoreError: they cannot be written. Some of them may have been.
         """
         lines = [line_of(record) for record in records]
         self._log.append_lines(lines)
@@ -128,26 +119,26 @@ class ResponseLedger:
             self._lines[bytes.fromhex(record["key"])] = line
 
     def records(self) -> Iterator[Mapping[str, Any]]:
-        """All that was ever recorded, oldest segment first, read anew from the store.
+        """All records, the oldest segment first, read from the store.
 
-        A question that two processes asked at the same time has two records: both were paid for.
+        A request that two processes sent at the same time has two records: both were paid for.
         """
-        seen: set[int] = set()
+        known: set[int] = set()
         for record in self._log.read():
             answer = answer_in(record)
             if answer is None or not isinstance(record.get("question"), dict):
                 continue
             # A bucket's log may show a record twice while its objects are joined.
             once = hash((record.get("key"), record.get("at"), answer.seconds, answer.text))
-            if once not in seen:
-                seen.add(once)
+            if once not in known:
+                known.add(once)
                 yield record
 
     def newest(self, holding: str = "") -> Iterator[Mapping[str, Any]]:
-        """One record a question, the last to be asked first, as of the last `refresh`; no lost requests.
+        """One record for each request, the newest first, as of the last `refresh`, without lost requests.
 
         Args:
-            holding: records whose line does not hold this, such as a prompt's version, are left out.
+            holding: only records whose line contains this, such as a prompt's version.
         """
         wanted = holding.encode("ascii")
         for key in reversed(list(self._lines)):
@@ -160,7 +151,7 @@ class ResponseLedger:
                 yield record
 
     def refresh(self) -> None:
-        """Sees what other processes have written since the last look. A bucket is not read again.
+        """Reads what other processes have written since the last time. A bucket is not read again.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -172,7 +163,7 @@ class ResponseLedger:
                 self._scan(name)
 
     def _scan(self, name: str) -> None:
-        """Notes where each answer of a segment stands, from where it was read to."""
+        """Notes the place of each answer in a segment, from where the last scan ended."""
         start = self._read_to.get(name)
         if start is None:
             self._segments.append(name)
@@ -183,10 +174,10 @@ class ResponseLedger:
             for line in file:
                 key = _key_of(line)
                 if key is None:
-                    # A killed process leaves its last line unfinished; that work is done again.
+                    # A killed process leaves its last line unfinished. That request is sent again.
                     if (name, start) not in self._warned:
                         self._warned.add((name, start))
-                        logger.warning("%s, byte %d: no whole record, which is passed over", name, start)
+                        logger.warning("%s, byte %d: not a whole record; it is skipped", name, start)
                     if not line.endswith(b"\n"):
                         break
                 elif not isinstance(lines.get(key), bytes):
@@ -208,7 +199,7 @@ class ResponseLedger:
                 file = self._open[segment] = FileIO(path)
             except OSError as error:
                 raise StoreError(
-                    f"cannot read {path}, a part of the ledger that was there when this run began: {error}"
+                    f"cannot read {path}, a part of the response ledger that existed before: {error}"
                 ) from error
         return os.pread(file.fileno(), length, start)
 
@@ -222,13 +213,13 @@ def _record(line: bytes) -> Mapping[str, Any] | None:
     try:
         record = json.loads(line)
     except ValueError:
-        logger.warning("a line of the ledger cannot be read and is passed over: %.80r…", line)
+        logger.warning("a line of the response ledger cannot be read and is skipped: %.80r…", line)
         return None
     return record if isinstance(record, dict) else None
 
 
 def _key_of(line: bytes) -> bytes | None:
-    """The key of a line; None for what is no whole record."""
+    """The key of a line; None: the line is not a whole record."""
     if not line.endswith(b"}\n"):
         return None
     if line.startswith(HEAD) and line[KEY_END : KEY_END + 2] == b'",':

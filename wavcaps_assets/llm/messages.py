@@ -1,4 +1,4 @@
-"""A message of a conversation with a model."""
+"""A message in a conversation with a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypedDict
 
 
 class Message(TypedDict):
-    """One message, as OpenAI's chat completions take it: `role` is `system`, `user` or `assistant`."""
+    """One message of OpenAI's chat completions. `role` is `system`, `user` or `assistant`."""
 
     role: str
     content: str

@@ -1,4 +1,4 @@
-"""What models cost: a table with its date, which a user replaces by setting `WAVCAPS_LLM__PRICES`."""
+"""What models cost: a table with a date. `WAVCAPS_LLM__PRICES` names a file that replaces it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavcaps_assets.llm.ledger import Answer, answer_in
+from wavcaps_assets.llm.records import Answer, answer_in
 from wavcaps_assets.llm.settings import ModelSettings
 
 MILLION = 1_000_000
-# A snapshot of a model is named by its day, as in gpt-4o-mini-2024-07-18.
+# The name of a model's snapshot ends in its date: gpt-4o-mini-2024-07-18.
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 class PriceError(ValueError):
-    """A price is needed and not known, or the table of prices cannot be read."""
+    """A required price is not known, or the table of prices cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Price:
     """USD per million tokens.
 
     Attributes:
-        batch_share: what a batch interface asks of these prices (0 to 1).
+        batch_share: the share of these prices that a batch interface charges (0 to 1).
     """
 
     input: float
@@ -40,12 +40,12 @@ class Price:
     batch_share: float = 1.0
 
     def cost(self, prompt_tokens: float, completion_tokens: float, batch: bool = False) -> float:
-        """Of so many tokens (USD). Discounts for cached prompts are not counted."""
+        """The cost of this many tokens (USD). Discounts for cached prompts are not counted."""
         whole = (prompt_tokens * self.input + completion_tokens * self.output) / MILLION
         return whole * self.batch_share if batch else whole
 
     def cost_of(self, answer: Answer) -> float | None:
-        """Of an answer (USD); None where the endpoint does not tell its tokens."""
+        """The cost of an answer (USD); None: the endpoint does not report its tokens."""
         if self == FREE:
             return 0.0
         if answer.prompt_tokens is None or answer.completion_tokens is None:
@@ -66,7 +66,7 @@ class ModelPrice(BaseModel):
 
 
 class Prices(BaseModel):
-    """A table of prices, with the day that it was read and from where."""
+    """A table of prices, with the day it was read and its source."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,16 +76,16 @@ class Prices(BaseModel):
     models: dict[str, ModelPrice]
 
     def price(self, model: str) -> Price | None:
-        """A model's price: by its name, or else by its name without a snapshot's date."""
+        """A model's price, by its name or its name without a snapshot's date; None: not in the table."""
         entry = self.models.get(model) or self.models.get(SNAPSHOT.sub("", model))
         return None if entry is None else Price(entry.input, entry.output, self.batch_share)
 
     def price_for(self, settings: ModelSettings) -> Price | None:
-        """What the model of the settings costs; None: not known.
+        """The price of the model in the settings; None: not known.
 
-        `free` decides where it is set. A price in the table comes next, so that a gateway in one's own
-        network that passes on to a paid model costs what that model does. A model without a price is
-        free on this machine and in a private network.
+        `free` decides if it is set. A price in the table comes next: a gateway in your own network may
+        pass requests on to a paid model. A model without a price is free on this machine and in a
+        private network.
         """
         if settings.free:
             return FREE
@@ -99,7 +99,7 @@ def load_prices(path: Path | None = None) -> Prices:
     """The table of prices: the user's own file, or the one that comes with the package.
 
     Raises:
-        PriceError: the file is not there, or is no table of prices.
+        PriceError: the file does not exist, or is not a table of prices.
     """
     if path is None:
         text = (resources.files("wavcaps_assets.llm") / "prices.toml").read_text(encoding="utf-8")
@@ -115,7 +115,7 @@ def load_prices(path: Path | None = None) -> Prices:
 
 
 def record_cost(record: Mapping[str, Any], prices: Prices) -> float | None:
-    """What a ledger's record cost (USD): as recorded, else by the table; None: not known."""
+    """The cost of a ledger record (USD), as recorded or by the table; None: not known."""
     answer = answer_in(record)
     if answer is None or answer.cost_usd is not None:
         return None if answer is None else answer.cost_usd
@@ -124,11 +124,11 @@ def record_cost(record: Mapping[str, Any], prices: Prices) -> float | None:
 
 
 def is_own_host(url: str) -> bool:
-    """Whether an address is on this machine or in a private network, as far as its name says."""
+    """Whether a URL is on this machine or in a private network, judging by its name."""
     host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # A name without a dot is a machine of the local network, such as a container's.
+        # A name without a dot is a machine in the local network, such as a container.
         return bool(host) and ("." not in host or host.endswith((".localhost", ".local", ".internal")))
     return address.is_private or address.is_loopback

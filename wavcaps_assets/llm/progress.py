@@ -1,121 +1,114 @@
-"""How far the asking is, for whoever shows it."""
+"""What a session has sent and what that cost, and how far its current work is."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
 
-if TYPE_CHECKING:
-    from wavcaps_assets.llm.ledger import Answer
+from wavcaps_assets.llm.chat import EndpointError
+from wavcaps_assets.llm.records import Answer
+from wavcaps_assets.show.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+# Between two lines in the log (s).
+LOG_EVERY_S = 60.0
+# After this many requests in a row without an answer, the endpoint is at fault, not the requests.
+FAILURES_IN_A_ROW = 20
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How far the asking is.
+class Usage:
+    """Counts what one session sends and receives.
 
     Attributes:
-        done: texts that have been answered; a text that is asked about again counts anew.
-        total: texts, each counted once, however many clips it stands for.
-        requests: sent by this run, those that were refused with them.
-        prompt_tokens: of this run's answers, where the endpoint tells.
-        completion_tokens: as above.
-        rate: texts that this run has asked about, a second.
-        cost_usd: what this run's answers have cost (USD); None where no price is known.
+        requests: sent, including those that were refused.
+        prompt_tokens, completion_tokens: of the answers, where the endpoint reports them.
+        cost_usd: of the answers; None: no cost is known.
+        lost: by the key of its record, the number of texts in each request that got no answer and may
+            have been charged.
+        texts_a_second: the last rate.
     """
 
-    done: int
-    total: int
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    rate: float
-    cost_usd: float | None = None
-
-    @property
-    def left_s(self) -> float | None:
-        """How long the rest takes at this rate (s); None while there is none."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
-
-    @property
-    def line(self) -> str:
-        """Rate, tokens, cost and the time that is left, for people."""
-        told = [
-            f"{self.rate:.1f} a second",
-            f"{self.prompt_tokens + self.completion_tokens:,} tokens",
-        ]
-        if self.cost_usd is not None:
-            told.append(f"{self.cost_usd:.4g} USD so far")
-        if self.left_s is not None:
-            told.append(f"some {self.left_s / 60:.0f} minutes left")
-        return ", ".join(told)
-
-
-# Told how many texts have been answered, of how many.
-Tell = Callable[[int, int], None]
-# Told the same, and what it took.
-Watch = Callable[[Standing], None]
-
-
-# What is worth knowing of a run, by its name for people.
-Facts = Mapping[str, str | int | float]
-
-
-class Account:
-    """What a run will cost and has cost, told as it comes to be known, so that no end of a run hides it."""
-
     def __init__(self) -> None:
-        self.facts: dict[str, str | int | float] = {}
-
-    def estimated(self, facts: Facts) -> None:
-        """Called before anything is asked."""
-        self.facts |= facts
-
-    def spent(self, facts: Facts) -> None:
-        """Called when the asking has ended, however it did."""
-        self.facts |= facts
-
-
-class Counted:
-    """Counts what is answered, and tells whoever wants to know."""
-
-    def __init__(self, tell: Tell | None, watch: Watch | None) -> None:
-        self._tell = tell
-        self._watch = watch
-        self.total = 0
-        self.done = 0
         self.requests = 0
-        self._asked = 0
-        self._prompt_tokens = 0
-        self._completion_tokens = 0
-        self._cost_usd: float | None = None
-        self._started = time.monotonic()
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.cost_usd: float | None = None
+        self.lost = Counter[str]()
+        self.texts_a_second = 0.0
+        self._failures = 0
 
-    def answer(self, answer: Answer) -> None:
-        self._prompt_tokens += answer.prompt_tokens or 0
-        self._completion_tokens += answer.completion_tokens or 0
+    def add(self, answer: Answer) -> None:
+        self.prompt_tokens += answer.prompt_tokens or 0
+        self.completion_tokens += answer.completion_tokens or 0
         if answer.cost_usd is not None:
-            self._cost_usd = (self._cost_usd or 0.0) + answer.cost_usd
+            self.cost_usd = (self.cost_usd or 0.0) + answer.cost_usd
+
+    def succeeded(self) -> None:
+        """A request got an answer that can be read."""
+        self._failures = 0
+
+    def failed(self, reason: str) -> None:
+        """A request got no answer that can be read.
+
+        Raises:
+            EndpointError: too many in a row.
+        """
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW:
+            raise EndpointError(
+                f"{self._failures} requests in a row got no answer; the last reason: {reason}. "
+                "Earlier answers are kept: run again when the endpoint works"
+            )
+
+    def facts(self) -> dict[str, str | int | float]:
+        """For an asset's page."""
+        known: dict[str, str | int | float] = {
+            "requests made": self.requests,
+            "tokens in": self.prompt_tokens,
+            "tokens out": self.completion_tokens,
+            "texts a second": round(self.texts_a_second, 2),
+        }
+        return known if self.cost_usd is None else {**known, "cost of the answers (USD)": self.cost_usd}
+
+
+class Tally:
+    """Follows the texts of one piece of work. Reports to a `Progress`, and once a minute to the log.
+
+    Attributes:
+        total: texts; each counts once, however many clips have it.
+        done: texts that have an answer. A text that is tried again is not done.
+    """
+
+    def __init__(self, usage: Usage, progress: Progress, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self._usage = usage
+        self._progress = progress
+        self._requests_before = usage.requests
+        self._answered = 0
+        self._started = self._logged_at = time.monotonic()
 
     def add(self, texts: int) -> None:
+        """More texts are done."""
         self.done += texts
-        # What the ledger knew took no time.
-        if self.requests:
-            self._asked += texts
-        if self._tell:
-            self._tell(self.done, self.total)
-        if self._watch:
-            self._watch(self._standing())
+        # Answers that the ledger held took no time.
+        if self._usage.requests > self._requests_before:
+            self._answered += texts
+        now = time.monotonic()
+        self._usage.texts_a_second = self._answered / max(now - self._started, 1e-9)
+        note = self._note()
+        self._progress.update(self.done, self.total, note)
+        if now - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = now
+            logger.info("%d of %d texts, %s", self.done, self.total, note)
 
-    def _standing(self) -> Standing:
-        elapsed = time.monotonic() - self._started
-        return Standing(
-            self.done,
-            self.total,
-            self.requests,
-            self._prompt_tokens,
-            self._completion_tokens,
-            self._asked / elapsed if elapsed > 0 else 0.0,
-            self._cost_usd,
-        )
+    def _note(self) -> str:
+        usage, rate = self._usage, self._usage.texts_a_second
+        parts = [f"{rate:.1f} a second", f"{usage.prompt_tokens + usage.completion_tokens:,} tokens"]
+        if usage.cost_usd is not None:
+            parts.append(f"{usage.cost_usd:.4g} USD so far")
+        if rate > 0:
+            parts.append(f"about {(self.total - self.done) / rate / 60:.0f} minutes left")
+        return ", ".join(parts)

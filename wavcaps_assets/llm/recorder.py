@@ -1,4 +1,4 @@
-"""Answers written down together: each waits until its own is on the disk, and all that wait share a write."""
+"""Stores answers in groups: callers wait until theirs is on the disk, and all that wait share a write."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from wavcaps_assets.llm.ledger import ResponseLedger
 
 
 class Recorder:
-    """Writes records to the ledger from one event loop, in one thread, as many at once as there are.
+    """Writes records to the response ledger from one event loop, in one thread.
 
-    A sync to the disk, or an object in a bucket, takes as long for one record as for a hundred.
-    Use as an asynchronous context manager: what it was given is in the store when it is left, even
-    where whoever gave it has been cancelled.
+    A sync to the disk, or an object in a bucket, takes as long for one record as for a hundred. Use as an
+    asynchronous context manager: on exit everything that was passed to `write` is in the store, even if
+    the caller of `write` has been cancelled.
     """
 
     def __init__(self, ledger: ResponseLedger) -> None:
@@ -32,7 +32,7 @@ class Recorder:
         if self._task is not None:
             await asyncio.wait([self._task])
         if self._waiting:
-            # A loop that is torn down has cancelled the task; nothing else is left to wait for this.
+            # A loop that is torn down has cancelled the task, so that nobody else writes these.
             self._ledger.record_many([record for record, _ in self._waiting])
             self._waiting.clear()
 
@@ -40,7 +40,7 @@ class Recorder:
         """Returns once the record is in the store.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: it cannot be written.
         """
         written = asyncio.get_running_loop().create_future()
         self._waiting.append((record, written))
@@ -51,15 +51,15 @@ class Recorder:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                some, self._waiting = self._waiting, []
+                group, self._waiting = self._waiting, []
                 try:
-                    await asyncio.to_thread(self._ledger.record_many, [record for record, _ in some])
+                    await asyncio.to_thread(self._ledger.record_many, [record for record, _ in group])
                 except Exception as error:
-                    for _, written in some:
+                    for _, written in group:
                         if not written.done():
                             written.set_exception(error)
                 else:
-                    for _, written in some:
+                    for _, written in group:
                         if not written.done():
                             written.set_result(None)
         finally:

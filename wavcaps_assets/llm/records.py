@@ -1,4 +1,4 @@
-"""Questions and answers, and how they are written down."""
+"""Requests and answers, and the records of them in the response ledger."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import hashlib
 import json
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.llm.messages import Message
 
 ENCODER = json.JSONEncoder(sort_keys=True)
-# The finish reason of a request that was heard and brought no answer; it may have been paid for.
+# The finish reason of a request that reached the endpoint and got no answer. It may have been charged.
 LOST = "lost"
+VERSION_CHARS = 12
 
-
-# Parameters as they were when they were encoded last: the object, a copy, and their JSON.
+# The parameters that were encoded last: the object, a copy, and their JSON.
 RECENT = deque[tuple[Mapping[str, Any], dict[str, Any], str]](maxlen=4)
 
 
@@ -35,25 +36,42 @@ def _encoded(parameters: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """What decides an answer: the same question is never asked twice.
+    """One request to a model. A request that has an answer in the ledger is never sent again.
 
     Attributes:
-        prompt_version: content hash of the prompt.
+        prompt_version: content hash of the prompt. Together with `inputs` it decides the messages.
         model: the model's name at its endpoint.
-        parameters: of the request, such as the temperature.
-        inputs: the texts, in the order they are asked in.
-        attempt: counts from 0; a text that is asked again is another question.
+        parameters: sampling parameters, such as `temperature` and `max_tokens`.
+        inputs: the texts that the request is about, in order.
+        attempt: counts from 0. A text that is tried again is in a different request.
+        conversation: the messages, or a function that makes them from `inputs`. Not part of the key.
     """
 
     prompt_version: str
     model: str
     parameters: Mapping[str, Any]
     inputs: Sequence[str]
-    attempt: int
+    attempt: int = 0
+    conversation: Sequence[Message] | Callable[[Sequence[str]], Sequence[Message]] = field(
+        default=(), compare=False, repr=False
+    )
+
+    @classmethod
+    def of(cls, messages: Sequence[Message], model: str, **parameters: Any) -> Request:
+        """A request with any messages: the last one is its input, the others are its prompt."""
+        *prompt, last = messages
+        version = hashlib.sha256(ENCODER.encode(prompt).encode()).hexdigest()[:VERSION_CHARS]
+        return cls(version, model, parameters, [last["content"]], conversation=messages)
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The conversation to send."""
+        return self.conversation(self.inputs) if callable(self.conversation) else self.conversation
 
     @cached_property
     def key(self) -> str:
-        # As JSON with sorted keys. Put together by hand, since most of it is the same in 675,000 questions.
+        """SHA-256 of the fields that decide the answer, as JSON with sorted keys."""
+        # The JSON is put together by hand: most of it is the same in 675,000 requests.
         content = (
             f'{{"attempt": {self.attempt}, "inputs": [{", ".join(map(quoted, self.inputs))}], '
             f'"model": {quoted(self.model)}, "parameters": {_encoded(self.parameters)}, '
@@ -61,20 +79,24 @@ class Request:
         )
         return hashlib.sha256(content.encode()).hexdigest()
 
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the answer, as they are stored. Their values are not copied."""
+        return {name: getattr(self, name) for name in REQUEST_FIELDS}
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said, and what it took.
+    """What the model answered, and what it took.
 
     Attributes:
-        text: what it said.
-        finish_reason: why it stopped, as the endpoint words it.
-        prompt_tokens: where the endpoint tells them.
-        completion_tokens: where the endpoint tells them.
+        text: the answer.
+        finish_reason: why it ends, in the endpoint's words.
+        prompt_tokens: None: the endpoint does not report them.
+        completion_tokens: None: as above.
         seconds: how long it took (s).
-        batch: whether it came by a batch interface, at its price.
-        cost_usd: what it cost; None: not known.
-        model: the model as the endpoint names it.
+        batch: whether it came through a batch interface, at its price.
+        cost_usd: its cost; None: not known.
+        model: the model's name in the response.
         refusal: whether the endpoint marks it as a refusal.
     """
 
@@ -89,43 +111,43 @@ class Answer:
     refusal: bool = False
 
 
-REQUEST_FIELDS = tuple(field.name for field in fields(Request))
-ANSWER_FIELDS = tuple(field.name for field in fields(Answer))
+REQUEST_FIELDS = ("prompt_version", "model", "parameters", "inputs", "attempt")
+ANSWER_FIELDS = tuple(answer_field.name for answer_field in fields(Answer))
 
 
 def answer_in(record: Mapping[str, Any]) -> Answer | None:
-    """The answer of a recorded line, be it older or newer than this code; None if it holds none."""
+    """The answer in a record, which may be older or newer than this code; None if there is none."""
     return answer_of(record.get("answer"))
 
 
-def answer_of(said: object) -> Answer | None:
-    """As `answer_in`, of what stands under `answer`."""
-    if not isinstance(said, dict) or not isinstance(said.get("text"), str):
+def answer_of(stored: object) -> Answer | None:
+    """As `answer_in`, from the value under `answer`."""
+    if not isinstance(stored, dict) or not isinstance(stored.get("text"), str):
         return None
     try:
-        return Answer(**said)
+        return Answer(**stored)
     except TypeError:
-        known = {name: value for name, value in said.items() if name in ANSWER_FIELDS}
+        known = {name: value for name, value in stored.items() if name in ANSWER_FIELDS}
         return Answer(**{"finish_reason": "", **known})
 
 
-def record_of(question: Request, answer: Answer, source: str, size: int | None) -> dict[str, Any]:
-    """What is written down of an answer, see `ResponseLedger.record`."""
+def record_of(request: Request, answer: Answer, source: str, size: int | None) -> dict[str, Any]:
+    """The record of an answer, see `ResponseLedger.record`."""
     return {
-        "key": question.key,
+        "key": request.key,
         "at": utc_now().isoformat(timespec="seconds"),
-        # `asdict` would copy all that they hold.
-        "question": {name: getattr(question, name) for name in REQUEST_FIELDS},
+        "question": request.identity(),
         "source": source,
         "size": size,
+        # `asdict` would copy every value.
         "answer": {name: getattr(answer, name) for name in ANSWER_FIELDS},
     }
 
 
-def lost_request(question: Request, lost: Answer, source: str, size: int | None) -> dict[str, Any]:
-    """What is written down of a request that was heard and brought no answer.
+def lost_record(request: Request, lost: Answer, source: str, size: int | None) -> dict[str, Any]:
+    """The record of a request that reached the endpoint and got no answer.
 
-    It has a key of its own: the question may be asked again, and then is paid for again.
+    Its key is unique: the request may be sent again, and is then paid for again.
     """
-    record = record_of(question, lost, source, size)
-    return {**record, "key": hashlib.sha256(f"{question.key} {uuid.uuid4()}".encode()).hexdigest()}
+    record = record_of(request, lost, source, size)
+    return {**record, "key": hashlib.sha256(f"{request.key} {uuid.uuid4()}".encode()).hexdigest()}

@@ -1,4 +1,4 @@
-"""What an endpoint sends back, read without trusting any of it."""
+"""Reads what an endpoint sends back, and trusts none of it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from wavcaps_assets.llm.ledger import Answer
+from wavcaps_assets.llm.records import Answer
 
-# The longest body that is read as an answer: 200 captions with all that an endpoint adds are far less.
+# The longest body that is read. 200 captions are far shorter.
 MAX_BODY_BYTES = 10_000_000
 MAX_MESSAGE_CHARS = 200
 
-
-# The finish reason of a body that is no chat completion; it was paid for like one.
+# The finish reason of a body that is not a chat completion. It was paid for like one.
 UNREADABLE = "unreadable"
-# What is kept of such a body.
+# Characters of such a body that are kept.
 MAX_KEPT_CHARS = 2000
 
 
 def read_completion(body: bytes, seconds: float) -> Answer:
-    """The answer in a body that came with status 200.
+    """The answer in a body with status 200.
 
-    A body that is no JSON object, or too long, is an answer as well: its text says on its first line what
-    is wrong, and shows how the body begins.
+    A body that is too long, or is not a JSON object, is an answer as well: the first line of its text
+    says what is wrong, and the beginning of the body follows.
 
     Args:
-        body: as it came.
-        seconds: how long it took (s).
+        body: as received.
+        seconds: how long the request took (s).
     """
     completion = _object(body)
     if isinstance(completion, str):
@@ -50,28 +49,28 @@ def read_completion(body: bytes, seconds: float) -> Answer:
 
 
 def _object(body: bytes) -> Mapping[str, Any] | str:
-    """The object that a body holds, or why it holds none."""
+    """The JSON object in a body, or why there is none."""
     if len(body) > MAX_BODY_BYTES:
         return f"the endpoint's answer is too long (over {MAX_BODY_BYTES} bytes)"
     try:
         completion = json.loads(body.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        return f"the endpoint's answer is no JSON ({len(body)} bytes)"
-    return completion if isinstance(completion, dict) else "the endpoint's answer is no JSON object"
+        return f"the endpoint's answer is not JSON ({len(body)} bytes)"
+    return completion if isinstance(completion, dict) else "the endpoint's answer is not a JSON object"
 
 
 def error_in(body: object, secret: str) -> tuple[str, str]:
-    """The code and the message of an error, on one line; empty where it has none.
+    """The code and the message of an error, each on one line; empty if missing.
 
     Args:
-        body: what the client made of it.
-        secret: what must not be told, should the endpoint repeat it.
+        body: as the client read it.
+        secret: removed from the message, in case the endpoint repeats it.
     """
     error = _mapping(body)
     error = _mapping(error.get("error")) or error
 
-    def line(said: object) -> str:
-        text = " ".join(_text(said).split())
+    def line(value: object) -> str:
+        text = " ".join(_text(value).split())
         return (text.replace(secret, "…") if secret else text)[:MAX_MESSAGE_CHARS]
 
     return line(error.get("code") or error.get("type")), line(error.get("message"))
@@ -82,7 +81,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(content: object) -> str:
-    """A message's content: a text, or the texts among its parts. Half surrogates cannot be stored."""
+    """A message's content: a text, or the texts among its parts. Lone surrogates are replaced."""
     if isinstance(content, list):
         content = "".join(_text(_mapping(part).get("text")) for part in content)
     if not isinstance(content, str):

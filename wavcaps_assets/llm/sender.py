@@ -1,144 +1,150 @@
-"""Sends one question until it is answered or will not be: at the common pace, and paid for send by send."""
+"""Sends one request until it has an answer or no retry is left. Every send counts in the budget."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wavcaps_assets.llm.chat import AnswerError, BusyError, ChatModel, PassingError
-from wavcaps_assets.llm.ledger import LOST, Answer, Request, lost_request
+from wavcaps_assets.llm.budget import Budget, Reservation
+from wavcaps_assets.llm.chat import AnswerError, BusyError, ChatModel, TemporaryError
 from wavcaps_assets.llm.messages import Message
-from wavcaps_assets.llm.progress import Counted
+from wavcaps_assets.llm.progress import Usage
 from wavcaps_assets.llm.rate_limiter import RateLimiter, Stopped, back_off_s
 from wavcaps_assets.llm.recorder import Recorder
-from wavcaps_assets.llm.spending import Spending
-from wavcaps_assets.llm.tokens import size
+from wavcaps_assets.llm.records import LOST, Answer, Request, lost_record, record_of
+from wavcaps_assets.llm.tokens import longest_answer, size
 
-# Never more tokens than so many a byte, in any script, and so many for what stands around a message.
+# Upper limits in any script: tokens a byte, and tokens around a message.
 TOKENS_PER_BYTE = 1 / 3
 TOKENS_PER_MESSAGE = 4
 
 
 class Sender:
-    """Asks for all workers of a run.
+    """Sends requests for all workers of a session.
 
-    Every request that may be paid for is admitted by itself. One that was heard and brought no answer
-    counts as spent at its most, and stands in the ledger as lost.
+    A request that reached the endpoint and got no answer counts as spent at its maximum, and is in the
+    ledger as lost.
 
     Args:
-        taken: counts the texts of each record that it makes, by the record's key.
+        label: stored with each answer.
+
+    Attributes:
+        error: why the budget admits no more; None while it does.
     """
 
     def __init__(
         self,
         model: ChatModel,
-        source: str,
-        pace: RateLimiter,
-        spending: Spending,
+        limiter: RateLimiter,
+        budget: Budget,
         recorder: Recorder,
-        counted: Counted,
-        taken: Counter[str],
+        usage: Usage,
+        label: str,
     ) -> None:
         self._model = model
-        self._source = source
-        self._pace = pace
-        self._spending = spending
+        self._limiter = limiter
+        self._budget = budget
         self._recorder = recorder
-        self._counted = counted
-        self._taken = taken
+        self._usage = usage
+        self._label = label
         self.error: Exception | None = None
 
-    async def ask(self, question: Request, messages: Sequence[Message]) -> Answer:
-        """The answer, with its cost. It is for the caller to write down.
+    async def send(self, request: Request) -> Answer:
+        """The answer with its cost, once it is in the ledger.
 
         Raises:
-            AnswerError, EndpointError: as `ChatModel.ask`.
-            Stopped: nothing more is to be asked; `error` says why, where the spending was refused.
+            AnswerError, EndpointError: as `ChatModel.send`.
+            Stopped: nothing more may be sent. If the budget is the reason, `error` holds its exception.
+            StoreError: the answer cannot be stored.
         """
-        parameters = question.parameters
-        tokens = _most_tokens(messages, parameters)
-        held = Held(self._spending)
+        messages = request.messages
+        answer = await self._answer(request, messages)
+        await self._recorder.write(record_of(request, answer, self._label, size(messages)))
+        self._usage.add(answer)
+        return answer
+
+    async def _answer(self, request: Request, messages: Sequence[Message]) -> Answer:
+        parameters = request.parameters
+        longest = longest_answer(parameters) or 0
+        tokens = _most_tokens(messages) + longest
+        hold = Hold(self._budget)
         faults = 0
         try:
             while True:
                 try:
-                    await held.admit(messages, parameters)
+                    await hold.reserve(messages, parameters)
                 except Exception as error:
-                    # What was admitted before is still asked; nothing else is.
+                    # Requests that were admitted before are still sent; no others are.
                     self.error = self.error or error
                     raise Stopped from error
-                turn = await self._pace.turn(tokens)
-                self._counted.requests += 1
+                permit = await self._limiter.acquire(tokens)
+                self._usage.requests += 1
                 try:
-                    reply = await self._model.ask(messages, parameters)
+                    reply = await self._model.send(messages, parameters)
                 except BusyError as busy:
-                    # Not taken: what is set aside is for the next try.
-                    self._pace.refused(turn, busy.headers, busy.reason)
-                except PassingError as error:
-                    self._pace.failed(turn)
-                    if error.heard:
-                        await self._lost(question, messages, held)
+                    # The endpoint did not take the request: the reservation is for the next try.
+                    self._limiter.refused(permit, busy.headers, busy.reason)
+                except TemporaryError as error:
+                    self._limiter.failed(permit)
+                    if error.charged:
+                        await self._lost(request, messages, hold)
                     faults += 1
                     if faults > self._model.max_retries:
                         raise error.outcome from error
-                    await self._pace.pause(back_off_s(faults))
+                    await self._limiter.pause(back_off_s(faults))
                 except AnswerError as error:
-                    self._pace.failed(turn)
-                    if error.heard:
-                        await self._lost(question, messages, held)
+                    self._limiter.failed(permit)
+                    if error.charged:
+                        await self._lost(request, messages, hold)
                     raise
                 except Exception:
-                    self._pace.failed(turn)
+                    self._limiter.failed(permit)
                     raise
                 except BaseException:
-                    # Cut off while it was under way.
-                    self._pace.failed(turn)
-                    held.lost()
+                    # Cancelled while the request was in flight.
+                    self._limiter.failed(permit)
+                    hold.write_off()
                     raise
                 else:
                     answer = reply.answer
-                    # Endpoints count the longest answer that there could have been.
-                    known = answer.prompt_tokens is not None
-                    counted = (answer.prompt_tokens or 0) + parameters["max_tokens"]
-                    self._pace.answered(turn, reply.headers, counted if known else None)
-                    return held.settle(answer)
+                    # Endpoints count the longest answer that the request allows.
+                    used = None if answer.prompt_tokens is None else answer.prompt_tokens + longest
+                    self._limiter.answered(permit, reply.headers, used)
+                    return hold.settle(answer)
         finally:
-            held.release()
+            hold.release()
 
-    async def _lost(self, question: Request, messages: Sequence[Message], held: Held) -> None:
-        lost = Answer("", LOST, cost_usd=held.lost())
-        record = lost_request(question, lost, self._source, size(messages))
+    async def _lost(self, request: Request, messages: Sequence[Message], hold: Hold) -> None:
+        lost = Answer("", LOST, cost_usd=hold.write_off())
+        record = lost_record(request, lost, self._label, size(messages))
         await self._recorder.write(record)
-        self._counted.answer(lost)
-        self._taken[record["key"]] += len(question.inputs)
+        self._usage.add(lost)
+        self._usage.lost[record["key"]] += len(request.inputs)
 
 
-class Held:
-    """What is set aside for the next request, if anything is."""
+class Hold:
+    """The reservation for the next send, if there is one."""
 
-    def __init__(self, spending: Spending) -> None:
-        self._spending = spending
-        self._reservations: list[Any] = []
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._reservations: list[Reservation] = []
 
-    async def admit(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> None:
+    async def reserve(self, messages: Sequence[Message], parameters: Mapping[str, Any]) -> None:
         if not self._reservations:
-            self._reservations.append(await self._spending.admit(messages, parameters))
+            self._reservations.append(await self._budget.admit(messages, parameters))
 
     def settle(self, answer: Answer) -> Answer:
-        return self._spending.settle(answer, self._reservations.pop())
+        return self._budget.settle(answer, self._reservations.pop())
 
-    def lost(self) -> float | None:
-        return self._spending.lost(self._reservations.pop())
+    def write_off(self) -> float | None:
+        return self._budget.write_off(self._reservations.pop())
 
     def release(self) -> None:
         while self._reservations:
-            self._spending.release(self._reservations.pop())
+            self._budget.release(self._reservations.pop())
 
 
-def _most_tokens(messages: Sequence[Message], parameters: Mapping[str, Any]) -> int:
+def _most_tokens(messages: Sequence[Message]) -> int:
     size_bytes = sum(len(message["content"].encode()) for message in messages)
-    return math.ceil(
-        size_bytes * TOKENS_PER_BYTE + TOKENS_PER_MESSAGE * len(messages) + parameters["max_tokens"]
-    )
+    return math.ceil(size_bytes * TOKENS_PER_BYTE + TOKENS_PER_MESSAGE * len(messages))

@@ -1,10 +1,31 @@
-"""Where the language model is, and what it may cost."""
+"""Where the language model is, what it may cost, and how fast requests are sent."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """How fast a session sends requests, and how long it keeps trying.
+
+    Attributes:
+        concurrency: the most requests in flight at the same time.
+        requests_per_minute: the most requests in a minute; None: what the endpoint's headers report, if any.
+        tokens_per_minute: the most tokens in a minute, in and out; None: as above.
+        max_retries: retries of one request after a temporary fault (no connection, a broken response, 408,
+            409, 425, 5xx).
+        patience_s: how long an endpoint may refuse everything (429, 503, 529) before the session stops (s).
+    """
+
+    concurrency: int = 32
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_retries: int = 4
+    patience_s: float = 600.0
 
 
 class ModelSettings(BaseModel):
@@ -15,23 +36,22 @@ class ModelSettings(BaseModel):
 
     base_url: str = Field("", description="such as https://api.openai.com/v1; empty: by `sources`")
     model: str = Field("", description="the model's name there; empty: by `sources`")
-    api_key: SecretStr = Field(
-        SecretStr(""), description="the endpoint's key; servers of one's own need none"
-    )
-    timeout_s: float = Field(120.0, gt=0, description="how long one answer may take (s)")
-    prices: Path | None = Field(
-        None, description="TOML file of prices, as llm/prices.toml, which it replaces"
-    )
+    api_key: SecretStr = Field(SecretStr(""), description="the endpoint's key; your own servers need none")
+    timeout_s: float = Field(120.0, gt=0, description="the longest that one answer may take (s)")
+    prices: Path | None = Field(None, description="TOML file of prices that replaces llm/prices.toml")
     free: bool | None = Field(
         None,
-        description="whether answers cost nothing; unset: a model without a price does, where the "
-        "endpoint is on this machine or in a private network",
+        description="whether answers are free; unset: free if the model has no price and the endpoint is on "
+        "this machine or in a private network",
     )
     budget_run_usd: float = Field(
-        0.0, ge=0, allow_inf_nan=False, description="most that one run may cost (USD); 0: no limit"
+        0.0, ge=0, allow_inf_nan=False, description="the most that one run may cost (USD); 0: no limit"
     )
     budget_month_usd: float = Field(
-        0.0, ge=0, allow_inf_nan=False, description="most that a calendar month (UTC) may cost; 0: no limit"
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="the most that a month (UTC) may cost (USD); 0: no limit",
     )
 
     @field_validator("api_key")
@@ -39,5 +59,5 @@ class ModelSettings(BaseModel):
     def _key_is_one_word(cls, key: SecretStr) -> SecretStr:
         word = key.get_secret_value().strip()
         if not all("!" <= char <= "~" for char in word):
-            raise ValueError("the key holds a space, a line break or another character that no key has")
+            raise ValueError("the key contains a space, a line break or another character that no key has")
         return SecretStr(word)

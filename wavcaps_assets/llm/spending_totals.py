@@ -1,4 +1,4 @@
-"""What has been spent, in a file beside the ledger that all processes share which share the folder."""
+"""What runs and months have spent: a file in the ledger's folder, shared by all processes."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import StoreError
 
 FILE = ".budget.sqlite"
-# Of a bucket, by the run: its steps are in one process.
+# For a bucket, by the run: the steps of a run are in one process.
 IN_MEMORY: dict[str, sqlite3.Connection] = {}
 
 
 @dataclass(frozen=True)
-class Sum:
-    """What spending is counted by: a month, as YYYY-MM, or a run, by its id."""
+class Total:
+    """What a total is for: a month, YYYY-MM, or a run, by its id."""
 
     kind: str
     name: str
 
 
-def month(name: str) -> Sum:
-    return Sum("month", name)
+def month(name: str) -> Total:
+    return Total("month", name)
 
 
-def run(name: str) -> Sum:
-    return Sum("run", name)
+def run(name: str) -> Total:
+    return Total("run", name)
 
 
 class SpendingTotals:
-    """Sums by month and by run (10^-12 USD).
+    """Totals by month and by run (10^-12 USD).
 
     Args:
-        ledger: beside which they stand; of one in a bucket, they end with the process.
-        run: whose steps share them, where they end with the process; empty: nobody does.
+        ledger: the file is in its folder. For a ledger in a bucket, the totals end with the process.
+        run: its steps share totals that end with the process; empty: nobody shares them.
 
     Raises:
         StoreError: the file cannot be used.
@@ -43,41 +43,41 @@ class SpendingTotals:
     def __init__(self, ledger: ResponseLedger, run: str) -> None:
         self._shared = False
         if ledger.store.is_folder:
-            self._sums = _opened(ledger)
+            self._connection = _opened(ledger)
         elif run:
             self._shared = True
-            self._sums = IN_MEMORY.get(run) or IN_MEMORY.setdefault(run, _with_tables(":memory:"))
+            self._connection = IN_MEMORY.get(run) or IN_MEMORY.setdefault(run, _with_tables(":memory:"))
         else:
-            self._sums = _with_tables(":memory:")
+            self._connection = _with_tables(":memory:")
 
     def close(self) -> None:
         if not self._shared:
-            self._sums.close()
+            self._connection.close()
 
-    def of(self, name: Sum) -> int:
+    def get(self, name: Total) -> int:
         statement = f"select pico from {name.kind}s where {name.kind} = ?"
-        row = self._sums.execute(statement, (name.name,)).fetchone()
+        row = self._connection.execute(statement, (name.name,)).fetchone()
         return int(row[0]) if row else 0
 
-    def at_least(self, name: Sum, pico: int) -> None:
-        """Opens a sum, or raises it to what is known to have been spent."""
-        self._sums.execute(
+    def at_least(self, name: Total, pico: int) -> None:
+        """Creates a total, or raises it to an amount that is known to have been spent."""
+        self._connection.execute(
             f"insert into {name.kind}s values (?, ?) on conflict do update "
             "set pico = max(pico, excluded.pico)",
             (name.name, pico),
         )
 
-    def add(self, name: Sum, pico: int) -> None:
+    def add(self, name: Total, pico: int) -> None:
         statement = f"update {name.kind}s set pico = pico + ? where {name.kind} = ?"
-        self._sums.execute(statement, (pico, name.name))
+        self._connection.execute(statement, (pico, name.name))
 
-    def take(self, name: Sum, pico: int, limit: int) -> bool:
-        """Adds, unless that would exceed the limit. Says whether it has."""
-        taken = self._sums.execute(
+    def add_within(self, name: Total, pico: int, limit: int) -> bool:
+        """Adds an amount unless the total would exceed the limit. Returns whether it did."""
+        changed = self._connection.execute(
             f"update {name.kind}s set pico = pico + ? where {name.kind} = ? and pico + ? <= ?",
             (pico, name.name, pico, limit),
         )
-        return bool(taken.rowcount)
+        return bool(changed.rowcount)
 
 
 def _opened(ledger: ResponseLedger) -> sqlite3.Connection:
@@ -87,15 +87,17 @@ def _opened(ledger: ResponseLedger) -> sqlite3.Connection:
         return _with_tables(str(folder / FILE))
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
-            f"cannot use {folder / FILE}, where spending is counted: {error}; if it is broken, remove it, "
-            "and the month is counted anew from the ledger"
+            f"cannot use {folder / FILE}, the file of what was spent: {error}; if it is broken, remove it, "
+            "and the month is counted again from the response ledger"
         ) from error
 
 
 def _with_tables(path: str) -> sqlite3.Connection:
-    sums = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-    # A killed process leaves it whole; after a crash of the machine the ledger tells most of it.
-    sums.execute("pragma synchronous = off")
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    # A killed process leaves it whole; after a crash of the machine the ledger gives most of it.
+    connection.execute("pragma synchronous = off")
     for kind in ("month", "run"):
-        sums.execute(f"create table if not exists {kind}s ({kind} text primary key, pico integer not null)")
-    return sums
+        connection.execute(
+            f"create table if not exists {kind}s ({kind} text primary key, pico integer not null)"
+        )
+    return connection

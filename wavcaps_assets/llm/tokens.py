@@ -1,7 +1,7 @@
-"""How many tokens a question has: counted by the model's server where it can, else estimated.
+"""How many tokens a request has: counted by the model's server if it can, else estimated.
 
-An estimate goes by a question's size: its characters, and 16 more for each message, as every message
-costs some tokens of its own. What a model made of earlier questions tells its tokens for that size.
+An estimate uses a request's size: its characters, plus 16 for each message, since every message costs a
+few tokens of its own. The tokens that a model counted for earlier requests give its tokens per size.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from wavcaps_assets.llm.ledger import ResponseLedger, answer_in
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import is_own_host
+from wavcaps_assets.llm.records import answer_in
 from wavcaps_assets.llm.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -24,84 +25,90 @@ MESSAGE_SIZE = 16
 # "1 token ~= 4 chars in English" (https://help.openai.com/en/articles/4936856).
 DEFAULT_PER_SIZE = 1 / 4
 DEFAULT_UNCERTAINTY = 0.35
-# A caption of the paper has 7.8 words (Table III), some 11 tokens; its index and line take the rest.
+# A caption of the paper has 7.8 words (Table III), about 11 tokens. The rest is for its index and line.
 DEFAULT_OUTPUT_A_TEXT = 16.0
-# What a chat template may add around the messages: special tokens, a date, a default instruction.
+# Tokens that a chat template may add: special tokens, a date, a default instruction.
 TEMPLATE_TOKENS = 64
-# Requests of the ledger that are learnt from, and those that are looked at for them.
-LEARNT_FROM = 500
-LOOKED_AT = 5_000
-# Fewer than these say little.
+# Requests in the ledger to learn from, and the most that are read to find them.
+LEARN_FROM = 500
+READ_AT_MOST = 5_000
+# Fewer requests are not representative.
 ENOUGH = 5
 SERVER_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a model takes.
+    """How many tokens a model uses.
 
     Attributes:
-        per_size: tokens of a question for each unit of its `size`.
-        uncertainty: how far the tokens of all questions may be off (a share of them).
-        output_a_text: tokens of the answer to one text.
-        asked_again: further requests for each first one; None: too few have been seen.
+        per_size: input tokens for each unit of a request's `size`.
+        uncertainty: relative error of the input tokens (0 to 1).
+        output_a_text: output tokens for one text.
+        retried: later attempts for each first attempt; None: too few are known.
         how: how the tokens were counted, for people.
     """
 
     per_size: float = DEFAULT_PER_SIZE
     uncertainty: float = DEFAULT_UNCERTAINTY
     output_a_text: float = DEFAULT_OUTPUT_A_TEXT
-    asked_again: float | None = None
+    retried: float | None = None
     how: str = "4 characters a token, OpenAI's rule of thumb for English"
 
 
 def size(messages: Sequence[Message]) -> int:
-    """The size of a question: characters, and something for each message."""
+    """The size of a request: characters, plus 16 for each message."""
     return sum(len(message["content"]) + MESSAGE_SIZE for message in messages)
 
 
 def most_tokens(messages: Sequence[Message], parameters: Mapping[str, Any]) -> int:
-    """More tokens than a question can have, whatever the tokenizer.
+    """An upper limit of a request's input tokens, for any tokenizer.
 
-    A token is at least one byte. The schema of a structured answer is counted as a text.
+    A token has at least one byte. The schema of a structured answer counts as text.
     """
     text = sum(len(message["content"].encode()) + MESSAGE_SIZE for message in messages)
     schema = parameters.get("response_format")
     return text + TEMPLATE_TOKENS + (len(json.dumps(schema).encode()) if schema else 0)
 
 
+def longest_answer(parameters: Mapping[str, Any]) -> int | None:
+    """The longest answer that a request allows (tokens); None: it sets no limit."""
+    limit = parameters.get("max_completion_tokens", parameters.get("max_tokens"))
+    return None if limit is None else int(limit)
+
+
 def learn(ledger: ResponseLedger, model: str) -> Rates:
-    """What a model took for the newest of its questions in the ledger; where there are none, the default."""
-    sizes = tokens = output = texts = first = again = requests = 0
-    for record in islice(ledger.newest(), LOOKED_AT):
+    """The rates of a model in its newest requests in the ledger; the default if there are none."""
+    sizes = tokens = output = texts = first = later = requests = 0
+    for record in islice(ledger.newest(), READ_AT_MOST):
         question, answer = record.get("question"), answer_in(record)
         if not isinstance(question, dict) or question.get("model") != model or answer is None:
             continue
         first += not question.get("attempt")
-        again += bool(question.get("attempt"))
+        later += bool(question.get("attempt"))
         texts += len(question.get("inputs") or ())
         output += answer.completion_tokens or 0
         if record.get("size") and answer.prompt_tokens:
             requests += 1
             sizes += record["size"]
             tokens += answer.prompt_tokens
-        if requests >= LEARNT_FROM:
+        if requests >= LEARN_FROM:
             break
-    learnt = Rates(
+    learned = Rates(
         output_a_text=output / texts if output and texts >= ENOUGH else DEFAULT_OUTPUT_A_TEXT,
-        asked_again=again / first if first >= ENOUGH else None,
+        retried=later / first if first >= ENOUGH else None,
     )
     if requests < ENOUGH:
-        return learnt
-    how = f"as {model} counted {requests} earlier questions"
-    return Rates(tokens / sizes, 0.1, learnt.output_a_text, learnt.asked_again, how)
+        return learned
+    how = f"as {model} counted {requests} earlier requests"
+    return Rates(tokens / sizes, 0.1, learned.output_a_text, learned.retried, how)
 
 
 def counted_by_server(settings: ModelSettings, sample: Sequence[Sequence[Message]]) -> list[int] | None:
-    """The tokens of some questions, as a llama.cpp server of one's own counts them; None: it does not.
+    """The input tokens of some requests, counted by your own llama.cpp server; None: it does not count.
 
-    No other server is asked: the questions would leave the house before anybody said yes. Nor is one
-    that wants a key: whether the key is right is for the first question to find out, by one request.
+    Other servers are not asked: the texts would leave your network before you agree. Neither are servers
+    with a key: only the first real request tests a key.
     """
     import httpx
 
@@ -117,5 +124,5 @@ def counted_by_server(settings: ModelSettings, sample: Sequence[Sequence[Message
 
 def _tokens(client: httpx.Client, messages: Sequence[Message]) -> int:
     templated = client.post("/apply-template", json={"messages": list(messages)}).raise_for_status().json()
-    wanted = {"content": templated["prompt"], "add_special": True, "parse_special": True}
-    return len(client.post("/tokenize", json=wanted).raise_for_status().json()["tokens"])
+    body = {"content": templated["prompt"], "add_special": True, "parse_special": True}
+    return len(client.post("/tokenize", json=body).raise_for_status().json()["tokens"])

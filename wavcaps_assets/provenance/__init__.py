@@ -1,1 +1,1 @@
-"""Where a caption comes from: everything that the store knows about one clip."""
+"""Where a caption comes from: everything that the store contains about one clip."""

@@ -1,4 +1,4 @@
-"""The answers in the ledger that were given to some clips' texts, and what was made of each."""
+"""The answers to some clips' texts in the response ledger, and what the rules say about each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.prompts import Form, Prompt, PromptError, find_prompt, form_of, load_prompt
-from wavcaps_assets.captioning.second_questions import asked_of, find_second_prompt
+from wavcaps_assets.captioning.second_questions import find_second_prompt, parse_line
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings
 from wavcaps_assets.captioning.texts import clean, clip_text, first_sentence
-from wavcaps_assets.llm.ledger import ResponseLedger, answer_in
+from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.llm.records import answer_in
 from wavcaps_assets.rules.judging import READ_CHARS, Candidate, judge
 from wavcaps_assets.rules.repairs import repaired
 from wavcaps_assets.rules.settings import RULE_PRESETS
@@ -21,19 +22,20 @@ from wavcaps_assets.rules.settings import RULE_PRESETS
 
 @dataclass(frozen=True)
 class Attempt:
-    """One answer of a model to a question that held the clip's text.
+    """One answer of a model to a request with the clip's text.
 
     Attributes:
-        key: of the question in the ledger.
+        key: of the request in the ledger.
         at: when it was answered, ISO 8601, UTC.
-        second: whether stage 3 asked, about a caption that was there already.
-        texts: how many texts the question held; its tokens and cost are those of all of them.
-        given: the clip's text as it was put.
-        messages: the conversation, word for word; None where no preset has that prompt any more.
-        said: the caption that the answer gives this text, read as the run read it; None where it gives none
-            that can be believed.
-        verdict: what the rules make of it.
-        rules: which rules: those of the stage that asked where they are known, else the preset `paper`.
+        second: whether stage 3 asked, about an earlier caption.
+        question: the request, as it is stored.
+        texts: the number of texts in the request; tokens and cost are for all of them.
+        given: the clip's text as the model was given it.
+        messages: the conversation, word for word; None: no preset has the prompt any more.
+        caption: the caption in the answer, parsed as the run did; None: there is no certain one.
+        verdict: of the rules.
+        complaint: what the rules, or the parser, object to.
+        rules: which rules: of the stage that asked, if known, else the preset `paper`.
     """
 
     key: str
@@ -44,14 +46,14 @@ class Attempt:
     given: str
     messages: list[Message] | None
     answer: dict[str, Any]
-    said: str | None
+    caption: str | None
     verdict: str
     complaint: str
     rules: str
 
 
 class Rows(NamedTuple):
-    """What stages 1 to 3 have of a clip, and how stage 2 was set; None where there is nothing of it."""
+    """A clip's rows of stages 1 to 3, and the settings of stage 2; None: there are none."""
 
     filtered: Mapping[str, Any] | None
     captioned: Mapping[str, Any] | None
@@ -64,12 +66,12 @@ class Rows(NamedTuple):
             return str(self.captioned["text"])
         if self.filtered is None:
             return ""
-        how = self.settings or CAPTIONING_PRESETS["paper"]
-        return clip_text(self.filtered, how.text_from, how.added, how.max_text_chars)
+        settings = self.settings or CAPTIONING_PRESETS["paper"]
+        return clip_text(self.filtered, settings.text_from, settings.added, settings.max_text_chars)
 
     @property
     def keys(self) -> set[str]:
-        """Of the answers that its captions were taken from."""
+        """The keys of the answers that its captions come from."""
         ids = (
             self.captioned["answer_id"] if self.captioned else None,
             self.refined["second_answer_id"] if self.refined else None,
@@ -78,86 +80,86 @@ class Rows(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A record of the ledger, where a text stands in it, and, in a second question, beside which caption."""
+    """A record of the ledger, the index of a text in it, and, for a second question, the caption."""
 
     record: Mapping[str, Any]
-    place: int
+    position: int
     caption: str | None
 
 
 def attempts_of(ledger: ResponseLedger, clips: Mapping[str, Rows]) -> dict[str, list[Attempt]]:
-    """The answers to each clip's text, first questions before second ones. The ledger is read once.
+    """The answers to each clip's text, first questions before second ones. Reads the ledger once.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: the ledger cannot be read.
     """
     by_text: dict[str, list[str]] = {}
     by_key: dict[str, list[str]] = {}
     for clip_id, rows in clips.items():
-        for way in _ways_to_put(rows):
-            by_text.setdefault(way, []).append(clip_id)
+        for given in _given_texts(rows):
+            by_text.setdefault(given, []).append(clip_id)
         for key in rows.keys:
             by_key.setdefault(key, []).append(clip_id)
     found: dict[str, list[Found]] = {clip_id: [] for clip_id in clips}
     for record in ledger.records() if by_text else ():
         inputs = list(record["question"]["inputs"])
-        seen = set()
+        matched = set()
         for index, given in enumerate(inputs):
-            put = asked_of(given)
-            # A crawled text may imitate a second question: the prompt says which it is.
-            if put is not None and _first_prompt(*_asked_with(record)) is not None:
-                put = None
-            text, caption = put or (given, None)
+            second = parse_line(given)
+            # A crawled text may imitate a second question: the prompt decides.
+            if second is not None and _first_prompt(*_version_and_source(record)) is not None:
+                second = None
+            text, caption = second or (given, None)
             for clip_id in by_text.get(text, ()):
                 found[clip_id].append(Found(record, index, caption))
-                seen.add(clip_id)
+                matched.add(clip_id)
         for clip_id in by_key.get(record["key"], ()):
-            if clip_id not in seen:
-                # Put in a way that no preset of today has.
+            if clip_id not in matched:
+                # No current preset gives the text to a model like this.
                 text = clips[clip_id].text
-                place = next((place for place, given in enumerate(inputs) if given in text), 0)
-                found[clip_id].append(Found(record, place, None))
-    return {clip_id: _of_clip(some, clips[clip_id]) for clip_id, some in found.items()}
+                index = next((index for index, given in enumerate(inputs) if given in text), 0)
+                found[clip_id].append(Found(record, index, None))
+    return {clip_id: _of_clip(records, clips[clip_id]) for clip_id, records in found.items()}
 
 
 def _of_clip(found: Sequence[Found], rows: Rows) -> list[Attempt]:
-    """The first questions, and those second ones that are about this clip's own captions."""
+    """The answers to first questions, and to second questions about this clip's own captions."""
     ordered = sorted(found, key=lambda one: str(one.record["at"]))
     attempts = [_attempt(one, rows) for one in ordered if one.caption is None]
     own = [rows.captioned["caption"]] if rows.captioned else []
-    captions = {_as_put(caption) for caption in own}
+    captions = {_as_given(caption) for caption in own}
     waiting = [one for one in ordered if one.caption is not None]
     while about := [one for one in waiting if one.caption in captions]:
         waiting = [one for one in waiting if one.caption not in captions]
         seconds = [_attempt(one, rows) for one in about]
         attempts += seconds
-        captions = {_as_put(one.said) for one in seconds if one.said is not None}
+        captions = {_as_given(one.caption) for one in seconds if one.caption is not None}
     return attempts
 
 
-def _as_put(caption: str) -> str:
-    """A caption as a second question holds it."""
+def _as_given(caption: str) -> str:
+    """A caption as a second question contains it."""
     return clean(repaired(caption[: READ_CHARS + 1])[0])
 
 
-def _ways_to_put(rows: Rows) -> set[str]:
-    """How the presets, and stage 2 as it was set, put a clip's text to a model."""
-    ways = set()
-    for _, settings in _ways_of(rows):
+def _given_texts(rows: Rows) -> set[str]:
+    """A clip's text in each form that a model may have been given."""
+    texts = set()
+    for _, settings in _possible_settings(rows):
         first = first_sentence(rows.text, settings.max_text_chars)
-        ways |= {clean(rows.text, settings.max_text_chars), clean(first, settings.max_text_chars)}
-    return ways - {""}
+        texts |= {clean(rows.text, settings.max_text_chars), clean(first, settings.max_text_chars)}
+    return texts - {""}
 
 
-def _ways_of(rows: Rows) -> Iterator[tuple[str, CaptioningSettings]]:
-    """How stage 2 may have asked: as it was set, if that is known, and as the presets do."""
+def _possible_settings(rows: Rows) -> Iterator[tuple[str, CaptioningSettings]]:
+    """The settings that stage 2 may have used: its own, if known, and the presets."""
     if rows.settings:
-        yield "as it was set", rows.settings
+        yield "with its settings", rows.settings
     for name, settings in CAPTIONING_PRESETS.items():
         yield f"preset {name}", settings
 
 
-def _asked_with(record: Mapping[str, Any]) -> tuple[str, str]:
+def _version_and_source(record: Mapping[str, Any]) -> tuple[str, str]:
     return str(record["question"]["prompt_version"]), str(record.get("source") or "")
 
 
@@ -167,14 +169,14 @@ def _first_prompt(version: str, source: str) -> Prompt | None:
 
 
 def _attempt(found: Found, rows: Rows) -> Attempt:
-    record, index = found.record, found.place
+    record, index = found.record, found.position
     question, answer = record["question"], answer_in(record)
-    version, source = _asked_with(record)
+    version, source = _version_and_source(record)
     prompt = _first_prompt(version, source) or find_second_prompt(version)
     inputs = list(question["inputs"])
     form = prompt.form if prompt else form_of(question["parameters"])
-    nothing = [Parsed(None, "the ledger holds no answer that can be read")] * len(inputs)
-    # As the run did: what it did not believe is told with its reason.
+    nothing = [Parsed(None, "the ledger contains no readable answer")] * len(inputs)
+    # As the run did: an answer that is not certain has a reason instead.
     parsed = (parse(answer, inputs, prompt or Prompt(form, "", ())) if answer else nothing)[index]
     verdict, complaint, rules = _judged(found, parsed, rows, prompt)
     return Attempt(
@@ -186,7 +188,7 @@ def _attempt(found: Found, rows: Rows) -> Attempt:
         given=inputs[index],
         messages=prompt.messages(inputs) if prompt else None,
         answer=asdict(answer) if answer else {},
-        said=parsed.caption,
+        caption=parsed.caption,
         verdict=verdict,
         complaint=complaint,
         rules=rules,
@@ -194,25 +196,25 @@ def _attempt(found: Found, rows: Rows) -> Attempt:
 
 
 def _judged(found: Found, parsed: Parsed, rows: Rows, prompt: Prompt | None) -> tuple[str, str, str]:
-    """The verdict on an answer, the complaints, and the rules that say so."""
+    """The verdict on an answer, the complaints, and which rules judged."""
     if parsed.caption is None:
         return "unreadable", parsed.problem or "", "(of the answer's form)"
     second = found.caption is not None
     if second and rows.refined and rows.refined["second_answer_id"] == found.record["key"]:
         return "accept", "", "(as stage 3 judged it)"
-    version, source = _asked_with(found.record)
-    told, rules = "(of the preset paper)", RULE_PRESETS["paper"]
-    for name, settings in () if second else _ways_of(rows):
+    version, source = _version_and_source(found.record)
+    name_of, rules = "(of the preset paper)", RULE_PRESETS["paper"]
+    for name, settings in () if second else _possible_settings(rows):
         if version in _versions(settings.prompt, source):
-            told, rules = f"(of stage 2, {name})", settings.rules
+            name_of, rules = f"(of stage 2, {name})", settings.rules
             break
     (judged,) = judge([Candidate(parsed.caption, rows.text, prompt.shown if prompt else ())], rules)
-    return judged.verdict.value, judged.complaint, told
+    return judged.verdict.value, judged.complaint, name_of
 
 
 @lru_cache(maxsize=256)
 def _versions(preset: str, source: str) -> frozenset[str]:
-    """Of a preset's prompt for a source, in every form; none where the preset is gone."""
+    """The versions of a preset's prompt for a source, in every form; empty: the preset does not exist."""
     try:
         return frozenset(load_prompt(preset, source, form).version for form in Form)
     except PromptError:

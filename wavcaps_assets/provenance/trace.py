@@ -1,4 +1,4 @@
-"""Where a caption comes from: what the store knows about one clip, from the raw record to the manifest."""
+"""Where a caption comes from: what the store contains about a clip, from the raw record to the manifest."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LONGEST_SHOWN = 2000
 
 
 class UnknownClip(LookupError):
-    """The store knows no such clip."""
+    """The store contains no such clip."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one stage made of the clip: its row, or the reason why it set the clip aside.
+    """What one stage did with the clip: its row, or the reason why it was dropped.
 
-    Both are None where the stage has not seen the clip.
+    Both are None if the stage has not seen the clip.
     """
 
     stage: str
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    """Everything of one clip. `published` is its caption; `unpublished` says why there is none."""
+    """Everything about one clip. `published` is its caption; `unpublished` says why there is none."""
 
     clip_id: str
     source: str
@@ -56,22 +56,20 @@ class Trace:
         return json.dumps(asdict(self), default=str, indent=2)
 
     def as_text(self) -> str:
-        """For a person; crawled text without control characters, one value a line."""
+        """For a person: one value per line; crawled text without control characters."""
         lines = [f"{self.clip_id}, of {self.source}, partition {self.partition}", ""]
         if self.published is not None:
             lines.append(f"published caption: {_shown(self.published)}")
         else:
             lines.append(f"not published: {_shown(self.unpublished)}")
         lines += ["", "history"]
-        lines += [f"  {_shown(event)}" for event in map(_event, self.history)] or [
-            "  nothing is written down"
-        ]
+        lines += [f"  {_shown(event)}" for event in map(_event, self.history)] or ["  no events"]
         for step in self.steps:
             lines += ["", step.stage]
             if step.row is not None:
                 lines += _row_as_text(step.row)
             if step.dropped is not None:
-                lines.append(f"  set aside: {step.dropped['reason']}: {_shown(step.dropped['detail'] or '')}")
+                lines.append(f"  dropped: {step.dropped['reason']}: {_shown(step.dropped['detail'] or '')}")
             if step.row is None and step.dropped is None:
                 lines.append("  has not seen this clip")
             if step.stage == "filtered_clips":
@@ -82,10 +80,10 @@ class Trace:
 
 
 def trace(tables: TableStore, ledger: ResponseLedger, clip_id: str) -> Trace:
-    """Collects everything of a clip. Every answer in the ledger is read once.
+    """Collects everything about a clip. Reads the response ledger once.
 
     Raises:
-        UnknownClip: no crawl has listed it; the message names clips with like names.
+        UnknownClip: no crawl has listed it; the message names clips with similar names.
         StoreError: the store cannot be read.
     """
     found = traces(tables, ledger, [clip_id])
@@ -95,7 +93,7 @@ def trace(tables: TableStore, ledger: ResponseLedger, clip_id: str) -> Trace:
 
 
 def traces(tables: TableStore, ledger: ResponseLedger, clip_ids: Sequence[str]) -> list[Trace]:
-    """As `trace`, of several clips: each table, and the ledger, is read once. Unknown clips are left out.
+    """As `trace`, for several clips: reads each table, and the response ledger, once. Skips unknown clips.
 
     Raises:
         StoreError: the store cannot be read.
@@ -143,7 +141,7 @@ def _settings_of(tables: TableStore, source: str) -> CaptioningSettings | None:
 
 
 class ClipRows:
-    """The rows of some clips: of each table that is looked at, only these are kept."""
+    """The rows of some clips. Only these rows of each table are kept in memory."""
 
     def __init__(self, tables: TableStore, clip_ids: Sequence[str]) -> None:
         self._tables = tables
@@ -162,7 +160,7 @@ class ClipRows:
         return Step(asset_key[-1], rows.get(clip_id), dropped.get(clip_id))
 
     def raw(self, clip_id: str) -> tuple[str, str, Step] | None:
-        """The source and the partition of a clip, and what the crawl says of it; None: nothing."""
+        """A clip's source, its partition and its crawl step; None: no crawl has listed it."""
         for source in _sources_in(clip_id):
             for partition in self._tables.partitions([source, "raw_clips"]):
                 step = self.step([source, "raw_clips"], clip_id, partition)
@@ -184,7 +182,7 @@ class ClipRows:
 
 
 def _sources_in(clip_id: str) -> list[str]:
-    """The sources that a clip_id may name."""
+    """The sources that a clip_id may belong to."""
     sources = [clip_id[:place] for place, char in enumerate(clip_id) if char == "-" and place]
     return [source for source in sources if "/" not in source and not source.startswith(".")]
 
@@ -203,14 +201,14 @@ def _unknown(tables: TableStore, clip_id: str) -> str:
             f"and there are clips of {', '.join(sources) or 'no source yet'}"
         )
     near = difflib.get_close_matches(clip_id, known, n=5, cutoff=0.6) or sorted(known)[:5]
-    return f"no clip {one_line(clip_id, 100)!r}; near it are {', '.join(near)}"
+    return f"no clip {one_line(clip_id, 100)!r}; similar ones are {', '.join(near)}"
 
 
 def _why_not(steps: Sequence[Step]) -> str:
     dropped = next((step.dropped for step in reversed(steps) if step.dropped is not None), None)
     if dropped:
-        detail = dropped["detail"] or "nothing more is said"
-        return f"{dropped['stage']} set it aside: {dropped['reason']}: {detail}"
+        detail = dropped["detail"] or "no detail"
+        return f"{dropped['stage']} dropped it: {dropped['reason']}: {detail}"
     waiting = next((step.stage for step in steps if step.row is None), steps[-1].stage)
     return f"{waiting} has not seen it yet: materialize it"
 
@@ -224,7 +222,7 @@ def _row_as_text(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def finding_as_text(finding: Mapping[str, Any]) -> str:
-    """What a rule of stage 3 said, such as `caption 1: banned_words (heard): ask_again`."""
+    """A finding of stage 3, such as `caption 1: banned_words (heard): ask_again`."""
     detail = f" ({finding['detail']})" if finding["detail"] else ""
     return f"caption {finding['judgement'] + 1}: {finding['rule']}{detail}: {finding['verdict']}"
 
@@ -238,7 +236,7 @@ def _attempts_as_text(what: str, attempts: Sequence[Attempt]) -> Iterator[str]:
         yield f"  parameters: {_shown(json.dumps(question['parameters']))}"
         yield f"  this text, one of {attempt.texts}: {_shown(attempt.given)}"
         if attempt.messages is None:
-            yield "  the prompt of this version is in no preset any more"
+            yield "  no preset has this prompt version any more"
         for message in attempt.messages or ():
             yield f"  {message['role']}: {_shown(message['content'])}"
         yield f"  raw answer: {_shown(answer.get('text', ''))}"
@@ -248,7 +246,7 @@ def _attempts_as_text(what: str, attempts: Sequence[Attempt]) -> Iterator[str]:
             f"  finish reason {answer.get('finish_reason')}, tokens {answer.get('prompt_tokens')} in and "
             f"{answer.get('completion_tokens')} out, {paid}"
         )
-        yield f"  caption of this text: {'none' if attempt.said is None else _shown(attempt.said)}"
+        yield f"  caption of this text: {'none' if attempt.caption is None else _shown(attempt.caption)}"
         complaint = f", {_shown(attempt.complaint)}" if attempt.complaint else ""
         yield f"  rules {attempt.rules}: {attempt.verdict}{complaint}"
 

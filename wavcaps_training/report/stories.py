@@ -120,7 +120,7 @@ def _asked(attempt: Attempt) -> Chapter:
         "finish reason": answer.get("finish_reason") or "not known",
         "tokens of the whole question": _tokens(answer),
         "cost of the whole question (USD)": _cost(answer),
-        "caption of this text": attempt.said or "none",
+        "caption of this text": attempt.caption or "none",
         f"rules {attempt.rules}": f"{attempt.verdict}{f': {attempt.complaint}' if attempt.complaint else ''}",
     }
     title = "Second question to the model" if attempt.second else "Question to the model"

@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from tests.support.rows import audio_row, manifest_row, raw_row
@@ -26,19 +25,16 @@ from wavcaps_assets.analysis.summaries import (
     summarise_similarity,
 )
 from wavcaps_assets.analysis.vocabulary import vocabulary, words_that_change
-from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.show.text import MAX_SHOWN_CHARS, shown
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST, RAW_CLIPS, TRAINING_MANIFEST, schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
-from wavcaps_training.definitions import build
-from wavcaps_training.paper.experiments import DEMO_EXPERIMENT, Experiment, scored_experiment
 from wavcaps_training.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_training.report.data import RunFacts, StepTime
 from wavcaps_training.report.render import number, render_report, size, span, write_report
-from wavcaps_training.tables import CHECKPOINT, PAPER_COMPARISON_KEY, RETRIEVAL_SCORES, RETRIEVAL_SCORES_KEY
+from wavcaps_training.tables import CHECKPOINT, RETRIEVAL_SCORES
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'too' ]]> <img src=http://evil.example/x onerror=alert(2)>"
 RIGHT_TO_LEFT = "\u202eصوت المطر\u202c"
@@ -103,7 +99,7 @@ def tables(tmp_path: Path) -> TableStore:
 def test_the_funnel_counts_every_record_once(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
-    (funnel,) = collect(tables, SOURCES, DEMO_EXPERIMENT).funnels
+    (funnel,) = collect(tables, SOURCES).funnels
     # 8 records in two partitions; one is listed twice, one has no audio, one is short, one fails.
     assert funnel.steps == (8, 6, 5, 4, 4, 3)
     assert {(reason.step, reason.reason): reason.clips for reason in funnel.reasons} == {
@@ -124,10 +120,10 @@ def test_the_funnel_counts_every_record_once(tables: TableStore) -> None:
 
 def test_what_has_not_come_to_the_end_is_waiting(tables: TableStore) -> None:
     fill_crawl(tables)
-    (funnel,) = collect(tables, SOURCES, DEMO_EXPERIMENT).funnels
+    (funnel,) = collect(tables, SOURCES).funnels
     assert funnel.steps == (8, 6, None, None, None, None)
     assert (funnel.set_aside, funnel.waiting) == (2, 6)
-    text = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))).text
+    text = Page(render_report(collect(tables, SOURCES))).text
     assert "found 8 records at 1 source." in " ".join(text.split())
 
 
@@ -135,7 +131,7 @@ def test_examples_are_every_nth_clip(tables: TableStore) -> None:
     # Written backwards: the order of the page is that of the ids, whatever that of the table.
     rows = [published_clip(f"{i:03}", f"Sound {i}.") for i in reversed(range(21))]
     tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
-    (freesound,) = collect(tables, SOURCES, DEMO_EXPERIMENT).published
+    (freesound,) = collect(tables, SOURCES).published
     assert freesound.every == 3
     assert [example.clip_id for example in freesound.examples] == [
         f"freesound-{i:03}" for i in (0, 3, 6, 9, 12, 15, 18)
@@ -146,42 +142,11 @@ def test_examples_are_every_nth_clip(tables: TableStore) -> None:
 
 def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None:
     fill_training(tables)
-    scores = collect(tables, SOURCES, DEMO_EXPERIMENT).scores
+    scores = collect(tables, SOURCES).scores
     assert scores is not None
     # Of the test clips 0 to 4, three are captioned "Rain."; the train clip with that caption is no rival.
     assert scores.sharing_a_caption == 3
     assert scores.recall["text_to_audio"]["trained"] == {"R@1": 20.0, "R@5": 60.0, "R@10": 100.0}
-
-
-def test_only_the_checkpoint_of_the_scored_experiment_is_shown(tables: TableStore) -> None:
-    """A store that has been used with the demo's sources still has the demo's checkpoint."""
-    live = scored_experiment(Sources.LIVE)
-    assert live.key != DEMO_EXPERIMENT.key
-    fill_training(tables)
-    page = Page(render_report(collect(tables, SOURCES, live)))
-    assert "A trained checkpoint: not there yet." in page.text
-    assert "1,234,567" not in page.text
-
-    fill_training(tables, live, parameters=7_654_321)
-    data = collect(tables, SOURCES, live)
-    assert data.training is not None
-    assert (data.training.model, data.training.setting) == (live.model.name, live.setting)
-    assert data.scores is not None
-    page = Page(render_report(data))
-    assert "7,654,321" in page.text
-    assert "own_split" in page.text
-    assert "1,234,567" not in page.text
-    demo = collect(tables, SOURCES, DEMO_EXPERIMENT).training
-    assert demo is not None and demo.parameters == 1_234_567
-
-
-def test_the_reports_asset_depends_on_what_it_shows() -> None:
-    for sources in Sources:
-        location = build(Settings(sources=sources)).resolve_asset_graph()
-        parents = location.get(dg.AssetKey("report")).parent_keys
-        scored = scored_experiment(sources)
-        keys = (scored.key, scored.training_manifest, RETRIEVAL_SCORES_KEY, PAPER_COMPARISON_KEY)
-        assert {dg.AssetKey(list(key)) for key in keys} <= parents
 
 
 def test_crawled_text_stays_text(tables: TableStore) -> None:
@@ -193,9 +158,7 @@ def test_crawled_text_stays_text(tables: TableStore) -> None:
     tables.write(["wavcaps"], None, MANIFEST.from_rows(hostile))
     dropped = DROPPED.from_rows([drop(HOSTILE, "freesound", "raw_clips", HOSTILE, HOSTILE)])
     tables.write(["freesound", "raw_clips"], "one", Stage(RAW_CLIPS.empty(), dropped))
-    data = collect(
-        tables, SOURCES, DEMO_EXPERIMENT, RunFacts(HOSTILE, (StepTime(HOSTILE, 1.0),), {HOSTILE: HOSTILE})
-    )
+    data = collect(tables, SOURCES, RunFacts(HOSTILE, (StepTime(HOSTILE, 1.0),), {HOSTILE: HOSTILE}))
     page = Page(render_report(data))
     assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
@@ -208,7 +171,7 @@ def test_the_page_needs_nothing_from_elsewhere(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
     fill_training(tables)
-    page = render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))
+    page = render_report(collect(tables, SOURCES))
     elements = Page(page).elements
     assert {"script", "link", "iframe", "object", "img"}.isdisjoint(tag for tag, _ in elements)
     for tag, attributes in elements:
@@ -226,7 +189,7 @@ def test_the_page_is_well_formed(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
     fill_training(tables)
-    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
+    page = Page(render_report(collect(tables, SOURCES)))
     assert page.unbalanced == []
     assert page.open == []
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -242,7 +205,7 @@ def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> Non
     fill_crawl(tables)
     fill_captions(tables)
     fill_analysis(tables)
-    data = collect(tables, SOURCES, DEMO_EXPERIMENT)
+    data = collect(tables, SOURCES)
     story, *others = data.stories
     assert len({story.clip_id, *(one.clip_id for one in others)}) == 1 + len(others)
     assert [chapter.title for chapter in story.chapters] == [
@@ -276,14 +239,14 @@ def test_the_analysis_shows_crawled_texts_as_texts(tables: TableStore) -> None:
     raw = RAW_CLIPS.from_rows(raw_row(f"freesound-{i}", description=HOSTILE) for i in range(2))
     tables.write(["freesound", "raw_clips"], "one", Stage(raw, DROPPED.empty()))
     fill_analysis(tables)
-    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
+    page = Page(render_report(collect(tables, SOURCES)))
     assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert page.text.count(HOSTILE) >= 5
 
 
 def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
-    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
+    page = Page(render_report(collect(tables, SOURCES)))
     assert "Nothing has been crawled yet." in page.text
     for what in ("Published clips", "A trained checkpoint", "Retrieval scores", "The times of the steps"):
         assert f"{what}: not there yet." in page.text
@@ -292,7 +255,7 @@ def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
 
 def test_the_report_is_written_into_the_store(tables: TableStore) -> None:
     fill_crawl(tables)
-    size = write_report(tables, SOURCES, DEMO_EXPERIMENT, RunFacts("A corpus.", (StepTime("crawl", 61.0),)))
+    size = write_report(tables, SOURCES, run=RunFacts("A corpus.", (StepTime("crawl", 61.0),)))
     path = tables.store.path("report.html")
     assert path.stat().st_size == size
     text = Page(path.read_text(encoding="utf-8")).text
@@ -307,7 +270,7 @@ def test_sizes_are_those_of_the_files(tables: TableStore) -> None:
     for relative, length in (("audio/freesound/a.flac", 1000), ("audio/freesound/b.flac", 234)):
         with tables.store.writing(relative) as path:
             path.write_bytes(bytes(length))
-    sizes = {folder.folder: folder for folder in collect(tables, SOURCES, DEMO_EXPERIMENT).sizes}
+    sizes = {folder.folder: folder for folder in collect(tables, SOURCES).sizes}
     assert (sizes["audio"].files, sizes["audio"].bytes) == (2, 1234)
     assert sizes["tables"].files == 8
 
@@ -409,9 +372,7 @@ def fill_analysis(tables: TableStore) -> None:
         tables.write(["analysis", name], None, table)
 
 
-def fill_training(
-    tables: TableStore, experiment: Experiment = DEMO_EXPERIMENT, parameters: int = 1_234_567
-) -> None:
+def fill_training(tables: TableStore) -> None:
     captions = ("Rain.", "Rain.", "Rain.", "Wind.", "A dog.", "Wind.", "Rain.")
     splits = ("test",) * 5 + ("train",) * 2
     manifest = [
@@ -437,13 +398,13 @@ def fill_training(
         "clips_per_second": 0.7,
     }
     checkpoint = {
-        "model": experiment.model.name,
-        "setting": experiment.setting,
+        "model": "htsat_bert",
+        "setting": "demo",
         "weights_path": "checkpoints/trained.safetensors",
         "untrained_weights_path": "checkpoints/untrained.safetensors",
         "settings_json": '{"epochs": 2}',
         "manifest_sha256": "0",
-        "parameters": parameters,
+        "parameters": 1_234_567,
         "trainable_parameters": 1_000_000,
         "best_epoch": 2,
         "seconds": 6.0,
@@ -456,7 +417,7 @@ def fill_training(
         "validation_clips": 1,
         "learning_curve": [{"epoch": 1, **epoch}, {"epoch": 2, **epoch}],
     }
-    tables.write(experiment.key, None, CHECKPOINT.from_rows([checkpoint]))
+    tables.write(["checkpoint", "htsat_bert", "demo"], None, CHECKPOINT.from_rows([checkpoint]))
     figures = {"trained": (20.0, 60.0, 100.0), "chance": (20.0, 100.0, 100.0)}
     scores = [
         {"model": model, "direction": direction, "metric": f"R@{k}", "value": value, "clips": 5}
@@ -464,4 +425,4 @@ def fill_training(
         for model, values in figures.items()
         for k, value in zip((1, 5, 10), values, strict=True)
     ]
-    tables.write(RETRIEVAL_SCORES_KEY, None, RETRIEVAL_SCORES.from_rows(scores))
+    tables.write(["scores", "retrieval"], None, RETRIEVAL_SCORES.from_rows(scores))

@@ -1,4 +1,4 @@
-"""The requests of OpenAI's Batch API, and what their failures mean."""
+"""The calls of OpenAI's Batch API, and what their failures mean."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from wavcaps_assets.llm.batch.lines import ENDPOINT, told_error
-from wavcaps_assets.llm.chat import PASSING_STATUSES, SPENT, EndpointError
+from wavcaps_assets.llm.batch.lines import ENDPOINT, described_error
+from wavcaps_assets.llm.chat import NO_CREDIT, TEMPORARY_STATUSES, EndpointError
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import NotThere, Unavailable
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openai import APIStatusError
     from openai.types import Batch
 
-# In a batch's metadata: our own name for it, by which it is found again.
+# The metadata field with our name of a batch, by which it is found again.
 OUR_NAME = "wavcaps"
 NO_BATCHES = (404, 405, 501)
 PAGE = 100
@@ -25,19 +25,18 @@ T = TypeVar("T")
 
 
 class Unreachable(Unavailable):
-    """Nobody listens."""
+    """No server listens."""
 
 
 class BatchEndpoint:
     """A connection to an endpoint with a Batch API.
 
-    Every method raises `EndpointError` where it will fail again until a person does something, and
-    `Unavailable` where it need not, after the client's own repeats.
+    Every method raises `EndpointError` if it fails until a person does something, and `Unavailable` if a
+    later call may succeed, after the client's own retries.
 
     Args:
         settings: where the model is.
-        max_retries: how often the `openai` client repeats a request that failed for a passing reason,
-            waiting longer each time.
+        max_retries: retries of the `openai` client after a temporary fault.
     """
 
     def __init__(self, settings: ModelSettings, max_retries: int) -> None:
@@ -47,7 +46,7 @@ class BatchEndpoint:
         self.secret = settings.api_key.get_secret_value()
         self._client = OpenAI(
             base_url=settings.base_url,
-            # The client insists on a key; servers of one's own do not look at it.
+            # The client requires a key; your own servers ignore it.
             api_key=self.secret or "none",
             timeout=settings.timeout_s,
             max_retries=max_retries,
@@ -72,12 +71,12 @@ class BatchEndpoint:
     def create(self, file_id: str, name: str) -> Batch:
         """Submits an uploaded file.
 
-        Asked once: where no answer comes, the batch may have been created all the same.
+        Sent once: if no response comes, the batch may exist all the same.
         """
-        asking_once = self._client.with_options(max_retries=0)
+        without_retries = self._client.with_options(max_retries=0)
         batch = self._call(
             "create a batch",
-            lambda: asking_once.batches.create(
+            lambda: without_retries.batches.create(
                 input_file_id=file_id,
                 endpoint=ENDPOINT,
                 completion_window="24h",
@@ -88,11 +87,11 @@ class BatchEndpoint:
         return batch
 
     def find(self, name: str, since: datetime) -> Batch | None:
-        """The batch that was created under our name, be it in whatever state.
+        """The batch that was created under our name, in any state.
 
         Args:
             name: ours.
-            since: a time before its creation; older ones are not looked through.
+            since: a time before its creation; older batches are not searched.
         """
 
         def look() -> Batch | None:
@@ -107,18 +106,18 @@ class BatchEndpoint:
         return self._call("list the batches", look)
 
     def retrieve(self, batch_id: str) -> Batch | None:
-        """A batch as it stands; None: the endpoint knows none of this id."""
+        """A batch in its current state; None: the endpoint has no such batch."""
         try:
-            batch = self._request(lambda: self._client.batches.retrieve(batch_id), "tell about a batch")
+            batch = self._request(lambda: self._client.batches.retrieve(batch_id), "return a batch")
         except NotThere:
             return None
         self._identified(getattr(batch, "id", None))
         return batch
 
     def content(self, file_id: str) -> bytes | None:
-        """A file's content; None: it is gone."""
+        """A file's content; None: it does not exist any more."""
         try:
-            return self._request(lambda: self._client.files.content(file_id).content, "give a file")
+            return self._request(lambda: self._client.files.content(file_id).content, "return a file")
         except NotThere:
             return None
 
@@ -136,7 +135,7 @@ class BatchEndpoint:
 
         try:
             return send()
-        # None of these is shown with its cause: a transport's error may quote the request's headers.
+        # The causes are hidden: a transport's error may quote the request's headers.
         except openai.APITimeoutError:
             raise Unavailable(f"{self.url} does not {what} in time") from None
         except openai.APIConnectionError:
@@ -151,25 +150,25 @@ class BatchEndpoint:
 
     def _refused(self, error: APIStatusError, what: str) -> NoReturn:
         status = error.status_code
-        code, told = told_error(error.body, self.secret)
-        told = f"{status} {told}".rstrip()
+        code, shown = described_error(error.body, self.secret)
+        shown = f"{status} {shown}".rstrip()
         if status in (401, 403):
-            # Its message may quote a part of the key.
+            # The message may quote a part of the key.
             raise EndpointError(
                 f"{self.url} refuses the key ({status}): check WAVCAPS_LLM__API_KEY"
             ) from None
         if status in NO_BATCHES:
-            raise NotThere(told) from None
-        if code in SPENT:
-            raise EndpointError(f"{self.url} says that the account's money is spent ({told})") from None
-        if status == 429 or status >= 500 or status in PASSING_STATUSES:
-            raise Unavailable(f"{self.url} does not {what} now ({told})") from None
-        raise EndpointError(f"{self.url} refuses to {what} ({told})") from None
+            raise NotThere(shown) from None
+        if code in NO_CREDIT:
+            raise EndpointError(f"{self.url} says that the account has no credit left ({shown})") from None
+        if status == 429 or status >= 500 or status in TEMPORARY_STATUSES:
+            raise Unavailable(f"{self.url} does not {what} now ({shown})") from None
+        raise EndpointError(f"{self.url} refuses to {what} ({shown})") from None
 
     def _identified(self, given: object) -> str:
         if not isinstance(given, str) or not given:
             raise EndpointError(
-                f"{self.url} answers, but not as a Batch API does: choose the online provider, "
+                f"{self.url} answers, but not like a Batch API: choose the online provider, "
                 "or check the path in WAVCAPS_LLM__BASE_URL"
             )
         return given

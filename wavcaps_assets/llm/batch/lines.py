@@ -1,54 +1,51 @@
-"""The lines of a batch: the requests that are uploaded, and the results that come back in any order."""
+"""The lines of a batch: the requests that are uploaded, and the results, which come in any order."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from wavcaps_assets.llm.chat import PASSING_STATUSES, SPENT
-from wavcaps_assets.llm.ledger import Answer, Request
-from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.llm.chat import NO_CREDIT, TEMPORARY_STATUSES
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.replies import error_in, read_completion
 
 ENDPOINT: Final = "/v1/chat/completions"
 CANCELLED = ("batch_cancelled", "batch_canceled")
-# Whatever else is asked is refused for the same reason.
-FATAL_CODES = (*SPENT, "invalid_api_key", "model_not_found")
+# Every request would be refused for the same reason.
+FATAL_CODES = (*NO_CREDIT, "invalid_api_key", "model_not_found")
 FATAL_STATUSES = (401, 403, 404)
 MAX_SHOWN = 80
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """One question.
+    """One request in a batch.
 
     Attributes:
-        question: its `key` is the request's `custom_id`.
-        messages: what is sent.
-        source: whose clips are asked about, for the ledger.
+        request: its `key` is the `custom_id`.
+        source: a label for the ledger.
         size: of the messages, for the ledger.
     """
 
-    question: Request
-    messages: Sequence[Message]
+    request: Request
     source: str = ""
     size: int | None = None
 
     def line(self) -> bytes:
         """The request as a line of a batch's input file."""
-        request = {
-            "custom_id": self.question.key,
+        line = {
+            "custom_id": self.request.key,
             "method": "POST",
             "url": ENDPOINT,
             "body": {
-                "model": self.question.model,
-                "messages": list(self.messages),
-                **self.question.parameters,
+                "model": self.request.model,
+                "messages": list(self.request.messages),
+                **self.request.parameters,
             },
         }
-        return json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n"
+        return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 @dataclass(frozen=True)
@@ -57,23 +54,23 @@ class Refusal:
 
     Attributes:
         reason: for people.
-        heals: whether it may be answered if it is submitted again.
+        temporary: whether it may be answered if it is submitted again.
         fatal: whether every request would be refused.
     """
 
     reason: str
-    heals: bool
+    temporary: bool
     fatal: bool = False
 
 
 @dataclass
 class Results:
-    """What the files of a batch say.
+    """The contents of a batch's result files.
 
     Attributes:
         answers: by key.
         refusals: by key, of requests without an answer.
-        problems: by kind, the lines that are no result of the batch's requests.
+        problems: by kind, the places of lines that are not results of the batch's requests.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -81,31 +78,31 @@ class Results:
     problems: dict[str, list[str]] = field(default_factory=dict)
 
     def read(self, name: str, data: bytes, keys: Container[str], seconds: float, secret: str) -> None:
-        """Takes in a file. The first answer to a request counts; an answer counts more than an error.
+        """Reads a file. The first answer to a request counts; an answer replaces an error.
 
         Args:
             name: which file of the batch it is, for people.
             data: its content.
             keys: of the batch's requests.
-            seconds: how old the batch has become (s).
-            secret: what must not be told, should the endpoint repeat it.
+            seconds: how long the batch took (s).
+            secret: removed from messages, in case the endpoint repeats it.
         """
-        seen: set[str] = set()
+        known: set[str] = set()
         for number, line in enumerate(data.split(b"\n"), 1):
             if not line.strip():
                 continue
             place = f"line {number} of the {name} file"
             result = _object(line)
             if result is None:
-                self._problem("no JSON object", place)
+                self._problem("not a JSON object", place)
                 continue
             key = result.get("custom_id")
             if not isinstance(key, str) or key not in keys:
                 self._problem("an unknown custom_id", f"{place}, {str(key)[:MAX_SHOWN]!r}")
                 continue
-            if key in seen:
+            if key in known:
                 self._problem("a second result of the same request", f"{place}, {key!r}")
-            seen.add(key)
+            known.add(key)
             if key in self.answers:
                 continue
             outcome = _outcome(result, seconds, secret)
@@ -115,8 +112,8 @@ class Results:
             else:
                 self.refusals.setdefault(key, outcome)
 
-    def told_problems(self) -> Iterator[str]:
-        """Each kind of problem in a sentence, with where it stood first."""
+    def described_problems(self) -> Iterator[str]:
+        """A sentence for each kind of problem, with its first place."""
         for kind, places in self.problems.items():
             yield f"{len(places)} x {kind}, first in {places[0]}"
 
@@ -124,12 +121,12 @@ class Results:
         self.problems.setdefault(kind, []).append(place)
 
 
-def told_error(body: object, secret: str) -> tuple[str, str]:
-    """An error's code, and both code and message in a short line.
+def described_error(body: object, secret: str) -> tuple[str, str]:
+    """An error's code, and a short line with its code and message.
 
     Args:
-        body: what came.
-        secret: what must not be told, should the endpoint repeat it.
+        body: as received.
+        secret: removed from both, in case the endpoint repeats it.
     """
     code, message = error_in(body, secret)
     code = " ".join((code.replace(secret, "…") if secret else code).split())[:MAX_SHOWN]
@@ -139,7 +136,7 @@ def told_error(body: object, secret: str) -> tuple[str, str]:
 def split(
     lines: Iterable[tuple[BatchRequest, bytes]], most_requests: int, most_bytes: int
 ) -> Iterator[list[tuple[BatchRequest, bytes]]]:
-    """Groups of lines, in order, that keep within both limits. No line may be longer than a group."""
+    """Groups of lines, in order, within both limits. No line may be longer than `most_bytes`."""
     group: list[tuple[BatchRequest, bytes]] = []
     size = 0
     for request, line in lines:
@@ -154,24 +151,24 @@ def split(
 
 def _outcome(result: Mapping[str, Any], seconds: float, secret: str) -> Answer | Refusal:
     if result.get("error"):
-        # The request was not carried out at all: the batch ended first, or the service failed.
-        code, told = told_error(result["error"], secret)
+        # The request was not processed: the batch ended first, or the service failed.
+        code, shown = described_error(result["error"], secret)
         return Refusal(
-            told or "the batch gives an error without a reason",
-            heals=code not in CANCELLED,
+            shown or "the batch gives an error without a reason",
+            temporary=code not in CANCELLED,
             fatal=code in FATAL_CODES,
         )
     response = result.get("response")
     if not isinstance(response, dict):
-        return Refusal("its line has neither a response nor an error", heals=True)
+        return Refusal("its line has neither a response nor an error", temporary=True)
     status, body = response.get("status_code"), response.get("body")
     if status != 200:
-        code, told = told_error(body, secret)
-        told = f"the endpoint answered {status!r:.20} {told}".rstrip()
+        code, shown = described_error(body, secret)
+        shown = f"the endpoint answered {status!r:.20} {shown}".rstrip()
         if code in FATAL_CODES or status in FATAL_STATUSES:
-            return Refusal(told, heals=False, fatal=True)
-        passing = isinstance(status, int) and (status in (*PASSING_STATUSES, 429) or status >= 500)
-        return Refusal(told, heals=passing)
+            return Refusal(shown, temporary=False, fatal=True)
+        temporary = isinstance(status, int) and (status in (*TEMPORARY_STATUSES, 429) or status >= 500)
+        return Refusal(shown, temporary=temporary)
     return replace(read_completion(json.dumps(body).encode(), seconds), batch=True)
 
 

@@ -1,7 +1,7 @@
-"""What has been submitted in batches, written down before and after each step.
+"""A log of all batches, written before and after each step.
 
-Each batch is `planned`, `uploaded`, `creating`, `created` and `ended`. What it asks is kept beside
-the log from before its upload until after its end, so that whoever finds the batch can collect it.
+Each batch is `planned`, `uploaded`, `creating`, `created` and `ended`. Its requests are in a file next to
+the log from before its upload until after its end, so that any later run can collect the batch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal
-from wavcaps_assets.llm.ledger import Request
+from wavcaps_assets.llm.records import Request
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import MissingFile, Store
 
@@ -40,7 +40,7 @@ class LoggedBatch:
         url: of the endpoint.
         file_id: of its input, once uploaded.
         uploaded_at: when.
-        creating_at: when its creation was last asked for.
+        creating_at: when its creation was last requested.
         batch_id: the endpoint's, once it is known to be created.
         requests: by key; without their messages.
     """
@@ -56,12 +56,12 @@ class LoggedBatch:
 
 @dataclass
 class State:
-    """The log, read to its end.
+    """The state of all batches, from the log.
 
     Attributes:
         open: batches that have not ended, by our name.
         ended: names of those that have.
-        tries: by key, the batches that came back without its answer.
+        tries: by key, the batches that ended without its answer.
         refusals: by key, the last reason.
     """
 
@@ -82,8 +82,8 @@ class State:
         elif event == "ended":
             self.open.pop(name, None)
             self.ended.add(name)
-            for key, (reason, heals) in record["unanswered"].items():
-                self.refusals[key] = Refusal(reason, heals)
+            for key, (reason, temporary) in record["unanswered"].items():
+                self.refusals[key] = Refusal(reason, temporary)
                 self.tries.setdefault(key, set()).add(name)
         elif (batch := self.open.get(name)) is not None:
             at = datetime.fromisoformat(record["at"])
@@ -96,7 +96,7 @@ class State:
 
 
 class BatchLog:
-    """The log of all batches in a store. Use it while it is `locked`.
+    """The log of all batches in a store. Use it inside `locked`.
 
     Args:
         store: a folder or a bucket.
@@ -107,7 +107,7 @@ class BatchLog:
         self._store = store
         self._folder = folder
         self._log = AppendLog(store, folder)
-        self._asked: dict[str, dict[str, BatchRequest]] = {}
+        self._requests: dict[str, dict[str, BatchRequest]] = {}
         self.state = State()
 
     def __enter__(self) -> BatchLog:
@@ -120,12 +120,12 @@ class BatchLog:
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[State]:
-        """Reads the log, and keeps others from submitting meanwhile.
+        """Reads the log, and keeps other processes from submitting in the meantime.
 
-        Those others are the processes that share a folder; of a bucket, those of this machine.
+        For a folder, these are all processes that share it; for a bucket, those on this machine.
 
         Raises:
-            TimeoutError: another process kept it for so long.
+            TimeoutError: another process held the lock for this long.
         """
         try:
             with FileLock(self._lock_file(), timeout=timeout_s):
@@ -135,15 +135,15 @@ class BatchLog:
             raise TimeoutError("another process submits or collects batches") from None
 
     def plan(self, name: str, url: str, requests: Sequence[BatchRequest]) -> LoggedBatch:
-        """Writes down what a batch is to ask."""
+        """Logs a batch and stores its requests, before it is uploaded."""
         self.note("planned", name, url=url, requests=len(requests))
-        self._store.write_bytes(self.asked_path(name), _as_json(requests))
+        self._store.write_bytes(self.requests_path(name), _as_json(requests))
         batch = self.state.open[name]
-        batch.requests = self._asked[name] = {request.question.key: request for request in requests}
+        batch.requests = self._requests[name] = {one.request.key: one for one in requests}
         return batch
 
     def note(self, event: str, name: str, **fields: Any) -> None:
-        """Writes down one step."""
+        """Logs one step."""
         record = {"event": event, "name": name, "at": utc_now().isoformat(), **fields}
         self._log.append(record)
         self.state.apply(record)
@@ -151,45 +151,47 @@ class BatchLog:
     def end(
         self, name: str, status: str, answered: int = 0, unanswered: Mapping[str, Refusal] | None = None
     ) -> None:
-        """Writes down that nothing more is to come of a batch.
+        """Logs the end of a batch.
 
         Args:
-            unanswered: what it was asked in vain, by key.
+            unanswered: its requests without an answer, by key.
         """
-        told = {key: [refusal.reason, refusal.heals] for key, refusal in (unanswered or {}).items()}
-        self.note("ended", name, status=status, answered=answered, unanswered=told)
-        self._asked.pop(name, None)
-        self._store.remove(self.asked_path(name))
+        reasons = {key: [refusal.reason, refusal.temporary] for key, refusal in (unanswered or {}).items()}
+        self.note("ended", name, status=status, answered=answered, unanswered=reasons)
+        self._requests.pop(name, None)
+        self._store.remove(self.requests_path(name))
 
     def returned(self, keys: Sequence[str]) -> None:
-        """Writes down that requests were given back unanswered: a later run may try them afresh."""
+        """Logs that requests were returned without an answer: a later run may try them again."""
         if keys:
             self.note("returned", "", keys=list(keys))
 
     def _read(self) -> None:
         records: list[dict[str, Any]] = [record for record in self._log.read() if "event" in record]
         self.state = State()
-        # Segments are in the order of their beginning, and two processes may have written by turns.
+        # Segments are sorted by their start, and two processes may have written alternately.
         for record in sorted(records, key=lambda record: str(record["at"])):
             self.state.apply(record)
         for file in self._store.sizes(f"{self._folder}/asked"):
-            # Left by a process that was killed just after it wrote the end.
+            # A process was killed just after it logged the end.
             if file.removesuffix(SUFFIX) in self.state.ended:
                 self._store.remove(f"{self._folder}/asked/{file}")
         for batch in list(self.state.open.values()):
             try:
-                batch.requests = self._asked.setdefault(batch.name, {}) or self._load(batch.name)
+                batch.requests = self._requests.setdefault(batch.name, {}) or self._load(batch.name)
             except MissingFile:
                 if batch.file_id is not None:
-                    logger.warning("what batch %s asks has been removed; it is passed over", batch.name)
+                    logger.warning(
+                        "the requests of batch %s have been removed; the batch is skipped", batch.name
+                    )
                 self.end(batch.name, "removed" if batch.file_id else "never submitted")
 
     def _load(self, name: str) -> dict[str, BatchRequest]:
-        self._asked[name] = _from_json(self._store.read_bytes(self.asked_path(name)))
-        return self._asked[name]
+        self._requests[name] = _from_json(self._store.read_bytes(self.requests_path(name)))
+        return self._requests[name]
 
-    def asked_path(self, name: str) -> str:
-        """Where it is kept, in the store, what a batch asks."""
+    def requests_path(self, name: str) -> str:
+        """The file of a batch's requests, in the store."""
         return f"{self._folder}/asked/{name}{SUFFIX}"
 
     def _lock_file(self) -> Path:
@@ -202,18 +204,15 @@ class BatchLog:
 
 
 def _as_json(requests: Iterable[BatchRequest]) -> bytes:
-    """All but the messages, which are in the uploaded file."""
+    """Everything but the messages, which are in the uploaded file."""
     return json.dumps(
-        [
-            {"question": asdict(request.question), "source": request.source, "size": request.size}
-            for request in requests
-        ]
+        [{"question": one.request.identity(), "source": one.source, "size": one.size} for one in requests]
     ).encode("ascii")
 
 
 def _from_json(data: bytes) -> dict[str, BatchRequest]:
     requests = [
-        BatchRequest(Request(**asked["question"]), (), asked["source"], asked["size"])
-        for asked in json.loads(data)
+        BatchRequest(Request(**stored["question"]), stored["source"], stored["size"])
+        for stored in json.loads(data)
     ]
-    return {request.question.key: request for request in requests}
+    return {one.request.key: one for one in requests}

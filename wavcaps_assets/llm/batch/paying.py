@@ -1,52 +1,50 @@
-"""Has questions answered by batches, as far as a budget goes."""
+"""Answers requests through batches, as far as a budget allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from wavcaps_assets.llm.batch.model import BatchModel, BatchRequest, BatchSettings
-from wavcaps_assets.llm.batch.reservations import Reserved
+from wavcaps_assets.llm.batch.lines import BatchRequest
+from wavcaps_assets.llm.batch.model import BatchModel
+from wavcaps_assets.llm.batch.reservations import BatchReservations
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted, Reservation
-from wavcaps_assets.llm.estimate import Planned
 from wavcaps_assets.llm.ledger import ResponseLedger
-from wavcaps_assets.llm.settings import ModelSettings
+from wavcaps_assets.llm.records import Request
 from wavcaps_assets.llm.tokens import size
-from wavcaps_assets.store.storage import Store
+from wavcaps_assets.show.progress import Facts, NoProgress, Progress
 
 
-def by_batch(
-    planned: Iterable[Planned],
-    source: str,
-    llm: ModelSettings,
-    store: Store,
+def answer_by_batch(
+    requests: Iterable[Request],
+    model: BatchModel,
     ledger: ResponseLedger,
     budget: Budget,
-    limits: BatchSettings | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    label: str = "",
+    progress: Progress | None = None,
 ) -> dict[str, str]:
-    """Has the questions answered by batches: as many at a time as the budget has room for.
+    """Answers requests through batches: as many at a time as the budget has room for.
 
-    What is submitted is paid for, whether or not this run lives to collect it: it stays set aside in the
-    month's counter until a run has.
+    A submitted request is paid for, whether or not this run lives to collect it: its reservation stays in
+    the month's total until a run collects it.
 
     Args:
-        progress: told how many requests have been answered, of how many.
+        label: stored with each answer.
+        progress: receives how many requests are answered.
 
     Returns:
-        By the key of each question that got no answer, the reason.
+        The reason for each request that got no answer, by the request's key.
 
     Raises:
-        As `BatchModel.answer_all`, and BudgetExhausted: not all of it fits. What fits has been answered.
+        As `BatchModel.answer_all`, and BudgetExhausted: not all requests fit. Those that fit are answered.
     """
-    once = {question.key: (question, messages) for question, messages in planned if question not in ledger}
-    waiting = [BatchRequest(*asked, source, size(asked[1])) for asked in once.values()]
+    once = {request.key: request for request in requests if request not in ledger}
+    waiting = [BatchRequest(request, label, size(request.messages)) for request in once.values()]
     total, failed = len(waiting), dict[str, str]()
-    model = BatchModel(llm, store, limits=limits)
-    # In a bucket there is no counter that outlives a run: all is set aside anew.
-    lasting = bool(llm.budget_month_usd) and store.is_folder
-    with Reserved(store) if lasting else nullcontext() as reserved:
+    # In a bucket no total outlives a run: all of it is reserved again.
+    lasting = bool(model.settings.budget_month_usd) and model.store.is_folder
+    with BatchReservations(model.store) if lasting else nullcontext() as reserved:
         while waiting:
             before = total - len(waiting)
             fitting = _fitting(waiting, budget, reserved)
@@ -57,10 +55,10 @@ def by_batch(
                     fitting.refusal.setting,
                     fitting.refusal.until,
                 ) from None
-            told = _counted_on(progress, before, total)
+            part = PartOf(progress or NoProgress(), before, total)
             ended = not reserved
             try:
-                failed |= model.answer_all(fitting.requests, ledger, told).failed
+                failed |= model.answer_all(fitting.requests, ledger, part).failed
                 ended = True
             finally:
                 _settle(fitting, ledger, budget, reserved, ended)
@@ -68,74 +66,81 @@ def by_batch(
     return failed
 
 
+class PartOf:
+    """The progress of one part of the requests, shown as progress of all of them."""
+
+    def __init__(self, progress: Progress, before: int, total: int) -> None:
+        self._progress = progress
+        self._before = before
+        self._total = total
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        self._progress.update(self._before + done, self._total, note)
+
+    def record(self, facts: Facts) -> None:
+        self._progress.record(facts)
+
+
 @dataclass
 class Fitting:
-    """Requests that the budget has room for, with what is set aside for them, and those that it has not.
+    """Requests that fit the budget, with their reservations, and the others.
 
     Attributes:
-        refusal: what the budget said of the first of the others.
+        refusal: why the budget refused the first of the others.
     """
 
     requests: list[BatchRequest] = field(default_factory=list)
-    held: dict[str, Reservation] = field(default_factory=dict)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
     others: list[BatchRequest] = field(default_factory=list)
     refusal: BudgetExhausted | None = None
 
 
-def _fitting(waiting: Sequence[BatchRequest], budget: Budget, reserved: Reserved | None) -> Fitting:
+def _fitting(waiting: Sequence[BatchRequest], budget: Budget, reserved: BatchReservations | None) -> Fitting:
     found = Fitting()
     fresh: dict[str, Reservation] = {}
     try:
-        for request in waiting:
-            key = request.question.key
+        for one in waiting:
+            key = one.request.key
             reservation = reserved.get(key) if reserved else None
             if reservation is None and found.refusal is None:
                 try:
                     reservation = fresh[key] = budget.reserve(
-                        request.messages, request.question.parameters, batch=True
+                        one.request.messages, one.request.parameters, batch=True
                     )
                 except BudgetExhausted as refusal:
                     found.refusal = refusal
             if reservation is None:
-                found.others.append(request)
+                found.others.append(one)
             else:
-                found.requests.append(request)
-                found.held[key] = reservation
+                found.requests.append(one)
+                found.reservations[key] = reservation
     except BaseException:
         for reservation in fresh.values():
             budget.release(reservation)
         raise
     if reserved:
-        reserved.hold(fresh)
+        reserved.add(fresh)
     return found
 
 
 def _settle(
-    fitting: Fitting, ledger: ResponseLedger, budget: Budget, reserved: Reserved | None, ended: bool
+    fitting: Fitting,
+    ledger: ResponseLedger,
+    budget: Budget,
+    reserved: BatchReservations | None,
+    ended: bool,
 ) -> None:
-    """Replaces what was set aside by what was paid; what has no answer is given back if all has ended."""
-    done = []
-    for request in fitting.requests:
-        answer = ledger.get(request.question)
+    """Replaces reservations by real costs. Releases those without an answer once all batches ended."""
+    settled = []
+    for one in fitting.requests:
+        answer = ledger.get(one.request)
         if answer is None and not ended:
             continue
-        reservation = fitting.held[request.question.key]
+        reservation = fitting.reservations[one.request.key]
         if answer is None:
             budget.release(reservation)
         else:
             budget.settle(answer, reservation)
-        done.append(request.question.key)
+        settled.append(one.request.key)
     if reserved:
-        reserved.end(done)
-
-
-def _counted_on(
-    progress: Callable[[int, int], None] | None, before: int, total: int
-) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, _: progress(before + done, total)
-
-
-def told_failures(failed: Mapping[str, str]) -> str:
-    """How many requests got no answer, and why the first did not; for the log."""
-    first = next(iter(failed.values()))
-    return f"{len(failed)} requests got no answer by batch and are asked online; the first: {first}"
+        reserved.end(settled)

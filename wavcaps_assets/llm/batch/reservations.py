@@ -1,7 +1,7 @@
-"""What is set aside for requests that are under way in a batch, while no run is there to wait for them.
+"""Reservations of requests that are in a batch while no run waits for them.
 
-A run that pauses has submitted what will be paid for. Until a later run collects it, the month's counter
-holds the most that it can cost; that run settles it with what is written down here.
+A run that pauses has submitted requests that will be charged. Until a later run collects them, the month's
+total contains their maximum cost; that run settles them with what is stored here.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from wavcaps_assets.store.storage import Store
 FOLDER = "log/batches_reserved"
 
 
-class Reserved:
-    """Reservations by a question's key, in a store that is a folder, beside which the month is counted."""
+class BatchReservations:
+    """Reservations by a request's key, in a store that is a folder and so holds the month's total too."""
 
     def __init__(self, store: Store) -> None:
         self._log = AppendLog(store, FOLDER)
         self._open: dict[str, Reservation] = {}
-        # Two processes may have written by turns.
+        # Two processes may have written alternately.
         for record in sorted(self._log.read(), key=lambda record: str(record["at"])):
             self._open.pop(record["key"], None)
             if record["held"]:
                 self._open[record["key"]] = Reservation(record["run"], record["month"], record["pico"])
 
-    def __enter__(self) -> Reserved:
+    def __enter__(self) -> BatchReservations:
         return self
 
     def __exit__(
@@ -40,8 +40,8 @@ class Reserved:
     def get(self, key: str) -> Reservation | None:
         return self._open.get(key)
 
-    def hold(self, reservations: Mapping[str, Reservation]) -> None:
-        """Writes down what was set aside, before anything is submitted."""
+    def add(self, reservations: Mapping[str, Reservation]) -> None:
+        """Stores new reservations, before anything is submitted."""
         if not reservations:
             return
         at = utc_now().isoformat()
@@ -54,7 +54,7 @@ class Reserved:
         self._open |= reservations
 
     def end(self, keys: Iterable[str]) -> None:
-        """Writes down what was settled or released."""
+        """Stores which reservations were settled or released."""
         at = utc_now().isoformat()
         ended = [key for key in keys if self._open.pop(key, None) is not None]
         if ended:

@@ -23,7 +23,6 @@ from wavcaps_training.checkpoints.code_version import package_version, sources_s
 from wavcaps_training.checkpoints.released import misfits, untied
 from wavcaps_training.checkpoints.safe_files import ZIP_MAGIC
 from wavcaps_training.checkpoints.weights import as_os_error, tied_names, weights_sha256
-from wavcaps_training.models.building import build_model
 from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.captioner import AnyTrainingSettings, CaptionerTrainingSettings
@@ -59,7 +58,7 @@ class CheckpointOrigin:
         sources_sha256: a hash of the training code.
     """
 
-    settings: AnyTrainingSettings
+    settings: TrainingSettings | CaptionerTrainingSettings
     format: int
     weights_sha256: str | None
     manifest_sha256: str | None
@@ -70,7 +69,7 @@ class CheckpointOrigin:
 def save_checkpoint(
     path: Path,
     model: nn.Module,
-    settings: AnyTrainingSettings,
+    settings: TrainingSettings | CaptionerTrainingSettings,
     manifest_sha256: str | None = None,
 ) -> None:
     """Writes all weights and what they are the weights of, in one step: a failure leaves the old file.
@@ -141,7 +140,7 @@ def read_origin(path: Path) -> CheckpointOrigin:
     )
 
 
-def read_settings(path: Path) -> AnyTrainingSettings:
+def read_settings(path: Path) -> TrainingSettings | CaptionerTrainingSettings:
     """The settings that a checkpoint was trained with; raises as `read_origin` does."""
     return read_origin(path).settings
 
@@ -176,7 +175,7 @@ def load_checkpoint(
 
 def load_checkpoint(
     path: Path, device: str = "cpu", task: Literal["retrieval", "captioning"] = "retrieval"
-) -> tuple[nn.Module, AnyTrainingSettings]:
+) -> tuple[nn.Module, TrainingSettings | CaptionerTrainingSettings]:
     """Builds the model that a checkpoint describes and loads its weights, in evaluation mode.
 
     Args:
@@ -196,12 +195,18 @@ def load_checkpoint(
             f"{path} is a checkpoint of {found}, where one of {task} is wanted; give the checkpoint of a "
             f"model for {task}"
         )
-    model = build_model(settings, pretrained=False)
+    model: nn.Module
+    if isinstance(settings, CaptionerTrainingSettings):
+        model = Captioner.build(settings.model, pretrained_bart=False)
+    else:
+        model = RetrievalModel.build(settings, pretrained_text=False)
     load_weights(model, read_weights(path), str(path))
     return model.to(device).eval(), settings
 
 
-def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> CheckpointOrigin:
+def start_from(
+    path: Path, model: nn.Module, settings: TrainingSettings | CaptionerTrainingSettings
+) -> CheckpointOrigin:
     """Fills a model with the weights of a checkpoint, to train it on: fine-tuning.
 
     The runs' settings may differ, and of the model's those that only matter while training; any other
