@@ -6,6 +6,7 @@ import gzip
 import resource
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,8 +27,10 @@ from wavcaps_assets.network.errors import (
     AddressNotAllowed,
     BadAnswer,
     HostDown,
+    NetworkError,
     NotAllowed,
     NotThere,
+    ProxyNotSupported,
     QuotaExhausted,
     Refused,
     TooLarge,
@@ -331,3 +334,54 @@ def test_a_circle_of_redirects_ends(rude: RudeServer, opened: Opener) -> None:
     rude.answers["/page"] = answer(status="302 Found", headers={"Location": "/page"})
     with pytest.raises(BadAnswer):
         opened(rude.url).get_text(f"{rude.url}/page")
+
+
+@pytest.mark.parametrize("value", ["0", " 0 ", "-5", "0.0", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"])
+@pytest.mark.parametrize("status", ["503 Busy", "429 Too Many Requests"])
+def test_a_retry_after_in_the_past_does_not_shorten_our_own_waits(
+    rude: RudeServer, opened: Opener, value: str, status: str
+) -> None:
+    rude.answers["/page"] = in_turn(answer(status=status, headers={"Retry-After": value}), GOOD)
+    client = opened(rude.url, first_wait_s=0.2)
+    before = time.monotonic()
+    assert client.get_json(f"{rude.url}/page") == {"good": True}
+    # The first wait is `first_wait_s`, plus some jitter.
+    assert time.monotonic() - before >= 0.2
+
+
+def test_cookies_are_bounded_and_last_for_one_page(rude: RudeServer, opened: Opener) -> None:
+    cookies = "\r\n".join(f"Set-Cookie: name{number}=value" for number in range(500))
+    large = f"Set-Cookie: large={'x' * 50_000}"
+    headers = {"Location": "/next", "X-Start": f"1\r\n{large}\r\n{cookies}"}
+    rude.answers["/page"] = answer(status="302 Found", headers=headers)
+    rude.answers["/next"] = GOOD
+    client = opened(rude.url)
+    for _ in range(2):
+        client.get_json(f"{rude.url}/page")
+    first, after_redirect, second, _ = (asked.headers.get("cookie", "") for asked in rude.asked)
+    assert (first, second) == ("", "")
+    assert 1 <= after_redirect.count("=value") <= 50
+    assert "large" not in after_redirect
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_is_refused_with_what_to_do(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    client = opened("http://127.0.0.1:1")
+    with pytest.raises(ProxyNotSupported, match=rf"{name.upper()} is set.*NO_PROXY") as raised:
+        client.get_json("http://sounds.example.org/")
+    assert not isinstance(raised.value, NetworkError)
+
+
+def test_hosts_without_a_proxy_are_reached_directly(
+    rude: RudeServer, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rude.answers["/page"] = GOOD
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    # Your own servers are never behind the proxy.
+    assert opened(rude.url).get_json(f"{rude.url}/page") == {"good": True}
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(AddressNotAllowed):
+        opened(rude.url, private_hosts=frozenset()).get_json(f"{rude.url}/page")

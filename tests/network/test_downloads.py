@@ -145,3 +145,53 @@ def test_an_endless_body_is_cut_and_leaves_no_file(
         with pytest.raises(TooLarge):
             network.download(f"{rude.url}/a", tmp_path / "a")
         assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+OTHER = bytes(reversed(range(256))) * 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (OTHER, {"ETag": '"v2"'}),
+        (OTHER, {"Last-Modified": "Tue, 02 Jan 2024 00:00:00 GMT"}),
+        (OTHER[:-7], {}),
+    ],
+    ids=["another ETag", "another date", "another size"],
+)
+def test_a_rest_of_another_version_restarts_the_file(
+    rude: RudeServer, network: Network, tmp_path: Path, content: bytes, headers: dict[str, str]
+) -> None:
+    """A server that ignores If-Range and sends the rest of whatever it has now."""
+
+    def careless(asked: Asked, connection: socket.socket) -> None:
+        if asked.number == 1:
+            first = {"ETag": '"v1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+            answer(CONTENT[:CUT_AT], headers=first, length=len(CONTENT))(asked, connection)
+        elif "range" in asked.headers:
+            about = {"Content-Range": f"bytes {CUT_AT}-{len(content) - 1}/{len(content)}", **headers}
+            answer(content[CUT_AT:], "206 Partial Content", about)(asked, connection)
+        else:
+            answer(content, headers=headers)(asked, connection)
+
+    rude.answers["/a"] = careless
+    got = network.download(f"{rude.url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == content
+    assert got.resumed_at == 0
+
+
+def test_a_server_that_sends_less_than_the_rest_is_asked_for_more(
+    rude: RudeServer, network: Network, tmp_path: Path
+) -> None:
+    def stingy(asked: Asked, connection: socket.socket) -> None:
+        if "range" not in asked.headers:
+            answer(CONTENT[:CUT_AT], headers={"ETag": '"v1"'}, length=len(CONTENT))(asked, connection)
+            return
+        start = int(asked.headers["range"].removeprefix("bytes=").removesuffix("-"))
+        end = min(start + CUT_AT, len(CONTENT))
+        about = {"ETag": '"v1"', "Content-Range": f"bytes {start}-{end - 1}/{len(CONTENT)}"}
+        answer(CONTENT[start:end], "206 Partial Content", about)(asked, connection)
+
+    rude.answers["/a"] = stingy
+    network.download(f"{rude.url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT

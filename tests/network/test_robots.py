@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.support.rude_server import RudeServer, answer, rude_server
+from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.client import Network
-from wavcaps_assets.network.errors import Disallowed, Unavailable
+from wavcaps_assets.network.errors import Disallowed, QuotaExhausted, Unavailable
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 
@@ -70,3 +72,28 @@ def test_crawl_delay_is_respected(rude: RudeServer, network: Network) -> None:
     rude.answers["/robots.txt"] = answer(b"User-agent: *\nCrawl-delay: 1")
     assert network.get_page(f"{rude.url}/open.html")
     assert 0 < network.wait_s(host_of(rude.url)) <= 1
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_hides_no_rule(rude: RudeServer, network: Network, mark: bytes) -> None:
+    rude.answers["/robots.txt"] = answer(mark + b"User-agent: *\nDisallow: /closed/")
+    with pytest.raises(Disallowed):
+        network.get_page(f"{rude.url}/closed/page.html")
+
+
+@pytest.mark.parametrize("delay", ["1e12", "inf", "99999999999999999999"])
+def test_the_longest_crawl_delay_is_a_day(rude: RudeServer, network: Network, delay: str) -> None:
+    rude.answers["/robots.txt"] = answer(f"User-agent: *\nCrawl-delay: {delay}".encode())
+    for _ in range(2):
+        try:
+            network.get_page(f"{rude.url}/open.html")
+        except QuotaExhausted as pause:
+            assert pause.until - utc_now() <= timedelta(days=1)
+    assert network.wait_s(host_of(rude.url)) <= 24 * 3600
+
+
+@pytest.mark.parametrize("delay", ["nan", "-5", "0", "soon"])
+def test_a_crawl_delay_without_sense_is_none(rude: RudeServer, network: Network, delay: str) -> None:
+    rude.answers["/robots.txt"] = answer(f"User-agent: *\nCrawl-delay: {delay}".encode())
+    assert network.get_page(f"{rude.url}/open.html") == "<h1>Page"
+    assert network.wait_s(host_of(rude.url)) == 0

@@ -30,6 +30,7 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.addresses import Deadline, GuardedBackend
 from wavcaps_assets.network.bodies import blocks
 from wavcaps_assets.network.clients import Clients
+from wavcaps_assets.network.cookies import bounded_jar
 from wavcaps_assets.network.downloads import Download, Partial
 from wavcaps_assets.network.errors import (
     AddressNotAllowed,
@@ -43,6 +44,7 @@ from wavcaps_assets.network.errors import (
 )
 from wavcaps_assets.network.links import host_of, shown
 from wavcaps_assets.network.pages import Page, PageLog, key_of
+from wavcaps_assets.network.proxies import refuse_proxy
 from wavcaps_assets.network.quotas import DAY_S, MINUTE_S, Limit, Quotas
 from wavcaps_assets.network.robots import Robots
 from wavcaps_assets.network.settings import NetworkSettings
@@ -114,7 +116,7 @@ class Network:
         return self._page(key, url, json.loads, "POST", json=body, headers=headers)
 
     def get_text(self, url: str, most_bytes: int | None = None) -> str:
-        """Fetches a text in UTF-8; invalid bytes become U+FFFD."""
+        """Fetches a text in UTF-8, without a byte order mark; invalid bytes become U+FFFD."""
         key = key_of("GET", url, {}, None, 0)
         return str(self._page(key, url, _text, "GET", most_bytes=most_bytes))
 
@@ -126,7 +128,7 @@ class Network:
         """
         if not self._robots.allows(url):
             raise Disallowed(f"{shown(url)}: the site's robots.txt disallows it")
-        self._delays[host_of(url)] = self._robots.delay_s(url)
+        self._delays[host_of(url)] = min(self._robots.delay_s(url), DAY_S)
         return self.get_text(url)
 
     def wait_s(self, host: str) -> float:
@@ -225,6 +227,8 @@ class Network:
     def _response(self, method: str, url: str, timeout_s: float, **request: Any) -> Iterator[httpx.Response]:
         try:
             with self._clients.borrow() as client:
+                # Cookies last for one page with its redirects: clients are shared by unrelated pages.
+                client.cookies.clear()
                 current: httpx.Request | None = client.build_request(
                     method, url, extensions={"transfer_timeout_s": timeout_s}, **request
                 )
@@ -287,9 +291,8 @@ class Network:
         error = state.outcome.exception() if state.outcome else None
         retry_after = error.retry_after_s if isinstance(error, Unavailable) else None
         if retry_after is not None:
-            # For all threads and processes; the next attempt's quota waits for it, or pauses.
+            # For all threads and processes; the next attempt's quota waits for the rest, or pauses.
             self._quotas.pause(host, retry_after)
-            return 0.0
         grow = wait_exponential_jitter(
             initial=self.settings.first_wait_s,
             max=self.settings.longest_wait_s,
@@ -305,6 +308,7 @@ class Network:
         pool._network_backend = GuardedBackend(self.settings.private_hosts, self._deadline)
         return httpx.Client(
             transport=transport,
+            cookies=bounded_jar(),
             timeout=httpx.Timeout(self.settings.read_timeout_s, connect=self.settings.connect_timeout_s),
             headers={"User-Agent": self.settings.user_agent},
             event_hooks={"request": [self._before], "response": [self._after]},
@@ -315,6 +319,8 @@ class Network:
         if request.url.scheme not in {"http", "https"} or not request.url.host:
             raise AddressNotAllowed(f"{str(request.url)[:200]!r} is not an http(s) address")
         host = request.url.netloc.decode("ascii").rpartition("@")[2]
+        if host not in self.settings.private_hosts:
+            refuse_proxy(request.url.scheme, request.url.host)
         request.extensions["quota"] = self._acquire(host)
         self._deadline.set(request.extensions.get("transfer_timeout_s", self.settings.page_timeout_s))
 
@@ -340,4 +346,4 @@ class Network:
 
 
 def _text(body: bytes) -> str:
-    return body.decode("utf-8", errors="replace")
+    return body.decode("utf-8-sig", errors="replace")

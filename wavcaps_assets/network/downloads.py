@@ -7,12 +7,14 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from wavcaps_assets.network.bodies import blocks
 from wavcaps_assets.network.errors import TooLarge, Unavailable
 
+ETAG, LAST_MODIFIED = "ETag", "Last-Modified"
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -64,10 +66,10 @@ class Partial:
             TooLarge: the file has more than `limit` bytes.
             Unavailable: it is not the expected file; the next attempt starts from the beginning.
         """
-        start = self._start(response)
+        start, total = self._start(response)
         if start == 0:
             self._part.unlink(missing_ok=True)
-            self._save_validator(response)
+            self._save_about(response)
         try:
             with self._part.open("ab") as file:
                 for block in blocks(response, limit - start, where):
@@ -75,6 +77,7 @@ class Partial:
         except TooLarge:
             self.discard()
             raise TooLarge(f"{where} is larger than {limit} bytes") from None
+        self._check_total(total, where)
         with self._part.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if md5 is not None:
@@ -87,33 +90,74 @@ class Partial:
         self._about.unlink(missing_ok=True)
         return Download(self._target.stat().st_size, sha256, start)
 
-    def _start(self, response: httpx.Response) -> int:
-        """The offset of the response in the file: 0, unless it is the rest after the part."""
-        match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    def _start(self, response: httpx.Response) -> tuple[int, int | None]:
+        """The offset of the response (0 unless it is the rest after the part), and the file's size.
+
+        Raises:
+            Unavailable: it is a part of another version, or another part than requested.
+        """
         if response.status_code != 206:
-            return 0
+            return 0, None
+        match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         kept = self._part.stat().st_size if self._part.is_file() else 0
         if match is None or int(match[1]) != kept:
             self.discard()
             raise Unavailable(f"{_shown(response)} returned another part of the file than requested")
-        return kept
+        total = None if match[2] == "*" else int(match[2])
+        about = self._about_part()
+        changed = [
+            name for name in (ETAG, LAST_MODIFIED) if _differs(about.get(name), response.headers.get(name))
+        ]
+        if _differs(about.get("total"), total):
+            changed.append("size")
+        if changed:
+            self.discard()
+            raise Unavailable(
+                f"{_shown(response)} has a new version of the file ({', '.join(changed)}); "
+                "the download starts again"
+            )
+        return kept, total
 
-    def _save_validator(self, response: httpx.Response) -> None:
-        etag = response.headers.get("ETag", "")
+    def _check_total(self, total: int | None, where: str) -> None:
+        """Checks that a resumed file is complete: a server may send less than the rest."""
+        size = self._part.stat().st_size
+        if total is None or size == total:
+            return
+        if size > total:
+            self.discard()
+        raise Unavailable(f"{where} has {size:,} of {total:,} bytes so far")
+
+    def _save_about(self, response: httpx.Response) -> None:
+        etag, modified = response.headers.get(ETAG, ""), response.headers.get(LAST_MODIFIED)
         # A weak tag does not promise the same bytes (RFC 9110, section 13.1.5).
-        validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+        validator = etag if etag and not etag.startswith("W/") else modified
         if validator and validator.isascii() and response.headers.get("Content-Encoding") is None:
-            self._about.write_text(json.dumps({"url": self._url, "validator": validator}))
+            length = response.headers.get("Content-Length", "")
+            about = {
+                "url": self._url,
+                "validator": validator,
+                ETAG: etag or None,
+                LAST_MODIFIED: modified,
+                "total": int(length) if length.isdecimal() else None,
+            }
+            self._about.write_text(json.dumps(about))
         else:
             self._about.unlink(missing_ok=True)
 
-    def _validator(self) -> str | None:
+    def _about_part(self) -> dict[str, Any]:
         try:
             about = json.loads(self._about.read_text())
         except (OSError, ValueError):
-            return None
-        validator = about.get("validator") if about.get("url") == self._url else None
+            return {}
+        return about if isinstance(about, dict) and about.get("url") == self._url else {}
+
+    def _validator(self) -> str | None:
+        validator = self._about_part().get("validator")
         return validator if isinstance(validator, str) else None
+
+
+def _differs(kept: object, now: object) -> bool:
+    return kept is not None and now is not None and kept != now
 
 
 def _shown(response: httpx.Response) -> str:

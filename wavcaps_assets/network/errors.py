@@ -45,6 +45,13 @@ class TooLarge(NetworkError):
     """The response is larger than the limit."""
 
 
+class ProxyNotSupported(RuntimeError):
+    """The environment names a proxy for a host.
+
+    Not a `NetworkError`, so that it is never handled as the failure of one clip or page.
+    """
+
+
 class Paused(Exception):
     """The host must not be sent requests before a certain time.
 

@@ -33,8 +33,9 @@ class Robots:
         return bool(self._of(url).can_fetch(url, self._user_agent))
 
     def delay_s(self, url: str) -> float:
-        """The site's Crawl-delay, the time between two requests (s); 0 if it has none."""
-        return float(self._of(url).crawl_delay(self._user_agent) or 0.0)
+        """The site's Crawl-delay, the time between two requests (s); 0 if it has none that makes sense."""
+        delay = float(self._of(url).crawl_delay(self._user_agent) or 0.0)
+        return delay if delay > 0 else 0.0
 
     def _of(self, url: str) -> Protego:
         parts = urlsplit(url)

@@ -66,13 +66,17 @@ def excerpt(response: httpx.Response) -> str:
 
 
 def retry_after_s(value: str | None) -> float | None:
-    """The wait (s) of a Retry-After header: a number of seconds or a date (RFC 9110, section 10.2.3)."""
+    """The wait (s) of a Retry-After header: a number of seconds or a date (RFC 9110, section 10.2.3).
+
+    None if there is none, or if it is 0 or in the past: such a value gives no reason to wait, and no right
+    to hurry.
+    """
     if not value:
         return None
     if value.strip().isdecimal():
-        return min(float(value), LONGEST_PAUSE_S)
+        return min(float(value), LONGEST_PAUSE_S) or None
     try:
         wait = (parsedate_to_datetime(value) - utc_now()).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(0.0, wait), LONGEST_PAUSE_S)
+    return min(wait, LONGEST_PAUSE_S) if wait > 0 else None
