@@ -1,4 +1,4 @@
-"""Assets' tables to and from the store, and what the UI shows of them."""
+"""Writes the tables of assets to the store and reads them, and describes them for the UI."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNod
 
 from wavcaps_assets.defs.partitions import partition_of
 from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.show.previews import preview, reasons
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.asset_tables import WHOLE
@@ -34,8 +35,6 @@ class TableIOManager(dg.ConfigurableIOManager):
 
 def outcome_metadata(outcome: pa.Table | Stage) -> dict[str, dg.MetadataValue]:
     """Counts and the first rows."""
-    from wavcaps_assets.show.previews import preview, reasons
-
     kept = outcome.kept if isinstance(outcome, Stage) else outcome
     metadata: dict[str, dg.MetadataValue] = {
         "dagster/row_count": dg.MetadataValue.int(kept.num_rows),
