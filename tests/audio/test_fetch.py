@@ -226,11 +226,15 @@ def test_a_failed_request_is_repeated_once_per_fetch(fetching: Fetching) -> None
     resumed = fetching.fetch(clips)
     assert resumed.crawl_id == interrupted.crawl_id
     assert (fetching.server.times("/gone.wav"), fetching.server.times("/noise.wav")) == (1, 1)
-    # A missing file may be back; a file that cannot be decoded is still the same.
+    # What was not there may be back, and what could not be decoded may be repaired.
     fetching.server.answers["/gone.wav"] = answer(wav())
     later = fetching.fetch(clips)
     assert [row["clip_id"] for row in later.kept.to_pylist()] == ["freesound-0"]
-    assert (fetching.server.times("/gone.wav"), fetching.server.times("/noise.wav")) == (2, 1)
+    assert (fetching.server.times("/gone.wav"), fetching.server.times("/noise.wav")) == (2, 2)
+    for _ in range(3):
+        fetching.fetch(clips)
+    # Three fetches had the same file: there is no fourth request.
+    assert fetching.server.times("/noise.wav") == 3
 
 
 def test_audio_that_its_source_replaced_is_fetched_again(fetching: Fetching) -> None:
@@ -253,6 +257,55 @@ def test_a_host_that_is_down_fails_no_clip(fetching: Fetching) -> None:
     assert stage.kept.num_rows >= 21 - 8 - 3
     assert fetching.fetch(clips, read_timeout_s=30).kept.num_rows == 21
     assert fetching.server.times("/good.wav") == 1
+
+
+BLOCKED: dict[str, Answer] = {
+    "forbidden": answer(status="403 Forbidden"),
+    "not found": answer(status="404 Not Found"),
+    "a captcha with status 200": answer(b"<!DOCTYPE html><title>Are you human?</title>"),
+    "json with status 200": answer(b'{"detail": "blocked"}'),
+    "an empty body": answer(b""),
+    "a file that was cut off": answer(wav()[:40]),
+}
+
+
+@pytest.mark.parametrize("blocked", BLOCKED.values(), ids=BLOCKED.keys())
+@pytest.mark.parametrize("count", [6, 40])
+def test_a_host_that_refuses_every_clip_pauses_the_partition(
+    fetching: Fetching, blocked: Answer, count: int
+) -> None:
+    paths = [f"/{number}.wav" for number in range(count)]
+    fetching.server.answers.update(dict.fromkeys(paths, blocked))
+    clips = fetching.clips(paths)
+    for _ in range(4):
+        with pytest.raises(HostDown, match="failed in a row"):
+            fetching.fetch(clips)
+    # At most the limit, and what the other workers were fetching, with a retry of each.
+    assert len(fetching.server.asked) <= 4 * (20 + 2 * 3)
+    fetching.server.answers.update(dict.fromkeys(paths, answer(wav())))
+    stage = fetching.fetch(clips)
+    assert (stage.kept.num_rows, stage.dropped.num_rows) == (count, 0)
+
+
+def test_a_host_that_starts_to_refuse_half_way_loses_no_clip(fetching: Fetching) -> None:
+    refused = [f"/{number}.wav" for number in range(40)]
+    fetching.server.answers.update(dict.fromkeys(refused, BLOCKED["forbidden"]))
+    clips = fetching.clips([*[f"/good.wav?{number}" for number in range(20)], *refused])
+    with pytest.raises(HostDown, match="audio_refused: 20"):
+        fetching.fetch(clips)
+    fetching.server.answers.update(dict.fromkeys(refused, answer(wav())))
+    assert fetching.fetch(clips).kept.num_rows == 60
+    assert fetching.server.times("/good.wav") == 20
+
+
+def test_clips_that_are_known_to_fail_do_not_blame_the_host(fetching: Fetching) -> None:
+    paths = [path for number in range(30) for path in (f"/{number}.wav", f"/good.wav?{number}")]
+    clips = fetching.clips(paths)
+    first = fetching.fetch(clips)
+    assert (first.kept.num_rows, first.dropped.num_rows) == (30, 30)
+    # Only those thirty are requested again, and they fail as before.
+    again = fetching.fetch(clips)
+    assert (again.kept.num_rows, again.dropped.num_rows) == (30, 30)
 
 
 def test_a_wrong_key_fails_no_clip(fetching: Fetching) -> None:

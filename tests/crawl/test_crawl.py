@@ -14,6 +14,7 @@ from tests.support.rude_server import answer, in_turn, rude_server
 from wavcaps_assets.crawl.crawl import CrawlResult, crawl
 from wavcaps_assets.crawl.history import History
 from wavcaps_assets.crawl.ledger import ledger_of, statuses
+from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed
 from wavcaps_assets.network.links import host_of
@@ -214,6 +215,20 @@ def test_a_crawl_killed_before_its_table_was_written_says_nothing_twice(
             ("freesound-1", "changed"),
             ("freesound-2", "gone"),
         ]
+
+
+def test_a_listing_of_unusable_records_fails_and_books_nothing(tables: TableStore, network: Network) -> None:
+    known = [Record(str(number), f"http://a/{number}") for number in range(8)]
+    crawled(tables, network, *known)
+    changed = [Record(str(number), "", problem="no link to preview-hq-ogg") for number in range(8)]
+    with pytest.raises(BadAnswer, match=r"8 of the 8 records .* no link to preview-hq-ogg"):
+        crawl(Scripted(changed), PARTITION, network, tables)
+    events = ledger_of(tables, "freesound", PARTITION).column("event").to_pylist()
+    assert events == ["listed"] * 8
+    # A few bad records are their own fault, and the limit is a setting.
+    assert len(dropped(crawled(tables, network, *changed[:3], *known[3:]))) == 3
+    patient = CrawlSettings(most_bad_share=1.0)
+    assert crawl(Scripted(changed), PARTITION, network, tables, patient).stage.dropped.num_rows == 8
 
 
 def test_every_clip_says_whom_to_credit_and_under_which_licence(tables: TableStore, network: Network) -> None:

@@ -15,10 +15,11 @@ from tests.sources.conftest import Opener
 from tests.support.paths import DATA
 from tests.support.servers import running
 from wavcaps_assets.crawl.licences import normalise_licence
-from wavcaps_assets.network.errors import BadAnswer
+from wavcaps_assets.network.errors import BadAnswer, Unavailable
 from wavcaps_assets.sources.base import Record, Unread
 from wavcaps_assets.sources.soundbible import (
     CATALOGUE,
+    MAX_STRANGE_IN_A_ROW,
     MAX_UNREAD_IN_A_ROW,
     Soundbible,
     SoundbibleSettings,
@@ -305,6 +306,32 @@ def test_a_site_that_is_broken_throughout_is_asked_a_few_times_only(network_to: 
     with pytest.raises(BadAnswer, match=r"lists no sounds: .* responds with 500"):
         crawl(broken, network_to)
     assert len(asked) == 1 + MAX_UNREAD_IN_A_ROW
+
+
+CAPTCHA = "<h1>Just a moment...</h1><p>Checking your browser</p>"
+
+
+def test_a_captcha_on_every_sound_s_page_ends_the_crawl(network_to: Opener) -> None:
+    asked = []
+
+    def blocking(path: str) -> str | None:
+        asked.append(path)
+        return listing(*range(1, 101)) if path == page(1) else None if "-A" not in path else CAPTCHA
+
+    with pytest.raises(Unavailable, match="20 pages in a row are not pages of sounds"):
+        crawl(blocking, network_to)
+    assert sum("-A.html" in path for path in asked) == MAX_STRANGE_IN_A_ROW
+
+
+def test_captchas_in_place_of_the_listing_are_not_its_end(network_to: Opener) -> None:
+    def blocking(path: str) -> str | None:
+        if path == page(1):
+            return listing(1, 2)
+        return {"1-A.html": sound(1), "2-A.html": sound(2)}.get(path, CAPTCHA)
+
+    found, _, _ = crawl(blocking, network_to)
+    assert ids(found) == ["1", "2"]
+    assert len(unread(found)) == MAX_UNREAD_IN_A_ROW
 
 
 @pytest.mark.parametrize("html", ["<p>We have moved.</p>", ""])

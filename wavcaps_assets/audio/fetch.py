@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, original
 from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.clock import new_crawl_id, utc_now
-from wavcaps_assets.crawl.history import AUDIO_EVENTS, TEMPORARY, Event, History
-from wavcaps_assets.network.errors import NotAllowed, Paused
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.crawl.history import TEMPORARY, Event, History
+from wavcaps_assets.crawl.past_fetches import PastFetches, is_first_failure
+from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import AUDIO, DROPPED
@@ -51,17 +53,19 @@ def fetch_audio(
     Returns:
         `tables.AUDIO`, and the clips whose audio is gone, cannot be fetched or cannot be decoded.
         Stored audio is not fetched again. A failed request is repeated once per fetch. Audio that cannot
-        be decoded is not fetched again until its source changes it.
+        be decoded is not fetched again after `settings.attempts` fetches, until its source changes it.
 
     Raises:
         NotAllowed: the key is wrong.
-        Paused: the source must not be sent requests now; fetched audio is kept.
+        Paused: the source must not be sent requests now, or many clips failed in a row; fetched audio is
+            kept, and nothing is recorded against these clips.
         StoreError: the store cannot be written; fetched audio is kept.
     """
     with History(tables.store, source.name, partition) as history:
         done = tables.crawl_id_of([source.name, STAGE], partition)
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
         rows_by_clip = fetch.fetch_all(list(_clips(clips)), settings.workers, on_clip)
+        fetch.require_some_success()
         # Clips that failed while others succeeded are tried once more.
         with suppress(Paused):
             for clip in _clips(clips):
@@ -88,28 +92,20 @@ class Fetch:
         self._source = source
         self._store = tables.store
         self._origin = origin
+        self._settings = settings
+        self._partition = partition
         self._limits = AudioLimits(longest_s=settings.longest_s)
         self._history = history
         self._folder = f"audio/{source.name}/{partition}"
         self._store.sweep(self._folder)
         self._sizes = self._store.sizes(self._folder)
-        self._last: dict[str, dict[str, Any]] = {}
-        self._failures: dict[str, int] = {}
-        self.fetch_id = ""
-        for record in history:
-            if record["event"] in AUDIO_EVENTS:
-                self._last[record["clip_id"]] = record
-                self.fetch_id = max(self.fetch_id, record["round"])
-            if record["event"] == Event.FAILED:
-                self._failures[record["clip_id"]] = record["attempt"]
-        # Ids sort by their beginning. A fetch that left no event is known only from the table.
-        if not self.fetch_id or (done is not None and self.fetch_id <= done):
-            self.fetch_id = new_crawl_id(utc_now())
-        self._tries = Counter(
-            record["clip_id"]
-            for record in history
-            if record["event"] == Event.FAILED and record["round"] == self.fetch_id
-        )
+        past = PastFetches(history, done)
+        self.fetch_id = past.fetch_id
+        self._last, self._failures, self._tries = past.last, past.failures, past.tries
+        self._ever_stored = past.ever_stored
+        # First failures since the last success, in order, with their reasons.
+        self._streak = past.streak
+        self._lock = threading.Lock()
         self._stopped: BaseException | None = None
 
     def fetch_all(
@@ -140,8 +136,11 @@ class Fetch:
                 return self._dropped(clip_id, last["reason"], last["detail"])
         if self._stopped is not None:
             raise self._stopped
-        attempt = self._failures.get(clip_id, 0) + 1
+        is_same = last is not None and last["asked_for"] == request
+        attempt = self._failures.get(clip_id, 0) + 1 if is_same else 1
         about: dict[str, Any] = {"asked_for": request, "attempt": attempt, "version": clip["version"]}
+        with self._lock:
+            streak = frozenset(self._streak)
         try:
             row = self._fetch(clip)
         except (NotAllowed, Paused, StoreError) as error:
@@ -150,17 +149,51 @@ class Fetch:
             raise
         except tuple(REASONS) as error:
             reason, detail = reason_of(error), str(error)[:500]
-            self._tries[clip_id] += 1
-            self._failures[clip_id] = attempt
-            self._history.add(Event.FAILED, clip_id, self.fetch_id, reason=reason, detail=detail, **about)
+            failed = {"event": Event.FAILED, "asked_for": request, "reason": reason}
+            with self._lock:
+                if self._stopped is not None:
+                    raise self._stopped from error
+                self._tries[clip_id] += 1
+                self._failures[clip_id] = attempt
+                self._history.add(Event.FAILED, clip_id, self.fetch_id, reason=reason, detail=detail, **about)
+                if self._source.folder is None and is_first_failure(last, failed):
+                    self._streak[clip_id] = reason
+                if len(self._streak) >= self._settings.failures_in_a_row:
+                    self._stopped = self._host_fault()
+                    raise self._stopped from error
             return self._dropped(clip_id, reason, detail)
         written = {**row, "fetched_at": row["fetched_at"].isoformat()}
         self._history.add(Event.STORED, clip_id, self.fetch_id, row=written, **about)
+        with self._lock:
+            self._ever_stored = True
+            # What failed while this clip was being fetched may be the start of a streak.
+            self._streak = {name: reason for name, reason in self._streak.items() if name not in streak}
         return row
+
+    def require_some_success(self) -> None:
+        """Raises Paused if every clip of the partition failed, unless there are only a few."""
+        if not self._ever_stored and len(self._streak) >= self._settings.failed_partition:
+            raise self._host_fault()
+
+    def _host_fault(self) -> HostDown:
+        """Blames the host for the failures since the last success. The clips are requested again."""
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in Counter(self._streak.values()).items())
+        problem = (
+            f"the audio of {len(self._streak)} clips of {self._source.title} failed in a row ({reasons}), "
+            f"first {next(iter(self._streak))}: the host may be refusing requests, so they are requested "
+            "again. If the clips are at fault, increase failures_in_a_row and failed_partition of the asset"
+        )
+        name = f"{self._source.name}-{self._partition}-audio"
+        clips = list(self._streak)
+        self._history.add(Event.HOST_FAULT, name, self.fetch_id, detail=problem, clips=clips)
+        return HostDown(problem, utc_now() + timedelta(hours=self._settings.failure_pause_h))
 
     def _is_final(self, clip_id: str, failed: dict[str, Any]) -> bool:
         """Whether a failure is not retried, at all or in this fetch."""
-        if failed["reason"] in LASTING:
+        is_local = self._source.folder is not None
+        if failed["reason"] in LASTING and (
+            is_local or self._failures.get(clip_id, 0) >= self._settings.attempts
+        ):
             return True
         tries = MAX_TRIES if failed["reason"] in TEMPORARY else 1
         return bool(failed["round"] == self.fetch_id and self._tries[clip_id] >= tries)

@@ -15,8 +15,8 @@ from wavcaps_assets.sources.base import Source
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
-# Some sites send an error page instead of audio, with status 200. It begins with one of these.
-MARKUP = (b"<", b"\xef\xbb\xbf<")
+# Some sites send an error page, or JSON, instead of audio, with status 200. It begins with one of these.
+MARKUP = (b"<", b"\xef\xbb\xbf<", b"{", b"[")
 
 
 class NotAudio(ValueError):

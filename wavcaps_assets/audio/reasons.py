@@ -20,7 +20,7 @@ REASONS: dict[type[Exception], str] = {
     TooLong: "too_long",
     UnreadableAudio: "unreadable_audio",
 }
-# Failures that the same file would have again.
+# Failures that the same file would have again. A file from the network may be another one the next time.
 LASTING = frozenset({"unreadable_audio", "empty_audio", "too_long", "audio_too_large", "outside_folder"})
 
 

@@ -14,3 +14,16 @@ class FetchSettings(BaseModel):
         gt=0,
         description="longest clip (s); BBC recordings last hours, and a small file can decode to any length",
     )
+    attempts: int = Field(
+        3, ge=1, description="fetches in which a download must fail before it is no longer requested"
+    )
+    failures_in_a_row: int = Field(
+        20,
+        ge=1,
+        description="clips that fail for the first time, one after another, before the host is blamed: the "
+        "partition pauses, and nothing is recorded against the clips",
+    )
+    failed_partition: int = Field(
+        5, ge=1, description="clips of a partition after which it pauses if all of them fail"
+    )
+    failure_pause_h: float = Field(6.0, gt=0, description="how long it pauses then (h)")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.changes import STAGE, Changes, CrawlDiff
 from wavcaps_assets.crawl.history import History
+from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.network.errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, clean
@@ -36,7 +38,13 @@ class CrawlResult:
     pages_reused: int
 
 
-def crawl(source: Source, partition: str, network: Network, tables: TableStore) -> CrawlResult:
+def crawl(
+    source: Source,
+    partition: str,
+    network: Network,
+    tables: TableStore,
+    settings: CrawlSettings | None = None,
+) -> CrawlResult:
     """Crawls one partition of a source.
 
     An interrupted crawl continues after the last page that it read. A finished crawl is compared
@@ -49,7 +57,7 @@ def crawl(source: Source, partition: str, network: Network, tables: TableStore) 
 
     Raises:
         ValueError: the source has no such partition.
-        NetworkError: the source cannot be read.
+        NetworkError: the source cannot be read, or most of its records are unusable.
         Paused: the source cannot be read now.
     """
     if partition not in source.partitions():
@@ -60,7 +68,8 @@ def crawl(source: Source, partition: str, network: Network, tables: TableStore) 
     with network.using_pages(pages), History(tables.store, source.name, partition) as history:
         diff = CrawlDiff(source, history, before, pages.crawl, pages.started)
         try:
-            add_records(source.records(network, partition), diff)
+            tally = add_records(source.records(network, partition), diff)
+            require_usable(source, partition, tally, settings or CrawlSettings())
         except (BadAnswer, NotThere):
             # The next run must not read the same bad page from the log, such as a maintenance notice.
             pages.discard()
@@ -80,16 +89,54 @@ def _before(tables: TableStore, source: str, partition: str) -> Stage | None:
         return None
 
 
-def add_records(records: Iterable[Record | Unread], diff: CrawlDiff) -> None:
+@dataclass
+class Tally:
+    """How many records were usable, and why the others were not.
+
+    Attributes:
+        usable: records with a usable clip, in the listing once or several times.
+        problems: the problem of every other record.
+    """
+
+    usable: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+
+
+def add_records(records: Iterable[Record | Unread], diff: CrawlDiff) -> Tally:
     """Adds records to a crawl diff: as clips, or dropped with the reason."""
+    tally = Tally()
     for item in records:
         if isinstance(item, Unread):
             diff.unread(item.part, clean(item.problem) or "")
         elif not SAFE_ID.fullmatch(item.source_id):
-            diff.drop("record", "bad_id", clean(item.problem or f"{item.source_id!r:.200}"))
+            problem = clean(item.problem or f"{item.source_id!r:.200}") or ""
+            tally.problems[problem] += 1
+            diff.drop("record", "bad_id", problem)
         elif item.problem:
-            diff.drop(item.source_id, "bad_record", clean(item.problem), listed=True)
-        elif diff.has(item):
-            diff.drop(item.source_id, "listed_twice", None)
+            problem = clean(item.problem) or ""
+            tally.problems[problem] += 1
+            diff.drop(item.source_id, "bad_record", problem, listed=True)
         else:
-            diff.add(item)
+            tally.usable += 1
+            if diff.has(item):
+                diff.drop(item.source_id, "listed_twice", None)
+            else:
+                diff.add(item)
+    return tally
+
+
+def require_usable(source: Source, partition: str, tally: Tally, settings: CrawlSettings) -> None:
+    """Checks that a listing is not full of unusable records.
+
+    Raises:
+        BadAnswer: too many records are unusable: the fault is the source's, not theirs.
+    """
+    bad = tally.problems.total()
+    if bad <= settings.few_bad or bad <= settings.most_bad_share * (bad + tally.usable):
+        return
+    problem, count = tally.problems.most_common(1)[0]
+    raise BadAnswer(
+        f"{bad} of the {bad + tally.usable} records of {source.title}, partition {partition}, are unusable, "
+        f"{count} of them in this way: {problem}. Has the source changed, or does it refuse requests? If the "
+        "records are at fault, increase most_bad_share of the asset"
+    )

@@ -35,10 +35,14 @@ class Event(StrEnum):
     UNREAD = "unread"
     STORED = "stored"
     FAILED = "failed"
+    # Many clips failed in a row: the failures are the host's. Names these clips, in `clips`.
+    HOST_FAULT = "host_fault"
 
 
 LISTING = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED, Event.DROPPED})
 AUDIO_EVENTS = frozenset({Event.STORED, Event.FAILED})
+# Events that can happen several times in a crawl or a fetch.
+REPEATED_EVENTS = AUDIO_EVENTS | {Event.HOST_FAULT}
 # Reasons for which a download is tried again in the same fetch.
 TEMPORARY = frozenset({"download_failed"})
 
@@ -107,5 +111,5 @@ def event_of(event: Event, clip_id: str, crawl_id: str, at: str, **more: Any) ->
 
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """What identifies an event: a crawl reports each change once, a fetch can fail several times."""
-    at = record["at"] if record["event"] in AUDIO_EVENTS else ""
+    at = record["at"] if record["event"] in REPEATED_EVENTS else ""
     return record["clip_id"], record["event"], record["round"], at

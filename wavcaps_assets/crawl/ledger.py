@@ -7,6 +7,7 @@ from collections import Counter
 import pyarrow as pa
 
 from wavcaps_assets.crawl.history import TEMPORARY, History
+from wavcaps_assets.crawl.past_fetches import PastFetches
 from wavcaps_assets.tables.asset_tables import TableStore
 
 STORED, GONE, WAITING, DROPPED, FAILED = "stored", "gone", "waiting", "dropped", "failed"
@@ -48,11 +49,20 @@ def ledger_of_all(tables: TableStore, source: str, partition: str, table: pa.Tab
     return pa.concat_tables([table, tables.read(key, others)])
 
 
-def count_retryable(tables: TableStore, source: str, partition: str) -> int:
-    """How many pages and clips are missing for a reason that may be temporary."""
+def count_retryable(tables: TableStore, source: str, partition: str, attempts: int) -> int:
+    """How many pages and clips are missing for a reason that may be temporary.
+
+    Args:
+        attempts: failed fetches after which a download counts as lost.
+    """
     raw = tables.read_dropped([source, "raw_clips"], [partition]).to_pylist()
     audio = tables.read_dropped([source, "audio"], [partition]).to_pylist()
-    return sum(row["reason"] == "unread" for row in raw) + sum(row["reason"] in TEMPORARY for row in audio)
+    with History(tables.store, source, partition) as history:
+        failures = PastFetches(history, None).failures
+    unread = sum(row["reason"] == "unread" for row in raw)
+    return unread + sum(
+        row["reason"] in TEMPORARY or failures.get(row["clip_id"], 0) < attempts for row in audio
+    )
 
 
 def statuses(ledger: pa.Table) -> pa.Table:

@@ -19,6 +19,7 @@ from wavcaps_assets.crawl.ledger import (
     ledger_of_all,
     statuses,
 )
+from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
@@ -30,6 +31,10 @@ from wavcaps_assets.show.previews import counts, preview, tally
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import AUDIO, LEDGER, RAW_CLIPS
+
+
+class CrawlConfig(dg.Config, CrawlSettings):
+    """When a listing is not believed."""
 
 
 class FetchConfig(dg.Config, FetchSettings):
@@ -63,11 +68,14 @@ def crawl_definitions(source: Source) -> Crawl:
         **shared,
     )
     def raw_clips(
-        context: dg.AssetExecutionContext, network: NetworkResource, store: StoreResource
+        context: dg.AssetExecutionContext,
+        config: CrawlConfig,
+        network: NetworkResource,
+        store: StoreResource,
     ) -> Iterator[Any]:
         try:
             with network.client() as client:
-                result = crawl(source, context.partition_key, client, store.tables())
+                result = crawl(source, context.partition_key, client, store.tables(), config)
         except Paused as pause:
             yield from paused(context, pause)
             return
@@ -131,7 +139,9 @@ def crawl_definitions(source: Source) -> Crawl:
     def ledger(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
         tables = store.tables()
         table = ledger_of(tables, source.name, context.partition_key)
-        if missing := count_retryable(tables, source.name, context.partition_key):
+        # A local file is requested again only if it changes.
+        attempts = 0 if source.folder is not None else FetchSettings().attempts
+        if missing := count_retryable(tables, source.name, context.partition_key, attempts):
             context.log.warning(
                 f"{missing} pages or clips could not be fetched; they are requested again later"
             )

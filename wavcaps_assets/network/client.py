@@ -120,8 +120,12 @@ class Network:
         key = key_of("GET", url, {}, None, 0)
         return str(self._page(key, url, _text, "GET", most_bytes=most_bytes))
 
-    def get_page(self, url: str) -> str:
+    def get_page(self, url: str, check: Callable[[str], None] = lambda page: None) -> str:
         """Fetches an HTML page that the site's robots.txt allows.
+
+        Args:
+            check: raises BadAnswer if this is not the expected page. Such a page is not logged, so that a
+                resumed crawl requests it again.
 
         Raises:
             Disallowed: robots.txt does not allow it.
@@ -129,7 +133,13 @@ class Network:
         if not self._robots.allows(url):
             raise Disallowed(f"{shown(url)}: the site's robots.txt disallows it")
         self._delays[host_of(url)] = min(self._robots.delay_s(url), DAY_S)
-        return self.get_text(url)
+
+        def checked(body: bytes) -> str:
+            page = _text(body)
+            check(page)
+            return page
+
+        return str(self._page(key_of("GET", url, {}, None, 0), url, checked, "GET"))
 
     def wait_s(self, host: str) -> float:
         """Time until the host may be sent a request (s); 0 if it may now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
 CATALOGUE = "catalogue"
+LISTING_PAGE = "free-sound-effects-"
 # The name of a sound's page is its id and title, as in 2219-Airplane-Landing-Airport.html.
 PAGE_NAME = re.compile(r"([0-9]{1,9})-[^/\\?#]{1,200}\.html")
 # A line such as "Uploaded: 07.20.09 | License: Attribution 3.0 | Recorded by Mike Koenig | File Size: 45 KB".
@@ -30,6 +32,8 @@ LENGTH = re.compile(r"(?:File )?Length:\s*([\d:.]{1,12}\s*(?:s\b|sec)?)", re.IGN
 CLOCK = re.compile(r"(?:(\d{1,3}):)?(?:(\d{1,3}):)?(\d{1,6}(?:\.\d{1,6})?)\s*(?:s|sec)?")
 # The site has about 240 listing pages; an endless listing is a fault.
 MAX_LISTING_PAGES = 2_000
+# After this number of pages in a row that are not pages of sounds, the site is assumed to refuse requests.
+MAX_STRANGE_IN_A_ROW = 20
 # After this number of unreadable pages in a row, the crawl stops reading the listing.
 MAX_UNREAD_IN_A_ROW = 5
 
@@ -63,14 +67,24 @@ class Soundbible(Source):
             why = unread[0].problem if unread else "have its pages changed?"
             raise BadAnswer(f"{self._root} lists no sounds: {why}")
         yield from unread
+        strange = 0
         for source_id, (name, title) in pages.items():
             try:
-                html = network.get_page(f"{self._root}/{name}")
+                html = network.get_page(f"{self._root}/{name}", partial(require_sound_page, source_id))
             except Unavailable as error:
                 yield Unread(f"sound-{source_id}", str(error))
+            except BadAnswer as error:
+                strange += 1
+                if strange == MAX_STRANGE_IN_A_ROW:
+                    raise Unavailable(
+                        f"{strange} pages in a row are not pages of sounds, the last {self._root}/{name}: "
+                        "does the site refuse requests, or has it changed?"
+                    ) from error
+                yield Record(source_id, "", title=title, problem=str(error))
             except NetworkError as error:
                 yield Record(source_id, "", title=title, problem=str(error))
             else:
+                strange = 0
                 yield parse_page(self._root, source_id, name, title, html)
 
     def _listing(self, network: Network) -> tuple[dict[str, tuple[str, str]], list[Unread]]:
@@ -79,9 +93,9 @@ class Soundbible(Source):
         unread: list[Unread] = []
         in_a_row, barren = 0, 0
         for number in range(1, MAX_LISTING_PAGES + 1):
-            url = f"{self._root}/free-sound-effects-{number}.html"
+            url = f"{self._root}/{LISTING_PAGE}{number}.html"
             try:
-                html = network.get_page(url)
+                html = network.get_page(url, partial(require_listing_page, url))
             except NotThere:
                 return pages, unread
             except NetworkError as error:
@@ -122,6 +136,27 @@ def parse_listing(url: str, html: str) -> list[tuple[str, str, str]]:
         if name:
             sounds.setdefault(name, _line(link.text(separator=" ")))
     return [(name.partition("-")[0], name, title) for name, title in sounds.items()]
+
+
+def require_listing_page(url: str, html: str) -> None:
+    """Checks that a page is a page of the listing, even without sounds.
+
+    Raises:
+        BadAnswer: it links neither to sounds nor to other pages of the listing.
+    """
+    if not parse_listing(url, html) and not LexborHTMLParser(html).css_first(f"a[href*='{LISTING_PAGE}']"):
+        raise BadAnswer(f"{url} has no link to a sound or to another listing page; have its pages changed?")
+
+
+def require_sound_page(source_id: str, html: str) -> None:
+    """Checks that a page is the page of a sound, and not a captcha or an error with status 200.
+
+    Raises:
+        BadAnswer: it names no licence and no download.
+    """
+    problem = parse_page("", source_id, "", "", html).problem
+    if problem:
+        raise BadAnswer(problem)
 
 
 def page_name(url: str, href: str) -> str | None:

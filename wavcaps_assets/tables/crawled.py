@@ -150,7 +150,7 @@ LEDGER = TableSchema(
             "event",
             STRING,
             "`listed`, `changed`, `gone`, `returned`, `set_aside`, `unread`, `resolved`, "
-            "`stored` or `failed`",
+            "`stored`, `failed` or `host_fault`",
             derived_from=(),
         ),
         Column("at", pa.timestamp("us", tz="UTC"), "when", derived_from=()),

@@ -1,0 +1,80 @@
+"""What the history of a partition says about earlier attempts to fetch its audio."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from wavcaps_assets.clock import new_crawl_id, utc_now
+from wavcaps_assets.crawl.history import AUDIO_EVENTS, Event, History
+
+
+class PastFetches:
+    """The attempts so far. Those that were blamed on the host do not count.
+
+    Args:
+        history: of the partition.
+        done: id of the fetch whose table is in the store; None if there is none.
+
+    Attributes:
+        fetch_id: id of the fetch to continue, or of a new one.
+        last: the last event of each clip.
+        failures: how often each clip failed for its current URL, size and checksum.
+        tries: how often each clip failed in this fetch.
+        streak: the reasons of first failures since the last success of this fetch, by clip id.
+        ever_stored: whether audio of the partition was ever stored.
+    """
+
+    def __init__(self, history: History, done: str | None) -> None:
+        events = list(history)
+        ids = [event["round"] for event in events if event["event"] in AUDIO_EVENTS]
+        self.fetch_id = max(ids, default="")
+        # Ids sort by their beginning. A fetch that left no event is known only from the table.
+        if not self.fetch_id or (done is not None and self.fetch_id <= done):
+            self.fetch_id = new_crawl_id(utc_now())
+        self.last: dict[str, dict[str, Any]] = {}
+        self.failures: dict[str, int] = {}
+        self.tries: Counter[str] = Counter()
+        self.streak: dict[str, str] = {}
+        self.ever_stored = False
+        before: dict[str, dict[str, Any] | None] = {}
+        for event in events:
+            clip_id, kind = event["clip_id"], event["event"]
+            if kind == Event.HOST_FAULT:
+                self._forget(event["clips"], before)
+            if kind not in AUDIO_EVENTS:
+                continue
+            last = before[clip_id] = self.last.get(clip_id)
+            self.last[clip_id] = event
+            if kind == Event.STORED:
+                self.ever_stored = True
+                self.failures.pop(clip_id, None)
+                self.streak.clear()
+                continue
+            same = last is not None and last["asked_for"] == event["asked_for"]
+            self.failures[clip_id] = self.failures.get(clip_id, 0) + 1 if same else 1
+            if event["round"] == self.fetch_id:
+                self.tries[clip_id] += 1
+                if is_first_failure(last, event):
+                    self.streak[clip_id] = event["reason"]
+
+    def _forget(self, clips: list[str], before: Mapping[str, dict[str, Any] | None]) -> None:
+        for clip_id in clips:
+            earlier = before.get(clip_id)
+            if earlier is None:
+                self.last.pop(clip_id, None)
+            else:
+                self.last[clip_id] = earlier
+            self.failures[clip_id] = max(0, self.failures.get(clip_id, 0) - 1)
+            self.tries[clip_id] = 0
+        self.streak.clear()
+
+
+def is_first_failure(last: Mapping[str, Any] | None, failed: Mapping[str, Any]) -> bool:
+    """Whether a clip failed for the first time in this way.
+
+    Args:
+        last: its event before; None if there is none.
+    """
+    return last is None or any(last.get(name) != failed[name] for name in ("event", "asked_for", "reason"))
