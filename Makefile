@@ -8,7 +8,7 @@ PORT ?= 3000
 WORKERS ?= 2
 RUN := .venv/bin/python
 STAMP := .venv/installed.stamp
-TYPED := wavcaps_assets wavcaps_training tests benchmarks
+TYPED := wavcaps_assets wavcaps_training tests benchmarks examples
 
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 # Byte code is written once, at install; without it every process that imports Dagster loses seconds.
