@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from wavcaps_assets.audio.copies import ExtraCopy, copy_path, write_copy
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, original
 from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
@@ -99,6 +100,12 @@ class Fetch:
         self._folder = f"audio/{source.name}/{partition}"
         self._store.sweep(self._folder)
         self._sizes = self._store.sizes(self._folder)
+        self._extra = settings.extra_copy
+        self._copies: dict[str, int] = {}
+        if self._extra is not ExtraCopy.none:
+            copies = f"{self._extra.folder}/{source.name}/{partition}"
+            self._store.sweep(copies)
+            self._copies = self._store.sizes(copies)
         past = PastFetches(history, done)
         self.fetch_id = past.fetch_id
         self._last, self._failures, self._tries = past.last, past.failures, past.tries
@@ -200,13 +207,22 @@ class Fetch:
 
     def _is_stored(self, row: dict[str, Any]) -> bool:
         name = Path(row["audio_path"]).name
-        return self._sizes.get(name) == row["stored_bytes"] and row.keys() == set(AUDIO.arrow.names)
+        if self._sizes.get(name) != row["stored_bytes"] or row.keys() != set(AUDIO.arrow.names):
+            return False
+        if self._extra is ExtraCopy.none:
+            return True
+        copy = copy_path(row["audio_path"], row["original_format"], self._extra)
+        return Path(copy).name in self._copies
 
     def _fetch(self, clip: dict[str, Any]) -> dict[str, Any]:
         relative = f"{self._folder}/{clip['clip_id']}.flac"
         with original(self._source, clip, self._origin) as found, self._store.writing(relative) as target:
             facts = normalise(found.path, target, self._limits)
             stored_bytes = target.stat().st_size
+            if self._extra is not ExtraCopy.none:
+                copy = copy_path(relative, facts.original_format, self._extra)
+                with self._store.writing(copy) as copy_target:
+                    write_copy(found.path, copy_target, self._extra)
         return {
             "clip_id": clip["clip_id"],
             "source": clip["source"],

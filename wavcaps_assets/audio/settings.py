@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from wavcaps_assets.audio.copies import ExtraCopy
+
 
 class FetchSettings(BaseModel):
     """How audio is fetched and stored."""
@@ -27,3 +29,10 @@ class FetchSettings(BaseModel):
         5, ge=1, description="clips of a partition after which it pauses if all of them fail"
     )
     failure_pause_h: float = Field(6.0, gt=0, description="how long it pauses then (h)")
+    extra_copy: ExtraCopy = Field(
+        ExtraCopy.none,
+        description="what is also kept of each clip: `original` (the downloaded file, in "
+        "`audio_original/`), or `flac_44100` or `flac_48000` (16-bit FLAC at 44.1 or 48 kHz with the "
+        "original's channels, in `audio_flac_44100/` or `audio_flac_48000/`); clips stored without it are "
+        "fetched again",
+    )

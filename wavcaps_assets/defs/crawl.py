@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.audio.copies import ExtraCopy
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.audio.summary import duration_mismatches, exact_duplicates
@@ -123,6 +124,7 @@ def crawl_definitions(source: Source) -> Crawl:
                     preview(duration_mismatches(stage.kept))
                 ),
                 "exact duplicates": dg.MetadataValue.md(preview(exact_duplicates(stage.kept))),
+                "extra copy": _extra_copy(config, source.name, context.partition_key),
             }
         )
         yield dg.Output(stage)
@@ -191,3 +193,9 @@ def definitions(location: Location) -> dg.Definitions:
         assets=[asset for crawl in crawls for asset in crawl.assets],
         asset_checks=[check for crawl in crawls for check in crawl.checks],
     )
+
+
+def _extra_copy(config: FetchSettings, source: str, partition: str) -> str:
+    if config.extra_copy is ExtraCopy.none:
+        return "none (the setting extra_copy)"
+    return f"{config.extra_copy.folder}/{source}/{partition}/<clip_id>.*"

@@ -1,0 +1,122 @@
+"""The original file, or a copy at a higher rate, is kept next to the 32 kHz FLAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from tests.audio.files import scene, sixteen_bits, wav
+from tests.support.rows import raw_row
+from tests.support.rude_server import RudeServer, answer, rude_server
+from wavcaps_assets.audio.copies import ExtraCopy, copy_path
+from wavcaps_assets.audio.fetch import fetch_audio
+from wavcaps_assets.audio.originals import Origin
+from wavcaps_assets.audio.settings import FetchSettings
+from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.links import host_of
+from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
+from wavcaps_assets.sources.base import Record, Source
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import RAW_CLIPS
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
+
+KEY, PARTITION = ["freesound", "audio"], "2022-11"
+SAMPLES = sixteen_bits(scene(44_100, 1.0))
+ORIGINAL = wav(SAMPLES.tobytes(), channels=2)
+
+
+class Site(Source):
+    """A source whose audio is downloaded."""
+
+    name = "freesound"
+    title = "FreeSound"
+
+    def partitions(self) -> list[str]:
+        return [PARTITION]
+
+    def records(self, network: Network, partition: str) -> Iterator[Record]:
+        raise AssertionError("only its audio is requested")
+
+
+@pytest.fixture
+def server() -> Iterator[RudeServer]:
+    with rude_server() as rude:
+        rude.answers["/a.wav"] = answer(ORIGINAL)
+        yield rude
+
+
+def fetch(server: RudeServer, store: Store, folder: Path, extra: ExtraCopy) -> Stage:
+    clips = RAW_CLIPS.from_rows([raw_row("freesound-1", audio_url=f"{server.url}/a.wav")])
+    settings = NetworkSettings(private_hosts=frozenset({host_of(server.url)}), other_quota=UNLIMITED)
+    tables = TableStore(store)
+    with Network(folder / "state", settings) as network:
+        stage = fetch_audio(
+            Site(),
+            PARTITION,
+            clips,
+            tables,
+            Origin(network, folder / "partial"),
+            FetchSettings(extra_copy=extra),
+        )
+    tables.write(KEY, PARTITION, stage)
+    return stage
+
+
+def copy_of(stage: Stage, extra: ExtraCopy) -> str:
+    (row,) = stage.kept.to_pylist()
+    return copy_path(row["audio_path"], row["original_format"], extra)
+
+
+def test_no_copy_is_kept_by_default(server: RudeServer, store: Store, tmp_path: Path) -> None:
+    fetch(server, store, tmp_path, FetchSettings().extra_copy)
+    assert set(store.usage()) == {"audio", "log", "tables"}
+
+
+def test_the_original_is_kept_as_it_is(server: RudeServer, store: Store, tmp_path: Path) -> None:
+    path = copy_of(fetch(server, store, tmp_path, ExtraCopy.original), ExtraCopy.original)
+    assert path == "audio_original/freesound/2022-11/freesound-1.wav"
+    assert store.read_bytes(path) == ORIGINAL
+
+
+@pytest.mark.parametrize(("extra", "rate"), [(ExtraCopy.flac_44100, 44_100), (ExtraCopy.flac_48000, 48_000)])
+def test_a_copy_at_a_higher_rate_keeps_the_channels(
+    server: RudeServer, store: Store, tmp_path: Path, extra: ExtraCopy, rate: int
+) -> None:
+    path = copy_of(fetch(server, store, tmp_path, extra), extra)
+    assert path == f"audio_{extra.value}/freesound/2022-11/freesound-1.flac"
+    with store.reading(path) as local:
+        samples, found = soundfile.read(local, dtype="int16")
+    assert found == rate
+    expected = soxr.resample(SAMPLES.astype(np.float32), 44_100, rate, quality="HQ")
+    assert samples.shape == expected.shape
+    # Rounding is half a step; the same rate changes no sample.
+    assert np.abs(samples - expected).max() <= (0 if rate == 44_100 else 1)
+
+
+def test_a_clip_without_its_copy_is_fetched_again_once(
+    server: RudeServer, store: Store, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        fetch(server, store, tmp_path, ExtraCopy.none)
+    assert server.times("/a.wav") == 1
+    for _ in range(2):
+        stage = fetch(server, store, tmp_path, ExtraCopy.original)
+    assert server.times("/a.wav") == 2
+    store.remove(copy_of(stage, ExtraCopy.original))
+    fetch(server, store, tmp_path, ExtraCopy.original)
+    assert server.times("/a.wav") == 3
+
+
+@pytest.mark.parametrize(
+    ("original_format", "suffix"),
+    [("WAVEX/PCM_24", ".wav"), ("MP4/alac", ".m4a"), ("OGG/opus", ".ogg"), ("NEW/x", ".audio")],
+)
+def test_an_original_has_its_usual_suffix(original_format: str, suffix: str) -> None:
+    path = copy_path("audio/bbc/all/bbc-1.5.flac", original_format, ExtraCopy.original)
+    assert path == f"audio_original/bbc/all/bbc-1.5{suffix}"
