@@ -24,7 +24,7 @@ import soundfile
 import torch
 
 from benchmarks.result import own_peak_mb, report
-from wavcaps_training.data import AudioFolder, Clip, batch_loader
+from wavcaps_training.data import AudioFolder, Clip, EpochShare, batch_loader
 from wavcaps_training.data.chance import chance
 from wavcaps_training.settings.training import PAPER
 
@@ -54,7 +54,7 @@ def position(clip: Clip) -> float:
 
 
 def ours(clips: Sequence[Clip], folder: Path) -> torch.Tensor:
-    (batch,) = batch_loader(clips, AudioFolder(folder), SETTINGS, training=True)
+    (batch,) = batch_loader(clips, AudioFolder(folder), SETTINGS, EpochShare())
     return batch.audio
 
 

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from benchmarks.released_recipe import plain_copy
 from benchmarks.result import report
+from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.models.retrieval import build_audio_encoder
 from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings
 from wavcaps_training.settings.training import PAPER
 from wavcaps_training.training.run import adam

@@ -64,15 +64,6 @@ class Settings(BaseSettings):
         "", description="TOML file of thresholds of caption quality (docs/quality.md); empty: the defaults"
     )
     s3: S3Settings = S3Settings()
-    gpus_per_training: float = Field(
-        1,
-        gt=0,
-        description="CUDA devices that each checkpoint is trained on: a whole number, or a share of one in "
-        "twentieths, such as 0.5; read when the definitions are loaded",
-    )
-    gpu_step_retries: int = Field(
-        3, ge=0, description="how often a step on a GPU is tried again when it dies; read as above"
-    )
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
     embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")
     recordings_url: str = Field(
@@ -83,14 +74,6 @@ class Settings(BaseSettings):
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
     network: NetworkSettings = NetworkSettings()
     llm: ModelSettings = ModelSettings()
-
-    @field_validator("gpus_per_training")
-    @classmethod
-    def check_gpus(cls, value: float) -> float:
-        parts = value if value > 1 else round(value * 20, 9)
-        if parts != int(parts):
-            raise ValueError("give a whole number of devices, or a share of one in twentieths, such as 0.5")
-        return value
 
     @model_validator(mode="after")
     def fill_defaults(self) -> Settings:

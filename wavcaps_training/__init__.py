@@ -1,4 +1,4 @@
 """Models trained on the manifest, and their scores."""
 
-# Whoever reads or writes a table of this package knows its schema.
+# Importing the package registers the schemas of its tables.
 from wavcaps_training import tables as tables

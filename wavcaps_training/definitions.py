@@ -1,58 +1,48 @@
-"""The code location `wavcaps_training`: checkpoints, scores, the paper's figures, the report.
+"""The code location `wavcaps_training`: checkpoints, scores, the comparison with the paper, the report.
 
-Torch is imported by the steps that need it, never when the definitions load.
+Torch is imported by the steps that need it, and not when the definitions load.
 """
 
 import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 
 import dagster as dg
 
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
-from wavcaps_training.defs.checkpoints import checkpoint_asset
-from wavcaps_training.defs.report import report_asset
-from wavcaps_training.defs.scores import score_assets
+from wavcaps_training import defs as package
+from wavcaps_training.defs.common import Location
 from wavcaps_training.executor.executor import cuda_executor
-from wavcaps_training.paper.experiments import experiments_for
+from wavcaps_training.paper.experiments import experiments_for, scored_experiment
+from wavcaps_training.settings.gpus import GpuSettings
 
-# The executor is a preview in Dagster's eyes; the tests run it.
+# Dagster calls custom executors a preview; the tests run this one.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 def build(settings: Settings) -> dg.Definitions:
     """All definitions, for given settings."""
-    sources = all_sources(settings)
-    experiments = experiments_for(settings.sources)
-    scored = experiments[0]
-    upstream = {("wavcaps",), *(experiment.training_manifest for experiment in experiments)}
-    return dg.Definitions(
-        assets=[
-            *(checkpoint_asset(experiment, settings) for experiment in experiments),
-            *score_assets(scored, sources, settings),
-            report_asset(scored, sources, settings),
-            # Made by the other location; named here because steps of this one read their tables.
-            *(dg.AssetSpec(list(key)) for key in sorted(upstream)),
-        ],
-        jobs=[
-            dg.define_asset_job(
-                "train_and_score",
-                selection=dg.AssetSelection.assets(
-                    ["checkpoint", scored.model, scored.setting], ["scores", "retrieval"], "paper_comparison"
-                ),
-                description="Trains the model, scores it, and sets the paper's figures beside its own.",
-            ),
-            dg.define_asset_job(
-                "write_report",
-                selection=dg.AssetSelection.assets("report"),
-                executor_def=dg.in_process_executor,
-                description="Writes the report anew from the tables that are there.",
-            ),
-        ],
-        resources=resources(settings),
-        executor=cuda_executor,
+    location = Location(
+        settings=settings,
+        gpus=GpuSettings(),
+        sources=all_sources(settings),
+        experiments=experiments_for(settings.sources),
+        scored=scored_experiment(settings.sources),
     )
+    shared = dg.Definitions(resources=resources(settings), executor=cuda_executor)
+    return dg.Definitions.merge(shared, *parts(location))
+
+
+def parts(location: Location) -> Iterator[dg.Definitions]:
+    """What each module of `defs` adds. A new module needs no entry anywhere."""
+    for module in iter_modules(package.__path__, f"{package.__name__}."):
+        definitions = getattr(import_module(module.name), "definitions", None)
+        if definitions is not None:
+            yield definitions(location)
 
 
 @dg.definitions

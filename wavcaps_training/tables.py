@@ -1,4 +1,4 @@
-"""Checkpoints and their scores."""
+"""The tables of this package: checkpoints, scores, the comparison with the paper."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEARNING_CURVE = pa.list_(
             pa.field("epoch", pa.int32(), nullable=False),
             pa.field("train_loss", pa.float64(), nullable=False),
             pa.field("validation_loss", pa.float64(), nullable=False),
-            # Of the task: recalls in percent (the mean of both directions), or CIDEr-D and its like.
+            # Retrieval: recalls in percent, the mean of both directions. Captioning: CIDEr-D and others.
             pa.field("scores", NAMED_SCORES, nullable=False),
             pa.field("learning_rate", pa.float64(), nullable=False),
             pa.field("seconds", pa.float64(), nullable=False),
@@ -31,7 +31,7 @@ LEARNING_CURVE = pa.list_(
 
 CHECKPOINT = TableSchema(
     "checkpoint",
-    "A trained model: where its weights are and how it came to be. One row.",
+    "A trained model: where its weights are and how it was trained. One row.",
     (
         Column("model", STRING, "the model, such as `htsat_bert`", derived_from=()),
         Column("setting", STRING, "the experiment's name", derived_from=()),
@@ -46,7 +46,7 @@ CHECKPOINT = TableSchema(
         Column(
             "manifest_sha256",
             STRING,
-            "what the run was trained on: hash of the manifest's rows",
+            "version of the training manifest: a hash of its rows",
             derived_from=("clip_id", "caption", "split"),
         ),
         Column("parameters", pa.int64(), "number of parameters", derived_from=()),
@@ -59,36 +59,41 @@ CHECKPOINT = TableSchema(
         Column(
             "best_epoch",
             pa.int32(),
-            "the epoch whose weights are kept, by validation",
+            "the epoch with the best validation, whose weights are kept",
             derived_from=("split",),
         ),
-        Column("seconds", SECONDS, "how long training took (s)", derived_from=()),
-        Column("device", STRING, "the device that it ran on", derived_from=()),
-        Column("devices", pa.int32(), "on how many of them", derived_from=()),
+        Column("seconds", SECONDS, "duration of the training (s)", derived_from=()),
+        Column("device", STRING, "the device that the training ran on", derived_from=()),
+        Column("devices", pa.int32(), "number of devices", derived_from=()),
         Column(
             "flops_per_clip",
             pa.float64(),
-            "floating-point operations of a training step, for each clip in it",
+            "floating-point operations of a training step, per clip",
             derived_from=(),
         ),
         Column(
             "utilisation",
             pa.float64(),
-            "share of the devices' peak that training reached (MFU)",
+            "share of the devices' peak performance that was reached (MFU)",
             nullable=True,
             derived_from=(),
         ),
-        Column("tensorboard_path", STRING, "TensorBoard's files, relative to the store", derived_from=()),
+        Column(
+            "tensorboard_path",
+            STRING,
+            "folder of TensorBoard's files, relative to the store",
+            derived_from=(),
+        ),
         Column("train_clips", pa.int32(), "clips in the train split", derived_from=("split",)),
         Column("validation_clips", pa.int32(), "clips in the validation split", derived_from=("split",)),
-        Column("learning_curve", LEARNING_CURVE, "one entry an epoch", derived_from=("split",)),
+        Column("learning_curve", LEARNING_CURVE, "one entry per epoch", derived_from=("split",)),
     ),
     key=("model", "setting"),
 )
 
 RETRIEVAL_SCORES = TableSchema(
     "retrieval_scores",
-    "Audio-language retrieval on the test split: R@k in percent, both ways.",
+    "Audio-language retrieval on the test split: R@k in percent, in both directions.",
     (
         Column("model", STRING, "`trained`, `untrained` or `chance`", derived_from=("weights_path",)),
         Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
@@ -106,7 +111,7 @@ RETRIEVAL_SCORES = TableSchema(
 
 PAPER_COMPARISON = TableSchema(
     "paper_comparison",
-    "The paper's figures beside this run's.",
+    "The paper's figures next to this run's.",
     (
         Column("table", STRING, "the paper's table, such as `Table III`", derived_from=("source",)),
         Column("row", STRING, "the row of that table", derived_from=("source", "model")),
@@ -120,12 +125,19 @@ PAPER_COMPARISON = TableSchema(
             derived_from=("value", "caption", "duration_s"),
         ),
         Column("unit", STRING, "the figures' unit", derived_from=("metric",)),
-        Column("comparable", pa.bool_(), "whether the two may be compared", derived_from=("metric",)),
+        Column("comparable", pa.bool_(), "whether the two figures can be compared", derived_from=("metric",)),
         Column("note", STRING, "why, or why not", derived_from=("metric",)),
     ),
     key=("table", "row", "column"),
 )
 
+RETRIEVAL_SCORES_KEY = ("scores", "retrieval")
+PAPER_COMPARISON_KEY = ("paper_comparison",)
+
 register_schemas(
-    {"checkpoint": CHECKPOINT, "scores/retrieval": RETRIEVAL_SCORES, "paper_comparison": PAPER_COMPARISON}
+    {
+        "checkpoint": CHECKPOINT,
+        "/".join(RETRIEVAL_SCORES_KEY): RETRIEVAL_SCORES,
+        "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
+    }
 )

@@ -26,6 +26,7 @@ from wavcaps_assets.sources.base import SAFE_ID, Record
 from wavcaps_assets.sources.local_folder import CATALOGUE, LocalFolder
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.report.collect import collect
 
 
@@ -245,5 +246,5 @@ def test_own_sounds_go_through_the_whole_pipeline(folder: Path, tmp_path: Path) 
         chosen = choose_settings(source.name, False, CaptioningChoice(preset=preset))
         prompt = load_prompt(chosen.prompt, source.name, chosen.form)
         assert prompt == load_prompt(chosen.prompt, "freesound", chosen.form)
-    report = collect(tables, [source])
+    report = collect(tables, [source], DEMO_EXPERIMENT)
     assert [(funnel.title, funnel.steps[:2]) for funnel in report.funnels] == [("Local folder", (3, 2))]

@@ -28,6 +28,7 @@ from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_st
 from wavcaps_assets.tables import AUDIO, DROPPED, RECORDINGS
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.report.collect import collect
 
 
@@ -232,7 +233,7 @@ def test_dagster_materializes_into_a_bucket(bucket: S3Bucket) -> None:
     stage = tables.read_stage(["freesound", "audio"], ["2022-09"])
     assert stage.kept.column("clip_id").to_pylist() == ["a"]
     assert stage.dropped.column("clip_id").to_pylist() == ["b"]
-    assert {size.folder: size.files for size in collect(tables, []).sizes} == {"tables": 3}
+    assert {size.folder: size.files for size in collect(tables, [], DEMO_EXPERIMENT).sizes} == {"tables": 3}
     assert SECRET not in "".join(str(event) for event in made.all_events)
 
 

@@ -3,7 +3,7 @@
 from wavcaps_training.data.audio_files import AudioFiles, AudioFolder, AudioReadError
 from wavcaps_training.data.clips import Clip, Example, clips_of, examples_of
 from wavcaps_training.data.crops import read_crop
-from wavcaps_training.data.loading import Batch, LogMelCache, batch_loader
+from wavcaps_training.data.loading import Batch, EpochShare, LogMelCache, batch_loader
 from wavcaps_training.data.plan import plan_epoch
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "AudioReadError",
     "Batch",
     "Clip",
+    "EpochShare",
     "Example",
     "LogMelCache",
     "batch_loader",

@@ -1,4 +1,4 @@
-"""Batches of clips with their audio, read by processes of their own where the settings ask for them."""
+"""Batches of clips with their audio, read by `loader_workers` processes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,25 @@ class Batch:
     audio: Tensor
 
 
+@dataclass(frozen=True)
+class EpochShare:
+    """Which batches of training to read, and which share of each.
+
+    Attributes:
+        epoch: counts from 0.
+        first_batch: how many of the epoch's batches to skip, because the run has trained on them.
+        rank: the number of this process among those that share each batch.
+        world_size: how many processes share each batch.
+    """
+
+    epoch: int = 0
+    first_batch: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+
 class LogMelCache:
-    """Log-mels of clips that were read before, kept in this process."""
+    """Log-mels of clips that were read before, kept in the memory of this process."""
 
     def __init__(self, front_end: LogMel) -> None:
         self.front_end = front_end
@@ -46,7 +63,7 @@ class LogMelCache:
         return clip.clip_id in self.log_mels
 
     def log_mel(self, clip: Clip, waveform: Tensor | None) -> Tensor:
-        """(1, frames, mel bins) of a clip: computed of its waveform, where that is given."""
+        """(1, frames, mel bins) of a clip; computed from its waveform if one is given."""
         if waveform is not None:
             with torch.no_grad():
                 self.log_mels[clip.clip_id] = self.front_end(waveform.unsqueeze(0)).squeeze(0)
@@ -54,10 +71,10 @@ class LogMelCache:
 
 
 class ExampleDataset(Dataset[tuple[Example, Tensor]]):
-    """Examples with their audio: the waveform, or the log-mel where there is a cache for it.
+    """Examples with their audio: the waveform, or the log-mel if there is a cache.
 
     Args:
-        epoch: whose crops they are; none: those of evaluation.
+        epoch: selects the random crops; None: the crops of evaluation.
     """
 
     def __init__(
@@ -88,7 +105,7 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
         settings, clip = self.settings, example.clip
         position = settings.clip.evaluation_position
         if self.epoch is not None:
-            # What is kept has one crop, whichever epoch or caption asks for it first.
+            # A cached clip has one crop, whichever epoch or caption reads it first.
             drawn_for = (self.epoch, example.number) if self.cache is None else (0, 0)
             position = chance(settings.seed, drawn_for[0], clip.clip_id, drawn_for[1], "crop")
         rate = settings.front_end.sample_rate
@@ -99,48 +116,48 @@ def batch_loader(
     clips: Sequence[Clip],
     audio: AudioFiles,
     settings: RunSettings,
-    *,
-    training: bool,
-    epoch: int = 0,
-    first_batch: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
+    share: EpochShare | None = None,
     cache: LogMelCache | None = None,
 ) -> DataLoader[Batch]:
     """Batches of an epoch of training, or of an evaluation.
 
-    An epoch of training is shuffled and cropped at random, each by the settings' seed and the epoch; an
-    evaluation goes through all captions of all clips in their order.
+    An epoch of training is shuffled and cropped at random, both determined by the settings' seed and the
+    epoch. An evaluation goes through all captions of all clips in their order.
 
     Args:
-        epoch: counts from 0.
-        first_batch: how many of its batches to leave out, which a run has had before it was interrupted.
-        rank: of several processes that share each batch, which one this is.
-        world_size: how many processes share each batch.
-        cache: log-mels in place of waveforms; not filled by the processes of `loader_workers`.
+        clips: the clips of a split.
+        audio: where their audio is.
+        settings: of the run.
+        share: which batches of training; None: evaluation.
+        cache: log-mels in place of waveforms; the processes of `loader_workers` do not fill it.
 
     Raises:
-        AudioReadError: while it is gone through: names the clip whose audio cannot be read.
+        AudioReadError: while iterating; names the clip whose audio cannot be read.
     """
-    choice = settings.captions if training else CaptionChoice.ALL
-    examples = examples_of(clips, choice, settings.seed, epoch)
-    plan = plan_epoch(examples, settings, epoch, training=training)[first_batch:]
-    shares = [batch[_share(len(batch), rank, world_size)] for batch in plan]
-    dataset: Dataset[Any] = ExampleDataset(examples, audio, settings, epoch if training else None, cache)
+    if share is None:
+        examples = examples_of(clips, CaptionChoice.ALL, settings.seed, 0)
+        batches = plan_epoch(examples, settings, 0, training=False)
+    else:
+        examples = examples_of(clips, settings.captions, settings.seed, share.epoch)
+        planned = plan_epoch(examples, settings, share.epoch, training=True)
+        batches = [_share_of(batch, share) for batch in planned[share.first_batch :]]
+    crops = share.epoch if share is not None else None
+    dataset: Dataset[Any] = ExampleDataset(examples, audio, settings, crops, cache)
     return DataLoader(
         dataset,
-        batch_sampler=shares,
+        batch_sampler=batches,
         num_workers=settings.loader_workers,
         collate_fn=partial(collate, min_samples=settings.audio_encoder.min_samples),
     )
 
 
-def _share(size: int, rank: int, world_size: int) -> slice:
-    return slice(size * rank // world_size, size * (rank + 1) // world_size)
+def _share_of(batch: list[int], share: EpochShare) -> list[int]:
+    size, rank, world_size = len(batch), share.rank, share.world_size
+    return batch[size * rank // world_size : size * (rank + 1) // world_size]
 
 
 def collate(examples: Sequence[tuple[Example, Tensor]], min_samples: int) -> Batch:
-    """Makes a batch of what an `ExampleDataset` gives, padded with zeros to its longest clip."""
+    """Makes a batch of an `ExampleDataset`'s items, padded with zeros to the longest clip."""
     sounds = [audio for _, audio in examples]
     if sounds[0].ndim == 1:
         longest = max(min_samples, *(len(sound) for sound in sounds))

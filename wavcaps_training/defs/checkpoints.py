@@ -1,24 +1,26 @@
 """A checkpoint asset for each experiment."""
 
-import os
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.show.plots import as_markdown, lines
+from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.tables.asset_tables import WHOLE
+from wavcaps_training.defs.common import OWNERS, Location, device, device_count
 from wavcaps_training.defs.retries import final_errors, gpu_retries
-from wavcaps_training.executor.devices import DEVICE_VARIABLE
 from wavcaps_training.executor.gpu_tags import gpu_tags
-from wavcaps_training.paper.experiments import Experiment, Preset, Size, changed, untrained_parts
+from wavcaps_training.paper.experiments import Experiment, changed, untrained_parts
+from wavcaps_training.paper.models import Preset, Size
 from wavcaps_training.paper.tables import reported_figures
+from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.tables import CHECKPOINT
-
-OWNERS = ["team:research"]
 
 
 class TrainingConfig(dg.Config):
@@ -30,41 +32,37 @@ class TrainingConfig(dg.Config):
     )
     size: Size = Field(Size.paper, description="the `paper`'s model, or a `tiny` one for a laptop")
     epochs: int | None = Field(
-        None, ge=1, description="passes over the train split; none: as the experiment has them"
+        None, ge=1, description="passes over the train split; none: the experiment's own number"
     )
     settings: dict[str, Any] = Field(
         {},
-        description="settings that are to be otherwise, nested as in the checkpoint's settings: "
+        description="settings to override, nested as in the checkpoint's settings: "
         "`{precision: bf16-mixed, model: {text: {folder: /models/bert-base-uncased}}}`",
     )
 
 
-def device() -> str:
-    """The device that the executor gave this step."""
-    return os.environ.get(DEVICE_VARIABLE, "cpu")
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(
+        assets=[checkpoint_asset(experiment, location.gpus) for experiment in location.experiments]
+    )
 
 
-def device_count() -> int:
-    """How many devices the executor gave this step."""
-    return max(len([name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]), 1)
-
-
-def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDefinition:
-    start = ["checkpoint", experiment.model, experiment.starts_from] if experiment.starts_from else None
+def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefinition:
+    start = list(experiment.start_key) if experiment.start_key else None
     metadata = schema_metadata(CHECKPOINT)
     if experiment.reported_in:
         figures = reported_figures(experiment.reported_in, experiment.reported_on)
         metadata["the paper's"] = dg.MetadataValue.md(figures)
 
     @dg.asset(
-        key=["checkpoint", experiment.model, experiment.setting],
+        key=list(experiment.key),
         ins={"training_manifest": dg.AssetIn(key=list(experiment.training_manifest))},
         deps=[start] if start else [],
         group_name="training",
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
-        op_tags=gpu_tags(settings.gpus_per_training),
-        retry_policy=gpu_retries(settings.gpu_step_retries),
+        op_tags=gpu_tags(gpus.gpus_per_training),
+        retry_policy=gpu_retries(gpus.gpu_step_retries),
         description=experiment.description,
         metadata=metadata,
     )
@@ -74,27 +72,27 @@ def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDef
         training_manifest: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
-        from wavcaps_assets.show.plots import as_markdown, lines
         from wavcaps_training.training.checkpoint_table import Place, train_experiment
 
         tables = store.tables()
-        run_settings = experiment.settings(config.preset, config.size)
-        asked = {} if config.epochs is None else {"epochs": config.epochs}
-        run_settings = changed(run_settings, {**config.settings, **asked})
+        requested = {} if config.epochs is None else {"epochs": config.epochs}
+        run_settings = changed(
+            experiment.settings(config.preset, config.size), {**config.settings, **requested}
+        )
         unlike = untrained_parts(experiment, run_settings) if config.size is Size.paper else []
         if experiment.reported_in and unlike:
             context.log.warning("Unlike the paper's: %s. See docs/experiments.md.", "; ".join(unlike))
-        with final_errors():
-            table = train_experiment(
-                experiment,
-                run_settings,
-                training_manifest,
-                Place(store.root, Settings().state / "training", store.endpoint_url, store.region),
-                device(),
-                device_count(),
-                tables.read(start, [WHOLE])["weights_path"][0].as_py() if start else None,
-                context.log.info,
-            )
+        place = Place(
+            store.root,
+            Settings().state / "training",
+            store.endpoint_url,
+            store.region,
+            device(),
+            device_count(),
+        )
+        initial = tables.read(start, [WHOLE])["weights_path"][0].as_py() if start else None
+        with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
+            table = train_experiment(experiment, run_settings, training_manifest, place, initial, bar)
         (row,) = table.to_pylist()
         curve = row["learning_curve"]
         epochs = [entry["epoch"] for entry in curve]
@@ -103,7 +101,7 @@ def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDef
             "validation": [entry["validation_loss"] for entry in curve],
         }
         scores = [{score["name"]: score["value"] for score in entry["scores"]} for entry in curve]
-        shown = experiment.shown_scores
+        shown = experiment.model.task.shown_scores
         context.add_output_metadata(
             {
                 "loss": dg.MetadataValue.md(as_markdown(lines(epochs, loss, "epoch", "loss"))),
@@ -120,7 +118,7 @@ def checkpoint_asset(experiment: Experiment, settings: Settings) -> dg.AssetsDef
                 "best epoch": row["best_epoch"],
                 "parameters": row["parameters"],
                 "clips per second": sum(entry["clips_per_second"] for entry in curve) / len(curve),
-                "GFLOP a clip": row["flops_per_clip"] / 1e9,
+                "GFLOP per clip": row["flops_per_clip"] / 1e9,
                 **({"MFU": row["utilisation"]} if row["utilisation"] is not None else {}),
                 "TensorBoard": dg.MetadataValue.path(tables.store.describe(row["tensorboard_path"])),
                 "weights": dg.MetadataValue.path(tables.store.describe(row["weights_path"])),

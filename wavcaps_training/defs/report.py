@@ -1,32 +1,31 @@
 """The report: one page from all tables."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import analysis
-from wavcaps_training.defs.checkpoints import OWNERS
-from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.defs.common import OWNERS, Location
 from wavcaps_training.report.data import RunFacts, StepTime
+from wavcaps_training.report.render import REPORT, write_report
+from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
 
-# More runs than one pass over all sources makes; older ones are of earlier passes.
-RUNS_LOOKED_AT = 400
+# More than one pass over all sources needs; older runs belong to earlier passes.
+RUNS_READ = 400
 PARTITION_TAG = "dagster/partition"
 
 
-def report_asset(
-    experiment: Experiment, sources: Sequence[Source], settings: Settings
-) -> dg.AssetsDefinition:
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(assets=[report_asset(location)])
+
+
+def report_asset(location: Location) -> dg.AssetsDefinition:
     @dg.asset(
         deps=[
             "wavcaps",
-            list(experiment.training_manifest),
-            ["checkpoint", experiment.model, experiment.setting],
-            ["scores", "retrieval"],
-            "paper_comparison",
+            list(location.scored.training_manifest),
+            list(location.scored.key),
+            list(RETRIEVAL_SCORES_KEY),
+            list(PAPER_COMPARISON_KEY),
             *(["analysis", schema.name] for schema in analysis.TABLES),
         ],
         group_name="scores",
@@ -36,15 +35,14 @@ def report_asset(
         "the scores, times and sizes.",
     )
     def report(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
-        from wavcaps_training.report.render import REPORT, write_report
-
+        settings = location.settings
         facts = RunFacts(
             corpus=settings.corpus_note,
             times=step_times(context.instance),
             settings={"Sources": settings.sources.value, "Language model": settings.llm.model},
         )
         tables = store.tables()
-        size = write_report(tables, sources, run=facts)
+        size = write_report(tables, location.sources, location.scored, facts)
         return dg.MaterializeResult(
             metadata={
                 "page": dg.MetadataValue.path(tables.store.describe(REPORT)),
@@ -59,12 +57,12 @@ def step_times(instance: dg.DagsterInstance) -> tuple[StepTime, ...]:
     """How long each step took when it last succeeded, in the order in which they ran."""
     times: dict[str, tuple[float, StepTime]] = {}
     finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])
-    for run in instance.get_runs(finished, limit=RUNS_LOOKED_AT):
+    for run in instance.get_runs(finished, limit=RUNS_READ):
         partition = run.tags.get(PARTITION_TAG)
         for step in instance.get_run_step_stats(run.run_id):
             if step.start_time is None or step.end_time is None or step.step_key.startswith("check_"):
                 continue
             name = step.step_key.replace("__", "/") + (f" [{partition}]" if partition else "")
-            # Runs come newest first.
+            # The newest run comes first.
             times.setdefault(name, (step.start_time, StepTime(name, step.end_time - step.start_time)))
     return tuple(time for _, time in sorted(times.values(), key=lambda entry: entry[0]))

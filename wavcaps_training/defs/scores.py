@@ -1,37 +1,44 @@
-"""The scores of the checkpoints, and the paper's figures beside them."""
-
-from collections.abc import Sequence
+"""The scores of the checkpoints, and the comparison with the paper's figures."""
 
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources.base import Source
-from wavcaps_training.defs.checkpoints import OWNERS, device
+from wavcaps_assets.show.plots import as_markdown, grouped_bars
+from wavcaps_training.defs.common import OWNERS, Location, device
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
-from wavcaps_training.paper.experiments import Experiment
-from wavcaps_training.tables import PAPER_COMPARISON, RETRIEVAL_SCORES
+from wavcaps_training.paper.comparison import compare
+from wavcaps_training.tables import (
+    PAPER_COMPARISON,
+    PAPER_COMPARISON_KEY,
+    RETRIEVAL_SCORES,
+    RETRIEVAL_SCORES_KEY,
+)
+
+DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 
 
-def score_assets(
-    experiment: Experiment, sources: Sequence[Source], settings: Settings
-) -> list[dg.AssetsDefinition]:
+def definitions(location: Location) -> dg.Definitions:
+    return dg.Definitions(assets=[_retrieval_scores(location), _paper_comparison(location)])
+
+
+def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
     @dg.asset(
-        key=["scores", "retrieval"],
+        key=list(RETRIEVAL_SCORES_KEY),
         ins={
-            "training_manifest": dg.AssetIn(key=list(experiment.training_manifest)),
-            "checkpoint": dg.AssetIn(key=["checkpoint", experiment.model, experiment.setting]),
+            "training_manifest": dg.AssetIn(key=list(location.scored.training_manifest)),
+            "checkpoint": dg.AssetIn(key=list(location.scored.key)),
         },
         group_name="scores",
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
-        retry_policy=gpu_retries(settings.gpu_step_retries),
-        description="Audio-language retrieval on the test split: R@k both ways (section IV.A, Table V), "
-        "beside chance and beside the model before training.",
+        retry_policy=gpu_retries(location.gpus.gpu_step_retries),
+        description="Audio-language retrieval on the test split: R@k in both directions (section IV.A, "
+        "Table V), next to chance and to the model before training.",
         metadata=schema_metadata(RETRIEVAL_SCORES),
     )
     def retrieval(
@@ -40,34 +47,36 @@ def score_assets(
         checkpoint: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
-        from wavcaps_assets.show.plots import as_markdown, grouped_bars
         from wavcaps_training.evaluation.scores import score_checkpoint
 
-        with final_errors():
+        with final_errors(), logged_to(context):
             scores = score_checkpoint(training_manifest, checkpoint, store.tables().store, device())
         bars: dict[str, dict[str, float]] = {}
         for row in scores.to_pylist():
-            way = "text to audio" if row["direction"] == "text_to_audio" else "audio to text"
-            bars.setdefault(f"{way}\n{row['metric']}", {})[row["model"]] = row["value"]
+            group = f"{DIRECTIONS[row['direction']]}\n{row['metric']}"
+            bars.setdefault(group, {})[row["model"]] = row["value"]
         context.add_output_metadata(
             {"recall": dg.MetadataValue.md(as_markdown(grouped_bars(bars, "recall (%)")))}
         )
         return scores
 
+    return retrieval
+
+
+def _paper_comparison(location: Location) -> dg.AssetsDefinition:
     @dg.asset(
-        ins={"wavcaps": dg.AssetIn(), "scores": dg.AssetIn(key=["scores", "retrieval"])},
-        deps=[[source.name, "raw_clips"] for source in sources],
+        key=list(PAPER_COMPARISON_KEY),
+        ins={"wavcaps": dg.AssetIn(), "scores": dg.AssetIn(key=list(RETRIEVAL_SCORES_KEY))},
+        deps=[[source.name, "raw_clips"] for source in location.sources],
         group_name="scores",
         kinds={"parquet"},
         owners=OWNERS,
-        description="The paper's Tables III and V beside what was measured, and what may not be compared.",
+        description="The paper's Tables III and V next to what was measured, and what cannot be compared.",
         metadata=schema_metadata(PAPER_COMPARISON),
     )
     def paper_comparison(wavcaps: pa.Table, scores: pa.Table, store: StoreResource) -> pa.Table:
-        from wavcaps_training.paper.comparison import compare
-
         tables = store.tables()
-        raw = {source.name: tables.read([source.name, "raw_clips"]) for source in sources}
+        raw = {source.name: tables.read([source.name, "raw_clips"]) for source in location.sources}
         return compare(raw, wavcaps, scores)
 
-    return [retrieval, paper_comparison]
+    return paper_comparison

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import torch
 
 from wavcaps_assets.caption_metrics.scores import Scores, score
+from wavcaps_training.data import AudioFiles, Clip, batch_loader
+from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.text import clean_caption
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
-
-if TYPE_CHECKING:
-    from wavcaps_training.data import AudioFiles, Clip
-    from wavcaps_training.models.captioner import Captioner
 
 
 @dataclass(frozen=True)
@@ -99,15 +98,11 @@ def write_captions(
     Raises:
         AudioReadError: a clip's audio is not there or unreadable.
     """
-    import torch
-
-    from wavcaps_training.data import batch_loader
-
     device = next(model.parameters()).device
     once = [replace(clip, captions=clip.captions[:1]) for clip in clips]
     written: dict[str, str] = {}
     with torch.no_grad():
-        for batch in batch_loader(once, audio, settings, training=False):
+        for batch in batch_loader(once, audio, settings):
             captions = model.generate(model.log_mel(batch.audio.to(device)))
             written.update(zip(batch.clip_ids, captions, strict=True))
     return [CaptionedClip(clip.clip_id, written[clip.clip_id], clip.captions) for clip in clips]

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
+from wavcaps_training.data import AudioFiles, Clip, batch_loader
+from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.training import TrainingSettings
-
-if TYPE_CHECKING:
-    from wavcaps_training.data import AudioFiles, Clip
-    from wavcaps_training.models.retrieval import RetrievalModel
 
 DEPTHS = (1, 5, 10)  # the k of Table V
 MAP_DEPTH = 10
@@ -126,14 +125,10 @@ def embed(
     Raises:
         AudioReadError: a clip's audio is not there or unreadable.
     """
-    import torch
-
-    from wavcaps_training.data import batch_loader
-
     rows: dict[str, int] = {}
     sounds, texts, clip_of_caption = [], [], []
     with torch.no_grad():
-        for batch in batch_loader(clips, audio, settings, training=False):
+        for batch in batch_loader(clips, audio, settings):
             new = []
             for place, clip_id in enumerate(batch.clip_ids):
                 if clip_id not in rows:

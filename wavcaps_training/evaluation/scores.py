@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.store.storage import Store
-from wavcaps_training.checkpoints.files import load_checkpoint
+from wavcaps_training.checkpoints.checkpoint import load_checkpoint
 from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
 from wavcaps_training.tables import RETRIEVAL_SCORES

@@ -19,9 +19,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.bart.modeling_bart import shift_tokens_right
 
-from wavcaps_training.models.cnn14 import Cnn14
-from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.models.retrieval import AudioEncoder, build_audio_encoder
+from wavcaps_training.models.audio_encoder import AudioEncoder, AudioNetwork, build_audio_encoder
 from wavcaps_training.models.text import clean_caption
 from wavcaps_training.models.text_encoder import TextModelError, minilm_folder, quiet_transformers
 from wavcaps_training.settings.captioner import BartSettings, CaptionerSettings, GenerationSettings
@@ -59,7 +57,7 @@ class Captioner(nn.Module):
 
     def __init__(
         self,
-        audio: Htsat | Cnn14,
+        audio: AudioNetwork,
         bart: BartForConditionalGeneration,
         tokenizer: PreTrainedTokenizerBase,
         settings: CaptionerSettings,

@@ -8,19 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavcaps_training.models.cnn14 import Cnn14
-from wavcaps_training.models.htsat import Htsat
+from wavcaps_training.models.audio_encoder import AudioEncoder, AudioNetwork, build_audio_encoder
 from wavcaps_training.models.text_encoder import TextEncoder
-from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings
 from wavcaps_training.settings.training import Objective, TrainingSettings
-
-
-class AudioEncoder(nn.Module):
-    """Holds the audio encoder under the name that the released checkpoints give it."""
-
-    def __init__(self, audio_enc: Htsat | Cnn14) -> None:
-        super().__init__()
-        self.audio_enc = audio_enc
 
 
 class RetrievalModel(nn.Module):
@@ -32,7 +22,7 @@ class RetrievalModel(nn.Module):
 
     def __init__(
         self,
-        audio: Htsat | Cnn14,
+        audio: AudioNetwork,
         text: TextEncoder,
         joint_dim: int,
         temperature: float,
@@ -87,11 +77,6 @@ class RetrievalModel(nn.Module):
     def embed_text(self, captions: Sequence[str]) -> Tensor:
         """Unit vectors of captions: (captions, joint dim)."""
         return self.embed_text_features(self.text_encoder(captions))
-
-
-def build_audio_encoder(settings: HtsatSettings | Cnn14Settings) -> Htsat | Cnn14:
-    """The audio encoder that the settings are of, with fresh weights."""
-    return Cnn14(settings) if isinstance(settings, Cnn14Settings) else Htsat(settings)
 
 
 def projection(width: int, joint_dim: int) -> nn.Sequential:

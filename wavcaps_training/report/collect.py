@@ -1,4 +1,4 @@
-"""Reads a report's data from the store; what is not there yet is left out."""
+"""Reads a report's data from the store; what does not exist yet is left out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.report.analysis import read_analysis
 from wavcaps_training.report.comparison import lay_out
 from wavcaps_training.report.data import (
@@ -30,9 +31,9 @@ from wavcaps_training.report.data import (
 )
 from wavcaps_training.report.funnel import make_funnels
 from wavcaps_training.report.stories import tell_stories
+from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
 
 EXAMPLES_PER_SOURCE = 8
-CHECKPOINT = ("checkpoint", "htsat_bert", "demo")
 # The packages whose version can change a figure of the report.
 PACKAGES = (
     "wavcaps-on-dagster",
@@ -50,16 +51,19 @@ PACKAGES = (
 )
 
 
-def collect(tables: TableStore, sources: Sequence[Source], run: RunFacts | None = None) -> ReportData:
+def collect(
+    tables: TableStore, sources: Sequence[Source], experiment: Experiment, run: RunFacts | None = None
+) -> ReportData:
     """Everything that the report shows.
 
     Args:
         tables: the store's tables, each of which may be missing.
         sources: the sources, in the order of the report.
-        run: what the caller knows of the run.
+        experiment: whose checkpoint and scores are shown.
+        run: facts about the run that are not in the store.
 
     Raises:
-        StoreError: a table is there and cannot be read.
+        StoreError: a table exists and cannot be read.
     """
     wavcaps = tables.read(["wavcaps"])
     return ReportData(
@@ -70,9 +74,9 @@ def collect(tables: TableStore, sources: Sequence[Source], run: RunFacts | None 
         models=_count(wavcaps.column("model").to_pylist()),
         licences=_count(wavcaps.column("licence_id").to_pylist()),
         authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
-        training=_training(tables.read(CHECKPOINT)),
-        scores=_scores(tables.read(["scores", "retrieval"]), tables.read(["training_manifest"])),
-        paper=lay_out(tables.read(["paper_comparison"])),
+        training=_training(tables.read(experiment.key)),
+        scores=_scores(tables.read(RETRIEVAL_SCORES_KEY), tables.read(experiment.training_manifest)),
+        paper=lay_out(tables.read(PAPER_COMPARISON_KEY)),
         sizes=_sizes(tables.store),
         analysis=read_analysis(tables),
         stories=tell_stories(tables, sources, wavcaps),

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from wavcaps_assets.analysis.figures import name_of
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.report.collect import collect
 from wavcaps_training.report.data import ReportData, RunFacts
 from wavcaps_training.report.figures import draw_figures
@@ -24,16 +25,22 @@ REPORT = "report.html"
 def write_report(
     tables: TableStore,
     sources: Sequence[Source],
-    path_relative: str = REPORT,
+    experiment: Experiment,
     run: RunFacts | None = None,
 ) -> int:
     """Reads the store and writes the page into it, in one step. Returns the page's size in bytes.
 
+    Args:
+        tables: the store's tables.
+        sources: the sources, in the order of the report.
+        experiment: whose checkpoint and scores are shown.
+        run: facts about the run that are not in the store.
+
     Raises:
         StoreError: a table cannot be read, or the page cannot be written.
     """
-    page = render_report(collect(tables, sources, run)).encode()
-    tables.store.write_bytes(path_relative, page)
+    page = render_report(collect(tables, sources, experiment, run)).encode()
+    tables.store.write_bytes(REPORT, page)
     return len(page)
 
 

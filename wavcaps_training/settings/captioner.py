@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from wavcaps_training.settings.model import (
     TINY_HTSAT,
+    AnyEncoderSettings,
     AudioEncoderSettings,
     Cnn14Settings,
     Frozen,
@@ -100,8 +101,14 @@ class CaptionerTrainingSettings(RunSettings):
     batch_size: int = Field(48, gt=0, description="examples a step, on all devices together")
 
     @property
-    def audio_encoder(self) -> HtsatSettings | Cnn14Settings:
+    def audio_encoder(self) -> AnyEncoderSettings:
         return self.model.audio
+
+    @property
+    def language_model_missing(self) -> str:
+        if self.model.bart.folder:
+            return ""
+        return "BART starts from fresh weights: model.bart.folder names no bart-base"
 
 
 def which_task(settings: Any) -> str:

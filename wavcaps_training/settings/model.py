@@ -178,6 +178,7 @@ def which_encoder(settings: Any) -> str:
     return str(getattr(settings, "encoder", "htsat"))
 
 
+AnyEncoderSettings = HtsatSettings | Cnn14Settings
 AudioEncoderSettings = Annotated[
     Annotated[HtsatSettings, Tag("htsat")] | Annotated[Cnn14Settings, Tag("cnn14")],
     Discriminator(which_encoder),

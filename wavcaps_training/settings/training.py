@@ -13,10 +13,9 @@ from pydantic import Field, field_validator, model_validator
 
 from wavcaps_training.settings.model import (
     TINY_HTSAT,
-    Cnn14Settings,
+    AnyEncoderSettings,
     FrontEndSettings,
     Frozen,
-    HtsatSettings,
     ModelSettings,
     Pooling,
     TextEncoderSettings,
@@ -150,9 +149,21 @@ class RunSettings(Frozen):
     loader_workers: int = Field(0, ge=0, description="processes that read audio beside the training one")
 
     @property
-    def audio_encoder(self) -> HtsatSettings | Cnn14Settings:
+    def audio_encoder(self) -> AnyEncoderSettings:
         """The audio encoder that is trained."""
         raise NotImplementedError
+
+    @property
+    def language_model_missing(self) -> str:
+        """Why the language model does not start from the paper's weights; empty: it does."""
+        raise NotImplementedError
+
+    @property
+    def missing_weights(self) -> list[str]:
+        """What the paper's models start from (sections IV.A and IV.B) and these settings do not name."""
+        audio = "the audio encoder starts from fresh weights: audio_weights names none from AudioSet"
+        missing = ["" if self.audio_weights else audio, self.language_model_missing]
+        return [why for why in missing if why]
 
     @property
     def front_end(self) -> FrontEndSettings:
@@ -187,8 +198,14 @@ class TrainingSettings(RunSettings):
     temperature: float = Field(0.07, gt=0, description="temperature, or where learning it starts")
 
     @property
-    def audio_encoder(self) -> HtsatSettings | Cnn14Settings:
+    def audio_encoder(self) -> AnyEncoderSettings:
         return self.model.audio
+
+    @property
+    def language_model_missing(self) -> str:
+        if self.model.text.folder:
+            return ""
+        return "the text encoder is a MiniLM: model.text.folder names no bert-base-uncased"
 
 
 PAPER = TrainingSettings()

@@ -69,6 +69,11 @@ class Task(ABC):
     def compile(self) -> None:
         """Compiles what takes the time, with `torch.compile`."""
 
+    @property
+    @abstractmethod
+    def audio_network(self) -> nn.Module:
+        """The model's audio encoder."""
+
     def weight(self, batch: Batch) -> int:
         """How much a batch counts in a mean of losses."""
         return len(batch.clip_ids)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
-from wavcaps_training.checkpoints.files import save_checkpoint
+from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import Batch
 from wavcaps_training.evaluation.captioning import CaptionedClips, score_captions
 from wavcaps_training.models.captioner import Captioner, caption_loss
@@ -35,6 +35,10 @@ class CaptioningTask(Task):
         self.captioned = CaptionedClips()
         self.losses: list[tuple[float, int]] = []
         self._read_audio = model.read_audio
+
+    @property
+    def audio_network(self) -> nn.Module:
+        return self.model.encoder.audio_enc
 
     def compile(self) -> None:
         self._read_audio = torch.compile(self.model.read_audio)

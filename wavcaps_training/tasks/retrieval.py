@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from wavcaps_training.checkpoints.files import save_checkpoint
+from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.evaluation.retrieval import score_retrieval
 from wavcaps_training.models.retrieval import RetrievalModel
@@ -34,6 +34,10 @@ class RetrievalTask(Task):
         self.validated: list[tuple[list[str], Tensor, Tensor]] = []
         self.losses: list[tuple[float, int]] = []
         self._embed_log_mel = self.model.embed_log_mel
+
+    @property
+    def audio_network(self) -> nn.Module:
+        return self.model.audio_encoder.audio_enc
 
     def compile(self) -> None:
         self._embed_log_mel = torch.compile(self.model.embed_log_mel)

@@ -1,8 +1,8 @@
-"""Errors of a training that come again however often it is tried, until someone changes something."""
+"""Errors that a retry of the training only repeats, until someone changes its input or settings."""
 
 from __future__ import annotations
 
-from wavcaps_training.checkpoints.files import CheckpointError
+from wavcaps_training.checkpoints.checkpoint import CheckpointError
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.models.text_encoder import TextModelError
 from wavcaps_training.tasks.base import TrainingError

@@ -1,9 +1,10 @@
-"""The copy of a run in a bucket: another machine goes on with it where this one stopped."""
+"""The copy of a run in a bucket, from which another machine resumes it."""
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,29 +12,29 @@ from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 from wavcaps_training.training.result import RESULT, TENSORBOARD
 from wavcaps_training.training.state import STATE, saved_step
 
+logger = logging.getLogger(__name__)
+
 
 class RunCopy:
-    """Sends what a run has written to a bucket, and fetches it from there.
+    """Copies what a run has written to a bucket, and back from there.
 
     Args:
         store: the bucket.
         folder: the run's folder in it.
         here: the run's folder on this machine.
-        say: told what is fetched, and what could not be sent.
     """
 
-    def __init__(self, store: Store, folder: str, here: Path, say: Callable[[str], object]) -> None:
+    def __init__(self, store: Store, folder: str, here: Path) -> None:
         self._store = store
         self._folder = folder
         self._here = here
-        self._say = say
         self._sent: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Takes over what was sent, if that run had got further than what is here.
+        """Fetches the copy if it is further than what is on this machine.
 
         Raises:
-            StoreError: the bucket cannot be read, or there is no room here.
+            StoreError: the bucket cannot be read, or the disk of this machine is full.
         """
         if (self._here / RESULT).exists():
             return
@@ -44,27 +45,27 @@ class RunCopy:
                 return
             if saved_step(state) <= saved_step(self._here / STATE):
                 return
-            self._say(f"fetches what an earlier run saved in {self._store.describe(self._folder)}")
+            logger.info("fetching what an earlier run saved in %s", self._store.describe(self._folder))
             here = Store(self._here)
             for name in self._names_there():
                 with self._store.reading(f"{self._folder}/{name}") as source, here.writing(name) as target:
                     shutil.copyfile(source, target)
-            # The last, since it speaks of the others.
+            # Last, because it refers to the others.
             with here.writing(STATE) as target:
                 shutil.copyfile(state, target)
 
     def save(self) -> None:
-        """Sends what has been written since the last time; what cannot be sent now is sent the next time."""
+        """Copies what was written since the last call; what cannot be copied now is copied the next time."""
         try:
             self._send()
         except StoreError as error:
-            self._say(f"where the run is was saved on this machine only: {error}")
+            logger.warning("the run's state was saved on this machine only: %s", error)
 
     def finish(self) -> None:
-        """Sends all that is left of a run that is done, and then forgets it here.
+        """Copies the rest of a run that is done, and then deletes it on this machine.
 
         Raises:
-            StoreError: the bucket cannot be written; what was made stays where it is.
+            StoreError: the bucket cannot be written; nothing on this machine is deleted.
         """
         self._send()
         self._store.remove(f"{self._folder}/{STATE}")
@@ -80,7 +81,7 @@ class RunCopy:
                 self._sent[name] = version
 
     def _files_here(self) -> list[Path]:
-        """What is to be sent; the state comes after what it speaks of, and the result after all."""
+        """What to copy: the state after what it refers to, and the result last."""
         files = [path for path in self._here.rglob("*") if path.is_file() and not path.name.startswith(".")]
         return sorted(files, key=lambda path: (path.name == RESULT, path.name == STATE, path))
 

@@ -1,18 +1,19 @@
-"""Where a run is, written down so that the next one goes on from there.
+"""The saved state of a run, from which the next one resumes.
 
-A file holds the weights, the optimizer's memory and the run's own counts, as safetensors: reading it runs
-nothing. What chance draws in a step depends on the seed and the number of the step alone, so no state of a
-generator is kept, and a run that went on ends with the weights of one that was never interrupted.
+A safetensors file holds the weights, the optimizer's state and the run's position; reading it runs no code.
+The random numbers of a step depend only on the seed and the number of the step. So no generator's state is
+saved, and a resumed run ends with the weights of a run that was never interrupted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavcaps_assets.store.storage import Store
-from wavcaps_training.checkpoints.files import load_weights, refuse_broken
+from wavcaps_training.checkpoints.checkpoint import load_weights, refuse_broken
 from wavcaps_training.checkpoints.weights import as_os_error, tied_names
 from wavcaps_training.settings.training import RunSettings
 from wavcaps_training.training.distributed import is_first
@@ -30,24 +31,33 @@ PROGRESS_KEY = "wavcaps_training_progress"
 RUN_KEY = "wavcaps_training_run"
 MODEL, OPTIMIZER = "model.", "optimizer."
 
+logger = logging.getLogger(__name__)
+
+
+class SavedCopy(Protocol):
+    """A copy of a run elsewhere, such as `RunCopy`."""
+
+    def save(self) -> None:
+        """Copies what the run has written since the last call."""
+
 
 @dataclass
-class Progress:
+class Position:
     """How far a run is.
 
     Attributes:
         step: steps done.
-        epoch: the epoch that it is in, from 0.
+        epoch: the current epoch, from 0.
         batch: batches of this epoch that are done.
         learning_curve: the epochs that are done, as in `TrainingResult`.
-        best_epoch: of those, the one with the best validation, from 1; 0: none yet.
+        best_epoch: the epoch with the best validation so far, from 1; 0: none yet.
         best_score: its score.
-        loss_sum: of this epoch's examples so far.
-        loss_count: how many these are.
+        loss_sum: sum of the losses of this epoch's examples so far.
+        loss_count: how many examples these are.
         epoch_seconds: how long this epoch has taken so far (s).
-        seconds: how long the run has taken so far, with reading the audio (s).
-        loss_scale: by which 16-bit gradients are kept from vanishing, as its scaler says; none: no scaler.
-        flops_per_clip: as in `TrainingResult`; none: not counted yet.
+        seconds: how long the run has taken so far, including reading audio (s).
+        loss_scale: state of the gradient scaler of 16-bit training; None: there is no scaler.
+        flops_per_clip: as in `TrainingResult`; None: not counted yet.
     """
 
     step: int = 0
@@ -65,7 +75,7 @@ class Progress:
 
 
 def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | None) -> str:
-    """What makes a run this one: its settings, what it is trained on, and what it starts from."""
+    """The identity of a run: its settings, what it is trained on, and what it starts from."""
     return hashlib.sha256(
         json.dumps([settings.model_dump_json(), manifest_sha256, initial_sha256]).encode()
     ).hexdigest()
@@ -77,29 +87,21 @@ class RunState:
     Args:
         folder: where its checkpoints are.
         run: of `run_id`.
-        say: told what is done with a state that is found.
-        after_save: called when a state has been written.
+        copy: a copy that is updated after each save; None: there is none.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        run: str,
-        say: Callable[[str], object],
-        after_save: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, folder: Path, run: str, copy: SavedCopy | None = None) -> None:
         self._store = Store(folder)
         self._folder = folder
         self._run = run
-        self._say = say
-        self._after_save = after_save
+        self._copy = copy
 
-    def save(self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Writes the state in one step: a failure leaves the one before.
+    def save(self, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Writes the state in one step: a failure leaves the previous one.
 
         Raises:
-            CheckpointError: a weight is not finite: who went on from there could not but fail.
-            StoreError: there is no room, or no right to write.
+            CheckpointError: a weight is not finite; a run that resumed from it could only fail.
+            StoreError: the disk is full, or writing is not permitted.
         """
         double = tied_names(model)
         weights = {
@@ -109,66 +111,69 @@ class RunState:
         }
         refuse_broken(
             weights,
-            f"the state after step {progress.step} was not saved, and the one before it is as it was; lower "
+            f"the state after step {position.step} was not saved, and the previous one is unchanged; lower "
             "learning_rate, or set clip_gradient_norm",
         )
         tensors = {MODEL + name: tensor for name, tensor in weights.items()}
-        for number, memory in optimizer.state_dict()["state"].items():
-            for name, value in memory.items():
+        for number, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
                 tensors[f"{OPTIMIZER}{number}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-        about = {PROGRESS_KEY: json.dumps(asdict(progress)), RUN_KEY: self._run}
+        about = {PROGRESS_KEY: json.dumps(asdict(position)), RUN_KEY: self._run}
         with self._store.writing(STATE) as temporary:
             try:
                 save_file(tensors, temporary, metadata=about)
             except SafetensorError as error:
                 raise as_os_error(error) from error
-        self._after_save()
+        if self._copy is not None:
+            self._copy.save()
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Fills a model and its optimizer with the state that is there; none: where a run begins.
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+        """Fills a model and its optimizer with the saved state, if there is one of this run.
 
-        A state of another run, or one that cannot be read, is set aside and not continued. Of processes that
-        train together, each reads it, and the first sets it aside.
+        A state of another run, or one that cannot be read, is moved away. Of processes that train together,
+        each reads the state, and the first one moves it.
+
+        Returns:
+            The position of the saved run; without one, that of a run at its beginning.
         """
         path = self._folder / STATE
         if not path.is_file():
-            return Progress()
+            return Position()
         try:
             with safe_open(path, framework="pt") as file:
                 about: Mapping[str, str] = file.metadata() or {}
             if about.get(RUN_KEY) != self._run:
-                return self._set_aside("is of a run with other settings, clips or initial weights")
-            progress = Progress(**json.loads(about[PROGRESS_KEY]))
+                return self._move_away("belongs to a run with other settings, clips or initial weights")
+            position = Position(**json.loads(about[PROGRESS_KEY]))
             tensors = load_file(path)
             load_weights(model, _under(tensors, MODEL), str(path))
             _fill(optimizer, _under(tensors, OPTIMIZER))
         except FileNotFoundError:
-            # The first process has set it aside.
-            return Progress()
+            # The first process has moved it.
+            return Position()
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            return self._set_aside(f"cannot be read ({error})")
-        self._say(
-            f"goes on from step {progress.step}, in epoch {progress.epoch + 1}, where an earlier run stopped"
-        )
-        return progress
+            return self._move_away(f"cannot be read ({error})")
+        step, epoch = position.step, position.epoch + 1
+        logger.info("resuming from step %d, in epoch %d, where an earlier run stopped", step, epoch)
+        return position
 
     def remove(self) -> None:
-        """Forgets the state: the run is done."""
+        """Deletes the state: the run is done."""
         self._store.remove(STATE)
 
-    def _set_aside(self, why: str) -> Progress:
+    def _move_away(self, why: str) -> Position:
         if not is_first():
-            return Progress()
+            return Position()
         path = self._folder / STATE
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        aside = path.with_name(f"state.{digest}.safetensors")
-        path.replace(aside)
-        self._say(f"the saved state {why}: it was put aside as {aside}, and the run begins anew")
-        return Progress()
+        moved = path.with_name(f"state.{digest}.safetensors")
+        path.replace(moved)
+        logger.warning("the saved state %s: it was moved to %s, and the run starts again", why, moved)
+        return Position()
 
 
 def saved_step(path: Path) -> int:
-    """After how many steps a state was saved; -1: there is none, or none that can be read."""
+    """After how many steps a state was saved; -1: there is no state, or it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
             return int(json.loads((file.metadata() or {})[PROGRESS_KEY])["step"])
@@ -181,7 +186,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _fill(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
-    """Fills an optimizer that has made no step with the memory of one that has."""
+    """Fills a new optimizer with the state of one that has made steps."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():
         number, _, name = key.partition(".")

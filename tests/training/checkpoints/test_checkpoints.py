@@ -15,9 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavcaps_assets.store.storage import StoreError
-from wavcaps_training.checkpoints import files as checkpoints
-from wavcaps_training.checkpoints.code_version import folder_sha256, sources_sha256
-from wavcaps_training.checkpoints.files import (
+from wavcaps_training.checkpoints import checkpoint
+from wavcaps_training.checkpoints.checkpoint import (
     FORMAT_KEY,
     SETTINGS_KEY,
     CheckpointError,
@@ -27,6 +26,7 @@ from wavcaps_training.checkpoints.files import (
     save_checkpoint,
     start_from,
 )
+from wavcaps_training.checkpoints.code_version import folder_sha256, sources_sha256
 from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.captioner import (
@@ -108,7 +108,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Tensor]], object], without: 
     """Writes a checkpoint anew with other weights, as another program would: without their hash."""
     weights = load_file(path)
     change(weights)
-    kept = {k: v for k, v in metadata(path).items() if k not in (checkpoints.WEIGHTS_KEY, *without)}
+    kept = {k: v for k, v in metadata(path).items() if k not in (checkpoint.WEIGHTS_KEY, *without)}
     save_file(weights, path, metadata=kept)
 
 
@@ -335,4 +335,4 @@ def test_weights_that_fit_but_mean_something_else_are_refused(captioning_file: P
 def test_a_checkpoint_of_the_demo_is_as_it_was() -> None:
     """Old settings, which did not say their task, are those of retrieval."""
     old = DEMO.model_dump_json(exclude={"task"})
-    assert checkpoints.SETTINGS.validate_json(old) == DEMO
+    assert checkpoint.SETTINGS.validate_json(old) == DEMO

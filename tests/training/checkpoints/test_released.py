@@ -17,10 +17,11 @@ from tests.support.paths import SHARED
 from wavcaps_training.checkpoints.recognition import Family, recognise
 from wavcaps_training.checkpoints.released import POSITION_IDS, load_released
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
+from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.captioner import Captioner, bart_config
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.models.retrieval import RetrievalModel, build_audio_encoder
+from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.models.text_encoder import TextEncoder
 from wavcaps_training.settings.captioner import TINY_CAPTIONER, BartSettings, CaptionerSettings
 from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings, TextEncoderSettings

@@ -17,6 +17,7 @@ from wavcaps_training.data import (
     AudioReadError,
     Batch,
     Clip,
+    EpochShare,
     LogMelCache,
     batch_loader,
     examples_of,
@@ -82,14 +83,14 @@ def test_a_batch_is_of_one_bucket_and_edges_belong_above() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_processes_that_read_change_nothing(clips: tuple[list[Clip], AudioFolder], workers: int) -> None:
     there = SETTINGS.model_copy(update={"loader_workers": workers})
-    alone = list(batch_loader(*clips, SETTINGS, training=True, epoch=2))
+    alone = list(batch_loader(*clips, SETTINGS, EpochShare(2)))
     assert len(alone) == 5
-    assert same(list(batch_loader(*clips, there, training=True, epoch=2)), alone)
+    assert same(list(batch_loader(*clips, there, EpochShare(2))), alone)
 
 
 def test_an_epoch_goes_on_from_its_middle(clips: tuple[list[Clip], AudioFolder]) -> None:
-    whole = list(batch_loader(*clips, SETTINGS, training=True, epoch=1))
-    assert same(list(batch_loader(*clips, SETTINGS, training=True, epoch=1, first_batch=3)), whole[3:])
+    whole = list(batch_loader(*clips, SETTINGS, EpochShare(1)))
+    assert same(list(batch_loader(*clips, SETTINGS, EpochShare(1, first_batch=3))), whole[3:])
 
 
 def test_epochs_and_seeds_differ(clips: tuple[list[Clip], AudioFolder]) -> None:
@@ -97,7 +98,7 @@ def test_epochs_and_seeds_differ(clips: tuple[list[Clip], AudioFolder]) -> None:
         settings = SETTINGS.model_copy(update={"seed": seed})
         return [
             caption
-            for batch in batch_loader(*clips, settings, training=True, epoch=epoch)
+            for batch in batch_loader(*clips, settings, EpochShare(epoch))
             for caption in batch.captions
         ]
 
@@ -107,7 +108,7 @@ def test_epochs_and_seeds_differ(clips: tuple[list[Clip], AudioFolder]) -> None:
 def test_crops_vary_by_epoch_and_evaluations_do_not(clips: tuple[list[Clip], AudioFolder]) -> None:
     def sound(epoch: int, training: bool) -> torch.Tensor:
         found: dict[str, torch.Tensor] = {}
-        for batch in batch_loader(*clips, SETTINGS, training=training, epoch=epoch):
+        for batch in batch_loader(*clips, SETTINGS, EpochShare(epoch) if training else None):
             found |= dict(zip(batch.captions, batch.audio, strict=True))
         return found["Caption 0 0."] if "Caption 0 0." in found else sound(epoch + 10, training)
 
@@ -116,8 +117,8 @@ def test_crops_vary_by_epoch_and_evaluations_do_not(clips: tuple[list[Clip], Aud
 
 
 def test_processes_share_each_batch(clips: tuple[list[Clip], AudioFolder]) -> None:
-    whole = list(batch_loader(*clips, SETTINGS, training=True))
-    shares = [list(batch_loader(*clips, SETTINGS, training=True, rank=rank, world_size=2)) for rank in (0, 1)]
+    whole = list(batch_loader(*clips, SETTINGS, EpochShare()))
+    shares = [list(batch_loader(*clips, SETTINGS, EpochShare(rank=rank, world_size=2))) for rank in (0, 1)]
     for batch, first, second in zip(whole, *shares, strict=True):
         assert first.captions + second.captions == batch.captions
         assert len(first.captions) == len(second.captions) == 2
@@ -138,7 +139,7 @@ def test_every_caption_is_an_example_or_one_is_drawn(clips: tuple[list[Clip], Au
 
 def test_evaluation_goes_through_everything_in_order(clips: tuple[list[Clip], AudioFolder]) -> None:
     made, _ = clips
-    batches = list(batch_loader(*clips, SETTINGS, training=False))
+    batches = list(batch_loader(*clips, SETTINGS))
     found = [
         (clip_id, caption)
         for batch in batches
@@ -157,10 +158,10 @@ def test_training_leaves_out_what_fills_no_batch(clips: tuple[list[Clip], AudioF
 
 def test_a_cached_log_mel_is_that_of_the_first_crop(clips: tuple[list[Clip], AudioFolder]) -> None:
     cache = LogMelCache(LogMel(SETTINGS.front_end))
-    first = list(batch_loader(*clips, SETTINGS, training=False, cache=cache))
-    plain = list(batch_loader(*clips, SETTINGS, training=False))
+    first = list(batch_loader(*clips, SETTINGS, cache=cache))
+    plain = list(batch_loader(*clips, SETTINGS))
     assert torch.allclose(first[0].audio, cache.front_end(plain[0].audio), atol=1e-4)
-    assert same(list(batch_loader(*clips, SETTINGS, training=False, cache=cache)), first)
+    assert same(list(batch_loader(*clips, SETTINGS, cache=cache)), first)
 
 
 def test_a_process_that_reads_says_which_clip_is_wrong(clips: tuple[list[Clip], AudioFolder]) -> None:
@@ -168,4 +169,4 @@ def test_a_process_that_reads_says_which_clip_is_wrong(clips: tuple[list[Clip], 
     settings = SETTINGS.model_copy(update={"loader_workers": 1})
     lost = Clip("bbc_sound_effects-lost", ("A door.",), "lost.flac", 1.0)
     with pytest.raises(AudioReadError, match=r"clip bbc_sound_effects-lost: .*lost\.flac is missing"):
-        list(batch_loader([*there, lost], audio, settings, training=False))
+        list(batch_loader([*there, lost], audio, settings))

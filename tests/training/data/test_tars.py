@@ -15,7 +15,7 @@ import torch
 
 from wavcaps_assets.benchmark_sets.tars import TarError, tar_manifest
 from wavcaps_assets.store.storage import Store
-from wavcaps_training.data import AudioFiles, AudioFolder, Clip, batch_loader, clips_of, read_crop
+from wavcaps_training.data import AudioFiles, AudioFolder, Clip, EpochShare, batch_loader, clips_of, read_crop
 from wavcaps_training.settings.training import DEMO, ClipSettings
 
 RATE = 32_000
@@ -91,8 +91,8 @@ def test_a_tars_clips_are_read_from_their_places(store: Store, tmp_path: Path) -
     ]
     # One by one, for boto3's clients do not go into another process.
     settings = SETTINGS if store.is_folder else SETTINGS.model_copy(update={"loader_workers": 0})
-    mine = list(batch_loader(found, AudioFiles(store), settings, training=True, epoch=1))
-    theirs = list(batch_loader(clips, AudioFolder(tmp_path), SETTINGS, training=True, epoch=1))
+    mine = list(batch_loader(found, AudioFiles(store), settings, EpochShare(1)))
+    theirs = list(batch_loader(clips, AudioFolder(tmp_path), SETTINGS, EpochShare(1)))
     assert [batch.captions for batch in mine] == [batch.captions for batch in theirs]
     assert all(torch.equal(a.audio, b.audio) for a, b in zip(mine, theirs, strict=True))
 

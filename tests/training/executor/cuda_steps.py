@@ -74,7 +74,7 @@ def with_ranks(context: dg.AssetExecutionContext) -> None:
     folder = Path(os.environ[RANKS_FOLDER_VARIABLE])
     (folder / "stubborn_rank.py").write_text(RANK)
     (folder / "step").write_text(str(os.getpid()))
-    launch("stubborn_rank", [str(folder)], 2, context.log.info, environment={"PYTHONPATH": str(folder)})
+    launch(["stubborn_rank", str(folder)], 2, context.log.info, environment={"PYTHONPATH": str(folder)})
 
 
 defs = dg.Definitions(

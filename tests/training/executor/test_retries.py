@@ -21,7 +21,7 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 
-KEY = ["checkpoint", DEMO_EXPERIMENT.model, DEMO_EXPERIMENT.setting]
+KEY = list(DEMO_EXPERIMENT.key)
 STEP = "__".join(KEY)
 
 
@@ -78,7 +78,7 @@ def test_a_killed_training_is_tried_again_and_goes_on(store: Path, instance: dg.
         result = run.result()
     assert result.success
     assert ("STEP_UP_FOR_RETRY", STEP) in log_of(instance, result.run_id)
-    assert any("goes on from step" in entry.message for entry in instance.all_logs(result.run_id))
+    assert any("resuming from step" in entry.message for entry in instance.all_logs(result.run_id))
     (row,) = TableStore(Store(store)).read(KEY).to_pylist()
     assert [entry["epoch"] for entry in row["learning_curve"]] == [1, 2]
 

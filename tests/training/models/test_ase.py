@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from wavcaps_training.models.retrieval import RetrievalModel, build_audio_encoder
+from wavcaps_training.models.audio_encoder import build_audio_encoder
+from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.models.text_encoder import TextEncoder, TextModelError
 from wavcaps_training.settings.model import (
     Cnn14Settings,

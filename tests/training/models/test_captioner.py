@@ -15,8 +15,8 @@ from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor
 from transformers import BartForConditionalGeneration, BartTokenizer, PreTrainedTokenizerBase
 
+from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.captioner import Captioner, bart_config, caption_loss
-from wavcaps_training.models.retrieval import build_audio_encoder
 from wavcaps_training.models.text_encoder import TextModelError
 from wavcaps_training.settings.captioner import (
     TINY_CAPTIONER,

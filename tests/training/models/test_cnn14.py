@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import unlike_the_oracles
+from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.models.retrieval import build_audio_encoder
 from wavcaps_training.settings.model import (
     Cnn14Settings,
     FrontEndSettings,

@@ -31,12 +31,15 @@ from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training import definitions as training_location
 from wavcaps_training.defs.checkpoints import checkpoint_asset
 from wavcaps_training.executor.gpu_tags import GPU_TAG
-from wavcaps_training.models.retrieval import build_audio_encoder
-from wavcaps_training.paper.experiments import EXPERIMENTS, Preset, Size, Stage, changed, untrained_parts
+from wavcaps_training.models.audio_encoder import build_audio_encoder
+from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment, changed, untrained_parts
+from wavcaps_training.paper.models import Preset, Size, Stage
 from wavcaps_training.paper.tables import REPORTED
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
+from wavcaps_training.settings.differences import differences
+from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.settings.training import Objective, Padding, Precision, TrainingSettings
-from wavcaps_training.training.train import build_task
+from wavcaps_training.tasks.building import build_task
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 
@@ -61,7 +64,7 @@ def test_every_row_of_the_papers_tables_is_an_experiment() -> None:
     ],
 )
 def test_a_checkpoints_page_has_the_papers_figures(name: str, table: str, figures: list[str]) -> None:
-    asset = checkpoint_asset(BY_NAME[name], Settings())
+    asset = checkpoint_asset(BY_NAME[name], GpuSettings())
     shown = str(asset.metadata_by_key[asset.key]["the paper's"].value)
     assert shown.startswith(f"| {table}")
     # The first figure of each test set: R@1 of text-to-audio, or BLEU-1.
@@ -107,10 +110,7 @@ def test_the_released_hyper_parameters_differ() -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
-def test_all_presets_and_sizes_are_settings(experiment: object) -> None:
-    from wavcaps_training.paper.experiments import Experiment
-
-    assert isinstance(experiment, Experiment)
+def test_all_presets_and_sizes_are_settings(experiment: Experiment) -> None:
     for preset in Preset:
         for size in Size:
             settings = experiment.settings(preset, size)
@@ -119,12 +119,10 @@ def test_all_presets_and_sizes_are_settings(experiment: object) -> None:
 
 def test_fine_tuning_starts_from_pretraining_of_the_same_size() -> None:
     """Its weights must fit, whichever preset and size both are run with."""
-    from wavcaps_training.settings.differences import differences
-
     tuned = [experiment for experiment in EXPERIMENTS if experiment.stage is Stage.FINE_TUNING]
     assert len(tuned) == 8
     for experiment in tuned:
-        start = BY_NAME[f"{experiment.model}/{experiment.starts_from}"]
+        start = BY_NAME[f"{experiment.model.name}/{experiment.starts_from}"]
         for size in Size:
             theirs, ours = (one.settings(size=size).model for one in (start, experiment))
             assert differences(theirs.model_dump(mode="json"), ours.model_dump(mode="json"), "model") == []
@@ -139,13 +137,10 @@ def test_each_experiment_is_a_checkpoint_downstream_of_its_manifest() -> None:
         if experiment.stage is Stage.DEMO:
             continue
         assert f"checkpoint/{experiment.name}" in keys
-        parents = {
-            key.to_user_string()
-            for key in graph.get(dg.AssetKey(["checkpoint", *experiment.name.split("/")])).parent_keys
-        }
+        parents = {key.to_user_string() for key in graph.get(dg.AssetKey(list(experiment.key))).parent_keys}
         expected = {"/".join(experiment.training_manifest)}
         if experiment.starts_from:
-            expected.add(f"checkpoint/{experiment.model}/{experiment.starts_from}")
+            expected.add(f"checkpoint/{experiment.model.name}/{experiment.starts_from}")
         assert parents == expected
         assert expected <= keys
         assert dg.AssetKey(list(experiment.training_manifest)) in upstream.get_all_asset_keys()
@@ -178,7 +173,7 @@ def test_the_environment_says_on_how_many_gpus_checkpoints_train_and_how_often_t
 def test_a_number_of_gpus_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, gpus: str) -> None:
     monkeypatch.setenv("WAVCAPS_GPUS_PER_TRAINING", gpus)
     with pytest.raises(ValidationError, match="gpus_per_training"):
-        Settings()
+        GpuSettings()
 
 
 def test_settings_are_changed_by_name() -> None:
@@ -325,7 +320,7 @@ def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> 
     made = [
         *training_manifest_assets(),
         *(
-            checkpoint_asset(BY_NAME[f"{model}/{name}"], Settings())
+            checkpoint_asset(BY_NAME[f"{model}/{name}"], GpuSettings())
             for name in ("pretraining", "fine_tuning_clotho")
         ),
     ]

@@ -31,6 +31,7 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST, RAW_CLIPS, TRAINING_MANIFEST, schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_training.report.data import RunFacts, StepTime
 from wavcaps_training.report.render import number, render_report, size, span, write_report
@@ -99,7 +100,7 @@ def tables(tmp_path: Path) -> TableStore:
 def test_the_funnel_counts_every_record_once(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
-    (funnel,) = collect(tables, SOURCES).funnels
+    (funnel,) = collect(tables, SOURCES, DEMO_EXPERIMENT).funnels
     # 8 records in two partitions; one is listed twice, one has no audio, one is short, one fails.
     assert funnel.steps == (8, 6, 5, 4, 4, 3)
     assert {(reason.step, reason.reason): reason.clips for reason in funnel.reasons} == {
@@ -120,10 +121,10 @@ def test_the_funnel_counts_every_record_once(tables: TableStore) -> None:
 
 def test_what_has_not_come_to_the_end_is_waiting(tables: TableStore) -> None:
     fill_crawl(tables)
-    (funnel,) = collect(tables, SOURCES).funnels
+    (funnel,) = collect(tables, SOURCES, DEMO_EXPERIMENT).funnels
     assert funnel.steps == (8, 6, None, None, None, None)
     assert (funnel.set_aside, funnel.waiting) == (2, 6)
-    text = Page(render_report(collect(tables, SOURCES))).text
+    text = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))).text
     assert "found 8 records at 1 source." in " ".join(text.split())
 
 
@@ -131,7 +132,7 @@ def test_examples_are_every_nth_clip(tables: TableStore) -> None:
     # Written backwards: the order of the page is that of the ids, whatever that of the table.
     rows = [published_clip(f"{i:03}", f"Sound {i}.") for i in reversed(range(21))]
     tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
-    (freesound,) = collect(tables, SOURCES).published
+    (freesound,) = collect(tables, SOURCES, DEMO_EXPERIMENT).published
     assert freesound.every == 3
     assert [example.clip_id for example in freesound.examples] == [
         f"freesound-{i:03}" for i in (0, 3, 6, 9, 12, 15, 18)
@@ -142,7 +143,7 @@ def test_examples_are_every_nth_clip(tables: TableStore) -> None:
 
 def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None:
     fill_training(tables)
-    scores = collect(tables, SOURCES).scores
+    scores = collect(tables, SOURCES, DEMO_EXPERIMENT).scores
     assert scores is not None
     # Of the test clips 0 to 4, three are captioned "Rain."; the train clip with that caption is no rival.
     assert scores.sharing_a_caption == 3
@@ -158,7 +159,9 @@ def test_crawled_text_stays_text(tables: TableStore) -> None:
     tables.write(["wavcaps"], None, MANIFEST.from_rows(hostile))
     dropped = DROPPED.from_rows([drop(HOSTILE, "freesound", "raw_clips", HOSTILE, HOSTILE)])
     tables.write(["freesound", "raw_clips"], "one", Stage(RAW_CLIPS.empty(), dropped))
-    data = collect(tables, SOURCES, RunFacts(HOSTILE, (StepTime(HOSTILE, 1.0),), {HOSTILE: HOSTILE}))
+    data = collect(
+        tables, SOURCES, DEMO_EXPERIMENT, RunFacts(HOSTILE, (StepTime(HOSTILE, 1.0),), {HOSTILE: HOSTILE})
+    )
     page = Page(render_report(data))
     assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
@@ -171,7 +174,7 @@ def test_the_page_needs_nothing_from_elsewhere(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
     fill_training(tables)
-    page = render_report(collect(tables, SOURCES))
+    page = render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))
     elements = Page(page).elements
     assert {"script", "link", "iframe", "object", "img"}.isdisjoint(tag for tag, _ in elements)
     for tag, attributes in elements:
@@ -189,7 +192,7 @@ def test_the_page_is_well_formed(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
     fill_training(tables)
-    page = Page(render_report(collect(tables, SOURCES)))
+    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
     assert page.unbalanced == []
     assert page.open == []
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -205,7 +208,7 @@ def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> Non
     fill_crawl(tables)
     fill_captions(tables)
     fill_analysis(tables)
-    data = collect(tables, SOURCES)
+    data = collect(tables, SOURCES, DEMO_EXPERIMENT)
     story, *others = data.stories
     assert len({story.clip_id, *(one.clip_id for one in others)}) == 1 + len(others)
     assert [chapter.title for chapter in story.chapters] == [
@@ -239,14 +242,14 @@ def test_the_analysis_shows_crawled_texts_as_texts(tables: TableStore) -> None:
     raw = RAW_CLIPS.from_rows(raw_row(f"freesound-{i}", description=HOSTILE) for i in range(2))
     tables.write(["freesound", "raw_clips"], "one", Stage(raw, DROPPED.empty()))
     fill_analysis(tables)
-    page = Page(render_report(collect(tables, SOURCES)))
+    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
     assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert page.text.count(HOSTILE) >= 5
 
 
 def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
-    page = Page(render_report(collect(tables, SOURCES)))
+    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
     assert "Nothing has been crawled yet." in page.text
     for what in ("Published clips", "A trained checkpoint", "Retrieval scores", "The times of the steps"):
         assert f"{what}: not there yet." in page.text
@@ -255,7 +258,7 @@ def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
 
 def test_the_report_is_written_into_the_store(tables: TableStore) -> None:
     fill_crawl(tables)
-    size = write_report(tables, SOURCES, run=RunFacts("A corpus.", (StepTime("crawl", 61.0),)))
+    size = write_report(tables, SOURCES, DEMO_EXPERIMENT, RunFacts("A corpus.", (StepTime("crawl", 61.0),)))
     path = tables.store.path("report.html")
     assert path.stat().st_size == size
     text = Page(path.read_text(encoding="utf-8")).text
@@ -270,7 +273,7 @@ def test_sizes_are_those_of_the_files(tables: TableStore) -> None:
     for relative, length in (("audio/freesound/a.flac", 1000), ("audio/freesound/b.flac", 234)):
         with tables.store.writing(relative) as path:
             path.write_bytes(bytes(length))
-    sizes = {folder.folder: folder for folder in collect(tables, SOURCES).sizes}
+    sizes = {folder.folder: folder for folder in collect(tables, SOURCES, DEMO_EXPERIMENT).sizes}
     assert (sizes["audio"].files, sizes["audio"].bytes) == (2, 1234)
     assert sizes["tables"].files == 8
 

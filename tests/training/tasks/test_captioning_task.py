@@ -12,7 +12,7 @@ import torch
 
 from wavcaps_assets.caption_metrics.cider import cider_d
 from wavcaps_assets.tables import TRAINING_MANIFEST
-from wavcaps_training.checkpoints.files import load_checkpoint, read_origin
+from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.data import AudioFolder, Batch, Clip, clips_of
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.captioning import CaptionedClip, score_captions, write_captions

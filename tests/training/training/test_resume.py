@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
@@ -22,14 +23,16 @@ from safetensors.torch import load_file
 
 from tests.support.paths import ROOT
 from tests.training.training.test_train import TINY
+from wavcaps_assets.show.progress import Facts, NoProgress
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import AudioFolder
 from wavcaps_training.settings.training import Objective, TrainingSettings
 from wavcaps_training.tasks.base import TrainingError
+from wavcaps_training.training.result import WEIGHTS
 from wavcaps_training.training.run import Stopped
-from wavcaps_training.training.state import STATE, Progress, RunState
-from wavcaps_training.training.train import WEIGHTS, train
+from wavcaps_training.training.state import STATE, Position, RunState
+from wavcaps_training.training.train import RunOptions, train
 
 RATE = 32_000
 # Everything that draws: masks, crops of longer clips, dropout of layers, and a learned temperature.
@@ -42,18 +45,30 @@ SETTINGS = TINY.model_copy(
         "clip": TINY.clip.model_copy(update={"seconds": 1.0}),
     }
 )
+
+
+class StopAfterAnEpoch(NoProgress):
+    """Asks this process to stop as soon as an epoch is done."""
+
+    def record(self, facts: Facts) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+STOPPED_AFTER_AN_EPOCH = RunOptions(progress=StopAfterAnEpoch())
 PROGRAM = """
-import sys, pyarrow.parquet as pq, torch
+import logging, sys, pyarrow.parquet as pq, torch
 from pathlib import Path
 from wavcaps_training.data import AudioFolder
 from wavcaps_training.settings.training import TrainingSettings
 from wavcaps_training.training.train import train
+from wavcaps_training.training.result import WEIGHTS
 from wavcaps_training.training.run import Stopped
 torch.set_num_threads(1)
+logging.basicConfig(stream=sys.stdout, level=logging.INFO)
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 settings = TrainingSettings.model_validate_json((folder / "settings.json").read_text())
 try:
-    train(pq.read_table(folder / "manifest.parquet"), AudioFolder(folder), settings, out, say=print)
+    train(pq.read_table(folder / "manifest.parquet"), AudioFolder(folder), settings, out)
 except Stopped as stopped:
     sys.exit(f"stopped: {stopped}")
 """
@@ -83,6 +98,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(TRAINING_MANIFEST.from_rows(rows), folder / "manifest.parquet")
     (folder / "settings.json").write_text(SETTINGS.model_dump_json())
     return folder
+
+
+def warnings_in(log: pytest.LogCaptureFixture) -> list[str]:
+    """What our packages warned of."""
+    return [
+        record.getMessage()
+        for record in log.records
+        if record.levelno == logging.WARNING and record.name.startswith("wavcaps_")
+    ]
 
 
 def manifest_of(clips: Path) -> pa.Table:
@@ -159,7 +183,7 @@ def test_a_run_that_is_asked_to_stop_says_where_it_is(
     with start(clips, tmp_path) as process:
         output, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert "goes on from step" in output
+    assert "resuming from step" in output
     assert same(load_file(tmp_path / WEIGHTS), unbroken)
 
 
@@ -169,11 +193,8 @@ def test_what_is_kept_in_memory_does_not_change_a_run_that_goes_on(clips: Path, 
     assert cached.model.text.frozen
     broken, whole = tmp_path / "broken", tmp_path / "whole"
 
-    def stop(entry: dict[str, object]) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(Stopped, match="it goes on from there"):
-        train(manifest_of(clips), AudioFolder(clips), cached, broken, on_epoch=stop)
+    with pytest.raises(Stopped, match="to resume from there"):
+        train(manifest_of(clips), AudioFolder(clips), cached, broken, STOPPED_AFTER_AN_EPOCH)
     went_on = train(manifest_of(clips), AudioFolder(clips), cached, broken)
     unbroken = train(manifest_of(clips), AudioFolder(clips), cached, whole)
     assert len(went_on.learning_curve) == 3
@@ -183,35 +204,33 @@ def test_what_is_kept_in_memory_does_not_change_a_run_that_goes_on(clips: Path, 
 @pytest.fixture
 def half_done(clips: Path, tmp_path: Path) -> Path:
     """A folder with the state of a run that was stopped in its first epoch."""
-    said: list[str] = []
-
-    def stop(entry: dict[str, object]) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(Stopped, match="it goes on from there"):
-        train(manifest_of(clips), AudioFolder(clips), SETTINGS, tmp_path, on_epoch=stop, say=said.append)
+    with pytest.raises(Stopped, match="to resume from there"):
+        train(manifest_of(clips), AudioFolder(clips), SETTINGS, tmp_path, STOPPED_AFTER_AN_EPOCH)
     return tmp_path
 
 
-def test_the_state_of_another_run_is_set_aside(clips: Path, half_done: Path) -> None:
+def test_the_state_of_another_run_is_moved_away(
+    clips: Path, half_done: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     before = (half_done / STATE).read_bytes()
-    said: list[str] = []
     other = SETTINGS.model_copy(update={"epochs": 1, "seed": 7})
-    train(manifest_of(clips), AudioFolder(clips), other, half_done, say=said.append)
-    (aside,) = half_done.glob("state.*.safetensors")
-    assert aside.read_bytes() == before
-    assert len(said) == 1
-    assert "of a run with other settings" in said[0]
-    assert str(aside) in said[0]
+    train(manifest_of(clips), AudioFolder(clips), other, half_done)
+    (moved,) = half_done.glob("state.*.safetensors")
+    assert moved.read_bytes() == before
+    (warning,) = warnings_in(caplog)
+    assert "belongs to a run with other settings" in warning
+    assert str(moved) in warning
 
 
-def test_a_state_that_is_cut_short_is_set_aside(clips: Path, half_done: Path) -> None:
+def test_a_state_that_is_cut_short_is_moved_away(
+    clips: Path, half_done: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = half_done / STATE
     path.write_bytes(path.read_bytes()[:1000])
-    said: list[str] = []
     settings = SETTINGS.model_copy(update={"epochs": 1})
-    train(manifest_of(clips), AudioFolder(clips), settings, half_done, say=said.append)
-    assert "cannot be read" in said[0]
+    train(manifest_of(clips), AudioFolder(clips), settings, half_done)
+    (warning,) = warnings_in(caplog)
+    assert "cannot be read" in warning
     assert (half_done / WEIGHTS).exists()
 
 
@@ -231,15 +250,15 @@ def test_a_full_disk_leaves_the_state_before(clips: Path, tmp_path: Path) -> Non
 
     model = torch.nn.Linear(300, 300)
     optimizer = torch.optim.Adam(model.parameters())
-    state = RunState(tmp_path, "run", lambda line: None)
-    state.save(Progress(step=1), model, optimizer)
+    state = RunState(tmp_path, "run")
+    state.save(Position(step=1), model, optimizer)
     before = (tmp_path / STATE).read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(StoreError, match="free some space"):
-            state.save(Progress(step=2), model, optimizer)
+            state.save(Position(step=2), model, optimizer)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)

@@ -1,18 +1,18 @@
-"""Where a training's files are: what a row speaks of stays as it is, whatever becomes of the next run."""
+"""Where a training's files are: the next run never changes what a row refers to, whatever happens to it."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from tests.training.training.test_resume import SETTINGS, clips, same  # noqa: F401
-from tests.training.training.training_places import row_of, start_training
+from tests.training.training.test_resume import SETTINGS, clips, manifest_of, same  # noqa: F401
+from tests.training.training.training_places import start_training
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.executor.locks import try_lock
@@ -22,10 +22,11 @@ from wavcaps_training.tables import CHECKPOINT
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.training import checkpoint_table
 from wavcaps_training.training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
+from wavcaps_training.training.launching import LaunchError
 from wavcaps_training.training.result import WEIGHTS
 from wavcaps_training.training.state import STATE, saved_step
 
-KEY = ["checkpoint", DEMO_EXPERIMENT.model, DEMO_EXPERIMENT.setting]
+KEY = list(DEMO_EXPERIMENT.key)
 ONE_EPOCH = SETTINGS.model_copy(update={"epochs": 1})
 
 
@@ -39,19 +40,31 @@ def store(clips: Path, tmp_path: Path) -> Path:  # noqa: F811
     return root
 
 
-def train(clips: Path, store: Path, settings: TrainingSettings, said: list[str]) -> pa.Table:  # noqa: F811
-    manifest = pq.read_table(clips / "manifest.parquet")
-    place = Place(str(store), store.parent / "work")
-    return train_experiment(DEMO_EXPERIMENT, settings, manifest, place, "cpu", 1, None, said.append)
+def place_of(store: Path, devices: int = 1) -> Place:
+    return Place(str(store), store.parent / "work", devices=devices)
+
+
+def train(clips: Path, store: Path, settings: TrainingSettings) -> pa.Table:  # noqa: F811
+    return train_experiment(DEMO_EXPERIMENT, settings, manifest_of(clips), place_of(store))
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What our packages log from INFO up."""
+    caplog.set_level(logging.INFO, "wavcaps_training")
+    return caplog
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_leaves_what_the_row_speaks_of_as_it_was(clips: Path, store: Path) -> None:  # noqa: F811
-    said: list[str] = []
-    table = train(clips, store, ONE_EPOCH, said)
+def test_a_run_does_not_change_what_the_row_refers_to(
+    clips: Path,  # noqa: F811
+    store: Path,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    table = train(clips, store, ONE_EPOCH)
     TableStore(Store(store)).write(KEY, None, table)
     (row,) = table.to_pylist()
     good = (store / row["weights_path"]).parent
@@ -59,41 +72,45 @@ def test_a_run_leaves_what_the_row_speaks_of_as_it_was(clips: Path, store: Path)
     before = contents(good)
     bad = ONE_EPOCH.model_copy(update={"learning_rate": 1e30, "epochs": 2})
     with pytest.raises(TrainingError):
-        train(clips, store, bad, said)
+        train(clips, store, bad)
     assert contents(good) == before
-    # The same once more is trained once more, beside it.
-    said.clear()
-    (again,) = train(clips, store, ONE_EPOCH, said).to_pylist()
-    assert [line for line in said if line.startswith("epoch 1")]
+    # The same settings are trained again, in another folder.
+    log.clear()
+    (again,) = train(clips, store, ONE_EPOCH).to_pylist()
+    assert [line for line in log.messages if line.startswith("epoch 1")]
     assert contents(good) == before
     assert again["weights_path"] != row["weights_path"]
     first, second = (load_file(store / each["weights_path"]) for each in (row, again))
     assert same(first, second)
 
 
-def test_a_run_that_was_killed_when_it_was_done_is_not_run_again(clips: Path, store: Path) -> None:  # noqa: F811
-    place = Place(str(store), store.parent / "work")
-    with start_training(clips, ONE_EPOCH, place, die_when_done=True) as killed:
+def test_a_run_that_was_killed_when_it_was_done_is_not_run_again(
+    clips: Path,  # noqa: F811
+    store: Path,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    with start_training(clips, ONE_EPOCH, place_of(store), die_when_done=True) as killed:
         output, errors = killed.communicate()
     assert killed.returncode == -signal.SIGKILL, errors
     assert "epoch 1" in output
-    said: list[str] = []
-    (row,) = train(clips, store, ONE_EPOCH, said).to_pylist()
-    assert said == ["this training was done before, and its row was not recorded: nothing is trained again"]
+    (row,) = train(clips, store, ONE_EPOCH).to_pylist()
+    assert log.messages == ["this run is done and its row was not recorded: nothing is trained again"]
     assert [entry["epoch"] for entry in row["learning_curve"]] == [1]
     assert CHECKPOINT.from_rows([row]).num_rows == 1
     assert (store / row["weights_path"]).is_file()
 
 
-def test_a_killed_run_is_gone_on_with(clips: Path, store: Path) -> None:  # noqa: F811
+def test_a_killed_run_is_resumed(
+    clips: Path,  # noqa: F811
+    store: Path,
+    log: pytest.LogCaptureFixture,
+) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 2})
-    place = Place(str(store), store.parent / "work")
-    with start_training(clips, settings, place, die_after_epochs=1) as killed:
+    with start_training(clips, settings, place_of(store), die_after_epochs=1) as killed:
         killed.communicate()
-    with start_training(clips, settings, place) as again:
-        row, output = row_of(again)
-    assert "goes on from step" in output
-    assert "epoch 1:" not in output
+    (row,) = train(clips, store, settings).to_pylist()
+    assert "resuming from step" in log.text
+    assert "epoch 1:" not in log.text
     (folder,) = (path for path in (store / "checkpoints" / DEMO_EXPERIMENT.name).iterdir() if path.is_dir())
     assert row["weights_path"] == str((folder / WEIGHTS).relative_to(store))
     assert not (folder / STATE).exists()
@@ -110,36 +127,28 @@ def test_two_runs_of_one_asset_are_kept_apart(
     lock = try_lock(folder / LOCK)
     assert lock is not None
     with lock, pytest.raises(AlreadyTraining, match=r"htsat_bert/demo is being trained by another run"):
-        train(clips, store, ONE_EPOCH, [])
+        train(clips, store, ONE_EPOCH)
 
 
 def test_a_train_split_that_devices_cannot_share_is_refused_at_once(
     clips: Path,  # noqa: F811
     store: Path,
 ) -> None:
-    place = Place(str(store), store.parent / "work")
     settings = ONE_EPOCH.model_copy(update={"batch_size": 64})
-    with start_training(clips, settings, place, devices=2) as training:
-        _, errors = training.communicate()
-    assert "TrainingError: the train split has 32 examples, fewer than batch_size (64)" in errors
-    assert "LaunchError" not in errors
+    with pytest.raises(TrainingError, match=r"the train split has 32 examples, fewer than batch_size \(64\)"):
+        train_experiment(DEMO_EXPERIMENT, settings, manifest_of(clips), place_of(store, devices=2))
 
 
-def test_what_no_restart_heals_is_not_tried_again_and_has_its_own_words(
+def test_what_a_restart_cannot_fix_is_not_retried_and_keeps_its_message(
     clips: Path,  # noqa: F811
     store: Path,
 ) -> None:
     bad = ONE_EPOCH.model_copy(update={"learning_rate": 1e30, "epochs": 2})
-    place = Place(str(store), store.parent / "work")
-    with start_training(clips, bad, place, devices=2) as training:
-        _, errors = training.communicate()
-    assert "TrainingError: the " in errors
-    assert "LaunchError" not in errors
+    with pytest.raises(TrainingError, match=r"^the (loss|gradient) became"):
+        train_experiment(DEMO_EXPERIMENT, bad, manifest_of(clips), place_of(store, devices=2))
     (store / "7.flac").unlink()
-    with start_training(clips, ONE_EPOCH, place, devices=2) as training:
-        _, errors = training.communicate()
-    assert "LaunchError: clip bbc_sound_effects-7" in errors
-    assert "is missing" in errors
+    with pytest.raises(LaunchError, match=r"^clip bbc_sound_effects-7: .* is missing"):
+        train_experiment(DEMO_EXPERIMENT, ONE_EPOCH, manifest_of(clips), place_of(store, devices=2))
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -149,8 +158,7 @@ def test_processes_that_are_asked_to_stop_or_lose_their_launcher_say_where_they_
     killed: bool,
 ) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 300})
-    place = Place(str(store), store.parent / "work")
-    with start_training(clips, settings, place, devices=2) as training:
+    with start_training(clips, settings, place_of(store, devices=2)) as training:
         assert training.stdout is not None
         for line in training.stdout:
             if line.startswith("epoch 1:"):
@@ -162,7 +170,7 @@ def test_processes_that_are_asked_to_stop_or_lose_their_launcher_say_where_they_
                 break
         _, errors = training.communicate()
     assert "Stopped: training was asked to stop after step" in errors
-    assert "materialize it again, and it goes on from there" in errors
+    assert "materialize it again to resume from there" in errors
     (state,) = store.glob(f"checkpoints/**/{STATE}")
     assert saved_step(state) > 0
 

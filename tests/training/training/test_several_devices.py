@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.paths import ROOT
-from tests.training.training.test_resume import SETTINGS, clips  # noqa: F401
+from tests.training.training.test_resume import SETTINGS, clips, manifest_of  # noqa: F401
 from tests.training.training.test_train import TINY
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.models.cnn14 import Cnn14
@@ -28,25 +28,15 @@ from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.training.launching import LaunchError, launch
 from wavcaps_training.training.result import RESULT, WEIGHTS
 from wavcaps_training.training.state import STATE
-from wavcaps_training.training.worker import EPOCH_DONE, Job
+from wavcaps_training.training.worker import EPOCH_DONE, WORKER, Job, write_job
 
 # Batch normalisation and masks see a process's share alone; without them, shares add up to the whole.
 TOGETHER = SETTINGS.model_copy(update={"epochs": 2})
 
 
-def job(clips: Path, out: Path, settings: TrainingSettings) -> Path:  # noqa: F811
+def write_job_for(clips: Path, out: Path, settings: TrainingSettings) -> None:  # noqa: F811
     out.mkdir(exist_ok=True)
-    asked = Job(
-        settings=settings,
-        manifest=clips / "manifest.parquet",
-        store=str(clips),
-        output=out,
-        cuda=False,
-        failure=out / "failure.json",
-    )
-    path = out / "job.json"
-    path.write_text(asked.model_dump_json())
-    return path
+    write_job(Job(settings=settings, store=str(clips), output=out, cuda=False), manifest_of(clips), out)
 
 
 GRADIENTS = """
@@ -85,7 +75,7 @@ def test_gathered_negatives_have_the_gradients_of_one_process(tmp_path: Path) ->
     given = {"audio": torch.randn(6, 8), "text": torch.randn(6, 8), **linear.state_dict()}
     save_file(given, tmp_path / "given.safetensors")
     (tmp_path / "gradients_of_two.py").write_text(GRADIENTS)
-    launch("gradients_of_two", [str(tmp_path)], 2, print, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    launch(["gradients_of_two", str(tmp_path)], 2, print, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     for objective in Objective:
         linear.zero_grad()
         audio = torch.nn.functional.normalize(linear(given["audio"]), dim=1)
@@ -100,29 +90,29 @@ def test_gathered_negatives_have_the_gradients_of_one_process(tmp_path: Path) ->
             assert torch.allclose(found[name], parameter.grad, rtol=1e-5, atol=1e-7), (objective, name)
 
 
-def test_a_rank_that_dies_is_started_anew_and_the_run_ends_as_it_would_have(
+def test_a_rank_that_dies_is_restarted_and_the_run_ends_as_it_would_have(
     clips: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     results = {}
     for name, restarts in (("whole", 0), ("broken", 2)):
         out = tmp_path / name
-        path = job(clips, out, TOGETHER)
+        write_job_for(clips, out, TOGETHER)
         lines: list[str] = []
         killed: list[int] = []
 
-        def hear(line: str, out: Path = out, name: str = name, killed: list[int] = killed) -> None:
+        def on_line(line: str, out: Path = out, name: str = name, killed: list[int] = killed) -> None:
             lines.append(line)  # noqa: B023
             if name == "broken" and not killed and line.startswith(EPOCH_DONE):
                 victim = next(pid for pid in ranks(out) if pid)
                 killed.append(victim)
                 os.kill(victim, signal.SIGKILL)
 
-        launch("wavcaps_training.training.worker", [str(path)], 2, hear, restarts, {"PYTHONPATH": str(ROOT)})
+        launch([WORKER, str(out)], 2, on_line, restarts, {"PYTHONPATH": str(ROOT)})
         results[name] = json.loads((out / RESULT).read_text())["result"]
         assert not (out / STATE).exists()
     assert killed, "no rank was killed"
-    assert any("goes on from step" in line for line in lines)
+    assert any("resuming from step" in line for line in lines)
     weights = [load_file(tmp_path / name / WEIGHTS) for name in results]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert results["whole"]["devices"] == 2
@@ -147,7 +137,7 @@ def ranks(out: Path) -> list[int]:
 def test_ranks_that_keep_dying_are_an_error_with_what_they_said(tmp_path: Path) -> None:
     (tmp_path / "dies_at_once.py").write_text("import sys; sys.exit('the disk is on fire')")
     with pytest.raises(LaunchError, match=r"(?s)2 devices ended with exit code 1.*the disk is on fire"):
-        launch("dies_at_once", [], 2, lambda line: None, environment={"PYTHONPATH": str(tmp_path)})
+        launch(["dies_at_once"], 2, lambda line: None, environment={"PYTHONPATH": str(tmp_path)})
 
 
 def test_no_rank_outlives_the_process_that_launched_it(tmp_path: Path) -> None:
@@ -158,7 +148,7 @@ def test_no_rank_outlives_the_process_that_launched_it(tmp_path: Path) -> None:
     )
     program = (
         "import sys; from wavcaps_training.training.launching import launch\n"
-        "launch('sleeps_long', [sys.argv[1]], 2, print, environment={'PYTHONPATH': sys.argv[1]})"
+        "launch(['sleeps_long', sys.argv[1]], 2, print, environment={'PYTHONPATH': sys.argv[1]})"
     )
     launcher = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT)
     files = [tmp_path / f"rank{rank}" for rank in (0, 1)]

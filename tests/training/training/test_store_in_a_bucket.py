@@ -1,25 +1,29 @@
-"""Training from a store in a bucket: clips come from there, and the checkpoint goes there."""
+"""Training from a store in a bucket: clips are read from there, and the checkpoint is written there."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.support.s3 import S3Bucket
-from tests.training.training.test_resume import SETTINGS, clips, same  # noqa: F401
-from tests.training.training.training_places import row_of, start_training
+from tests.training.training.test_resume import SETTINGS, clips, manifest_of, same, warnings_in  # noqa: F401
+from tests.training.training.training_places import start_training
 from wavcaps_assets.store.storage import Store, StoreError
-from wavcaps_training.checkpoints.files import read_origin
+from wavcaps_training.checkpoints.checkpoint import read_origin
 from wavcaps_training.evaluation.scores import score_checkpoint
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.training.checkpoint_table import Place, train_experiment
 from wavcaps_training.training.result import RESULT, UNTRAINED_WEIGHTS, WEIGHTS
 from wavcaps_training.training.run_copy import RunCopy
-from wavcaps_training.training.state import STATE, Progress, RunState, saved_step
+from wavcaps_training.training.state import STATE, Position, RunState, saved_step
+
+TWO_EPOCHS = SETTINGS.model_copy(update={"epochs": 2})
 
 
 @pytest.fixture
@@ -31,27 +35,61 @@ def store(clips: Path, bucket: S3Bucket) -> Store:  # noqa: F811
     return made
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in the process that is killed: sums depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_checkpoint_is_made_and_scored_in_a_bucket(
+def test_another_machine_resumes_a_killed_run_from_the_bucket(
     clips: Path,  # noqa: F811
     bucket: S3Bucket,
     store: Store,
     tmp_path: Path,
     devices: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    manifest = pq.read_table(clips / "manifest.parquet")
-    settings = SETTINGS.model_copy(update={"epochs": 1})
-    place = Place(bucket.root, tmp_path / "work", bucket.url)
-    said: list[str] = []
-    table = train_experiment(DEMO_EXPERIMENT, settings, manifest, place, "cpu", devices, None, said.append)
+    """It ends with the weights of a run in a folder that was not killed, and leaves nothing behind."""
+    caplog.set_level(logging.INFO, "wavcaps_training")
+    manifest = manifest_of(clips)
+    first, second = (
+        Place(bucket.root, tmp_path / name, bucket.url, devices=devices) for name in ("first", "second")
+    )
+    with start_training(clips, TWO_EPOCHS, first, die_after_epochs=1) as killed:
+        killed.communicate()
+    table = train_experiment(DEMO_EXPERIMENT, TWO_EPOCHS, manifest, second)
+    assert f"fetching what an earlier run saved in {bucket.root}" in caplog.text
+    assert "resuming from step" in caplog.text
+    assert "epoch 1:" not in caplog.text
     (row,) = table.to_pylist()
+    assert [entry["epoch"] for entry in row["learning_curve"]] == [1, 2]
     assert row["devices"] == devices
+
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    for path in clips.glob("*.flac"):
+        (whole / path.name).symlink_to(path)
+    place = Place(str(whole), tmp_path, devices=devices)
+    (unbroken,) = train_experiment(DEMO_EXPERIMENT, TWO_EPOCHS, manifest, place).to_pylist()
+    assert row["best_epoch"] == unbroken["best_epoch"]
+    for column in ("weights_path", "untrained_weights_path"):
+        with store.reading(row[column]) as path:
+            assert same(load_file(path), load_file(whole / unbroken[column]))
+    check_what_is_left(table, manifest, store, second)
+
+
+def check_what_is_left(table: pa.Table, manifest: pa.Table, store: Store, place: Place) -> None:
+    """The bucket has the finished run, which can be scored; the machine has nothing of it."""
+    (row,) = table.to_pylist()
     with store.reading(row["weights_path"]) as weights:
-        assert read_origin(weights).settings == settings
+        assert read_origin(weights).settings == TWO_EPOCHS
     assert store.sizes(row["tensorboard_path"])
-    # Nothing is left on this machine.
-    assert not list((tmp_path / "work").rglob("*.safetensors"))
-    # Nor where the run was, in the bucket.
+    assert not list(place.work.rglob("*.safetensors"))
     folder = row["weights_path"].removesuffix(f"/{WEIGHTS}")
     assert store.sizes(folder).keys() == {WEIGHTS, UNTRAINED_WEIGHTS, RESULT}
     tested = manifest.set_column(
@@ -61,69 +99,38 @@ def test_a_checkpoint_is_made_and_scored_in_a_bucket(
     assert {score["model"] for score in scores} == {"trained", "untrained", "chance"}
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_another_machine_goes_on_where_a_killed_one_was(
-    clips: Path,  # noqa: F811
-    bucket: S3Bucket,
-    store: Store,
-    tmp_path: Path,
-    devices: int,
-) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 3})
-    places = {name: Place(bucket.root, tmp_path / name, bucket.url) for name in ("first", "second")}
-    with start_training(clips, settings, places["first"], devices=devices, die_after_epochs=2) as killed:
-        killed.communicate()
-    with start_training(clips, settings, places["second"], devices=devices) as other:
-        row, output = row_of(other)
-    assert f"fetches what an earlier run saved in {bucket.root}" in output
-    assert "goes on from step" in output
-    assert "epoch 1:" not in output
-    assert [entry["epoch"] for entry in row["learning_curve"]] == [1, 2, 3]
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    for path in clips.glob("*.flac"):
-        (whole / path.name).symlink_to(path)
-    with start_training(clips, settings, Place(str(whole), tmp_path), devices=devices) as training:
-        unbroken, _ = row_of(training)
-    assert row["best_epoch"] == unbroken["best_epoch"]
-    for column in ("weights_path", "untrained_weights_path"):
-        with store.reading(row[column]) as path:
-            assert same(load_file(path), load_file(whole / unbroken[column]))
-
-
-def test_a_copy_is_taken_only_where_it_is_further(bucket: S3Bucket, tmp_path: Path) -> None:
+def test_a_copy_is_fetched_only_if_it_is_further(bucket: S3Bucket, tmp_path: Path) -> None:
     store = Store(bucket.root, bucket.client)
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())
-    said: list[str] = []
-    copies = {name: RunCopy(store, "run", tmp_path / name, said.append) for name in ("here", "there")}
-    states = {name: RunState(tmp_path / name, "run", said.append, copy.save) for name, copy in copies.items()}
+    copies = {name: RunCopy(store, "run", tmp_path / name) for name in ("here", "there")}
+    states = {name: RunState(tmp_path / name, "run", copy) for name, copy in copies.items()}
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / WEIGHTS).write_bytes(b"the best")
-    states["there"].save(Progress(step=2), model, optimizer)
+    states["there"].save(Position(step=2), model, optimizer)
     copies["here"].fetch()
     assert states["here"].load(model, optimizer).step == 2
     assert (tmp_path / "here" / WEIGHTS).read_bytes() == b"the best"
-    states["here"].save(Progress(step=3), model, optimizer)
+    states["here"].save(Position(step=3), model, optimizer)
     copies["there"].fetch()
     assert saved_step(tmp_path / "there" / STATE) == 3
-    # What could not be sent is the further of the two.
-    RunState(tmp_path / "here", "run", said.append).save(Progress(step=4), model, optimizer)
+    # A state that could not be copied is further than the copy.
+    RunState(tmp_path / "here", "run").save(Position(step=4), model, optimizer)
     copies["here"].fetch()
     assert saved_step(tmp_path / "here" / STATE) == 4
 
 
-def test_a_bucket_that_cannot_be_reached_does_not_stop_a_training(bucket: S3Bucket, tmp_path: Path) -> None:
-    said: list[str] = []
+def test_a_bucket_that_cannot_be_reached_does_not_stop_a_training(
+    bucket: S3Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     gone = Store("s3://no-such-bucket/data", bucket.client)
-    copy = RunCopy(gone, "run", tmp_path, said.append)
+    copy = RunCopy(gone, "run", tmp_path)
     model = torch.nn.Linear(2, 2)
-    RunState(tmp_path, "run", said.append, copy.save).save(
-        Progress(step=1), model, torch.optim.Adam(model.parameters())
-    )
+    RunState(tmp_path, "run", copy).save(Position(step=1), model, torch.optim.Adam(model.parameters()))
     assert saved_step(tmp_path / STATE) == 1
-    assert "was saved on this machine only" in said[0]
-    assert "NoSuchBucket" in said[0]
+    (warning,) = warnings_in(caplog)
+    assert "was saved on this machine only" in warning
+    assert "NoSuchBucket" in warning
     with pytest.raises(StoreError):
         copy.finish()
     assert (tmp_path / STATE).exists()

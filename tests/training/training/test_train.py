@@ -15,9 +15,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch._dynamo.utils import counters
 
+from tests.training.small_models import small_bert
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import TRAINING_MANIFEST
-from wavcaps_training.checkpoints.files import CheckpointError, load_checkpoint, load_weights, save_checkpoint
+from wavcaps_training.checkpoints.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
 from wavcaps_training.data import AudioFolder, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.paper.experiments import EXPERIMENTS
@@ -25,7 +31,9 @@ from wavcaps_training.settings.model import (
     FrontEndSettings,
     HtsatSettings,
     ModelSettings,
+    Pooling,
     SpecAugmentSettings,
+    TextEncoderSettings,
 )
 from wavcaps_training.settings.training import DEMO, ClipSettings, Objective, Precision, TrainingSettings
 from wavcaps_training.tables import LEARNING_CURVE, RETRIEVAL_SCORES
@@ -33,7 +41,7 @@ from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.training.result import RESULT, TrainingResult
 from wavcaps_training.training.run import steps_to_devices
-from wavcaps_training.training.train import train
+from wavcaps_training.training.train import RunOptions, train
 
 RATE = 32_000
 KINDS = {
@@ -57,6 +65,7 @@ TINY = DEMO.model_copy(
                     heads=(1, 2),
                     classes=4,
                 ),
+                "text": TextEncoderSettings(folder=str(small_bert()), pooling=Pooling.MEAN, frozen=True),
                 "joint_dim": 32,
             }
         ),
@@ -264,7 +273,7 @@ def test_a_device_that_is_not_there_is_named(
     manifest: tuple[pa.Table, AudioFolder], tmp_path: Path, device: str
 ) -> None:
     with pytest.raises(TrainingError, match=f"no device '{device}'"):
-        train(*manifest, TINY, tmp_path, device=device)
+        train(*manifest, TINY, tmp_path, RunOptions(device))
 
 
 def test_weights_that_do_not_fit_are_all_named(result: TrainingResult) -> None:
@@ -318,9 +327,9 @@ def test_a_clip_longer_than_the_model_takes_is_refused() -> None:
         TrainingSettings.model_validate({"model": ModelSettings(), "clip": {"seconds": 11.0}})
 
 
-def test_what_definitions_read_needs_no_torch() -> None:
+def test_definitions_load_without_torch() -> None:
     code = (
-        "import sys, wavcaps_training.paper.experiments, wavcaps_training.evaluation.retrieval; "
+        "import sys; from wavcaps_training.definitions import defs; defs(); "
         "sys.exit(' '.join({'torch', 'transformers', 'lightning'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

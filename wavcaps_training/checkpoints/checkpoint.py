@@ -23,6 +23,7 @@ from wavcaps_training.checkpoints.code_version import package_version, sources_s
 from wavcaps_training.checkpoints.released import misfits, untied
 from wavcaps_training.checkpoints.safe_files import ZIP_MAGIC
 from wavcaps_training.checkpoints.weights import as_os_error, tied_names, weights_sha256
+from wavcaps_training.models.building import build_model
 from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.captioner import AnyTrainingSettings, CaptionerTrainingSettings
@@ -58,7 +59,7 @@ class CheckpointOrigin:
         sources_sha256: a hash of the training code.
     """
 
-    settings: TrainingSettings | CaptionerTrainingSettings
+    settings: AnyTrainingSettings
     format: int
     weights_sha256: str | None
     manifest_sha256: str | None
@@ -69,7 +70,7 @@ class CheckpointOrigin:
 def save_checkpoint(
     path: Path,
     model: nn.Module,
-    settings: TrainingSettings | CaptionerTrainingSettings,
+    settings: AnyTrainingSettings,
     manifest_sha256: str | None = None,
 ) -> None:
     """Writes all weights and what they are the weights of, in one step: a failure leaves the old file.
@@ -140,7 +141,7 @@ def read_origin(path: Path) -> CheckpointOrigin:
     )
 
 
-def read_settings(path: Path) -> TrainingSettings | CaptionerTrainingSettings:
+def read_settings(path: Path) -> AnyTrainingSettings:
     """The settings that a checkpoint was trained with; raises as `read_origin` does."""
     return read_origin(path).settings
 
@@ -175,7 +176,7 @@ def load_checkpoint(
 
 def load_checkpoint(
     path: Path, device: str = "cpu", task: Literal["retrieval", "captioning"] = "retrieval"
-) -> tuple[nn.Module, TrainingSettings | CaptionerTrainingSettings]:
+) -> tuple[nn.Module, AnyTrainingSettings]:
     """Builds the model that a checkpoint describes and loads its weights, in evaluation mode.
 
     Args:
@@ -195,18 +196,12 @@ def load_checkpoint(
             f"{path} is a checkpoint of {found}, where one of {task} is wanted; give the checkpoint of a "
             f"model for {task}"
         )
-    model: nn.Module
-    if isinstance(settings, CaptionerTrainingSettings):
-        model = Captioner.build(settings.model, pretrained_bart=False)
-    else:
-        model = RetrievalModel.build(settings, pretrained_text=False)
+    model = build_model(settings, pretrained=False)
     load_weights(model, read_weights(path), str(path))
     return model.to(device).eval(), settings
 
 
-def start_from(
-    path: Path, model: nn.Module, settings: TrainingSettings | CaptionerTrainingSettings
-) -> CheckpointOrigin:
+def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> CheckpointOrigin:
     """Fills a model with the weights of a checkpoint, to train it on: fine-tuning.
 
     The runs' settings may differ, and of the model's those that only matter while training; any other

@@ -1,0 +1,42 @@
+"""What several modules of `defs` share."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources.base import Source
+from wavcaps_training.executor.devices import DEVICE_VARIABLE
+from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.settings.gpus import GpuSettings
+
+OWNERS = ["team:research"]
+
+
+@dataclass(frozen=True)
+class Location:
+    """What the definitions are made from. Each module of `defs` adds its part by `definitions(location)`.
+
+    Attributes:
+        settings: those of both code locations.
+        gpus: on how many GPUs steps run.
+        sources: the sources of the clips.
+        experiments: those that get a checkpoint.
+        scored: the one that is scored, compared with the paper and shown in the report.
+    """
+
+    settings: Settings
+    gpus: GpuSettings
+    sources: Sequence[Source]
+    experiments: Sequence[Experiment]
+    scored: Experiment
+
+
+def device() -> str:
+    """The kind of device that the executor gave this step: `cpu` or `cuda`."""
+    return os.environ.get(DEVICE_VARIABLE, "cpu")
+
+
+def device_count() -> int:
+    """How many devices the executor gave this step."""
+    return max(len([name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]), 1)

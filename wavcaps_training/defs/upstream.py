@@ -1,0 +1,11 @@
+"""Assets of the other code location whose tables the steps of this one read."""
+
+import dagster as dg
+
+from wavcaps_training.defs.common import Location
+
+
+def definitions(location: Location) -> dg.Definitions:
+    manifests = {experiment.training_manifest for experiment in location.experiments}
+    keys = sorted({("wavcaps",), *manifests})
+    return dg.Definitions(assets=[dg.AssetSpec(list(key)) for key in keys])
