@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from tests.support.rows import audio_row, manifest_row, raw_row
@@ -25,17 +26,19 @@ from wavcaps_assets.analysis.summaries import (
     summarise_similarity,
 )
 from wavcaps_assets.analysis.vocabulary import vocabulary, words_that_change
+from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.show.text import MAX_SHOWN_CHARS, shown
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST, RAW_CLIPS, TRAINING_MANIFEST, schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
-from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
+from wavcaps_training.definitions import build
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT, Experiment, scored_experiment
 from wavcaps_training.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_training.report.data import RunFacts, StepTime
 from wavcaps_training.report.render import number, render_report, size, span, write_report
-from wavcaps_training.tables import CHECKPOINT, RETRIEVAL_SCORES
+from wavcaps_training.tables import CHECKPOINT, PAPER_COMPARISON_KEY, RETRIEVAL_SCORES, RETRIEVAL_SCORES_KEY
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'too' ]]> <img src=http://evil.example/x onerror=alert(2)>"
 RIGHT_TO_LEFT = "\u202eصوت المطر\u202c"
@@ -148,6 +151,37 @@ def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None
     # Of the test clips 0 to 4, three are captioned "Rain."; the train clip with that caption is no rival.
     assert scores.sharing_a_caption == 3
     assert scores.recall["text_to_audio"]["trained"] == {"R@1": 20.0, "R@5": 60.0, "R@10": 100.0}
+
+
+def test_only_the_checkpoint_of_the_scored_experiment_is_shown(tables: TableStore) -> None:
+    """A store that has been used with the demo's sources still has the demo's checkpoint."""
+    live = scored_experiment(Sources.LIVE)
+    assert live.key != DEMO_EXPERIMENT.key
+    fill_training(tables)
+    page = Page(render_report(collect(tables, SOURCES, live)))
+    assert "A trained checkpoint: not there yet." in page.text
+    assert "1,234,567" not in page.text
+
+    fill_training(tables, live, parameters=7_654_321)
+    data = collect(tables, SOURCES, live)
+    assert data.training is not None
+    assert (data.training.model, data.training.setting) == (live.model.name, live.setting)
+    assert data.scores is not None
+    page = Page(render_report(data))
+    assert "7,654,321" in page.text
+    assert "own_split" in page.text
+    assert "1,234,567" not in page.text
+    demo = collect(tables, SOURCES, DEMO_EXPERIMENT).training
+    assert demo is not None and demo.parameters == 1_234_567
+
+
+def test_the_reports_asset_depends_on_what_it_shows() -> None:
+    for sources in Sources:
+        location = build(Settings(sources=sources)).resolve_asset_graph()
+        parents = location.get(dg.AssetKey("report")).parent_keys
+        scored = scored_experiment(sources)
+        keys = (scored.key, scored.training_manifest, RETRIEVAL_SCORES_KEY, PAPER_COMPARISON_KEY)
+        assert {dg.AssetKey(list(key)) for key in keys} <= parents
 
 
 def test_crawled_text_stays_text(tables: TableStore) -> None:
@@ -375,7 +409,9 @@ def fill_analysis(tables: TableStore) -> None:
         tables.write(["analysis", name], None, table)
 
 
-def fill_training(tables: TableStore) -> None:
+def fill_training(
+    tables: TableStore, experiment: Experiment = DEMO_EXPERIMENT, parameters: int = 1_234_567
+) -> None:
     captions = ("Rain.", "Rain.", "Rain.", "Wind.", "A dog.", "Wind.", "Rain.")
     splits = ("test",) * 5 + ("train",) * 2
     manifest = [
@@ -401,13 +437,13 @@ def fill_training(tables: TableStore) -> None:
         "clips_per_second": 0.7,
     }
     checkpoint = {
-        "model": "htsat_bert",
-        "setting": "demo",
+        "model": experiment.model.name,
+        "setting": experiment.setting,
         "weights_path": "checkpoints/trained.safetensors",
         "untrained_weights_path": "checkpoints/untrained.safetensors",
         "settings_json": '{"epochs": 2}',
         "manifest_sha256": "0",
-        "parameters": 1_234_567,
+        "parameters": parameters,
         "trainable_parameters": 1_000_000,
         "best_epoch": 2,
         "seconds": 6.0,
@@ -420,7 +456,7 @@ def fill_training(tables: TableStore) -> None:
         "validation_clips": 1,
         "learning_curve": [{"epoch": 1, **epoch}, {"epoch": 2, **epoch}],
     }
-    tables.write(["checkpoint", "htsat_bert", "demo"], None, CHECKPOINT.from_rows([checkpoint]))
+    tables.write(experiment.key, None, CHECKPOINT.from_rows([checkpoint]))
     figures = {"trained": (20.0, 60.0, 100.0), "chance": (20.0, 100.0, 100.0)}
     scores = [
         {"model": model, "direction": direction, "metric": f"R@{k}", "value": value, "clips": 5}
@@ -428,4 +464,4 @@ def fill_training(tables: TableStore) -> None:
         for model, values in figures.items()
         for k, value in zip((1, 5, 10), values, strict=True)
     ]
-    tables.write(["scores", "retrieval"], None, RETRIEVAL_SCORES.from_rows(scores))
+    tables.write(RETRIEVAL_SCORES_KEY, None, RETRIEVAL_SCORES.from_rows(scores))
