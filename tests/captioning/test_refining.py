@@ -103,7 +103,7 @@ def test_a_second_answer_is_judged_as_the_first_was() -> None:
     assert "no line has index 1" in outcome.stage.dropped["detail"][2].as_py()
     assert outcome.asked_again == 4
     (count,) = outcome.by_rule
-    assert (count.rule, count.mended, count.dropped) == ("banned_words", 1, 3)
+    assert (count.rule, count.rewritten, count.dropped) == ("banned_words", 1, 3)
 
 
 def test_questions_are_bounded_and_say_what_is_wrong_now() -> None:

@@ -73,7 +73,7 @@ def test_a_half_surrogate_inside_a_json_answer_is_no_caption(tmp_path: Path) -> 
             endpoint, table("A dog is heard."), tmp_path, LISTED.model_copy(update={"form": Form.STRUCTURED})
         )
     (dropped,) = refined.outcome.stage.dropped.to_pylist()
-    assert "no text" in dropped["detail"]
+    assert "not text" in dropped["detail"]
 
 
 def test_the_same_text_and_caption_is_asked_once_and_the_same_text_with_another_is_not(

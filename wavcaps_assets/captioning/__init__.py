@@ -1,1 +1,1 @@
-"""Stage 2: a language model turns each clip's raw text into a caption (section III.B)."""
+"""Stages 2 and 3: a language model turns each clip's raw text into a caption (section III.B)."""

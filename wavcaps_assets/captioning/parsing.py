@@ -1,4 +1,4 @@
-"""What a model's answer says, text by text. Nothing is matched that is not certain."""
+"""Matches a model's answer to the texts of the request. Only certain matches count."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ ITEM = re.compile(
     r"\s*(?:(?:[-*•>]|#{1,6})\s*)?\**[(\[]?(\d{1,6})\**(?:\s*[.):\]-]\**\s*|\s+(?=[\"“A-Z]))(.*)"
 )
 INNER_INDEX = re.compile(r"(?:^|[\s\"'“”])[(\[]?\d{1,6}[.):\]]\s+\S")
-# A caption of 19 words is seldom longer than 150 characters; lists have some prose around them.
+# A caption of 19 words is rarely longer than 150 characters; a list may have some prose around it.
 CHARS_A_TEXT = 1000
 CHARS_AROUND = 4000
 UNDECODED = "\N{REPLACEMENT CHARACTER}"
-SEEN_CHARS = 80
+SHOWN_CHARS = 80
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What an answer says of one text: a caption, or why there is none."""
+    """The part of an answer about one text: a caption, or the problem with it."""
 
     caption: str | None
     problem: str | None = None
 
 
 def parse(answer: Answer, texts: Sequence[str], prompt: Prompt) -> list[Parsed]:
-    """What an answer says of the texts it was asked about, in their order."""
+    """The parts of an answer about the texts of its request, in their order."""
     count = len(texts)
     if answer.refusal:
         return [_refused(answer.text)] * count
@@ -60,17 +60,16 @@ def parse(answer: Answer, texts: Sequence[str], prompt: Prompt) -> list[Parsed]:
 def parse_numbered(answer: str, count: int, cut_off: bool = False) -> list[Parsed]:
     """Matches a numbered list to the `count` texts that were numbered 1 to `count`.
 
-    An answer is matched by its index only, never by its place, and only where each index from 1 to
-    `count` stands once: where one is missing, or twice there, or out of range, the model may have
-    counted differently, and no line is believed. Lines before the list, and lines that a blank line
-    divides from it, are passed over.
+    Lines are matched by index, never by position, and only if each index from 1 to `count` appears once. If
+    one is missing, repeated or out of range, the model may have counted differently, and no line is used.
+    Lines before the list, and lines after a blank line, are skipped.
 
     Args:
-        cut_off: the answer ends too early. Its last line is passed over; the others are believed if
-            they count from 1 without a gap.
+        cut_off: the answer ends too early. Its last line is skipped. The others are used if they count
+            from 1 without a gap.
 
     Returns:
-        One result for each text, in the order of the texts.
+        A result for each text, in their order.
     """
     found: dict[int, list[str]] = {}
     trailing: set[int] = set()
@@ -92,17 +91,17 @@ def parse_structured(answer: str, count: int, cut_off: bool = False) -> list[Par
     if cut_off:
         return [Parsed(None, "the answer is cut off")] * count
     try:
-        # Some put the object in a code block, or a sentence before it.
+        # Some models put the object in a code block, or a sentence before it.
         data: Any = json.loads(answer[answer.find("{") : answer.rfind("}") + 1])
     except (ValueError, RecursionError):
-        return [Parsed(None, "the answer is no JSON object")] * count
+        return [Parsed(None, "the answer is not a JSON object")] * count
     items = data.get("captions")
     found: dict[int, list[str]] = {}
     trailing = set()
     for item in items if isinstance(items, list) else []:
         index, caption = (item.get("index"), item.get("caption")) if isinstance(item, dict) else (None, None)
         if type(index) is not int or not isinstance(caption, str):
-            return [Parsed(None, "the answer does not keep to the schema")] * count
+            return [Parsed(None, "the answer does not follow the schema")] * count
         found.setdefault(index, []).append(caption.strip())
         if len(caption.strip().splitlines()) > 1:
             trailing.add(index)
@@ -110,7 +109,7 @@ def parse_structured(answer: str, count: int, cut_off: bool = False) -> list[Par
 
 
 def parse_single(answer: str) -> Parsed:
-    """The caption of an answer to a single text: its first line that is not empty."""
+    """The caption in an answer about a single text: the first line that is not empty."""
     lines = [line.strip() for line in answer.splitlines() if line.strip() and not line.startswith("```")]
     return Parsed(lines[0]) if lines else Parsed(None, "the answer is empty")
 
@@ -127,7 +126,7 @@ def _matched(
 def _miscounted(found: Mapping[int, Sequence[str]], count: int, cut_off: bool) -> str | None:
     strays = sorted(index for index in found if not 1 <= index <= count)
     if strays:
-        return f"the list of 1 to {count} holds index {strays[0]}"
+        return f"the list of 1 to {count} contains index {strays[0]}"
     twice = sorted(index for index, captions in found.items() if len(captions) > 1)
     if twice:
         return f"{len(found[twice[0]])} lines have index {twice[0]}"
@@ -147,22 +146,22 @@ def _item(index: int, captions: Sequence[str] | None, several_lines: bool) -> Pa
 
 
 def _checked(parsed: Parsed, text: str, prompt: Prompt) -> Parsed:
-    """The caption, unless it is none whatever it is about."""
+    """The caption, unless it is not a caption of any text."""
     caption = parsed.caption
     if caption is None:
         return parsed
     if is_refusal(caption):
         return _refused(caption)
-    # A half surrogate may hide in a JSON string; no table holds one.
+    # A JSON string may contain a lone surrogate, which no table can store.
     if not caption.isascii() and (
         UNDECODED in caption or any("\ud800" <= char <= "\udfff" for char in caption)
     ):
-        return Parsed(None, "the answer holds bytes that are no text")
+        return Parsed(None, "the answer contains bytes that are not text")
     if INNER_INDEX.search(caption):
-        return Parsed(None, f"a second index stands in {caption[:SEEN_CHARS]!r}")
+        return Parsed(None, f"there is a second index in {caption[:SHOWN_CHARS]!r}")
     for example in prompt.examples:
         if caption == example.caption and not is_failure(caption) and not _share_a_word(caption, text):
-            return Parsed(None, f"the answer is the prompt's example {caption[:SEEN_CHARS]!r}")
+            return Parsed(None, f"the answer is the prompt's example {caption[:SHOWN_CHARS]!r}")
     return parsed
 
 
@@ -171,11 +170,11 @@ def _unless_repeated(found: list[Parsed]) -> list[Parsed]:
     (caption, *others) = captions
     if len(found) == 1 or others or caption is None or is_failure(caption):
         return found
-    return [Parsed(None, f"{len(found)} texts have the caption {caption[:SEEN_CHARS]!r}")] * len(found)
+    return [Parsed(None, f"{len(found)} texts have the caption {caption[:SHOWN_CHARS]!r}")] * len(found)
 
 
 def _share_a_word(caption: str, text: str) -> bool:
-    """Whether a word of four letters or more begins alike in both, as "croaks" and "croaking" do."""
+    """Whether both have a word of four letters or more with the same start, as "croaks" and "croaking"."""
 
     def stems(line: str) -> set[str]:
         return {word[:4] for word in re.findall(r"\w{4,}", line.lower())}
@@ -183,5 +182,5 @@ def _share_a_word(caption: str, text: str) -> bool:
     return not stems(caption).isdisjoint(stems(text))
 
 
-def _refused(said: str) -> Parsed:
-    return Parsed(None, f"the model refuses: {said[:SEEN_CHARS]!r}")
+def _refused(text: str) -> Parsed:
+    return Parsed(None, f"the model refuses: {text[:SHOWN_CHARS]!r}")

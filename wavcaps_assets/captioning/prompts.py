@@ -1,8 +1,8 @@
 """Prompts as data: an instruction and examples for each source, in a TOML file for each preset.
 
-A preset is a file in `prompts/`, or in the folder that WAVCAPS_PROMPTS names.
-`paper` holds the two prompts of the paper's Table I word for word;
-`small` asks the same of a model too small to follow them. The examples are this project's own.
+A preset is a file in `prompts/`, or in the folder that WAVCAPS_PROMPTS names. `paper` has the two prompts of
+the paper's Table I word for word; `small` is for models that are too small to follow them. The examples are
+this project's own.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from wavcaps_assets.captioning.texts import ClipField
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# What a source's entry in a preset may say of what is put: see `CaptioningSettings`.
+# Settings in a source's entry in a preset: see `CaptioningSettings`.
 INPUTS = ("text_from", "added")
 
 
 class PromptError(ValueError):
-    """There is no such prompt."""
+    """There is no such prompt, or its file is wrong."""
 
 
 class Form(StrEnum):
-    """How texts are put to the model.
+    """How the model is given texts.
 
-    NUMBERED_LIST is the paper's: many texts a request, each answer starting with its index. STRUCTURED
-    asks in the same way, and binds the answer to a JSON schema. SINGLE is one text a request, with the
-    examples as earlier turns of the conversation.
+    NUMBERED_LIST is the paper's: many texts in a request, and each answer starts with its index. STRUCTURED
+    is the same with a JSON schema for the answer. SINGLE is one text in a request, with the examples as
+    earlier turns of the conversation.
     """
 
     NUMBERED_LIST = "numbered_list"
@@ -71,7 +71,7 @@ SCHEMA = {
 
 
 def answer_format(form: Form) -> dict[str, Any]:
-    """What a request says of the form of its answer, besides the prompt."""
+    """The request parameters that set the format of the answer."""
     if form is Form.SINGLE:
         return {"stop": ["\n"]}
     if form is Form.STRUCTURED:
@@ -81,9 +81,9 @@ def answer_format(form: Form) -> dict[str, Any]:
 
 
 def form_of(parameters: Mapping[str, Any]) -> Form:
-    """The form that a request's parameters are of: the inverse of `answer_format`."""
-    told = {form: answer_format(form).keys() for form in (Form.SINGLE, Form.STRUCTURED)}
-    return next((form for form, names in told.items() if names <= parameters.keys()), Form.NUMBERED_LIST)
+    """The form of a request with these parameters: the inverse of `answer_format`."""
+    names_of = {form: answer_format(form).keys() for form in (Form.SINGLE, Form.STRUCTURED)}
+    return next((form for form, names in names_of.items() if names <= parameters.keys()), Form.NUMBERED_LIST)
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is told before it is given the texts of one source.
+    """The instruction and examples for the texts of one source.
 
     Attributes:
-        form: how the texts are put.
+        form: how the model is given the texts.
         instruction: what to do with them.
         examples: texts with their captions.
-        quotes: whether the texts stand in quotation marks, so that they are data. Crawled texts do; lists of
-            AudioSet's labels bring their own.
-        quotes_alone: whether a text that is asked about by itself does, if those of a list do.
+        quotes: whether texts are in quotation marks, which mark them as data. Crawled texts are; lists of
+            AudioSet's labels have their own.
+        quotes_alone: whether a text in a request of its own is quoted, if texts in lists are.
     """
 
     form: Form
@@ -121,31 +121,31 @@ class Prompt:
         """Content hash: the same prompt has the same version everywhere."""
         content = asdict(self)
         alone = content.pop("quotes_alone") and self.quotes and self.form is Form.SINGLE
-        # Told only where it changes what the model is told, so that answers to lists stay known.
-        told = {**content, "quotes_alone": True} if alone else content
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+        # Included only if it changes the messages, so that the versions of lists stay the same.
+        hashed = {**content, "quotes_alone": True} if alone else content
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:12]
 
     def messages(self, texts: Sequence[str]) -> list[Message]:
         """The conversation that asks for a caption of each text.
 
         Raises:
-            ValueError: several texts in the form that takes one.
+            ValueError: several texts in the form for one.
         """
         if self.form is Form.SINGLE:
             if len(texts) != 1:
                 raise ValueError(f"the form {self.form} takes one text, not {len(texts)}")
             quoted = self.quotes and self.quotes_alone
-            turns = [(_put(example.text, quoted), example.caption) for example in self.examples]
-            asked = _put(texts[0], quoted)
+            turns = [(_quoted(example.text, quoted), example.caption) for example in self.examples]
+            last = _quoted(texts[0], quoted)
         else:
             questions = self._numbered([example.text for example in self.examples], self.quotes)
             answers = self._answers([example.caption for example in self.examples])
             turns = [(questions, answers)] if self.examples else []
-            asked = self._numbered(texts, self.quotes)
+            last = self._numbered(texts, self.quotes)
         messages: list[Message] = [{"role": "system", "content": self.instruction}]
         for question, answer in turns:
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        return [*messages, {"role": "user", "content": asked}]
+        return [*messages, {"role": "user", "content": last}]
 
     def _answers(self, captions: Sequence[str]) -> str:
         if self.form is Form.NUMBERED_LIST:
@@ -155,10 +155,10 @@ class Prompt:
 
     @staticmethod
     def _numbered(lines: Sequence[str], quotes: bool) -> str:
-        return "\n".join(f"{index}. {_put(line, quotes)}" for index, line in enumerate(lines, 1))
+        return "\n".join(f"{index}. {_quoted(line, quotes)}" for index, line in enumerate(lines, 1))
 
 
-def _put(text: str, quoted: bool) -> str:
+def _quoted(text: str, quoted: bool) -> str:
     return json.dumps(text, ensure_ascii=False) if quoted else text
 
 
@@ -166,7 +166,7 @@ def prompt_files(within: str = "") -> dict[str, Traversable]:
     """The file of each preset: those of this project, and those in the user's folder with another name.
 
     Args:
-        within: a folder in these, of prompts of another kind; the user's folder may lack it.
+        within: a subfolder with prompts of another kind; the user's folder may lack it.
 
     Raises:
         PromptError: the user's folder does not exist.
@@ -197,7 +197,7 @@ def searched_files(within: str = "") -> dict[str, Traversable]:
     try:
         return prompt_files(within)
     except PromptError as error:
-        log.warning("looking for a prompt in the packaged presets only: %s", error)
+        logger.warning("looking for a prompt in the packaged presets only: %s", error)
         return _packaged_files(within)
 
 
@@ -224,7 +224,7 @@ def _toml_files(folder: Traversable) -> dict[str, Traversable]:
 
 
 def preset_names() -> list[str]:
-    """The presets of this project, and those of the folder that WAVCAPS_PROMPTS names."""
+    """The presets of this project, and those in the folder that WAVCAPS_PROMPTS names."""
     return sorted(prompt_files())
 
 
@@ -237,7 +237,7 @@ def find_prompt(version: str, source: str) -> Prompt | None:
         try:
             prompts = [_prompt_in(file, source, form) for form in Form]
         except PromptError as error:
-            log.warning("skipped while looking for a prompt: %s", error)
+            logger.warning("skipped while looking for a prompt: %s", error)
             continue
         for prompt in prompts:
             if prompt.version == version:
@@ -268,7 +268,7 @@ def _prompt_in(file: Traversable, source: str, form: Form) -> Prompt:
 
 
 def load_inputs(preset: str, source: str) -> dict[str, list[ClipField]]:
-    """What of a clip a preset's prompt is written for, where its file says so: `text_from` and `added`.
+    """The fields that a preset's prompt is written for, if its file sets them: `text_from` and `added`.
 
     Raises:
         PromptError: as `load_prompt`.

@@ -1,4 +1,4 @@
-"""What each rule of stage 3 did, for the person who decides whether it does what it should."""
+"""What each rule of stage 3 did, for the person who decides whether it is right."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from wavcaps_assets.show.previews import cell
 
 @dataclass
 class RuleCount:
-    """How many captions a rule complained of, by what became of them, with an example.
+    """The number of captions that a rule complained about, by outcome, with an example.
 
     Attributes:
-        accepted: published as they were, the complaint noted.
-        repaired: published as the rule mended them.
-        mended: published as the model wrote them anew.
-        dropped: not published; a caption counts for each rule that complained of it.
+        accepted: published unchanged, with the complaint noted.
+        repaired: published with the rule's repair.
+        rewritten: published as the model rewrote them.
+        dropped: not published; a caption counts for each rule that complained about it.
     """
 
     rule: str
     accepted: int = 0
     repaired: int = 0
-    mended: int = 0
+    rewritten: int = 0
     dropped: int = 0
     example: str = ""
 
     @property
     def captions(self) -> int:
-        return self.accepted + self.repaired + self.mended + self.dropped
+        return self.accepted + self.repaired + self.rewritten + self.dropped
 
 
 def count_by_rule(cases: Iterable[tuple[str, str, Sequence[Judged]]]) -> list[RuleCount]:
-    """Counts what the rules said of captions of stage 2; the rule with the most first.
+    """Counts the complaints about captions of stage 2; the rule with the most comes first.
 
     Args:
         cases: clip_id, caption of stage 2, its judgement and those of later answers.
@@ -55,7 +55,7 @@ def count_by_rule(cases: Iterable[tuple[str, str, Sequence[Judged]]]) -> list[Ru
             elif finding.verdict is Verdict.ACCEPT:
                 count.accepted += 1
             else:
-                count.mended += 1
+                count.rewritten += 1
             count.example = count.example or f"{clip_id}: {caption!r} ({finding.detail}){became}"
     used = [count for count in counts.values() if count.captions]
     return sorted(used, key=lambda count: (-count.captions, count.rule))
@@ -66,10 +66,10 @@ def as_markdown(counts: Sequence[RuleCount]) -> str:
     if not counts:
         return "*no rule complained*"
     lines = [
-        "| rule | accepted | repaired | asked again and mended | dropped | for example |",
+        "| rule | accepted | repaired | rewritten by the model | dropped | for example |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for count in counts:
-        numbers = f"{count.accepted} | {count.repaired} | {count.mended} | {count.dropped}"
+        numbers = f"{count.accepted} | {count.repaired} | {count.rewritten} | {count.dropped}"
         lines.append(f"| {cell(count.rule)} | {numbers} | {cell(count.example)} |")
     return "\n".join(lines)

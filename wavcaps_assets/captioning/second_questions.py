@@ -94,7 +94,7 @@ def second_prompts() -> Iterator[Prompt]:
 
 
 def load_second_prompt(preset: str, form: Form) -> SecondPrompt:
-    """The prompt of second questions of a preset.
+    """A preset's prompt for second questions.
 
     A rule's complaint is the rule's own, unless the file overrides it.
 

@@ -1,4 +1,4 @@
-"""How clips are captioned: the settings, and the presets among them."""
+"""The settings of captioning, and their presets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
 
 
 class Method(StrEnum):
-    """What writes captions: a language model, a template over labelled sound events, or rules for texts."""
+    """What writes captions: a language model, a template for labelled sound events, or rules for texts."""
 
     MODEL = "model"
     TEMPLATE = "template"
@@ -31,59 +31,65 @@ class CaptioningSettings(BaseModel):
         description="`template` (of AudioSet's labelled events) and `rules` (of texts) need no model",
     )
     prompt: str = Field(
-        "paper", description="prompt: a file in captioning/prompts or in the folder WAVCAPS_PROMPTS, by name"
+        "paper",
+        description="the prompt: a file in captioning/prompts or in WAVCAPS_PROMPTS, by its name",
     )
     second_prompt: str = Field(
-        "paper", description="prompt of stage 3's second question: a file in `second` in these folders"
+        "paper",
+        description="the prompt of second questions: a file in `second` in these folders, by its name",
     )
     form: Form = Field(
         Form.NUMBERED_LIST,
-        description="the paper's numbered list, a list with a JSON schema, or one text a request",
+        description="the paper's numbered list, a list with a JSON schema, or one text in a request",
     )
-    batch_size: int = Field(20, ge=1, le=200, description="texts a request in a list; the paper does not say")
+    batch_size: int = Field(20, ge=1, le=200, description="texts in a list; the paper does not say")
     text_from: tuple[ClipField, ...] = Field(
         TEXT_FROM,
         min_length=1,
-        description="what stands for a clip's text: the first of `events`, `description`, `title` and `tags` "
-        "here that says something",
+        description="fields for the text, of which the first that is not empty is used: `events`, "
+        "`description`, `title`, `tags`",
     )
     added: tuple[ClipField, ...] = Field(
         (),
-        description="what is put behind that text, in brackets, such as `title` and `tags`; the paper: none",
+        description="fields to append to the text, in brackets, such as `title` and `tags`; the paper: none",
     )
-    first_sentence_only: bool = Field(False, description="give the model the first sentence of a text only")
-    max_text_chars: int = Field(MAX_CHARS, ge=20, description="longer texts are cut at a word")
-    english_only: bool = Field(True, description="set texts in another language aside without asking")
-    max_attempts: int = Field(3, ge=1, le=10, description="how often a text is asked about at most")
-    temperature: float = Field(0.0, ge=0, le=2, description="of the first attempt; the paper does not say")
-    retry_temperature: float = Field(0.4, ge=0, le=2, description="of later attempts, so that they differ")
+    first_sentence_only: bool = Field(False, description="give the model only the first sentence of a text")
+    max_text_chars: int = Field(MAX_CHARS, ge=20, description="longer texts are cut at the end of a word")
+    english_only: bool = Field(True, description="drop texts in other languages without asking the model")
+    max_attempts: int = Field(3, ge=1, le=10, description="the most attempts for a text")
+    temperature: float = Field(
+        0.0, ge=0, le=2, description="temperature of the first attempt; the paper does not say"
+    )
+    retry_temperature: float = Field(
+        0.4, ge=0, le=2, description="temperature of later attempts, so that they differ"
+    )
     max_tokens: int = Field(
-        60, ge=8, description="longest answer to one text (tokens); 20 words are about 30"
+        60, ge=8, description="the longest answer for one text (tokens); 20 words are about 30"
     )
-    seed: int = Field(0, ge=0, description="of the model's sampling; each attempt adds one")
+    seed: int = Field(0, ge=0, description="seed of the model's sampling; each attempt adds one")
     concurrency: int = Field(
         32,
         ge=1,
         le=1000,
-        description="requests at the same time at most; fewer where they are refused",
+        description="the most requests in flight; fewer if the endpoint refuses them",
     )
     requests_per_minute: int | None = Field(
-        None, ge=1, description="at most so many; none: what the endpoint's answers say, if they do"
+        None, ge=1, description="the most requests per minute; none: what the endpoint reports, if anything"
     )
     tokens_per_minute: int | None = Field(
-        None, ge=1, description="at most so many, of questions and answers; none: as above"
+        None, ge=1, description="the most tokens per minute, in and out; none: as above"
     )
     rules: RuleSettings = Field(
         RULE_PRESETS["answers"],
-        description="which of the model's answers are taken: what is no caption is asked about again here, "
-        "what is a bad one in stage 3, which says what is wrong",
+        description="the rules for the model's answers. Stage 2 asks again if an answer is not a caption; "
+        "stage 3 asks about bad captions, and says what is wrong",
     )
 
     @model_validator(mode="after")
     def _keeps_what_is_added(self) -> Self:
         if self.added and self.first_sentence_only:
             raise ValueError(
-                "first_sentence_only would cut off what is added: set it to false, or add nothing"
+                "first_sentence_only would cut off what is added: set it to false, or leave `added` empty"
             )
         return self
 
@@ -94,7 +100,7 @@ class CaptioningSettings(BaseModel):
 
     @property
     def first_group(self) -> int:
-        """How many texts the first request about them holds."""
+        """The number of texts in the first request about them."""
         return 1 if self.form is Form.SINGLE else self.batch_size
 
 
@@ -113,22 +119,23 @@ CAPTIONING_PRESETS = {
 
 
 def _open(name: str) -> Any:
-    """A setting that a choice may leave open."""
+    """A setting that a choice may leave to the preset."""
     return Field(
         None, description=f"{CaptioningSettings.model_fields[name].description}; none: as the preset"
     )
 
 
 class CaptioningChoice(BaseModel):
-    """What a person chooses of the captioning settings. What is left open is as the preset says."""
+    """Captioning settings to override. The others come from the preset."""
 
     preset: str = Field(
-        "", description="`paper`, or `small` for a small model; empty: `small` for the embedded model only"
+        "",
+        description="`paper`, or `small` for small models; empty: `small` for the embedded one",
     )
     method: str = Field(
         "",
         description="`model`; `template` for AudioSet's events; `rules` for texts; empty: the template for "
-        "these events where the model is the embedded one, else the model",
+        "these events with the embedded model, else the model",
     )
     prompt: str | None = _open("prompt")
     second_prompt: str | None = _open("second_prompt")
@@ -138,13 +145,13 @@ class CaptioningChoice(BaseModel):
     batch_size: int | None = _open("batch_size")
     text_from: list[str] | None = Field(
         None,
-        description=f"{CaptioningSettings.model_fields['text_from'].description}; none: as the prompt's file "
-        "says, else the events, the description or the title",
+        description=f"{CaptioningSettings.model_fields['text_from'].description}; none: as in the prompt's "
+        "file, else the events, the description or the title",
     )
     added: list[str] | None = Field(
         None,
-        description="what is put behind that text, in brackets, such as `title` and `tags`; none: as the "
-        "prompt's file says, else nothing",
+        description="fields to append to the text, in brackets, such as `title` and `tags`; none: as in the "
+        "prompt's file, else nothing",
     )
     first_sentence_only: bool | None = _open("first_sentence_only")
     max_text_chars: int | None = _open("max_text_chars")
@@ -160,7 +167,7 @@ class CaptioningChoice(BaseModel):
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The captioning settings that it names, besides the method."""
+        """The settings that it overrides, without the method."""
         given = {name: getattr(self, name) for name in CaptioningChoice.model_fields}
         return {
             name: value

@@ -1,4 +1,4 @@
-"""The raw text of a clip, as the model is given it. Crawled text is data: cleaned, bounded, one line."""
+"""A clip's raw text, as the model is given it. Crawled text is data: cleaned, bounded, on one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ClipField(StrEnum):
-    """What a clip may say of itself, by its column in `tables.FILTERED_CLIPS`."""
+    """A field of a clip with text, by its column in `tables.FILTERED_CLIPS`."""
 
     EVENTS = "events"
     DESCRIPTION = "description"
@@ -19,19 +19,19 @@ class ClipField(StrEnum):
 
 
 AUDIOSET = "audioset_sl"
-# The paper put the raw descriptions and the lists of events (Tables I and II), and no tags. It does not
-# say what it did where there is no description: a title says more than nothing.
+# The paper used the raw descriptions and the lists of events (Tables I and II), and no tags. It does not
+# say what it did without a description: a title is better than nothing.
 TEXT_FROM = (ClipField.EVENTS, ClipField.DESCRIPTION, ClipField.TITLE)
 # Far more than a caption can use; 95% of FreeSound's descriptions are shorter.
 MAX_CHARS = 1000
-# A name such as "DoorCreak" is at most this many words; in a longer text a word like that is a user's name.
+# A name such as "DoorCreak" has at most this many words; in a longer text such a word is a user's name.
 NAME_WORDS = 3
-# How the tokens begin that models' templates divide a conversation with: "<|im_end|>", "</s>", "[INST]".
+# The start of the special tokens of chat templates: "<|im_end|>", "</s>", "[INST]".
 TOKEN = re.compile(r"<(?=[^\s<>]{1,60}>)|\[(?=/?[a-z]?[A-Z][A-Z_]{1,40}\])")
 
 
 def clean(text: str, max_chars: int = MAX_CHARS) -> str:
-    """As `one_line`, for a model: its server finds none of the tokens in it that divide a conversation."""
+    """As `one_line`, for a model: the special tokens of chat templates are broken up."""
     line = one_line(text, max_chars)
     if "<" not in line and "[" not in line:
         return line
@@ -39,9 +39,9 @@ def clean(text: str, max_chars: int = MAX_CHARS) -> str:
 
 
 def one_line(text: str, max_chars: int = MAX_CHARS) -> str:
-    """The text on one line, without control and format characters, cut at a word's end."""
+    """The text on one line, without control and format characters, cut at the end of a word."""
     if text.isascii() and text.isprintable():
-        # Most texts are one line already.
+        # Most texts are on one line already.
         line = " ".join(text.split()) if "  " in text else text.strip(" ")
     else:
         composed = unicodedata.normalize("NFC", text)
@@ -60,7 +60,7 @@ def words_of_name(name: str) -> str:
 
 
 def merged_labels(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The labels in order of onset, each at its first onset only."""
+    """The labels in order of their first onset, without duplicates."""
     ordered = sorted(events, key=lambda event: (event["onset_s"], event["offset_s"]))
     return list(dict.fromkeys(clean(event["label"]) for event in ordered))
 
@@ -71,27 +71,27 @@ def clip_text(
     added: Sequence[ClipField] = (),
     max_chars: int = MAX_CHARS,
 ) -> str:
-    """What a clip says of itself; empty where it says nothing.
+    """The text of a clip; empty if it has none.
 
     Events are a list of their labels, as in Table II. A text without a letter, such as a recorder's file
-    name, says nothing.
+    name, counts as empty.
 
     Args:
         clip: a row of `tables.FILTERED_CLIPS`.
-        text_from: the first of these that says something is the text.
-        added: what is put behind it in brackets, as in "Dog in a yard (tags: dog, bark)".
-        max_chars: where something is added, the text is cut to make room for it.
+        text_from: the first of these that is not empty is the text.
+        added: appended in brackets, as in "Dog in a yard (tags: dog, bark)".
+        max_chars: the text is cut to make room for what is added.
     """
-    used, text = next(((field, said) for field in text_from if (said := _said(clip, field))), (None, ""))
-    others = ((field, _said(clip, field)) for field in added if text and field is not used)
-    more = "; ".join(f"{field.value}: {said}" for field, said in others if said)
+    used, text = next(((field, text) for field in text_from if (text := _text(clip, field))), (None, ""))
+    others = ((field, _text(clip, field)) for field in added if text and field is not used)
+    more = "; ".join(f"{field.value}: {other}" for field, other in others if other)
     if not more:
         return text
     more = f" ({clean(more, max_chars // 2)})"
     return clean(text, max_chars - len(more)) + more
 
 
-def _said(clip: Mapping[str, Any], field: ClipField) -> str:
+def _text(clip: Mapping[str, Any], field: ClipField) -> str:
     if field is ClipField.EVENTS:
         labels = merged_labels(clip["events"])
         return str(labels) if labels else ""
@@ -105,6 +105,6 @@ def _said(clip: Mapping[str, Any], field: ClipField) -> str:
 
 
 def first_sentence(text: str, max_chars: int) -> str:
-    """The first sentence without the quotation marks around it, for a model that longer texts confuse."""
+    """The first sentence without quotation marks around it, for models that longer texts confuse."""
     sentence = re.split(r"(?<=[.!?])[\"”')]?\s+|[\"”]\.\s+", text, maxsplit=1)[0]
     return clean(sentence.strip("\"“”'. "), max_chars)

@@ -1,7 +1,7 @@
 """Captions of texts by rules, without a model: the floor that every model is compared with.
 
-A text gets a sentence only where a rule knows one; the rest is set aside. Nothing is made up beyond the
-verb that a thing is known by ("dog" alone gives "A dog is barking.").
+A text gets a sentence only if a rule applies; the others are dropped. Nothing is added except the usual verb
+of a thing ("dog" alone gives "A dog is barking.").
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 MODEL_NAME = "rules"
-# Longer first sentences are lists of key words, or no prose at all.
+# Longer first sentences are lists of keywords, or not prose.
 MAX_SENTENCE_CHARS = 250
 MODULES = ("rule_based.py", "sentences.py", "sound_words.py")
 
 
 @dataclass(frozen=True)
 class Ruled:
-    """What the rules make of a text: a caption, or why there is none.
+    """The result of the rules for a text: a caption, or the reason why there is none.
 
     Attributes:
-        caption: a sentence that the project's own rules accept; None: there is none.
+        caption: a sentence that the rules of stage 3 accept; None: there is none.
         reason: `no_rule` (nothing in the text is known to sound) or `unusable_answer` (every sentence
-            was refused); empty where there is a caption.
-        detail: what was seen, for the person who looks.
+            was rejected); empty if there is a caption.
+        detail: for people.
     """
 
     caption: str | None
@@ -49,7 +49,7 @@ class Ruled:
 
 @lru_cache(maxsize=1)
 def version() -> str:
-    """Content hash of the rules and their words, the counterpart of a prompt's version."""
+    """Content hash of the rules and their words. It takes the place of a prompt's version."""
     folder = resources.files("wavcaps_assets.captioning.floor")
     code = "".join((folder / name).read_text(encoding="utf-8") for name in MODULES)
     return hashlib.sha256((code + words_text() + template.version()).encode()).hexdigest()[:12]
@@ -64,8 +64,8 @@ def caption_texts(texts: Sequence[tuple[str, str | None]], rules: RuleSettings |
     """Captions of descriptions with their titles, in their order.
 
     Args:
-        texts: each a description, or what stands for it, and a title.
-        rules: which captions are taken; None: the preset `paper`.
+        texts: description (or its replacement) and title of each.
+        rules: for the captions; None: the preset `paper`.
     """
     settings = rules or RuleSettings()
     trimmed = [trim(text) for text, _ in texts]
@@ -109,7 +109,7 @@ def trim(text: str) -> str:
 
 
 def _offers(doc: Doc, text: str, title: str | None) -> Iterator[str]:
-    """Sentences for a text, the surest first: as it is parsed, then as its words are known."""
+    """Sentences for a text, the most certain first: from its parse, then from its known words."""
     named = words_of_name(clean(title or ""))
     yield from sentences(doc)
     title_words, text_words = _words(named), _words(text)
@@ -121,13 +121,13 @@ def _offers(doc: Doc, text: str, title: str | None) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """The words that may tell of a sound, in lower case."""
+    """The words that may describe a sound, in lower case."""
     left_out = lists()["about_clips"] | lists()["praise"]
     return [word for word in re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower()) if word not in left_out]
 
 
 def _makers(words: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Where a maker of sounds, or a person, is named; a long name hides the shorter ones within."""
+    """The positions of makers of sounds and of people. A long name hides the shorter ones inside it."""
     known, start = lexicon(), 0
     while start < len(words):
         name = known.maker(words, start) or (words[start] if words[start] in known.people else None)
@@ -137,7 +137,7 @@ def _makers(words: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _maker_with_act(words: Sequence[str]) -> Iterator[str]:
-    """ "Door slam" and "slamming door" are a door slamming; "loading shotgun" is someone loading one."""
+    """ "Door slam" and "slamming door" give a door that slams; "loading shotgun" someone who loads it."""
     known = lexicon()
     makers = list(_makers(words))
     within = {start + offset for start, name in makers for offset in range(len(name.split()))}

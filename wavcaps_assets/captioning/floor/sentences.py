@@ -1,4 +1,4 @@
-"""A sentence about a sound from the parse of a description: its own, or one made of its phrases."""
+"""Sentences about a sound from the parse of a description: its own, or made of its phrases."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ ASIDE = frozenset(
 
 
 def sentences(doc: Doc) -> Iterator[str]:
-    """Sentences that the parse of a text allows, the best first; none is judged yet."""
+    """Sentences from the parse of a text, the best first. They are not judged yet."""
     yield from _finite(doc)
     yield from _participles(doc)
     yield from _gerunds(doc)
@@ -75,13 +75,13 @@ def _finite(doc: Doc) -> Iterator[str]:
         if verb.dep_ != "ROOT" or verb.pos_ != "VERB" or verb.lemma_ in SILENT:
             continue
         subject = next((child for child in verb.children if child.dep_ in ("nsubj", "nsubjpass")), None)
-        if subject is None or not _tells(subject):
+        if subject is None or not _can_sound(subject):
             continue
         passive = subject.dep_ == "nsubjpass"
         if verb.tag_ == "VBN" and not passive:
             continue
-        said = f"being {verb.lower_}" if passive else gerund(verb.lemma_.lower())
-        yield clause(_noun_phrase(subject), _predicate(verb, said))
+        predicate = f"being {verb.lower_}" if passive else gerund(verb.lemma_.lower())
+        yield clause(_noun_phrase(subject), _predicate(verb, predicate))
 
 
 def _participles(doc: Doc) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _participles(doc: Doc) -> Iterator[str]:
         subject = next((child for child in verb.children if child.dep_ in ("nsubj", "nsubjpass")), None)
         if verb.dep_ == "acl" and subject is None:
             subject = verb.head
-        if subject is None or subject.i > verb.i or not _tells(subject) or verb.lemma_ in SILENT:
+        if subject is None or subject.i > verb.i or not _can_sound(subject) or verb.lemma_ in SILENT:
             continue
         helpers = {child.lower_ for child in verb.children if child.dep_ in ("aux", "auxpass")}
         if verb.tag_ == "VBG":
@@ -105,12 +105,16 @@ def _gerunds(doc: Doc) -> Iterator[str]:
         if verb.tag_ != "VBG" or verb.lemma_ in SILENT or verb.dep_ not in ("ROOT", "pcomp", "advcl"):
             continue
         held = next((child for child in verb.children if child.dep_ == "dobj"), None)
-        if held is not None and _tells(held) and not any(child.dep_ == "nsubj" for child in verb.children):
+        if (
+            held is not None
+            and _can_sound(held)
+            and not any(child.dep_ == "nsubj" for child in verb.children)
+        ):
             yield clause("someone", _predicate(verb, verb.lower_))
 
 
-def _tells(noun: Token) -> bool:
-    """Whether a noun names something that can sound: not the author, not a name, not the clip itself."""
+def _can_sound(noun: Token) -> bool:
+    """Whether a noun is something that can sound: not the author, not a name, not the clip itself."""
     known = lists()
     return (
         noun.pos_ in ("NOUN", "PROPN", "PRON")
@@ -121,12 +125,12 @@ def _tells(noun: Token) -> bool:
 
 
 def _is_name(token: Token) -> bool:
-    """A proper noun: the parser's, if it has a capital where a sentence does not start."""
+    """Whether the parser finds a name in a capitalized proper noun."""
     return token.ent_type_ in NAMES and token.text[0].isupper() and token.pos_ == "PROPN"
 
 
 def _noun_phrase(noun: Token) -> str:
-    """A noun with what goes before it: "my great old dog" is "an old dog"."""
+    """A noun with the words before it: "my great old dog" gives "an old dog"."""
     if noun.pos_ == "PRON":
         return noun.lower_
     known = lists()
@@ -145,9 +149,9 @@ def _noun_phrase(noun: Token) -> str:
     return with_article(name)
 
 
-def _predicate(verb: Token, said: str) -> str:
-    """The verb with what it needs, as far as that is about the sound."""
-    words = said.split()
+def _predicate(verb: Token, form: str) -> str:
+    """The verb in this form with its complements, as far as they are about the sound."""
+    words = form.split()
     for child in verb.rights:
         if child.dep_ not in FOLLOWERS or (child.dep_ == "prep" and child.lower_ in ASIDE):
             if child.dep_ == "cc" or (child.dep_ == "conj" and child.tag_ == "VBG"):
@@ -162,13 +166,13 @@ def _predicate(verb: Token, said: str) -> str:
         for child in verb.rights
         if child.dep_ == "conj" and child.tag_ == "VBG" and child.lemma_ not in SILENT
     ]
-    if others and said == verb.lower_ and len(words) == 1:
+    if others and form == verb.lower_ and len(words) == 1:
         words += ["and", others[0].lower_]
     return " ".join(words)
 
 
 def _phrase(head: Token) -> list[str]:
-    """The words under a token; empty where one of them is a name, a figure or about the author."""
+    """The words under a token; empty if one of them is a name, a number or about the author."""
     known = lists()
     tokens = [token for token in head.subtree if not _within_clause(token, head)]
     words = []
@@ -184,7 +188,7 @@ def _phrase(head: Token) -> list[str]:
 
 
 def _within_clause(token: Token, head: Token) -> bool:
-    """Whether a token stands in a clause, or a second member, below the head."""
+    """Whether a token is in a clause, or in a conjunct, below the head."""
     while token.i != head.i:
         if token.dep_ in ("relcl", "acl", "advcl", "conj", "cc", "appos", "ccomp"):
             return True

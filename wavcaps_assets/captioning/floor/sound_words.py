@@ -1,4 +1,4 @@
-"""What sounds and what it does: the words that the rule-based captioner knows."""
+"""The words of the rule-based captioner: what sounds, and what it does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def words_text() -> str:
 
 @lru_cache(maxsize=1)
 def lists() -> dict[str, frozenset[str]]:
-    """The lists of the data file: what is left out, what is cut, who is no source of sound."""
+    """The lists in the data file: words to leave out, phrases to cut, words that cannot sound."""
     data = tomllib.loads(words_text())
     return {name: frozenset(value) for name, value in data.items() if isinstance(value, list)}
 
@@ -37,9 +37,9 @@ class Lexicon:
 
     Attributes:
         makers: what a thing does, such as "barking" for `dog`; names have up to three words.
-        acts: the -ing form for the stem of a verb, or of a noun that tells of it.
-        doers: who does what an -ing form says, where the text does not tell.
-        people: names of people, as a caption says them.
+        acts: the -ing form for the stem of a verb, or of a noun for the same act.
+        doers: the subject for an -ing form, if the text has none.
+        people: words for people, as a caption uses them.
     """
 
     makers: Mapping[str, str]
@@ -48,11 +48,11 @@ class Lexicon:
     people: Mapping[str, str]
 
     def act(self, word: str) -> str | None:
-        """The -ing form of a word that tells of a sound: "bark", "barks" and "barking" give "barking"."""
+        """The -ing form of a word for a sound: "bark", "barks" and "barking" give "barking"."""
         return self.acts.get(stem(word))
 
     def maker(self, words: Sequence[str], start: int) -> str | None:
-        """The longest name of a maker that starts here, in the singular or the plural."""
+        """The longest name of a maker that starts here, singular or plural."""
         for length in range(LONGEST_NAME, 0, -1):
             name = " ".join(words[start : start + length])
             if len(words) >= start + length and (name in self.makers or singular(name) in self.makers):
@@ -70,10 +70,10 @@ def lexicon() -> Lexicon:
     acts: dict[str, str] = {}
     doers: dict[str, str] = {}
     for label, clause in template.clauses().items():
-        said = CLAUSE.fullmatch(clause)
-        if not said:
+        match = CLAUSE.fullmatch(clause)
+        if not match:
             continue
-        subject, does = said["subject"], said["does"]
+        subject, does = match["subject"], match["does"]
         verb = does.split()[0]
         name = re.sub(r"^(?:an?|the) ", "", subject)
         if subject not in ANYONE and label.lower().startswith(name):
@@ -93,7 +93,7 @@ def lexicon() -> Lexicon:
 
 
 def singular(name: str) -> str:
-    """A name in the singular: "dogs" is "dog", "wolves" stays for want of a rule."""
+    """A name in the singular: "dogs" gives "dog". There is no rule for "wolves", which stays."""
     for end, instead in (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x")):
         if name.endswith(end):
             return name.removesuffix(end) + instead
@@ -107,21 +107,21 @@ def is_plural(name: str) -> bool:
 
 
 def with_article(name: str) -> str:
-    """A noun as a caption brings it up: "a dog", "an owl", "dogs", "rain"."""
+    """A noun with its article: "a dog", "an owl", "dogs", "rain"."""
     if is_plural(name) or name.split()[-1] in MASS_NOUNS:
         return name
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def clause(subject: str, does: str) -> str:
-    """ "a dog", "barking" are "a dog is barking"."""
+    """ "a dog" and "barking" give "a dog is barking"."""
     last = subject.split()[-1]
     plural = not subject.startswith(("a ", "an ", "one ")) and is_plural(last)
     return f"{subject} {'are' if plural else 'is'} {does}"
 
 
 def gerund(verb: str) -> str:
-    """The -ing form of a verb: "growl" is "growling", "run" is "running", "drive" is "driving"."""
+    """The -ing form of a verb: "growl" gives "growling", "run" "running", "drive" "driving"."""
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
     if verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")) and len(verb) > 2:

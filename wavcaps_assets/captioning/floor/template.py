@@ -1,4 +1,4 @@
-"""Captions of labelled sound events by template, without a model (section III.A names this way too)."""
+"""Captions of labelled sound events by a template, without a model (section III.A mentions it too)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def clauses() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def version() -> str:
-    """Content hash of the template's data, the counterpart of a prompt's version."""
+    """Content hash of the template's data. It takes the place of a prompt's version."""
     return hashlib.sha256(_file_text().encode()).hexdigest()[:12]
 
 
 def clause(label: str) -> str:
-    """A clause for a label: its own, else one that holds for any name of a sound."""
+    """The clause of a label: its own, or a general one."""
     if label in clauses():
         return clauses()[label]
     name = label.partition(",")[0].partition("(")[0].strip().lower()
@@ -40,31 +40,30 @@ def clause(label: str) -> str:
 
 
 def caption_events(events: Sequence[Mapping[str, Any]], max_words: int) -> str:
-    """One sentence of what sounds, in order of onset: "A dog barks while a door creaks.".
+    """A sentence about the sounds in order of onset: "A dog barks while a door creaks.".
 
-    Two sounds that overlap are joined by "while", two that do not by "and then". The last ones are
-    left out where the sentence would grow longer than `max_words`; sounds whose clause is the same
-    are told once.
+    Two sounds that overlap are joined by "while", two that do not by "and then". The last sounds are left
+    out if the sentence would be longer than `max_words`. Sounds with the same clause appear once.
 
     Args:
-        events: `onset_s`, `offset_s` and `label` of each; at least one.
-        max_words: the most words that the sentence may have.
+        events: each with `onset_s`, `offset_s` (s) and `label`; at least one.
+        max_words: the most words in the sentence.
     """
-    told = list(dict.fromkeys(clause(label) for label in merged_labels(events)))
-    while len(told) > 1 and len(_joined(told, "and then").split()) > max_words:
-        told.pop()
-    sentence = _joined(told, "while" if _any_overlap(events) else "and then")
+    parts = list(dict.fromkeys(clause(label) for label in merged_labels(events)))
+    while len(parts) > 1 and len(_joined(parts, "and then").split()) > max_words:
+        parts.pop()
+    sentence = _joined(parts, "while" if _any_overlap(events) else "and then")
     return sentence[0].upper() + sentence[1:] + "."
 
 
-def _joined(told: Sequence[str], pair_word: str) -> str:
-    if len(told) == 2:
-        return f"{told[0]} {pair_word} {told[1]}"
-    return " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else told[0]
+def _joined(parts: Sequence[str], pair_word: str) -> str:
+    if len(parts) == 2:
+        return f"{parts[0]} {pair_word} {parts[1]}"
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
 
 def _any_overlap(events: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether two events of different labels sound at the same time at some moment."""
+    """Whether two events with different labels overlap in time."""
     return any(
         one["label"] != other["label"]
         and one["onset_s"] < other["offset_s"]
