@@ -1,8 +1,8 @@
 """Where things are: the store, the sources, the language model.
 
 Every setting is an environment variable that starts with `WAVCAPS_`; nested ones are joined by
-two underscores, as in `WAVCAPS_FREESOUND__TOKEN`. What a stage does with its clips is set on its
-asset, in Dagster's launchpad; here stands only what differs from machine to machine.
+two underscores, as in `WAVCAPS_LLM__MODEL`. These settings differ from machine to machine. How a stage
+treats its clips is set on its asset, in Dagster's launchpad; each source has its own settings in its file.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ EMBEDDED_MODEL_PORT = 8732
 
 
 class S3Settings(BaseModel):
-    """The server of a store in a bucket. Credentials are those that boto3 finds, as in `AWS_PROFILE`."""
+    """The server of a store in a bucket. boto3 finds the credentials, for example by `AWS_PROFILE`."""
 
     endpoint_url: str = Field("", description="root of the S3 server; empty: Amazon's")
-    region: str = Field("", description="the bucket's region; empty: as AWS's own settings say")
+    region: str = Field("", description="the bucket's region; empty: that of AWS's own settings")
 
 
 def embedded_url(port: int) -> str:
@@ -56,10 +56,9 @@ class Settings(BaseSettings):
     )
     state: Path = Field(
         default_factory=lambda: _home() / "state",
-        description="folder on this machine for what is no data: request quotas, tokens, "
-        "half-downloaded files",
+        description="folder on this machine for what is not data: request quotas, tokens, partial downloads",
     )
-    prompts: str = Field("", description="folder of prompt presets of one's own, TOML files; empty: none")
+    prompts: str = Field("", description="folder of your own prompt presets, TOML files; empty: none")
     quality: str = Field(
         "", description="TOML file of thresholds of caption quality (docs/quality.md); empty: the defaults"
     )
@@ -70,7 +69,7 @@ class Settings(BaseSettings):
         "",
         description="csv (path or URL) of `clip_id,recording`: clips that share one; empty: by `sources`",
     )
-    corpus_note: str = Field("", description="a sentence for the report: which corpus this is")
+    corpus_note: str = Field("", description="a sentence for the report that names the corpus")
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
     network: NetworkSettings = NetworkSettings()
     llm: ModelSettings = ModelSettings()
@@ -112,7 +111,7 @@ class Settings(BaseSettings):
             ValueError: the store is a bucket.
         """
         if "://" in self.store:
-            raise ValueError("this needs a folder of this machine, and WAVCAPS_STORE names something else")
+            raise ValueError("this needs a folder on this machine, and WAVCAPS_STORE names something else")
         return Path(self.store)
 
     @property

@@ -34,7 +34,7 @@ def client(corpus: Corpus) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def real_corpus(request: pytest.FixtureRequest) -> Corpus:
     """The corpus of Debian's packages, fetched once and kept in pytest's own cache."""
-    made = prepare_corpus(Path(request.config.cache.mkdir("demo-corpus")), lambda line: None, scenes=60)
+    made = prepare_corpus(Path(request.config.cache.mkdir("demo-corpus")), scenes=60)
     if made.synthesised:
         pytest.skip(f"the real corpus cannot be had here: {made.reason}")
     return made

@@ -1,4 +1,4 @@
-"""Jobs, named for what people do."""
+"""The jobs: crawl a source, caption a source, publish the set."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
             "publish",
             selection=dg.AssetSelection.assets("wavcaps", "llm_costs", "recordings", "training_manifest")
             | dg.AssetSelection.groups(ANALYSIS),
-            description="Unites the sources' manifests, splits them for training, and analyses the set.",
+            description="Combines the sources' manifests, splits the set for training, and analyses it.",
         ),
     ]
 

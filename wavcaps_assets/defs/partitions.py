@@ -1,7 +1,7 @@
-"""How the sources' partitions meet: from stage 1 on, a partition is a whole source.
+"""Partitions: those of a crawl are pieces of a source; from stage 1 on, a partition is a whole source.
 
 The frequency filter needs all of FreeSound at once (section III.B), and work inside a partition
-is resumable anyway.
+can be resumed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What both code locations give their assets."""
+"""The resources of both code locations, and the executor of this one."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from wavcaps_assets.settings import Settings
 
 
 def resources(settings: Settings) -> dict[str, Any]:
-    """The resources, by the names that assets ask for."""
+    """The resources, by the names of the assets' arguments."""
     store = StoreResource(
         root=settings.store, endpoint_url=settings.s3.endpoint_url, region=settings.s3.region
     )
@@ -30,6 +30,6 @@ def resources(settings: Settings) -> dict[str, Any]:
 def definitions(location: Location) -> dg.Definitions:
     return dg.Definitions(
         resources=resources(location.settings),
-        # The steps are concurrent inside; a process for each would cost seconds of imports.
+        # Each step is concurrent inside. A process for each step would need seconds for imports.
         executor=dg.in_process_executor,
     )

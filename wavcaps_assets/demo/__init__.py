@@ -1,1 +1,1 @@
-"""The embedded default: a small real corpus behind a local server that speaks the four sources' protocols."""
+"""The embedded default: a small real corpus behind a local server with the protocols of the four sources."""

@@ -1,4 +1,4 @@
-"""What the demo's corpus is: clips with their texts, their makers and the recordings they are made of."""
+"""The demo's corpus: clips with their texts, their authors and the recordings that they contain."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ class DemoClip(BaseModel):
 
     source: Source
     source_id: str = Field(description="the clip's id at its source")
-    origin: str = Field(
-        description="what the clip is called where it comes from, such as `scratch/Animal/Bird`"
-    )
+    origin: str = Field(description="the clip's name in its package, such as `scratch/Animal/Bird`")
     audio: str | None = Field(description="audio file, relative to the corpus; none: the source answers 404")
     duration_s: float = Field(description="duration (s), as the source claims it")
     title: str
@@ -55,7 +53,7 @@ class DemoClip(BaseModel):
     author: str
     licence: str = Field(description="URL of the licence")
     created: str = Field("", description="when published: ISO 8601 without a zone, as FreeSound writes it")
-    recordings: tuple[str, ...] = Field(description="the recordings that the clip is made of")
+    recordings: tuple[str, ...] = Field(description="the recordings that the clip contains")
     events: tuple[Event, ...] = ()
     split: str = Field("", description="`train` or `eval`; scenes only")
 
@@ -65,7 +63,7 @@ class DemoClip(BaseModel):
 
     @property
     def made_for_demo(self) -> bool:
-        """Whether the clip is no real one but was added to show how bad input is handled."""
+        """Whether the clip was added to show how bad input is handled."""
         return self.author == DEMO_AUTHOR and self.source is not Source.AUDIOSET
 
 
@@ -75,7 +73,7 @@ class Corpus(BaseModel):
     Attributes:
         root: the folder.
         clips: all clips, of all sources.
-        synthesised: whether the audio is synthesised because no real one was to be had.
+        synthesised: whether the audio is synthesised because real audio is not available.
         reason: why it is synthesised.
     """
 
@@ -86,7 +84,7 @@ class Corpus(BaseModel):
 
     @property
     def note(self) -> str:
-        """Where the audio comes from, in a sentence for the report."""
+        """A sentence for the report: where the audio comes from."""
         if self.synthesised:
             return f"The audio is synthesised, because {self.reason}."
         return (
@@ -103,7 +101,7 @@ class Corpus(BaseModel):
         return None if clip.audio is None else self.root / clip.audio
 
     def save(self) -> None:
-        """Writes the list of clips: the last step of building, so its presence means a whole corpus."""
+        """Writes the list of clips, the last step of building: a corpus with the list is complete."""
         (self.root / MANIFEST_NAME).write_text(self.model_dump_json(indent=1), encoding="utf-8")
 
     @classmethod
@@ -111,14 +109,12 @@ class Corpus(BaseModel):
         """Reads a corpus that `save` wrote.
 
         Raises:
-            FileNotFoundError: there is none in this folder.
-            ValueError: the list of clips is not one that this version wrote.
+            FileNotFoundError: the folder has no corpus.
+            ValueError: another version wrote the list of clips.
         """
         manifest = root / MANIFEST_NAME
         if not manifest.is_file():
-            raise FileNotFoundError(
-                f"no corpus in {root}: there is no {MANIFEST_NAME}, the mark of a whole one"
-            )
+            raise FileNotFoundError(f"no corpus in {root}: a complete corpus has a {MANIFEST_NAME}")
         listed = json.loads(manifest.read_text(encoding="utf-8"))
         return cls.model_validate({**listed, "root": root})
 

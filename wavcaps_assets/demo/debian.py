@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 APT_TIMEOUT_S = 300
 APT_OPTIONS = ("-q", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20")
 
 
 class PackageError(RuntimeError):
-    """A package cannot be had on this machine."""
+    """A package is not available on this machine."""
 
 
-def fetch_package(name: str, folder: Path, progress: Callable[[str], None]) -> Path:
+def fetch_package(name: str, folder: Path) -> Path:
     """The package's `.deb` file, downloaded into the folder unless it is there already.
 
     Raises:
@@ -29,13 +30,13 @@ def fetch_package(name: str, folder: Path, progress: Callable[[str], None]) -> P
         return kept[-1]
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise PackageError(f"this machine has no {tool}, which the package {name!r} is fetched with")
-    progress(f"fetching the package {name}")
+            raise PackageError(f"this machine has no {tool}, which fetches the package {name!r}")
+    log.info("fetching the package %s", name)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
         try:
             _run("apt-get", *APT_OPTIONS, "download", name, cwd=work)
         except PackageError:
-            # The lists of packages may be missing or stale, which only root may put right.
+            # The lists of packages may be missing or stale. Only root can update them.
             if os.geteuid() != 0:
                 raise
             _run("apt-get", *APT_OPTIONS, "update", cwd=work)
@@ -50,7 +51,7 @@ def unpack_package(package: Path, folder: Path) -> None:
     """Unpacks a `.deb` file's contents into the folder.
 
     Raises:
-        PackageError: the file is no package.
+        PackageError: the file is not a package.
     """
     _run("dpkg-deb", "-x", str(package), str(folder), cwd=str(folder))
 
@@ -67,7 +68,7 @@ def _run(*command: str, cwd: str) -> None:
             timeout=APT_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise PackageError(f"{' '.join(command)}: no answer in {APT_TIMEOUT_S} s") from error
+        raise PackageError(f"{' '.join(command)}: no response in {APT_TIMEOUT_S} s") from error
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         lines = [line for line in said.splitlines() if line and not line.startswith("W:")]

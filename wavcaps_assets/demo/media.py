@@ -1,4 +1,4 @@
-"""The corpus' audio in the formats that its sources serve, made when first asked for."""
+"""The corpus' audio in the formats that its sources serve, encoded at the first request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Encoding:
 
 
 class Format(Enum):
-    """What a source can ask for."""
+    """The formats that the sources serve."""
 
     WAV = Encoding("wav", "WAV", "PCM_16", "audio/wav")
     MP3 = Encoding("mp3", "MP3", "MPEG_LAYER_III", "audio/mpeg")
@@ -37,7 +37,7 @@ class Format(Enum):
 
 
 class Media:
-    """Serves a corpus' audio. A file in the format that is asked for is served as it stands."""
+    """Serves a corpus' audio. A file that has the requested format is served unchanged."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus

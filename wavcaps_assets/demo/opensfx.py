@@ -1,8 +1,8 @@
 """OpenSFX: the sounds of the game OpenTTD, in one `.cat` file with a description of each.
 
 A `.cat` file starts with a pair of little-endian 32-bit integers, offset and size, for each entry;
-the top bit of an offset is a flag. At each offset stand a byte with the text's length, the text with
-its closing NUL byte, and a RIFF file that tells its own size.
+the top bit of an offset is a flag. At each offset there is a byte with the text's length, the text with
+its closing NUL byte, and a RIFF file, whose header has its size.
 (https://github.com/OpenTTD/catcodec)
 """
 
@@ -21,7 +21,7 @@ from wavcaps_assets.demo.clips import CC0, CC_BY, CC_BY_SA, DemoClip, Source, sa
 
 PACKAGE = "openttd-opensfx"
 CAT_PATH = "usr/share/games/openttd/baseset/opensfx/opensfx.cat"
-# Beyond FreeSound's own ids, so that no real sound is taken for one of these.
+# Higher than FreeSound's own ids, so that none of these is mistaken for a real sound.
 FIRST_ID = 9_000_001
 FIRST_DAY = datetime(2022, 9, 1)
 LAST_DAY = datetime(2022, 12, 1)
@@ -35,7 +35,7 @@ LICENCES = (
 
 
 class CatError(ValueError):
-    """The file is not a whole `.cat` file."""
+    """The file is not a complete `.cat` file."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read_cat(data: bytes) -> Iterator[CatEntry]:
     """The entries of a `.cat` file, in order.
 
     Raises:
-        CatError: an entry lies outside the file or holds no RIFF file.
+        CatError: an entry is outside the file, or has no RIFF file.
     """
     if len(data) < PAIR.size:
         raise CatError(f"a file of {len(data)} bytes is too short for a .cat file")
@@ -79,7 +79,7 @@ def title_of(text: str) -> str:
 
 
 def author_of(text: str) -> str:
-    """Who made the clip: its editor, else its author, else the set's name."""
+    """The clip's editor, else its author, else the set's name."""
     edited = re.search(r'\b[Ee]dited(?: and mixed)? by ("?)([^".]+)\1\.', text)
     by = re.match(r'"[^"]+"\. By ([^".]+)\.', text)
     return edited[2] if edited else by[1] if by else "OpenSFX"
@@ -89,7 +89,7 @@ def licence_of(text: str) -> str:
     """The URL of the licence that a description names.
 
     Raises:
-        CatError: it names none that this corpus knows, so that it may not be served.
+        CatError: it names none that this corpus knows, so the clip must not be served.
     """
     named = text.partition("License: ")[2]
     for name, url in LICENCES:
@@ -118,11 +118,11 @@ def recordings_of(entry: CatEntry) -> tuple[str, ...]:
 def freesound_clips(cat: Path, folder: Path) -> list[DemoClip]:
     """Writes each sound of a `.cat` file into the folder and describes it as a FreeSound upload.
 
-    The dates of creation are made up: spread evenly over the three months that the demo crawls. One
-    falls on midnight between two months, which belongs to the later month only.
+    The dates of creation are invented: evenly spread over the three months that the demo crawls. One
+    is midnight between two months, which belongs to the later month only.
 
     Raises:
-        CatError: the file is not a whole `.cat` file.
+        CatError: the file is not a complete `.cat` file.
     """
     entries = list(read_cat(cat.read_bytes()))
     clips = []
@@ -152,7 +152,7 @@ def freesound_clips(cat: Path, folder: Path) -> list[DemoClip]:
 
 
 def created_date(index: int, count: int) -> str:
-    """A made-up date for a clip, as FreeSound writes it; the middle one of `count` starts a month."""
+    """An invented date for a clip, as FreeSound writes it; the middle one of `count` starts a month."""
     if index == count // 2:
         return datetime(2022, 10, 1).isoformat(timespec="milliseconds")
     return (FIRST_DAY + (LAST_DAY - FIRST_DAY) * (index + 0.5) / count).isoformat(timespec="milliseconds")

@@ -1,7 +1,7 @@
 """Ten-second scenes mixed from the corpus, so that their strong labels are true: the AudioSet-like source.
 
-A split by recording keeps clips that share a recording on one side. Scenes tie the clips that they
-are mixed from together; so they are mixed only within small pools of clips, and the groups of clips
+A split by recording keeps clips that share a recording on one side. A scene shares recordings with all
+clips that it is mixed from. Scenes are mixed only within small pools of clips, so the groups of clips
 that share a recording stay small.
 """
 
@@ -30,8 +30,8 @@ MOST_EVENTS = 4
 POOL_SIZE = 3
 EVAL_SHARE = 0.15
 FRAME_S = 0.01
-# What lies further than this below a clip's loudest frame, before the first or after the last
-# louder one, is silence to the ear beside it.
+# Frames before the first and after the last one above this level, relative to a clip's loudest frame,
+# count as silence.
 AUDIBLE_DB = -36.0
 # A shorter event is a click that no annotator would mark.
 SHORTEST_EVENT_S = 0.05
@@ -44,13 +44,13 @@ Samples = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Label:
-    """A row of `labels.csv`: what may truly be said of a clip, in AudioSet's vocabulary.
+    """A row of `labels.csv`: a correct label of a clip, in AudioSet's vocabulary.
 
     Attributes:
         display_name: AudioSet's name of the sound; empty where none is certain.
         mid: its machine identifier.
         shares_sound_with: the origin of another clip that is heard in this one, where the texts do
-            not say so.
+            not name it.
     """
 
     display_name: str
@@ -60,7 +60,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Component:
-    """A labelled clip that scenes may be mixed from."""
+    """A labelled clip that scenes can be mixed from."""
 
     clip: DemoClip
     audio: Path
@@ -92,10 +92,10 @@ def recording_groups(clips: Iterable[DemoClip]) -> list[list[DemoClip]]:
 
 
 def make_pools(components: Sequence[Component], clips: Iterable[DemoClip]) -> list[list[Component]]:
-    """Deals the components into pools of about `POOL_SIZE`, of labels as unlike as may be.
+    """Deals the components into pools of about `POOL_SIZE`, with labels as different as possible.
 
     Args:
-        components: what scenes may be mixed from.
+        components: scenes are mixed from them.
         clips: all clips of the corpus. Those that share a recording go to the same pool, also where
             only an unlabelled clip joins them.
     """
@@ -119,7 +119,7 @@ def make_pools(components: Sequence[Component], clips: Iterable[DemoClip]) -> li
 
 
 def audible_part(samples: Samples, sample_rate: int) -> Samples:
-    """The samples without the silence before and after; none if there is no sound at all.
+    """The samples without the silence before and after; empty if there is no sound at all.
 
     Args:
         samples: mono, shape (n,).
@@ -157,7 +157,7 @@ def mix_scene(
 
     Args:
         pool: components, each with its samples: mono at `SAMPLE_RATE`.
-        rng: makes the scene; the same state makes the same scene.
+        rng: the same state makes the same scene.
 
     Returns:
         The samples, shape (320000,), within -1 and 1, and the events in order of onset.
@@ -214,7 +214,7 @@ def make_scenes(
                 title=segment,
                 text="",
                 author=f"mixed by {DEMO_AUTHOR} from clips by {makers}",
-                # The only licence of the corpus that all of the others may be remixed under.
+                # The only licence of the corpus that allows remixes of all others.
                 licence=CC0 if all(clip.licence == CC0 for clip in parts) else CC_BY_SA,
                 recordings=tuple(dict.fromkeys(name for clip in parts for name in clip.recordings)),
                 events=tuple(event for _, event in placed),
@@ -225,7 +225,7 @@ def make_scenes(
 
 
 def with_shared_sounds(clips: Sequence[DemoClip], labels: dict[str, Label]) -> list[DemoClip]:
-    """The clips, with the recordings added that `labels.csv` says are heard in them."""
+    """The clips, with the added recordings that are heard in them according to `labels.csv`."""
     extra: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     by_origin = {clip.origin: clip for clip in clips}
     for origin, label in labels.items():

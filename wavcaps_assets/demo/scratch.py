@@ -13,10 +13,10 @@ from wavcaps_assets.demo.clips import CC_BY_SA, DemoClip, Source, safe_name
 PACKAGE = "scratch"
 SOUNDS_PATH = "usr/share/scratch/Media/Sounds"
 AUTHOR = "Massachusetts Institute of Technology (Scratch 1.4)"
-# Beyond the ids of the real SoundBible, and unlike any of the BBC.
+# Higher than the ids of the real SoundBible, and unlike any of the BBC.
 FIRST_SOUNDBIBLE_ID = 9001
 FIRST_BBC_ID = 99000001
-# What the folder of a sound says of it, in words.
+# The kind of sound in each folder.
 FOLDERS = {
     "Animal": "animal sound",
     "Effects": "sound effect",
@@ -36,7 +36,7 @@ def title_of(stem: str) -> str:
 
 
 def text_of(stem: str, folder: str) -> str:
-    """A sentence with what a file's name and folder say: `Laugh, male, human sound.`"""
+    """A sentence of a file's name and folder: `Laugh, male, human sound.`"""
     spaced = re.sub(r"-(?=(?:fe)?male\b)", ", ", stem.rstrip("0123456789").rstrip("-"))
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|-+", " ", spaced).lower()
     return f"{words[:1].upper()}{words[1:]}, {FOLDERS.get(folder, folder.lower())}."
@@ -59,7 +59,7 @@ def soundbible_and_bbc_clips(sounds: Path, folder: Path) -> list[DemoClip]:
         target = folder / audio
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-        # Decoded to be measured: what an mp3 file's header says includes its tags.
+        # Decoded, because the length in an mp3 file's header includes its tags.
         samples, rate = soundfile.read(target)
         turn, is_bbc = divmod(index, 2)
         clips.append(

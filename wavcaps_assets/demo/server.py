@@ -45,12 +45,12 @@ class DemoServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What the servers allow.
+    """The limits of the servers.
 
     Attributes:
-        requests_per_minute: further requests are refused with a 429; 0: none is.
+        requests_per_minute: further requests are refused with a 429; 0: no limit.
         bbc_result_window: the last result that the BBC's paging reaches.
-        token_life_s: how long FreeSound's access tokens are good (s).
+        token_life_s: how long FreeSound's access tokens are valid (s).
     """
 
     requests_per_minute: int = 0
@@ -62,9 +62,9 @@ NO_LIMITS = Limits()
 
 
 def create_app(corpus: Corpus, limits: Limits = NO_LIMITS) -> ASGIApp:
-    """The four sources over a corpus, under the paths that `settings.py` gives the embedded sources.
+    """The four sources over a corpus, under the paths of the sources' own settings for the demo.
 
-    What was asked so far, by path, is told at `/requests`.
+    `/requests` gives the counts of the requests so far.
     """
     media = Media(corpus)
     bbc = Bbc(corpus, media, limits.bbc_result_window)
@@ -97,7 +97,7 @@ def create_app(corpus: Corpus, limits: Limits = NO_LIMITS) -> ASGIApp:
 
 
 def recordings_csv(corpus: Corpus) -> str:
-    """Which recordings each clip is made of: a row `clip_id,recording` for each pair."""
+    """The recordings in each clip: a row `clip_id,recording` for each pair."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["clip_id", "recording"])
@@ -130,16 +130,16 @@ def running_server(corpus: Corpus, port: int = 0, limits: Limits = NO_LIMITS) ->
     """Serves a corpus from a thread of this process. Gives the server's root URL.
 
     Args:
-        corpus: what is served.
+        corpus: is served.
         port: 0 takes a free one.
-        limits: what the servers allow.
+        limits: of the servers.
 
     Raises:
         DemoServerError: the port is in use.
     """
     listener = _listen(port)
     server = _server(corpus, limits)
-    # Requests wait in the listening socket until the server is up, so nobody need wait for that.
+    # Requests wait in the listening socket until the server has started.
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
@@ -151,10 +151,10 @@ def running_server(corpus: Corpus, port: int = 0, limits: Limits = NO_LIMITS) ->
 
 @contextmanager
 def serve(corpus: Corpus, port: int, requests_per_minute: int = 0) -> Iterator[str]:
-    """Serves a corpus from a process of its own, which ends with this one. Gives the server's root URL.
+    """Serves a corpus from another process, which ends with this one. Gives the server's root URL.
 
     Args:
-        requests_per_minute: further requests are refused with a 429; 0: none is.
+        requests_per_minute: further requests are refused with a 429; 0: no limit.
 
     Raises:
         DemoServerError: the port is in use, or the server did not start.
@@ -167,7 +167,7 @@ def serve(corpus: Corpus, port: int, requests_per_minute: int = 0) -> Iterator[s
             assert process.stdout is not None
             first_line = process.stdout.readline()
             if not first_line:
-                raise DemoServerError("the demo's sources did not start; their own message stands above")
+                raise DemoServerError("the demo's sources did not start; see their message above")
             started = json.loads(first_line)
             if "error" in started:
                 raise DemoServerError(started["error"])

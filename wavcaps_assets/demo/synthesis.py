@@ -1,4 +1,4 @@
-"""Synthesised clips: the whole corpus where no real one is to be had, and a few deliberate bad ones."""
+"""Synthesised clips: the whole corpus where no real one is available, and a few bad ones on purpose."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _wobble(t: Samples, hz: float, _: np.random.Generator) -> Samples:
 
 
 Voice = Callable[[Samples, float, np.random.Generator], Samples]
-# What is made, how it is described, and its AudioSet label.
+# The function, the description, and the AudioSet label.
 KINDS: tuple[tuple[Voice, str, tuple[str, str]], ...] = (
     (_tone, "tone humming steadily", SINE),
     (_rising, "tone rising", CHIRP),
@@ -107,11 +107,11 @@ def synthesise(index: int) -> tuple[str, tuple[str, str], Samples]:
 def synthesised_corpus(
     folder: Path, *, clips: int = 40, scenes: int = 60, seed: int = 0, reason: str = ""
 ) -> Corpus:
-    """Makes a corpus of synthesised sounds with true texts, spread over the sources in turn.
+    """Makes a corpus of synthesised sounds with true texts, dealt to the sources in turn.
 
     Args:
-        folder: where it is written; made if absent.
-        clips: clips of FreeSound, SoundBible and the BBC together, besides the deliberate bad ones.
+        folder: the corpus is written there; created if absent.
+        clips: clips of FreeSound, SoundBible and the BBC together, without the bad ones.
         scenes: clips of the AudioSet-like source.
         seed: of the scenes.
         reason: why there is no real corpus.
@@ -148,7 +148,7 @@ def synthesised_corpus(
 
 
 def bad_input(folder: Path) -> list[DemoClip]:
-    """Three FreeSound uploads that a pipeline must set aside: no audio, another language, no text."""
+    """Three FreeSound uploads that a pipeline must drop: no audio, another language, no text."""
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     cases = (
         ("audio that is missing", "lost-tone.wav", "A quiet tone that the server has lost.", False),
@@ -158,7 +158,7 @@ def bad_input(folder: Path) -> list[DemoClip]:
             "Ein leiser Ton, der langsam lauter wird und dann wieder verklingt. Für die Vorführung gemacht.",
             True,
         ),
-        # A name as recorders give it, which says nothing either.
+        # A file name of a recorder, which describes nothing either.
         ("no text", "20220917_0012.wav", "", True),
     )
     clips = []

@@ -1,4 +1,4 @@
-"""A limit of requests a minute, as FreeSound has one, and a tally of what was asked."""
+"""A limit of requests a minute, like FreeSound's, and counts of the requests."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MINUTE_S = 60.0
-# Asked by those who watch, not by a crawl: neither counted nor refused.
+# For observers, not for a crawl: neither counted nor refused.
 TALLY = "/requests"
 HEALTH = "/healthz"
 
 
 class Throttle:
-    """Passes on at most so many requests in any minute, and refuses the others with a 429.
+    """Passes on a limited number of requests in any minute, and refuses the others with a 429.
 
     Args:
-        app: what requests are passed on to.
-        per_minute: how many; 0: all.
+        app: gets the requests that pass.
+        per_minute: the limit; 0: none.
         clock: the time (s).
     """
 
@@ -49,7 +49,7 @@ class Throttle:
             await answer(scope, receive, send)
 
     def take(self, path: str) -> int | None:
-        """Counts a request. None: it may pass; else how long to wait (whole s)."""
+        """Counts a request. None: it passes; else how long to wait (whole s)."""
         now = self._clock()
         for times in (self._asked, self._passed):
             while times and times[0] <= now - MINUTE_S:
@@ -64,7 +64,7 @@ class Throttle:
         return None
 
     def tally(self) -> dict[str, Any]:
-        """What was asked so far, refused requests included: in all, at most in any minute, by path."""
+        """Counts of the requests so far, including refused ones: all, the most in any minute, by path."""
         return {
             "requests": self._paths.total(),
             "most_in_a_minute": self._most_in_a_minute,

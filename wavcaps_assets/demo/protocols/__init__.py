@@ -1,1 +1,1 @@
-"""One module a source: the part of its protocol that a crawler needs, spoken over the demo's corpus."""
+"""One module for each source: the part of its protocol that a crawler needs, for the demo's corpus."""

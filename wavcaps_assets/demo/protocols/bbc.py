@@ -1,6 +1,6 @@
 """The BBC's sound-effects search API and its audio files.
 
-The API has no published documentation; this is what its clients see of it.
+The API has no published documentation. This is the part that its clients use.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from starlette.routing import BaseRoute, Route
 from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
 from wavcaps_assets.demo.media import Format, Media
 
-# Bounds (s) that durations are counted between; the lower belongs to the range. The real ones, and
-# their unit, are not known: a client hands back what the aggregation named.
+# Ranges (s) in which durations are counted; the lower bound is included. The real ranges and their unit
+# are not known: a client sends back the names of the aggregation.
 DURATION_RANGES = ((0, 2), (2, 5), (5, 10), (10, 60), (60, 3600))
-# A search answers this many results at most when none are asked for.
+# The number of results of a search without `size`.
 DEFAULT_SIZE = 50
 # What a search index allows by default; the real limit is not known.
 RESULT_WINDOW = 10_000
 WAV_HEADER_BYTES = 44
-NOT_SPOKEN = ("query", "tags", "source", "recordist", "habitat")
+UNSUPPORTED = ("query", "tags", "source", "recordist", "habitat")
 MISSING_FILE = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
@@ -38,7 +38,7 @@ class Bbc:
     """Answers as the BBC's servers do, for the corpus' BBC clips.
 
     Attributes:
-        result_window: the last result that paging reaches; asking beyond it is an error.
+        result_window: the last result that paging reaches; a request beyond it is an error.
     """
 
     def __init__(self, corpus: Corpus, media: Media, result_window: int = RESULT_WINDOW) -> None:
@@ -94,9 +94,9 @@ class Bbc:
         return JSONResponse({"aggregations": {name: {"doc_count": count} for name, count in counts.items()}})
 
     def _select(self, criteria: dict[str, Any]) -> list[DemoClip]:
-        spoken = [name for name in NOT_SPOKEN if criteria.get(name)]
-        if spoken:
-            raise ValueError(f"The demo's BBC does not search by {', '.join(spoken)}.")
+        unsupported = [name for name in UNSUPPORTED if criteria.get(name)]
+        if unsupported:
+            raise ValueError(f"The demo's BBC does not search by {', '.join(unsupported)}.")
         categories, continents = criteria.get("categories"), criteria.get("continents")
         ranges = _ranges(criteria.get("durations"))
         return [
@@ -124,7 +124,7 @@ class Bbc:
             }
             if about
             else {},
-            # The real archive has one licence and so does not name it; these clips have another.
+            # The real archive has one licence and does not name it. These clips have another.
             "additionalMetadata": {"recordist": clip.author, "licence": clip.licence},
             "fileSizes": _file_sizes(clip, path, about) if path else {},
         }
@@ -144,7 +144,7 @@ def _categories(clip: DemoClip) -> list[str]:
 
 
 def _file_sizes(clip: DemoClip, path: Path, about: Any) -> dict[str, int]:
-    """The sizes (bytes) that are known before a file is asked for: PCM is made of 16 bits a sample."""
+    """The sizes (bytes) that are known without encoding: PCM has 16 bits a sample."""
     if path.suffix == ".wav":
         return {"wavFileSize": path.stat().st_size}
     return {

@@ -1,4 +1,4 @@
-"""FreeSound's API v2: text search, previews, and originals for those who have leave
+"""FreeSound's API v2: text search, previews, and originals for clients with an access token
 (https://freesound.org/docs/api/resources_apiv2.html)."""
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ SERVED_PARAMETERS = ("query", "filter", "sort", "group_by_pack", "page_size", "f
 class Freesound:
     """Answers as FreeSound does, for the corpus' FreeSound clips.
 
-    Every API key is taken for a valid one, and so is every authorization code, once: nobody need
-    log in. What the demo does not speak (a query, a filter on anything but `created`) is refused
-    with a 400 that says so.
+    Every API key is valid, and so is every authorization code, once: nobody has to log in. Requests that
+    the demo does not support (a query, a filter on anything but `created`) get a 400 that says so.
     """
 
     def __init__(self, corpus: Corpus, media: Media, token_life_s: int = TOKEN_LIFE_S) -> None:
@@ -84,7 +83,7 @@ class Freesound:
 
     def _select(self, query: str, wanted: str, sort: str) -> list[DemoClip]:
         if query.strip():
-            raise ValueError("The demo's FreeSound speaks only the empty query, which finds everything.")
+            raise ValueError("The demo's FreeSound supports only the empty query, which finds everything.")
         if sort and sort not in SORTS:
             raise ValueError(f"The demo's FreeSound sorts by {' or '.join(SORTS)}, not by {sort!r}.")
         clips = list(self._clips.values())
@@ -164,7 +163,7 @@ class Freesound:
 
 
 def _credentials_problem(request: Request) -> str | None:
-    """Why the request's credentials do not do, in FreeSound's words; nothing if they do."""
+    """Why the request's credentials are not valid, in FreeSound's words; None if they are."""
     header = request.headers.get("authorization", "")
     if not header and not request.query_params.get("token"):
         return "Authentication credentials were not provided."
@@ -181,13 +180,13 @@ def _whole_number(text: str, name: str) -> int:
 
 
 def _instant(text: str) -> datetime | None:
-    """A point in time, UTC; none for an open end."""
+    """A point in time, UTC; None for an open end."""
     if text == "*":
         return None
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no date; Solr wants 2005-04-01T00:00:00Z.") from None
+        raise ValueError(f"{text!r} is not a date; Solr requires 2005-04-01T00:00:00Z.") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
@@ -197,7 +196,7 @@ def _root(request: Request) -> str:
 
 
 def _page_url(request: Request, page: int) -> str:
-    """A page's address as FreeSound gives it: by http and without the token, whatever was asked with."""
+    """A page's address as FreeSound gives it: with http and without the token, whatever the request had."""
     asked = {name: request.query_params[name] for name in SERVED_PARAMETERS if name in request.query_params}
     path = f"{request.url.netloc}{request.url.path}"
     return f"http://{path}?{urlencode({'query': '', **asked, 'page': page})}"

@@ -13,10 +13,10 @@ TOKEN_LIFE_S = 86_400
 
 
 class TokenRefused(ValueError):
-    """There is no token for this; the message is OAuth's word for why.
+    """A request gets no token. The message is OAuth's error code.
 
     Attributes:
-        status: the answer's.
+        status: of the response.
     """
 
     def __init__(self, word: str, status: int) -> None:
@@ -26,7 +26,7 @@ class TokenRefused(ValueError):
 
 @dataclass
 class Pair:
-    """An access token, until when it is good (s, of the clock), and the one that gets the next pair."""
+    """An access token, the time until which it is valid (s, of the clock), and its refresh token."""
 
     access: str
     refresh: str
@@ -34,10 +34,10 @@ class Pair:
 
 
 class Tokens:
-    """Gives out tokens, and knows its own again. A client has one pair: a new one ends the one before.
+    """Issues tokens and recognises them. A client has one pair; a new pair invalidates the one before.
 
     Args:
-        life_s: how long an access token is good (s).
+        life_s: how long an access token is valid (s).
         clock: the time (s).
     """
 
@@ -49,10 +49,10 @@ class Tokens:
         self._lock = threading.Lock()
 
     def answer(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A new pair, for a code or for the refresh token of the last pair; each is good once.
+        """A new pair, for a code or for the refresh token of the last pair; each is valid once.
 
         Raises:
-            TokenRefused: says why there is none.
+            TokenRefused: the request is not valid; says why.
         """
         client = asked.get("client_id", "")
         if not client or not asked.get("client_secret"):
@@ -80,7 +80,7 @@ class Tokens:
         }
 
     def problem(self, token: str) -> str | None:
-        """Why an access token does not do, in FreeSound's words; None if it does."""
+        """Why an access token is not valid, in FreeSound's words; None if it is."""
         with self._lock:
             pair = next((pair for pair in self._pairs.values() if pair.access == token), None)
         if pair is None:

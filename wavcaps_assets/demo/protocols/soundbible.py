@@ -1,7 +1,7 @@
 """SoundBible's pages and its `grab.php`.
 
-Listing pages are `free-sound-effects-<n>.html` with an `h3` link to each sound's page; they hold ten
-sounds each, as some 236 pages for the real site's 2,200 do.
+Listing pages are `free-sound-effects-<n>.html` with an `h3` link to each sound's page. They have ten
+sounds each, like the real site's, which has about 236 pages for 2,200 sounds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wavcaps_assets.demo.clips import CC0, CC_BY, CC_BY_SA, Corpus, DemoClip, So
 from wavcaps_assets.demo.media import Format, Media
 
 SOUNDS_A_PAGE = 10
-# The site's own words for licences, and a new one where it has none.
+# The site's own names of licences, and a new one where it has none.
 LICENCES = {
     CC0: "Public Domain",
     CC_BY: "Attribution 3.0",
