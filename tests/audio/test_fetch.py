@@ -22,7 +22,7 @@ from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.crawl.history import History
 from wavcaps_assets.network.client import Network
-from wavcaps_assets.network.errors import HostDown, NotAllowed
+from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.sources.base import Record, Source
@@ -248,7 +248,7 @@ def test_audio_that_its_source_replaced_is_fetched_again(fetching: Fetching) -> 
 def test_a_host_that_is_down_fails_no_clip(fetching: Fetching) -> None:
     fetching.server.answers.update({f"/{number}.wav": answer(status="500 Oh") for number in range(20)})
     clips = fetching.clips(["/good.wav", *(f"/{number}.wav" for number in range(20))])
-    with pytest.raises(HostDown):
+    with pytest.raises(Paused):
         fetching.fetch(clips, failures_in_a_row=8, read_timeout_s=30)
     fetching.server.answers.update({f"/{number}.wav": answer(wav()) for number in range(20)})
     (fetching.folder / "state" / "quotas.sqlite").unlink()

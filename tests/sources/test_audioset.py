@@ -6,6 +6,7 @@ import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -14,11 +15,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.sources.conftest import Opener
-from tests.support.paths import DATA
+from tests.support.paths import DATA, SHARED
 from tests.support.servers import running
 from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
-from wavcaps_assets.sources.audioset_sl import HEADER, MOST_BAD_ROWS, AudiosetSettings, AudiosetStrongLabels
+from wavcaps_assets.sources.audioset_files import find_clips
+from wavcaps_assets.sources.audioset_sl import HEADER, MAX_BAD_ROWS, AudiosetSettings, AudiosetStrongLabels
 from wavcaps_assets.sources.base import Record
 
 AUDIOSET = DATA / "audioset"
@@ -32,15 +34,15 @@ MIDS = "/m/1\tDog\n/m/2\tBark\n/t/dd00002\tBaby cry, infant cry\n"
 
 
 def crawl(
-    files: Mapping[str, str], network_to: Opener, partition: str = "train", clips_url: str = ""
+    files: Mapping[str, str], network_to: Opener, partition: str = "train", **settings: Any
 ) -> list[Record]:
     def serve(request: Request) -> Response:
         text = files.get(request.path_params["name"])
         return PlainTextResponse(text or "", status_code=200 if text is not None else 404)
 
     with running(Starlette(routes=[Route("/{name}", serve)])) as url:
-        settings = AudiosetSettings(labels_url=url, clips_url=clips_url, watch_url=WATCH)
-        return list(AudiosetStrongLabels(settings).records(network_to(url), partition))
+        chosen = AudiosetSettings(labels_url=url, watch_url=WATCH, **settings)
+        return list(AudiosetStrongLabels(chosen).records(network_to(url), partition))
 
 
 def labels(*rows: str, names: str = MIDS) -> dict[str, str]:
@@ -112,12 +114,12 @@ def test_the_published_excerpts_are_read_to_the_last_event(network_to: Opener) -
     [
         (f"{VIDEO}_0\t1.0\t2.0", f"{VIDEO}_0", "line 3: 3 columns"),
         (f"{VIDEO}_0\t1.0\t2.0\t/m/1\tPRESENT", f"{VIDEO}_0", "line 3: 5 columns"),
-        (f"{VIDEO}_0\tx\t2.0\t/m/1", f"{VIDEO}_0", "'x' to '2.0' is no span"),
-        (f"{VIDEO}_0\t3.0\t2.0\t/m/1", f"{VIDEO}_0", "is no span"),
-        (f"{VIDEO}_0\tnan\tinf\t/m/1", f"{VIDEO}_0", "is no span"),
+        (f"{VIDEO}_0\tx\t2.0\t/m/1", f"{VIDEO}_0", "'x' to '2.0' is not a span"),
+        (f"{VIDEO}_0\t3.0\t2.0\t/m/1", f"{VIDEO}_0", "is not a span"),
+        (f"{VIDEO}_0\tnan\tinf\t/m/1", f"{VIDEO}_0", "is not a span"),
         (f"{VIDEO}_0\t1.0\t2.0\t/m/404", f"{VIDEO}_0", "no name for '/m/404'"),
-        ("../../../etc\t1.0\t2.0\t/m/1", "", "is no <id>_<start in ms>"),
-        (f"{VIDEO}\t1.0\t2.0\t/m/1", "", "is no <id>_<start in ms>"),
+        ("../../../etc\t1.0\t2.0\t/m/1", "", "is not <id>_<start in ms>"),
+        (f"{VIDEO}\t1.0\t2.0\t/m/1", "", "is not <id>_<start in ms>"),
         ("\0\x1b[31m", "", "1 columns"),
     ],
 )
@@ -154,7 +156,7 @@ def test_a_malformed_name_is_set_aside_with_its_line(network_to: Opener) -> None
         {NAMES: MIDS, TRAIN: HEAD.replace("label", "mid")},
         {NAMES: MIDS, TRAIN: HEAD.replace("\t", ",")},
         {NAMES: "", TRAIN: HEAD},
-        labels(*[f"{VIDEO}_0,0.0,1.0,/m/1"] * (MOST_BAD_ROWS + 1)),
+        labels(*[f"{VIDEO}_0,0.0,1.0,/m/1"] * (MAX_BAD_ROWS + 1)),
     ],
 )
 def test_another_file_fails_loudly(network_to: Opener, files: dict[str, str]) -> None:
@@ -180,9 +182,12 @@ def test_windows_line_ends_and_a_last_line_without_one_are_read(network_to: Open
         # What names the start is surer than what does not; lossless is better than lossy.
         (30_000, [f"Y{VIDEO}.wav", f"{VIDEO}_30000.mp3"], f"{VIDEO}_30000.mp3"),
         (30_000, [f"{VIDEO}_30.mp3", f"{VIDEO}_30.flac", f"{VIDEO}_30.ogg"], f"{VIDEO}_30.flac"),
+        (30_000, [f"train/000/Y{VIDEO}.wav", f"{VIDEO}_30.0_40.0.mp3"], f"{VIDEO}_30.0_40.0.mp3"),
+        (30_500, [f"{VIDEO}_30.5-40.5.webm"], f"{VIDEO}_30.5-40.5.webm"),
         # Another start, another video, no audio, no file.
         (30_000, [f"{VIDEO}_40000.wav"], f"Y{VIDEO}.wav"),
         (30_500, [f"{VIDEO}_30.wav"], f"Y{VIDEO}.wav"),
+        (30_500, [f"{VIDEO}_30.5-wrong.wav"], f"Y{VIDEO}.wav"),
         (30_000, [f"Z{VIDEO[1:]}.flac", f"{VIDEO}.txt", f"{VIDEO}"], f"Y{VIDEO}.wav"),
     ],
 )
@@ -193,9 +198,10 @@ def test_a_user_s_folder_is_searched_by_the_usual_names(
     folder.mkdir()
     (folder / f"{VIDEO}_{start_ms}.wav").mkdir()
     for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     files = labels(f"{VIDEO}_{start_ms}\t0\t1\t/m/2")
-    (record,) = crawl(files, network_to, clips_url=str(folder))
+    (record,) = crawl(files, network_to, clips_url=str(folder), least_found=0)
     assert record.audio_url == chosen
     source = AudiosetStrongLabels(AudiosetSettings(clips_url=str(folder)))
     assert source.folder == folder
@@ -214,3 +220,83 @@ def test_clips_can_be_served_or_not_be_there_at_all(network_to: Opener) -> None:
     assert without.folder is None
     with pytest.raises(NotAllowed, match="WAVCAPS_AUDIOSET__CLIPS_URL"):
         without.audio_headers(network_to("http://127.0.0.1:9"))
+
+
+CASES = SHARED / "cases" / "audioset" / "file_names.txt"
+PUBLIC_NAMES = (
+    "Y{}.wav",
+    "{}.wav",
+    "{}_390.0-400.0.wav",
+    "{}_390.0_400.0.flac",
+    "{}_390_400.flac",
+    "{}_390000_400000.wav",
+    "{}_390.000.wav",
+    "{}_000390.wav",
+    "Y{}_390.mp4",
+    "{}.mkv",
+    "train/000/Y{}.wav",
+    "{}.WAV",
+)
+
+
+def found_as(folder: Path, name: str, segment: str) -> bool:
+    """Whether a clip is found under a name, in a folder that has nothing else."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    found = find_clips(folder, [segment])
+    path.unlink()
+    return found.paths == {segment: name}
+
+
+@pytest.mark.parametrize("video", ["0abcdefghi_", "Y-bcdefghij", "-_abc-d_ef_"])
+def test_names_that_public_tools_write_are_found(tmp_path: Path, video: str) -> None:
+    for name in PUBLIC_NAMES:
+        assert found_as(tmp_path, name.format(video), f"{video}_390000"), name
+    for name in ("{}_30.0-40.0.wav", "{}_391.wav", "{}x.wav", "{}_390.txt", "Z{}.wav"):
+        assert not found_as(tmp_path, name.format(video), f"{video}_390000"), name
+
+
+@pytest.mark.skipif(not CASES.is_file(), reason=f"no list of names at {CASES}")
+def test_every_name_of_the_list_is_recognised(tmp_path: Path) -> None:
+    right, wrong = CASES.read_text(encoding="utf-8").split("# Not that clip")
+    for text, expected in ((right, True), (wrong, False)):
+        names = [line for line in text.splitlines()[1:] if line and not line.startswith("#")]
+        assert names
+        for name in names:
+            assert found_as(tmp_path, name, "0abcdefghi__390000") is expected, name
+
+
+def test_a_folder_of_other_files_says_what_is_expected_and_what_is_there(
+    network_to: Opener, tmp_path: Path
+) -> None:
+    rows = labels(f"{VIDEO}_0\t0\t1\t/m/2", "other-video_30000\t0\t1\t/m/2")
+    with pytest.raises(NotThere, match=r"0 audio files, and 0 of the 2 clips of train.*has no audio"):
+        crawl(rows, network_to, clips_url=str(tmp_path))
+    (tmp_path / "clip 1.wav").touch()
+    with pytest.raises(NotThere, match=r"Y<id>\.wav.*folder has clip 1\.wav.*LEAST_FOUND"):
+        crawl(rows, network_to, clips_url=str(tmp_path))
+    assert len(crawl(rows, network_to, clips_url=str(tmp_path), least_found=0)) == 2
+    # A folder with one of the clips is a small one, not a wrong one.
+    (tmp_path / "other-video.wav").touch()
+    assert {record.audio_url for record in crawl(rows, network_to, clips_url=str(tmp_path))} == {
+        f"Y{VIDEO}.wav",
+        "other-video.wav",
+    }
+
+
+def test_many_events_without_a_name_do_not_stop_a_split(network_to: Opener) -> None:
+    rows = [f"{VIDEO}_0\t{number / 1000}\t9\t/m/404" for number in range(MAX_BAD_ROWS + 1)]
+    named, alone = f"{VIDEO}_0\t0\t1\t/m/1", "other-video_0\t0\t1\t/m/404"
+    found = crawl(labels(*rows, named, alone), network_to)
+    (clip,) = (record for record in found if not record.problem)
+    assert (clip.source_id, [event["label"] for event in clip.events]) == (f"{VIDEO}_0", ["Dog"])
+    assert [(record.source_id, record.problem) for record in found if record.problem] == [
+        ("other-video_0", f"{TRAIN}, line {MAX_BAD_ROWS + 4}: {NAMES} has no name for '/m/404'"),
+        ("", f"{TRAIN}, line 2: {NAMES} has no name for '/m/404'; {MAX_BAD_ROWS + 1} events left out"),
+    ]
+
+
+def test_the_published_files_are_where_public_tools_read_them() -> None:
+    url = AudiosetSettings.read(None).labels_url
+    assert url == "https://storage.googleapis.com/us_audioset/youtube_corpus/strong"

@@ -6,10 +6,10 @@ The start time of a clip is part of its id, and is never lost.
 
 from __future__ import annotations
 
-import os
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
+from wavcaps_assets.sources.audioset_files import PATTERNS, SUFFIXES, find_clips
 from wavcaps_assets.sources.base import Record, Source, clean, seconds
 from wavcaps_assets.sources.settings import SourceSettings
 
@@ -31,12 +32,10 @@ NAMES = "mid_to_display_name.tsv"
 SEGMENT = re.compile(r"([A-Za-z0-9_-]{11})_([0-9]{1,9})")
 # The larger of the two files has about a million lines and 40 MB.
 MAX_FILE_BYTES = 256 * 2**20
-# Beyond this the file is not damaged but another one.
-MOST_BAD_ROWS = 1_000
+# With more malformed rows than this, the file is not damaged but another one.
+MAX_BAD_ROWS = 1_000
 # The licence of AudioSet's labels. The licence of the audio is its uploader's, and is not published.
 LICENCE = "CC BY 4.0 (labels)"
-# In order of preference.
-SUFFIXES = ("wav", "flac", "aiff", "ogg", "opus", "m4a", "webm", "mp3")
 
 
 class AudiosetSettings(SourceSettings):
@@ -47,8 +46,15 @@ class AudiosetSettings(SourceSettings):
     labels_url: str = Field("", description="folder of the label files; empty: by `sources`")
     clips_url: str = Field(
         "",
-        description="folder (path or URL) of the ten-second clips, named such as `Y<id>.wav`; "
-        "empty: by `sources`",
+        description="folder (path or URL) of the ten-second clips, named such as `Y<id>.wav` or "
+        "`<id>_<start>.flac`; empty: by `sources`",
+    )
+    least_found: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the folder's audio files, or of the split's clips if they are fewer, that must "
+        "match; a crawl with fewer fails",
     )
     watch_url: str = Field("", description="page of a video, for links to a clip; empty: by `sources`")
 
@@ -56,7 +62,7 @@ class AudiosetSettings(SourceSettings):
         if demo_url:
             return {"labels_url": f"{demo_url}/audioset/labels", "clips_url": f"{demo_url}/audioset/clips"}
         return {
-            "labels_url": "https://storage.googleapis.com/audioset_strong",
+            "labels_url": "https://storage.googleapis.com/us_audioset/youtube_corpus/strong",
             "watch_url": "https://www.youtube.com/watch",
         }
 
@@ -87,18 +93,18 @@ class AudiosetStrongLabels(Source):
         return ["train", "eval"]
 
     def records(self, network: Network, partition: str) -> Iterator[Record]:
-        files = self._files()
         labels = Labels()
         yield from labels.read_names(self._rows(network, NAMES))
         events = f"audioset_{partition}_strong.tsv"
         yield from labels.read_events(events, self._rows(network, events))
+        files = self._find_clips(partition, labels.segments)
         for segment, labelled in labels.clips():
             match = SEGMENT.fullmatch(segment)
             assert match is not None
             video, start_ms = match[1], int(match[2])
             yield Record(
                 source_id=segment,
-                audio_url=self._audio_url(files, video, start_ms),
+                audio_url=self._audio_url(files, segment, video),
                 events=labelled,
                 start_s=start_ms / 1000,
                 licence=LICENCE,
@@ -124,38 +130,39 @@ class AudiosetStrongLabels(Source):
         root = self._settings.watch_url
         return f"{root}?v={quote(video)}&t={start_ms // 1000}" if root else None
 
-    def _audio_url(self, files: Mapping[str, str], video: str, start_ms: int) -> str:
+    def _audio_url(self, files: Mapping[str, str], segment: str, video: str) -> str:
         root = self._settings.clips_url
-        # What is not there keeps the usual name, by which the fetch reports it missing.
+        # A missing file gets the usual name, which the fetch reports.
         usual = f"Y{video}.wav"
-        if "://" in root:
-            return f"{root}/{quote(usual)}"
-        starts = [f"_{start_ms}"] + ([] if start_ms % 1000 else [f"_{start_ms // 1000}"])
-        stems = [f"{prefix}{video}{start}" for start in (*starts, "") for prefix in ("Y", "")]
-        return next((files[stem] for stem in stems if stem in files), usual)
+        return f"{root}/{quote(usual)}" if "://" in root else files.get(segment, usual)
 
-    def _files(self) -> dict[str, str]:
-        """The audio files of the folder of clips, by their names without suffix.
+    def _find_clips(self, partition: str, segments: Collection[str]) -> Mapping[str, str]:
+        """The files of the clips, by segment id.
 
         Raises:
-            NotThere: there is no such folder.
+            NotThere: there is no such folder, or it has other files.
         """
-        if self.folder is None:
+        folder = self.folder
+        if folder is None:
             return {}
-        found: dict[str, tuple[int, str]] = {}
         try:
-            with os.scandir(self.folder) as entries:
-                for entry in entries:
-                    stem, _, suffix = entry.name.rpartition(".")
-                    if suffix.lower() in SUFFIXES and entry.is_file():
-                        choice = (SUFFIXES.index(suffix.lower()), entry.name)
-                        found[stem] = min(found.get(stem, choice), choice)
+            found = find_clips(folder, segments)
         except OSError as error:
             raise NotThere(
-                f"WAVCAPS_AUDIOSET__CLIPS_URL is {self.folder}, which cannot be read as a folder of clips: "
+                f"WAVCAPS_AUDIOSET__CLIPS_URL is {folder}, which cannot be read as a folder of clips: "
                 f"{error.strerror}"
             ) from error
-        return {stem: name for stem, (_, name) in found.items()}
+        possible = min(found.audio_files, len(segments))
+        if segments and (not possible or len(found.paths) < self._settings.least_found * possible):
+            examples = ", ".join(found.examples) or "no audio"
+            raise NotThere(
+                f"WAVCAPS_AUDIOSET__CLIPS_URL is {folder}: it has {found.audio_files} audio files, and "
+                f"{len(found.paths)} of the {len(segments)} clips of {partition}. Expected are names such as "
+                f"{', '.join(PATTERNS)}, with start and end in s or ms, and the suffixes "
+                f"{', '.join(SUFFIXES)}, also in subfolders. The folder has {examples}. If you have no more "
+                "of the clips, set WAVCAPS_AUDIOSET__LEAST_FOUND=0"
+            )
+        return found.paths
 
 
 def configured(demo_url: str | None, state: Path) -> AudiosetStrongLabels:
@@ -172,11 +179,16 @@ class Labels:
         self._onset, self._offset = array("d"), array("d")
         self._bad_rows = 0
 
+    @property
+    def segments(self) -> Collection[str]:
+        """The ids of the clips."""
+        return self._segments.keys()
+
     def read_names(self, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Record]:
-        """Reads what each MID is called. Gives the rows that cannot be read, as records.
+        """Reads the name of each MID. Yields malformed rows as records.
 
         Raises:
-            BadAnswer: there are too many of them, or no others.
+            BadAnswer: too many rows are malformed, or there are no others.
         """
         for number, row in rows:
             name = clean(row[1].strip()) if len(row) == 2 else None
@@ -188,32 +200,55 @@ class Labels:
             raise BadAnswer(f"{NAMES} names no labels; has the file moved?")
 
     def read_events(self, file: str, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Record]:
-        """Reads the events of a split. Gives the rows that cannot be read, as records; a segment keeps
-        those of its events that can be.
+        """Reads the events of a split. Yields malformed rows, and MIDs without a name, as records.
+
+        A segment keeps its other events.
 
         Raises:
-            BadAnswer: the file has another header, or too many rows cannot be read.
+            BadAnswer: the file has another header, or too many rows are malformed.
         """
         if next(rows, (0, []))[1] != HEADER:
             raise BadAnswer(f"{file} does not start with {' '.join(HEADER)}; has the format changed?")
         numbers = {mid: number for number, mid in enumerate(self._names)}
+        unnamed: list[tuple[str, str, int]] = []
         for line, row in rows:
             if len(row) != len(HEADER):
-                yield self._bad(file, line, row[0], f"{len(row)} columns in place of {len(HEADER)}")
+                yield self._bad(file, line, row[0], f"{len(row)} columns instead of {len(HEADER)}")
                 continue
             segment, onset, offset, mid = row
             start, end = seconds(onset), seconds(offset)
             if not SEGMENT.fullmatch(segment):
-                yield self._bad(file, line, "", f"{segment!r:.100} is no <id>_<start in ms>")
+                yield self._bad(file, line, "", f"{segment!r:.100} is not <id>_<start in ms>")
             elif start is None or end is None or end < start:
-                yield self._bad(file, line, segment, f"{onset!r:.50} to {offset!r:.50} is no span of seconds")
+                yield self._bad(
+                    file, line, segment, f"{onset!r:.50} to {offset!r:.50} is not a span of seconds"
+                )
             elif mid not in numbers:
-                yield self._bad(file, line, segment, f"{NAMES} has no name for {mid!r:.50}")
+                unnamed.append((segment, mid, line))
             else:
                 self._segment.append(self._segments.setdefault(segment, len(self._segments)))
                 self._onset.append(start)
                 self._offset.append(end)
                 self._label.append(numbers[mid])
+        yield from self._without_names(file, unnamed)
+
+    def _without_names(self, file: str, events: list[tuple[str, str, int]]) -> Iterator[Record]:
+        """A record for each segment that has no named event at all, and for each other MID without a name."""
+        left_out: Counter[str] = Counter()
+        reported: set[str] = set()
+        first_line: dict[str, int] = {}
+        for segment, mid, line in events:
+            first_line.setdefault(mid, line)
+            if segment in self._segments:
+                left_out[mid] += 1
+            elif segment not in reported:
+                reported.add(segment)
+                yield Record(segment, "", problem=f"{file}, line {line}: {NAMES} has no name for {mid!r:.50}")
+        for mid, count in left_out.items():
+            where = f"{file}, line {first_line[mid]}"
+            yield Record(
+                "", "", problem=f"{where}: {NAMES} has no name for {mid!r:.50}; {count} events left out"
+            )
 
     def clips(self) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...]]]:
         """All segments, each with its events in order of onset."""
@@ -234,8 +269,8 @@ class Labels:
 
     def _bad(self, file: str, line: int, segment: str, what: str) -> Record:
         self._bad_rows += 1
-        if self._bad_rows > MOST_BAD_ROWS:
-            raise BadAnswer(f"{file}, line {line}: {what}; {MOST_BAD_ROWS} rows before it are malformed too")
+        if self._bad_rows > MAX_BAD_ROWS:
+            raise BadAnswer(f"{file}, line {line}: {what}; {MAX_BAD_ROWS} earlier rows are malformed too")
         return Record(
             segment if SEGMENT.fullmatch(segment) else "", "", problem=f"{file}, line {line}: {what}"
         )

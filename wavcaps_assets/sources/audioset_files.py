@@ -1,0 +1,107 @@
+"""The audio files of AudioSet's clips in a folder, under the names that public tools write."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# In order of preference.
+SUFFIXES = ("wav", "flac", "aiff", "aif", "ogg", "opus", "m4a", "mp4", "mkv", "webm", "mp3")
+VIDEO_CHARS = 11
+# Behind the id: the start of the clip, and possibly its end, in seconds or milliseconds.
+SPAN = re.compile(r"_(?P<start>\d{1,9}(?:\.\d{1,6})?)(?:[-_](?P<end>\d{1,9}(?:\.\d{1,6})?))?")
+PATTERNS = (
+    "Y<id>.wav",
+    "<id>.wav",
+    "<id>_<start>.wav",
+    "<id>_<start>-<end>.wav",
+    "<id>_<start>_<end>.wav",
+)
+MAX_EXAMPLES = 3
+
+
+@dataclass
+class ClipFiles:
+    """What a folder has for the clips of a split.
+
+    Attributes:
+        paths: by segment id, the path of its file, relative to the folder.
+        audio_files: how many audio files the folder has.
+        examples: paths of some of these files.
+    """
+
+    paths: dict[str, str] = field(default_factory=dict)
+    audio_files: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def find_clips(folder: Path, segments: Collection[str]) -> ClipFiles:
+    """Finds the files of clips in a folder and its subfolders.
+
+    A name has the id of the video, with or without a `Y` before it; the start of the clip or not; and its
+    end or not. A name with the start is preferred to one without; then the first of `SUFFIXES` is.
+
+    Args:
+        segments: ids of the clips, `<id>_<start in ms>`.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    starts: defaultdict[str, list[int]] = defaultdict(list)
+    for segment in segments:
+        video, _, start = segment.rpartition("_")
+        starts[video].append(int(start))
+    found = ClipFiles()
+    best: dict[str, tuple[bool, int, str]] = {}
+    for path in _files(folder):
+        name = path.rpartition(os.sep)[2]
+        stem, _, suffix = name.rpartition(".")
+        if suffix.lower() not in SUFFIXES:
+            continue
+        found.audio_files += 1
+        if len(found.examples) < MAX_EXAMPLES:
+            found.examples.append(path)
+        for video, rest in _readings(stem):
+            for start_ms in starts.get(video, ()):
+                if not rest or _starts_at(rest, start_ms):
+                    segment = f"{video}_{start_ms}"
+                    choice = (not rest, SUFFIXES.index(suffix.lower()), path)
+                    best[segment] = min(best.get(segment, choice), choice)
+    found.paths = {segment: path for segment, (_, _, path) in best.items()}
+    return found
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """The paths of all files, relative to the folder.
+
+    Raises:
+        OSError: the folder itself cannot be read.
+    """
+    with os.scandir(folder):
+        pass
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            yield str((Path(root) / name).relative_to(folder))
+
+
+def _readings(stem: str) -> Iterator[tuple[str, str]]:
+    """How a name can be read: as a video's id and what follows it. An id may itself begin with `Y`."""
+    for start in (0, 1) if stem.startswith("Y") else (0,):
+        video, rest = stem[start : start + VIDEO_CHARS], stem[start + VIDEO_CHARS :]
+        if len(video) == VIDEO_CHARS and (not rest or SPAN.fullmatch(rest)):
+            yield video, rest
+
+
+def _starts_at(rest: str, start_ms: int) -> bool:
+    """Whether the part of a name behind the id says that the clip starts there."""
+    match = SPAN.fullmatch(rest)
+    if match is None:
+        return False
+    start = match["start"]
+    # A whole number can be seconds or milliseconds.
+    return round(float(start) * 1000) == start_ms or ("." not in start and int(start) == start_ms)
