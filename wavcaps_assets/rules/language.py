@@ -1,4 +1,4 @@
-"""Which texts are certainly not English. Short names are given the benefit of the doubt."""
+"""Finds texts that are certainly not English. Short texts count as English."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-# The languages of FreeSound's uploaders that use Latin letters; a choice among fewer is surer.
+# The languages of FreeSound's uploaders that use Latin letters. Fewer candidates make fewer mistakes.
 CANDIDATES = (
     "en",
     "de",
@@ -30,12 +30,12 @@ CANDIDATES = (
     "tr",
     "ca",
 )
-# Below four words any guess is a guess: "Dijjeridoo" would be Indonesian. At these two thresholds, 3 of
-# 12,363 English descriptions (BBC, SoundBible) are called foreign, and 35 of 41 foreign phrases are.
+# With fewer than four words the result is random: "Dijjeridoo" would be Indonesian. At these two thresholds,
+# 3 of 12,363 English descriptions (BBC, SoundBible) and 35 of 41 foreign phrases are found to be foreign.
 MIN_WORDS = 4
 MIN_PROBABILITY = 0.7
-# Words of captions that none of the other languages has but seldom: most captions hold two, and need no
-# guess, which takes ten times as long as all other rules without a parser.
+# Frequent words of captions that are rare in the other languages. Most captions have two, and do not need the
+# identifier, which takes ten times as long as all other rules without a parser.
 ENGLISH = frozenset(
     {
         "the",
@@ -60,7 +60,7 @@ ENGLISH_SHARE = 0.2
 
 
 def surely_english(words: Sequence[str]) -> bool:
-    """Whether enough of the words of a sentence are English ones that no guess is needed."""
+    """Whether so many words of a sentence are English that the identifier is not needed."""
     known = len(ENGLISH.intersection(words))
     least = max(2, ENGLISH_SHARE * len(words))
     return known >= least or (known > 0 and known + sum(word.endswith("ing") for word in words) >= least)
@@ -91,10 +91,10 @@ def foreign_language(text: str, min_words: int = MIN_WORDS) -> str | None:
 
     Args:
         text: any text.
-        min_words: of shorter texts only the script is looked at.
+        min_words: for shorter texts, only the script is checked.
 
     Returns:
-        An ISO 639-1 code, or `another script` where most letters are not Latin.
+        An ISO 639-1 code, or `another script` if most letters are not Latin.
     """
     if mostly_not_latin(text):
         return "another script"

@@ -1,6 +1,6 @@
-"""The languages of many texts at once, as `language.foreign_language` tells them, some thirty times as fast.
+"""The languages of many texts at once: as `language.foreign_language`, about thirty times as fast.
 
-The walk over a text's bytes, in which py3langid spends its time, is made over all texts together.
+py3langid spends its time in a loop over the bytes of a text. Here NumPy loops over all texts together.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from wavcaps_assets.rules.language import MIN_PROBABILITY, MIN_WORDS, identifier, mostly_not_latin
 
-# Texts that are walked together: the numbers of their features fit into 32 bits, their bytes into a cache.
+# Texts in one batch: the indices of their features fit into 32 bits, and their bytes into a cache.
 TOGETHER = 2_000
 
 
 def foreign_languages(texts: Sequence[str], min_words: int = MIN_WORDS) -> list[str | None]:
-    """What `foreign_language` says of each text."""
+    """The result of `foreign_language` for each text."""
     found: list[str | None] = [None] * len(texts)
     guessed: list[int] = []
     for place, text in enumerate(texts):
@@ -28,7 +28,7 @@ def foreign_languages(texts: Sequence[str], min_words: int = MIN_WORDS) -> list[
             found[place] = "another script"
         elif len(text.split(None, max(min_words - 1, 0))) >= min_words:
             guessed.append(place)
-    # Texts of one length walk the same way.
+    # Texts of similar length are processed together.
     guessed.sort(key=lambda place: len(texts[place]), reverse=True)
     for start in range(0, len(guessed), TOGETHER):
         places = guessed[start : start + TOGETHER]
@@ -46,7 +46,7 @@ def _tables() -> Tables:
 
 
 class Tables:
-    """py3langid's automaton and weights as arrays."""
+    """py3langid's automaton and weights, as arrays."""
 
     def __init__(self) -> None:
         model = identifier()
@@ -58,7 +58,7 @@ class Tables:
         self._languages = list(model.nb_classes)
 
     def classify(self, texts: Sequence[str]) -> Iterator[tuple[str, float]]:
-        """The likeliest language of each text and its probability."""
+        """The most likely language of each text, with its probability."""
         lines = [_encoded(text) for text in texts]
         order = sorted(range(len(lines)), key=lambda place: len(lines[place]), reverse=True)
         sizes = np.array([len(lines[place]) for place in order])
@@ -67,35 +67,35 @@ class Tables:
         chances = np.exp(scores - scores.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
         best = chances.argmax(axis=1)
-        told: list[Any] = [None] * len(lines)
+        likeliest: list[Any] = [None] * len(lines)
         for place, language, chance in zip(order, best.tolist(), chances.max(axis=1).tolist(), strict=True):
-            told[place] = self._languages[language], chance
-        return iter(told)
+            likeliest[place] = self._languages[language], chance
+        return iter(likeliest)
 
     def _scores(self, lines: Sequence[bytes], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The score of each language for each line. The longest line comes first."""
+        """The score of each language for each line, shape (lines, languages). The longest line is first."""
         columns = np.zeros((int(sizes[0]), len(lines)), dtype=np.uint8)
         for place, line in enumerate(lines):
             columns[: len(line), place] = np.frombuffer(line, dtype=np.uint8)
         features = len(self._weights)
         first = np.arange(len(lines), dtype=np.int32) * features
         state = np.zeros(len(lines), dtype=np.int32)
-        seen = [np.empty(0, np.int32)]
+        found = [np.empty(0, np.int32)]
         alive = np.searchsorted(-sizes, -np.arange(1, len(columns) + 1), side="right")
         for column, count in zip(columns, alive.tolist(), strict=True):
             state = self._next.take(self._row.take(state[:count]) + column[:count])
             feature = self._feature.take(state)
             hit = np.flatnonzero(feature >= 0)
-            seen.append(first.take(hit) + feature.take(hit))
-        # Each feature of a line once, the lines one after the other.
-        keys, counts = np.unique(np.concatenate(seen), return_counts=True)
+            found.append(first.take(hit) + feature.take(hit))
+        # The features of a line without repetitions, line after line.
+        keys, counts = np.unique(np.concatenate(found), return_counts=True)
         ends = np.searchsorted(keys, first + features).tolist()
         keys %= features
         amounts = np.log1p(counts.astype(np.float32))
         scores = np.zeros((len(lines), len(self._languages)), dtype=np.float32)
         start = 0
         for place, end in enumerate(ends):
-            # A line without a feature is in no language more than in another.
+            # A line without a feature has the same score in all languages.
             if start < end:
                 scores[place] = amounts[start:end] @ self._weights.take(keys[start:end], axis=0)
                 scores[place] += self._prior
@@ -104,6 +104,6 @@ class Tables:
 
 
 def _encoded(text: str) -> bytes:
-    """As py3langid does it."""
+    """The bytes of a text, as in py3langid."""
     lowered = text.lower() if text.isupper() else text
     return unicodedata.normalize("NFC", lowered).encode("utf8", errors="surrogatepass")

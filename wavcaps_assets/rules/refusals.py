@@ -1,4 +1,4 @@
-"""How models say that they give no caption: "Failure.", or a refusal in English."""
+"""Recognises answers without a caption: "Failure.", or a refusal in English."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 FAILURE = re.compile(r"[\"'“*\s]*failure(?:[\"'”*\s]*$|\s*[.!,:;(-])", re.IGNORECASE)
 
-# Of a line in lower case, with plain apostrophes and single spaces.
+# The patterns match a line in lower case, with plain apostrophes and single spaces.
 NOT = r"(?:can|could|do|did|will|would|should|must|may)(?:n'?t| not)"
 REFUSED = r"(?:declined|denied|rejected|blocked|refused|flagged|filtered|prohibited|disallowed)"
 UNFIT = r"(?:explicit|inappropriate|unsafe|offensive|sensitive|harmful|hateful|hate)"
 IS = r"(?:has been|have been|was|were|is|are|may be|contains?|may contain|appears to be|seems to be)"
 OPENINGS = (
-    # What a model says of itself.
+    # About the model itself.
     r"sorry\b|apolog(?:y|ies)\b|my apologies\b|regrettably\b",
     r"as an? (?:\w+ )?(?:ai|artificial intelligence|large language|language model)\b",
     r"unfortunately,? (?:i|we|this|that|it|the (?:text|description|request|content))\b",
@@ -26,7 +26,7 @@ OPENINGS = (
     r"(?:cannot|can't|can not|won't|unable to|not able to) (?:\w+ )?(?:assist|help|comply|process|fulfil"
     r"|describe|generate|provide|answer|complete|create|write|caption|continue|respond)",
     r"the (?:model|assistant|ai) (?:has )?(?:declined|refused|cannot|can't)\b",
-    # What it says of the question.
+    # About the request.
     r"(?:please|(?:could|can|would) you)(?: please)? (?:provide|share|give me|send|rephrase|clarify"
     r"|specify)\b",
     r"(?:it's|it is|it would be|this is|that's|that is) (?:not (?:possible|appropriate|something|allowed"
@@ -41,7 +41,7 @@ OPENINGS = (
     r"thank you for (?:understanding|your (?:understanding|request|question))\b",
     r"(?:refused|refusal|declined|redacted|censored|blocked)\W*$",
 )
-# What only a model's own rules are called by, wherever it stands.
+# Anywhere in a line: terms for a model's own rules.
 POLICIES = (
     r"\b(?:content|usage|safety|moderation|community|openai(?:'s)?|our|my) (?:\w+ )?(?:polic(?:y|ies)"
     r"|guidelines?)\b",
@@ -52,7 +52,7 @@ POLICIES = (
     r"\bfor (?:safety|policy|legal|ethical|privacy) reasons\b",
     r"\blanguage model\b",
 )
-# One of these is in whatever a policy is called by: most captions need no slower look.
+# Each of the patterns above needs one of these words: a fast test for most captions.
 POLICY_WORDS = (
     "polic",
     "guideline",

@@ -1,7 +1,7 @@
-"""What can be mended in a caption without asking again.
+"""Repairs of a caption without asking a model again.
 
-Most repairs stand by themselves, and come before any rule. Two go by the name of a rule, and are made where
-that rule's verdict is `repair`: what they take away may have meant something.
+Most repairs are made before the rules are applied. Two have the name of a rule, and are made if the verdict
+of that rule is `repair`: what they remove may have a meaning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection
 
-# What sounds and takes no article.
+from wavcaps_assets.rules.articles import with_articles
+
+# Nouns for sounds that take no article.
 MASS_NOUNS = frozenset(
     {"applause", "electricity", "fire", "glass", "laughter", "lightning", "metal", "music", "paper", "rain"}
     | {"steam", "thunder", "traffic", "water", "wind", "wood"}
@@ -22,46 +24,41 @@ WITH_ARTICLE = re.compile(
 )
 BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
 MARKS = ("Mn", "Me")
-QUOTATION_MARKS = re.compile(r"[\"“”„«»*`]")
-VOWEL_SOUND = re.compile(r"\b([Aa])(?= (?!one\b|once\b|uni|eu|us[ei]|ut[ei]|ukulele)[aeiou])", re.IGNORECASE)
-
-# A word in small letters: an acronym is spelt out, and "an MP3" is right.
-CONSONANT_SOUND = re.compile(
-    r"\b([Aa])n(?= (?:(?!hour|honest|honou?r|heir|herb)[bcdfghj-np-tv-z][a-z]|one\b|once\b))"
-)
+# An asterisk inside a word censors it ("sh*t"): without it the word would look like another one.
+QUOTATION_MARKS = re.compile(r"[\"“”„«»`]|(?<![^\W_])\*+|\*+(?![^\W_])")
 
 
 def entities(caption: str) -> str:
-    """HTML's names of characters: "rain &amp; wind" is "rain & wind"."""
+    """Replaces HTML entities: "rain &amp; wind" is "rain & wind"."""
     return html.unescape(caption) if "&" in caption else caption
 
 
 def composed(caption: str) -> str:
-    """A letter and the mark over it as one character (Unicode's form C)."""
+    """Combines a letter and the mark over it into one character (Unicode NFC)."""
     return caption if caption.isascii() else unicodedata.normalize("NFC", caption)
 
 
 def invisible(caption: str) -> str:
-    """Takes away characters that only format: soft hyphens, byte order marks, changes of direction."""
+    """Removes format characters: soft hyphens, byte order marks, changes of direction."""
     if caption.isprintable():
         return caption
     return "".join(char for char in caption if unicodedata.category(char) != "Cf")
 
 
 def is_control(char: str) -> bool:
-    """A null byte, an escape code, half a surrogate, a mark over a letter."""
+    """Whether a character is a null byte, an escape code, half a surrogate or a combining mark."""
     return not char.isprintable() or unicodedata.category(char) in MARKS
 
 
 def control_characters(caption: str) -> str:
-    """Takes away what the rule of this name complains of; spaces of any kind stay, for `whitespace`."""
+    """Removes what the rule of this name finds. Spaces of any kind are left for `whitespace`."""
     if caption.isascii() and caption.isprintable():
         return caption
     return "".join(char for char in caption if char.isspace() or not is_control(char))
 
 
 def bracketed_number(caption: str) -> str:
-    """Takes away what the rule of this name complains of: "A dog is barking [1]." """
+    """Removes what the rule of this name finds: "A dog is barking [1]." """
     return BRACKETED_NUMBER.sub(" ", caption)
 
 
@@ -70,7 +67,7 @@ def whitespace(caption: str) -> str:
 
 
 def quotation_marks(caption: str) -> str:
-    """Takes away quotation marks and Markdown's asterisks; apostrophes stay."""
+    """Removes quotation marks and Markdown's asterisks, but not apostrophes."""
     return QUOTATION_MARKS.sub("", caption)
 
 
@@ -85,9 +82,7 @@ def full_stop(caption: str) -> str:
 
 def article(caption: str) -> str:
     """ "A owl" is "An owl", and "An hip hop band" is "A hip hop band"."""
-    # Functions, since a template is taken apart at every call, whether anything is found or not.
-    with_n = VOWEL_SOUND.sub(lambda found: f"{found[1]}n", caption)
-    return CONSONANT_SOUND.sub(lambda found: found[1], with_n)
+    return with_articles(caption)
 
 
 def mass_noun(caption: str) -> str:
@@ -121,17 +116,17 @@ BEFORE_RULES = tuple(name for name in REPAIRS if name not in RULES_WITH_REPAIR)
 def repaired(caption: str, names: Collection[str] = BEFORE_RULES) -> tuple[str, list[str]]:
     """The caption after repair, and the names of the repairs that changed it.
 
-    Nothing is left that one of them would change: a caption that is published needs no repair.
+    Repairs are made until none of them changes anything: a published caption needs no repair.
 
     Args:
-        names: the repairs that are made.
+        names: the repairs to make.
     """
     made: dict[str, None] = {}
     before = None
     while caption != before:
         before = caption
         for name, repair in REPAIRS.items():
-            if name in names and (mended := repair(caption)) != caption:
+            if name in names and (after := repair(caption)) != caption:
                 made[name] = None
-                caption = mended
+                caption = after
     return caption, list(made)
