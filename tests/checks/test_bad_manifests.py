@@ -128,6 +128,8 @@ def test_what_a_stage_set_aside_is_no_manifest(tmp_path: Path) -> None:
         ("[digits]\nerror = nan", "inf"),
         ("[digts]\nerror = 1", "digts: there is no such setting"),
         ("digits =", "cannot be read"),
+        ("[rules]\npreset = 'strict'", "rules.preset: there is no such setting; there are enabled,"),
+        ("rules = 3", "rules: "),
     ],
 )
 def test_thresholds_that_make_no_sense(tmp_path: Path, toml: str, said: str) -> None:

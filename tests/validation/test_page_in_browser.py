@@ -143,7 +143,7 @@ def test_each_rater_has_an_order_of_their_own(study: WrittenStudy, tmp_path: Pat
 def test_a_file_that_is_not_of_this_study_is_told(study: WrittenStudy, tmp_path: Path) -> None:
     with browsing(tmp_path / "profile", tmp_path) as browser:
         browser.open(tmp_path / "store" / study.page)
-        for content, said in ((b"{", "cannot be used"), (b'{"format": 1}', "it is no file of answers")):
+        for content, said in ((b"{", "cannot be used"), (b'{"format": 1}', "it is not a file of answers")):
             (tmp_path / "other.json").write_bytes(content)
             browser.choose_file("#resume", tmp_path / "other.json")
             browser.wait(f"document.querySelector('#problem').textContent.includes({json.dumps(said)})")

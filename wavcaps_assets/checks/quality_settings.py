@@ -154,6 +154,12 @@ def load_settings(path: Path | None) -> QualitySettings:
         changes = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UnusableSettings(f"the thresholds in {path} cannot be read: {error}") from error
+    rules = changes.get("rules", {})
+    if unknown := sorted(rules.keys() - RuleSettings.model_fields.keys()) if isinstance(rules, dict) else []:
+        raise UnusableSettings(
+            f"the thresholds in {path}: rules.{unknown[0]}: there is no such setting; there are "
+            f"{', '.join(RuleSettings.model_fields)}"
+        )
     try:
         return QualitySettings.model_validate(_merged(QualitySettings().model_dump(), changes))
     except ValidationError as error:

@@ -1,5 +1,5 @@
 "use strict";
-// Texts of others reach the page by textContent only.
+// Text from outside is inserted with textContent only.
 (() => {
   const FORMAT = "wavcaps-validation-answers";
   const VERSION = 1;
@@ -17,7 +17,7 @@
   let kept = true;
   let unsaved = false;
 
-  // ---- Chance, the same for the same rater (FNV-1a for the seed, mulberry32 for the numbers) ----
+  // ---- Random numbers, the same for the same rater (FNV-1a for the seed, mulberry32 for the numbers) ----
   function chance(seed) {
     let hash = 0x811c9dc5;
     for (const byte of new TextEncoder().encode(seed)) hash = Math.imul(hash ^ byte, 0x01000193);
@@ -75,7 +75,7 @@
       kept = true;
     } catch {
       kept = false;
-      complain("This browser keeps nothing for this page: save your answers before you close it.");
+      complain("This browser cannot store your answers: save them before you close this page.");
     }
   }
 
@@ -87,7 +87,7 @@
     }
   }
 
-  // Of what is loaded, the answers that this study can have.
+  // The loaded answers that are valid for this study.
   function usable(answers) {
     const good = {};
     for (const item of study.items) {
@@ -140,7 +140,7 @@
     try {
       const saved = JSON.parse(await file.text());
       if (!saved || saved.format !== FORMAT || saved.version !== VERSION || typeof saved.rater !== "string" || !Array.isArray(saved.answers))
-        throw new Error("it is no file of answers");
+        throw new Error("it is not a file of answers");
       if (saved.study !== study.id) throw new Error("it belongs to another study");
       const found = usable(Object.fromEntries(saved.answers.map((answer) => [answer && answer.item, answer])));
       begin(saved.rater, found);
@@ -162,7 +162,7 @@
 
   function begin(name, found = {}) {
     const rater = tidy(name);
-    if (!rater) return complain("Give a name first.");
+    if (!rater) return complain("Enter a name first.");
     state.rater = rater;
     state.order = shuffled(study.items.map((item) => item.id), seedOf("order"));
     state.answers = remembered();
@@ -216,7 +216,7 @@
     for (const [index, name] of ["first", "second"].entries()) {
       const box = $(name);
       const caption = captions[index];
-      // The second caption is not seen before the first has been rated by itself.
+      // The second caption is hidden until the first one is rated.
       box.hidden = !caption || (index > 0 && !answer.ratings[captions[0].id]);
       box.replaceChildren();
       if (box.hidden) continue;
@@ -251,7 +251,7 @@
     }
   }
 
-  // The caption that a number key rates: the first without a rating, else the last one shown.
+  // The caption that a number key rates: the first without a rating, else the last one.
   function unrated(item) {
     const captions = captionsOf(item);
     const { ratings } = answerOf(item);
@@ -278,7 +278,7 @@
     only("done");
     const open = study.items.length - done();
     $("summary").textContent = open
-      ? `${open} of ${study.items.length} clips are not fully answered. You can save now and go on later.`
+      ? `${open} of ${study.items.length} clips are not fully answered. You can save now and continue later.`
       : `All ${study.items.length} clips are answered. Thank you.`;
     $("saved").textContent = "";
     showProgress();
@@ -300,7 +300,7 @@
     showQuestions();
   });
   $("player").addEventListener("error", () =>
-    complain("This clip cannot be played here: leave it open, and go on with the next."));
+    complain("This clip cannot be played here: skip it, and continue with the next."));
   $("player").addEventListener("loadeddata", () => complain(kept ? "" : $("problem").textContent));
   $("previous").addEventListener("click", () => show(state.at - 1));
   $("next").addEventListener("click", () => show(state.at + 1));
@@ -318,7 +318,7 @@
     const item = byId.get(state.order[state.at]);
     const key = event.key.toLowerCase();
     if (key === " ") {
-      // Where Space already means something, it goes on meaning that.
+      // Space keeps its own meaning on controls that use it.
       if (on.matches("button, summary, audio") || (on.matches("input") && !on.checked)) return;
       event.preventDefault();
       player.paused ? player.play() : player.pause();
