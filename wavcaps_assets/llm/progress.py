@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 
@@ -12,8 +13,9 @@ from wavcaps_assets.show.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# Between two lines in the log (s).
+# Between two lines in the log, and between two updates (s).
 LOG_EVERY_S = 60.0
+UPDATE_EVERY_S = 0.1
 # After this many requests in a row without an answer, the endpoint is at fault, not the requests.
 FAILURES_IN_A_ROW = 20
 
@@ -89,6 +91,7 @@ class Tally:
         self._requests_before = usage.requests
         self._answered = 0
         self._started = self._logged_at = time.monotonic()
+        self._updated_at = -math.inf
 
     def add(self, texts: int) -> None:
         """More texts are done."""
@@ -98,6 +101,9 @@ class Tally:
             self._answered += texts
         now = time.monotonic()
         self._usage.texts_a_second = self._answered / max(now - self._started, 1e-9)
+        if self.done < self.total and now - self._updated_at < UPDATE_EVERY_S:
+            return
+        self._updated_at = now
         note = self._note()
         self._progress.update(self.done, self.total, note)
         if now - self._logged_at >= LOG_EVERY_S:
