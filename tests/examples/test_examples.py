@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.llm.scripted_model import KEY, MODEL, scripted
 from tests.support.paths import ROOT
 from tests.support.rows import manifest_row
 from wavcaps_assets.store.storage import Store
@@ -42,8 +43,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(script: str, *arguments: str, folder: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+def run(script: str, *arguments: str, folder: Path, **variables: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **variables}
     command = [sys.executable, str(ROOT / "examples" / script), *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -55,6 +56,20 @@ def test_reading_a_manifest(store: Path, tmp_path: Path) -> None:
     assert output.startswith("8 clips, 0.0 hours")
     assert "freesound-1: A high whistle sounds." in output
     assert output.count("1.0 s at 32000 Hz, peak 0.50") == 2
+
+
+def test_captioning_texts_once(tmp_path: Path) -> None:
+    with scripted(lambda body: f"Heard: {body['messages'][-1]['content'][:4]}.") as endpoint:
+        model = {
+            "WAVCAPS_LLM__BASE_URL": f"{endpoint.root}/v1",
+            "WAVCAPS_LLM__MODEL": MODEL,
+            "WAVCAPS_LLM__API_KEY": KEY,
+        }
+        output = run("caption_texts.py", str(tmp_path / "store"), folder=tmp_path, **model)
+        assert output.count("-> Heard:") == len(endpoint.requests) == 10
+        assert "-> Heard: Zoom." in output
+        again = run("caption_texts.py", str(tmp_path / "store"), folder=tmp_path, **model)
+        assert again.count("-> Heard:") == len(endpoint.requests) == 10
 
 
 @pytest.mark.slow
