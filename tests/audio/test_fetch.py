@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import resource
 import socket
 import threading
@@ -362,3 +364,49 @@ def test_a_local_file_is_read_inside_its_folder_only(fetching: Fetching, tmp_pat
         "freesound-4": "outside_folder",
     }
     assert (folder / "a.wav").is_file()
+
+
+def test_a_local_file_that_was_replaced_is_read_again(fetching: Fetching, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(wav(0.5))
+    (folder / "b.wav").write_bytes(b"not audio")
+    clips = RAW_CLIPS.from_rows(raw_row(f"freesound-{name}", audio_url=f"{name}.wav") for name in "ab")
+    first = fetching.fetch(clips, source=Folder(folder))
+    again = fetching.fetch(clips, source=Folder(folder))
+    assert again.kept.equals(first.kept)
+    (folder / "a.wav").write_bytes(wav(0.5, level=0.5))
+    (folder / "b.wav").write_bytes(wav(0.25))
+    replaced = fetching.fetch(clips, source=Folder(folder))
+    assert replaced.kept.column("duration_s").to_pylist() == [0.5, 0.25]
+    assert replaced.kept["samples_sha256"][0] != first.kept["samples_sha256"][0]
+
+
+def test_a_history_without_file_versions_reads_no_file_again(fetching: Fetching, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(wav())
+    clips = RAW_CLIPS.from_rows([raw_row("freesound-a", audio_url="a.wav")])
+    fetching.fetch(clips, source=Folder(folder))
+    (log,) = fetching.tables.store.path(f"log/clips/freesound/{PARTITION}").iterdir()
+    event = json.loads(log.read_text())
+    log.write_text(json.dumps({**event, "asked_for": event["asked_for"][:3]}) + "\n")
+    fetching.fetch(clips, source=Folder(folder))
+    with History(fetching.tables.store, "freesound", PARTITION) as history:
+        assert [event["event"] for event in history] == ["stored"]
+    os.utime(folder / "a.wav")
+    fetching.fetch(clips, source=Folder(folder))
+    with History(fetching.tables.store, "freesound", PARTITION) as history:
+        assert [event["event"] for event in history] == ["stored", "stored"]
+
+
+def test_a_file_shorter_than_its_source_says_is_not_stored(fetching: Fetching) -> None:
+    class Exact(Site):
+        exact_bytes = True
+
+    row = fetching.clips(["/good.wav"]).to_pylist()[0]
+    short = RAW_CLIPS.from_rows([{**row, "claimed_bytes": len(wav()) + 1}])
+    stage = fetching.fetch(short, source=Exact())
+    assert reasons(stage) == {"freesound-0": "download_failed"}
+    whole = RAW_CLIPS.from_rows([{**row, "claimed_bytes": len(wav())}])
+    assert fetching.fetch(whole, source=Exact()).kept.num_rows == 1

@@ -19,7 +19,7 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
-from wavcaps_assets.sources.base import Record, Source, Unread, read_part
+from wavcaps_assets.sources.base import Blanks, Record, Source, Unread, read_part
 from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 from wavcaps_assets.store.storage import Store
@@ -37,13 +37,13 @@ class Scripted(Source):
     name = "freesound"
     title = "FreeSound"
 
-    def __init__(self, found: Sequence[Record | Unread]) -> None:
+    def __init__(self, found: Sequence[Record | Unread | Blanks]) -> None:
         self.found = found
 
     def partitions(self) -> list[str]:
         return [PARTITION]
 
-    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread | Blanks]:
         yield from self.found
 
 
@@ -59,7 +59,7 @@ def tables(tmp_path: Path) -> TableStore:
 
 
 def crawled(
-    tables: TableStore, network: Network, *found: Record | Unread, written: bool = True
+    tables: TableStore, network: Network, *found: Record | Unread | Blanks, written: bool = True
 ) -> CrawlResult:
     result = crawl(Scripted(found), PARTITION, network, tables)
     if written:
@@ -215,6 +215,15 @@ def test_a_crawl_killed_before_its_table_was_written_says_nothing_twice(
             ("freesound-1", "changed"),
             ("freesound-2", "gone"),
         ]
+
+
+def test_records_without_content_may_be_the_clips_that_are_missing(
+    tables: TableStore, network: Network
+) -> None:
+    crawled(tables, network, DOG, CAT)
+    blank = crawled(tables, network, CAT, Blanks(1))
+    assert (kept(blank).keys(), dropped(blank)) == ({"freesound-1", "freesound-2"}, {})
+    assert dropped(crawled(tables, network, CAT)) == {"freesound-1": "gone"}
 
 
 def test_a_listing_of_unusable_records_fails_and_books_nothing(tables: TableStore, network: Network) -> None:

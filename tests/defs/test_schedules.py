@@ -33,14 +33,15 @@ MONTHS = [f"2022-{month:02d}" for month in range(1, 8)]
 
 
 def tick(
-    instance: dg.DagsterInstance, limits: BackfillSettings | None = None
+    instance: dg.DagsterInstance,
+    limits: BackfillSettings | None = None,
+    at: datetime = datetime(2026, 11, 1, 12, 30, tzinfo=UTC),
 ) -> tuple[list[str | None], str | None]:
     definitions = build(Settings())
     repository = definitions.get_repository_def()
     schedule = repository.get_schedule_def(f"{NAME}_missing")
     if limits is not None:
         schedule = missing_partitions_schedule(all_sources(Settings())[0], limits)
-    at = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
     with dg.build_schedule_context(
         instance=instance, repository_def=repository, scheduled_execution_time=at
     ) as context:
@@ -151,3 +152,15 @@ def test_a_pause_is_waited_for_and_is_no_failure(instance: dg.DagsterInstance) -
     asked, skipped = tick(instance)
     assert asked == []
     assert skipped is not None and "paused until" in skipped
+
+
+def test_finished_months_are_crawled_again_some_at_a_tick(instance: dg.DagsterInstance) -> None:
+    for month in MONTHS:
+        materialize(instance, month)
+    assert tick(instance)[0] == []
+    later = datetime.now(UTC) + timedelta(days=200)
+    assert len(tick(instance, at=later)[0]) == 4
+    # A run of the last day, even one that failed, is not repeated at once.
+    for month in MONTHS:
+        add_failed_run(instance, month)
+    assert tick(instance, at=datetime.now(UTC) + timedelta(hours=1))[0] == []

@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.sources.conftest import Opener
-from tests.support.paths import DATA
+from tests.support.paths import DATA, SHARED
 from tests.support.servers import running
 from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Unavailable
-from wavcaps_assets.sources.base import Record, Unread
+from wavcaps_assets.sources.base import Blanks, Record, Unread
 from wavcaps_assets.sources.freesound import FIELDS, Freesound, month_bounds, months
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
@@ -87,18 +87,18 @@ def serving(api: Api) -> Iterator[Api]:
         yield api
 
 
-def crawl(api: Api, network_to: Opener, **settings: Any) -> list[Record | Unread]:
+def crawl(api: Api, network_to: Opener, **settings: Any) -> list[Record | Unread | Blanks]:
     with serving(api):
         chosen = {"token": "key", "first_month": MONTH, "last_month": MONTH, "page_size": 2, **settings}
         source = Freesound(FreesoundSettings(base_url=api.url, **chosen), Path("nowhere"))
         return list(source.records(network_to(api.url), MONTH))
 
 
-def ids(found: list[Record | Unread]) -> list[str]:
+def ids(found: list[Record | Unread | Blanks]) -> list[str]:
     return [item.source_id for item in found if isinstance(item, Record) and not item.problem]
 
 
-def unread(found: list[Record | Unread]) -> dict[str, str]:
+def unread(found: list[Record | Unread | Blanks]) -> dict[str, str]:
     return {item.part: item.problem for item in found if isinstance(item, Unread)}
 
 
@@ -182,7 +182,7 @@ def test_what_is_no_sound_at_all_is_set_aside(network_to: Opener) -> None:
     found = crawl(Api(sounds), network_to, page_size=6)
     assert ids(found) == ["1", "3"]
     bad = [item for item in found if isinstance(item, Record) and item.problem]
-    assert [item.source_id for item in bad] == [""] * 4
+    assert [item.source_id for item in bad] == [""] * 3
     assert "id: Field required" in (bad[0].problem or "")
 
 
@@ -335,3 +335,22 @@ def test_months_are_the_papers() -> None:
     assert len(months("2005-04", "2022-11")) == 212
     assert month_bounds("2020-02") == ("2020-02-01T00:00:00Z", "2020-02-29T23:59:59.999Z")
     assert month_bounds("2022-12")[1] == "2022-12-31T23:59:59.999Z"
+
+
+NULLS = SHARED / "cases" / "freesound" / "page_with_nulls.json"
+
+
+@pytest.mark.parametrize("where", ["among sounds", "on a page of their own"])
+def test_nulls_in_the_results_count_as_seen(network_to: Opener, where: str) -> None:
+    sounds = [sound(1), None, None, sound(2)] if where == "among sounds" else [sound(1), sound(2), None, None]
+    found = crawl(Api(sounds), network_to)
+    assert ids(found) == ["1", "2"]
+    assert unread(found) == {}
+    assert [item for item in found if isinstance(item, Blanks)] == [Blanks(2)]
+
+
+@pytest.mark.skipif(not NULLS.is_file(), reason=f"no answer with nulls at {NULLS}")
+def test_a_real_answer_with_nulls_is_whole(network_to: Opener) -> None:
+    results = json.loads(NULLS.read_text(encoding="utf-8"))["results"]
+    found = crawl(Api(results), network_to, page_size=150)
+    assert (ids(found), unread(found)) == (["700001"], {})

@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from wavcaps_assets.audio.copies import ExtraCopy, copy_path, write_copy
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
-from wavcaps_assets.audio.originals import Origin, original
+from wavcaps_assets.audio.originals import Origin, file_version, original
 from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.history import TEMPORARY, Event, History
-from wavcaps_assets.crawl.past_fetches import PastFetches, is_first_failure
+from wavcaps_assets.crawl.past_fetches import PastFetches, is_first_failure, with_file_version
 from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import StoreError
@@ -136,6 +136,10 @@ class Fetch:
         clip_id = clip["clip_id"]
         request = [clip[name] for name in REQUEST_COLUMNS]
         last = self._last.get(clip_id)
+        if self._source.folder is not None:
+            # A file that was replaced is another one, even under the same name.
+            request += file_version(self._source.folder, clip["audio_url"])
+            last = last and with_file_version(last, request)
         if last and last["asked_for"] == request:
             if last["event"] == Event.STORED and self._is_stored(last["row"]):
                 return {**last["row"], "fetched_at": datetime.fromisoformat(last["row"]["fetched_at"])}

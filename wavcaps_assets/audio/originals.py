@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavcaps_assets.network.errors import NotThere
+from wavcaps_assets.network.errors import NotThere, Unavailable
 from wavcaps_assets.sources.base import Source
 
 if TYPE_CHECKING:
@@ -73,9 +73,22 @@ def original(source: Source, clip: dict[str, Any], origin: Origin) -> Iterator[O
     download = origin.network.download(clip["audio_url"], path, headers, clip["claimed_md5"])
     try:
         _require_audio(path)
+        if source.exact_bytes and download.bytes < (clip["claimed_bytes"] or 0):
+            raise Unavailable(
+                f"{clip['audio_url']} has {download.bytes} bytes; its source lists {clip['claimed_bytes']}"
+            )
         yield Original(path, download.bytes, download.sha256)
     finally:
         path.unlink(missing_ok=True)
+
+
+def file_version(folder: Path, name: str) -> list[int | None]:
+    """Size (bytes) and modification time (ns) of a file of the folder; None where there is no such file."""
+    try:
+        stat = (folder / name).stat()
+    except (OSError, ValueError):
+        return [None, None]
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _local(folder: Path, name: str) -> Original:

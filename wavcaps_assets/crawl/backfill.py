@@ -1,9 +1,10 @@
-"""Which partitions a schedule requests: missing ones, a few at a time, and a failing one only a few times."""
+"""Which partitions a schedule requests: missing ones, incomplete ones, and old ones that may have changed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 
 from pydantic import BaseModel, Field
 
@@ -23,6 +24,16 @@ class BackfillSettings(BaseModel):
         ge=1,
         description="runs that died with their machine after which a partition is no longer requested",
     )
+    recrawl_d: float = Field(
+        7.0, gt=0, description="shortest wait before a finished partition is crawled again (days)"
+    )
+    recrawl_share: float = Field(
+        0.5,
+        gt=0,
+        description="wait before it is crawled again, as a share of its age at the last crawl: crawls thin "
+        "out as it ages",
+    )
+    longest_recrawl_d: float = Field(180.0, gt=0, description="longest such wait (days)")
 
 
 @dataclass(frozen=True)
@@ -68,3 +79,29 @@ def choose(
     waiting = [name for name in missing if name not in running and name not in given_up]
     room = max(0, settings.partitions_per_tick - len([name for name in missing if name in running]))
     return Choice(waiting[:room], given_up, len(missing), room - len(waiting[:room]))
+
+
+def due_again(
+    crawled: Mapping[str, datetime],
+    published_until: Mapping[str, date],
+    now: datetime,
+    settings: BackfillSettings,
+) -> list[str]:
+    """Finished partitions to crawl again, the longest overdue first.
+
+    Sounds appear, change and disappear after their month has ended, most of them soon after.
+
+    Args:
+        crawled: when each partition was crawled last, UTC.
+        published_until: the last day on which the clips of each partition were uploaded.
+    """
+    overdue: list[tuple[timedelta, str]] = []
+    for name, at in crawled.items():
+        if name not in published_until:
+            continue
+        age = at - datetime.combine(published_until[name], time.max, UTC)
+        wait = max(timedelta(days=settings.recrawl_d), settings.recrawl_share * age)
+        late = now - at - min(wait, timedelta(days=settings.longest_recrawl_d))
+        if late >= timedelta(0):
+            overdue.append((-late, name))
+    return [name for _, name in sorted(overdue)]

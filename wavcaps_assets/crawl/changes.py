@@ -66,6 +66,7 @@ class CrawlDiff:
         self._versions, self._ever_listed = self._read_versions()
         # Listed with an unusable record, and therefore not gone.
         self._unusable: set[str] = set()
+        self._blanks = 0
         self._numbers: Counter[str] = Counter()
         self._rows: dict[str, dict[str, Any]] = {}
         self._dropped: list[dict[str, Any]] = []
@@ -109,6 +110,10 @@ class CrawlDiff:
         self._drop(clip_id, reason, detail)
         self._note(Event.DROPPED, clip_id, reason=reason, detail=detail)
 
+    def add_blanks(self, count: int) -> None:
+        """Adds records that are listed without content. Each may be a clip that is not listed otherwise."""
+        self._blanks += count
+
     def unread(self, part: str, problem: str) -> None:
         """Adds a part of the listing that could not be read."""
         name = f"{self._source.name}-{self._history.partition}-{part}"
@@ -121,6 +126,8 @@ class CrawlDiff:
         missing = [clip_id for clip_id in self._known if clip_id not in self._rows]
         doubtful = [clip_id for clip_id in missing if clip_id in self._unusable]
         vanished = [clip_id for clip_id in missing if clip_id not in self._unusable]
+        if len(vanished) <= self._blanks:
+            doubtful, vanished = missing, []
         if self._is_suspicious(len(vanished)):
             self.unread(
                 VANISHED,

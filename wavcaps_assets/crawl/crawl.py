@@ -14,7 +14,7 @@ from wavcaps_assets.crawl.history import History
 from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.network.errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.network.pages import PageLog
-from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, clean
+from wavcaps_assets.sources.base import SAFE_ID, Blanks, Record, Source, Unread, clean
 from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 from wavcaps_assets.tables.stage import Stage
@@ -102,12 +102,14 @@ class Tally:
     problems: Counter[str] = field(default_factory=Counter)
 
 
-def add_records(records: Iterable[Record | Unread], diff: CrawlDiff) -> Tally:
+def add_records(records: Iterable[Record | Unread | Blanks], diff: CrawlDiff) -> Tally:
     """Adds records to a crawl diff: as clips, or dropped with the reason."""
     tally = Tally()
     for item in records:
         if isinstance(item, Unread):
             diff.unread(item.part, clean(item.problem) or "")
+        elif isinstance(item, Blanks):
+            diff.add_blanks(item.count)
         elif not SAFE_ID.fullmatch(item.source_id):
             problem = clean(item.problem or f"{item.source_id!r:.200}") or ""
             tally.problems[problem] += 1

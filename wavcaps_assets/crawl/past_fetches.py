@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from wavcaps_assets.clock import new_crawl_id, utc_now
@@ -78,3 +79,17 @@ def is_first_failure(last: Mapping[str, Any] | None, failed: Mapping[str, Any]) 
         last: its event before; None if there is none.
     """
     return last is None or any(last.get(name) != failed[name] for name in ("event", "asked_for", "reason"))
+
+
+def with_file_version(event: dict[str, Any], request: list[Any]) -> dict[str, Any]:
+    """An event of a local file, completed: an old event without a version refers to a file that is older.
+
+    Args:
+        request: what would be requested now; its last values are the file's size (bytes) and time of
+            modification (ns).
+    """
+    *before, _, modified_ns = request
+    if event["asked_for"] != before or modified_ns is None:
+        return event
+    unchanged = modified_ns < datetime.fromisoformat(event["at"]).timestamp() * 1e9
+    return {**event, "asked_for": request} if unchanged else event

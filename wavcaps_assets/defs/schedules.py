@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from wavcaps_assets.crawl.backfill import BackfillSettings, choose
+from wavcaps_assets.crawl.backfill import BackfillSettings, choose, due_again
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
@@ -36,8 +36,8 @@ def missing_partitions_schedule(
         execution_timezone="UTC",
         description=f"Asks for the partitions of {source.title} that are missing: "
         f"{limits.partitions_per_tick} at a time, each until it has failed {limits.attempts} times. What "
-        "pauses, as for a quota, is asked for again when the pause is over; what something was missing of, a "
-        "day later.",
+        "pauses, as for a quota, is requested again afterwards; an incomplete partition, a day later; and "
+        "a finished one from time to time, less often as it ages.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         instance = context.instance
@@ -56,7 +56,10 @@ def missing_partitions_schedule(
             interruptions=_partitions(interrupted),
             settings=limits,
         )
-        again = _to_complete(instance, job, limits)[: request.room]
+        now = context.scheduled_execution_time
+        again = list(
+            dict.fromkeys(_to_complete(instance, job, limits) + _due_again(instance, source, now, limits))
+        )[: request.room]
         if request.partitions or again:
             # Dagster never runs the same key twice: the next tick's attempt is another one.
             tick = context.scheduled_execution_time.isoformat()
@@ -93,6 +96,38 @@ def _to_complete(instance: dg.DagsterInstance, job: str, limits: BackfillSetting
         for name, times in tries.items()
         if times < limits.attempts and _ended_incomplete(instance, job, name, before)
     )
+
+
+def _due_again(
+    instance: dg.DagsterInstance, source: Source, now: datetime, limits: BackfillSettings
+) -> list[str]:
+    """The finished partitions whose clips may have changed since."""
+    days = {name: source.published_until(name) for name in source.partitions()}
+    published_until = {name: day for name, day in days.items() if day is not None}
+    if not published_until:
+        return []
+    ledger, materialization = dg.AssetKey([source.name, "ledger"]), dg.DagsterEventType.ASSET_MATERIALIZATION
+    latest = instance.get_latest_storage_id_by_partition(ledger, materialization)
+    if not latest:
+        return []
+    at = {
+        record.storage_id: datetime.fromtimestamp(record.timestamp, UTC)
+        for record in instance.get_event_records(
+            dg.EventRecordsFilter(materialization, ledger, storage_ids=list(latest.values()))
+        )
+    }
+    crawled = {name: at[number] for name, number in latest.items() if number in at}
+    # A run that has not succeeded is not requested again at once.
+    recent = instance.get_runs(
+        dg.RunsFilter(
+            job_name=crawl_job_name(source), created_after=now - timedelta(hours=limits.again_after_h)
+        )
+    )
+    return [
+        name
+        for name in due_again(crawled, published_until, now, limits)
+        if name not in _partitions(list(recent))
+    ]
 
 
 def _ended_incomplete(instance: dg.DagsterInstance, job: str, partition: str, before: datetime) -> bool:

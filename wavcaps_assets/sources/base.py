@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +37,8 @@ class Source(ABC):
 
     name: str
     title: str
+    # Whether `Record.claimed_bytes` is the size of the file at `Record.audio_url`.
+    exact_bytes: bool = False
 
     @property
     def folder(self) -> Path | None:
@@ -54,8 +57,15 @@ class Source(ABC):
     def partitions(self) -> list[str]:
         """The partitions in which the source is crawled."""
 
+    def published_until(self, partition: str) -> date | None:
+        """The last day on which a partition's clips were uploaded; None if the partition has no such day.
+
+        Finished partitions with such a day are crawled again from time to time.
+        """
+        return None
+
     @abstractmethod
-    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread | Blanks]:
         """Crawls one partition.
 
         It requests the same pages in the same order each time, so that an interrupted crawl does not
@@ -107,6 +117,13 @@ class Unread:
 
     part: str
     problem: str
+
+
+@dataclass(frozen=True)
+class Blanks:
+    """Records that a source lists without content, so that it is not known which clips they are."""
+
+    count: int
 
 
 def read_part(part: str, read: Callable[[], T]) -> T | Unread:

@@ -100,6 +100,7 @@ class BbcSoundEffects(Source):
 
     name = "bbc_sound_effects"
     title = "BBC Sound Effects"
+    exact_bytes = True
 
     def __init__(self, settings: BbcSettings) -> None:
         self._settings = settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
-from wavcaps_assets.sources.base import Record, Source, Unread, expect, malformed, read_part, web_url
+from wavcaps_assets.sources.base import Blanks, Record, Source, Unread, expect, malformed, read_part, web_url
 from wavcaps_assets.sources.freesound_oauth import access_token
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 
@@ -61,11 +61,13 @@ class Reading:
         counts: the number of sounds that each page reported.
         unread: the pages that could not be read.
         cut_short: whether a page was gone before it was read.
+        blanks: results that were null, which happens where the index and the database of the site differ.
     """
 
     counts: list[int] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     cut_short: bool = False
+    blanks: int = 0
 
     @property
     def steady(self) -> bool:
@@ -91,17 +93,21 @@ class Freesound(Source):
     def __init__(self, settings: FreesoundSettings, state: Path) -> None:
         self._settings = settings
         self._state = state
+        self.exact_bytes = settings.audio == "original"
         self._search = f"{settings.base_url}/apiv2/search/text/"
 
     def partitions(self) -> list[str]:
         return months(self._settings.first_month, self._settings.last_month)
+
+    def published_until(self, partition: str) -> date:
+        return date.fromisoformat(month_bounds(partition)[1][:10])
 
     def audio_headers(self, network: Network) -> Mapping[str, str]:
         if self._settings.audio == "preview":
             return {}
         return {"Authorization": f"Bearer {access_token(self._settings, self._state, network)}"}
 
-    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread | Blanks]:
         if not self._settings.token.get_secret_value():
             raise NotAllowed(
                 "FreeSound requires an API key: get one at https://freesound.org/apiv2/apply/ "
@@ -120,8 +126,10 @@ class Freesound(Source):
                 f"sounds were added or removed in each of {MAX_READINGS} readings; in the last one the count "
                 f"changed from {reading.counts[0] if reading.counts else 'unknown'} to {reading.count}",
             )
-        elif not reading.unread and reading.count > len(found):
+        elif not reading.unread and reading.count > len(found) + reading.blanks:
             yield Unread("listing", f"the source reports {reading.count} sounds, {len(found)} were found")
+        if reading.blanks:
+            yield Blanks(reading.blanks)
 
     def _read(
         self, network: Network, month: str, again: int, reading: Reading, found: set[object]
@@ -146,14 +154,15 @@ class Freesound(Source):
             if isinstance(sounds, Unread):
                 reading.unread.append(sounds)
             else:
-                before = len(seen)
-                for sound in sounds:
+                before, blanks = len(seen), sounds.count(None)
+                reading.blanks += blanks
+                for sound in (sound for sound in sounds if sound is not None):
                     key = _key(sound)
                     seen.add(key)
                     if key not in found:
                         found.add(key)
                         yield self.record(sound)
-                if len(seen) == before and reading.count:
+                if len(seen) == before and not blanks and reading.count:
                     reading.unread.append(
                         Unread(
                             part,
