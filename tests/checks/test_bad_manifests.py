@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from click.testing import CliRunner
 
 from tests.checks.manifests import good_rows, write_json, write_parquet
 from wavcaps_assets.checks.command import check
-from wavcaps_assets.checks.manifest_files import UnusableManifest, read_manifest
+from wavcaps_assets.checks.manifest_files import read_manifest
+from wavcaps_assets.checks.manifest_formats import UnusableManifest
 
 
 def refused(path: Path) -> str:
@@ -43,15 +45,21 @@ def test_missing_columns_are_named_with_what_was_there(tmp_path: Path, suffix: s
         ("strings.json", '["1", "2"]', "row 1 is text, not an object"),
         ("none.json", '{"data": []}', "has no rows"),
         ("cut.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
-        ("m.csv", "id,caption\n", "neither .parquet nor .json"),
-        ("lines.json", '{"id": "1", "caption": "A dog barks."}\n{"id": "2"}', "JSON Lines"),
+        ("m.csv", "id,caption\n", "has no rows"),
+        ("m.csv", "id,caption\n1,A dog barks, and a cat meows.\n", "line 2 has more values than columns"),
+        ("m.csv", 'id,caption\n1,"A dog barks.\n', "cannot be read as CSV"),
+        ("m.csv", "", "no column clip_id or id"),
+        ("m.txt", "id,caption\n", "another format: the name must end with .parquet, .json"),
+        ("m.json.gz", "[]", "cannot be read"),
+        ("cut.jsonl.gz", gzip.compress(b'{"id": "1", "caption": "A dog barks."}')[:-12], "cannot be read"),
+        ("lines.jsonl", '{"id": "1", "caption": "A dog barks."}\n{"id": "2"', "JSON Lines: line 2"),
         # As many sources as clips: the column holds addresses.
         (
             "urls.json",
             str(
                 [{"id": str(n), "caption": "A dog barks.", "source": f"x.org/{n}"} for n in range(200)]
             ).replace("'", '"'),
-            "the column `source` says from which site",
+            "The column `source` says from which site",
         ),
     ],
 )
@@ -70,23 +78,23 @@ def test_a_truncated_parquet_file(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    assert refused(tmp_path / "nowhere") == f"there is no {tmp_path / 'nowhere'}"
-    assert "no .parquet" in refused(tmp_path)
+    assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'} does not exist"
+    assert "has no file that ends with .parquet" in refused(tmp_path)
 
 
 def test_captions_that_are_no_text_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
-    captions = ["A dog barks.", 7, None, ["A", "B"], "\ud800 barks", "  ", {"a": 1}, True]
+    captions = ["A dog barks.", 7, None, [3, {}], "\ud800 barks", "  ", {"a": 1}, True]
     rows = [{"id": str(at), "caption": caption} for at, caption in enumerate(captions)]
     rows.append({"id": None, "caption": "A cat meows."})
     found = read_manifest(written(tmp_path / "sb_final.json", json.dumps({"data": rows})))
     assert found.table.column("caption").to_pylist() == ["A dog barks."]
-    assert (found.read, found.unreadable.rows) == ({"soundbible": 9}, {"soundbible": 8})
+    assert (found.read, found.unreadable.rows) == ({"soundbible": 10}, {"soundbible": 9})
     problems = [example.detail for example in found.unreadable.examples["soundbible"]]
     assert problems[:4] == [
         "the caption is a number, not text",
         "no caption",
-        "the caption is a list, not text",
-        "characters that are no text (lone surrogates)",
+        "the caption is a number, not text",
+        "the caption is an object, not text",
     ]
 
 
@@ -147,7 +155,7 @@ def test_an_id_that_is_no_name_is_said_to_be_none(tmp_path: Path) -> None:
         "its id is true or false",
         "its id is a number",
         "its id is a list",
-        "characters in its id that are no text",
+        "characters in its id that are not text",
     ]
 
 

@@ -8,7 +8,8 @@ from typing import NoReturn
 import click
 
 from wavcaps_assets.checks.figures import Status
-from wavcaps_assets.checks.manifest_files import UnusableManifest, read_manifest
+from wavcaps_assets.checks.manifest_files import read_manifest
+from wavcaps_assets.checks.manifest_formats import UnusableManifest
 from wavcaps_assets.checks.quality import check_quality, worst
 from wavcaps_assets.checks.quality_settings import UnusableSettings, load_settings
 from wavcaps_assets.checks.render import CONTROL, REPLACED, as_json, as_junit, as_markdown, as_text
@@ -47,8 +48,8 @@ def check(
 ) -> None:
     """Check the captions of MANIFEST, a file or a folder.
 
-    MANIFEST is Parquet (columns clip_id or id, and caption; source and text if known), or JSON as
-    WavCaps was released.
+    MANIFEST is Parquet, JSON, JSON Lines or CSV (text also as .gz), with the columns clip_id or id, and
+    caption, or caption_1 to caption_5; source and text if known. JSON can be the released WavCaps.
 
     \b
     Exit status:

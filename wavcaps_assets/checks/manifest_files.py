@@ -1,27 +1,31 @@
-"""Manifests as people have them: Parquet, or the JSON of the released WavCaps; a file or a folder."""
+"""Reads manifests as people have them: one file, or a folder of shards, sources or a released set."""
 
 from __future__ import annotations
 
-import difflib
-import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavcaps_assets.checks.caption_set import COLUMNS, CaptionSet, Counted
 from wavcaps_assets.checks.figures import Example
+from wavcaps_assets.checks.manifest_formats import (
+    BATCH,
+    CAPTION_COLUMNS,
+    ID_COLUMNS,
+    SUFFIXES,
+    TEXT_COLUMNS,
+    Row,
+    UnusableManifest,
+    kind_of,
+    rows_of,
+    suffix_of,
+)
 
-# Where a clip's id, its captions and its raw text may stand; the first that is there counts.
-ID_COLUMNS = ("clip_id", "id")
-CAPTION_COLUMNS = ("caption", *(f"caption_{number}" for number in range(1, 6)))
-TEXT_COLUMNS = ("text", "description", "title")
-WANTED = frozenset({*ID_COLUMNS, *CAPTION_COLUMNS, *TEXT_COLUMNS, "source"})
-# The released files, and the folders that they stand in.
+# The sources of the released files, and of the folders that they are in.
 RELEASED_NAMES = {
     "fsd_final": "freesound",
     "bbc_final": "bbc_sound_effects",
@@ -32,29 +36,29 @@ RELEASED_NAMES = {
     "soundbible": "soundbible",
     "audioset_sl": "audioset_sl",
 }
-SUFFIXES = (".parquet", ".json")
+# Files in a folder that are not manifests: descriptions of a set on the Hub, and lists of excluded clips.
+NOT_MANIFESTS = re.compile(r"(?:dataset_infos?|dataset_dict|state)\.json|blacklist_.*\.json", re.IGNORECASE)
+# A part of the release that is in another file of it too.
+REPEATS = {"fsd_final_2s.json": "fsd_final.json"}
 DROPPED_SUFFIX = ".dropped.parquet"
-BATCH = 10_000
+# "train-00003-of-00120", "part-7", "captions_12": the name of a shard.
+SHARD = re.compile(r"[-_. ]*(?:\d+(?:[-_ ]*of[-_ ]*\d+)?)$", re.IGNORECASE)
+SOURCE_FOLDER = re.compile(r"source=(.+)", re.IGNORECASE)
 SHOWN_CHARS = 80
-# More sources than these are no sources: each is measured by itself.
+# More names than this are not sources: each source is measured by itself.
 MOST_SOURCES = 100
-# Of a source's name (characters).
+# Characters of a source's name.
 LONGEST_SOURCE = 100
-# What JSON and Parquet have in place of text, as people say it.
-KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-
-Row = Mapping[str, Any]
-
-
-class UnusableManifest(ValueError):
-    """What was given is no manifest; says why, and what was there instead."""
 
 
 def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
-    """The captions of a file, or of all Parquet and JSON files in a folder and below it.
+    """The captions of a file, or of all manifest files in a folder and its subfolders.
 
-    A row whose caption is no text, and a row whose clip was there before, are counted; the second
-    is kept. The further captions of a clip (`caption_2`, ...) get an id of their own.
+    A clip's source is in the column `source`. If a file has none, it is a folder `source=NAME`, a name of the
+    released files, or the file's name without the number of a shard.
+
+    A row whose caption is not text, and a row whose clip already has a row, are counted; the second kind is
+    kept. The further captions of a clip (`caption_2`, or in a list) get their own id.
 
     Args:
         dropped: a file or a folder of `tables.DROPPED`, the clips that stages 2 and 3 dropped.
@@ -63,9 +67,9 @@ def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
         UnusableManifest: nothing is there, it cannot be read, columns are missing, or it has no rows.
     """
     reader = _Reader()
-    for file in _files(path):
-        rows = _parquet_rows(file) if file.suffix.lower() == ".parquet" else _json_rows(file)
-        reader.add(file, rows)
+    files = _files(path)
+    for file, source in zip(files, sources_of(files), strict=True):
+        reader.add(file, source, rows_of(file))
     if not reader.read:
         raise UnusableManifest(f"{path} has no rows")
     lost = None if dropped is None else _dropped(dropped)
@@ -74,36 +78,65 @@ def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise UnusableManifest(f"{path} is neither {' nor '.join(SUFFIXES)}")
+        if not suffix_of(path):
+            raise UnusableManifest(f"{path} has another format: the name must end with {', '.join(SUFFIXES)}")
         return [path]
     if not path.is_dir():
-        raise UnusableManifest(f"there is no {path}")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
-    # What a stage set aside stands beside its table, and is no manifest.
-    found = [file for file in found if not file.name.endswith(DROPPED_SUFFIX)]
+        raise UnusableManifest(f"{path} does not exist")
+    found = sorted(file for file in path.rglob("*") if file.is_file() and _is_manifest(file, path))
     if not found:
-        raise UnusableManifest(f"no {' and no '.join(SUFFIXES)} file is in {path}")
+        raise UnusableManifest(f"{path} has no file that ends with {', '.join(SUFFIXES)}")
     return found
 
 
+def _is_manifest(file: Path, folder: Path) -> bool:
+    # Tables of dropped clips are next to the tables of a stage. A dot hides caches, such as those of the Hub.
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    if hidden or file.name.endswith(DROPPED_SUFFIX) or NOT_MANIFESTS.fullmatch(file.name):
+        return False
+    whole = REPEATS.get(file.name.lower())
+    return suffix_of(file) != "" and not (whole and file.with_name(whole).is_file())
+
+
+def sources_of(files: Sequence[Path]) -> list[str]:
+    """The source of each file, for rows without the column `source`."""
+    names = [_source_of(file) for file in files]
+    by_folder: dict[Path, set[str]] = {}
+    for file, name in zip(files, names, strict=True):
+        by_folder.setdefault(file.parent, set()).add(name)
+    return [
+        # Files with so many names are the shards of one set, named by hashes or the like.
+        name if len(by_folder[file.parent]) <= MOST_SOURCES else file.parent.name or name
+        for file, name in zip(files, names, strict=True)
+    ]
+
+
+def _source_of(file: Path) -> str:
+    for part in reversed(file.parts[:-1]):
+        if (named := SOURCE_FOLDER.fullmatch(part)) is not None:
+            return named[1]
+    stem = file.name[: -len(suffix_of(file))]
+    shard = SHARD.sub("", stem) or file.parent.name or stem
+    for name in (stem, shard, file.parent.name):
+        if name.lower() in RELEASED_NAMES:
+            return RELEASED_NAMES[name.lower()]
+    return shard
+
+
 class _Reader:
-    """Collects rows of several files, and what is wrong with them."""
+    """Collects the rows of several files, and counts faulty ones."""
 
     def __init__(self) -> None:
         self.read: Counter[str] = Counter()
         self.unreadable, self.repeated = Counted(), Counted()
-        self._seen: set[tuple[str, str]] = set()
+        self._known: set[tuple[str, str]] = set()
         self._batches: list[pa.RecordBatch] = []
 
-    def add(self, file: Path, rows: Iterator[Row]) -> None:
+    def add(self, file: Path, source: str, rows: Iterator[Row]) -> None:
         pending: list[dict[str, str | None]] = []
-        source = RELEASED_NAMES.get(file.stem.lower()) or RELEASED_NAMES.get(
-            file.parent.name.lower(), file.stem
-        )
         for number, row in enumerate(rows, 1):
             of_row = _text(row.get("source")) or source
-            self._know(of_row, f"{file} row {number}")
+            self._check_source(of_row, f"{file} row {number}")
             pending += self._captions(row, of_row, f"{file.name} row {number}")
             if len(pending) >= BATCH:
                 self._batches.append(pa.RecordBatch.from_pylist(pending, COLUMNS))
@@ -113,26 +146,24 @@ class _Reader:
     def table(self) -> pa.Table:
         return pa.Table.from_batches(self._batches, COLUMNS)
 
-    def _know(self, source: str, where: str) -> None:
+    def _check_source(self, source: str, where: str) -> None:
         if source in self.read:
             return
         if len(source) > LONGEST_SOURCE or len(self.read) == MOST_SOURCES:
             raise UnusableManifest(
-                f"{where}: {source[:SHOWN_CHARS]!r} is no source, or there are more than {MOST_SOURCES} of "
-                "them: the column `source` says from which site a clip is, such as freesound; leave it out "
-                "where that is not known"
+                f"{where}: {source[:SHOWN_CHARS]!r} is not a source, or there are more than {MOST_SOURCES}. "
+                "The column `source` says from which site a clip is, such as freesound; leave it out if that "
+                "is unknown"
             )
 
     def _captions(self, row: Row, source: str, where: str) -> Iterator[dict[str, str | None]]:
         given = next((row[name] for name in ID_COLUMNS if row.get(name) is not None), None)
         clip_id = str(given) if type(given) is int else _text(given)
-        captions = [row[name] for name in CAPTION_COLUMNS if name in row]
-        # Of five captions some clips have fewer; a clip with none is another matter.
-        captions = [caption for caption in captions if caption is not None] or captions[:1] or [None]
+        captions = _captions_of(row)
         name = clip_id or where
-        if (source, name) in self._seen:
+        if (source, name) in self._known:
             self.repeated.add(source, Example(name, str(captions[0])[:SHOWN_CHARS], where))
-        self._seen.add((source, name))
+        self._known.add((source, name))
         text = next((found for found in (_text(row.get(name)) for name in TEXT_COLUMNS) if found), None)
         for number, caption in enumerate(captions, 1):
             self.read[source] += 1
@@ -145,8 +176,18 @@ class _Reader:
                 yield {"clip_id": key, "source": source, "caption": readable, "text": text}
 
 
+def _captions_of(row: Mapping[str, object]) -> list[object]:
+    """The captions of a row, at least one; None for a missing caption."""
+    given: list[object] = []
+    for name in CAPTION_COLUMNS:
+        value = row.get(name)
+        given += value if isinstance(value, list) else [value] if name in row else []
+    # Some clips have fewer than five captions. A clip without any counts as unreadable.
+    return [caption for caption in given if caption is not None] or [None]
+
+
 def _text(value: object) -> str | None:
-    """A value that is text, and can be written down as such."""
+    """A value that is text and can be stored; else None."""
     if not isinstance(value, str):
         return None
     try:
@@ -159,87 +200,29 @@ def _text(value: object) -> str | None:
 def _id_problem(given: object) -> str:
     if given is None:
         return "the row has no id"
-    return "characters in its id that are no text" if isinstance(given, str) else f"its id is {_kind(given)}"
+    return (
+        "characters in its id that are not text" if isinstance(given, str) else f"its id is {kind_of(given)}"
+    )
 
 
 def _problem(caption: object) -> str:
     if caption is None:
         return "no caption"
     if isinstance(caption, str):
-        return "characters that are no text (lone surrogates)" if caption.strip() else "an empty caption"
-    return f"the caption is {_kind(caption)}, not text"
-
-
-def _kind(value: object) -> str:
-    return KINDS.get(type(value), f"a {type(value).__name__}")
-
-
-def _parquet_rows(file: Path) -> Iterator[Row]:
-    try:
-        parquet = pq.ParquetFile(file)
-        names = parquet.schema_arrow.names
-        _require(names, file)
-        for batch in parquet.iter_batches(BATCH, columns=[name for name in names if name in WANTED]):
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise UnusableManifest(f"{file} cannot be read as Parquet: {error}") from error
-
-
-def _json_rows(file: Path) -> Iterator[Row]:
-    try:
-        # Bytes that are no UTF-8 spoil their own row, not the file.
-        content = json.loads(
-            file.read_bytes().decode("utf-8-sig", "surrogateescape"), object_hook=_wanted_only
-        )
-    except (OSError, ValueError, RecursionError) as error:
-        lines = (
-            "; it may be JSON Lines, an object a line: make it one list" if "Extra data" in str(error) else ""
-        )
-        raise UnusableManifest(f"{file} cannot be read as JSON: {error}{lines}") from error
-    rows = content.get("data") if isinstance(content, dict) else content
-    if not isinstance(rows, list):
-        raise UnusableManifest(f'{file} has no list of clips: neither {{"data": [...]}} nor [...]')
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise UnusableManifest(
-                f"{file}: row {number} is {'text' if isinstance(row, str) else _kind(row)}, not an object"
-            )
-    if rows:
-        _require(set(chain.from_iterable(rows)), file)
-    yield from rows
-
-
-def _wanted_only(read: dict[str, Any]) -> dict[str, Any]:
-    """What is looked at of a clip: a list of 262,300 is little then. Of what is no clip, all."""
-    if not (any(name in read for name in ID_COLUMNS) and any(name in read for name in CAPTION_COLUMNS)):
-        return read
-    return {name: value for name, value in read.items() if name in WANTED}
-
-
-def _require(names: Iterable[str], file: Path) -> None:
-    there = sorted(names)
-    problems = [
-        f"no column {' or '.join(wanted)}{_meant(wanted, there)}"
-        for wanted in (ID_COLUMNS, CAPTION_COLUMNS[:2])
-        if not set(wanted) & set(there)
-    ]
-    if problems:
-        raise UnusableManifest(f"{file} has {' and '.join(problems)}; it has {', '.join(there) or 'none'}")
-
-
-def _meant(wanted: Sequence[str], there: Sequence[str]) -> str:
-    close = [found for name in wanted for found in difflib.get_close_matches(name, there)]
-    return f" (is it {close[0]!r}?)" if close else ""
+        return "characters that are not text (lone surrogates)" if caption.strip() else "an empty caption"
+    return f"the caption is {kind_of(caption)}, not text"
 
 
 def _dropped(path: Path) -> Counter[str]:
     files = [path] if path.is_file() else sorted(path.rglob(f"*{DROPPED_SUFFIX}"))
     if not files:
-        raise UnusableManifest(f"no table of dropped clips is at {path}")
+        raise UnusableManifest(f"{path} has no table of dropped clips")
     lost: Counter[str] = Counter()
     for file in files:
         try:
+            if "source" not in pq.read_schema(file).names:
+                raise UnusableManifest(f"{file} is not a table of dropped clips: it has no column source")
             lost.update(pq.read_table(file, columns=["source"], partitioning=None)[0].to_pylist())
         except (OSError, pa.ArrowException) as error:
-            raise UnusableManifest(f"{file} is no table of dropped clips: {error}") from error
+            raise UnusableManifest(f"{file} is not a table of dropped clips: {error}") from error
     return lost

@@ -1,0 +1,169 @@
+"""The rows of one manifest file: Parquet, JSON, JSON Lines or CSV; text can be compressed with gzip."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Names of the columns with a clip's id, captions and raw text. The first one in a file is used.
+ID_COLUMNS = ("clip_id", "id")
+CAPTION_COLUMNS = ("caption", "captions", *(f"caption_{number}" for number in range(1, 6)))
+TEXT_COLUMNS = ("text", "description", "title")
+USED = frozenset({*ID_COLUMNS, *CAPTION_COLUMNS, *TEXT_COLUMNS, "source"})
+PARQUET = ".parquet"
+TEXT_FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+SUFFIXES = (PARQUET, *TEXT_FORMATS, *(f"{suffix}.gz" for suffix in TEXT_FORMATS))
+BATCH = 10_000
+# JSON and Parquet values that are not text, in words.
+KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+
+Row = Mapping[str, Any]
+
+
+class UnusableManifest(ValueError):
+    """A file or folder that is not a manifest. The message says why, and what was found instead."""
+
+
+def suffix_of(file: Path) -> str:
+    """The suffix among `SUFFIXES` of a file's name; empty for any other file."""
+    name = file.name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+
+
+def rows_of(file: Path) -> Iterator[Row]:
+    """The rows of a file.
+
+    Raises:
+        UnusableManifest: it cannot be read, or has no column of ids or captions.
+    """
+    suffix = suffix_of(file).removesuffix(".gz")
+    if suffix == PARQUET:
+        return _parquet_rows(file)
+    content = _text_of(file)
+    if suffix in (".csv", ".tsv"):
+        return _csv_rows(file, content, "\t" if suffix == ".tsv" else ",")
+    return _json_rows(file, content)
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words."""
+    return KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+def _parquet_rows(file: Path) -> Iterator[Row]:
+    try:
+        parquet = pq.ParquetFile(file)
+        names = parquet.schema_arrow.names
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise UnusableManifest(f"{file} cannot be read as Parquet: {error}") from error
+    _require(names, file)
+    try:
+        for batch in parquet.iter_batches(BATCH, columns=[name for name in names if name in USED]):
+            yield from batch.to_pylist()
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+        raise UnusableManifest(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _text_of(file: Path) -> str:
+    """The content of a text file. Bytes that are not UTF-8 spoil their own row, not the file."""
+    try:
+        content = file.read_bytes()
+        if suffix_of(file).endswith(".gz"):
+            content = gzip.decompress(content)
+        encoding = json.detect_encoding(content)
+        return content.decode("utf-8-sig" if encoding.startswith("utf-8") else encoding, "surrogateescape")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise UnusableManifest(f"{file} cannot be read: {error}") from error
+
+
+def _csv_rows(file: Path, content: str, delimiter: str) -> Iterator[Row]:
+    lines = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    try:
+        lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
+        _require(lines.fieldnames, file)
+        for row in lines:
+            if None in row:
+                raise UnusableManifest(
+                    f"{file} line {lines.line_num} has more values than columns: put captions in quotes"
+                )
+            # An empty field is a missing value.
+            yield {name: value or None for name, value in row.items()}
+    except csv.Error as error:
+        raise UnusableManifest(f"{file} line {lines.line_num} cannot be read as CSV: {error}") from error
+
+
+def _json_rows(file: Path, text: str) -> Iterator[Row]:
+    rows: Any
+    try:
+        content = json.loads(text, object_hook=_used_only)
+    except RecursionError as error:
+        raise UnusableManifest(f"{file} cannot be read as JSON: {error}") from error
+    except ValueError as error:
+        rows = _json_lines(file, text, error)
+    else:
+        rows = content.get("data") if isinstance(content, dict) and "data" in content else content
+        if isinstance(rows, dict) and not rows.keys().isdisjoint(ID_COLUMNS):
+            # JSON Lines with one line.
+            rows = [rows]
+        if not isinstance(rows, list):
+            raise UnusableManifest(f'{file} has no list of clips: neither {{"data": [...]}} nor [...]')
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise UnusableManifest(
+                f"{file}: row {number} is {'text' if isinstance(row, str) else kind_of(row)}, not an object"
+            )
+    if rows:
+        _require(set(chain.from_iterable(rows)), file)
+    yield from rows
+
+
+def _json_lines(file: Path, text: str, whole: ValueError) -> list[Any]:
+    """The objects of JSON Lines, one a line.
+
+    Args:
+        whole: why the file is not one JSON value; the message if its first line is not JSON either.
+    """
+    rows: list[Any] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line, object_hook=_used_only))
+        except (ValueError, RecursionError) as error:
+            problem = f"line {number}: {error}" if rows else str(whole)
+            raise UnusableManifest(f"{file} cannot be read as JSON or JSON Lines: {problem}") from error
+    return rows
+
+
+def _used_only(value: dict[str, Any]) -> dict[str, Any]:
+    """A clip with its used columns only, so that 262,300 fit into memory; any other object as it is."""
+    if not (any(name in value for name in ID_COLUMNS) and any(name in value for name in CAPTION_COLUMNS)):
+        return value
+    return {name: field for name, field in value.items() if name in USED}
+
+
+def _require(names: Iterable[str], file: Path) -> None:
+    existing = sorted(names)
+    problems = [
+        f"no column {' or '.join(needed)}{_similar(needed, existing)}"
+        for needed in (ID_COLUMNS, ("caption", "caption_1"))
+        if not {*(needed if needed is ID_COLUMNS else CAPTION_COLUMNS)} & {*existing}
+    ]
+    if problems:
+        raise UnusableManifest(f"{file} has {' and '.join(problems)}; it has {', '.join(existing) or 'none'}")
+
+
+def _similar(needed: Sequence[str], existing: Sequence[str]) -> str:
+    close = [found for name in needed for found in difflib.get_close_matches(name, existing)]
+    return f" (is it {close[0]!r}?)" if close else ""
