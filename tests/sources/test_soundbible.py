@@ -308,6 +308,16 @@ def test_a_site_that_is_broken_throughout_is_asked_a_few_times_only(network_to: 
     assert len(asked) == 1 + MAX_UNREAD_IN_A_ROW
 
 
+def test_a_sound_whose_link_is_not_followed_is_counted(network_to: Opener) -> None:
+    long = f"7-{'A' * 300}.html"
+    page_1 = f"{listing(1)}<h3><a href='{long}'>Long</a></h3><h3><a href='/ads.html'>Advertisement</a></h3>"
+    found, asked, _ = crawl({page(1): page_1, "1-A.html": sound(1)}.get, network_to)
+    assert ids(found) == ["1"]
+    assert long not in asked
+    (missed,) = (item for item in found if isinstance(item, Record) and item.problem)
+    assert (missed.source_id, missed.title) == ("7", "Long")
+
+
 CAPTCHA = "<h1>Just a moment...</h1><p>Checking your browser</p>"
 
 

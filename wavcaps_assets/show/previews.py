@@ -6,11 +6,21 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 MAX_CELL_CHARS = 90
+# The UI makes these links where a host follows, even after escaping, as GitHub's Markdown does:
+# https://github.com/syntax-tree/mdast-util-gfm-autolink-literal
+AUTOLINK = re.compile(r"https?:(?=//)|www(?=\.)|(?=@)", re.IGNORECASE)
+WORD_JOINER = "\u2060"
+# Links that a source has checked; the UI may open them.
+LINK_COLUMNS = frozenset({"page_url"})
+LINK = re.compile(r"https?://([^/?#\s]+)\S*", re.IGNORECASE)
+# What stays in a URL; the other characters could end it in Markdown.
+SAFE_IN_URL = "-._~:/?#[]@!$&'()*+,;=%"
 # Markdown's markup characters. Crawled text must not create links or images in the UI.
 MARKUP = re.compile(r"([\\`*_{}\[\]#!|~$])")
 
@@ -22,7 +32,8 @@ def preview(table: pa.Table, columns: Sequence[str] | None = None, rows: int = 8
         return "*no rows*"
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     for row in table.select(names).slice(0, rows).to_pylist():
-        lines.append("| " + " | ".join(cell(row[name]) for name in names) + " |")
+        shown = (link(row[name]) if name in LINK_COLUMNS else cell(row[name]) for name in names)
+        lines.append("| " + " | ".join(shown) + " |")
     return "\n".join(lines)
 
 
@@ -58,7 +69,7 @@ def tally(counted: Mapping[str, int], what: str) -> str:
 
 
 def cell(value: object) -> str:
-    """One value as the text of a Markdown cell."""
+    """One value as the text of a Markdown cell. Addresses in it are not links."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -72,4 +83,13 @@ def cell(value: object) -> str:
     text = " ".join(str(value).split())
     if len(text) > MAX_CELL_CHARS:
         text = text[: MAX_CELL_CHARS - 1] + "…"
+    text = AUTOLINK.sub(lambda match: f"{match[0]}{WORD_JOINER}", text)
     return MARKUP.sub(r"\\\1", html.escape(text, quote=False))
+
+
+def link(url: object) -> str:
+    """A checked http(s) address as a Markdown link that shows its host; anything else as a cell."""
+    match = LINK.fullmatch(url) if isinstance(url, str) else None
+    if match is None:
+        return cell(url)
+    return f"[{cell(match[1])}](<{quote(match[0], safe=SAFE_IN_URL)}>)"

@@ -24,6 +24,8 @@ CATALOGUE = "catalogue"
 LISTING_PAGE = "free-sound-effects-"
 # The name of a sound's page is its id and title, as in 2219-Airplane-Landing-Airport.html.
 PAGE_NAME = re.compile(r"([0-9]{1,9})-[^/\\?#]{1,200}\.html")
+# A link that looks like one, but may not be followed.
+NEAR_MISS = re.compile(r"(?:.*[/\\])?([0-9]{1,9})-.*")
 # A line such as "Uploaded: 07.20.09 | License: Attribution 3.0 | Recorded by Mike Koenig | File Size: 45 KB".
 LICENCE = re.compile(r"License:\s*([^|\n]{1,80}?)\s*(?:\||\n|$)")
 AUTHOR = re.compile(r"(?:Recorded|Uploaded) by:?\s+([^|\n]{1,80}?)\s*(?:\||\n|$)")
@@ -62,11 +64,12 @@ class Soundbible(Source):
         return [CATALOGUE]
 
     def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
-        pages, unread = self._listing(network)
+        pages, unread, unfollowed = self._listing(network)
         if not pages:
             why = unread[0].problem if unread else "have its pages changed?"
             raise BadAnswer(f"{self._root} lists no sounds: {why}")
         yield from unread
+        yield from (record for source_id, record in unfollowed.items() if source_id not in pages)
         strange = 0
         for source_id, (name, title) in pages.items():
             try:
@@ -87,8 +90,14 @@ class Soundbible(Source):
                 strange = 0
                 yield parse_page(self._root, source_id, name, title, html)
 
-    def _listing(self, network: Network) -> tuple[dict[str, tuple[str, str]], list[Unread]]:
-        """The names and titles of the sounds' pages, by id, from all listing pages."""
+    def _listing(
+        self, network: Network
+    ) -> tuple[dict[str, tuple[str, str]], list[Unread], dict[str, Record]]:
+        """The names and titles of the sounds' pages, by id, from all listing pages.
+
+        Also returns the unread pages, and by id the links that look like a sound's page and are not followed.
+        """
+        unfollowed: dict[str, Record] = {}
         pages: dict[str, tuple[str, str]] = {}
         unread: list[Unread] = []
         in_a_row, barren = 0, 0
@@ -97,27 +106,28 @@ class Soundbible(Source):
             try:
                 html = network.get_page(url, partial(require_listing_page, url))
             except NotThere:
-                return pages, unread
+                return pages, unread, unfollowed
             except NetworkError as error:
                 unread.append(Unread(f"listing-{number}", str(error)))
                 in_a_row += 1
                 if in_a_row == MAX_UNREAD_IN_A_ROW:
-                    return pages, unread
+                    return pages, unread, unfollowed
                 continue
             in_a_row = 0
+            unfollowed.update((record.source_id, record) for record in near_misses(url, html))
             known = len(pages)
             for source_id, name, title in parse_listing(url, html):
                 pages.setdefault(source_id, (name, title))
             if len(pages) == known:
                 # The end of the listing, unless the next page has new sounds.
                 if barren:
-                    return pages, unread
+                    return pages, unread, unfollowed
                 barren = number
             elif barren:
                 unread.append(Unread(f"listing-{barren}", "no new sound, though the next page has some"))
                 barren = 0
         unread.append(Unread("listing", f"more than {MAX_LISTING_PAGES} pages; reading stopped there"))
-        return pages, unread
+        return pages, unread, unfollowed
 
 
 def configured(demo_url: str | None, state: Path) -> Soundbible:
@@ -136,6 +146,18 @@ def parse_listing(url: str, html: str) -> list[tuple[str, str, str]]:
         if name:
             sounds.setdefault(name, _line(link.text(separator=" ")))
     return [(name.partition("-")[0], name, title) for name, title in sounds.items()]
+
+
+def near_misses(url: str, html: str) -> list[Record]:
+    """The links of a listing page that look like a sound's page and are not followed, such as long names."""
+    found = []
+    for link in LexborHTMLParser(html).css("h3 a[href]"):
+        href = (link.attributes.get("href") or "").strip()
+        match = NEAR_MISS.fullmatch(href)
+        if match and not page_name(url, href):
+            problem = f"its link {href!r:.100} is not the name of a sound's page"
+            found.append(Record(match[1], "", title=_line(link.text(separator=" ")), problem=problem))
+    return found
 
 
 def require_listing_page(url: str, html: str) -> None:
