@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from dagster._core.events import EngineEventData
 
 from wavcaps_assets.defs import dead_runs
-from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, booted_at, end_dead_runs
+from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, end_dead_runs
+from wavcaps_assets.defs.processes import PROCESS_TAG, host_of, this_host
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import TableIOManager
+from wavcaps_assets.tables import RECORDINGS
 
 
 @pytest.fixture
@@ -29,8 +38,16 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def started(instance: dg.DagsterInstance, pid: int, **tags: str) -> str:
-    """A run as Dagster's default launcher leaves it."""
+def tag(pid: int, **changes: str) -> str:
+    """Where a run's process is, as it records it."""
+    here = this_host()
+    assert here is not None
+    return json.dumps({**asdict(here), "pids": [pid, 1], **changes})
+
+
+def started(instance: dg.DagsterInstance, pid: int, process_tag: str | None = None, **tags: str) -> str:
+    """A run as Dagster's default launcher leaves it, by default on this host."""
+    tags[PROCESS_TAG] = tag(pid) if process_tag is None else process_tag
     run = dg.DagsterRun(
         job_name="crawl_freesound", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags
     )
@@ -67,14 +84,46 @@ def test_a_run_whose_process_is_gone_is_ended_at_the_second_look(
     assert status(instance, run_id) is dg.DagsterRunStatus.FAILURE
 
 
-def test_a_number_that_another_process_got_after_a_restart_is_not_believed(
+def test_a_run_of_before_the_machine_started_is_dead_whoever_has_its_number(
     instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = started(instance, process.pid, **{LAUNCHER_TAG: "{}"})
+    earlier = tag(process.pid, boot="another start")
+    run_id = started(instance, process.pid, earlier, **{LAUNCHER_TAG: "{}"})
     monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0.001)
-    monkeypatch.setattr(dead_runs, "booted_at", lambda: booted_at() + 10 * 365 * 24 * 3600)
     tick(instance, tick(instance))
     assert status(instance, run_id) is dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "another machine"}, {"pid_namespace": "pid:[1]"}, {"pids": [2]}, None]
+)
+def test_a_process_of_elsewhere_is_not_judged_from_here(
+    instance: dg.DagsterInstance,
+    process: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str] | None,
+) -> None:
+    process.kill()
+    process.wait()
+    monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0.001)
+    unknown = "" if changes is None else tag(process.pid, **{"boot": "another start", **changes})
+    run_id = started(instance, process.pid, unknown, **{LAUNCHER_TAG: "{}"})
+    tick(instance, tick(instance))
+    assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_records_where_its_process_is(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    @dg.asset(io_manager_key="io_manager")
+    def recordings() -> pa.Table:
+        return RECORDINGS.empty()
+
+    store = StoreResource(root=str(tmp_path / "store"))
+    resources = {"io_manager": TableIOManager(store=store)}
+    result = dg.materialize([recordings], instance=instance, resources=resources)
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert host_of(run, os.getpid()) == this_host()
+    assert host_of(run, 10**8) is None
 
 
 def test_a_run_that_another_launcher_started_is_left_to_it(

@@ -1,17 +1,18 @@
 """A sensor that ends runs whose process has died, for example in a restart of the machine.
 
 Dagster's run monitoring does not detect this with the default launcher: such a run would stay "started",
-and the schedule of its source would wait for it.
+and the schedule of its source would wait for it. A process id is only meaningful on its host, in its
+namespace of process ids. Runs of other hosts and containers are left to Dagster's run monitoring.
 """
 
 import json
 import os
 import time
-from pathlib import Path
 
 import dagster as dg
 
 from wavcaps_assets.defs.common import Location
+from wavcaps_assets.defs.processes import Host, host_of, this_host
 
 # A tag on runs that the default launcher started.
 LAUNCHER_TAG = ".dagster/grpc_info"
@@ -32,8 +33,9 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     missing: dict[str, float] = {}
     ended = []
     now = time.time()
+    here = this_host()
     for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if LAUNCHER_TAG not in run.tags or not is_dead(context.instance, run):
+        if LAUNCHER_TAG not in run.tags or not is_dead(context.instance, run, here):
             continue
         since = missing[run.run_id] = missing_since.get(run.run_id, now)
         if now - since >= GONE_AFTER_S:
@@ -45,18 +47,25 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"ended {', '.join(ended)}" if ended else f"{len(missing)} runs look dead")
 
 
-def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether the process of a run no longer exists; False if the process is not known."""
-    started: tuple[int, float] | None = None
+def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun, here: Host | None) -> bool:
+    """Whether the process of a run no longer exists. False if this cannot be known from here."""
+    pid = _pid_of(instance, run)
+    host = None if pid is None else host_of(run, pid)
+    if pid is None or host is None or here is None:
+        return False
+    if (host.name, host.pid_namespace) != (here.name, here.pid_namespace):
+        return False
+    return host.boot != here.boot or not is_process(pid)
+
+
+def _pid_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+    """The process id that the default launcher reported; None if there is none."""
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.dagster_event
         pid = event.engine_event_data.metadata.get("pid") if event else None
-        if started is None and pid is not None:
-            started = int(str(pid.value)), entry.timestamp
-    if started is None:
-        return False
-    pid_number, at = started
-    return at < booted_at() or not is_process(pid_number)
+        if pid is not None:
+            return int(str(pid.value))
+    return None
 
 
 def is_process(pid: int) -> bool:
@@ -67,15 +76,6 @@ def is_process(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def booted_at() -> float:
-    """When this machine started (s since 1970); 0 if that is not known."""
-    try:
-        lines = Path("/proc/stat").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((float(line.split()[1]) for line in lines if line.startswith("btime ")), 0.0)
 
 
 def definitions(_location: Location) -> dg.Definitions:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 
 from wavcaps_assets.defs.partitions import partition_of
+from wavcaps_assets.defs.processes import tag_run
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.show.previews import preview, reasons
 from wavcaps_assets.store.schema import TableSchema
@@ -20,6 +21,11 @@ class TableIOManager(dg.ConfigurableIOManager):
     """Keeps a `pyarrow.Table`, or a `Stage` of two, as Parquet under the asset's key and partition."""
 
     store: dg.ResourceDependency[StoreResource]
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Records where the run's process is, once per process; see `dead_runs`."""
+        if context.run is not None and context.instance is not None:
+            tag_run(context.instance, context.run.run_id)
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table | Stage) -> None:
         key = context.asset_key.path
