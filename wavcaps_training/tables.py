@@ -84,7 +84,12 @@ CHECKPOINT = TableSchema(
             "folder of TensorBoard's files, relative to the store",
             derived_from=(),
         ),
-        Column("train_clips", pa.int32(), "clips in the train split", derived_from=("split",)),
+        Column(
+            "train_clips",
+            pa.int32(),
+            "clips of the train split that the run has trained on",
+            derived_from=("split",),
+        ),
         Column("validation_clips", pa.int32(), "clips in the validation split", derived_from=("split",)),
         Column("learning_curve", LEARNING_CURVE, "one entry per epoch", derived_from=("split",)),
     ),

@@ -9,10 +9,17 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from torch import Tensor
 
 from tests.oracles import detfill
 from tests.support.paths import ORACLES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tests run in parallel processes; and the last bits of a sum depend on the number of threads."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A BERT so small that loading and saving it takes no time, for tests whose subject is not the language."""
+"""A BERT and a BART that are fast to load, train and save, for tests whose subject is not the language."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertModel
+from transformers import BartForConditionalGeneration, BertConfig, BertModel
 
+from wavcaps_training.models.captioner import SpecialTokens, bart_config
+from wavcaps_training.models.text import clean_caption
+from wavcaps_training.settings.captioner import BartSettings
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTERS = string.ascii_lowercase + string.digits
-VOCABULARY = (
-    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
-    *CHARACTERS,
-    *(f"##{character}" for character in CHARACTERS),
-)
+LETTERS = (*CHARACTERS, *(f"##{character}" for character in CHARACTERS))
+
+
+def new_folder(vocabulary: tuple[str, ...]) -> Path:
+    """A folder with a tokenizer. It is removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="small-model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "vocab.txt").write_text("\n".join((*SPECIAL, *vocabulary)))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True})
+    )
+    return folder
 
 
 @cache
 def small_bert() -> Path:
-    """A folder with a BERT of one layer with random weights, which reads captions letter by letter.
-
-    It is removed when the process ends.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="small-bert-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True})
-    )
+    """A folder with a BERT of one layer with random weights, which reads captions letter by letter."""
+    folder = new_folder(LETTERS)
     config = BertConfig(
-        vocab_size=len(VOCABULARY),
+        vocab_size=len(SPECIAL) + len(LETTERS),
         hidden_size=32,
         num_hidden_layers=1,
         num_attention_heads=2,
@@ -44,4 +48,23 @@ def small_bert() -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@cache
+def small_bart(captions: tuple[str, ...], settings: BartSettings) -> Path:
+    """A folder with a BART with random weights, which knows the words of some captions.
+
+    Args:
+        captions: whose words it knows.
+        settings: its sizes.
+    """
+    words = tuple(sorted({word for caption in captions for word in clean_caption(caption).split()}))
+    folder = new_folder(words)
+    begin, end = SPECIAL.index("[CLS]"), SPECIAL.index("[SEP]")
+    tokens = SpecialTokens(begin=begin, pad=SPECIAL.index("[PAD]"), end=end)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = bart_config(settings, len(SPECIAL) + len(words), tokens)
+        BartForConditionalGeneration(config).save_pretrained(folder)
     return folder

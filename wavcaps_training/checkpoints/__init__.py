@@ -1,1 +1,1 @@
-"""Checkpoints: weights as safetensors, what describes them, and the files that others released."""
+"""Checkpoints: weights as safetensors with their description, and files that others released."""

@@ -1,9 +1,9 @@
-"""Checkpoints: weights as safetensors, with what says what they are the weights of.
+"""Checkpoints: weights as safetensors, with a description.
 
-A file holds, beside the weights: the settings of the run (whose field `task` says which model), the
-format's number, a hash of the weights, the version of the training manifest, and the version of the
-code. It is read without running anything that it holds. Tensors that are one in the model, as BART's
-word embeddings, are stored once, under the first of their names.
+A file contains the weights, the settings of the run (whose field `task` names the model), the format's
+number, a hash of the weights, the version of the training manifest, and the version of the code. Reading it
+runs no code. Tensors that are shared in the model, such as BART's word embeddings, are stored once, under the
+first of their names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from wavcaps_training.settings.captioner import AnyTrainingSettings, CaptionerTr
 from wavcaps_training.settings.differences import differences
 from wavcaps_training.settings.training import TrainingSettings
 
-FORMAT = 2  # 1 had the settings alone
+FORMAT = 2  # 1 had only the settings
 SETTINGS_KEY = "wavcaps_training_settings"
 FORMAT_KEY = "wavcaps_checkpoint_format"
 WEIGHTS_KEY = "wavcaps_weights_sha256"
@@ -43,19 +43,19 @@ SETTINGS: TypeAdapter[AnyTrainingSettings] = TypeAdapter(AnyTrainingSettings)
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint of this project, or not of this model."""
+    """A file is not a checkpoint of this project, or not of this model."""
 
 
 @dataclass(frozen=True)
 class CheckpointOrigin:
-    """What a checkpoint says of itself.
+    """The description of a checkpoint.
 
     Attributes:
         settings: of the run that made it.
-        format: the number of the file's format; 1 has none of what follows.
-        weights_sha256: a hash of the weights, as of `weights_sha256`.
-        manifest_sha256: the version of the training manifest; None where it was not known.
-        version: the version that the project was installed as.
+        format: the number of the file's format; format 1 has none of the fields below.
+        weights_sha256: a hash of the weights, by the function `weights_sha256`.
+        manifest_sha256: the version of the training manifest; None: not known.
+        version: the installed version of the project.
         sources_sha256: a hash of the training code.
     """
 
@@ -73,25 +73,25 @@ def save_checkpoint(
     settings: AnyTrainingSettings,
     manifest_sha256: str | None = None,
 ) -> None:
-    """Writes all weights and what they are the weights of, in one step: a failure leaves the old file.
+    """Writes all weights and their description in one step: a failure leaves the previous file.
 
     Args:
-        path: where to.
+        path: the file.
         model: the model that `settings` describe.
         settings: the run's.
-        manifest_sha256: the version of the training manifest, where known.
+        manifest_sha256: the version of the training manifest, if known.
 
     Raises:
         CheckpointError: a weight is not finite; names each.
-        StoreError: there is no room, or no right to write.
+        StoreError: the disk is full, or writing is not permitted.
     """
-    double = tied_names(model)
+    tied = tied_names(model)
     weights = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
-        if name not in double
+        if name not in tied
     }
-    refuse_broken(weights, f"{path} was not written, and what stood there is as it was")
+    refuse_broken(weights, f"{path} was not written, and a previous file is unchanged")
     metadata = {
         SETTINGS_KEY: settings.model_dump_json(),
         FORMAT_KEY: str(FORMAT),
@@ -109,21 +109,21 @@ def save_checkpoint(
 
 
 def read_origin(path: Path) -> CheckpointOrigin:
-    """What a checkpoint says of itself; its weights are not read.
+    """The description of a checkpoint; its weights are not read.
 
     Raises:
-        CheckpointError: the file is missing, damaged, from elsewhere or of a later version.
+        CheckpointError: the file is missing, damaged, not of this project or of a later version.
     """
     metadata = read_metadata(path)
     if SETTINGS_KEY not in metadata:
         raise CheckpointError(
-            f"{path} does not say its settings ({SETTINGS_KEY}): it was not written by this project"
+            f"{path} does not contain its settings ({SETTINGS_KEY}): it was not written by this project"
         )
     number = metadata.get(FORMAT_KEY, "1")
     if not number.isdecimal() or int(number) > FORMAT:
         raise CheckpointError(
-            f"{path} has the format {number}, and this version knows those up to {FORMAT}: it was written "
-            f"by a later version ({metadata.get(VERSION_KEY, 'unknown')}); use that one"
+            f"{path} has the format {number}, and this version reads formats up to {FORMAT}: it was written "
+            f"by a later version ({metadata.get(VERSION_KEY, 'unknown')}); use that version"
         )
     try:
         settings = SETTINGS.validate_json(metadata[SETTINGS_KEY])
@@ -142,22 +142,22 @@ def read_origin(path: Path) -> CheckpointOrigin:
 
 
 def read_settings(path: Path) -> AnyTrainingSettings:
-    """The settings that a checkpoint was trained with; raises as `read_origin` does."""
+    """The settings of a checkpoint's run; raises as `read_origin` does."""
     return read_origin(path).settings
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint, on the CPU, compared with the hash that it was written with.
+    """The weights of a checkpoint, on the CPU, checked against their hash.
 
     Raises:
-        CheckpointError: the file is missing, damaged or from elsewhere.
+        CheckpointError: the file is missing, damaged or not of this project.
     """
     origin = read_origin(path)
     weights = load_file(path)
     if origin.weights_sha256 not in (None, weights_sha256(weights)):
         raise CheckpointError(
-            f"{path} is damaged: its weights are not those that it was written with; copy it again from "
-            "where it came, or train it again"
+            f"{path} is damaged: its weights do not have the hash that was written with them; copy it again "
+            "from its origin, or train it again"
         )
     return weights
 
@@ -181,20 +181,20 @@ def load_checkpoint(
 
     Args:
         path: the checkpoint.
-        device: where the model is to be.
-        task: what the model must be for.
+        device: the device to put the model on.
+        task: the task that the checkpoint must be for.
 
     Raises:
-        CheckpointError: the file is no checkpoint, or is of the other task; or a weight is missing,
+        CheckpointError: the file is not a checkpoint, or is for the other task; or a weight is missing,
             unknown, of another shape or not finite.
-        TextModelError: the tokenizer of its text model is not there.
+        TextModelError: the tokenizer of its text model is missing.
     """
     settings = read_settings(path)
     found = settings.task
     if found != task:
         raise CheckpointError(
-            f"{path} is a checkpoint of {found}, where one of {task} is wanted; give the checkpoint of a "
-            f"model for {task}"
+            f"{path} is a checkpoint of {found}, and a checkpoint of {task} is needed; give the checkpoint "
+            f"of a model for {task}"
         )
     model = build_model(settings, pretrained=False)
     load_weights(model, read_weights(path), str(path))
@@ -202,15 +202,15 @@ def load_checkpoint(
 
 
 def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> CheckpointOrigin:
-    """Fills a model with the weights of a checkpoint, to train it on: fine-tuning.
+    """Fills a model with the weights of a checkpoint, for fine-tuning.
 
-    The runs' settings may differ, and of the model's those that only matter while training; any other
-    difference would give the weights another meaning, even where they fit.
+    The settings of the runs may differ, and those settings of the models that only matter while training. Any
+    other difference would change the meaning of the weights, even if they fit.
 
     Args:
         path: the checkpoint.
         model: what `settings` describe.
-        settings: of the run that begins.
+        settings: of the new run.
 
     Raises:
         CheckpointError: as `load_checkpoint` does; or the model is not that of the settings, with each
@@ -220,7 +220,7 @@ def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> C
     found, wanted = origin.settings.task, settings.task
     if found != wanted:
         raise CheckpointError(
-            f"{path} is a checkpoint of {found}, and training for {wanted} cannot begin with it; give the "
+            f"{path} is a checkpoint of {found}, and training for {wanted} cannot start from it; give the "
             f"checkpoint of a model for {wanted}"
         )
     different = differences(
@@ -228,7 +228,7 @@ def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> C
     )
     if different:
         raise CheckpointError(
-            f"{path} is of a model with other settings: {'; '.join(different)}; begin with a checkpoint of "
+            f"{path} is of a model with other settings: {'; '.join(different)}; start from a checkpoint of "
             "the same model, or give the run the checkpoint's settings"
         )
     load_weights(model, read_weights(path), str(path))
@@ -236,12 +236,12 @@ def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> C
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
-    """Loads weights that must fit the model exactly; nothing in the model changes unless all fit.
+    """Loads weights that must fit the model exactly; the model does not change unless all of them fit.
 
     Args:
         model: the model to fill.
-        weights: its state dict; tensors that are one in the model may be there once.
-        origin: where they come from, for errors.
+        weights: its state dict; tensors that are shared in the model may occur once.
+        origin: their source, for errors.
 
     Raises:
         CheckpointError: names every key that is missing, unknown, of another shape or type, or not finite.
@@ -252,13 +252,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -
             whole[name] = whole[first]
     problems = {
         **misfits(whole, model.state_dict()),
-        "unlike each other, though they are one in the model": untied(whole, model),
+        "different from each other, though the model shares them": untied(whole, model),
     }
     if any(problems.values()):
         found = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
-        raise CheckpointError(
-            f"the weights of {origin} do not fit the model, which was left as it was: {found}"
-        )
+        raise CheckpointError(f"the weights of {origin} do not fit the model, which is unchanged: {found}")
     model.load_state_dict(whole)
 
 
@@ -275,10 +273,10 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a safetensors file.
 
     Raises:
-        CheckpointError: there is none such, or it is cut short or of another kind.
+        CheckpointError: the file is missing, cut short or of another kind.
     """
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}: has its asset been materialized?")
+        raise CheckpointError(f"no checkpoint {path}: materialize its asset first")
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
@@ -290,4 +288,4 @@ def read_metadata(path: Path) -> dict[str, str]:
                 f"{path} is a file of torch.save, which may run code when it is read, and was not opened: "
                 "this project's checkpoints are safetensors; a released model's is read by load_released"
             ) from error
-        raise CheckpointError(f"{path} is no whole safetensors file ({error}); train it again") from error
+        raise CheckpointError(f"{path} is not a whole safetensors file ({error}); train it again") from error

@@ -12,7 +12,7 @@ NOT_INSTALLED = "not installed"
 
 
 def package_version() -> str:
-    """The version that this project is installed as, or that it runs from a folder of its sources."""
+    """The installed version of this project, or that it is not installed."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
@@ -21,15 +21,15 @@ def package_version() -> str:
 
 @cache
 def sources_sha256() -> str:
-    """A hash of all Python files of this package, by their paths in it: another one is other code.
+    """A hash of all Python files of this package and their paths; other code has another hash.
 
-    It needs no version control, and so holds for an installed package too.
+    It needs no version control, so it works for an installed package too.
     """
     return folder_sha256(Path(__file__).parents[1])
 
 
 def folder_sha256(folder: Path) -> str:
-    """A hash of all Python files under a folder, whatever the machine's line ends."""
+    """A hash of all Python files in a folder; it does not depend on line endings."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
         source = path.read_bytes().replace(b"\r\n", b"\n")

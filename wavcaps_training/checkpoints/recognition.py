@@ -1,4 +1,4 @@
-"""Which model a checkpoint is of, from the names of its weights alone."""
+"""Recognises the model of a checkpoint from the names of its weights."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import Enum
 
 
 class Family(Enum):
-    """A model that a checkpoint may be of.
+    """A model that a checkpoint may belong to.
 
     Attributes:
-        title: what to call it.
-        initialises: the family of our models that its weights fill; itself but for AudioSet's.
+        title: its name in errors.
+        initialises: the family of our models that its weights fill: itself, except for AudioSet's.
     """
 
     HTSAT_BERT = "WavCaps' retrieval model HTSAT-BERT"
@@ -22,13 +22,13 @@ class Family(Enum):
     CNN14 = "a CNN14 audio encoder"
     AUDIOSET_HTSAT = "HTSAT trained on AudioSet"
     PANNS_CNN14 = "PANNs' CNN14"
-    PANNS_OTHER = "another of PANNs' networks than CNN14"
+    PANNS_OTHER = "a network of PANNs other than CNN14"
     LAION_CLAP = "LAION's CLAP"
     MICROSOFT_CLAP = "Microsoft's CLAP"
     AUDIOLDM = "AudioLDM"
-    BERT = "a BERT alone"
-    BART = "a BART alone"
-    UNKNOWN = "no model that is known here"
+    BERT = "only a BERT"
+    BART = "only a BART"
+    UNKNOWN = "an unknown model"
 
     @property
     def title(self) -> str:
@@ -47,7 +47,7 @@ class Family(Enum):
         return self.is_panns or self is Family.AUDIOSET_HTSAT
 
 
-# For each family, what its weights' names begin with; the first whose all are there is it.
+# For each family, beginnings of its weights' names. The first family that has all of them is the one.
 BEGINNINGS: tuple[tuple[Family, tuple[str, ...]], ...] = (
     (Family.AUDIOLDM, ("model.diffusion_model.",)),
     (Family.AUDIOLDM, ("first_stage_model.",)),

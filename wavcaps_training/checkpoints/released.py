@@ -1,4 +1,4 @@
-"""Released checkpoints: read without running anything that they hold, and loaded only if all fits.
+"""Released checkpoints: read without running any code in them, and loaded only if everything fits.
 
 Four kinds are known: the retrieval and captioning models of https://github.com/XinhaoMei/WavCaps, and
 the AudioSet models that the audio encoders start from, PANNs' CNN14
@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wavcaps_training.checkpoints.inert_pickle import Inert
 from wavcaps_training.checkpoints.recognition import Family, recognise
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError, read_pickle
 from wavcaps_training.models.features import LogMel
 
 POSITION_IDS = "text_encoder.text_encoder.embeddings.position_ids"
 HTSAT_PREFIX = "sed_model."
-# What the front end's constants are called within it, in WavCaps and in the AudioSet checkpoints.
+# Names of the front end's constants, in WavCaps and in the AudioSet checkpoints.
 KERNELS = {
     "mel_trans.stft.conv_real.weight": "spectrogram_extractor.stft.conv_real.weight",
     "mel_trans.stft.conv_imag.weight": "spectrogram_extractor.stft.conv_imag.weight",
@@ -34,13 +35,13 @@ FILTER_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class ReleasedCheckpoint:
-    """What a released checkpoint was.
+    """What a released checkpoint contained.
 
     Attributes:
-        family: which model.
-        tensors: how many tensors of the model it holds, with the front end's constants.
-        epoch: the epoch that it was saved after, if it says.
-        config: the settings that it was trained with, if it says.
+        family: the model.
+        tensors: how many tensors of the model it contains, with the front end's constants.
+        epoch: the epoch that it was saved after, if it names one.
+        config: the settings of its training, if it has them.
     """
 
     family: Family
@@ -51,6 +52,8 @@ class ReleasedCheckpoint:
 
 def load_released(path: Path, model: nn.Module) -> ReleasedCheckpoint:
     """Loads a released checkpoint into a model; nothing in the model changes unless everything fits.
+
+    Whatever else the file contains, such as an optimizer's state, is not read.
 
     The front end's constants, which our models compute, are compared instead of loaded. CNN14's `fc*`
     layers are left as they are when the file is PANNs', whose own are of another task.
@@ -75,7 +78,7 @@ def load_released(path: Path, model: nn.Module) -> ReleasedCheckpoint:
     problems = {
         **misfits(weights, {k: v for k, v in model.state_dict().items() if k not in fresh}),
         "not the log-mel front end's of this model": other_front_ends(kernels, model),
-        "unlike each other, though BART shares them": untied(weights, model),
+        "different from each other, though BART shares them": untied(weights, model),
     }
     found = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
     if found:
@@ -90,19 +93,19 @@ def load_released(path: Path, model: nn.Module) -> ReleasedCheckpoint:
         family=family,
         tensors=count,
         epoch=epoch if isinstance(epoch, int) else None,
-        config=config if isinstance(config, dict) else {},
+        config=plain_data(config) if isinstance(config, dict) else {},
     )
 
 
 def another_model(path: Path, stored: Mapping[str, Tensor], family: Family, wanted: Family) -> str:
-    """What to say of a checkpoint that is not of the model to fill."""
+    """The error message for a checkpoint of another model."""
     if family is Family.UNKNOWN:
         found = f"holds the weights of {family.title} ({', '.join(list(stored)[:5])}, ...)"
     else:
         found = f"looks like {family.title}"
     advice = "give the checkpoint of that model, or build the model that this one is of"
     if family.is_audioset:
-        advice = f"it fills {family.initialises.title} alone: give that part of such a model"
+        advice = f"it fills only {family.initialises.title}: give that part of such a model"
     return f"{path} {found}, but the model to fill is {wanted.title}; {advice}"
 
 
@@ -110,25 +113,48 @@ def weights_of(content: Mapping[Any, Any], path: Path) -> dict[str, Any]:
     """The state dict in a checkpoint: under `model`, or in Lightning's files under `state_dict`.
 
     Raises:
-        ReleasedCheckpointError: there is none, or it holds what is no tensor.
+        ReleasedCheckpointError: there is none, or it contains entries that are not tensors.
     """
     for key in ("model", "state_dict"):
         weights = content.get(key)
+        if isinstance(weights, Inert):
+            raise refusal(path, key, {weights.name})
         if isinstance(weights, Mapping) and weights:
             break
     else:
         keys = ", ".join(repr(key) for key in list(content)[:5]) or "nothing"
         raise ReleasedCheckpointError(
-            f"{path} is no released checkpoint: it has no weights under 'model' or 'state_dict', but holds "
-            f"{keys}; give the file as it was released"
+            f"{path} is not a released checkpoint: it has no weights under 'model' or 'state_dict', but "
+            f"holds {keys}; give the file as it was released"
         )
+    objects = {value.name for value in (*weights, *weights.values()) if isinstance(value, Inert)}
+    if objects:
+        raise refusal(path, key, objects)
     wrong = [repr(name) for name, value in weights.items() if not (isinstance(name, str) and is_plain(value))]
     if wrong:
         raise ReleasedCheckpointError(
-            f"{path} is no released checkpoint: under {key!r} are entries that are no tensors: "
+            f"{path} is not a released checkpoint: under {key!r} are entries that are not tensors: "
             f"{', '.join(wrong)}; give the file as it was released"
         )
     return dict(weights)
+
+
+def refusal(path: Path, key: str, objects: set[str]) -> ReleasedCheckpointError:
+    """The error of a file whose weights contain objects, by the names of their classes or functions."""
+    return ReleasedCheckpointError(
+        f"{path} was refused: reading what is under {key!r} would run code ({', '.join(sorted(objects))}), "
+        "which weights never need. Nothing was run. Get the file from where its authors published it; if you "
+        "made it yourself, save its weights alone, as {'model': model.state_dict()}"
+    )
+
+
+def plain_data(value: Any) -> Any:
+    """Numbers, texts, lists and dictionaries of a value; whatever else it contains is None."""
+    if isinstance(value, Mapping):
+        return {key: plain_data(item) for key, item in value.items() if not isinstance(key, Inert)}
+    if isinstance(value, list | tuple):
+        return [plain_data(item) for item in value]
+    return value if isinstance(value, str | int | float | None) else None
 
 
 def is_plain(value: object) -> bool:
@@ -136,7 +162,7 @@ def is_plain(value: object) -> bool:
 
 
 def named_as_here(stored: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]:
-    """The weights under the names that they have in our models, without those that have no place there."""
+    """The weights under their names in our models, without those that our models do not have."""
     weights = dict(stored)
     weights.pop(POSITION_IDS, None)
     if not family.is_audioset:
@@ -157,7 +183,7 @@ def front_ends(model: nn.Module) -> Iterator[tuple[str, LogMel]]:
 
 
 def take_kernels(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Takes the front end's constants out of the weights, and returns them."""
+    """Removes the front end's constants from the weights, and returns them."""
     names = [f"{prefix}.{kernel}" for prefix, _ in front_ends(model) for kernel in KERNELS]
     return {name: weights.pop(name) for name in names if name in weights}
 
@@ -165,8 +191,8 @@ def take_kernels(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tens
 def other_front_ends(kernels: Mapping[str, Tensor], model: nn.Module) -> list[str]:
     """The constants in the file that this model's front end would not compute.
 
-    The same network trained on another spectrogram has weights of the same names and shapes (PANNs
-    released such ones for 8 and 16 kHz); only these constants tell.
+    The same network trained on another spectrogram has weights of the same names and shapes (PANNs released
+    some for 8 and 16 kHz); only these constants show the difference.
     """
     wrong = []
     for prefix, front_end in front_ends(model):
@@ -213,7 +239,7 @@ def listed(weights: Mapping[str, Tensor], is_wrong: Callable[[Tensor], bool]) ->
 
 
 def untied(weights: Mapping[str, Tensor], model: nn.Module) -> list[str]:
-    """Names that are one tensor in the model, but have different values in the file."""
+    """Names that are the same tensor in the model, but have different values in the file."""
     first: dict[int, str] = {}
     wrong = []
     for name, parameter in model.named_parameters(remove_duplicate=False):

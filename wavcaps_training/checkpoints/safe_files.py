@@ -1,41 +1,33 @@
-"""Files of torch.save from elsewhere, read as what they may be: damaged, or an attack."""
+"""Files of torch.save from elsewhere, which may be damaged or an attack."""
 
 from __future__ import annotations
 
 import pickle
-import re
+import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy._core.multiarray import _reconstruct  # what a pickled array is made by
+
+from wavcaps_training.checkpoints import inert_pickle
+from wavcaps_training.checkpoints.inert_pickle import Inert
 
 ZIP_MAGIC = b"PK\x03\x04"
-REFUSED = re.compile(r"GLOBAL|Unsupported class|Can only build|Trying to (?:call|instantiate)")
-GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
-# PANNs keeps its sampler's arrays beside the weights. A plain array runs nothing when it is read.
-ARRAYS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (_reconstruct, "numpy.core.multiarray._reconstruct"),
-    (_reconstruct, "numpy._core.multiarray._reconstruct"),
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")),
-]
+TORCHSCRIPT = "constants.pkl"
 
 
 class ReleasedCheckpointError(ValueError):
-    """A file is no released checkpoint, or not one of this model; says which, and what to do."""
+    """A file is not a released checkpoint, or not of this model; says which, and what to do."""
 
 
 def read_pickle(path: Path) -> dict[Any, Any]:
-    """Reads the dictionary that a file of torch.save holds, onto the CPU, running no code of it.
+    """Reads the dictionary that a file of torch.save holds, onto the CPU, without running any code of it.
+
+    Objects other than plain data, dictionaries and tensors are `Inert` in it.
 
     Raises:
-        ReleasedCheckpointError: the file is missing, cut short, damaged, of another kind, or asks to run
-            code.
+        ReleasedCheckpointError: the file is missing, cut short, damaged or of another kind.
     """
     try:
         with path.open("rb") as file:
@@ -48,20 +40,35 @@ def read_pickle(path: Path) -> dict[Any, Any]:
     zipped = magic == ZIP_MAGIC
     if zipped:
         check_zip(path)
+    elif tarfile.is_tarfile(path):
+        raise ReleasedCheckpointError(f"{path} is a tar; give the file of torch.save that is in it")
     try:
-        with torch.serialization.safe_globals(ARRAYS):
-            # Mapped, the optimizer's state, two thirds of a file, is never read.
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        if zipped and TORCHSCRIPT in torch._C.PyTorchFileReader(str(path)).get_all_records():
+            # torch.load would run it.
+            raise ReleasedCheckpointError(
+                f"{path} was refused: it is a TorchScript program, and not weights. Nothing was run. Get the "
+                "weights from where their authors published them"
+            )
+        # `inert_pickle` makes this safe. Mapped, the optimizer's state, two thirds of a file, is never read.
+        content = torch.load(
+            path, map_location="cpu", weights_only=False, pickle_module=inert_pickle, mmap=zipped
+        )
+    except ReleasedCheckpointError:
+        raise
     except pickle.UnpicklingError as error:
-        raise ReleasedCheckpointError(explain(path, str(error))) from error
+        raise ReleasedCheckpointError(
+            f"{path} is not a checkpoint, or was cut short: torch.save did not write it ({error}); download "
+            "it again, and check that it is not a web page or a Git LFS pointer"
+        ) from error
     except (RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ReleasedCheckpointError(
-            f"{path} is no whole file of torch.save ({type(error).__name__}): it was cut short, damaged "
+            f"{path} is not a whole file of torch.save ({type(error).__name__}): it was cut short, damaged "
             "or is of another kind; download it again"
         ) from error
     if not isinstance(content, dict):
+        found = content.name if isinstance(content, Inert) else type(content).__name__
         raise ReleasedCheckpointError(
-            f"{path} is no released checkpoint: it holds a {type(content).__name__} instead of a dictionary; "
+            f"{path} is not a released checkpoint: it holds a {found} instead of a dictionary; "
             "give the file as it was released"
         )
     return content
@@ -86,19 +93,3 @@ def check_zip(path: Path) -> None:
             f"{path} is damaged: its part {damaged!r} does not have the checksum that it should; download it "
             "again"
         )
-
-
-def explain(path: Path, message: str) -> str:
-    """What an unpickling error means for the person who has the file."""
-    if not REFUSED.search(message):
-        return (
-            f"{path} is no checkpoint, or was cut short: it is no file of torch.save; download it again, and "
-            "see that it is not a web page or a Git LFS pointer"
-        )
-    named = GLOBAL.search(message)
-    what = f" ({named.group(1)})" if named else ""
-    return (
-        f"{path} was refused: reading it would run code{what}, which weights never need. Nothing was run. "
-        "Get the file from where its authors published it; if you made it yourself, save its weights alone, "
-        "as {'model': model.state_dict()}"
-    )

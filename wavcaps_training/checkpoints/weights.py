@@ -1,4 +1,4 @@
-"""The weights of a model, as checkpoints and states of runs write them."""
+"""The weights of a model, as checkpoints and saved states store them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OS_ERROR = re.compile(r"os error (\d+)")
 
 
 def tied_names(model: nn.Module) -> dict[str, str]:
-    """Names of parameters that are one with another of an earlier name, and that name."""
+    """Names of parameters that are the same tensor as an earlier one, and the earlier name."""
     first: dict[int, str] = {}
     return {
         name: first[id(parameter)]
@@ -25,7 +25,7 @@ def tied_names(model: nn.Module) -> dict[str, str]:
 
 
 def weights_sha256(weights: Mapping[str, Tensor]) -> str:
-    """A hash of weights with their names, types and shapes, whatever the order that they come in."""
+    """A hash of weights with their names, types and shapes; their order does not matter."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name]
@@ -35,6 +35,6 @@ def weights_sha256(weights: Mapping[str, Tensor]) -> str:
 
 
 def as_os_error(error: SafetensorError) -> OSError:
-    """What the system said when safetensors could not write, which it wraps in an error of its own."""
+    """The operating system's error that safetensors wraps when it cannot write."""
     code = OS_ERROR.search(str(error))
     return OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))

@@ -4,7 +4,7 @@ from wavcaps_training.data.audio_files import AudioFiles, AudioFolder, AudioRead
 from wavcaps_training.data.clips import Clip, Example, clips_of, examples_of
 from wavcaps_training.data.crops import read_crop
 from wavcaps_training.data.loading import Batch, EpochShare, LogMelCache, batch_loader
-from wavcaps_training.data.plan import plan_epoch
+from wavcaps_training.data.plan import clips_seen, plan_epoch
 
 __all__ = [
     "AudioFiles",
@@ -17,6 +17,7 @@ __all__ = [
     "LogMelCache",
     "batch_loader",
     "clips_of",
+    "clips_seen",
     "examples_of",
     "plan_epoch",
     "read_crop",

@@ -1,4 +1,4 @@
-"""Where clips' audio is: files of a folder or a bucket, or members of tars there."""
+"""Where clips' audio is: files in a folder or a bucket, or members of tars there."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class AudioReadError(OSError):
 
     @classmethod
     def of(cls, clip: Clip, audio: AudioFiles, problem: str) -> AudioReadError:
-        """The error of a clip. It is made of its message alone, so that it comes through from a process."""
+        """The error of a clip. It has only a message, so that it can be passed between processes."""
         return cls(
-            f"clip {clip.clip_id}: {audio.describe(clip)} {problem}; materialize its audio again, or leave "
-            "the clip out of the training manifest"
+            f"clip {clip.clip_id}: {audio.describe(clip)} {problem}; materialize its audio again, or remove "
+            "the clip from the training manifest"
         )
 
 
 class AudioFiles:
     """The audio of clips, by their audio paths: files of a store, or members of the tars in it.
 
-    Of a tar no more is read than the member.
+    Only the member is read from a tar.
     """
 
     def __init__(self, store: Store) -> None:
@@ -39,7 +39,7 @@ class AudioFiles:
         try:
             return self.store.describe(clip.audio_path)
         except StoreError:
-            # What is no path in the store has no other name.
+            # A path outside the store cannot be described.
             return repr(clip.audio_path)
 
     @contextmanager
@@ -47,7 +47,7 @@ class AudioFiles:
         """A clip's audio file, as libsndfile opens it.
 
         Raises:
-            AudioReadError: it is not there.
+            AudioReadError: it does not exist.
         """
         member = MEMBER.fullmatch(clip.audio_path)
         try:

@@ -1,4 +1,4 @@
-"""Clips and their captions, as the training manifest has them."""
+"""Clips and their captions, from the training manifest."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from wavcaps_training.settings.training import CaptionChoice
 
 @dataclass(frozen=True)
 class Clip:
-    """One row of `tables.TRAINING_MANIFEST`, as far as a model needs it.
+    """What a model needs of a row of `tables.TRAINING_MANIFEST`.
 
     Attributes:
         clip_id: the clip's id.
         captions: its captions, at least one.
-        audio_path: its audio file, relative to the place of all audio.
-        duration_s: how long it is (s), by which it falls into a bucket.
+        audio_path: its audio file, relative to the store.
+        duration_s: its duration (s), which determines its bucket.
     """
 
     clip_id: str
@@ -35,7 +35,7 @@ class Example:
 
     Attributes:
         clip: the clip.
-        number: which of its captions, from 0.
+        number: the number of the caption, from 0.
     """
 
     clip: Clip
@@ -62,10 +62,10 @@ def clips_of(manifest: pa.Table, split: str) -> list[Clip]:
 
 
 def examples_of(clips: Sequence[Clip], choice: CaptionChoice, seed: int, epoch: int) -> list[Example]:
-    """What an epoch goes through, in the clips' order.
+    """The examples of an epoch, in the clips' order.
 
     Args:
-        choice: all captions of a clip, or one that is drawn by seed, epoch and clip.
+        choice: all captions of a clip, or one that seed, epoch and clip determine.
         epoch: counts from 0.
     """
     if choice is CaptionChoice.ALL:

@@ -1,4 +1,4 @@
-"""A crop of a clip, decoded and no more of its file than that."""
+"""A crop of a clip; no more of its file is decoded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from wavcaps_training.data.clips import Clip
 from wavcaps_training.settings.training import ClipSettings, Padding
 
 BLOCK_FRAMES = 1 << 16
-# One frame in so many tells of nearly every clip that it is not silent, and is looked at before the others.
+# Every so many frames, one is checked first: that shows of nearly every clip that it is not silent.
 PROBED = 1000
+# Full scale is 1. Decoders of lossy formats exceed it a little; integers stored as floats exceed it by far.
+LOUDEST = 10.0
 
 
 def read_crop(
@@ -22,21 +24,22 @@ def read_crop(
 ) -> np.ndarray:
     """Reads one crop of a clip.
 
-    Audio of another sample rate is resampled, and several channels are averaged; that of the store is as
-    it should be.
+    Audio of another sample rate is resampled, and several channels are averaged. Audio in the store needs
+    neither.
 
     Args:
         clip: the clip.
         audio: where its file is.
         settings: how long the crop is, and how a shorter clip is padded.
-        sample_rate: what the model takes (Hz).
-        position: where the crop lies in a longer clip: 0 at its start, 1 at its end.
+        sample_rate: the model's (Hz).
+        position: where a longer clip is cropped: 0 at its start, 1 at its end.
 
     Returns:
-        (samples,) float32 in [-1, 1], `settings.seconds` long, or shorter where it is the batch's to pad.
+        (samples,) float32, nominally in [-1, 1], `settings.seconds` long; shorter if the batch pads it.
 
     Raises:
-        AudioReadError: names the clip and its file.
+        AudioReadError: the audio is missing, unreadable, empty, cut short or silent, or its samples are not
+            finite or far beyond full scale; names the clip and its file.
     """
     wanted = round(settings.seconds * sample_rate)
     with audio.opening(clip) as opened:
@@ -55,10 +58,17 @@ def read_crop(
     if len(frames) < promised:
         raise AudioReadError.of(clip, audio, "is cut short")
     channels = frames.shape[1]
-    # NumPy's mean over an axis as short as this takes as long as the decoding.
+    # NumPy's mean over such a short axis takes as long as decoding does.
     samples: np.ndarray = (
         frames @ np.full(channels, 1 / channels, np.float32) if channels > 1 else frames[:, 0]
     )
+    lowest, highest = float(frames.min()), float(frames.max())
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        raise AudioReadError.of(clip, audio, "holds samples that are not finite")
+    if max(-lowest, highest) > LOUDEST:
+        raise AudioReadError.of(
+            clip, audio, f"holds samples of up to {max(-lowest, highest):.3g}, where full scale is 1"
+        )
     if silent:
         raise AudioReadError.of(clip, audio, "is silent from its start to its end")
     if rate != sample_rate:

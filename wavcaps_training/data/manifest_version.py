@@ -8,7 +8,7 @@ import pyarrow as pa
 
 
 def rows_sha256(manifest: pa.Table) -> str:
-    """A hash of what a model learns from: each clip's id, captions and split, in the order of the ids."""
+    """A hash of each clip's id, captions and split, in the order of the ids."""
     digest = hashlib.sha256()
     columns = ["clip_id", "caption", "other_captions", "split"]
     for row in manifest.select(columns).sort_by("clip_id").to_pylist():

@@ -1,8 +1,8 @@
-"""Automated audio captioning: what a model writes of clips, beside the captions that people wrote (Table VI).
+"""Automated audio captioning: a model's captions compared with those that people wrote (Table VI).
 
-The measures are BLEU-1 to BLEU-4, ROUGE-L, METEOR and CIDEr-D, as `caption_metrics` computes them.
-Of the paper's, SPICE and with it SPIDEr are not here: SPICE needs a parser in Java whose models no
-Python package carries. METEOR is the one of 2005, not the tuned version 1.5 that Table VI has.
+The measures are BLEU-1 to BLEU-4, ROUGE-L, METEOR and CIDEr-D, computed by `caption_metrics`. The paper's
+SPICE and SPIDEr are missing: SPICE needs a parser in Java whose models are in no Python package. METEOR is
+the version of 2005, and not the tuned version 1.5 of Table VI.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 
 @dataclass(frozen=True)
 class CaptionedClip:
-    """What was written of one clip.
+    """A model's caption of one clip, and the references.
 
     Attributes:
         clip_id: the clip's id.
         written: the model's caption.
-        references: the captions of people, at least one.
+        references: captions by people, at least one.
     """
 
     clip_id: str
@@ -35,9 +35,9 @@ class CaptionedClip:
 
 
 class CaptionedClips:
-    """Clips with what was written of them, gathered batch by batch.
+    """Clips with their captions, gathered batch by batch.
 
-    A clip with several references comes once for each of them, in one batch or in several.
+    A clip with several references occurs once for each of them, in one batch or in several.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class CaptionedClips:
         """Adds a batch's references.
 
         Returns:
-            The rows of the batch that still want a caption, each of another clip.
+            The rows of the batch that have no caption yet, each of another clip.
         """
         wanted: dict[str, int] = {}
         for row, (clip_id, caption) in enumerate(zip(clip_ids, captions, strict=True)):
@@ -57,8 +57,8 @@ class CaptionedClips:
                 wanted.setdefault(clip_id, row)
         return list(wanted.values())
 
-    def add_written(self, clip_ids: Sequence[str], captions: Sequence[str]) -> None:
-        """Adds what the model wrote of clips."""
+    def add_captions(self, clip_ids: Sequence[str], captions: Sequence[str]) -> None:
+        """Adds the model's captions of clips."""
         self.written.update(zip(clip_ids, captions, strict=True))
 
     def clips(self) -> list[CaptionedClip]:
@@ -73,7 +73,7 @@ def score_captions(clips: Sequence[CaptionedClip]) -> Scores:
     """Scores captions: CIDEr-D from 0 to 10, the others from 0 to 1 (the paper's tables are times 100).
 
     As in the released code, references are cleaned like the captions that a model learns from. CIDEr-D
-    weighs words by how few of these clips have them, so that it depends on the set, and is 0 for one clip.
+    weights words by how rare they are among these clips, so it depends on the set, and is 0 for one clip.
 
     Raises:
         ValueError: there are no clips, or one has no reference.
@@ -87,16 +87,16 @@ def score_captions(clips: Sequence[CaptionedClip]) -> Scores:
 def write_captions(
     model: Captioner, clips: Sequence[Clip], audio: AudioFiles, settings: CaptionerTrainingSettings
 ) -> list[CaptionedClip]:
-    """Lets a model write a caption of each clip, in the clips' order; each is read once.
+    """Generates a caption for each clip, in the clips' order; each clip is read once.
 
     Args:
-        model: in evaluation mode, on the device that is to compute.
+        model: in evaluation mode, on the device to use.
         clips: such as the test split.
         audio: where their audio is.
         settings: how clips are cropped and padded, and how many go into a batch.
 
     Raises:
-        AudioReadError: a clip's audio is not there or unreadable.
+        AudioReadError: a clip's audio is missing or unreadable.
     """
     device = next(model.parameters()).device
     once = [replace(clip, captions=clip.captions[:1]) for clip in clips]

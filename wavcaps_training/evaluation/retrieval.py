@@ -1,8 +1,8 @@
 """Audio-language retrieval: recall at k in both directions (section IV.A, Tables V and IX).
 
-The protocol is that of the released code: each query ranks all candidates by cosine similarity, and
-only a clip's own captions count as right. Clips that share a caption word for word therefore compete
-with one another, which in a small set keeps even a perfect model below 100 %.
+The protocol is that of the released code: each query ranks all candidates by cosine similarity, and only a
+clip's own captions are correct. Clips with the same caption therefore compete with each other, which keeps
+even a perfect model below 100 % in a small set.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from wavcaps_training.data import AudioFiles, Clip, batch_loader
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.training import TrainingSettings
 
-DEPTHS = (1, 5, 10)  # the k of Table V
+DEPTHS = (1, 5, 10)  # k in Table V
 MAP_DEPTH = 10
-# Similarities that agree to so many decimals differ by rounding in float32, and count as tied.
+# Similarities that agree to this many decimals differ only by float32 rounding, and count as tied.
 SIMILARITY_DECIMALS = 6
 
 
@@ -29,7 +29,7 @@ class DirectionScores:
     """How well the queries of one direction found their targets.
 
     Attributes:
-        ranks: (queries,) the 0-based rank of each query's best right candidate.
+        ranks: (queries,) the 0-based rank of each query's best correct candidate.
         map10: mean average precision of the first ten candidates, in percent.
     """
 
@@ -37,7 +37,7 @@ class DirectionScores:
     map10: float
 
     def recall_at(self, k: int) -> float:
-        """Percentage of queries with a right candidate among their first k."""
+        """Percentage of queries with a correct candidate among their first k."""
         return 100.0 * float(np.mean(self.ranks < k))
 
     @property
@@ -71,12 +71,12 @@ class RetrievalScores:
 def score_direction(similarity: np.ndarray, right: np.ndarray) -> DirectionScores:
     """Ranks candidates for each query.
 
-    Ties are broken against the model: a wrong candidate that is as similar as a right one stands
-    before it, so that a model that cannot tell candidates apart scores nothing.
+    Ties are broken against the model: a wrong candidate that is as similar as a correct one is ranked before
+    it, so a model that cannot distinguish candidates scores 0.
 
     Args:
         similarity: (queries, candidates).
-        right: the same shape, True where the candidate is one of the query's; at least one a query.
+        right: the same shape, True where the candidate belongs to the query; at least one per query.
     """
     rounded = np.round(similarity.astype(np.float64), SIMILARITY_DECIMALS)
     order = np.lexsort((right, -rounded), axis=1)
@@ -103,7 +103,7 @@ def score_retrieval(audio: np.ndarray, text: np.ndarray, clip_of_caption: np.nda
 
 
 def chance_recall(n: int, k: int) -> float:
-    """R@k, in percent, of a random order of n candidates of which one is right."""
+    """R@k, in percent, of a random order of n candidates of which one is correct."""
     return 100.0 * min(k, n) / n
 
 
@@ -113,7 +113,7 @@ def embed(
     """Unit vectors of clips and of their captions, in the clips' order.
 
     Args:
-        model: in evaluation mode, on the device that is to compute.
+        model: in evaluation mode, on the device to use.
         clips: the clips, each with one caption or several.
         audio: where their audio is.
         settings: how clips are cropped and padded, and how many go into a batch.
@@ -123,7 +123,7 @@ def embed(
         belongs to (captions,).
 
     Raises:
-        AudioReadError: a clip's audio is not there or unreadable.
+        AudioReadError: a clip's audio is missing or unreadable.
     """
     rows: dict[str, int] = {}
     sounds, texts, clip_of_caption = [], [], []
@@ -148,13 +148,13 @@ def evaluate_retrieval(
 
     Args:
         model: as for `embed`, like the other arguments.
-        name: what the rows call it, `trained` or `untrained`.
+        name: its name in the rows, `trained` or `untrained`.
         clips: the test split.
         audio: where their audio is.
-        settings: those that the model was trained with.
+        settings: of the model's training.
 
     Raises:
-        AudioReadError: a clip's audio is not there or unreadable.
+        AudioReadError: a clip's audio is missing or unreadable.
     """
     scores = score_retrieval(*embed(model, clips, audio, settings))
     directions = {"text_to_audio": scores.text_to_audio, "audio_to_text": scores.audio_to_text}
@@ -166,7 +166,7 @@ def evaluate_retrieval(
 
 
 def chance_rows(clips: int) -> list[Mapping[str, Any]]:
-    """The rows of `tables.RETRIEVAL_SCORES` for guessing among so many clips."""
+    """The rows of `tables.RETRIEVAL_SCORES` for guessing among a number of clips."""
     return [
         score_row("chance", direction, k, chance_recall(clips, k), clips)
         for direction in ("text_to_audio", "audio_to_text")

@@ -1,4 +1,4 @@
-"""The scores of a checkpoint, beside those of the same model before training and of chance."""
+"""The scores of a checkpoint, of the same model before training, and of chance."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from wavcaps_training.tables import RETRIEVAL_SCORES
 
 
 def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, device: str) -> pa.Table:
-    """Scores a checkpoint on the test split, which it never saw.
+    """Scores a checkpoint on the test split, which it was not trained on.
 
     Args:
         manifest: `tables.TRAINING_MANIFEST`.
         checkpoint: `tables.CHECKPOINT`, one row.
-        store: what audio and weights are in.
+        store: contains audio and weights.
         device: `cpu` or `cuda`.
 
     Returns:
         `tables.RETRIEVAL_SCORES`.
 
     Raises:
-        CheckpointError: the weights are not there, or of another model.
-        AudioReadError: a clip's audio is not there or unreadable.
+        CheckpointError: the weights are missing, or of another model.
+        AudioReadError: a clip's audio is missing or unreadable.
     """
     (row,) = checkpoint.to_pylist()
     clips = clips_of(manifest, "test")

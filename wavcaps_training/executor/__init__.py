@@ -1,1 +1,1 @@
-"""The CUDA executor: steps that need a GPU, and the devices, locks and clusters that it hands out."""
+"""The CUDA executor: runs steps that need a GPU, on the devices of this machine or of a cluster."""

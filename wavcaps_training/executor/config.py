@@ -20,7 +20,7 @@ CLUSTER_GROWS_VARIABLE = "WAVCAPS_GPU_CLUSTER_GROWS"
 
 
 class OnMissingCuda(Enum):
-    """What a run does with steps that need a GPU where there is none."""
+    """What a run does with steps that need a GPU if there is none."""
 
     fail = "fail"
     cpu = "cpu"
@@ -35,10 +35,10 @@ class Engine(Enum):
 
 
 def from_environment(variable: str, choices: list[str]) -> str:
-    """What the environment chooses, else the first choice.
+    """The choice in the environment, or the first one if the variable is not set.
 
     Raises:
-        ValueError: it chooses something else.
+        ValueError: the variable has another value.
     """
     value = os.environ.get(variable, choices[0])
     if value not in choices:
@@ -93,7 +93,7 @@ class CudaExecutorConfig(dg.Config):
     cluster_grows: bool = Field(
         default=default_cluster_grows(),
         description=(
-            "The cluster adds machines when steps wait for them, so steps that ask for more devices than it "
+            "The cluster adds machines when steps wait for them, so steps that need more devices than it "
             "has now are not refused. The environment variable "
             f"{CLUSTER_GROWS_VARIABLE} (yes or no) sets the default."
         ),
@@ -109,7 +109,7 @@ class CudaExecutorConfig(dg.Config):
     max_concurrent: int | None = Field(
         default=None,
         ge=1,
-        description="steps of this run at a time; default: as many as the machine has cores",
+        description="how many steps of this run run at a time; default: the number of the machine's cores",
     )
     lock_dir: str | None = Field(
         default=None,

@@ -1,7 +1,7 @@
-"""CUDA devices of this machine: which there are, and who has them.
+"""CUDA devices of this machine, and which process uses them.
 
-A device is had by whoever holds the lock (`flock`) on its file. The lock belongs to processes, not
-to bookkeeping: it goes when the last process that inherited it ends, however it ends.
+A process uses a device while it holds the lock (`flock`) on the device's file. The operating system releases
+the lock when the last process that inherited it ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ DECLARED_DEVICES_VARIABLE = "WAVCAPS_CUDA_DEVICES"
 """Environment variable that declares the devices, as in `0,1`, instead of asking the driver."""
 
 DEVICE_VARIABLE = "WAVCAPS_DEVICE"
-"""Environment variable that tells a step where its models run: `cuda` or `cpu`."""
+"""Environment variable that a step reads: its models run on `cuda` or `cpu`."""
 
 SLOTS_PER_DEVICE = 20
-"""Into how many slots a device is cut, for steps that need less than one. The same for all runs."""
+"""The number of slots of a device, for steps that need a share of it. The same for all runs."""
 
 NVIDIA_SMI_TIMEOUT_S = 60
 
-# A line of `nvidia-smi -L`; a GPU that is cut into MIG devices has them indented below itself:
+# A line of `nvidia-smi -L`; the MIG devices of a GPU are indented below it:
 # https://docs.nvidia.com/datacenter/tesla/mig-user-guide/
 _GPU_LINE = re.compile(r"^GPU \d+:.*\(UUID: (GPU-[^)]+)\)", re.MULTILINE)
 _MIG_LINE = re.compile(r"^\s+MIG .*\(UUID: (MIG-[^)]+)\)", re.MULTILINE)
 
 
 class DeviceError(RuntimeError):
-    """A step cannot have the devices that it asks for."""
+    """A step cannot get the devices that it needs."""
 
 
 @dataclass(frozen=True)
 class Devices:
-    """The devices that this machine offers.
+    """The devices of this machine.
 
     Attributes:
-        names: what `CUDA_VISIBLE_DEVICES` takes: the driver's UUIDs, or what was declared.
-        source: where that is known from, or why there are none.
+        names: as in `CUDA_VISIBLE_DEVICES`: the driver's UUIDs, or the declared names.
+        source: how they were found, or why there are none.
     """
 
     names: tuple[str, ...]
@@ -57,13 +57,13 @@ class Devices:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What steps could have, were nothing else running.
+    """The devices that steps could get if nothing else were running.
 
     Attributes:
         total: number of devices.
-        largest: the most that one step can have: one machine's.
-        where: what has them, as in "this machine has 2".
-        source: where that is known from, or why there are none.
+        largest: the most that one step can get, which is the number of one machine.
+        where: for errors, such as "this machine has 2".
+        source: how they were found, or why there are none.
     """
 
     total: int
@@ -75,8 +75,8 @@ class Capacity:
 def find_devices(environment: Mapping[str, str] = os.environ) -> Devices:
     """Finds this machine's CUDA devices without importing torch.
 
-    They are those that `WAVCAPS_CUDA_DEVICES` declares, if it is set; else those that `nvidia-smi -L`
-    lists, as far as `CUDA_VISIBLE_DEVICES` lets this process see them.
+    If `WAVCAPS_CUDA_DEVICES` is set, it declares them. Otherwise they are those of `nvidia-smi -L`,
+    restricted by this process's `CUDA_VISIBLE_DEVICES`.
     """
     declared = environment.get(DECLARED_DEVICES_VARIABLE)
     if declared is not None:
@@ -109,7 +109,7 @@ def _split(names: str) -> list[str]:
 
 
 def _listed_devices(listing: str) -> list[str]:
-    """The UUIDs in a listing; of a GPU that is cut into MIG devices, those."""
+    """The UUIDs in a listing; for a GPU with MIG devices, the UUIDs of those."""
     gpus = list(_GPU_LINE.finditer(listing))
     ends = [gpu.start() for gpu in gpus[1:]] + [len(listing)]
     devices: list[str] = []
@@ -119,7 +119,7 @@ def _listed_devices(listing: str) -> list[str]:
 
 
 def _visible(listed: list[str], visible: str) -> list[str]:
-    """Applies CUDA's rule: numbers or beginnings of UUIDs, up to the first that is no device.
+    """Applies CUDA's rule: numbers or beginnings of UUIDs, up to the first that is not a device.
 
     https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-environment-variables
     """
@@ -137,14 +137,14 @@ def _visible(listed: list[str], visible: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Lease:
-    """Devices that are had, until this is closed and every process that inherited it has ended."""
+    """Devices that are in use until this is closed and every process that inherited it has ended."""
 
     devices: tuple[str, ...]
     files: tuple[BinaryIO, ...]
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """File descriptors to hand to the process that is to have the devices."""
+        """File descriptors for the process that uses the devices."""
         return tuple(file.fileno() for file in self.files)
 
     def __enter__(self) -> Lease:
@@ -161,26 +161,28 @@ class Lease:
 
 
 class DeviceSlots:
-    """Devices, and shares of devices, among all processes that use the same folder.
+    """Devices and shares of devices, for all processes that use the same folder of lock files.
 
-    Who has a whole device holds the lock on its file alone; who has a share holds it together with
-    others, and slots of the device besides, one file each. So the shares of a device never come to
-    more than one, and a whole device is never shared.
+    A process with a whole device holds an exclusive lock on the device's file. A process with a share holds a
+    shared lock on it, and locks on some of the device's slots, which are one file each. So the shares of a
+    device never add up to more than one, and a whole device is never shared.
 
-    Who waits keeps the turn: until it has its devices nobody else gets any. Otherwise a step that needs
-    two devices would wait for ever behind steps that need one.
+    A waiting process keeps the turn: until it has its devices, no other process gets any. Otherwise a step
+    that needs two devices could wait without end behind steps that need one.
     """
 
     def __init__(self, folder: Path, devices: Sequence[str]) -> None:
         self._folder = folder
         self._devices = tuple(devices)
         self._turn: BinaryIO | None = None
-        # Steps that choose among other devices have a turn of their own.
+        # Steps that choose among other devices have another turn.
         names = "\n".join(sorted(self._devices))
         self._turn_name = f"turn-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
     def acquire(self, wanted: Fraction) -> Lease | None:
-        """Takes free devices, or a share of one. Never waits: none if there are too few, and keeps the turn.
+        """Takes free devices, or a share of one. Never waits.
+
+        If there are too few, it returns None and keeps the turn.
 
         Args:
             wanted: number of devices, or less than 1, in twentieths.
@@ -204,7 +206,7 @@ class DeviceSlots:
         return lease
 
     def leave(self) -> None:
-        """Lets others have their turn."""
+        """Gives up the turn."""
         if self._turn is not None:
             self._turn.close()
             self._turn = None

@@ -1,9 +1,9 @@
-"""The CUDA executor: steps that need a GPU get devices of their own, the others run beside them.
+"""The CUDA executor: each step that needs a GPU gets its own devices; the other steps run without.
 
-An asset says that it needs a GPU by `op_tags=gpu_tags(1)`. Its step sees its devices and no others:
-`CUDA_VISIBLE_DEVICES` names them (nothing, for a step without the tag), `WAVCAPS_DEVICE` is `cuda` or
-`cpu`. Steps run in processes of their own on this machine; by configuration alone, those that need a
-GPU run on a Ray or Kubernetes cluster instead.
+An asset declares that it needs a GPU with `op_tags=gpu_tags(1)`. Its step sees only its own devices:
+`CUDA_VISIBLE_DEVICES` names them (none for a step without the tag), and `WAVCAPS_DEVICE` is `cuda` or `cpu`.
+Each step runs in its own process on this machine. With another configuration, steps that need a GPU run on a
+Ray or Kubernetes cluster instead.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import dagster as dg
 
-# Private paths, because Dagster has no public way to write an executor that starts its own step
-# processes: these are the base classes of its own Docker, Kubernetes and ECS executors.
+# Private modules, because Dagster has no public interface for an executor that starts its own step processes.
+# These are the base classes of its Docker, Kubernetes and ECS executors.
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
@@ -46,9 +46,11 @@ def check_steps(wanted: Mapping[str, Fraction], capacity: Capacity, on_missing_c
 
     Args:
         wanted: number of devices, by step.
+        capacity: the devices that there are.
+        on_missing_cuda: what to do if there are none.
 
     Raises:
-        DeviceError: they can't; says which steps, and what to do.
+        DeviceError: they cannot; names the steps and says what to do.
     """
     gpu_steps = [step for step, count in wanted.items() if count]
     if gpu_steps and not capacity.total and on_missing_cuda is OnMissingCuda.fail:
@@ -73,7 +75,7 @@ def local_capacity(devices: Devices) -> Capacity:
 
 
 class RoutedSteps(StepHandler):
-    """Hands the steps that need a GPU to a cluster, the others to this machine."""
+    """Runs steps that need a GPU on a cluster, and the others on this machine."""
 
     def __init__(self, local: LocalStepHandler, cluster: StepHandler) -> None:
         self._local = local
@@ -123,7 +125,7 @@ class CudaExecutor(dg.Executor):
             check_steps(wanted, capacity, self._config.on_missing_cuda)
         local = LocalStepHandler(self._slots(devices), on_cpu=not devices.names)
         use_cluster = cluster is not None and (capacity.total > 0 or self._config.cluster_grows)
-        # So that GPU steps which could only wait don't take the place of steps that could run.
+        # So that GPU steps that can only wait do not take the place of steps that can run.
         most_at_once = max(1, int(capacity.total / min(shares, default=Fraction(1))))
         executor = StepDelegatingExecutor(
             RoutedSteps(local, cluster) if cluster is not None and use_cluster else local,
@@ -146,7 +148,7 @@ class CudaExecutor(dg.Executor):
         return DeviceSlots(Path(folder), devices.names or ("cpu",))
 
     def _cluster(self) -> tuple[StepHandler | None, Capacity | None]:
-        """What GPU steps are handed to, if not to this machine, and what it has."""
+        """The cluster that runs GPU steps, if it is not this machine, and its devices."""
         match self._config.engine:
             case Engine.ray:
                 from wavcaps_training.executor.ray_steps import ray_steps
@@ -167,6 +169,6 @@ class CudaExecutor(dg.Executor):
     requirements=dg.multiple_process_executor_requirements(),
 )
 def cuda_executor(init_context: dg.InitExecutorContext) -> CudaExecutor:
-    """Runs each step in a process; steps tagged `wavcaps/gpu` have CUDA devices to themselves."""
+    """Runs each step in its own process; steps tagged `wavcaps/gpu` have exclusive CUDA devices."""
     config = CudaExecutorConfig.model_validate(init_context.executor_config)
     return CudaExecutor(config, init_context.instance)

@@ -1,4 +1,4 @@
-"""What a step says about the CUDA devices that it needs, as tags of its op."""
+"""Tags of an op that declare the CUDA devices that its step needs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from wavcaps_training.executor.devices import DEVICE_VARIABLE, SLOTS_PER_DEVICE, DeviceError
 
 GPU_TAG = "wavcaps/gpu"
-"""Tag of an op: how many CUDA devices its step needs, or how much of one."""
+"""Tag of an op: how many CUDA devices its step needs, or which share of one."""
 
 KUBERNETES_TAG = "dagster-k8s/config"
-"""Tag of an op: what Dagster's Kubernetes library adds to the pod of its step."""
+"""Tag of an op: additions to the pod of its step, for Dagster's Kubernetes library."""
 
 
 def gpu_tags(devices: float) -> dict[str, Any]:
     """The `op_tags` of an asset that needs CUDA devices, on this machine, on Ray and on Kubernetes.
 
-    Kubernetes gives containers whole devices only, so a share of one asks it for one
+    Kubernetes gives containers whole devices only, so a share of a device requests one
     (https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/).
 
     Args:
@@ -33,7 +33,7 @@ def gpu_tags(devices: float) -> dict[str, Any]:
     count = math.ceil(devices_wanted(tags))
     environment = {
         DEVICE_VARIABLE: "cuda",
-        # A container has its own devices and no others, numbered from 0.
+        # A container sees only its own devices, numbered from 0.
         "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(count))),
     }
     container = {
@@ -44,7 +44,7 @@ def gpu_tags(devices: float) -> dict[str, Any]:
 
 
 def devices_wanted(tags: Mapping[str, str]) -> Fraction:
-    """How many devices a step's tags ask for; 0 without the tag.
+    """How many devices a step's tags request; 0 without the tag.
 
     Raises:
         DeviceError: the tag is neither a whole number of devices nor a share of one.

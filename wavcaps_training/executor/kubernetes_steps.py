@@ -1,4 +1,4 @@
-"""Steps as jobs of a Kubernetes cluster, by dagster-k8s; docs/executor.md says how to set one up."""
+"""Steps as jobs of a Kubernetes cluster, by dagster-k8s. docs/executor.md describes the setup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GPU_RESOURCE = "nvidia.com/gpu"
 
 
 def kubernetes_steps(instance: dg.DagsterInstance) -> K8sStepHandler:
-    """The steps of the cluster that the instance's runs are in, with the image and the settings of the runs.
+    """Runs steps on the cluster of the instance's runs, with the image and the settings of those runs.
 
     Raises:
         DeviceError: the instance does not run on Kubernetes.
@@ -34,13 +34,13 @@ def kubernetes_steps(instance: dg.DagsterInstance) -> K8sStepHandler:
 
 
 def cluster_capacity(cluster_grows: bool) -> Capacity:
-    """What the cluster's machines have for pods.
+    """The GPUs of the cluster's machines.
 
     Args:
-        cluster_grows: what it has now says nothing, and is not asked for.
+        cluster_grows: machines are added on demand, so the cluster is not queried.
 
     Raises:
-        DeviceError: it does not say.
+        DeviceError: the cluster cannot be queried.
     """
     if cluster_grows:
         return Capacity(0, 0, "the Kubernetes cluster grows", "cluster_grows is set")
@@ -48,9 +48,10 @@ def cluster_capacity(cluster_grows: bool) -> Capacity:
         nodes = kubernetes.client.CoreV1Api().list_node().items
     except kubernetes.client.ApiException as error:
         raise DeviceError(
-            f"the Kubernetes cluster does not say what its machines have: {error.status} {error.reason}. "
+            f"the Kubernetes cluster does not list its machines: {error.status} {error.reason}. "
             "Let the run's service account list nodes (docs/examples/kubernetes/node-reader.yaml), or set "
-            "`cluster_grows: true`: then nothing is asked, and a step that no machine can take waits."
+            "`cluster_grows: true`: then the cluster is not queried, and a step that no machine can run "
+            "waits."
         ) from error
     counts = [int((node.status.allocatable or {}).get(GPU_RESOURCE, 0)) for node in nodes]
     largest = max(counts, default=0)

@@ -1,4 +1,4 @@
-"""Steps as child processes on this machine: those that need a GPU once their devices are free."""
+"""Steps as child processes on this machine; those that need a GPU start when their devices are free."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from wavcaps_training.executor.gpu_tags import devices_wanted
 from wavcaps_training.executor.locks import LOCKS_VARIABLE
 from wavcaps_training.executor.step_process import command_line
 
-# As long as Kubernetes gives a pod: time for a training step to save where it is.
+# The same as for a pod in Kubernetes: time for a training step to save its state.
 TERMINATION_GRACE_S = 30.0
 
 
 class LocalStepHandler(StepHandler):
-    """Runs each step in a child process, once its devices are free.
+    """Runs each step in a child process, when its devices are free.
 
     Args:
-        slots: what steps that need a GPU wait for, in the order in which they were launched.
-        on_cpu: such steps run on the CPU, and each waits for one slot.
+        slots: the devices that steps wait for, in the order in which the steps were launched.
+        on_cpu: steps that need a GPU run on the CPU, and each waits for one slot.
     """
 
     def __init__(self, slots: DeviceSlots, on_cpu: bool) -> None:
@@ -55,7 +55,7 @@ class LocalStepHandler(StepHandler):
         if step in self._waiting:
             yield dg.DagsterEvent.engine_event(
                 step_handler_context.get_step_context(step),
-                f"Step {step} waits: other steps have the {'CPU' if self._on_cpu else 'CUDA devices'}.",
+                f"Step {step} waits: other steps use the {'CPU' if self._on_cpu else 'CUDA devices'}.",
                 EngineEventData(),
             )
 
@@ -70,7 +70,7 @@ class LocalStepHandler(StepHandler):
         if process.poll() is None:
             return CheckStepHealthResult.healthy()
         if step not in self._found_ended:
-            # Its last event may have been logged after the executor last read the log.
+            # Its last event may have been logged since the executor last read the log.
             self._found_ended.add(step)
             return CheckStepHealthResult.healthy()
         return CheckStepHealthResult.unhealthy(_why_ended(process.returncode))
@@ -93,7 +93,7 @@ class LocalStepHandler(StepHandler):
             process.terminate()
 
     def wait_for_all(self) -> None:
-        """Waits until no step's process is left; kills what does not end in time."""
+        """Waits until the processes of all steps have ended; kills those that do not end in time."""
         for process in [*self._replaced, *self._processes.values()]:
             try:
                 process.wait(TERMINATION_GRACE_S)
@@ -106,7 +106,7 @@ class LocalStepHandler(StepHandler):
             wanted = Fraction(1) if self._on_cpu else devices_wanted(context.step_tags[step])
             lease = self._slots.acquire(wanted)
             if lease is None:
-                # Those behind wait too: else a step that needs several devices might never get them.
+                # The next ones wait too. Otherwise a step that needs several devices might never get them.
                 return
             del self._waiting[step]
             with lease:
@@ -123,7 +123,7 @@ class LocalStepHandler(StepHandler):
             variable["name"]: variable["value"] for variable in context.execute_step_args.get_command_env()
         }
         self._processes[step] = subprocess.Popen(
-            # This interpreter, and not the `dagster` that PATH may or may not find.
+            # This interpreter, and not a `dagster` on the PATH.
             command_line([sys.executable, "-m", "dagster", "api", "execute_step"]),
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -142,7 +142,7 @@ class LocalStepHandler(StepHandler):
 
 
 def step_key_of(context: StepHandlerContext) -> str:
-    """The step that is to be launched, looked after or stopped: the executor asks for one at a time."""
+    """The step to launch, check or stop; the executor passes one at a time."""
     (step,) = context.execute_step_args.step_keys_to_execute or ()
     return step
 
@@ -154,5 +154,5 @@ def _why_ended(code: int) -> str:
         return f"its process was killed by {name}.{hint}"
     return (
         f"its process ended with exit code {code} and reported neither success nor failure; "
-        "what it printed is in the output of the run's process."
+        "its output is in the output of the run's process."
     )

@@ -1,6 +1,7 @@
-"""Locks of files (`flock`) that belong to processes, and how processes hand them on.
+"""Locks on files (`flock`) that belong to processes, and how processes pass them on.
 
-A lock goes when the last process that inherited it ends, however it ends: nothing is left to clean up.
+The operating system releases a lock when the last process that inherited it ends: nothing is left to clean
+up.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 LOCKS_VARIABLE = "WAVCAPS_LOCKS"
-"""Environment variable that tells a process which locks it has inherited: their file descriptors."""
+"""Environment variable with the file descriptors of the locks that a process has inherited."""
 
 
 def try_lock(path: Path, kind: int = fcntl.LOCK_EX) -> BinaryIO | None:
-    """Locks a file, which is made if it is not there. Never waits: none if another has it.
+    """Locks a file, and creates it if needed. Never waits: returns None if another process holds the lock.
 
     Raises:
-        OSError: the file cannot be written, or not be locked.
+        OSError: the file cannot be written or locked.
     """
     file = path.open("ab")
     try:
@@ -40,10 +41,10 @@ def inherited_locks(environment: Mapping[str, str] = os.environ) -> tuple[int, .
 
 
 def lock_holder(descriptors: Sequence[int]) -> socket.socket:
-    """A socket that holds locks as long as a process has it open, to be the standard input of processes.
+    """A socket that holds locks while any process has it open. It becomes the standard input of processes.
 
-    torchrun closes all that it was given before it starts its processes, but for standard input, output and
-    error. So the locks are sent to this socket, and wait in it: they are had until it is closed everywhere.
+    Before torchrun starts its processes, it closes all inherited files but standard input, output and error.
+    So the locks are sent to this socket and stay in its buffer: they are held until it is closed everywhere.
     """
     outside, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with outside:

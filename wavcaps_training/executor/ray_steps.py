@@ -1,6 +1,7 @@
-"""Steps as jobs of a Ray cluster, by dagster-ray, whose handler of steps needs some care.
+"""Steps as jobs of a Ray cluster, by dagster-ray, with additions to its handler of steps.
 
-It knows of no job that waits for long, none that ends without a word, and no cluster that is gone.
+That handler does not know jobs that wait for long, jobs that end without a report, and clusters that are
+gone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from wavcaps_training.executor.devices import DEVICE_VARIABLE, Capacity, DeviceE
 from wavcaps_training.executor.gpu_tags import devices_wanted
 from wavcaps_training.executor.local_steps import step_key_of
 
-# Longer than a head node takes to come up again.
+# Longer than a head node takes to restart.
 UNREACHABLE_S = 300.0
 
 MAX_NODES = 10_000
@@ -32,10 +33,10 @@ WAITED_TOO_LONG = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
 
 
 def ray_steps(config: RayConfig, cluster_grows: bool) -> RaySteps:
-    """The steps of a cluster.
+    """Runs steps on a cluster.
 
     Raises:
-        DeviceError: it does not answer.
+        DeviceError: the cluster does not answer.
     """
     try:
         return RaySteps(JobSubmissionClient(config.address), config, cluster_grows)
@@ -47,7 +48,7 @@ def ray_steps(config: RayConfig, cluster_grows: bool) -> RaySteps:
 
 
 class RaySteps(RayStepHandler):
-    """Runs each step as a job of a Ray cluster, which gives it its devices."""
+    """Runs each step as a job of a Ray cluster, which assigns its devices."""
 
     def __init__(self, client: JobSubmissionClient, config: RayConfig, cluster_grows: bool) -> None:
         # Ray expands ${PATH} on the node. The job's command begins with `dagster`, without a folder.
@@ -60,7 +61,7 @@ class RaySteps(RayStepHandler):
             num_cpus=None,
             num_gpus=None,
             memory=None,
-            # None, and not a dict: the handler would write each step's resources into it for all to come.
+            # None, and not a dict: the handler would write a step's resources into it, for all later steps.
             resources=None,
         )
         self._cluster_grows = cluster_grows
@@ -69,16 +70,16 @@ class RaySteps(RayStepHandler):
         self._last_answer = time.monotonic()
 
     def capacity(self) -> Capacity:
-        """What the cluster's machines have.
+        """The GPUs of the cluster's machines.
 
         Raises:
-            DeviceError: the cluster does not say.
+            DeviceError: the cluster cannot be queried.
         """
         address = self.client.get_address()
         try:
             nodes = list_nodes(address=address, filters=[("state", "=", "ALIVE")], limit=MAX_NODES)
         except Exception as error:  # ray.util.state.exception.RayStateApiException, and what requests raises
-            raise DeviceError(f"the Ray cluster at {address} does not say what it has: {error}") from error
+            raise DeviceError(f"the Ray cluster at {address} does not list its machines: {error}") from error
         counts = [int((node.resources_total or {}).get("GPU", 0)) for node in nodes]
         largest = max(counts, default=0)
         return Capacity(
@@ -90,7 +91,7 @@ class RaySteps(RayStepHandler):
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         step = step_key_of(step_handler_context)
-        # The handler has one number for all steps, and it comes before the step's own.
+        # The handler has one number for all steps, which takes precedence over the step's own.
         self.num_gpus = float(devices_wanted(step_handler_context.step_tags[step]))
         yield from super().launch_step(step_handler_context)
 
@@ -128,12 +129,12 @@ class RaySteps(RayStepHandler):
         self, context: StepHandlerContext, job: str, details: JobDetails
     ) -> CheckStepHealthResult:
         if details.error_type == WAITED_TOO_LONG:
-            # Ray gives up a job that has waited for RAY_JOB_START_TIMEOUT_SECONDS (15 min) for its devices.
+            # Ray fails a job that has waited for its devices for RAY_JOB_START_TIMEOUT_SECONDS (15 min).
             self._launches[job] = self._launches.get(job, 0) + 1
             list(self.launch_step(context))
             return CheckStepHealthResult.healthy()
         if job not in self._found_ended:
-            # Its last event may have been logged after the executor last read the log.
+            # Its last event may have been logged since the executor last read the log.
             self._found_ended.add(job)
             return CheckStepHealthResult.healthy()
         return CheckStepHealthResult.unhealthy(

@@ -1,7 +1,7 @@
-"""Runs a command that is asked to stop (SIGTERM) when the process that started it dies.
+"""Runs a command that gets SIGTERM when the process that started it dies.
 
-A training step whose run was killed would otherwise keep its GPU for hours. A program of its own,
-because Python calls nothing safely between fork and exec in a process that has threads.
+Otherwise a training step whose run was killed would keep its GPU for hours. This is a separate program
+because in a process with threads, Python cannot safely run code between fork and exec.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def stop_with_parent(parent: int) -> None:
-    """Has this process stopped when its parent dies. Only Linux can; elsewhere nothing happens."""
+    """Makes the system stop this process when its parent dies. On Linux only; elsewhere it does nothing."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
@@ -25,11 +25,11 @@ def stop_with_parent(parent: int) -> None:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl(PR_SET_PDEATHSIG): {os.strerror(number)}")
     if os.getppid() != parent:
-        sys.exit(f"process {parent}, which started this one, is gone")
+        sys.exit(f"process {parent}, which started this one, has ended")
 
 
 def command_line(command: Sequence[str]) -> list[str]:
-    """The command, as a child process of this one that stops with it."""
+    """The command line of a child process that stops when this process dies."""
     return [sys.executable, "-I", __file__, str(os.getpid()), *command]
 
 

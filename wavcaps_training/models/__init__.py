@@ -1,1 +1,1 @@
-"""The encoders and the models that are made of them."""
+"""The encoders, and the models that consist of them."""

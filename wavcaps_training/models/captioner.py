@@ -1,4 +1,4 @@
-"""The captioning model: an audio encoder whose steps a BART reads as if they were words (section IV.B)."""
+"""The captioning model: a BART reads the steps of an audio encoder as if they were words (section IV.B)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from wavcaps_training.models.text import clean_caption
 from wavcaps_training.models.text_encoder import TextModelError, minilm_folder, quiet_transformers
 from wavcaps_training.settings.captioner import BartSettings, CaptionerSettings, GenerationSettings
 
-IGNORED = -100  # target of a position that holds padding: cross entropy leaves it out
+IGNORED = -100  # target of padding, which cross entropy ignores
 
 
 class SpecialTokens(NamedTuple):
-    """Ids that a caption begins, ends and is padded with; the defaults are bart-base's."""
+    """Ids of the begin, padding and end tokens; the defaults are bart-base's."""
 
     begin: int = 0
     pad: int = 1
@@ -36,7 +36,7 @@ class SpecialTokens(NamedTuple):
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
-        """Those of a tokenizer; BERT's [CLS] and [SEP] stand for begin and end."""
+        """Those of a tokenizer; BERT's [CLS] and [SEP] are used as begin and end."""
         begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
         return cls(
             begin=tokenizer.cls_token_id if begin is None else begin,
@@ -46,10 +46,10 @@ class SpecialTokens(NamedTuple):
 
 
 class Captioner(nn.Module):
-    """Writes captions of clips.
+    """Generates captions of clips.
 
-    The audio encoder's steps are projected to BART's width and go through BART's own encoder, with no
-    mask, as its input embeddings; what comes out is what the decoder attends to.
+    The audio encoder's steps are projected to BART's width and are the input embeddings of BART's own
+    encoder, without a mask. The decoder attends to that encoder's output, which is called memory here.
 
     Names in the state dict are those of the released checkpoints: `encoder.audio_enc.*`,
     `enc_to_dec_proj.*` and `decoder.*`, the last a complete BART with its tied weights.
@@ -71,11 +71,11 @@ class Captioner(nn.Module):
 
     @classmethod
     def build(cls, settings: CaptionerSettings, *, pretrained_bart: bool = True) -> Captioner:
-        """A model with fresh audio weights, and BART's from its folder if there is one.
+        """A model with fresh audio weights, and with BART's weights from a folder if the settings name one.
 
         Args:
             settings: what the model is.
-            pretrained_bart: whether BART's weights are read; a checkpoint's replace them anyway.
+            pretrained_bart: whether BART's weights are read; False if a checkpoint will fill the model.
 
         Raises:
             TextModelError: there is no such BART where the settings say.
@@ -99,7 +99,7 @@ class Captioner(nn.Module):
         return self.encoder.audio_enc.audio_feats_extractor(waveform)
 
     def read_audio(self, log_mel: Tensor) -> Tensor:
-        """What the decoder attends to.
+        """The memory that the decoder attends to.
 
         Args:
             log_mel: (batch, 1, frames, mel bins), in dB.
@@ -132,10 +132,10 @@ class Captioner(nn.Module):
         return tokens["input_ids"], tokens["attention_mask"]
 
     def predict(self, memory: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Predicts each token of known captions from the ones before it.
+        """Predicts each token of known captions from the previous ones.
 
         Args:
-            memory: what `read_audio` gave.
+            memory: from `read_audio`.
             input_ids: (batch, tokens), from the begin token to the end token, then padding.
             attention_mask: (batch, tokens), 1 on tokens. As in the released code it masks the decoder's
                 inputs, which are the ids shifted right, without being shifted itself.
@@ -154,11 +154,11 @@ class Captioner(nn.Module):
         ).logits
 
     def loss(self, log_mel: Tensor, captions: Sequence[str]) -> Tensor:
-        """Mean cross entropy of the captions' tokens (equation 4), smoothed as the settings say.
+        """Mean cross entropy of the captions' tokens (equation 4), with the settings' label smoothing.
 
         Args:
             log_mel: (batch, 1, frames, mel bins), in dB.
-            captions: one of each clip.
+            captions: one for each clip.
         """
         input_ids, attention_mask = self.tokenize(captions)
         logits = self.predict(self.read_audio(log_mel), input_ids, attention_mask)
@@ -166,12 +166,12 @@ class Captioner(nn.Module):
 
     @torch.no_grad()
     def generate(self, log_mel: Tensor) -> list[str]:
-        """Writes a caption of each clip: of (batch, 1, frames, mel bins), in dB."""
+        """Generates a caption for each clip, from (batch, 1, frames, mel bins) in dB."""
         return self.write(self.read_audio(log_mel))
 
     @torch.no_grad()
     def write(self, memory: Tensor) -> list[str]:
-        """Writes a caption of each clip, of what `read_audio` gave."""
+        """Generates a caption for each clip, from the memory that `read_audio` returned."""
         ids = self.generate_ids(memory, self.settings.generation)
         captions = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [caption.strip() for caption in captions]
@@ -179,8 +179,8 @@ class Captioner(nn.Module):
     def generate_ids(self, memory: Tensor, settings: GenerationSettings) -> Tensor:
         """Token ids of each clip's caption: (batch, tokens), padded after the end token.
 
-        Everything is set here, because bart-base's block of repeated trigrams and its early stopping
-        are in no fresh configuration.
+        Everything is set here, because a fresh configuration lacks bart-base's ban on repeated trigrams and
+        its early stopping.
         """
         decoder: Any = self.decoder
         config = decoder.config
@@ -205,13 +205,13 @@ class Captioner(nn.Module):
 
 
 def caption_loss(logits: Tensor, input_ids: Tensor, attention_mask: Tensor, label_smoothing: float) -> Tensor:
-    """Cross entropy, the mean over all tokens that are no padding; the begin token is a target too.
+    """Mean cross entropy over all tokens but padding; the begin token is a target too.
 
     Args:
         logits: (batch, tokens, vocabulary).
-        input_ids: (batch, tokens), what should have been predicted.
+        input_ids: (batch, tokens), the targets.
         attention_mask: (batch, tokens), 0 on padding.
-        label_smoothing: share of the target that all tokens have alike.
+        label_smoothing: share of the target that is spread evenly over all tokens.
     """
     targets = input_ids.masked_fill(attention_mask == 0, IGNORED)
     return F.cross_entropy(
@@ -240,17 +240,17 @@ def bart_config(
         bos_token_id=tokens.begin,
         pad_token_id=tokens.pad,
         eos_token_id=tokens.end,
-        # BART's decoder begins with the end token; the begin token is the first that it writes.
+        # BART's decoder starts with the end token; the begin token is the first that it generates.
         decoder_start_token_id=tokens.end,
         forced_eos_token_id=tokens.end,
     )
 
 
 def check_folder(folder: Path, settings: BartSettings) -> None:
-    """Makes sure that a folder holds the BART that the settings describe.
+    """Checks that a folder contains the BART that the settings describe.
 
     Raises:
-        TextModelError: it holds none, or one of other sizes.
+        TextModelError: it contains none, or one of other sizes.
     """
     if not (folder / "config.json").is_file():
         raise TextModelError(

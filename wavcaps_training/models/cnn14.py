@@ -1,8 +1,8 @@
 """CNN14: six blocks of convolutions over a log-mel spectrogram (https://arxiv.org/abs/1912.10211).
 
-As the released WavCaps models have it, which is not quite PANNs': the last block is pooled too, and no
-layer follows the mean over frequency, but for one that the captioner has. Names in the state dict are
-those of PANNs and of the released WavCaps models, so that their weights load by name.
+This is the version of the released WavCaps models, which differs from PANNs': the last block is pooled too,
+and no layer follows the mean over frequency, except one in the captioner. Names in the state dict are those
+of PANNs and of the released WavCaps models, so that their weights load by name.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from wavcaps_training.settings.model import Cnn14Settings
 
 @dataclass(frozen=True)
 class Cnn14Output:
-    """What the encoder says of a batch of clips.
+    """The encoder's output for a batch of clips.
 
     Attributes:
         step_embedding: (batch, steps, channels), the mean over frequency at each time step.
-        fine_grained_embedding: (batch, steps, width), what captioning uses: the same, or what `fc1`
-            makes of it where the settings have one.
+        fine_grained_embedding: (batch, steps, width), for captioning: the same, or the output of `fc1` if
+            the settings have one.
     """
 
     step_embedding: Tensor
@@ -33,12 +33,12 @@ class Cnn14Output:
 
     @property
     def embedding(self) -> Tensor:
-        """(batch, channels): the maximum plus the mean over time; what retrieval uses."""
+        """(batch, channels): the maximum plus the mean over time, for retrieval."""
         return self.step_embedding.amax(dim=1) + self.step_embedding.mean(dim=1)
 
 
 class Cnn14(nn.Module):
-    """The audio encoder. Takes waveforms, or log-mels made before with `audio_feats_extractor`."""
+    """The audio encoder. Takes waveforms, or log-mels from `audio_feats_extractor`."""
 
     def __init__(self, settings: Cnn14Settings) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Cnn14(nn.Module):
         """Encodes log-mels: (batch, 1, frames, mel bins), in dB.
 
         Raises:
-            ValueError: they have fewer frames than the blocks halve away.
+            ValueError: there are too few frames for the blocks, each of which halves them.
         """
         frames, wanted = log_mel.shape[2], self.settings.min_frames
         if frames < wanted:
@@ -107,8 +107,8 @@ class ConvBlock(nn.Module):
 def convolve(image: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
     """Convolution, batch normalisation, ReLU: (batch, width, rows, columns), rows and columns kept.
 
-    Outside of training the normalisation is a constant factor and shift of each channel. Where the weights
-    are fewer than the numbers that come out, the factor goes into the weights, which saves a pass.
+    Outside of training, the normalisation is a constant factor and shift for each channel. If there are fewer
+    weights than output values, the weights are multiplied by the factor, which saves a pass.
     """
     pixels = image.shape[0] * image.shape[2] * image.shape[3]
     if norm.training or conv.weight.numel() >= pixels * conv.out_channels:
@@ -120,11 +120,11 @@ def convolve(image: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
 
 
 def convolution(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A convolution of 3 x 3 in the way that is the fastest for its shape.
+    """A 3 x 3 convolution, computed in the way that is fastest for its shape.
 
-    Channels last, oneDNN and cuDNN neither reorder an image nor what they make of it, unless the weights are
-    more than that. On a CPU one matrix product is faster still where there is one channel, whose order
-    oneDNN cannot be told, and where the image is so small that oneDNN spends its time on reordering weights.
+    With channels last, oneDNN and cuDNN reorder neither the input nor the output; that pays unless there are
+    more weights than output values. On a CPU, one matrix product is faster in two cases: with one channel,
+    whose order oneDNN cannot recognise, and with an image so small that oneDNN mostly reorders weights.
 
     Args:
         image: (batch, width, rows, columns).

@@ -17,8 +17,8 @@ class LogMel(nn.Module):
 
     Power spectrum of a centred, reflect-padded STFT with a periodic Hann window, mel filters on
     Slaney's scale with area normalisation, 10 log10 with a floor of -100 dB and no other clipping:
-    what torchlibrosa computes for the released models, by an FFT in place of its frozen convolutions.
-    The released checkpoints carry those convolutions' kernels; they are accepted and ignored.
+    what torchlibrosa computes for the released models, but by an FFT instead of frozen convolutions. The
+    released checkpoints contain the kernels of those convolutions; they are accepted and ignored.
     """
 
     window: Tensor
@@ -43,7 +43,7 @@ class LogMel(nn.Module):
         )
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Log-mel of a batch.
+        """Log-mel of a batch, in 32 bits: in 16 bits the floor would be 0, and its logarithm infinite.
 
         Args:
             waveform: (batch, samples), in [-1, 1], longer than half a window.
@@ -51,10 +51,11 @@ class LogMel(nn.Module):
         Returns:
             (batch, 1, samples // hop + 1, mel bins), in dB.
         """
-        # Clip by clip on a CPU: the spectra of one stay in its cache, and those of a batch do not.
+        # Clip by clip on a CPU: the spectra of one clip stay in its cache, and those of a batch do not.
         pieces = waveform.split(1) if waveform.is_cpu else (waveform,)
-        mel = torch.cat([self.mel_power(piece) for piece in pieces])
-        return 10 * torch.log10(mel.clamp(min=FLOOR)).unsqueeze(1)
+        with torch.autocast(waveform.device.type, enabled=False):
+            mel = torch.cat([self.mel_power(piece.float()) for piece in pieces])
+            return 10 * torch.log10(mel.clamp(min=FLOOR)).unsqueeze(1)
 
     def mel_power(self, waveform: Tensor) -> Tensor:
         """(batch, samples) to (batch, frames, mel bins): the power in each."""
@@ -67,6 +68,6 @@ class LogMel(nn.Module):
             pad_mode="reflect",
             return_complex=True,
         )
-        # Of each bin the real and the imaginary part, one behind the other: the filters add up their squares.
+        # The real and the imaginary part of each bin are adjacent; the filters add up their squares.
         parts = torch.view_as_real(spectrum.transpose(1, 2)).flatten(2)
         return parts.square() @ self.mel_filters.repeat_interleave(2, dim=0)

@@ -16,15 +16,15 @@ from wavcaps_training.models.features import LogMel
 from wavcaps_training.models.spec_augment import spec_augment
 from wavcaps_training.settings.model import HtsatSettings
 
-OUTSIDE = -100.0  # added to the attention between tokens that only the cyclic shift made neighbours
+OUTSIDE = -100.0  # added to the attention between tokens that are neighbours only by the cyclic shift
 
 
 @dataclass(frozen=True)
 class HtsatOutput:
-    """What the encoder says of a batch of clips.
+    """The encoder's output for a batch of clips.
 
     Attributes:
-        embedding: (batch, dim), the mean over time and frequency; what retrieval uses.
+        embedding: (batch, dim), the mean over time and frequency, for retrieval.
         step_embedding: (batch, steps, dim), the mean over frequency at each time step.
         step_logits: (batch, steps, classes), of the tagging head.
         frames_per_step: how many frames of the (stretched) log-mel one time step covers.
@@ -52,7 +52,7 @@ class HtsatOutput:
 
 
 class Htsat(nn.Module):
-    """The audio encoder. Takes waveforms, or log-mels made before with `audio_feats_extractor`."""
+    """The audio encoder. Takes waveforms, or log-mels from `audio_feats_extractor`."""
 
     def __init__(self, settings: HtsatSettings) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class Htsat(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts an image into patches, each of which becomes a token."""
+    """Cuts an image into patches; each becomes a token."""
 
     def __init__(self, patch: int, dim: int) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class PatchEmbedding(nn.Module):
 
 
 class Stage(nn.Module):
-    """Swin blocks at one resolution, every second one shifted, and the merge to the next."""
+    """Swin blocks at one resolution, every second one shifted, and the merging to the next resolution."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class Stage(nn.Module):
         merge: bool,
     ) -> None:
         super().__init__()
-        # Where one window is the whole grid, there is nothing to shift.
+        # If one window is the whole grid, there is nothing to shift.
         shift = window // 2 if grid > window else 0
         self.blocks = nn.ModuleList(
             SwinBlock(dim, grid, heads, window, shift if number % 2 else 0, mlp_ratio, drop_path)
@@ -237,7 +237,7 @@ class WindowAttention(nn.Module):
 
         Args:
             windows: (batch, windows of a clip, tokens of a window, dim).
-            mask: (windows of a clip, tokens, tokens), added to the attention; None: nothing.
+            mask: (windows of a clip, tokens, tokens), added to the attention; None: no mask.
 
         Returns:
             The shape of `windows`.
@@ -247,8 +247,8 @@ class WindowAttention(nn.Module):
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1).unsqueeze(0)
         if mask is not None:
-            # The released mask, -100, leaves exp(-100): a subnormal number, with which a CPU multiplies some
-            # fifteen times slower, and which is lost in any sum of 32 bits.
+            # The released mask is -100. exp(-100) is a subnormal number: a CPU multiplies with it about
+            # fifteen times slower, and it is lost in any 32-bit sum.
             bias = bias.masked_fill(mask.unsqueeze(1) < 0, float("-inf"))
         attended = attend(query, key, value, bias)
         return self.proj(attended.transpose(2, 3).reshape(batch, count, tokens, dim))
@@ -257,8 +257,8 @@ class WindowAttention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(width) + bias) v.
 
-    On a CPU torch's own gives the bias no gradient from its fused kernel, and for windows as small as
-    these it is slower than the products one by one.
+    On a CPU torch's fused kernel gives the bias no gradient, and for windows as small as these it is slower
+    than separate products.
 
     Args:
         query, key, value: (batch, windows, heads, tokens, width).
@@ -268,9 +268,22 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         The shape of `query`.
     """
     if not query.is_cpu:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return fused_attention(query, key, value, bias)
     pairs = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     return pairs.add_(bias).softmax(dim=-1) @ value
+
+
+def fused_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """`attend` by torch's fused kernels.
+
+    They take tensors of four dimensions, so windows and heads are folded into one. The bias is the same for
+    every clip, and is not copied.
+    """
+    batch, windows, heads, tokens, width = query.shape
+    folded = [tensor.reshape(batch, windows * heads, tokens, width) for tensor in (query, key, value)]
+    mask = bias.expand(windows, -1, -1, -1).reshape(1, windows * heads, tokens, tokens).to(query.dtype)
+    attended = F.scaled_dot_product_attention(folded[0], folded[1], folded[2], mask.expand(batch, -1, -1, -1))
+    return attended.view(batch, windows, heads, tokens, width)
 
 
 class Mlp(nn.Module):
@@ -284,14 +297,14 @@ class Mlp(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: while training, leaves a residual path out for some of the clips."""
+    """Stochastic depth: while training, drops a residual path for some of the clips."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
 
     def forward(self, tokens: Tensor, path: Tensor) -> Tensor:
-        """What the path adds to the tokens, both (batch, tokens, dim), added or left out."""
+        """Adds the path to the tokens, both (batch, tokens, dim), or drops it."""
         if not self.training or self.probability == 0:
             return tokens + path
         kept = 1 - self.probability
@@ -344,8 +357,8 @@ def relative_positions(window: int) -> Tensor:
 def shift_mask(grid: int, window: int, shift: int) -> Tensor:
     """What is added to the attention of a shifted grid: (windows, window^2, window^2).
 
-    A window at the edge of the rolled grid holds tokens of opposite edges of the spectrogram; between
-    those it is `OUTSIDE`, elsewhere 0.
+    A window at the edge of the shifted grid contains tokens of opposite edges of the spectrogram. Between
+    those the mask is `OUTSIDE`, elsewhere 0.
     """
     band = torch.zeros(grid, dtype=torch.long)
     band[-window:] = 1

@@ -1,4 +1,4 @@
-"""What released checkpoints carry beside weights."""
+"""What released checkpoints contain in addition to weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def ignore_on_load(module: nn.Module, *names: str) -> None:
-    """Lets `module` load state dicts that also hold `names`, constants that it computes itself.
+    """Lets `module` load state dicts that also contain `names`, constants that it computes itself.
 
     Only these names are accepted; any other unknown key still fails a strict load.
     """

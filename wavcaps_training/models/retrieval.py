@@ -40,8 +40,8 @@ class RetrievalModel(nn.Module):
         """A model with fresh audio weights.
 
         Args:
-            settings: what the model is, and how its temperature is treated.
-            pretrained_text: whether BERT's weights are read; a checkpoint's replace them anyway.
+            settings: the model, and how its temperature is treated.
+            pretrained_text: whether BERT's weights are read; False if a checkpoint will fill the model.
 
         Raises:
             TextModelError: there is no BERT where the settings say.
@@ -71,7 +71,7 @@ class RetrievalModel(nn.Module):
         return self.embed_log_mel(self.log_mel(waveform))
 
     def embed_text_features(self, features: Tensor) -> Tensor:
-        """Unit vectors of captions, from what the text encoder gave: to (captions, joint dim)."""
+        """Unit vectors of captions, from the text encoder's features: (captions, joint dim)."""
         return F.normalize(self.text_proj(features))
 
     def embed_text(self, captions: Sequence[str]) -> Tensor:

@@ -9,7 +9,7 @@ from wavcaps_training.settings.model import SpecAugmentSettings
 
 
 def spec_augment(spectrogram: Tensor, settings: SpecAugmentSettings) -> Tensor:
-    """Masks time stripes, then frequency stripes, drawn anew for each clip.
+    """Masks time stripes, then frequency stripes, drawn for each clip.
 
     The widths and starts come from torch's CPU generator in the order of torchlibrosa's
     SpecAugmentation: the time pass over the whole batch and then the frequency pass, for each clip

@@ -1,4 +1,4 @@
-"""How captions are cleaned before the text encoder reads them."""
+"""Cleans captions before the text encoder reads them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MARKS = re.compile(r'[(,.!?;:|*")]')
 
 
 def clean_caption(caption: str) -> str:
-    """Lower-cases a caption and replaces punctuation by spaces, step by step as the released code.
+    """Lower-cases a caption and replaces punctuation by spaces, in the same steps as the released code.
 
-    Runs of spaces are shortened once, not away, and the ends are left alone ("A dog barks." gives
-    "a dog barks "); BERT's tokenizer does not see the difference.
+    Runs of spaces are shortened only once, and the ends are not stripped ("A dog barks." becomes
+    "a dog barks "); this makes no difference to BERT's tokenizer.
     """
     text = SPACE_BEFORE_MARK.sub(r"\1", caption.lower()).replace("  ", " ")
     return MARKS.sub(" ", text).replace("  ", " ")

@@ -1,4 +1,4 @@
-"""The text tower: a BERT that reads captions."""
+"""The text tower: a BERT that encodes captions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TextModelError(OSError):
 
 
 class TextEncoder(nn.Module):
-    """BERT without its pooler. A frozen one is never in training mode, so its dropout is off."""
+    """BERT without its pooler. A frozen BERT is never in training mode, so its dropout is off."""
 
     def __init__(
         self, bert: BertModel, tokenizer: PreTrainedTokenizerBase, settings: TextEncoderSettings
@@ -35,19 +35,19 @@ class TextEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.settings = settings
         bert.requires_grad_(not settings.frozen)
-        # Versions of transformers before 4.31 stored it, so the released checkpoints hold it.
+        # Versions of transformers before 4.31 stored it, so the released checkpoints contain it.
         ignore_on_load(self, "text_encoder.embeddings.position_ids")
 
     @classmethod
     def from_folder(cls, settings: TextEncoderSettings, *, pretrained: bool = True) -> TextEncoder:
-        """Reads a BERT model and its tokenizer from a local folder; nothing is fetched.
+        """Reads a BERT model and its tokenizer from a local folder; nothing is downloaded.
 
         Args:
-            settings: says which folder.
-            pretrained: whether to read the weights too, or leave them random for a checkpoint's.
+            settings: names the folder.
+            pretrained: whether the weights are read; False if a checkpoint will fill the model.
 
         Raises:
-            TextModelError: the folder holds no BERT, or the package that has the default is missing.
+            TextModelError: the folder contains no BERT, or the package of the default model is missing.
         """
         folder = Path(settings.folder) if settings.folder else minilm_folder()
         if not (folder / "config.json").is_file():
@@ -95,7 +95,7 @@ class TextEncoder(nn.Module):
 
 
 def minilm_folder() -> Path:
-    """Where the installed package keeps MiniLM.
+    """The folder of MiniLM in its installed package.
 
     Raises:
         TextModelError: the package is not installed.
@@ -103,7 +103,7 @@ def minilm_folder() -> Path:
     spec = find_spec(MINILM_PACKAGE.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise TextModelError(
-            f"the text encoder's default, MiniLM, is in the package {MINILM_PACKAGE!r}, which is not "
+            f"the default text encoder, MiniLM, is in the package {MINILM_PACKAGE!r}, which is not "
             "installed: install the extra `training`, or set model.text.folder to a BERT model's folder"
         )
     return Path(spec.submodule_search_locations[0]) / "model"
@@ -111,7 +111,7 @@ def minilm_folder() -> Path:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keeps the loader's progress bar, and its report on the pooler that we leave out, off the terminal."""
+    """Hides the loader's progress bar and its report on the pooler that we do not use."""
     verbosity = transformers_logging.get_verbosity()
     had_bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

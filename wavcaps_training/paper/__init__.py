@@ -1,1 +1,1 @@
-"""The paper: its experiments and its tables as data, and what was measured next to them."""
+"""The paper: its experiments and its tables as data, and a comparison with what was measured."""

@@ -1,4 +1,4 @@
-"""The paper's figures, Tables III and V, and what this run measured beside them."""
+"""The paper's figures, Tables III and V, compared with what this run measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wavcaps_training.tables import PAPER_COMPARISON
 
 
 def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
-    """Puts the paper's figures beside a run's.
+    """Compares the paper's figures with a run's.
 
     Args:
         raw_by_source: `tables.RAW_CLIPS` of each source that was crawled, by the source's name.
@@ -25,14 +25,14 @@ def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa
 
     Returns:
         `tables.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
-        the HTSAT-BERT rows of Table V but LAION-Audio-630K's. A figure that one side lacks is empty.
+        the HTSAT-BERT rows of Table V except those with LAION-Audio-630K. A missing figure is empty.
     """
     return PAPER_COMPARISON.from_rows([*_compare_sets(raw_by_source, wavcaps), *_compare_scores(scores)])
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of the comparison with Table III: its unit, and whether and why it may be compared."""
+    """A column of the comparison: its unit, and whether and why it can be compared."""
 
     unit: str
     in_kind: bool
@@ -41,22 +41,22 @@ class _Column:
 
 def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> Iterator[dict[str, Any]]:
     authors = ", ".join(sorted(set(wavcaps.column("model").to_pylist()))) or "no model yet"
-    size = "Another crawl: the number says how much was crawled."
+    size = "Another crawl: the number depends on how much was crawled."
     columns = {
         "clips before": _Column("clips", False, size),
-        "mean duration before": _Column("s", False, "Other clips; as their sources claim it."),
+        "mean duration before": _Column("s", False, "Other clips; durations as the sources state them."),
         "mean words before": _Column(
-            "words", False, "Other clips; words of the raw description, where there is one."
+            "words", False, "Other clips; words of the raw description, if there is one."
         ),
         "clips after": _Column("clips", False, size),
-        "mean duration after": _Column("s", False, "Other clips; as measured on the stored audio."),
+        "mean duration after": _Column("s", False, "Other clips; measured on the stored audio."),
         "mean words after": _Column(
             "words", True, f"Captions of other clips; ChatGPT wrote the paper's, these are by: {authors}."
         ),
         "share kept": _Column(
             "%",
             True,
-            "The same three stages over other clips; the paper's share follows from its counts.",
+            "The same three stages on other clips; the paper's share is computed from its counts.",
         ),
     }
     for paper in TABLE_III:
@@ -66,20 +66,11 @@ def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> I
             measured.before, measured.after, _percent(measured.after.clips, measured.before.clips)
         )
         for name, column in columns.items():
-            yield _row(
-                "Table III",
-                paper.row,
-                name,
-                theirs[name],
-                ours[name],
-                column.unit,
-                column.in_kind,
-                column.note,
-            )
+            yield _row(("Table III", paper.row, name), theirs[name], ours[name], column)
 
 
 def _measure(source: str, raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> SourceStatistics:
-    """A row of Table III for this run; empty where the source was not crawled."""
+    """A row of Table III for this run; empty if the source was not crawled."""
     if source == WHOLE_SET:
         raw = pa.concat_tables([RAW_CLIPS.empty(), *raw_by_source.values()])
         after = wavcaps
@@ -98,7 +89,7 @@ def _measure(source: str, raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Tab
 
 
 def _statistics(table: pa.Table, duration: str, text: str) -> SetStatistics:
-    # Words are what stands between spaces: so counted, the released captions have the table's length.
+    # Words are separated by spaces: counted like this, the released captions have the table's length.
     lengths = [len(words.split()) for words in table.column(text).to_pylist() if words]
     return SetStatistics(table.num_rows, pc.mean(table.column(duration)).as_py(), _mean(lengths))
 
@@ -147,38 +138,29 @@ def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
                     note = f"Another test set: this run's own test split, not {name}'s."
                     if found is not None:
                         note += f" It has {found['clips']} clips, and the fewer, the higher the recall."
-                    yield _row(
-                        "Table V",
-                        paper.model,
-                        f"{name} {words} R@{k}",
-                        recall.at(k),
-                        None if found is None else found["value"],
-                        "%",
-                        False,
-                        note,
-                    )
+                    cell = ("Table V", paper.model, f"{name} {words} R@{k}")
+                    measured = None if found is None else found["value"]
+                    yield _row(cell, recall.at(k), measured, _Column("%", False, note))
 
 
 def _row(
-    table: str,
-    row: str,
-    column: str,
-    paper: float | None,
-    measured: float | None,
-    unit: str,
-    in_kind: bool,
-    note: str,
+    cell: tuple[str, str, str], paper: float | None, measured: float | None, column: _Column
 ) -> dict[str, Any]:
-    """A row of `tables.PAPER_COMPARISON`."""
+    """A row of `tables.PAPER_COMPARISON`.
+
+    Args:
+        cell: the paper's table, its row and its column.
+    """
+    table, row, name = cell
     missing = {"the paper": paper is None, "this run": measured is None}
     without = " and ".join(who for who, has_none in missing.items() if has_none)
     return {
         "table": table,
         "row": row,
-        "column": column,
+        "column": name,
         "paper": paper,
         "measured": measured,
-        "unit": unit,
-        "comparable": in_kind and not without,
-        "note": f"No figure of {without}." if without else note,
+        "unit": column.unit,
+        "comparable": column.in_kind and not without,
+        "note": f"No figure of {without}." if without else column.note,
     }

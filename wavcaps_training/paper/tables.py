@@ -30,7 +30,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class BenchmarkScores:
-    """A model's scores on one test set, both ways."""
+    """A model's scores on one test set, in both directions."""
 
     text_to_audio: Recall
     audio_to_text: Recall
@@ -142,7 +142,7 @@ TABLE_X = (
 )
 # fmt: on
 
-# What an experiment calls its row, and the row.
+# The rows, by the names that experiments use (`Experiment.reported_in`).
 REPORTED: dict[str, RetrievalResult | CaptioningResult] = {
     **{f"Table V, {row.model}{' on LA' if 'LA' in row.training_set else ''}": row for row in TABLE_V},
     **{f"Table VI, {row.model}": row for row in TABLE_VI},

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GROUP = "analysis"
-# Of a list of words in a cell.
+# In a list of words in a cell.
 WORDS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The tables of the analysis that the store has, by the names of `tables.analysis`."""
+    """The tables of the analysis in the store, by their names in `tables.analysis`."""
 
     tables: Mapping[str, pa.Table]
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """A table's rows, texts as the report shows them; none where the table is not there."""
+        """A table's rows, with texts as the report shows them; empty if the table does not exist."""
         table = self.tables.get(name)
         if table is None:
             return []
@@ -38,7 +38,7 @@ class Analysis:
         return [{column: _shown(value) for column, value in row.items()} for row in rows]
 
     def words(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """The first words that vanish and those that appear, side by side."""
+        """The first words that disappear and the first that appear, side by side."""
         ranked = {(row["side"], row["rank"]): row for row in self.rows("words")}
         ranks = range(1, 1 + WORDS_SHOWN)
         return [
@@ -56,10 +56,10 @@ class Analysis:
 
 
 def read_analysis(tables: TableStore) -> Analysis | None:
-    """The analysis in the store; None where there is none.
+    """The analysis in the store; None if there is none.
 
     Raises:
-        StoreError: a table is there and cannot be read.
+        StoreError: a table exists and cannot be read.
     """
     there = {
         schema.name: tables.read([GROUP, schema.name])

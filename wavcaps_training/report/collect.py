@@ -30,11 +30,11 @@ from wavcaps_training.report.data import (
     Training,
 )
 from wavcaps_training.report.funnel import make_funnels
-from wavcaps_training.report.stories import tell_stories
+from wavcaps_training.report.stories import read_stories
 from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
 
 EXAMPLES_PER_SOURCE = 8
-# The packages whose version can change a figure of the report.
+# Packages whose version can change a figure of the report.
 PACKAGES = (
     "wavcaps-on-dagster",
     "dagster",
@@ -79,7 +79,7 @@ def collect(
         paper=lay_out(tables.read(PAPER_COMPARISON_KEY)),
         sizes=_sizes(tables.store),
         analysis=read_analysis(tables),
-        stories=tell_stories(tables, sources, wavcaps),
+        stories=read_stories(tables, sources, wavcaps),
         versions=_versions(),
     )
 

@@ -1,4 +1,4 @@
-"""The paper's figures beside this run's, laid out for reading."""
+"""The paper's figures next to this run's, arranged for reading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wavcaps_training.report.data import PaperCell, PaperLine, PaperTable
 def lay_out(comparison: pa.Table) -> tuple[PaperTable, ...]:
     """Turns `tables.PAPER_COMPARISON` into tables that have the paper's columns as lines.
 
-    A line is comparable where any of its cells is; its notes say which.
+    A line is comparable if any of its cells is; its notes say which.
     """
     by_table: dict[str, list[dict[str, object]]] = {}
     for row in comparison.to_pylist():
@@ -21,7 +21,7 @@ def lay_out(comparison: pa.Table) -> tuple[PaperTable, ...]:
 def _table(name: str, rows: list[dict[str, object]]) -> PaperTable:
     names = tuple(dict.fromkeys(str(row["row"]) for row in rows))
     columns = dict.fromkeys(str(row["column"]) for row in rows)
-    # A dash in a cell says for itself that there is no figure.
+    # A dash in a cell shows already that there is no figure.
     noted = [row for row in rows if row["paper"] is not None and row["measured"] is not None]
     notes = list(dict.fromkeys(str(row["note"]) for row in noted))
     by_cell = {(row["row"], row["column"]): row for row in rows}

@@ -1,6 +1,6 @@
-"""What the report says, as data: everything that `report.html` shows, and nothing else.
+"""The content of the report, as data: everything that `report.html` shows, and nothing else.
 
-`None` and empty tuples stand for what the store does not hold yet; the page says so.
+`None` and empty tuples mean that the store does not have it yet; the page says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wavcaps_training.report.stories import Story
 
 @dataclass(frozen=True)
 class StepTime:
-    """How long a step of the run took (s)."""
+    """The duration of a step of the run (s)."""
 
     step: str
     seconds: float
@@ -24,12 +24,12 @@ class StepTime:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What only the caller knows of the run.
+    """Facts about the run that are not in the store.
 
     Attributes:
-        corpus: a sentence or two on where the clips come from; empty: nothing is said.
+        corpus: a sentence or two on the origin of the clips; empty: none.
         times: its steps, in their order.
-        settings: what was set, by its name for people.
+        settings: values of settings, by names for people.
     """
 
     corpus: str = ""
@@ -38,8 +38,8 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
-class SetAside:
-    """A clip that was not published, for example."""
+class DroppedClip:
+    """A clip that was dropped, as an example."""
 
     clip_id: str
     text: str
@@ -48,23 +48,23 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Reason:
-    """How many clips of a source a step set aside for one reason, with the first of them."""
+    """How many clips of a source a step dropped for one reason, with the first of them."""
 
     step: str
     reason: str
     clips: int
-    example: SetAside
+    example: DroppedClip
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """What became of every record that was found.
+    """What happened to every record that was found.
 
     Attributes:
         title: the source's name for people.
-        steps: clips left after each of `funnel.STEPS`; None where a step has not run.
-        reasons: everything set aside, each clip at the first step that did so.
-        waiting: records that no step has set aside and that are not published yet.
+        steps: clips left after each of `funnel.STEPS`; None: the step has not run.
+        reasons: all dropped clips, each counted at the first step that dropped it.
+        waiting: records that are neither dropped nor published yet.
     """
 
     title: str
@@ -73,7 +73,7 @@ class Funnel:
     waiting: int
 
     @property
-    def set_aside(self) -> int:
+    def dropped(self) -> int:
         return sum(reason.clips for reason in self.reasons)
 
 
@@ -91,12 +91,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Published:
-    """What is published of one source.
+    """The published clips of one source.
 
     Attributes:
-        durations_s: one a clip (s).
-        words: the length of each caption in words, as it stands between spaces.
-        examples: every `every`-th clip in order of clip id, from the first.
+        durations_s: the duration of each clip (s).
+        words: the length of each caption, in words separated by spaces.
+        examples: every `every`-th clip in the order of clip ids, starting with the first.
     """
 
     title: str
@@ -112,7 +112,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Counted:
-    """How many clips have something in common, such as a licence or the model that captioned them."""
+    """How many clips have a property in common, such as a licence or the model of their captions."""
 
     name: str
     clips: int
@@ -120,7 +120,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Training:
-    """How the checkpoint came to be; fields as in `tables.CHECKPOINT`."""
+    """How the checkpoint was trained; fields as in `tables.CHECKPOINT`."""
 
     model: str
     setting: str
@@ -142,7 +142,7 @@ class Scores:
     Attributes:
         clips: how many clips it has.
         recall: R@k in percent, by direction, model and metric, as in `tables.RETRIEVAL_SCORES`.
-        sharing_a_caption: test clips whose caption another test clip has too; None: not known.
+        sharing_a_caption: test clips with the same caption as another test clip; None: not known.
     """
 
     clips: int
@@ -160,7 +160,7 @@ class PaperCell:
 
 @dataclass(frozen=True)
 class PaperLine:
-    """A column of a table of the paper, laid as a line: a cell for each of the table's rows.
+    """A column of a table of the paper, as a line: one cell for each of the table's rows.
 
     Attributes:
         notes: numbers, from 1, into the notes of its `PaperTable`.
@@ -175,11 +175,11 @@ class PaperLine:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One of the paper's tables beside this run's figures.
+    """One of the paper's tables with this run's figures.
 
     Attributes:
-        rows: the table's row names, over the cells of each line.
-        one_measurement: whether each line has but one figure of this run, for all rows.
+        rows: the table's row names, which are the headings of the cells.
+        one_measurement: whether each line has only one figure of this run, for all rows.
     """
 
     name: str
@@ -191,7 +191,7 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class Size:
-    """A folder of the store: its files and their bytes."""
+    """A folder of the store: the number of its files and of their bytes."""
 
     folder: str
     files: int

@@ -11,7 +11,7 @@ from wavcaps_assets.analysis.figures import plot_duration_groups
 from wavcaps_assets.show import plots
 from wavcaps_training.report.analysis import draw_analysis
 from wavcaps_training.report.data import Funnel, ReportData, Scores, Training
-from wavcaps_training.report.funnel import SET_ASIDE_BY
+from wavcaps_training.report.funnel import DROPPED_BY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ MODELS = ("trained", "untrained", "chance")
 
 
 def draw_figures(data: ReportData) -> dict[str, Markup]:
-    """The figures that the data allow, by name. Labels are this project's own or single words of texts."""
+    """The figures that the data allow, by name. Labels are this project's own, or single words of texts."""
     drawn = dict(_all(data))
     return {name: Markup(plots.as_svg(figure, name)) for name, figure in drawn.items()}
 
@@ -44,8 +44,8 @@ def _all(data: ReportData) -> Iterator[tuple[str, Figure]]:
 
 
 def _fates(funnel: Funnel) -> dict[str, float]:
-    """Records by what became of them, the fates of all sources in the same order."""
-    fates = {"published": float(funnel.steps[-1] or 0)} | dict.fromkeys(SET_ASIDE_BY.values(), 0.0)
+    """Records by what happened to them, in the same order for all sources."""
+    fates = {"published": float(funnel.steps[-1] or 0)} | dict.fromkeys(DROPPED_BY.values(), 0.0)
     for reason in funnel.reasons:
         fates[reason.step] += reason.clips
     return {**fates, "waiting": funnel.waiting}

@@ -1,4 +1,4 @@
-"""What became of every record that a source listed: published, set aside for a reason, or waiting."""
+"""What happened to every record that a source listed: published, dropped for a reason, or waiting."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage
-from wavcaps_training.report.data import Funnel, Reason, SetAside
+from wavcaps_training.report.data import DroppedClip, Funnel, Reason
 
-# The steps in their order, and what is left after each.
+# The steps in their order, and the names of what is left after each.
 STEPS = {
     "raw_clips": "found",
     "audio": "audio stored",
@@ -19,7 +19,7 @@ STEPS = {
     "captions": "passed stage 3",
     "manifest": "published",
 }
-SET_ASIDE_BY = {
+DROPPED_BY = {
     "raw_clips": "crawl",
     "audio": "audio",
     "filtered_clips": "stage 1 (filter)",
@@ -54,20 +54,20 @@ def _funnel(title: str, raw: Stage, stages: dict[str, Stage | None]) -> Funnel:
         clip["clip_id"]: clip["description"] or clip["title"]
         for clip in raw.kept.select(["clip_id", "description", "title"]).to_pylist()
     }
-    # A clip is counted where it was set aside first: stage 1 repeats what the audio step said.
+    # A clip is counted at the first step that dropped it: stage 1 repeats the verdict of the audio step.
     judged: set[str] = set()
     reasons: list[Reason] = []
     for step, stage in stages.items():
         if stage is None:
             continue
-        by_reason: dict[str, list[SetAside]] = {}
+        by_reason: dict[str, list[DroppedClip]] = {}
         for row in stage.dropped.sort_by("clip_id").to_pylist():
             if row["clip_id"] not in judged:
                 judged.add(row["clip_id"])
-                example = SetAside(row["clip_id"], shown(texts.get(row["clip_id"])), shown(row["detail"]))
+                example = DroppedClip(row["clip_id"], shown(texts.get(row["clip_id"])), shown(row["detail"]))
                 by_reason.setdefault(row["reason"], []).append(example)
         reasons += [
-            Reason(SET_ASIDE_BY[step], reason, len(clips), clips[0])
+            Reason(DROPPED_BY[step], reason, len(clips), clips[0])
             for reason, clips in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
         ]
     manifest = stages["manifest"]

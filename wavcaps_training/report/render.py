@@ -1,4 +1,4 @@
-"""From a report's data to its page."""
+"""Renders a report's data as a page."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def render_report(data: ReportData) -> str:
 
 
 def number(value: float | None, decimals: int = 0) -> str:
-    """A number with thousands separators; a dash for none."""
+    """A number with thousands separators; a dash for None."""
     return NONE if value is None else f"{value:,.{decimals}f}"
 
 
 def span(seconds: float) -> str:
-    """A time as a person says it, such as `3 min 07 s`."""
+    """A duration for people, such as `3 min 07 s`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -92,7 +92,7 @@ def size(count: int) -> str:
 
 
 def indented(document: str) -> str:
-    """A JSON document, an entry a line."""
+    """A JSON document with one entry per line."""
     return json.dumps(json.loads(document), indent=2, ensure_ascii=False)
 
 

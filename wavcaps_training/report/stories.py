@@ -1,4 +1,4 @@
-"""The whole way of some clips, from the raw record to the published caption."""
+"""The history of some clips, from the raw record to the published caption."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLES = {
     "captions": "Stage 3: rules",
     "manifest": "Published",
 }
-# What is told of the steps whose tables hold much else; of the others, every column.
+# The columns that are shown of wide tables; of the others, all columns are shown.
 COLUMNS = {
     "raw_clips": ("title", "description", "tags", "events", "author", "licence", "page_url", "crawled_at"),
     "audio": ("duration_s", "original_format", "original_sha256", "samples_sha256"),
@@ -40,7 +40,7 @@ LEFT_OUT = frozenset({"clip_id", "source"})
 
 @dataclass(frozen=True)
 class Chapter:
-    """A step of the way: its name, and what is known of it, by name."""
+    """A step in the history of a clip: its name, and facts by name."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -48,15 +48,15 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Story:
-    """The way of one clip."""
+    """The history of one clip."""
 
     clip_id: str
     title: str
     chapters: tuple[Chapter, ...]
 
 
-def tell_stories(tables: TableStore, sources: Sequence[Source], wavcaps: pa.Table) -> tuple[Story, ...]:
-    """The way of a few published clips of each source, drawn by seed.
+def read_stories(tables: TableStore, sources: Sequence[Source], wavcaps: pa.Table) -> tuple[Story, ...]:
+    """The history of a few published clips of each source, drawn by seed.
 
     Raises:
         StoreError: the store cannot be read.
@@ -70,7 +70,7 @@ def tell_stories(tables: TableStore, sources: Sequence[Source], wavcaps: pa.Tabl
         drawn = sample(own, CLIPS_PER_SOURCE, SEED).column("clip_id").to_pylist()
         titles |= dict.fromkeys(drawn, source.title)
     with ResponseLedger(tables.store, ANSWERS) as ledger:
-        # A crawl that has begun anew may no longer list what is published.
+        # A crawl that was restarted may no longer list what is published.
         return tuple(_story(titles[one.clip_id], one) for one in traces(tables, ledger, list(titles)))
 
 
@@ -79,20 +79,20 @@ def _story(title: str, traced: Trace) -> Story:
     for step in traced.steps:
         chapters.append(Chapter(TITLES.get(step.stage, step.stage), tuple(_facts(step))))
         if step.stage == "filtered_clips":
-            chapters += [_asked(attempt) for attempt in traced.attempts if not attempt.second]
+            chapters += [_request_of(attempt) for attempt in traced.attempts if not attempt.second]
         if step.stage == "llm_captions":
-            chapters += [_asked(attempt) for attempt in traced.attempts if attempt.second]
+            chapters += [_request_of(attempt) for attempt in traced.attempts if attempt.second]
     return Story(shown(traced.clip_id), title, tuple(chapters))
 
 
 def _facts(step: Step) -> Iterator[tuple[str, str]]:
     if step.dropped is not None:
-        yield "set aside", shown(f"{step.dropped['reason']}: {step.dropped['detail'] or ''}")
+        yield "dropped", shown(f"{step.dropped['reason']}: {step.dropped['detail'] or ''}")
     if step.row is None:
         return
     if step.stage == "filtered_clips":
         yield "verdict", "passed"
-    for name, value in _told(step.stage, step.row).items():
+    for name, value in _columns_of(step.stage, step.row).items():
         if value not in (None, "", []):
             yield _named(name), shown(_text(value))
 
@@ -102,35 +102,35 @@ def _named(column: str) -> str:
     return name.replace("_", " ") + (" (s)" if name != column else "")
 
 
-def _told(stage: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def _columns_of(stage: str, row: Mapping[str, Any]) -> dict[str, Any]:
     columns = COLUMNS.get(stage, tuple(name for name in row if name not in LEFT_OUT))
     return {name: row[name] for name in columns if name in row}
 
 
-def _asked(attempt: Attempt) -> Chapter:
+def _request_of(attempt: Attempt) -> Chapter:
     question, answer = attempt.question, attempt.answer
     facts = {
-        "answer's key in the ledger": attempt.key,
+        "key in the response ledger": attempt.key,
         "answered": _text(datetime.fromisoformat(attempt.at)),
         "model": question["model"],
         "prompt version": question["prompt_version"],
-        "text as it was put": attempt.given,
-        "texts in the question": attempt.texts,
+        "text in the request": attempt.given,
+        "texts in the request": attempt.texts,
         "raw answer": answer.get("text", ""),
         "finish reason": answer.get("finish_reason") or "not known",
-        "tokens of the whole question": _tokens(answer),
-        "cost of the whole question (USD)": _cost(answer),
+        "tokens of the whole request": _tokens(answer),
+        "cost of the whole request (USD)": _cost(answer),
         "caption of this text": attempt.caption or "none",
         f"rules {attempt.rules}": f"{attempt.verdict}{f': {attempt.complaint}' if attempt.complaint else ''}",
     }
-    title = "Second question to the model" if attempt.second else "Question to the model"
+    title = "Second request to the model" if attempt.second else "Request to the model"
     return Chapter(title, tuple((name, shown(str(value))) for name, value in facts.items()))
 
 
 def _tokens(answer: Mapping[str, Any]) -> str:
     counts = [answer.get("prompt_tokens"), answer.get("completion_tokens")]
-    told, said = ("not known" if count is None else str(count) for count in counts)
-    return f"{told} in, {said} out"
+    prompt, completion = ("not known" if count is None else str(count) for count in counts)
+    return f"{prompt} in, {completion} out"
 
 
 def _cost(answer: Mapping[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""How a model is built and trained, as typed settings that travel with its weights."""
+"""How a model is built and trained: typed settings that are stored with its weights."""

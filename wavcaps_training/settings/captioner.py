@@ -1,4 +1,4 @@
-"""What a captioning model is, as typed settings that travel with its weights.
+"""The settings of a captioning model and its run, which are stored with its weights.
 
 Defaults are the paper's (section IV.B; BART's are those of facebook/bart-base, which it starts from).
 This module imports neither torch nor transformers, so that asset definitions can read it.
@@ -42,43 +42,45 @@ class BartSettings(Frozen):
     @model_validator(mode="after")
     def heads_divide_width(self) -> Self:
         if self.width % self.heads:
-            raise ValueError(f"width {self.width} must be a multiple of heads, which are {self.heads}")
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
         return self
 
 
 class GenerationSettings(Frozen):
-    """How captions are searched for; the values are those that the released code generates with."""
+    """How captions are generated; the defaults are those of the released code."""
 
     beams: int = Field(3, gt=0, description="beams of the search; 1: greedy (the released test: 1 to 3)")
     max_tokens: int = Field(30, gt=2, description="longest caption (tokens), with the start and the end")
     min_tokens: int = Field(2, ge=0, description="shortest caption (tokens), with the start and the end")
     no_repeat_ngram: int = Field(
-        3, ge=0, description="no run of this many tokens occurs twice; 0: all may. From bart-base's config"
+        3,
+        ge=0,
+        description="no sequence of this many tokens occurs twice; 0: no limit. From bart-base's config",
     )
     early_stopping: bool = Field(
         True,
-        description="stop when as many captions as beams are complete. From bart-base's config",
+        description="stop when the number of complete captions is that of the beams. From bart-base's config",
     )
 
 
 class CaptionerSettings(Frozen):
-    """An audio encoder, a projection and a BART, and how they are trained and used."""
+    """An audio encoder, a projection and a BART."""
 
     audio: AudioEncoderSettings = Field(
         HtsatSettings(),
-        description="HTSAT or CNN14, as its field `encoder` says; the released CNN14 has an fc1_dim of 1024",
+        description="HTSAT or CNN14, by its field `encoder`; the released CNN14 has an fc1_dim of 1024",
     )
     bart: BartSettings = BartSettings()
     generation: GenerationSettings = GenerationSettings()
     max_tokens: int = Field(
-        30, ge=3, description="captions to learn from are cut to this, with their start and end"
+        30, ge=3, description="training captions are cut to this many tokens, with start and end"
     )
     label_smoothing: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the target that all tokens have alike; equation 4 has none, the released "
-        "code 0.1",
+        description="share of the target that is spread evenly over all tokens; equation 4 has none, the "
+        "released code 0.1",
     )
 
 
@@ -96,7 +98,7 @@ TINY_CAPTIONER = CaptionerSettings(
 class CaptionerTrainingSettings(RunSettings):
     """One run of a captioner; the defaults are those of pre-training in section IV.B."""
 
-    task: Literal["captioning"] = Field("captioning", description="what the model is for")
+    task: Literal["captioning"] = Field("captioning", description="the task of the model")
     model: CaptionerSettings = CaptionerSettings()
     batch_size: int = Field(48, gt=0, description="examples a step, on all devices together")
 
@@ -111,8 +113,8 @@ class CaptionerTrainingSettings(RunSettings):
         return "BART starts from fresh weights: model.bart.folder names no bart-base"
 
 
-def which_task(settings: Any) -> str:
-    """What settings of a run are for; retrieval where they do not say, as before there was another."""
+def task_of(settings: Any) -> str:
+    """The task of a run's settings; retrieval if they do not name one, as in the oldest checkpoints."""
     if isinstance(settings, dict):
         return str(settings.get("task", "retrieval"))
     return str(getattr(settings, "task", "retrieval"))
@@ -120,14 +122,15 @@ def which_task(settings: Any) -> str:
 
 AnyTrainingSettings = Annotated[
     Annotated[TrainingSettings, Tag("retrieval")] | Annotated[CaptionerTrainingSettings, Tag("captioning")],
-    Discriminator(which_task),
+    Discriminator(task_of),
 ]
 
-# The released code's yaml. As published, a command line without a learning rate overrides the yaml's by its
-# own default: 1e-5 in pre-training, and in fine-tuning 1e-4, which the yaml has too.
+# The released code's yaml. A command line without a learning rate overrides the yaml's with its own default:
+# 1e-5 in pre-training, and 1e-4 in fine-tuning, which is the yaml's value too.
 RELEASED_RUN: dict[str, Any] = {
     "model": RELEASED_CAPTIONER,
     "clip": ClipSettings(padding=Padding.BATCH),
+    "bucket_leftovers": False,
     "warmup_epochs": 2.0,
     "cosine": True,
     "weight_decay": 1e-6,
@@ -135,7 +138,7 @@ RELEASED_RUN: dict[str, Any] = {
     "clip_gradient_norm": 2.0,
 }
 PAPER_CAPTIONING = CaptionerTrainingSettings()
-# The paper gives no batch size for fine-tuning: pre-training's is kept.
+# The paper gives no batch size for fine-tuning: that of pre-training is used.
 PAPER_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(epochs=20, learning_rate=5e-6)
 RELEASED_CAPTIONING = CaptionerTrainingSettings(epochs=10, learning_rate=3e-5, **RELEASED_RUN)
 RELEASED_CAPTIONING_FINE_TUNING = CaptionerTrainingSettings(

@@ -1,10 +1,10 @@
-"""Whether two models' settings give weights the same meaning."""
+"""Whether the settings of two models give the weights the same meaning."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# What a model may be trained on with otherwise than before: these change no weight's place or meaning.
+# Settings that may differ when a model is trained further: they do not change the meaning of any weight.
 CHANGEABLE = frozenset(
     {
         "spec_augment",
@@ -20,7 +20,7 @@ CHANGEABLE = frozenset(
 
 
 def differences(theirs: Mapping[str, object], ours: Mapping[str, object], prefix: str) -> list[str]:
-    """Each setting that two models do not share, but for those that matter only while training."""
+    """The settings that differ between two models, except those that matter only while training."""
     found = []
     for name in sorted((theirs.keys() | ours.keys()) - CHANGEABLE):
         one, other = theirs.get(name), ours.get(name)

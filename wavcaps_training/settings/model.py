@@ -1,4 +1,4 @@
-"""What a model is, as typed settings that travel with its weights.
+"""The settings of a model, which are stored with its weights.
 
 Defaults are the paper's (sections III and IV.A; the HTSAT's from the public AudioSet model that the
 paper starts from). This module imports neither torch nor transformers, so that asset definitions can
@@ -22,13 +22,13 @@ class FrontEndSettings(Frozen):
 
     sample_rate: int = Field(32_000, gt=0, description="sample rate of the audio (Hz)")
     window: int = Field(1024, gt=0, description="length of the FFT and of its Hann window (samples)")
-    hop: int = Field(320, gt=0, description="from one frame to the next (samples)")
+    hop: int = Field(320, gt=0, description="distance between frames (samples)")
     mel_bins: int = Field(64, gt=0, description="mel bins, on Slaney's scale and area-normalised")
     f_min: float = Field(50.0, ge=0, description="lower edge of the lowest mel bin (Hz)")
     f_max: float = Field(14_000.0, gt=0, description="upper edge of the highest mel bin (Hz)")
 
     def frames(self, samples: int) -> int:
-        """How many frames a waveform gives: one each `hop` samples, both ends included."""
+        """The number of frames of a waveform: one every `hop` samples, including both ends."""
         return samples // self.hop + 1
 
 
@@ -47,36 +47,36 @@ class SpecAugmentSettings(Frozen):
 class HtsatSettings(Frozen):
     """The HTSAT audio encoder (https://arxiv.org/abs/2202.00874)."""
 
-    encoder: Literal["htsat"] = Field("htsat", description="which audio encoder these settings are of")
+    encoder: Literal["htsat"] = Field("htsat", description="the audio encoder that these settings describe")
     front_end: FrontEndSettings = FrontEndSettings()
     spec_augment: SpecAugmentSettings = SpecAugmentSettings()
-    spec_size: int = Field(256, gt=0, description="side of the square image that the log-mel is folded to")
-    patch_size: int = Field(4, gt=0, description="side of a patch, which becomes one token")
-    embed_dim: int = Field(96, gt=0, description="width of the first stage; it doubles from stage to stage")
+    spec_size: int = Field(256, gt=0, description="side of the square image that the log-mel is folded into")
+    patch_size: int = Field(4, gt=0, description="side of a patch; each patch is one token")
+    embed_dim: int = Field(96, gt=0, description="width of the first stage; it doubles with each stage")
     depths: tuple[int, ...] = Field((2, 2, 6, 2), description="blocks of each stage")
     heads: tuple[int, ...] = Field((4, 8, 16, 32), description="attention heads of each stage")
     window_size: int = Field(8, gt=0, description="side of an attention window (tokens)")
-    mlp_ratio: int = Field(4, gt=0, description="width of a block's MLP over the block's width")
+    mlp_ratio: int = Field(4, gt=0, description="width of a block's MLP divided by the block's width")
     drop_path: float = Field(
         0.1, ge=0, lt=1, description="stochastic depth of the last block; 0 at the first"
     )
     classes: int = Field(
-        527, gt=0, description="AudioSet classes of the tagging head; retrieval leaves it idle"
+        527, gt=0, description="AudioSet classes of the tagging head, which retrieval does not use"
     )
 
     @property
     def chunks(self) -> int:
-        """Into how many time chunks the log-mel is cut; they are stacked to a square image."""
+        """The number of time chunks that the log-mel is cut into; they are stacked to a square image."""
         return self.spec_size // self.front_end.mel_bins
 
     @property
     def max_frames(self) -> int:
-        """Frames of the longest clip that fits; a shorter one is stretched to it."""
+        """Frames of the longest clip that fits; shorter clips are stretched to this length."""
         return self.spec_size * self.chunks
 
     @property
     def min_samples(self) -> int:
-        """Samples of the shortest waveform that the front end takes."""
+        """Samples of the shortest waveform that the front end accepts."""
         return self.front_end.window
 
     @property
@@ -85,15 +85,15 @@ class HtsatSettings(Frozen):
 
     @property
     def fine_grained_dim(self) -> int:
-        """Width of each time step, which captioning uses."""
+        """Width of a time step, for captioning."""
         return self.embedding_dim
 
     def check_frames(self, frames: int) -> None:
-        """Raises ValueError: clips of so many frames do not fit."""
+        """Raises ValueError: clips with this number of frames do not fit."""
         if frames > self.max_frames:
             raise ValueError(
                 f"clips of {frames} frames are too long for the audio encoder, which takes at most "
-                f"{self.max_frames}; shorten clip.seconds or enlarge hop or spec_size"
+                f"{self.max_frames}; reduce clip.seconds, or increase hop or spec_size"
             )
 
     @model_validator(mode="after")
@@ -102,7 +102,7 @@ class HtsatSettings(Frozen):
         problems = {
             "depths and heads must have one entry a stage": len(self.depths) != len(self.heads),
             "spec_size must be a multiple of mel_bins": self.spec_size % self.front_end.mel_bins != 0,
-            "spec_size / patch_size, halved after each stage but the last, must stay a multiple of "
+            "spec_size / patch_size, halved after each stage but the last, must remain a multiple of "
             "window_size": last_grid % self.window_size != 0,
             "the last stage must leave each time chunk at least one row": last_grid % self.chunks != 0,
             "each stage's width must be a multiple of its heads": any(
@@ -116,32 +116,32 @@ class HtsatSettings(Frozen):
 
 
 class Cnn14Settings(Frozen):
-    """The CNN14 audio encoder (https://arxiv.org/abs/1912.10211), as the released WavCaps models have it."""
+    """The CNN14 audio encoder (https://arxiv.org/abs/1912.10211), as in the released WavCaps models."""
 
-    encoder: Literal["cnn14"] = Field("cnn14", description="which audio encoder these settings are of")
+    encoder: Literal["cnn14"] = Field("cnn14", description="the audio encoder that these settings describe")
     front_end: FrontEndSettings = FrontEndSettings()
     spec_augment: SpecAugmentSettings = SpecAugmentSettings()
     channels: tuple[int, ...] = Field(
         (64, 128, 256, 512, 1024, 2048),
         min_length=1,
-        description="channels of each block, which halves frames and mel bins",
+        description="channels of each block; a block halves frames and mel bins",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout after each block")
     fc1_dim: int = Field(
         0,
         ge=0,
-        description="width of the layer that captioning has after the mean over frequency (the released "
-        "captioner's: 1024); 0: no such layer, as in retrieval",
+        description="width of an additional layer after the mean over frequency, for captioning (1024 in the "
+        "released captioner); 0: no such layer, as in retrieval",
     )
 
     @property
     def min_frames(self) -> int:
-        """Frames of the shortest clip of which the blocks leave a time step; longer ones all fit."""
+        """Frames of the shortest clip that leaves a time step after all blocks; there is no longest."""
         return int(2 ** len(self.channels))
 
     @property
     def min_samples(self) -> int:
-        """Samples of the shortest waveform of which the blocks leave a time step."""
+        """Samples of the shortest waveform that leaves a time step after all blocks."""
         return self.min_frames * self.front_end.hop
 
     @property
@@ -150,15 +150,15 @@ class Cnn14Settings(Frozen):
 
     @property
     def fine_grained_dim(self) -> int:
-        """Width of each time step, which captioning uses."""
+        """Width of a time step, for captioning."""
         return self.fc1_dim or self.channels[-1]
 
     def check_frames(self, frames: int) -> None:
-        """Raises ValueError: clips of so many frames do not fit."""
+        """Raises ValueError: clips with this number of frames do not fit."""
         if frames < self.min_frames:
             raise ValueError(
                 f"clips of {frames} frames are too short for the audio encoder, which takes at least "
-                f"{self.min_frames}; lengthen clip.seconds or leave out entries of channels"
+                f"{self.min_frames}; increase clip.seconds, or remove entries of channels"
             )
 
     @model_validator(mode="after")
@@ -166,13 +166,13 @@ class Cnn14Settings(Frozen):
         if self.front_end.mel_bins < 2 ** len(self.channels):
             raise ValueError(
                 f"{len(self.channels)} blocks halve {self.front_end.mel_bins} mel bins to none; "
-                "leave out entries of channels or enlarge mel_bins"
+                "remove entries of channels, or increase mel_bins"
             )
         return self
 
 
-def which_encoder(settings: Any) -> str:
-    """The audio encoder that settings are of; HTSAT where they do not say, as before there was another."""
+def encoder_of(settings: Any) -> str:
+    """The audio encoder of settings; HTSAT if they do not name one, as in the oldest checkpoints."""
     if isinstance(settings, dict):
         return str(settings.get("encoder", "htsat"))
     return str(getattr(settings, "encoder", "htsat"))
@@ -181,7 +181,7 @@ def which_encoder(settings: Any) -> str:
 AnyEncoderSettings = HtsatSettings | Cnn14Settings
 AudioEncoderSettings = Annotated[
     Annotated[HtsatSettings, Tag("htsat")] | Annotated[Cnn14Settings, Tag("cnn14")],
-    Discriminator(which_encoder),
+    Discriminator(encoder_of),
 ]
 
 
@@ -202,25 +202,25 @@ class TextEncoderSettings(Frozen):
     )
     pooling: Pooling = Field(
         Pooling.CLS,
-        description="`cls`: the [CLS] token's (the paper's code); `mean`: the mean over the tokens, "
-        "which is what MiniLM was trained for",
+        description="`cls`: that of the [CLS] token (the paper's code); `mean`: the mean over the tokens, "
+        "for which MiniLM was trained",
     )
-    max_tokens: int = Field(30, ge=3, description="captions are cut to this, with [CLS] and [SEP]")
-    frozen: bool = Field(False, description="leave BERT as it is; the paper trains it")
+    max_tokens: int = Field(
+        30, ge=3, description="captions are cut to this many tokens, with [CLS] and [SEP]"
+    )
+    frozen: bool = Field(False, description="do not train BERT; the paper trains it")
 
 
 class ModelSettings(Frozen):
-    """The two towers and the space that they share."""
+    """The two towers and their shared space."""
 
-    audio: AudioEncoderSettings = Field(
-        HtsatSettings(), description="HTSAT or CNN14, as its field `encoder` says"
-    )
+    audio: AudioEncoderSettings = Field(HtsatSettings(), description="HTSAT or CNN14, by its field `encoder`")
     text: TextEncoderSettings = TextEncoderSettings()
     joint_dim: int = Field(1024, gt=0, description="width of the shared embedding space")
 
 
 TINY_HTSAT = HtsatSettings(
-    # Ten seconds become 251 frames, which fold to an image of a quarter of the paper's area.
+    # Ten seconds are 251 frames, which are folded into an image with a quarter of the paper's area.
     front_end=FrontEndSettings(window=2048, hop=1280),
     spec_augment=SpecAugmentSettings(time_width=16),
     spec_size=128,

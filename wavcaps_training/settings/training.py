@@ -1,4 +1,4 @@
-"""How a model is trained, as typed settings that travel with its weights.
+"""The settings of a training run, which are stored with the model's weights.
 
 Defaults are the paper's (section IV.A). This module imports neither torch nor transformers, so that asset
 definitions can read it.
@@ -23,7 +23,7 @@ from wavcaps_training.settings.model import (
 
 
 class Objective(StrEnum):
-    """What is minimised.
+    """The loss that is minimised.
 
     PAPER: NT-Xent with a fixed temperature, a clip's own caption the only positive (equation 3).
     RELEASED: the released code's: the temperature is learned, all captions of the same clip share the
@@ -35,7 +35,7 @@ class Objective(StrEnum):
 
 
 class Padding(StrEnum):
-    """What fills a clip that is shorter than the model's input."""
+    """How a clip that is shorter than the model's input is filled."""
 
     ZEROS = "zeros"
     REPEAT = "repeat"
@@ -43,12 +43,12 @@ class Padding(StrEnum):
 
 
 class ClipSettings(Frozen):
-    """How a clip becomes the model's fixed-size input (section IV.A: cropped or padded to 10 s)."""
+    """How a clip becomes an input of fixed size (section IV.A: cropped or padded to 10 s)."""
 
     seconds: float = Field(10.0, gt=0, description="length of the model's input (s)")
     padding: Padding = Field(
         Padding.ZEROS,
-        description="`zeros` after the end (the paper's, for HTSAT); `repeat`: the clip again and again; or "
+        description="`zeros` after the end (the paper's, for HTSAT); `repeat`: the clip is repeated; or "
         "`batch`: zeros up to the longest clip of its batch (the released code's, and CNN14's in the paper)",
     )
     evaluation_position: float = Field(
@@ -56,12 +56,12 @@ class ClipSettings(Frozen):
         ge=0,
         le=1,
         description="where a longer clip is cropped in evaluation: 0 at its start, 0.5 in its middle; "
-        "training crops at random (and so does the released code's evaluation, which is why it varies)",
+        "training crops at random, and so does the released code's evaluation, whose scores vary therefore",
     )
 
 
 class Precision(StrEnum):
-    """In what numbers a model computes; its weights are always kept in 32 bits."""
+    """The number format of the computation; weights are always stored in 32 bits."""
 
     FULL = "32-true"
     BF16 = "bf16-mixed"
@@ -69,45 +69,50 @@ class Precision(StrEnum):
 
 
 class CaptionChoice(StrEnum):
-    """What an epoch does with a clip that has several captions."""
+    """How an epoch uses a clip with several captions."""
 
     ALL = "all"
     ONE = "one"
 
 
-# Edges of the released code's buckets of duration (s): below 5, from 5 to below 10, ..., from 30 on.
+# Edges of the released code's buckets of duration (s): below 5, from 5 to below 10, ..., 30 and above.
 RELEASED_BUCKETS = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
 
 
 class RunSettings(Frozen):
-    """How a model is trained, whatever it is; the defaults are those of section IV.A."""
+    """The settings of every run, for any task; the defaults are those of section IV.A."""
 
     clip: ClipSettings = ClipSettings()
     audio_weights: str = Field(
         "",
-        description="file that the audio encoder starts from: PANNs' Cnn14 or HTSAT's, trained on AudioSet, "
-        "as the paper's; empty: fresh weights",
+        description="file of weights that the audio encoder starts from: PANNs' Cnn14 or HTSAT, trained on "
+        "AudioSet, as in the paper; empty: fresh weights",
     )
     captions: CaptionChoice = Field(
         CaptionChoice.ALL,
-        description="of a clip with several captions, each is an example (`all`, as in the released code), "
-        "or one is drawn each epoch (`one`)",
+        description="how a clip with several captions is used: each caption is an example (`all`, as in the "
+        "released code), or one is drawn in each epoch (`one`)",
     )
     buckets: tuple[float, ...] = Field(
         RELEASED_BUCKETS,
-        description="edges (s) of the buckets of duration that a batch is drawn from one of; empty: none. "
-        "The paper groups clips of similar duration and names no edges; the released code does so in its "
-        "pre-training only, with these",
+        description="edges (s) of buckets of duration; all clips of a batch are from one bucket. Empty: no "
+        "buckets. The paper groups clips of similar duration and names no edges; the released code does so "
+        "only in pre-training, with these",
+    )
+    bucket_leftovers: bool = Field(
+        True,
+        description="clips that do not fill a batch of their bucket make batches with those of the next "
+        "buckets; otherwise an epoch leaves them out, as in the released code",
     )
     epochs: int = Field(15, gt=0, description="passes over the train split (40 for the pre-training setting)")
-    batch_size: int = Field(128, gt=1, description="examples a step, on all devices together")
+    batch_size: int = Field(128, gt=1, description="examples per step, on all devices together")
     micro_batch_size: int | None = Field(
         None,
         gt=0,
-        description="how many of a step's examples are on a device at once; none: all. A contrastive loss "
-        "still sees the whole batch (its gradients are cached, https://arxiv.org/abs/2101.06983)",
+        description="how many examples of a step are on a device at a time; none: all. A contrastive loss "
+        "still uses the whole batch (its gradients are cached, https://arxiv.org/abs/2101.06983)",
     )
-    learning_rate: float = Field(5e-5, gt=0, description="Adam's learning rate, at its highest")
+    learning_rate: float = Field(5e-5, gt=0, description="Adam's highest learning rate")
     warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up (epochs); the released code: 2")
     cosine: bool = Field(
         False,
@@ -115,42 +120,47 @@ class RunSettings(Frozen):
     )
     count_steps_as_released: bool = Field(
         False,
-        description="lay the learning rates out for examples // batch_size + 1 steps an epoch, one more than "
+        description="plan the learning rates for examples // batch_size + 1 steps per epoch, one more than "
         "there are, as the released code does",
     )
     weight_decay: float = Field(0.0, ge=0, description="Adam's weight decay; the paper names none")
     decoupled_weight_decay: bool = Field(
-        True, description="decay the weights themselves (AdamW) and not by their gradients (L2)"
+        True, description="decay the weights directly (AdamW), and not through their gradients (L2)"
     )
     clip_gradient_norm: float | None = Field(
-        None, gt=0, description="longest gradient of all weights together; none: any. Captioning: 2"
+        None,
+        gt=0,
+        description="highest norm of the gradient of all weights together; none: no limit. The released "
+        "captioners: 2",
     )
-    precision: Precision = Field(Precision.FULL, description="numbers of the computation")
+    precision: Precision = Field(Precision.FULL, description="number format of the computation")
     compile: bool = Field(False, description="compile the encoders with torch.compile")
     early_stop_epochs: int | None = Field(
-        None, gt=0, description="stop after so many epochs without a better validation; none: never"
+        None, gt=0, description="stop after this many epochs without a better validation; none: never"
     )
     save_every_steps: int | None = Field(
         None,
         gt=0,
-        description="save where the run is after so many steps, to go on from there if it is killed; none: "
+        description="save the run after every so many steps, to resume from there if it is killed; none: "
         "after each epoch",
     )
     gather_negatives: bool = Field(
         True,
-        description="on several devices, a clip is told apart from those on all of them; the released code "
-        "has no such thing",
+        description="on several devices, the negatives of a clip come from all devices; the released code "
+        "does not do this",
     )
     seed: int = Field(20, ge=0, description="seed of weights, order, crops and masks (the released code's)")
     cache_log_mel: bool = Field(
         False,
-        description="keep each clip's log-mel in memory; a long clip is then cropped once a run",
+        description="keep each clip's log-mel in memory; a long clip is then cropped only once per run",
     )
-    loader_workers: int = Field(0, ge=0, description="processes that read audio beside the training one")
+    loader_workers: int = Field(
+        0, ge=0, description="processes that read audio, in addition to the training process"
+    )
 
     @property
     def audio_encoder(self) -> AnyEncoderSettings:
-        """The audio encoder that is trained."""
+        """The settings of the audio encoder."""
         raise NotImplementedError
 
     @property
@@ -176,8 +186,8 @@ class RunSettings(Frozen):
         audio.check_frames(audio.front_end.frames(round(clip.seconds * audio.front_end.sample_rate)))
         if self.cache_log_mel and (clip.padding is Padding.BATCH or self.loader_workers):
             raise ValueError(
-                "cache_log_mel keeps log-mels of one length in the training process: it goes neither with "
-                "clip.padding `batch` nor with loader_workers"
+                "cache_log_mel keeps log-mels of one length in the training process: it cannot be combined "
+                "with clip.padding `batch` or with loader_workers"
             )
         return self
 
@@ -185,17 +195,17 @@ class RunSettings(Frozen):
     @classmethod
     def edges_rise(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
         if list(edges) != sorted(set(edges)):
-            raise ValueError("the edges must rise, each above the one before")
+            raise ValueError("each edge must be higher than the one before")
         return edges
 
 
 class TrainingSettings(RunSettings):
     """One run of the retrieval model; the defaults are those of HTSAT-BERT in section IV.A."""
 
-    task: Literal["retrieval"] = Field("retrieval", description="what the model is for")
+    task: Literal["retrieval"] = Field("retrieval", description="the task of the model")
     model: ModelSettings = ModelSettings()
     objective: Objective = Objective.PAPER
-    temperature: float = Field(0.07, gt=0, description="temperature, or where learning it starts")
+    temperature: float = Field(0.07, gt=0, description="temperature, or its initial value if it is learned")
 
     @property
     def audio_encoder(self) -> AnyEncoderSettings:
@@ -212,6 +222,7 @@ PAPER = TrainingSettings()
 RELEASED = TrainingSettings(
     objective=Objective.RELEASED,
     clip=ClipSettings(padding=Padding.BATCH),
+    bucket_leftovers=False,
     warmup_epochs=2,
     cosine=True,
     count_steps_as_released=True,

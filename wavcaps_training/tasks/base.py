@@ -1,4 +1,4 @@
-"""What a task must offer so that it can be trained."""
+"""What a task must provide so that it can be trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wavcaps_training.settings.training import RunSettings
 
 
 class TrainingError(RuntimeError):
-    """Training cannot start, or cannot go on."""
+    """Training cannot start or continue."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Part:
     """A part of a step's loss.
 
     Attributes:
-        loss: what to go backward from; the parts' gradients add up to the step's.
-        value: what it adds to the loss that is reported.
+        loss: the backward pass starts from it; the gradients of all parts add up to the step's.
+        value: its share of the loss that is reported.
     """
 
     loss: Tensor
@@ -36,11 +36,11 @@ class Task(ABC):
     """A model, and how it learns from batches and is validated.
 
     Attributes:
-        model: the model, which the trainer moves and steps.
+        model: the model that is trained.
         settings: of the model and the run.
         epoch: the epoch that is trained, from 0, for errors.
         selection: the validation score whose highest value picks the best epoch.
-        shown: the validation scores that are told epoch by epoch, and what people call them.
+        shown: the validation scores in the progress of a run, and their names for people.
     """
 
     model: nn.Module
@@ -55,19 +55,19 @@ class Task(ABC):
 
     @abstractmethod
     def validate(self, batch: Batch) -> None:
-        """Takes in a validation batch."""
+        """Adds a validation batch to the scores."""
 
     @abstractmethod
     def validation_scores(self) -> dict[str, float]:
-        """The scores of what was taken in, `validation_loss` among them; it is then forgotten."""
+        """The scores of the validation batches since the last call, with `validation_loss`."""
 
     @abstractmethod
     def save(self, path: Path, manifest_sha256: str | None = None) -> None:
-        """Writes a checkpoint of the model as it is; see `checkpoints.save_checkpoint`."""
+        """Writes a checkpoint of the model; see `checkpoints.checkpoint.save_checkpoint`."""
 
     @abstractmethod
     def compile(self) -> None:
-        """Compiles what takes the time, with `torch.compile`."""
+        """Compiles the expensive part of the model with `torch.compile`."""
 
     @property
     @abstractmethod
@@ -75,16 +75,16 @@ class Task(ABC):
         """The model's audio encoder."""
 
     def weight(self, batch: Batch) -> int:
-        """How much a batch counts in a mean of losses."""
+        """The weight of a batch in a mean of losses."""
         return len(batch.clip_ids)
 
     def parts(self, batch: Batch) -> Iterator[Part]:
-        """The loss of a training batch, in one part or in several that fit the device one by one.
+        """The loss of a training batch, in one part or in several, each of which fits the device.
 
-        Each part's graph may be freed before the next is asked for.
+        The graph of a part may be freed before the next part is requested.
 
         Raises:
-            TrainingError: a loss is no number; names the clips.
+            TrainingError: a loss is not finite; names the clips.
         """
         whole = self.weight(batch)
         for part in micro_batches(batch, self.settings.micro_batch_size):
@@ -95,23 +95,31 @@ class Task(ABC):
             yield Part(loss, value)
 
     def prepare(self, clips: Sequence[Clip]) -> None:  # noqa: B027
-        """Does what is done once for all clips, when the model is on its device: here nothing."""
+        """Computes what is needed once for all clips, when the model is on its device; by default nothing."""
 
-    def broken(self, what: str, value: float, clip_ids: Sequence[str]) -> TrainingError:
-        """What is said of a loss or a gradient that is no number.
+    def broken(
+        self, what: str, value: float, clip_ids: Sequence[str], *, alone: bool = False
+    ) -> TrainingError:
+        """The error of a loss or a gradient that is not finite.
 
         Args:
-            clip_ids: the clips that may be to blame.
+            clip_ids: the clips whose own numbers are not finite, or all of the batch.
+            alone: whether other clips of the batch are finite, so that these clips are the cause.
         """
+        advice = f"lower learning_rate (now {self.settings.learning_rate})"
+        if alone:
+            cause = f"other clips of the batch are not affected: check the audio of these, or {advice}"
+        else:
+            cause = f"these are all clips of the batch, so no single one is the cause: {advice}, or set "
+            cause += "clip_gradient_norm"
         return TrainingError(
             f"the {what} became {value} in epoch {self.epoch + 1}, with the clips {', '.join(clip_ids)}; "
-            f"look at their audio, or lower learning_rate (now {self.settings.learning_rate}). The "
-            "checkpoint of the best epoch so far and the last saved state are as they were"
+            f"{cause}. The checkpoint of the best epoch so far and the last saved state are unchanged"
         )
 
 
 def micro_batches(batch: Batch, size: int | None) -> list[Batch]:
-    """A batch in parts of `size` examples, the last of which may be smaller; none: the whole."""
+    """A batch in parts of `size` examples; the last may be smaller. None: the whole batch."""
     size = size or len(batch.clip_ids)
     return [
         Batch(

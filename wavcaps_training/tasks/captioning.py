@@ -1,4 +1,4 @@
-"""Audio captioning: a language model learns what to say of a clip (section IV.B)."""
+"""Audio captioning: a language model learns to describe a clip (section IV.B)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from wavcaps_training.tasks.gathering import is_distributed
 class CaptioningTask(Task):
     """Teaches a captioner to predict each token of a caption from the ones before it (equation 4).
 
-    In validation it also writes captions of its own, and the best epoch is that of the highest CIDEr-D.
-    The paper and the released code pick by SPIDEr, the mean of CIDEr-D and SPICE, which is not here
-    (see `evaluation.captioning`).
+    In validation it also generates captions, and the best epoch is the one with the highest CIDEr-D. The
+    paper and the released code select by SPIDEr, the mean of CIDEr-D and SPICE, which this project does not
+    compute (see `evaluation.captioning`).
     """
 
     selection = "cider_d"
@@ -47,12 +47,12 @@ class CaptioningTask(Task):
         return self._loss(self._memory(batch), batch)
 
     def weight(self, batch: Batch) -> int:
-        """How many tokens its captions have: the loss is the mean over them."""
+        """The number of tokens in its captions: the loss is the mean over them."""
         _, mask = self.model.tokenize(batch.captions)
         return int(mask.sum())
 
     def parts(self, batch: Batch) -> Iterator[Part]:
-        """As of any task; of several processes, each counts by its tokens, as in one that has all of them."""
+        """As in any task. Several processes are weighted by their tokens, as one process would do it."""
         share = over_mean_of_processes(self.weight(batch), self.model.decoder.device)
         for part in super().parts(batch):
             yield Part(part.loss * share, part.value * share)
@@ -68,23 +68,24 @@ class CaptioningTask(Task):
         loss = caption_loss(logits, ids, mask, self.settings.model.label_smoothing)
         if not torch.isfinite(loss):
             broken = (~logits.isfinite().flatten(1).all(dim=1)).tolist()
-            blamed = [clip for clip, is_broken in zip(batch.clip_ids, broken, strict=True) if is_broken]
-            raise self.broken("loss", loss.item(), blamed or batch.clip_ids)
+            affected = [clip for clip, is_broken in zip(batch.clip_ids, broken, strict=True) if is_broken]
+            alone = 0 < len(affected) < len(batch.clip_ids)
+            raise self.broken("loss", loss.item(), affected if alone else batch.clip_ids, alone=alone)
         return loss
 
     def validate(self, batch: Batch) -> None:
-        """Takes in a validation batch, and writes a caption of each clip that has none yet."""
+        """Adds a validation batch, and generates a caption for each clip that has none yet."""
         memory = self._memory(batch)
         self.losses.append((float(self._loss(memory, batch)), self.weight(batch)))
         rows = self.captioned.add_references(batch.clip_ids, batch.captions)
         if rows:
-            self.captioned.add_written([batch.clip_ids[row] for row in rows], self.model.write(memory[rows]))
+            self.captioned.add_captions([batch.clip_ids[row] for row in rows], self.model.write(memory[rows]))
 
     def validation_scores(self) -> dict[str, float]:
-        """The mean loss a token, BLEU-1 to BLEU-4, ROUGE-L and METEOR (0 to 1), and CIDEr-D (0 to 10).
+        """The mean loss per token, BLEU-1 to BLEU-4, ROUGE-L and METEOR (0 to 1), and CIDEr-D (0 to 10).
 
         Raises:
-            ValueError: nothing was taken in.
+            ValueError: there was no validation batch.
         """
         captioned, self.captioned = self.captioned, CaptionedClips()
         losses, self.losses = self.losses, []
@@ -97,7 +98,7 @@ class CaptioningTask(Task):
 
 
 def over_mean_of_processes(count: int, device: torch.device) -> float:
-    """A number over its mean in all processes that train together, and average their gradients."""
+    """A number divided by its mean over all processes, which average their gradients."""
     if not is_distributed():
         return 1.0
     total = torch.tensor(count, dtype=torch.float64, device=device)

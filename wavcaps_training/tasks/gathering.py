@@ -1,4 +1,4 @@
-"""Embeddings of all processes, so that a clip is told apart from those on every device."""
+"""Embeddings of all processes, so that a batch has the negatives of every device."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def is_distributed() -> bool:
 def gathered(audio: Tensor, text: Tensor, clip_ids: Sequence[str]) -> tuple[Tensor, Tensor, list[str]]:
     """Embeddings and clip ids of all processes, in the order of their ranks.
 
-    The gathering is differentiable: each process gets back the gradients that all processes' losses have
-    for its own embeddings. Each computes the same loss of the whole batch, so these add up to
+    The gathering is differentiable: each process receives the gradients of all processes' losses with
+    respect to its own embeddings. Each computes the same loss of the whole batch, so these add up to
     `world_size` times the gradient, which DistributedDataParallel's mean over the processes divides again.
 
     Args:
-        audio: (share of the batch, dim); every process has as many.
+        audio: (share of the batch, dim), of the same size in every process.
         text: the same for the captions.
         clip_ids: of the rows.
     """

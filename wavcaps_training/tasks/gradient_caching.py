@@ -1,11 +1,12 @@
 """A contrastive loss of a batch that does not fit the device (https://arxiv.org/abs/2101.06983).
 
-The embeddings of the whole batch are computed without a graph, micro-batch by micro-batch; the loss gives the
-gradient of each; then every micro-batch is computed again, with a graph, and goes backward from its gradient.
-What chance draws in the first pass, such as dropout, it draws again in the second.
+The embeddings of the whole batch are computed without a graph, micro-batch by micro-batch. The loss gives the
+gradient of each embedding. Then every micro-batch is computed again with a graph, and its backward pass
+starts from that gradient. Random numbers, such as those of dropout, are the same in both passes.
 
-Batch normalisation sees a micro-batch at a time, so its statistics, and with them the gradients, are
-those of micro-batches: as in any accumulation. Its running statistics are updated in the second pass only.
+Batch normalisation sees one micro-batch at a time, so its statistics, and with them the gradients, are
+those of micro-batches, as in any gradient accumulation. Its running statistics are updated only in the
+second pass.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ def cached_parts(
     loss_of: Callable[[Tensor, Tensor], Tensor],
     weights_of_loss: Sequence[Tensor],
 ) -> Iterator[Part]:
-    """The loss of a batch in parts, whose gradients add up to the whole's.
+    """The loss of a batch in parts whose gradients add up to that of the whole batch.
 
     Args:
-        model: what `embed` computes with.
+        model: the model that `embed` uses.
         batches: the batch in micro-batches.
         embed: audio and text embeddings of a micro-batch.
         loss_of: the loss of the whole batch's embeddings.
-        weights_of_loss: what of the model is in the loss itself, such as a learned temperature.
+        weights_of_loss: parameters that the loss itself uses, such as a learned temperature.
     """
     states, audio_parts, text_parts = [], [], []
     with torch.no_grad(), statistics_kept(model):
@@ -67,7 +68,7 @@ def cached_parts(
 
 @contextmanager
 def statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Within, batch normalisation uses its batch's statistics, as in training, and remembers none of them."""
+    """In this context, batch normalisation uses batch statistics and does not update its running ones."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     tracked = [norm.track_running_stats for norm in norms]
     for norm in norms:

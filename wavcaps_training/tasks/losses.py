@@ -1,7 +1,7 @@
 """The contrastive losses of audio-language retrieval.
 
-Everywhere, `audio` and `text` are the unit vectors of a batch's clips and of their captions, (batch, dim),
-and row i of one belongs to row i of the other.
+In all functions, `audio` and `text` are unit vectors of clips and their captions, both (batch, dim). Row i
+of one belongs to row i of the other.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from wavcaps_training.settings.training import Objective
 
 
 def nt_xent(audio: Tensor, text: Tensor, temperature: Tensor) -> Tensor:
-    """NT-Xent in both directions, a clip's own caption its only positive: the paper's equation 3."""
+    """NT-Xent in both directions; a clip's own caption is its only positive (the paper's equation 3)."""
     logits = audio @ text.T / temperature
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
 def soft_nt_xent(audio: Tensor, text: Tensor, clip_ids: Sequence[str], temperature: Tensor) -> Tensor:
-    """NT-Xent whose target is shared evenly by all rows of the same clip: the released code's."""
+    """NT-Xent whose target is shared evenly by all rows of the same clip (the released code's)."""
     logits = audio @ text.T / temperature
     same = torch.tensor([[a == b for b in clip_ids] for a in clip_ids], device=logits.device)
     targets = same / same.sum(dim=1, keepdim=True)
@@ -31,7 +31,7 @@ def soft_nt_xent(audio: Tensor, text: Tensor, clip_ids: Sequence[str], temperatu
 
 
 def embedding_regulariser(audio: Tensor, text: Tensor) -> Tensor:
-    """Mean absolute value over root sum of squares, of both matrices: the released code's alone."""
+    """Mean absolute value divided by the norm, of both matrices; only the released code has it."""
     return audio.abs().mean() / audio.norm() + text.abs().mean() / text.norm()
 
 

@@ -22,7 +22,7 @@ from wavcaps_training.tasks.losses import objective_loss
 
 
 class RetrievalTask(Task):
-    """Trains the two towers so that a clip and its caption are near each other."""
+    """Trains the two towers so that a clip and its caption are close to each other."""
 
     selection = "recall_sum"
     shown: ClassVar[Mapping[str, str]] = {"recall_at_1": "R@1", "recall_at_10": "R@10"}
@@ -66,7 +66,7 @@ class RetrievalTask(Task):
         return self.contrast(*self.embed(batch), batch.clip_ids)
 
     def contrast(self, audio: Tensor, text: Tensor, clip_ids: Sequence[str]) -> Tensor:
-        """The loss of a batch, whose negatives are all processes' where the settings say so."""
+        """The loss of a batch; with `gather_negatives`, its negatives come from all processes."""
         if self.settings.gather_negatives:
             everything = gathered(audio, text, clip_ids)
             loss = objective_loss(self.settings.objective, *everything, self.model.temp)
@@ -74,25 +74,26 @@ class RetrievalTask(Task):
             loss = objective_loss(self.settings.objective, audio, text, clip_ids, self.model.temp)
         if not torch.isfinite(loss):
             broken = ~torch.isfinite(audio).all(dim=1) | ~torch.isfinite(text).all(dim=1)
-            blamed = [clip for clip, is_broken in zip(clip_ids, broken.tolist(), strict=True) if is_broken]
-            raise self.broken("loss", loss.item(), blamed or clip_ids)
+            affected = [clip for clip, is_broken in zip(clip_ids, broken.tolist(), strict=True) if is_broken]
+            alone = 0 < len(affected) < len(clip_ids)
+            raise self.broken("loss", loss.item(), affected if alone else clip_ids, alone=alone)
         return loss
 
     def prepare(self, clips: Sequence[Clip]) -> None:
-        """Asks a frozen text encoder for all captions.
+        """Encodes all captions with a frozen text encoder.
 
-        In one order: the last bits of what it says of a caption depend on those beside it, and a run that
-        goes on would not have them in the order of one that was not interrupted.
+        Always in the same order: the last bits of a caption's features depend on the other captions of its
+        batch, and a resumed run must have the same features as one that was not interrupted.
         """
         if not self.settings.model.text.frozen:
             return
         captions = list(dict.fromkeys(caption for clip in clips for caption in clip.captions))
         for start in range(0, len(captions), self.settings.batch_size):
-            asked = captions[start : start + self.settings.batch_size]
-            self.frozen_text.update(zip(asked, self.model.text_encoder(asked), strict=True))
+            batch = captions[start : start + self.settings.batch_size]
+            self.frozen_text.update(zip(batch, self.model.text_encoder(batch), strict=True))
 
     def text_features(self, captions: Sequence[str]) -> Tensor:
-        """What the text encoder says of captions; of a frozen one, what it said in `prepare`."""
+        """The text encoder's features of captions; those of a frozen one were computed in `prepare`."""
         if not self.settings.model.text.frozen:
             return self.model.text_encoder(captions)
         return torch.stack([self.frozen_text[caption] for caption in captions])
@@ -110,7 +111,7 @@ class RetrievalTask(Task):
         loss = sum(loss * count for loss, count in self.losses) / sum(count for _, count in self.losses)
         self.validated.clear()
         self.losses.clear()
-        # A clip with several captions came once for each: the first time counts, as in the released code.
+        # A clip with several captions occurs once for each; the first counts, as in the released code.
         places = {clip_id: place for place, clip_id in reversed(list(enumerate(clip_ids)))}
         clips = {clip_id: row for row, clip_id in enumerate(sorted(places, key=places.__getitem__))}
         chosen = audio[[places[clip_id] for clip_id in clips]]

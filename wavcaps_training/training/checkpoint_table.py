@@ -104,6 +104,7 @@ def train_experiment(
     version = rows_sha256(manifest)
     with ExitStack() as stack:
         lock = stack.enter_context(_only_one(root / folder, experiment.name))
+        _remove_unfinished(root / folder)
         initial = stack.enter_context(store.reading(initial_weights)) if initial_weights is not None else None
         run = run_of(settings, version, initial)
         folder = f"{folder}/{_name_of(run, _recorded(store, experiment))}"
@@ -184,6 +185,12 @@ def _only_one(folder: Path, name: str) -> Iterator[BinaryIO]:
         ) from error
     with lock:
         yield lock
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Removes the files that killed runs were writing (see `Folder.writing`). Nobody else writes here now."""
+    for path in folder.rglob(".*.part*"):
+        path.unlink(missing_ok=True)
 
 
 def _job_of(

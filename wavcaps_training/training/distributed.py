@@ -7,21 +7,21 @@ from typing import Any
 
 
 def world_size() -> int:
-    """How many processes train together; torchrun says so in the environment."""
+    """How many processes train together, from torchrun's environment variable."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and tells."""
+    """Whether this process is the one that writes files and reports."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def process_arguments(accelerator: str, devices: list[int] | int) -> dict[str, Any]:
-    """Lightning's arguments for where to train: in this process alone, or in those that torchrun started.
+    """Lightning's arguments for training in this process alone, or in those that torchrun started.
 
     Args:
         accelerator: `cpu` or `cuda`.
-        devices: those of this process, where it is alone.
+        devices: those of this process, if it is alone.
     """
     if world_size() == 1:
         return {"accelerator": accelerator, "devices": devices}
@@ -41,5 +41,5 @@ def process_arguments(accelerator: str, devices: list[int] | int) -> dict[str, A
 
 
 def local_rank() -> int:
-    """Which of this machine's processes this is."""
+    """The number of this process among those of this machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))

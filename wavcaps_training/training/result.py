@@ -1,7 +1,7 @@
-"""What a run made, and how that is written down beside it.
+"""The result of a run, and its description in the run's folder.
 
-The description is the last file of a run: where it is, the run is done and whole. A run that was killed after
-that, before anyone recorded what it made, is not run again.
+The description is the last file that a run writes: if it exists, the run is done and complete. A run that was
+killed after that, before its result was recorded, is not run again.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ RESULT = "result.json"
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run made.
+    """The result of a run.
 
     Attributes:
-        folder: where it is.
-        learning_curve: one entry an epoch, with the fields of `tables.LEARNING_CURVE`; epochs count from 1.
-        best_epoch: the epoch that `weights` is of.
+        folder: where its files are.
+        learning_curve: one entry per epoch, with the fields of `tables.LEARNING_CURVE`; epochs count from 1.
+        best_epoch: the epoch of `weights`.
         parameters: number of parameters.
         trainable_parameters: number of parameters that were trained.
-        seconds: how long the run took (s), with reading the audio; of a resumed run, all its parts.
-        device: what it ran on.
-        devices: on how many of them.
-        train_clips: clips in the train split.
+        seconds: duration of the run (s), including reading audio; of a resumed run, all its parts.
+        device: the device that it ran on.
+        devices: number of devices.
+        train_clips: clips of the train split that the run has trained on.
         validation_clips: clips in the validation split.
-        flops_per_clip: floating-point operations of a training step, for each clip in it.
-        utilisation: the share of the devices' peak that was reached (MFU); None: their peak is not known.
+        flops_per_clip: floating-point operations of a training step, per clip.
+        utilisation: share of the devices' peak performance that was reached (MFU); None: not known.
     """
 
     folder: Path
@@ -67,13 +67,13 @@ class TrainingResult:
         return self.folder / TENSORBOARD
 
     def write(self, run: str) -> None:
-        """Writes the description beside what was made.
+        """Writes the description.
 
         Args:
-            run: which run it was, as of `run_id`.
+            run: the run's identity, as of `run_id`.
 
         Raises:
-            StoreError: there is no room, or no right to write.
+            StoreError: the disk is full, or writing is not permitted.
         """
         fields = asdict(self)
         del fields["folder"]
@@ -82,11 +82,11 @@ class TrainingResult:
 
 
 def read_result(store: Store, path: str, run: str) -> dict[str, Any] | None:
-    """The fields of a `TrainingResult`, but for its folder, of a run that is done; None if it is not.
+    """The fields of a `TrainingResult` except its folder; None: the run is not done.
 
     Args:
         path: of the description in the store.
-        run: which run is asked for.
+        run: the run's identity, as of `run_id`.
     """
     try:
         written = json.loads(store.read_bytes(path))

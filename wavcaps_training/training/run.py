@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from wavcaps_training.data import (
@@ -87,6 +88,14 @@ class TrainingRun(lightning.LightningModule):
     def resume(self) -> None:
         """Resumes from the saved state, if there is one of this run."""
         self.position = self.state.load(self.model, self.optimizer)
+        self.learning_rate = self.settings.learning_rate * self.rate_factor(max(self.position.step - 1, 0))
+
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether the run was stopped in the validation of an epoch, whose training is done."""
+        epoch, settings = self.position.epoch, self.settings
+        examples = examples_of(self.splits.train, settings.captions, settings.seed, epoch)
+        return self.position.batch >= len(plan_epoch(examples, settings, epoch, training=True))
 
     @property
     def done(self) -> bool:
@@ -120,6 +129,9 @@ class TrainingRun(lightning.LightningModule):
     def on_train_start(self) -> None:
         # Not earlier: Lightning installs a handler of its own, which would end the run without saving it. It
         # restores the previous one at the end.
+        self._stop_on_signal()
+
+    def _stop_on_signal(self) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)
 
@@ -174,8 +186,7 @@ class TrainingRun(lightning.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
-            # Validation comes next, and the run is saved after it. A run cannot resume between the two:
-            # Lightning skips an epoch that has no batches.
+            # Validation comes next, and the run is saved after it.
             return
         every = self.settings.save_every_steps
         if self.stop_after_step or (every is not None and self.position.step % every == 0):
@@ -200,11 +211,27 @@ class TrainingRun(lightning.LightningModule):
         if self.trainer.is_global_zero:
             self.state.save(position, self.model, self.optimizer)
 
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.VALIDATING:
+            # The validation that was due when the run was resumed.
+            self.clock = time.monotonic()
+            self.task.epoch = self.position.epoch
+            self.task.prepare([*self.splits.train, *self.splits.validation])
+            self._stop_on_signal()
+
     def on_validation_epoch_start(self) -> None:
         self.trained_seconds = self.position.epoch_seconds + time.monotonic() - self.clock
 
     def validation_step(self, batch: Batch) -> None:
         self.task.validate(batch)
+        if self.stop_after_step:
+            # The epoch's training is saved. Its validation is repeated, and does not count twice.
+            now = time.monotonic()
+            self.position.seconds += now - self.clock
+            self.position.epoch_seconds = self.trained_seconds
+            self.clock = now
+            self.save_state()
+            self._stop_if_asked()
 
     def on_validation_epoch_end(self) -> None:
         scores = self.task.validation_scores()

@@ -30,6 +30,8 @@ STATE = "state.safetensors"
 PROGRESS_KEY = "wavcaps_training_progress"
 RUN_KEY = "wavcaps_training_run"
 MODEL, OPTIMIZER = "model.", "optimizer."
+# Settings that change how a run is computed, but not what it computes.
+WITHOUT_EFFECT = ("loader_workers", "save_every_steps", "compile", "micro_batch_size")
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +77,14 @@ class Position:
 
 
 def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | None) -> str:
-    """The identity of a run: its settings, what it is trained on, and what it starts from."""
+    """The identity of a run: its settings, what it is trained on, and what it starts from.
+
+    Settings that do not change the result are no part of it, so that a run resumes when they are changed.
+    """
+    fields = type(settings).model_fields
+    same = settings.model_copy(update={name: fields[name].default for name in WITHOUT_EFFECT})
     return hashlib.sha256(
-        json.dumps([settings.model_dump_json(), manifest_sha256, initial_sha256]).encode()
+        json.dumps([same.model_dump_json(), manifest_sha256, initial_sha256]).encode()
     ).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""How fast a model is trained: clips a second, and of what a device could do."""
+"""Training speed, compared with a device's peak performance."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wavcaps_training.settings.training import Precision
 
-# Peak rates in TFLOP/s without sparsity, by what the driver calls the device: of 16-bit tensor cores, and of
-# 32 bits as torch computes them by default. From NVIDIA's data sheets.
+# Peak performance in TFLOP/s without sparsity, by the driver's name of the device: of 16-bit tensor cores,
+# and of 32-bit numbers as torch computes with them by default. From NVIDIA's data sheets.
 PEAKS = {
     "H200": (989.0, 67.0),
     "H100": (989.0, 67.0),
@@ -21,7 +21,7 @@ PEAKS = {
 
 
 def peak_flops(device: str, precision: Precision) -> float | None:
-    """What a device could do at most (FLOP/s); none where that is not known, as for a CPU."""
+    """A device's peak performance (FLOP/s); None: not known, as for a CPU."""
     for name, (sixteen, thirty_two) in PEAKS.items():
         if name in device:
             return (thirty_two if precision is Precision.FULL else sixteen) * 1e12
@@ -49,11 +49,11 @@ class Flops:
 def model_flops_utilisation(
     flops_per_clip: float, clips_per_second: float, device: str, precision: Precision, devices: int
 ) -> float | None:
-    """The share of the devices' peak that training reaches (MFU); none where the peak is not known."""
+    """The share of the devices' peak performance that training reaches (MFU); None: not known."""
     peak = peak_flops(device, precision)
     return None if peak is None else flops_per_clip * clips_per_second / (peak * devices)
 
 
 def device_name(device: torch.device) -> str:
-    """What to call a device."""
+    """The name of a device."""
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"

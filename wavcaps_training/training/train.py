@@ -16,7 +16,7 @@ import torch
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.checkpoint import read_origin, start_from
-from wavcaps_training.data import AudioFiles, Clip, LogMelCache, clips_of, examples_of
+from wavcaps_training.data import AudioFiles, Clip, LogMelCache, clips_of, clips_seen, examples_of
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.captioner import AnyTrainingSettings
@@ -114,7 +114,7 @@ def train(
     total = settings.epochs * run.steps_per_epoch
     with quiet(), reporting(folder, options.progress, task.shown, total) as run.report:
         trainer = lightning.Trainer(
-            max_epochs=max(settings.epochs - run.position.epoch, 0),
+            max_epochs=settings.epochs - run.position.epoch - run.validation_is_due,
             precision=settings.precision.value,
             reload_dataloaders_every_n_epochs=1,
             logger=False,
@@ -126,6 +126,8 @@ def train(
             use_distributed_sampler=False,
             **process_arguments(accelerator, devices),
         )
+        if run.validation_is_due:
+            trainer.validate(run, verbose=False)
         if not run.done:
             trainer.fit(run)
     result = _result_of(run, task, output_dir, device_name)
@@ -161,6 +163,7 @@ def _result_of(run: TrainingRun, task: Task, output_dir: Path, device_name: str)
     position, settings = run.position, task.settings
     rate = sum(entry["clips_per_second"] for entry in position.learning_curve) / len(position.learning_curve)
     flops = position.flops_per_clip or 0.0
+    examples = examples_of(run.splits.train, settings.captions, settings.seed, 0)
     return TrainingResult(
         folder=output_dir,
         learning_curve=position.learning_curve,
@@ -170,7 +173,7 @@ def _result_of(run: TrainingRun, task: Task, output_dir: Path, device_name: str)
         seconds=position.seconds,
         device=device_name,
         devices=world_size(),
-        train_clips=len(run.splits.train),
+        train_clips=clips_seen(examples, settings, position.epoch),
         validation_clips=len(run.splits.validation),
         flops_per_clip=flops,
         utilisation=model_flops_utilisation(flops, rate, device_name, settings.precision, world_size()),
@@ -210,7 +213,7 @@ def resolve_device(device: str) -> tuple[str, list[int] | int, str]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Lightning's notices and its advice on loaders off the terminal."""
+    """Hides Lightning's notices and its advice on loaders."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -217,12 +217,15 @@ def test_weights_of_another_spectrogram_are_refused(
         (("encoder.audio_enc.conv_block6.bn1.bias", "decoder.model.shared.weight"), "CNN14-BART"),
         (("audio_encoder.audio_enc.conv_block6.bn1.bias", "text_encoder.text_encoder.x"), "CNN14-BERT"),
         (("spectrogram_extractor.x", "bn0.weight", "conv_block6.conv1.weight"), "PANNs' CNN14"),
-        (("spectrogram_extractor.x", "bn0.weight", "conv_block4.conv1.weight"), "another of PANNs' networks"),
+        (
+            ("spectrogram_extractor.x", "bn0.weight", "conv_block4.conv1.weight"),
+            "a network of PANNs other",
+        ),
         (("module.audio_branch.x", "module.text_branch.x"), "LAION's CLAP"),
         (("audio_encoder.base.x", "caption_encoder.base.x"), "Microsoft's CLAP"),
         (("model.diffusion_model.x",), "AudioLDM"),
-        (("model.shared.weight",), "a BART alone"),
-        (("generator.x",), r"no model that is known here \(generator\.x, \.\.\.\)"),
+        (("model.shared.weight",), "only a BART"),
+        (("generator.x",), r"an unknown model \(generator\.x, \.\.\.\)"),
     ],
 )
 def test_another_model_is_named(

@@ -20,12 +20,13 @@ from wavcaps_training.data import (
     EpochShare,
     LogMelCache,
     batch_loader,
+    clips_seen,
     examples_of,
     plan_epoch,
 )
 from wavcaps_training.data.plan import plan_buckets
 from wavcaps_training.models.features import LogMel
-from wavcaps_training.settings.training import DEMO, CaptionChoice, ClipSettings
+from wavcaps_training.settings.training import DEMO, PAPER, RELEASED, CaptionChoice, ClipSettings
 
 RATE = 32_000
 SETTINGS = DEMO.model_copy(
@@ -154,6 +155,32 @@ def test_training_leaves_out_what_fills_no_batch(clips: tuple[list[Clip], AudioF
     assert (len(examples), sizes) == (21, [4] * 5)
     few = plan_epoch(examples[:3], SETTINGS, 0, training=True)
     assert [sorted(batch) for batch in few] == [[0, 1, 2]]
+
+
+def test_clips_that_fill_no_bucket_are_trained_on_and_counted() -> None:
+    """As found: 890 clips, of which one bucket alone fills a batch of 128."""
+    counts = {2.5: 120, 7.5: 122, 12.5: 200, 17.5: 127, 22.5: 121, 27.5: 100, 60.0: 100}
+    clips = [
+        Clip(f"freesound-{seconds}-{number}", ("A sound.",), "", seconds)
+        for seconds, count in counts.items()
+        for number in range(count)
+    ]
+    examples = examples_of(clips, CaptionChoice.ALL, 20, 0)
+    assert len(examples) == 890
+    released = RELEASED.model_copy(update={"epochs": 15})
+    assert [len(batch) for batch in plan_epoch(examples, released, 0, training=True)] == [128]
+    # The clips of the one bucket that fills a batch.
+    assert clips_seen(examples, released, 15) == 200
+    for epoch in range(3):
+        batches = plan_epoch(examples, PAPER, epoch, training=True)
+        assert [len(batch) for batch in batches] == [128] * (890 // 128)
+        indices = [index for batch in batches for index in batch]
+        assert len(set(indices)) == len(indices)
+        # Durations are still similar: those of the leftovers are in order.
+        spans = [{clips[index].duration_s for index in batch} for batch in batches]
+        assert sum(len(span) <= 2 for span in spans) >= len(spans) - 1
+    assert clips_seen(examples, PAPER, 15) == 890
+    assert plan_epoch(examples, PAPER, 1, training=True) == plan_epoch(examples, PAPER, 1, training=True)
 
 
 def test_a_cached_log_mel_is_that_of_the_first_crop(clips: tuple[list[Clip], AudioFolder]) -> None:

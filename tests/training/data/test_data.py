@@ -106,6 +106,28 @@ def test_a_file_without_samples_and_one_without_sound_are_named(tmp_path: Path) 
             read_crop(clip_of(name), AudioFolder(tmp_path), ONE_SECOND, RATE, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (np.nan, "holds samples that are not finite"),
+        (np.inf, "holds samples that are not finite"),
+        (-np.inf, "holds samples that are not finite"),
+        (-32_768.0, r"holds samples of up to 3\.28e\+04, where full scale is 1"),
+    ],
+)
+def test_samples_that_are_not_sound_are_named(tmp_path: Path, value: float, problem: str) -> None:
+    samples = np.full(2 * RATE, 0.1, dtype=np.float32)
+    samples[RATE] = value
+    soundfile.write(tmp_path / "bad.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(AudioReadError, match=rf"clip bbc_sound_effects-1: .*bad\.wav {problem}"):
+        read_crop(clip_of("bad.wav", 2.0), AudioFolder(tmp_path), ONE_SECOND, RATE, 0.5)
+
+
+def test_a_decoder_that_exceeds_full_scale_a_little_is_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", np.full(RATE, 1.5, dtype=np.float32), RATE, subtype="FLOAT")
+    assert read_crop(clip_of("loud.wav"), AudioFolder(tmp_path), ONE_SECOND, RATE, 0.0).max() == 1.5
+
+
 def test_a_silent_crop_of_a_clip_with_sound_is_read(tmp_path: Path) -> None:
     samples = np.zeros(3 * RATE)
     samples[:RATE] = 0.5

@@ -63,3 +63,15 @@ def test_spec_augment_masks_what_torchlibrosa_masks(oracles: Path) -> None:
 def test_caption_cleaning(oracles: Path) -> None:
     for raw, cleaned in json.loads((oracles / "training_utils.json").read_text())["text_preprocess"]:
         assert clean_caption(raw) == cleaned
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bit_training_has_the_same_log_mel(dtype: torch.dtype) -> None:
+    """In 16 bits the floor of 1e-10 would be 0, and silence minus infinity."""
+    front_end = LogMel(FrontEndSettings())
+    waveform = torch.zeros(2, 16_000)
+    waveform[1] = torch.sin(torch.arange(16_000) / 10) / 2
+    expected = front_end(waveform)
+    assert expected[0].max() == -100
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(front_end(waveform), expected)

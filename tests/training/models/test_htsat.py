@@ -9,10 +9,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tests.training.conftest import unlike_the_oracles
-from wavcaps_training.models.htsat import DropPath, Htsat
+from wavcaps_training.models.htsat import DropPath, Htsat, attend, fused_attention
 from wavcaps_training.settings.model import FrontEndSettings, HtsatSettings, SpecAugmentSettings
 
 # Well below the smallest error that a plausible mistake makes (9e-4, htsat_sensitivity.json).
@@ -181,3 +182,32 @@ def test_smaller_models_keep_the_shapes(spec_size: int) -> None:
 def test_settings_that_do_not_fit_together_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         HtsatSettings.model_validate(change)
+
+
+@pytest.mark.parametrize("windows", [1, 4])
+def test_fused_attention_takes_four_dimensions_and_gives_the_same(
+    windows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No fused kernel of CUDA accepts five dimensions; the result and all gradients are those of a CPU."""
+    dimensions: set[int] = set()
+    attention = F.scaled_dot_product_attention
+
+    def watched(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
+        dimensions.update(tensor.ndim for tensor in (query, key, value, attn_mask))
+        return attention(query, key, value, attn_mask)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    generator = torch.Generator().manual_seed(0)
+    results = []
+    shapes = [(3, 4, 2, 16, 8)] * 3 + [(windows, 2, 16, 16)]
+    given = [torch.randn(shape, generator=generator) for shape in shapes]
+    given[3][:, :, :3, 5:] = float("-inf")
+    for function in (attend, fused_attention):
+        tensors = [tensor.clone().requires_grad_() for tensor in given]
+        attended = function(*tensors)
+        (attended * torch.linspace(0, 1, attended.numel()).view_as(attended)).sum().backward()
+        results.append([attended.detach(), *(tensor.grad for tensor in tensors)])
+    assert dimensions == {4}
+    for ours, fused in zip(*results, strict=True):
+        assert ours is not None and fused is not None
+        torch.testing.assert_close(fused, ours, atol=1e-5, rtol=1e-4)

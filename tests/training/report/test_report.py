@@ -115,7 +115,7 @@ def test_the_funnel_counts_every_record_once(tables: TableStore) -> None:
     }
     published = funnel.steps[-1]
     assert published is not None
-    assert published + funnel.set_aside + funnel.waiting == funnel.steps[0]
+    assert published + funnel.dropped + funnel.waiting == funnel.steps[0]
     assert funnel.waiting == 0
     failed = next(reason for reason in funnel.reasons if reason.reason == "too_short")
     assert failed.example.clip_id == "freesound-5"
@@ -126,7 +126,7 @@ def test_what_has_not_come_to_the_end_is_waiting(tables: TableStore) -> None:
     fill_crawl(tables)
     (funnel,) = collect(tables, SOURCES, DEMO_EXPERIMENT).funnels
     assert funnel.steps == (8, 6, None, None, None, None)
-    assert (funnel.set_aside, funnel.waiting) == (2, 6)
+    assert (funnel.dropped, funnel.waiting) == (2, 6)
     text = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))).text
     assert "found 8 records at 1 source." in " ".join(text.split())
 
@@ -159,7 +159,7 @@ def test_only_the_checkpoint_of_the_scored_experiment_is_shown(tables: TableStor
     assert live.key != DEMO_EXPERIMENT.key
     fill_training(tables)
     page = Page(render_report(collect(tables, SOURCES, live)))
-    assert "A trained checkpoint: not there yet." in page.text
+    assert "A trained checkpoint: not available yet." in page.text
     assert "1,234,567" not in page.text
 
     fill_training(tables, live, parameters=7_654_321)
@@ -286,7 +286,7 @@ def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
     page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
     assert "Nothing has been crawled yet." in page.text
     for what in ("Published clips", "A trained checkpoint", "Retrieval scores", "The times of the steps"):
-        assert f"{what}: not there yet." in page.text
+        assert f"{what}: not available yet." in page.text
     assert page.unbalanced == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -31,7 +32,7 @@ from wavcaps_training.settings.training import Objective, TrainingSettings
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.training.result import WEIGHTS
 from wavcaps_training.training.run import Stopped
-from wavcaps_training.training.state import STATE, Position, RunState
+from wavcaps_training.training.state import STATE, Position, RunState, run_id
 from wavcaps_training.training.train import RunOptions, train
 
 RATE = 32_000
@@ -220,6 +221,38 @@ def test_the_state_of_another_run_is_moved_away(
     (warning,) = warnings_in(caplog)
     assert "belongs to a run with other settings" in warning
     assert str(moved) in warning
+
+
+def test_settings_without_effect_on_the_result_keep_a_runs_progress(
+    clips: Path, half_done: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "wavcaps_training")
+    step = saved_step(half_done)
+    changes = {"loader_workers": 1, "save_every_steps": 3, "micro_batch_size": 4}
+    other = SETTINGS.model_copy(update=changes)
+    result = train(manifest_of(clips), AudioFolder(clips), other, half_done)
+    assert f"resuming from step {step}" in caplog.text
+    assert len(result.learning_curve) == SETTINGS.epochs
+    assert not list(half_done.glob("state.*.safetensors"))
+
+
+def test_only_settings_with_an_effect_make_another_run() -> None:
+    ids = {
+        run_id(SETTINGS.model_copy(update=change), "manifest", None)
+        for change in (
+            {},
+            {"loader_workers": 4},
+            {"save_every_steps": None},
+            {"compile": True},
+            {"micro_batch_size": 2},
+        )
+    }
+    assert len(ids) == 1
+    # A run that older versions have begun with the defaults is found again.
+    plain = SETTINGS.model_copy(update={"save_every_steps": None})
+    text = json.dumps([plain.model_dump_json(), "manifest", None])
+    assert ids == {hashlib.sha256(text.encode()).hexdigest()}
+    assert run_id(SETTINGS.model_copy(update={"seed": 21}), "manifest", None) not in ids
 
 
 def test_a_state_that_is_cut_short_is_moved_away(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from safetensors.torch import load_file
 
+from tests.support.paths import ROOT
 from tests.training.training.test_resume import SETTINGS, clips, manifest_of, same  # noqa: F401
 from tests.training.training.training_places import start_training
 from wavcaps_assets.store.storage import Store
@@ -114,6 +117,27 @@ def test_a_killed_run_is_resumed(
     (folder,) = (path for path in (store / "checkpoints" / DEMO_EXPERIMENT.name).iterdir() if path.is_dir())
     assert row["weights_path"] == str((folder / WEIGHTS).relative_to(store))
     assert not (folder / STATE).exists()
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from wavcaps_assets.store.storage import Store
+with Store(Path(sys.argv[1])).writing("weights.safetensors") as path:
+    path.write_bytes(bytes(1000))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_was_writing_is_removed(clips: Path, store: Path) -> None:  # noqa: F811
+    folder = store / "checkpoints" / DEMO_EXPERIMENT.name / "another-run"
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING, str(folder)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert len(list(folder.iterdir())) == 1
+    train(clips, store, ONE_EPOCH)
+    assert list(folder.iterdir()) == []
+    assert not list(store.rglob(".*.part*"))
 
 
 def test_two_runs_of_one_asset_are_kept_apart(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
-from tests.training.training.test_resume import SETTINGS, clips, manifest_of, warnings_in  # noqa: F401
+from tests.training.training.test_resume import SETTINGS, clips, manifest_of, same, warnings_in  # noqa: F401
 from wavcaps_assets.show.progress import Facts, NoProgress
 from wavcaps_training.checkpoints.checkpoint import CheckpointError
-from wavcaps_training.data import AudioFolder
+from wavcaps_training.data import AudioFolder, Batch
 from wavcaps_training.settings.training import Objective
+from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.training.reporting import epoch_facts
-from wavcaps_training.training.state import PROGRESS_KEY, STATE, Position, RunState
+from wavcaps_training.training.run import Stopped
+from wavcaps_training.training.state import PROGRESS_KEY, STATE, Position, RunState, saved_step
 from wavcaps_training.training.train import RunOptions, train
 
 # 32 clips.
@@ -85,6 +90,42 @@ def test_no_state_is_saved_between_the_last_step_of_an_epoch_and_its_validation(
     train(manifest_of(clips), AudioFolder(clips), settings, tmp_path, RunOptions(copy=Look()))
     assert saved == [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
     assert max(batch for _, batch in saved) < STEPS_PER_EPOCH
+
+
+def test_a_run_that_is_asked_to_stop_in_a_validation_is_saved_first(
+    clips: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not wait for the end of the validation, and trains no step twice."""
+    settings = SETTINGS.model_copy(update={"epochs": 3, "batch_size": 4, "save_every_steps": None})
+    data = manifest_of(clips), AudioFolder(clips), settings
+    unbroken = train(*data, tmp_path / "unbroken")
+    validated: list[int] = []
+    validate = RetrievalTask.validate
+
+    def stop_in_second_epoch(self: RetrievalTask, batch: Batch) -> None:
+        validate(self, batch)
+        validated.append(self.epoch)
+        if validated == [0, 0, 1]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(RetrievalTask, "validate", stop_in_second_epoch)
+    with pytest.raises(Stopped, match="after step 16, in epoch 2"):
+        train(*data, tmp_path / "broken")
+    assert validated == [0, 0, 1]
+    assert saved_step(tmp_path / "broken" / STATE) == 16
+    resumed = train(*data, tmp_path / "broken")
+    # The interrupted validation is repeated from its start.
+    assert validated == [0, 0, 1, 1, 1, 2, 2]
+    assert [entry["epoch"] for entry in resumed.learning_curve] == [1, 2, 3]
+    for ours, theirs in zip(resumed.learning_curve, unbroken.learning_curve, strict=True):
+        assert {**ours, "seconds": 0, "clips_per_second": 0} == {
+            **theirs,
+            "seconds": 0,
+            "clips_per_second": 0,
+        }
+    assert same(load_file(resumed.weights), load_file(unbroken.weights))
 
 
 def test_a_run_that_was_killed_when_it_would_have_stopped_early_trains_no_further(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,16 +34,6 @@ def store(clips: Path, bucket: S3Bucket) -> Store:  # noqa: F811
     return made
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """As in the process that is killed: sums depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("devices", [1, 2])
 def test_another_machine_resumes_a_killed_run_from_the_bucket(
     clips: Path,  # noqa: F811

@@ -297,7 +297,7 @@ def test_what_is_no_checkpoint_is_said(result: TrainingResult, tmp_path: Path) -
     save_file({"weight": torch.zeros(1)}, foreign)
     for path, message in (
         (tmp_path / "absent.safetensors", "no checkpoint"),
-        (torn, "no whole safetensors file"),
+        (torn, "not a whole safetensors file"),
         (foreign, "not written by this project"),
     ):
         with pytest.raises(CheckpointError, match=message):
