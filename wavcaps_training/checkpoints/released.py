@@ -83,7 +83,7 @@ def load_released(path: Path, model: nn.Module) -> ReleasedCheckpoint:
     found = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
     if found:
         raise ReleasedCheckpointError(
-            f"{path} is {family.title}, but does not fit the model, which was left as it was: {found}. "
+            f"{path} is {family.title}, but does not fit the model, which is unchanged: {found}. "
             "If tensors are of other shapes, build the model with the released sizes, which are the "
             "settings' defaults; otherwise download the file again"
         )

@@ -171,11 +171,11 @@ def test_a_checkpoint_of_before_is_read(retrieval_file: Path, retrieval: nn.Modu
 
 
 def test_the_other_model_is_refused_by_its_task(captioning_file: Path, retrieval_file: Path) -> None:
-    with pytest.raises(CheckpointError, match="checkpoint of captioning, where one of retrieval is wanted"):
+    with pytest.raises(CheckpointError, match="of captioning, and a checkpoint of retrieval is needed"):
         load_checkpoint(captioning_file)
-    with pytest.raises(CheckpointError, match="checkpoint of retrieval, where one of captioning is wanted"):
+    with pytest.raises(CheckpointError, match="of retrieval, and a checkpoint of captioning is needed"):
         load_checkpoint(retrieval_file, task="captioning")
-    with pytest.raises(CheckpointError, match="of retrieval, and training for captioning cannot begin"):
+    with pytest.raises(CheckpointError, match="of retrieval, and training for captioning cannot start"):
         start_from(retrieval_file, Captioner.build(CAPTIONING.model), CAPTIONING)
 
 
@@ -212,7 +212,7 @@ def test_shared_embeddings_that_differ_are_refused(captioning_file: Path) -> Non
         weights[other] = weights[stored] + 1
 
     rewrite(captioning_file, untie)
-    with pytest.raises(CheckpointError, match=r"unlike each other, though.*: decoder\.model\.shared\.weight"):
+    with pytest.raises(CheckpointError, match=r"different from each other.*: decoder\.model\.shared\.weight"):
         load_checkpoint(captioning_file, task="captioning")
 
 
@@ -257,12 +257,12 @@ def test_a_file_that_is_not_whole_is_refused(captioning_file: Path) -> None:
     whole = captioning_file.read_bytes()
     for length in (0, 4, 200, len(whole) // 2, len(whole) - 1):
         captioning_file.write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match="no whole safetensors file"):
+        with pytest.raises(CheckpointError, match="not a whole safetensors file"):
             load_checkpoint(captioning_file, task="captioning")
     damaged = bytearray(whole)
     damaged[-1000] ^= 1
     captioning_file.write_bytes(damaged)
-    with pytest.raises(CheckpointError, match="is damaged: its weights are not those"):
+    with pytest.raises(CheckpointError, match="is damaged: its weights do not have the hash"):
         load_checkpoint(captioning_file, task="captioning")
 
 
@@ -289,11 +289,11 @@ def test_a_pickle_by_another_name_runs_nothing(tmp_path: Path, write: str) -> No
 
 
 def test_what_is_not_ours_is_said(tmp_path: Path, captioning_file: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no checkpoint .*has its asset been materialized"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*materialize its asset first"):
         read_weights(tmp_path / "absent.safetensors")
     said = metadata(captioning_file)
     for change, message in (
-        ({FORMAT_KEY: "3"}, "has the format 3.*written by a later version.*use that one"),
+        ({FORMAT_KEY: "3"}, "has the format 3.*written by a later version.*use that version"),
         ({SETTINGS_KEY: '{"task": "captioning", "colour": 1}'}, "settings that this version does not know"),
         ({SETTINGS_KEY: '{"task": "translation"}'}, "settings that this version does not know.*translation"),
         ({SETTINGS_KEY: "not JSON"}, "settings that this version does not know"),

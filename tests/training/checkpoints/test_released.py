@@ -184,7 +184,7 @@ def test_every_misfit_is_named_and_the_model_left_as_it_was(
         "of another type: audio_encoder.audio_enc.norm.bias torch.int64 instead of torch.float32;",
         "with NaN: audio_proj.0.bias;",
         "with infinity: audio_encoder.audio_enc.bn0.running_var.",
-        "left as it was",
+        "unchanged",
     ):
         assert part in message
     assert same(model.state_dict(), before)

@@ -350,7 +350,7 @@ def test_runs_in_two_processes_share_one_device_and_a_killed_run_gives_it_back(
             assert steps.await_start() == "first"
             killed = steps.reports["first"]
             run = start(instance, "two", max_concurrent=2)
-            wait_until_logged(instance, "waits: other steps have the CUDA devices")
+            wait_until_logged(instance, "waits: other steps use the CUDA devices")
         finally:
             other_run.kill()
     steps.await_end("first")

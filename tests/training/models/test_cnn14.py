@@ -184,8 +184,8 @@ def test_settings_name_the_encoder_and_old_ones_mean_htsat() -> None:
 @pytest.mark.parametrize(
     ("model", "seconds", "message"),
     [
-        ({"encoder": "cnn14"}, 0.5, "at least 64; lengthen"),
-        ({"encoder": "htsat"}, 30, "at most 1024; shorten"),
+        ({"encoder": "cnn14"}, 0.5, "at least 64; increase"),
+        ({"encoder": "htsat"}, 30, "at most 1024; reduce"),
         ({"encoder": "resnet38"}, 10, "'htsat', 'cnn14'"),
         ({"encoder": "cnn14", "embed_dim": 96}, 10, r"cnn14\.embed_dim"),
         ({"encoder": "cnn14", "front_end": {"mel_bins": 32}}, 10, "32 mel bins to none"),
