@@ -21,7 +21,7 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
-from wavcaps_training.report.stories import tell_stories
+from wavcaps_training.report.stories import read_stories
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_report_tells_what_each_answer_took(tmp_path: Path) -> None:
     store = Store(tmp_path)
     fill(store)
     wavcaps = MANIFEST.from_rows([manifest_row("freesound-1", caption="A dog is barking.")])
-    (story,) = tell_stories(TableStore(store), all_sources(Settings()), wavcaps)
+    (story,) = read_stories(TableStore(store), all_sources(Settings()), wavcaps)
     asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Question to the model"]
     told = [
         (

@@ -79,13 +79,14 @@ class Position:
 def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | None) -> str:
     """The identity of a run: its settings, what it is trained on, and what it starts from.
 
-    Settings that do not change the result are no part of it, so that a run resumes when they are changed.
+    Settings that do not change the result are not part of it, so that a run resumes when they are changed.
     """
     fields = type(settings).model_fields
     same = settings.model_copy(update={name: fields[name].default for name in WITHOUT_EFFECT})
-    return hashlib.sha256(
-        json.dumps([same.model_dump_json(), manifest_sha256, initial_sha256]).encode()
-    ).hexdigest()
+    # Older versions had no such setting and left these clips out; their runs keep their identity.
+    as_before = not (settings.buckets and settings.bucket_leftovers)
+    text = same.model_dump_json(exclude={"bucket_leftovers"} if as_before else None)
+    return hashlib.sha256(json.dumps([text, manifest_sha256, initial_sha256]).encode()).hexdigest()
 
 
 class RunState:
