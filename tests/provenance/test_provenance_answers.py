@@ -101,14 +101,14 @@ def test_the_report_tells_what_each_answer_took(tmp_path: Path) -> None:
     fill(store)
     wavcaps = MANIFEST.from_rows([manifest_row("freesound-1", caption="A dog is barking.")])
     (story,) = read_stories(TableStore(store), all_sources(Settings()), wavcaps)
-    asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Question to the model"]
+    asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Request to the model"]
     told = [
         (
             facts["finish reason"],
-            facts["tokens of the whole question"],
-            facts["cost of the whole question (USD)"],
+            facts["tokens of the whole request"],
+            facts["cost of the whole request (USD)"],
         )
-        for facts in sorted(asked, key=lambda facts: facts["texts in the question"])
+        for facts in sorted(asked, key=lambda facts: facts["texts in the request"])
     ]
     assert told == [
         ("stop", "150 in, 8 out", "0.000100"),

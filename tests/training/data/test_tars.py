@@ -121,17 +121,17 @@ def test_a_duration_that_is_none_is_measured(tmp_path: Path, duration: str) -> N
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
-        (naming("../out.flac"), r"'\.\./out\.flac' is no plain file"),
-        (naming("/etc/out.flac"), "'/etc/out.flac' is no plain file"),
-        (link, r"'link\.flac' is no plain file"),
-        (negative, r"'negative\.flac' is no plain file"),
-        (naming("good.flac", flac(3)), r"'good\.flac' is there twice"),
+        (naming("../out.flac"), r"'\.\./out\.flac' is not a plain file"),
+        (naming("/etc/out.flac"), "'/etc/out.flac' is not a plain file"),
+        (link, r"'link\.flac' is not a plain file"),
+        (negative, r"'negative\.flac' is not a plain file"),
+        (naming("good.flac", flac(3)), r"the tar contains 'good\.flac' twice"),
         (naming("alone.txt", b"Words."), "'alone' has no audio"),
         (naming("alone.flac", flac(3)), "'alone' has no captions"),
         (naming("good.json", b"{"), r"'good\.json' cannot be read"),
         (naming("good.json", b"[" * 100_000), r"'good\.json' cannot be read"),
         (naming("good.json", b'{"captions": []}'), r"'good\.json' has no caption"),
-        (naming("good.json", b" " * 1_000_001), "too long for captions"),
+        (naming("good.json", b" " * 1_000_001), "too many for captions"),
     ],
 )
 def test_what_is_no_clip_is_named(tmp_path: Path, bad: Put, problem: str) -> None:
@@ -143,7 +143,7 @@ def test_what_is_no_clip_is_named(tmp_path: Path, bad: Put, problem: str) -> Non
 def test_noise_in_place_of_audio_is_named(tmp_path: Path) -> None:
     content = tar_of(naming("a.flac", b"noise"), naming("a.txt", b"Words."))
     (tmp_path / "bad.tar").write_bytes(content)
-    with pytest.raises(TarError, match=r"'a\.flac' is no audio"):
+    with pytest.raises(TarError, match=r"'a\.flac' is not audio"):
         tar_manifest(Store(tmp_path), ["bad.tar"], "train", "clotho")
 
 
@@ -151,7 +151,7 @@ def test_noise_in_place_of_audio_is_named(tmp_path: Path) -> None:
 def test_a_tar_that_is_cut_short_is_no_smaller_tar(tmp_path: Path, keep: int) -> None:
     content = tar_of(good, naming("more.flac", flac(1)), naming("more.txt", b"More."))
     (tmp_path / "cut.tar").write_bytes(content[:keep])
-    with pytest.raises(TarError, match=r"cut\.tar .*cut short"):
+    with pytest.raises(TarError, match=r"cut\.tar .*truncated"):
         tar_manifest(Store(tmp_path), ["cut.tar"], "train", "clotho")
 
 
@@ -170,7 +170,7 @@ def test_a_damaged_header_is_not_the_end(tmp_path: Path) -> None:
 def test_a_compressed_tar_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "small.tar", "w:gz") as archive:
         good(archive)
-    with pytest.raises(TarError, match=r"small\.tar is no uncompressed tar"):
+    with pytest.raises(TarError, match=r"small\.tar is not an uncompressed tar"):
         tar_manifest(Store(tmp_path), ["small.tar"], "train", "clotho")
 
 
