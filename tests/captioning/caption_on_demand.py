@@ -1,4 +1,4 @@
-"""Captions a folder's clips in a process of its own, as often as it is told to: see test_kills.py.
+"""Captions a folder's clips in a process of its own, as often as its input says: see test_kills.py.
 
 Each line of its input starts a process, whose number it prints; once that has ended, it prints how.
 Starting from one that has imported everything, fifty processes take seconds instead of minutes.

@@ -1,4 +1,4 @@
-"""Whatever an endpoint answers, a clip gets its own caption or is set aside with a reason."""
+"""Whatever an endpoint answers, a clip gets its own caption or is dropped with a reason."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_an_endpoint_that_only_fails_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "told"),
+    ("refusal", "shown"),
     [
         (JSONResponse({"error": {"message": "m", "code": "insufficient_quota"}}, 429), "requires payment"),
         (
@@ -287,9 +287,9 @@ def test_an_endpoint_that_only_fails_ends_the_run(tmp_path: Path) -> None:
         (JSONResponse({}, 429, headers={"retry-after": "7200"}), "run again later"),
     ],
 )
-def test_what_no_repeat_would_change_costs_one_request(refusal: Response, told: str, tmp_path: Path) -> None:
+def test_what_no_repeat_would_change_costs_one_request(refusal: Response, shown: str, tmp_path: Path) -> None:
     with scripted(lambda body: refusal) as endpoint:
-        with pytest.raises(EndpointError, match=told):
+        with pytest.raises(EndpointError, match=shown):
             run(clips(*ANIMALS), SINGLE, endpoint.model(max_retries=4), tmp_path)
         assert len(endpoint.requests) == 1
 

@@ -57,7 +57,7 @@ class Run:
     """What one run asks, and how far it may get.
 
     Attributes:
-        after: it is to be killed once it has had so many answers.
+        after: it will be killed once it has had this many answers.
         asked: how often each question came.
         answered: answers so far.
         open: requests that wait for their answer.
@@ -138,7 +138,7 @@ def test_fifty_kills_change_nothing_and_pay_for_nothing_twice(tmp_path: Path) ->
         assert line(process.stdout) == "0"
         unbroken = counting.runs.pop().asked
 
-        # Spread over the whole run: each kill is to find so many of its answers written down.
+        # Spread over the whole run: each kill should find this many answers stored.
         chance = random.Random(SEED)
         for found in sorted(chance.choices(range(unbroken.total() - 2 * CONCURRENCY), k=KILLS)):
             child = start("broken", max(found - recorded(tmp_path / "broken"), 0))

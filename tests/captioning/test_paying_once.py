@@ -182,7 +182,7 @@ def test_what_a_paused_run_has_submitted_stays_in_the_month_until_it_is_paid(tmp
 
 
 def test_as_many_are_asked_by_batch_as_the_budget_has_room_for(tmp_path: Path) -> None:
-    """Answers cost far less than was set aside: what is left is asked with the rest."""
+    """Answers cost far less than their reservations: the rest is sent with what is left."""
     with batching() as server:
         month = WORST[0] + PAID
         assert batch(server, tmp_path, "a cow", "a pig", month_usd=month) == pytest.approx(2 * PAID)
@@ -190,7 +190,7 @@ def test_as_many_are_asked_by_batch_as_the_budget_has_room_for(tmp_path: Path) -
         with pytest.raises(BudgetExhausted, match="1 of 3 requests have been answered by batch"):
             batch(server, tmp_path, "a dog", "a hen", "an owl", month_usd=2 * PAID + WORST[0] + PAID / 2)
         assert len(server.submitted) == 3
-        # Nothing stays set aside.
+        # Nothing stays reserved.
         assert batch(server, tmp_path, "a dog", month_usd=1000.0) == pytest.approx(3 * PAID)
 
 

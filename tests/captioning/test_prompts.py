@@ -25,7 +25,7 @@ SOURCES = [source.value for source in Source]
 EVERY = [(preset, source) for preset in preset_names() for source in SOURCES]
 
 
-@pytest.mark.skipif(not PAPER.is_file(), reason="needs the paper's text beside the checkout")
+@pytest.mark.skipif(not PAPER.is_file(), reason="needs the paper's text next to the checkout")
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_paper_s_prompts_stand_in_table_i_word_for_word(source: str) -> None:
     table = next(

@@ -32,7 +32,7 @@ def table(*captions: str, by_model: bool = True, **columns: Any) -> pa.Table:
 
 
 def test_each_caption_is_published_mended_or_set_aside_with_its_rule() -> None:
-    mended = ["article", "capital", "full_stop"]
+    repaired = ["article", "capital", "full_stop"]
     outcome = refine_captions(
         table("A dog is barking.", "a owl is hooting", "A dog can be heard. [1]"), PAPER
     )
@@ -50,7 +50,7 @@ def test_each_caption_is_published_mended_or_set_aside_with_its_rule() -> None:
             "a owl is hooting",
         ),
     ]
-    assert [one["rule"] for one in stage.kept["findings"][1].as_py()] == mended
+    assert [one["rule"] for one in stage.kept["findings"][1].as_py()] == repaired
     (dropped,) = stage.dropped.to_pylist()
     assert (dropped["clip_id"], dropped["reason"]) == ("freesound-2", "several_sentences")
     assert "banned_words (heard)" in dropped["detail"] and "bracketed_number ([1])" in dropped["detail"]
@@ -87,14 +87,19 @@ def test_a_second_answer_is_judged_as_the_first_was() -> None:
     (rejected,) = model.had
     assert [one.caption for one in rejected] == heard
     assert {finding.rule for one in rejected for finding in one.findings} == {"banned_words"}
-    mended, untouched = outcome.stage.kept.to_pylist()
-    assert (mended["caption"], mended["first_caption"], mended["verdict"], mended["second_answer_id"]) == (
+    first, untouched = outcome.stage.kept.to_pylist()
+    assert (
+        first["caption"],
+        first["first_caption"],
+        first["verdict"],
+        first["second_answer_id"],
+    ) == (
         "A dog is barking.",
         "A dog is heard.",
         "ask_again",
         "key0",
     )
-    assert mended["findings"] == [
+    assert first["findings"] == [
         {"judgement": 0, "rule": "banned_words", "verdict": "ask_again", "detail": "heard"}
     ]
     assert (untouched["verdict"], untouched["second_answer_id"]) == ("accept", None)

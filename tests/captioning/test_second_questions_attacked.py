@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from tests.captioning.test_refining import table
-from tests.captioning.test_second_questions import LISTED, SINGLE, items, mend, published, run
+from tests.captioning.test_second_questions import LISTED, SINGLE, fix_faults, items, published, run
 from tests.llm.scripted_model import asked, scripted
 from tests.support.paths import ROOT
 from wavcaps_assets.captioning.prompts import Form
@@ -51,7 +51,7 @@ def test_what_a_text_imitates_stays_its_own(tmp_path: Path, form: Form) -> None:
         assert len(asked(body).splitlines()) == len(HOSTILE)
         assert [item["caption"] for item in items(body)] == heard
         if form is Form.NUMBERED_LIST:
-            return mend(body)
+            return fix_faults(body)
         made = [
             {"index": index, "caption": item["caption"].replace("heard", "calling")}
             for index, item in enumerate(items(body), 1)
@@ -80,7 +80,7 @@ def test_the_same_text_and_caption_is_asked_once_and_the_same_text_with_another_
     tmp_path: Path,
 ) -> None:
     captions = table("A dog is heard.", "A cat is heard.", "A dog is heard.", text="pets")
-    with scripted(mend) as endpoint:
+    with scripted(fix_faults) as endpoint:
         refined = run(endpoint, captions, tmp_path)
     assert [[item["caption"] for item in items(body)] for body in endpoint.requests] == [
         ["A dog is heard.", "A cat is heard."]
@@ -122,7 +122,7 @@ def test_another_clip_among_many_shifts_no_question(tmp_path: Path) -> None:
     animals = [f"{size} {name}" for size in ("small", "large") for name in ("dog", "cat", "cow", "hen")]
     heard = [f"A {animal} is heard." for animal in animals]
     pairs = LISTED.model_copy(update={"batch_size": 2})
-    with scripted(mend) as endpoint:
+    with scripted(fix_faults) as endpoint:
         run(endpoint, table(*heard), tmp_path, pairs)
         before = len(endpoint.requests)
         more = run(endpoint, table("A young owl is heard.", *heard), tmp_path, pairs)

@@ -136,7 +136,7 @@ def test_long_lists_are_cut_to_the_words_that_are_allowed() -> None:
     assert 10 < len(caption_events(events, 19).split()) <= 19
 
 
-@pytest.mark.skipif(not LABELS.is_file(), reason="needs AudioSet's list of labels beside the checkout")
+@pytest.mark.skipif(not LABELS.is_file(), reason="needs AudioSet's list of labels next to the checkout")
 def test_every_label_of_the_strong_subset_has_a_clause_that_the_rules_accept() -> None:
     with LABELS.open(encoding="utf-8", newline="") as lines:
         names = [row[1] for row in csv.reader(lines, delimiter="\t")]

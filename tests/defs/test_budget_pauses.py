@@ -99,7 +99,7 @@ def materialize(
 
 
 def estimates(instance: dg.DagsterInstance, asset: str, run_id: str) -> list[Mapping[str, dg.MetadataValue]]:
-    """What stands on an asset's page of what a run was about to ask."""
+    """The estimates on an asset's page, before a run asks anything."""
     records = instance.fetch_observations(dg.AssetKey(asset), limit=100).records
     observed = [record.asset_observation for record in records if record.asset_observation]
     said = f"what run {run_id[:8]} is about to ask"
@@ -128,7 +128,7 @@ def test_a_used_up_budget_ends_as_a_pause_and_a_larger_one_finishes(
         assert run is not None and PAUSED_TAG in run.tags
         (estimated,) = estimates(instance, asset, paused.run_id)
         (observed,) = paused.asset_observations_for_node(asset)
-        # What it would cost stands on the page before anything is asked, and what it did, although it paused.
+        # The estimate is on the page before anything is sent, and the cost, although the run paused.
         assert estimated["requests to make"].value == 2
         assert "spent by this run (USD)" not in estimated
         assert "WAVCAPS_LLM__BUDGET_RUN_USD" in (observed.description or "")

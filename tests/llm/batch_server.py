@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks OpenAI's files and batches, and fails as it is told to."""
+"""A real HTTP server that speaks OpenAI's files and batches, and fails as it is set up to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unbegun(code: str) -> dict[str, Any]:
 
 @dataclass
 class BatchServer:
-    """What it is told to do, and what it was asked.
+    """How it behaves, and what it was asked.
 
     Attributes:
         polls: how often a batch is looked at before it has ended.
@@ -52,8 +52,8 @@ class BatchServer:
         fate: of a request, from its line and how often it has been submitted.
         edit: changes the lines of the output file.
         statuses: by step (upload, create, list, retrieve, content): what to refuse the next ones with.
-        before: told of each step when it is asked for.
-        after: told of each step when it is done and not yet answered.
+        before: called with each step when it is requested.
+        after: called with each step when it is done and not yet answered.
         create_delay_s: how long a creation takes, whether or not the client still listens (s).
         most_enqueued: requests that may be under way at once.
     """
@@ -249,9 +249,9 @@ def completed(line: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def batching(**told: Any) -> Iterator[BatchServer]:
+def batching(**settings: Any) -> Iterator[BatchServer]:
     """Runs a server on a free port of this machine."""
-    server = BatchServer(**told)
+    server = BatchServer(**settings)
     routes = [
         Route("/v1/files", server.upload, methods=["POST"]),
         Route("/v1/files/{file}/content", server.content),

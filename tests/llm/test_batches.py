@@ -1,4 +1,4 @@
-"""Batches against a real HTTP server, with every fault it can be told to have."""
+"""Batches against a real HTTP server, with every fault that it can have."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def answered(store: Store, requests: list[BatchRequest] = REQUESTS) -> list[str]
 
 
 @pytest.fixture(autouse=True)
-def told_no_key(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def no_key_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.INFO)
     yield
     assert KEY not in caplog.text
@@ -174,11 +174,11 @@ def test_lines_that_make_no_sense_are_named_and_cost_only_themselves(tmp_path: P
     assert answered(Store(tmp_path)) == KEYS and outcome.failed == {}
     lost = json.loads(spoilt[0])["custom_id"]
     assert server.submitted[lost] == 2 and sum(server.submitted.values()) == 11
-    told = "\n".join(outcome.problems)
-    assert "batch batch_1: 3 x not a JSON object, first in line 1 of the output file" in told
-    assert "2 x an unknown custom_id, first in line 4 of the output file, 'xxx" in told
-    assert "1 x a second result of the same request" in told
-    assert len(told) < 1000
+    problems = "\n".join(outcome.problems)
+    assert "batch batch_1: 3 x not a JSON object, first in line 1 of the output file" in problems
+    assert "2 x an unknown custom_id, first in line 4 of the output file, 'xxx" in problems
+    assert "1 x a second result of the same request" in problems
+    assert len(problems) < 1000
 
 
 def test_a_cancelled_batch_is_not_submitted_again_by_itself(tmp_path: Path) -> None:

@@ -202,10 +202,10 @@ def test_all_steps_of_a_run_share_its_budget(tmp_path: Path) -> None:
             spend(endpoint, tmp_path, text, "", limit)
 
 
-def test_steps_share_a_budget_beside_a_bucket_too(store: Store) -> None:
+def test_steps_share_a_budget_in_a_bucket_too(store: Store) -> None:
     llm = priced("http://127.0.0.1:1", budget_run_usd=WORST * 1.5)
     messages = PROMPT.messages(["dog"])
-    run = f"run beside {store.describe(ANSWERS)}"
+    run = f"run next to {store.describe(ANSWERS)}"
     for allowed in (True, False):
         with ResponseLedger(store, ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, llm, run=run) as budget:
             if allowed:
@@ -216,7 +216,7 @@ def test_steps_share_a_budget_beside_a_bucket_too(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", ["budget_run_usd", "budget_month_usd"])
-def test_a_budget_wants_a_price_that_somebody_has_set(limit: str, tmp_path: Path) -> None:
+def test_a_budget_requires_a_price_that_somebody_has_set(limit: str, tmp_path: Path) -> None:
     llm = ModelSettings(base_url="http://192.168.0.7/v1", model="mistral", **{limit: 5.0})
     with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         with pytest.raises(PriceError, match="WAVCAPS_LLM__FREE=true"):
@@ -228,7 +228,7 @@ def test_a_budget_wants_a_price_that_somebody_has_set(limit: str, tmp_path: Path
 
 
 def keyless(found: Callable[[], object]) -> str:
-    """All that an error tells."""
+    """The whole traceback of an error, which must not contain the key."""
     import traceback
 
     try:
@@ -238,7 +238,7 @@ def keyless(found: Callable[[], object]) -> str:
     raise AssertionError("nothing was raised")
 
 
-def test_no_error_tells_a_key_that_is_no_header(tmp_path: Path) -> None:
+def test_no_error_shows_a_key_that_is_not_a_header(tmp_path: Path) -> None:
     from wavcaps_assets.llm.batch.endpoint import BatchEndpoint
 
     # Past the check of the settings, as by a copy.
@@ -256,6 +256,6 @@ def test_white_space_around_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPat
     for bad in ("sk-one sk-two", "sk-one\nsk-two", "sk-\N{EM DASH}one", "sk-\x00one"):
         if "\x00" not in bad:
             monkeypatch.setenv("WAVCAPS_LLM__API_KEY", bad)
-            told = keyless(Settings)
-            assert "another character that no key has" in told and "sk-" not in told
+            shown_error = keyless(Settings)
+            assert "another character that no key has" in shown_error and "sk-" not in shown_error
         assert "sk-" not in keyless(partial(ModelSettings, api_key=SecretStr(bad))).splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Limits that an endpoint tells, or a user sets: nothing goes out that would be refused."""
+"""Limits that an endpoint reports, or a user sets: nothing is sent that would be refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Limited:
     Attributes:
         requests: how many.
         tokens: how many, counted as the words of the question and the longest answer.
-        headers: whether it tells.
+        headers: whether it reports them.
         latency_s: how long an answer takes (s).
         at_once: how many requests it works on at the same time.
     """
@@ -74,10 +74,10 @@ class Limited:
         if full or self.under_way >= self.at_once:
             self.refused += 1
             return JSONResponse(
-                {"error": {"message": "slower"}}, 429 if full else 503, headers=self._told(now)
+                {"error": {"message": "slower"}}, 429 if full else 503, headers=self._report(now)
             )
         self._took.append((now, cost))
-        headers = self._told(now)
+        headers = self._report(now)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         await asyncio.sleep(self.latency_s)
@@ -86,7 +86,7 @@ class Limited:
         answer.headers.update(headers)
         return answer
 
-    def _told(self, now: float) -> dict[str, str]:
+    def _report(self, now: float) -> dict[str, str]:
         if not self.headers:
             return {}
         oldest = min((at for at, _ in self._took), default=now)
@@ -132,7 +132,7 @@ def most_in_a_minute(times: list[float]) -> int:
         (Limited(tokens=5000), {}),
         (Limited(tokens=5000, headers=False), {"tokens_per_minute": 5000}),
     ],
-    ids=["told", "by hand", "the lower of both", "tokens told", "tokens by hand"],
+    ids=["reported", "by hand", "the lower of both", "tokens reported", "tokens by hand"],
 )
 def test_nothing_goes_out_that_would_be_refused(
     limited: Limited, by_hand: dict[str, int], tmp_path: Path

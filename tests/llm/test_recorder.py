@@ -1,4 +1,4 @@
-"""Answers that are written down together: none that came is lost, whoever fails or is stopped."""
+"""Answers that are stored in groups: none is lost, whatever fails or is stopped."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def record(text: str, answer: Answer = ANSWER) -> dict[str, Any]:
 
 @contextmanager
 def small_files(limit: int) -> Iterator[None]:
-    """No file of this process can grow beyond so many bytes, as if the disk were full."""
+    """No file of this process can grow beyond this many bytes, as if the disk were full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
@@ -72,7 +72,7 @@ def test_what_comes_during_a_write_shares_the_next(store: Store) -> None:
             while not ledger.begun.is_set():
                 await asyncio.sleep(0.001)
             await asyncio.gather(first, *(recorder.write(record(str(index))) for index in range(1, 50)))
-            # Whoever is told so finds it in the store.
+            # Once `write` returns, the record is in the store.
             assert len(ledger_in(store)) == 50
 
     with SlowLedger(store) as ledger:
@@ -229,12 +229,12 @@ def test_a_hopeless_endpoint_waits_for_what_is_being_written(
 
 def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> None:
     slow = threading.Event()
-    told: list[str] = []
+    had: list[str] = []
 
     def script(body: dict[str, Any]) -> str:
-        if len(told) == 5:
+        if len(had) == 5:
             slow.wait(30)
-        told.append(asked(body))
+        had.append(asked(body))
         return "A dog is barking."
 
     program = (
@@ -262,7 +262,7 @@ def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> 
             assert process.stdout is not None and process.stderr is not None
             # One is written; the next four came at once and are being written.
             assert process.stdout.readline() == "1\n"
-            while len(told) < 5:
+            while len(had) < 5:
                 time.sleep(0.01)
             time.sleep(0.1)
             os.kill(process.pid, signal.SIGINT)
@@ -271,5 +271,5 @@ def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> 
             assert "KeyboardInterrupt" in process.stderr.read()
         slow.set()
     records = list(ledger_in(Store(tmp_path)).records())
-    assert {record["question"]["inputs"][0] for record in records} >= set(told[:5])
+    assert {record["question"]["inputs"][0] for record in records} >= set(had[:5])
     assert {record["question"]["model"] for record in records} == {MODEL}

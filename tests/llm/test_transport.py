@@ -1,4 +1,4 @@
-"""How a request gets to its endpoint: through proxies, over TLS, and no further than is wanted."""
+"""How a request gets to its endpoint: through proxies, over TLS, and no further than it should."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_proxy_that_is_not_there_is_no_secret_and_its_password_is(
     monkeypatch.setenv("HTTP_PROXY", f"http://user:the-password@127.0.0.1:{port}")
     with pytest.raises(EndpointError, match="nobody answers") as raised:
         run(clips("dog"), SINGLE, model("http://model.invalid"), tmp_path)
-    assert "the-password" not in told(raised.value)
+    assert "the-password" not in traceback_of(raised.value)
 
 
 @contextmanager
@@ -138,13 +138,13 @@ def test_an_answer_without_end_is_read_to_its_bound(encoding: str, tmp_path: Pat
     assert f"too long (over {MAX_BODY_BYTES} bytes)" in stage.dropped.to_pylist()[0]["detail"]
 
 
-def told(error: BaseException) -> str:
+def traceback_of(error: BaseException) -> str:
     """All that a log shows of an error, with those that led to it."""
     return "".join(traceback.format_exception(error))
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 429, 500, 503])
-def test_no_error_and_no_log_tells_the_key(status: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_error_and_no_log_shows_the_key(status: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
     async def ask(chat: ChatModel) -> None:
@@ -158,12 +158,12 @@ def test_no_error_and_no_log_tells_the_key(status: int, caplog: pytest.LogCaptur
             asyncio.run(ask(ChatModel(model(rude.url).settings, max_retries=0)))
         assert rude.times(PATH) == 1
     outcome = raised.value.outcome if isinstance(raised.value, TemporaryError) else raised.value
-    assert KEY not in told(raised.value) + repr(raised.value) + str(outcome)
+    assert KEY not in traceback_of(raised.value) + repr(raised.value) + str(outcome)
     assert KEY not in caplog.text
     assert caplog.records
 
 
-def test_a_password_in_the_address_is_refused_and_not_told() -> None:
+def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
     with pytest.raises(EndpointError, match="WAVCAPS_LLM__API_KEY") as raised:
         ChatModel(model(f"http://user:{KEY}@127.0.0.1:1").settings)
-    assert KEY not in told(raised.value)
+    assert KEY not in traceback_of(raised.value)

@@ -114,8 +114,8 @@ def test_the_whole_way_of_a_published_clip(store: Store) -> None:
     )
     assert first.messages == PROMPT.messages(list(TEXTS.values()))
     text = found.as_text()
-    for told in (PROMPT.instruction[:60], "150 in and 8 out", "0.000100 USD", second.key):
-        assert told in text
+    for expected in (PROMPT.instruction[:60], "150 in and 8 out", "0.000100 USD", second.key):
+        assert expected in text
     assert json.loads(found.as_json())["attempts"][0]["question"]["model"] == "some-model"
 
 
@@ -158,11 +158,13 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
         found = {one.clip_id: one for one in traces(tables, counted, [*TEXTS, "freesound-9"])}
     assert counted.read == 1
     assert list(found) == list(TEXTS)
-    told = found["freesound-1"]
-    assert [(one.second, one.caption) for one in told.attempts if one.second] == [(True, "A dog is barking.")]
-    assert "A hoax is sounding." not in [one.caption for one in told.attempts]
+    one_clip = found["freesound-1"]
+    assert [(one.second, one.caption) for one in one_clip.attempts if one.second] == [
+        (True, "A dog is barking.")
+    ]
+    assert "A hoax is sounding." not in [one.caption for one in one_clip.attempts]
     assert not any(one.second for one in found["freesound-2"].attempts)
-    shown = told.as_text()
+    shown = one_clip.as_text()
     for line in (
         "second answer 1 of 1",
         "caption 1: banned_words (heard): ask_again",
