@@ -4,53 +4,37 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import random
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
+from wavcaps_assets.store.bucket_errors import (
+    CREDENTIALS,
+    NOT_FOUND,
+    OUT_OF_RANGE,
+    InterruptedDownload,
+    code_of,
+    failure,
+)
 from wavcaps_assets.store.errors import MissingFile, StoreError
+
+T = TypeVar("T")
 
 # S3 deletes and lists this many objects per request.
 BATCH = 1000
 # boto3 keeps this many connections open; it logs a warning for each one beyond.
 CONNECTIONS = 10
+# Of a request, by botocore. Of a download that is interrupted, by us: botocore does not repeat those.
+ATTEMPTS = 6
+DOWNLOAD_ATTEMPTS = 6
+FIRST_WAIT_S = 0.1
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
-CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-# What to do, by S3's error codes, HTTP's status where a response has no body, and botocore's errors.
-ADVICE = {
-    code: advice
-    for codes, advice in (
-        ("NoSuchBucket", "create this bucket, or set WAVCAPS_STORE to one that exists"),
-        (
-            "401 403 AccessDenied Forbidden",
-            f"these credentials lack a permission; {CREDENTIALS}, "
-            "to credentials that may read, write, list and delete",
-        ),
-        (
-            "ExpiredToken InvalidAccessKeyId InvalidToken SignatureDoesNotMatch",
-            f"the server does not know these credentials; {CREDENTIALS}",
-        ),
-        (
-            "CredentialRetrievalError NoCredentialsError PartialCredentialsError",
-            f"there are no credentials; {CREDENTIALS}",
-        ),
-        (
-            "301 AuthorizationHeaderMalformed IllegalLocationConstraintException PermanentRedirect",
-            "the bucket is in another region; set WAVCAPS_S3__REGION",
-        ),
-        (
-            "ConnectTimeoutError ConnectionClosedError EndpointConnectionError ReadTimeoutError SSLError",
-            "the server does not answer; check the network and WAVCAPS_S3__ENDPOINT_URL",
-        ),
-        ("400", "the server refuses the request; check the credentials and WAVCAPS_S3__REGION"),
-    )
-    for code in codes.split()
-}
 
 
 def connect(endpoint_url: str | None = None, region: str | None = None) -> Any:
@@ -63,8 +47,9 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Any:
     Raises:
         StoreError: these settings do not work.
     """
+    from boto3.session import Session
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError
-    from dagster_aws.s3 import S3Resource
 
     if endpoint_url and not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", endpoint_url):
         raise StoreError(
@@ -72,12 +57,18 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Any:
             f"credentials do not belong in it: {CREDENTIALS}"
         )
     try:
-        return S3Resource(endpoint_url=endpoint_url or None, region_name=region or None).get_client()
+        # The mode "standard" has a quota of retries for the life of a client, and an outage uses it up.
+        config = Config(
+            retries={"mode": "legacy", "total_max_attempts": ATTEMPTS}, max_pool_connections=CONNECTIONS
+        )
+        return Session(region_name=region or None).client(
+            "s3", endpoint_url=endpoint_url or None, config=config
+        )
     except (BotoCoreError, ValueError) as error:
         raise StoreError(
             f"cannot reach S3 with these settings ({type(error).__name__}): "
             "see WAVCAPS_S3__ENDPOINT_URL, WAVCAPS_S3__REGION and AWS_PROFILE"
-        ) from error
+        ) from None
 
 
 class Bucket:
@@ -137,8 +128,12 @@ class Bucket:
     @contextmanager
     def reading(self, relative: str) -> Iterator[Path]:
         with _temporary(relative) as path:
-            with self._store_errors(relative), _temporary_space(relative), path.open("wb") as file:
-                self._client.download_fileobj(self.name, self._key(relative), file)
+
+            def download() -> None:
+                with _temporary_space(relative), path.open("wb") as file:
+                    self._client.download_fileobj(self.name, self._key(relative), file)
+
+            self._downloaded(relative, download)
             yield path
 
     @contextmanager
@@ -150,15 +145,39 @@ class Bucket:
                 self._client.upload_fileobj(file, self.name, self._key(relative), _headers(relative))
 
     def read_bytes(self, relative: str) -> bytes:
-        with self._store_errors(relative):
+        def download() -> bytes:
             answer = self._client.get_object(Bucket=self.name, Key=self._key(relative))
             return bytes(answer["Body"].read())
 
+        return self._downloaded(relative, download)
+
     def read_span(self, relative: str, start: int, size: int) -> bytes:
+        if size <= 0:
+            if not self.exists(relative):
+                raise self._missing(relative)
+            return b""
+        return self._downloaded(relative, lambda: self._span(relative, start, size))
+
+    def _span(self, relative: str, start: int, size: int) -> bytes:
+        from botocore.exceptions import ClientError
+
         span = f"bytes={start}-{start + size - 1}"
-        with self._store_errors(relative):
+        try:
             answer = self._client.get_object(Bucket=self.name, Key=self._key(relative), Range=span)
-            return bytes(answer["Body"].read())
+        except ClientError as error:
+            if code_of(error) in OUT_OF_RANGE:
+                return b""
+            raise
+        with closing(answer["Body"]) as body:
+            if answer["ResponseMetadata"]["HTTPStatusCode"] == 206:
+                if not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
+                    raise self._failure(relative, "WrongRange")
+                return bytes(body.read())
+            # The server ignores ranges and sends the whole object.
+            data = bytes(body.read(start + size))
+            if len(data) < min(start + size, answer["ContentLength"]):
+                raise self._failure(relative, "IncompleteReadError")
+            return data[start:]
 
     def write_bytes(self, relative: str, data: bytes) -> None:
         with self._store_errors(relative):
@@ -192,28 +211,49 @@ class Bucket:
         for start in range(0, len(keys), BATCH):
             objects = [{"Key": key} for key in keys[start : start + BATCH]]
             answer = self._client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
-            for failure in answer.get("Errors", ()):
-                relative = failure["Key"].removeprefix(self._key(""))
-                raise self._failure(relative, failure.get("Code", "an unknown error"))
+            for error in answer.get("Errors", ()):
+                relative = error["Key"].removeprefix(self._key(""))
+                raise self._failure(relative, error.get("Code", "an unknown error"))
+
+    def _downloaded(self, relative: str, download: Callable[[], T]) -> T:
+        """Repeats a download that is interrupted, or whose object is overwritten."""
+        for attempt in range(DOWNLOAD_ATTEMPTS - 1):
+            try:
+                with self._store_errors(relative):
+                    return download()
+            except InterruptedDownload:
+                time.sleep(FIRST_WAIT_S * 2**attempt * random.uniform(0.5, 1.5))
+        with self._store_errors(relative):
+            return download()
 
     @contextmanager
     def _store_errors(self, relative: str) -> Iterator[None]:
-        """Turns the errors of requests into `StoreError`s that say what to do."""
+        """Turns the errors of requests into `StoreError`s that say what to do.
+
+        Their causes are left out, because boto's texts quote the server, and servers quote the request.
+        """
+        from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
-        from s3transfer.exceptions import RetriesExceededError
+        from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S3UploadFailedError
 
         try:
             with self._connections:
                 yield
         except ClientError as error:
-            code = _code(error)
+            code = code_of(error)
             if code not in NOT_FOUND:
-                raise self._failure(relative, code) from error
+                raise self._failure(relative, code) from None
             if not self._bucket_exists():
-                raise self._failure(relative, "NoSuchBucket") from error
-            raise MissingFile(f"no file {relative!r} in {self.describe('')}") from error
-        except (BotoCoreError, RetriesExceededError) as error:
-            raise self._failure(relative, type(error).__name__) from error
+                raise self._failure(relative, "NoSuchBucket") from None
+            raise self._missing(relative) from None
+        except (
+            BotoCoreError,
+            Boto3Error,
+            RetriesExceededError,
+            S3DownloadFailedError,
+            S3UploadFailedError,
+        ) as error:
+            raise self._failure(relative, type(error).__name__) from None
 
     def _bucket_exists(self) -> bool:
         """Whether the bucket itself exists, which "no such object" leaves open."""
@@ -224,22 +264,17 @@ class Bucket:
                 self._client.head_bucket(Bucket=self.name)
             except ClientError as error:
                 # A refusal shows that the bucket exists.
-                return _code(error) not in NOT_FOUND
+                return code_of(error) not in NOT_FOUND
             except BotoCoreError as error:
-                raise self._failure("", type(error).__name__) from error
+                raise self._failure("", type(error).__name__) from None
             self._found = True
         return True
 
+    def _missing(self, relative: str) -> MissingFile:
+        return MissingFile(f"no file {relative!r} in {self.describe('')}")
+
     def _failure(self, relative: str, code: str) -> StoreError:
-        # Only the code of a response: some responses repeat the request's signature or token.
-        server = re.sub(r"//[^/@]*@", "//", self._client.meta.endpoint_url)
-        advice = ADVICE.get(code, "see WAVCAPS_STORE and WAVCAPS_S3__ENDPOINT_URL")
-        return StoreError(f"{self.describe(relative)} at {server} failed with {code}: {advice}")
-
-
-def _code(error: Any) -> str:
-    """The error code of a server's response."""
-    return str(error.response.get("Error", {}).get("Code", "an unknown error"))
+        return failure(self.describe(relative), self._client, code)
 
 
 @contextmanager
