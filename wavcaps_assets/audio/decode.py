@@ -17,6 +17,7 @@ from wavcaps_assets.audio.containers import BY_LIBSNDFILE, HEAD_BYTES, Container
 from wavcaps_assets.audio.ffmpeg import by_ffmpeg
 from wavcaps_assets.audio.limits import EmptyAudio, UnreadableAudio, broken_after, check_shape
 from wavcaps_assets.audio.mpeg import first_frame, is_adts
+from wavcaps_assets.masking import masked_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,9 @@ def _opened(path: Path, start: int, head: bytes, stack: ExitStack) -> Decoded:
     if container is Container.WAV:
         _check_wav_header(path)
     if container is None:
-        raise UnreadableAudio(f"it is in no format that can be decoded; it starts with {head[:32]!r}")
+        raise UnreadableAudio(
+            f"it is in no format that can be decoded; it starts with {masked_bytes(head)[:32]!r}"
+        )
     raise failures[0]
 
 

@@ -22,6 +22,7 @@ from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.history import TEMPORARY, Event, History
 from wavcaps_assets.crawl.past_fetches import PastFetches, is_first_failure, with_file_version
+from wavcaps_assets.masking import masked
 from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import StoreError
@@ -159,7 +160,7 @@ class Fetch:
             self._stopped = error
             raise
         except tuple(REASONS) as error:
-            reason, detail = reason_of(error), str(error)[:500]
+            reason, detail = reason_of(error), masked(str(error))[:500]
             failed = {"event": Event.FAILED, "asked_for": request, "reason": reason}
             with self._lock:
                 if self._stopped is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavcaps_assets.masking import masked_bytes
 from wavcaps_assets.network.errors import NotThere, Unavailable
 from wavcaps_assets.sources.base import Source
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
 
 # Some sites send an error page, or JSON, instead of audio, with status 200. It begins with one of these.
+START_BYTES = 4096
 MARKUP = (b"<", b"\xef\xbb\xbf<", b"{", b"[")
 
 
@@ -111,6 +113,7 @@ def _local(folder: Path, name: str) -> Original:
 
 def _require_audio(path: Path) -> None:
     with path.open("rb") as file:
-        start = file.read(64)
+        # Masked before it is cut, so that no part of a secret is left.
+        start = masked_bytes(file.read(START_BYTES))
     if start.lstrip().startswith(MARKUP):
         raise NotAudio(f"the server sent a page of text instead of audio; it starts with {start[:40]!r}")

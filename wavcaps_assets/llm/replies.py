@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wavcaps_assets.llm.records import Answer
+from wavcaps_assets.masking import MASK, masked, masked_bytes
 
 # The longest body that is read. 200 captions are far shorter.
 MAX_BODY_BYTES = 10_000_000
@@ -28,7 +29,7 @@ def read_completion(body: bytes, seconds: float) -> Answer:
         body: as received.
         seconds: how long the request took (s).
     """
-    completion = _object(body)
+    completion = _object(body := masked_bytes(body))
     if isinstance(completion, str):
         shown = _text(body[: 4 * MAX_KEPT_CHARS].decode("utf-8", "replace"))[:MAX_KEPT_CHARS]
         return Answer(f"{completion}\n{shown}", UNREADABLE, seconds=round(seconds, 3))
@@ -71,7 +72,7 @@ def error_in(body: object, secret: str) -> tuple[str, str]:
 
     def line(value: object) -> str:
         text = " ".join(_text(value).split())
-        return (text.replace(secret, "…") if secret else text)[:MAX_MESSAGE_CHARS]
+        return masked(text.replace(secret, MASK) if secret else text)[:MAX_MESSAGE_CHARS]
 
     return line(error.get("code") or error.get("type")), line(error.get("message"))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from wavcaps_assets.masking import register_secret
+
 
 @dataclass(frozen=True)
 class RequestLimits:
@@ -60,4 +62,5 @@ class ModelSettings(BaseModel):
         word = key.get_secret_value().strip()
         if not all("!" <= char <= "~" for char in word):
             raise ValueError("the key contains a space, a line break or another character that no key has")
+        register_secret(word)
         return SecretStr(word)

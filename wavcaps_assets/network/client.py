@@ -27,6 +27,7 @@ from tenacity import (
 )
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.masking import masked_bytes, register_header
 from wavcaps_assets.network.addresses import Deadline, GuardedBackend
 from wavcaps_assets.network.bodies import blocks
 from wavcaps_assets.network.clients import Clients
@@ -53,7 +54,7 @@ from wavcaps_assets.network.statuses import OutOfRange, Throttled, raise_for_sta
 T = TypeVar("T")
 Params = Mapping[str, str | int]
 QUOTAS_FILE = "quotas.sqlite"
-MOST_REDIRECTS = 10
+MAX_REDIRECTS = 10
 
 
 class Network:
@@ -148,9 +149,11 @@ class Network:
     def post_form(self, url: str, data: Mapping[str, str]) -> Any:
         """Posts a form and parses the JSON of the response, which is never logged.
 
-        Never retried: a form may have had its effect, such as using up a token, without a response.
+        Never retried: a form may have had its effect, such as using up a token, without a response. Never
+        redirected: the form has secrets, which another server must not get.
         """
-        return self._parsed(url, json.loads, self._fetch("POST", url, attempts=1, data=dict(data)).body)
+        page = self._fetch("POST", url, attempts=1, redirects=0, data=dict(data))
+        return self._parsed(url, json.loads, page.body)
 
     def download(
         self, url: str, target: Path, headers: Mapping[str, str] | None = None, md5: str | None = None
@@ -193,6 +196,8 @@ class Network:
             raise Unavailable(f"{shown(url)} failed each time that this crawl requested it")
         try:
             page = self._fetch(method, url, **request)
+            # What a server echoes must reach neither the page log nor a table.
+            page = Page(page.status, masked_bytes(page.body))
         except NotThere:
             if self._pages:
                 self._pages.add(key, shown(url), Page(404, b""))
@@ -220,6 +225,7 @@ class Network:
         *,
         most_bytes: int | None = None,
         attempts: int | None = None,
+        redirects: int = MAX_REDIRECTS,
         **request: Any,
     ) -> Page:
         limit = most_bytes or self.settings.page_bytes
@@ -227,14 +233,18 @@ class Network:
 
         def attempt() -> Page:
             with self._response(
-                method, url, self.settings.page_timeout_s, headers=headers, **request
+                method, url, self.settings.page_timeout_s, redirects, headers=headers, **request
             ) as response:
                 return Page(200, b"".join(blocks(response, limit, shown(url))))
 
         return self._retried(url, attempt, attempts)
 
     @contextmanager
-    def _response(self, method: str, url: str, timeout_s: float, **request: Any) -> Iterator[httpx.Response]:
+    def _response(
+        self, method: str, url: str, timeout_s: float, redirects: int = MAX_REDIRECTS, **request: Any
+    ) -> Iterator[httpx.Response]:
+        for name, value in (request.get("headers") or {}).items():
+            register_header(name, value)
         try:
             with self._clients.borrow() as client:
                 # Cookies last for one page with its redirects: clients are shared by unrelated pages.
@@ -243,7 +253,7 @@ class Network:
                     method, url, extensions={"transfer_timeout_s": timeout_s}, **request
                 )
                 # httpx itself would read the body of a redirect, however long it is.
-                for _ in range(MOST_REDIRECTS):
+                for _ in range(redirects + 1):
                     assert current is not None
                     with closing(client.send(current, stream=True)) as response:
                         current = response.next_request
@@ -251,11 +261,16 @@ class Network:
                             raise_for_status(response)
                             yield response
                             return
-            raise BadAnswer(f"{shown(url)} is redirected more than {MOST_REDIRECTS} times")
+            raise BadAnswer(
+                f"{shown(url)} is redirected more than {redirects} times"
+                if redirects
+                else f"{shown(url)} redirects a request with secrets, which is not followed"
+            )
         except httpx.TransportError as error:
-            raise Unavailable(f"{shown(url)} does not respond: {error or type(error).__name__}") from error
+            # The cause's text may quote our headers.
+            raise Unavailable(f"{shown(url)} does not respond: {error or type(error).__name__}") from None
         except httpx.InvalidURL as error:
-            raise BadAnswer(f"{shown(url)}: {error}") from error
+            raise BadAnswer(f"{shown(url)}: {error}") from None
         finally:
             self._deadline.until = None
 

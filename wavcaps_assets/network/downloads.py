@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from wavcaps_assets.masking import masked
 from wavcaps_assets.network.bodies import blocks
 from wavcaps_assets.network.errors import TooLarge, Unavailable
 
@@ -131,7 +132,14 @@ class Partial:
         etag, modified = response.headers.get(ETAG, ""), response.headers.get(LAST_MODIFIED)
         # A weak tag does not promise the same bytes (RFC 9110, section 13.1.5).
         validator = etag if etag and not etag.startswith("W/") else modified
-        if validator and validator.isascii() and response.headers.get("Content-Encoding") is None:
+        # A server may echo a secret in any header.
+        is_clean = masked(f"{etag} {modified}") == f"{etag} {modified}"
+        if (
+            validator
+            and validator.isascii()
+            and is_clean
+            and response.headers.get("Content-Encoding") is None
+        ):
             length = response.headers.get("Content-Length", "")
             about = {
                 "url": self._url,

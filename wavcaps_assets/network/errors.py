@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from wavcaps_assets.masking import masked
+
 
 class NetworkError(Exception):
-    """Something could not be fetched."""
+    """Something could not be fetched. The message may quote a server, so secrets in it are masked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 class AddressNotAllowed(NetworkError):
@@ -62,7 +67,7 @@ class Paused(Exception):
     """
 
     def __init__(self, message: str, until: datetime) -> None:
-        super().__init__(f"{message}; paused until {until:%Y-%m-%d %H:%M:%S} UTC")
+        super().__init__(f"{masked(message)}; paused until {until:%Y-%m-%d %H:%M:%S} UTC")
         self.until = until
 
 

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.masking import masked
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere, Refused, Unavailable
 from wavcaps_assets.network.links import shown
 
@@ -61,7 +62,8 @@ def excerpt(response: httpx.Response) -> str:
                 break
     except httpx.TransportError:
         return ""
-    start = body[:EXCERPT_CHARS].decode("utf-8", errors="replace")
+    # Masked before it is cut, so that no part of a secret is left.
+    start = masked(body.decode("utf-8", errors="replace"))[:EXCERPT_CHARS]
     return " ".join("".join(char if char.isprintable() else " " for char in start).split())
 
 

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.masking import register_secret
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Paused, Refused, Unavailable
 from wavcaps_assets.settings import Settings
@@ -51,6 +52,9 @@ class Tokens:
     access: SecretStr
     refresh: SecretStr
     expires: datetime
+
+    def __post_init__(self) -> None:
+        register_secret(self.access.get_secret_value(), self.refresh.get_secret_value())
 
     def save(self, path: Path) -> None:
         """Writes a file that only its owner can read. The old file stays until the new one is complete."""
@@ -155,6 +159,7 @@ def _request(settings: FreesoundSettings, network: Network, grant: dict[str, str
             "https://freesound.org/apiv2/apply/, then set WAVCAPS_FREESOUND__CLIENT_ID and "
             "WAVCAPS_FREESOUND__TOKEN"
         )
+    register_secret(secret, *(grant.get(name) for name in ("code", "refresh_token")))
     requested_at = utc_now()
     data = {"client_id": settings.client_id, "client_secret": secret, **grant}
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, SecretStr, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wavcaps_assets.masking import register_secret
 
 
 class Environment(BaseSettings):
@@ -43,6 +45,9 @@ class SourceSettings(BaseModel):
         environment = create_model("Settings", __base__=Environment, **fields)()
         read: Self = getattr(environment, cls.key)
         defaults = read.defaults(demo_url)
+        for name in cls.model_fields:
+            if isinstance(value := getattr(read, name), SecretStr):
+                register_secret(value.get_secret_value())
         return read.model_copy(
             update={name: value for name, value in defaults.items() if not getattr(read, name)}
         )

@@ -1,8 +1,13 @@
 """Errors of a store, whether it is a folder or a bucket."""
 
+from wavcaps_assets.masking import masked
+
 
 class StoreError(OSError):
-    """A file cannot be stored or read."""
+    """A file cannot be stored or read. The message may quote a server, so secrets in it are masked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 class MissingFile(StoreError):

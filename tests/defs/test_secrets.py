@@ -1,0 +1,249 @@
+"""No secret is written anywhere, even if every server echoes it: real runs, then a search of all files."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from tests.support.rude_server import Asked, RudeServer, answer, rude_server
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.defs.captioning import captioning_assets
+from wavcaps_assets.defs.crawl import crawl_definitions
+from wavcaps_assets.defs.filtering import filtering_assets
+from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import NotAllowed
+from wavcaps_assets.network.links import host_of
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
+from wavcaps_assets.sources.freesound_oauth import FILE, Tokens, access_token
+from wavcaps_assets.sources.freesound_settings import FreesoundSettings
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
+
+MONTH = "2022-09"
+SECRETS = {
+    "WAVCAPS_FREESOUND__TOKEN": "planted-freesound-token",
+    "WAVCAPS_LLM__API_KEY": "planted-language-model-key",
+    "AWS_ACCESS_KEY_ID": "PLANTEDACCESSKEYID",
+    "AWS_SECRET_ACCESS_KEY": "planted-aws-secret",
+    "AWS_SESSION_TOKEN": "planted-aws-session-token",
+}
+ACCESS, REFRESH = "planted-access-token", "planted-refresh-token"
+
+
+def echo(asked: Asked) -> str:
+    """A request, as a server's debug page quotes it."""
+    return f"{dict(asked.headers)} {asked.body.decode(errors='replace')}"
+
+
+@pytest.fixture
+def server() -> Iterator[RudeServer]:
+    with rude_server() as rude:
+        yield rude
+
+
+@pytest.fixture
+def home(server: RudeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    host = host_of(server.url)
+    environment = {
+        **SECRETS,
+        "DAGSTER_HOME": str(tmp_path),
+        "WAVCAPS_STORE": str(tmp_path / "store"),
+        "WAVCAPS_STATE": str(tmp_path / "state"),
+        "WAVCAPS_FREESOUND__BASE_URL": server.url,
+        "WAVCAPS_FREESOUND__CLIENT_ID": "me",
+        "WAVCAPS_FREESOUND__FIRST_MONTH": MONTH,
+        "WAVCAPS_FREESOUND__LAST_MONTH": MONTH,
+        "WAVCAPS_FREESOUND__AUDIO": "original",
+        "WAVCAPS_LLM__BASE_URL": f"{server.url}/v1",
+        "WAVCAPS_LLM__MODEL": "echo",
+        "WAVCAPS_LLM__FREE": "true",
+        "WAVCAPS_NETWORK__PRIVATE_HOSTS": json.dumps([host]),
+        "WAVCAPS_NETWORK__QUOTAS": json.dumps({host: {"per_minute": None}}),
+        "WAVCAPS_NETWORK__ATTEMPTS": "1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    Tokens(SecretStr(ACCESS), SecretStr(REFRESH), utc_now() + timedelta(1)).save(tmp_path / "state" / FILE)
+    return tmp_path
+
+
+def found(home: Path) -> set[tuple[str, str]]:
+    """Every planted secret in every file, except in the file of the tokens."""
+    files = [path for path in home.rglob("*") if path.is_file() and path.name != FILE]
+    assert len(files) > 5
+    return {
+        (secret, str(path.relative_to(home)))
+        for path in files
+        for secret in (*SECRETS.values(), ACCESS, REFRESH)
+        if secret.encode() in path.read_bytes()
+    }
+
+
+def materialize(assets: list[Any], partition: str, **more: Any) -> dg.ExecuteInProcessResult:
+    with dg.DagsterInstance.get() as instance:
+        return dg.materialize(
+            assets,
+            partition_key=partition,
+            instance=instance,
+            resources={**resources(Settings()), **more},
+            raise_on_error=False,
+        )
+
+
+def freesound_assets() -> list[Any]:
+    (source,) = (source for source in all_sources(Settings()) if source.name == "freesound")
+    return list(crawl_definitions(source).assets)
+
+
+def sound(number: int, text: str) -> dict[str, Any]:
+    return {
+        "id": number,
+        "name": f"sound {number}",
+        "description": text,
+        "tags": ["echo"],
+        "username": "someone",
+        "license": "https://creativecommons.org/publicdomain/zero/1.0/",
+        "created": "2022-09-01T00:00:00",
+        "duration": 1.0,
+        "md5": "0" * 32,
+        "filesize": 1000,
+        "type": "wav",
+        "url": f"https://freesound.org/s/{number}/",
+        "download": f"https://freesound.org/apiv2/sounds/{number}/download/",
+        "previews": {"preview-hq-ogg": "https://freesound.org/a.ogg"},
+    }
+
+
+def test_a_crawl_that_is_throttled(server: RudeServer, home: Path) -> None:
+    def throttle(asked: Asked, connection: socket.socket) -> None:
+        answer(echo(asked).encode(), "429 Slow down", {"X-Echo": "1"})(asked, connection)
+
+    for path in ("/apiv2/search/text/", "/apiv2/search/"):
+        server.answers[path] = throttle
+    materialize(freesound_assets()[:1], MONTH)
+    assert "planted-freesound-token" in echo(server.asked[0])
+    assert found(home) == set()
+
+
+def test_a_crawl_whose_pages_and_files_echo_the_request(server: RudeServer, home: Path) -> None:
+    def listing(asked: Asked, connection: socket.socket) -> None:
+        page = {"count": 4, "results": [sound(number, echo(asked)) for number in range(1, 5)]}
+        answer(json.dumps(page).encode())(asked, connection)
+
+    def as_page(asked: Asked, connection: socket.socket) -> None:
+        answer(b"<html>" + echo(asked).encode())(asked, connection)
+
+    def as_noise(asked: Asked, connection: socket.socket) -> None:
+        answer(f"\x01 Authorization: {asked.headers.get('authorization')}".encode())(asked, connection)
+
+    def refusing(asked: Asked, connection: socket.socket) -> None:
+        answer(echo(asked).encode(), "400 Bad")(asked, connection)
+
+    def cut(asked: Asked, connection: socket.socket) -> None:
+        headers = {"ETag": f'"{asked.headers.get("authorization")}"'}
+        answer(b"RIFF", headers=headers, length=1000)(asked, connection)
+
+    for path in ("/apiv2/search/text/", "/apiv2/search/"):
+        server.answers[path] = listing
+    for number, response in enumerate((as_page, as_noise, refusing, cut), 1):
+        server.answers[f"/apiv2/sounds/{number}/download/"] = response
+    materialize(freesound_assets(), MONTH)
+    assert any("planted-access-token" in echo(asked) for asked in server.asked)
+    assert found(home) == set()
+
+
+@pytest.mark.parametrize("kind", ["no_json", "caption", "model_name", "400"])
+def test_a_language_model_that_echoes(server: RudeServer, home: Path, kind: str) -> None:
+    def respond(asked: Asked, connection: socket.socket) -> None:
+        quoted = echo(asked)
+        message = {"role": "assistant", "content": f"1. {quoted if kind == 'in the caption' else 'A dog.'}"}
+        completion = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": quoted if kind == "model_name" else "echo",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
+        body = quoted if kind == "no_json" else json.dumps(completion)
+        if kind.isdecimal():
+            body = json.dumps({"error": {"message": quoted[:150] + asked.headers["authorization"]}})
+        answer(body.encode(), f"{kind if kind.isdecimal() else 200} Said")(asked, connection)
+
+    server.answers["/v1/chat/completions"] = respond
+    clip = {"clip_id": "soundbible-1", "source": "soundbible", "description": "A dog barks.", "events": []}
+    TableStore(Store(home / "store")).write(
+        ["filtered_clips"],
+        "soundbible",
+        Stage(FILTERED_CLIPS.from_rows([{**clip, "tags": []}]), DROPPED.empty()),
+    )
+    sources = all_sources(Settings())
+    assets = [*filtering_assets(sources), *captioning_assets(sources)]
+    with dg.DagsterInstance.get() as instance:
+        dg.materialize(
+            assets,
+            selection=["llm_captions"],
+            partition_key="soundbible",
+            instance=instance,
+            resources=resources(Settings()),
+            raise_on_error=False,
+        )
+    assert any("planted-language-model-key" in echo(asked) for asked in server.asked)
+    assert found(home) == set()
+
+
+def test_a_bucket_whose_server_echoes(
+    server: RudeServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(asked: Asked, connection: socket.socket) -> None:
+        text = f"{echo(asked)} {SECRETS['AWS_SECRET_ACCESS_KEY']}"
+        code = f"Unknown{asked.headers.get('x-amz-security-token')}"
+        body = f"<Error><Code>{code}</Code><Message>{text}</Message></Error>"
+        answer(body.encode(), "403 Forbidden", {"Content-Type": "application/xml"})(asked, connection)
+
+    for path in ("/wavcaps-bucket", "/wavcaps-bucket/"):
+        server.answers[path] = refuse
+    monkeypatch.setenv("WAVCAPS_STORE", "s3://wavcaps-bucket")
+    monkeypatch.setenv("WAVCAPS_S3__ENDPOINT_URL", server.url)
+    monkeypatch.setenv("WAVCAPS_S3__REGION", "eu-west-2")
+    materialize(freesound_assets()[:1], MONTH)
+    sent = " ".join(echo(asked) for asked in server.asked)
+    assert "PLANTEDACCESSKEYID" in sent and "planted-aws-session-token" in sent
+    assert found(home) == set()
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+def test_a_token_request_follows_no_redirect(server: RudeServer, home: Path, status: str) -> None:
+    state = home / "state"
+    Tokens(SecretStr(ACCESS), SecretStr(REFRESH), utc_now() - timedelta(1)).save(state / FILE)
+    with rude_server() as elsewhere:
+        server.answers["/apiv2/oauth2/access_token/"] = answer(
+            status=status, headers={"Location": f"{elsewhere.url}/steal"}
+        )
+        settings = Settings()
+        hosts = frozenset({host_of(server.url), host_of(elsewhere.url)})
+        network_settings = settings.network.model_copy(update={"private_hosts": hosts})
+        with (
+            Network(state, network_settings) as network,
+            pytest.raises(NotAllowed, match="redirect") as raised,
+        ):
+            access_token(FreesoundSettings.read(None), state, network)
+        assert elsewhere.asked == []
+    assert REFRESH not in str(raised.value)
