@@ -1,4 +1,4 @@
-# What people do here. Each target does all of its own set-up.
+# The commands of this project. Each target sets up what it needs.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -1,1 +1,1 @@
-"""What we measure, beside a peer or a limit: `python -m benchmarks.NAME`."""
+"""What we measure, against a peer or a limit: `python -m benchmarks.NAME`."""

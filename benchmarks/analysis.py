@@ -3,7 +3,7 @@
 Raw texts have 1 to 400 words, 18 on average (Table III), drawn with Zipf's frequencies from 60,000 words;
 captions have 3 to 20. All that reads them runs: the measures of each clip (Jaccard similarity, readability),
 their summaries, the words that change, the vocabulary, Table III, durations, examples and licences, without
-the plots. A process of its own is measured, in CPU seconds.
+the plots. A separate process is measured, in CPU seconds.
 
 The whole has no peer and is held against its limits: 120 s and 2 GB. Two parts of it have one each, over the
 same texts: the Jaccard similarity that of plain Python, sets of the same words with `&` and `|`; the
@@ -144,7 +144,7 @@ def run(
 
 
 def measure(analyse: Callable[[pa.Table], int]) -> tuple[float, float]:
-    """CPU seconds and MB, those of making the set included in the latter, in a process of its own."""
+    """CPU seconds and MB, measured in a separate process; making the set counts for the MB only."""
     context = multiprocessing.get_context("spawn")
     result = context.Queue()
     process = context.Process(target=run, args=(analyse, result))

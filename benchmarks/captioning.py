@@ -1,15 +1,15 @@
-"""How much of what a limit allows is asked, and what a request costs besides the request itself.
+"""How much of a rate limit is used, and what a request costs apart from the request itself.
 
-A server in a process of its own answers after a fixed time. First it allows so many requests a second
-and tells so in its headers, as OpenAI does; the engine has 100 requests under way at most. Two shares
-of what the server allows are told: of the whole time from the first request to the last, in which the
-engine begins with a single request, and of the time after the first three seconds. The limit: 95% of
-200 a second after these, with answers that take 200 ms and with answers that take 500 ms, which is as
-much as 100 requests under way can do.
+A server in a separate process answers after a fixed time. First it allows a fixed number of requests a second
+and says so in its headers, as OpenAI does; the engine has at most 100 requests in flight. Two shares of what
+the server allows are reported: of the whole time from the first request to the last, in which the engine
+begins with a single request, and of the time after the first three seconds. The limit: 95% of 200 requests a
+second after these, with answers that take 200 ms and with answers that take 500 ms. More is not possible with
+100 requests in flight.
 
-Then the server allows everything and answers at once: requests a second, and a second of CPU time,
-beside bare loops of aiohttp and httpx that send the same requests and parse the answers' JSON. Each
-has the number of connections that suits it best. The engine writes each answer to the disk meanwhile.
+Then the server allows everything and answers at once. The result is requests per second of CPU time, compared
+with bare loops of aiohttp and httpx that send the same requests and parse the answers' JSON. Each has the
+number of connections that suits it best. The engine also writes each answer to the disk.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class TokenBucket:
 
     Attributes:
         times: when each request that was answered came (s).
-        under_way: how many there were then.
+        in_flight: how many there were then.
     """
 
     a_second: int
     level: float = field(init=False)
     at: float = field(default_factory=time.monotonic)
     times: list[float] = field(default_factory=list)
-    under_way: list[int] = field(default_factory=list)
+    in_flight: list[int] = field(default_factory=list)
     refused: int = 0
     now: int = 0
 
@@ -76,16 +76,16 @@ class TokenBucket:
         self.level -= 1
         self.now += 1
         self.times.append(at)
-        self.under_way.append(self.now)
+        self.in_flight.append(self.now)
         return True
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        told = {
+        headers = {
             "limit": f"{60 * self.a_second}",
             "remaining": f"{int(59 * self.a_second + self.level)}",
             "reset": f"{int((self.a_second - self.level) / self.a_second * 1000)}ms",
         }
-        return [(f"x-ratelimit-{name}-requests".encode(), value.encode()) for name, value in told.items()]
+        return [(f"x-ratelimit-{name}-requests".encode(), value.encode()) for name, value in headers.items()]
 
 
 def serve(listener: socket.socket) -> None:
@@ -107,7 +107,7 @@ def serve(listener: socket.socket) -> None:
             milliseconds, _, asked = rest.partition("/")
             bucket = buckets.setdefault(f"{a_second}/{milliseconds}", TokenBucket(int(a_second)))
             if asked == "counts":
-                counts = {"times": bucket.times, "under_way": bucket.under_way, "refused": bucket.refused}
+                counts = {"times": bucket.times, "in_flight": bucket.in_flight, "refused": bucket.refused}
                 body = json.dumps(counts).encode("ascii")
             elif bucket.take():
                 headers = bucket.headers()
@@ -129,8 +129,8 @@ def questions(count: int) -> list[str]:
     return [f"Dog number {number} barks in the distance" for number in range(count)]
 
 
-def ask_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float, float]:
-    """Asks as stage 2 does, one text a request. Returns the seconds and the CPU time of the asking (s)."""
+def send_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float, float]:
+    """Sends requests as stage 2 does, one for each text. Returns the seconds and the CPU seconds of it."""
     from wavcaps_assets.captioning.prompts import Form, load_prompt
     from wavcaps_assets.captioning.rounds import Rounds, TextState
     from wavcaps_assets.captioning.settings import CaptioningSettings
@@ -205,7 +205,7 @@ def limited(url: str, a_second: int, milliseconds: int) -> float:
     import httpx
 
     place = f"{url}/{a_second}/{milliseconds}"
-    ask_all(place, a_second * LIMITED_S)
+    send_all(place, a_second * LIMITED_S)
     counts = httpx.get(f"{place}/counts").json()
     times = counts["times"]
     steady = [at for at in times if at >= times[0] + RAMP_S]
@@ -215,11 +215,11 @@ def limited(url: str, a_second: int, milliseconds: int) -> float:
     if CONCURRENCY * 1000 / milliseconds <= a_second:
         seconds, _ = asyncio.run(by_aiohttp(f"{url}/{10 * a_second}/{milliseconds}", CONCURRENCY))
         most = f"; {CONCURRENCY} connections of aiohttp alone: {UNLIMITED_QUESTIONS / seconds / a_second:.1%}"
-    under_way = counts["under_way"][-len(steady) :]
+    in_flight = counts["in_flight"][-len(steady) :]
     print(  # noqa: T201
         f"{a_second} requests a second allowed, answers after {milliseconds} ms: {share:.1%} of them after "
-        f"the ramp ({whole:.1%} of the whole), {statistics.mean(under_way):.0f} under way "
-        f"({max(under_way)} at most), {counts['refused']} refused{most}"
+        f"the ramp ({whole:.1%} of the whole), {statistics.mean(in_flight):.0f} in flight "
+        f"({max(in_flight)} at most), {counts['refused']} refused{most}"
     )
     return share
 
@@ -228,7 +228,7 @@ def unlimited(url: str) -> tuple[float, str, float]:
     """Returns requests a second of CPU time: ours; the best peer's name, and its own."""
     found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for connections in CONNECTIONS:
-        found["ours"].append(ask_all(url, UNLIMITED_QUESTIONS, connections))
+        found["ours"].append(send_all(url, UNLIMITED_QUESTIONS, connections))
         for peer, ask in (("aiohttp alone", by_aiohttp), ("httpx alone", by_httpx)):
             found[peer].append(asyncio.run(ask(url, connections)))
     best = {}
@@ -253,7 +253,7 @@ def main() -> None:
     parser()
     missed = []
     with server(serve) as url:
-        ask_all(url, CONCURRENCY)
+        send_all(url, CONCURRENCY)
         ours, peer, peers = unlimited(url)
         peak_mb = own_peak_mb()
         for a_second, milliseconds, demanded in LIMITED:

@@ -1,4 +1,4 @@
-"""CNN14 beside the released recipe's cost: forward and a training step, at least 1.2 times as fast."""
+"""CNN14 compared with the released recipe: forward and a training step, at least 1.2 times as fast."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How fast metadata is crawled: FreeSound's 567,078 records (Table III), a month at a time.
 
-A server in a process of its own answers as FreeSound's API does, with pages of 150 sounds. The limits
+A server in a separate process answers as FreeSound's API does, with pages of 150 sounds. The limits
 on requests are off; everything else is as in a real crawl: pages and events are written down and synced to
 the disk, records are checked and compared, tables are written. The peer requests the same pages with
 a bare httpx client, parses their JSON and does nothing else.

@@ -1,4 +1,4 @@
-"""How fast 10 s crops of 30 s FLAC are loaded, beside librosa's way and beside bare decoding.
+"""How fast 10 s crops of 30 s FLAC are loaded, compared with librosa and with bare decoding.
 
 At 44.1 kHz the peer is the released recipe: `librosa.load` of the whole file at 32 kHz in mono, then the
 crop, with librosa's resampler of today, which is soxr as ours is. At 32 kHz in mono, as the project's own
@@ -78,16 +78,16 @@ def bare_decoding(clips: Sequence[Clip], folder: Path) -> torch.Tensor:
     return torch.stack(crops)
 
 
-Way = Callable[[Sequence[Clip], Path], torch.Tensor]
+Load = Callable[[Sequence[Clip], Path], torch.Tensor]
 
 
-def clips_a_second(ways: Sequence[Way], clips: Sequence[Clip], folder: Path) -> list[float]:
-    """Of each way, in rounds that take turns, after one that is not counted."""
-    best = [float("inf")] * len(ways)
+def clips_a_second(loads: Sequence[Load], clips: Sequence[Clip], folder: Path) -> list[float]:
+    """Of each, in rounds that take turns, after one that is not counted."""
+    best = [float("inf")] * len(loads)
     for number in range(ROUNDS + 1):
-        for place, way in enumerate(ways):
+        for place, load in enumerate(loads):
             started = time.perf_counter()
-            way(clips, folder)
+            load(clips, folder)
             if number:
                 best[place] = min(best[place], time.perf_counter() - started)
     return [len(clips) / seconds for seconds in best]

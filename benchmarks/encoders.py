@@ -1,4 +1,4 @@
-"""An audio encoder of ours beside the released recipe's cost, whose numbers are the same.
+"""An audio encoder of ours compared with the released recipe, which computes the same numbers.
 
 Both have the same weights, threads and clips, and go in turns, so that a busy machine slows both alike; a
 side's time is that of its fastest round. Memory is the largest resident set of a process that makes
@@ -40,13 +40,13 @@ class Limits:
     step: float
 
 
-def fastest(ways: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[float]:
+def fastest(works: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[float]:
     """The fastest round of each (s), in turns."""
-    times: list[list[float]] = [[] for _ in ways]
+    times: list[list[float]] = [[] for _ in works]
     for number in range(rounds + 1):
-        for way, mine in zip(ways, times, strict=True):
+        for work, mine in zip(works, times, strict=True):
             started = time.perf_counter()
-            way()
+            work()
             if number:  # the first round fills caches
                 mine.append(time.perf_counter() - started)
     return [min(mine) for mine in times]
@@ -98,7 +98,7 @@ def training_step(model: nn.Module, sounds: Tensor) -> Callable[[], object]:
 
 
 def measure_memory(settings: HtsatSettings | Cnn14Settings, which: int) -> float:
-    """The peak (MB) of training steps of ours (0) or the plain one (1), in a process of its own."""
+    """The peak (MB) of training steps of ours (0) or the plain one (1), in a separate process."""
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue[float] = context.Queue()
     process = context.Process(target=_steps, args=(settings, which, queue))

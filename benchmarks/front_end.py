@@ -1,4 +1,4 @@
-"""The log-mel front end by FFT, beside the released one by frozen convolutions: at least 5 times as fast."""
+"""The log-mel front end by FFT, at least 5 times as fast as the released one by frozen convolutions."""
 
 from __future__ import annotations
 

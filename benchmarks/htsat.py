@@ -1,4 +1,4 @@
-"""HTSAT beside the released recipe's cost, and beside the same model in transformers (`ClapAudioModel`).
+"""HTSAT compared with the released recipe, and with the same model in transformers (`ClapAudioModel`).
 
 The limits: forward at least 1.5 times, a training step at least 1.3 times as fast as the released recipe.
 """
@@ -44,13 +44,13 @@ def as_in_transformers(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return mapped
 
 
-def beside_transformers() -> None:
+def compare_with_transformers() -> None:
     torch.manual_seed(4)
     ours = Htsat(HtsatSettings()).eval()
     theirs = ClapAudioModel(ClapAudioConfig(enable_fusion=False)).eval()
     fits = theirs.load_state_dict(as_in_transformers(ours.state_dict()), strict=False)
     assert not fits.unexpected_keys, fits.unexpected_keys
-    print(f"keys that transformers has besides: {fits.missing_keys or 'none'}")  # noqa: T201
+    print(f"further keys of transformers: {fits.missing_keys or 'none'}")  # noqa: T201
     sounds = waveforms()
     with torch.no_grad():
         log_mel = ours.audio_feats_extractor(sounds)
@@ -81,7 +81,7 @@ def beside_transformers() -> None:
 
 
 def main() -> None:
-    beside_transformers()
+    compare_with_transformers()
     compare("htsat", HtsatSettings(), Limits(forward=1.5, step=1.3))
 
 

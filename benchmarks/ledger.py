@@ -1,13 +1,13 @@
-"""How fast a run sees what is left to ask: 675,000 clips, nearly all of them answered.
+"""How fast a run finds the requests that are left: 675,000 clips, nearly all of them answered.
 
-A process of its own does what a run does before its first request: it reads the clips and the ledger, cleans
-the texts and tells their languages, groups them as they were asked, and estimates what is left. A tenth of
-the clips is new. Once the ledger holds an answer to each text, once answers to lists of 20, of whose texts
-one in 20 is gone, so that few lists are as they were asked. The peer reads the first ledger with
-`json.loads` of every line into a dictionary, and looks the same questions up; texts are not its business.
+A separate process does what a run does before its first request: it reads the clips and the ledger, cleans
+the texts and identifies their languages, groups them as before, and estimates what is left. A tenth of the
+clips is new. The first ledger has an answer to each text. The second has answers to lists of 20, and one text
+in 20 is gone, so that few lists are the same as before. The peer reads the first ledger with `json.loads` of
+every line into a dictionary, and looks up the same requests; it does nothing with texts.
 
-The limits, on one core: 20 s and 1.5 GB. Seconds are CPU time, which waiting for other processes is not
-in. `python -m benchmarks.ledger CLIPS` takes fewer clips.
+The limits, on one core: 20 s and 1.5 GB. Seconds are CPU time, without waiting for other processes.
+`python -m benchmarks.ledger CLIPS` takes fewer clips.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
 
 CLIPS = 675_000
-# One clip in so many is new, and one in so many is gone.
+# One clip in this many is new; one in this many is gone.
 NEW = 10
 GONE = 20
 SEGMENTS = 8
@@ -153,7 +153,7 @@ def in_process(
 
 
 def measure(plan: Plan, folder: Path, form: str, clips: int) -> tuple[float, float]:
-    """Seconds and MB in a process of its own."""
+    """Seconds and MB, in a separate process."""
     context = multiprocessing.get_context("spawn")
     result = context.Queue()
     process = context.Process(target=in_process, args=(plan, folder, form, clips, result))

@@ -70,7 +70,7 @@ def mask_in_place(spectrogram: Tensor, settings: SpecAugmentSettings) -> Tensor:
 
 
 class PlainHtsat(nn.Module):
-    """HTSAT with every step by itself. Gives the embedding, and makes the other outputs on the way."""
+    """HTSAT with each step separate. Returns the embedding, and also computes the other outputs."""
 
     patch_embed: Any
     layers: Any

@@ -1,4 +1,4 @@
-"""A server in a process of its own, for the time of a benchmark."""
+"""A server in a separate process, as long as a benchmark runs."""
 
 from __future__ import annotations
 

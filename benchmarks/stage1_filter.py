@@ -1,10 +1,11 @@
-"""How fast stage 1 goes over FreeSound whole: 567,078 clips (Table III), against the same in pandas.
+"""How fast stage 1 filters all of FreeSound: 567,078 clips (Table III), compared with the same in pandas.
 
-Each side reads the same Parquet files in a process of its own and makes the same two tables: what it keeps,
-and what it drops with its reason. That they are the same is asserted. Descriptions are as long as real ones
-(17.74 words on average, Table III) and are repeated as uploaders repeat theirs: few very often, most never.
+Each side reads the same Parquet files in a separate process and writes the same two tables: the clips that it
+keeps, and those that it drops with a reason. The benchmark asserts that they are the same.
+Descriptions are as long as real ones (17.74 words on average, Table III) and are repeated as uploaders repeat
+theirs: few very often, most never.
 
-The limits: 3 s, 1 GB, and at least three times as fast as pandas as it comes. Pandas told to keep Arrow's
+The limits: 3 s, 1 GB, and at least three times as fast as pandas with its defaults. Pandas with Arrow's
 types (`dtype_backend="pyarrow"`) is measured and reported too, with no limit.
 """
 
@@ -39,7 +40,7 @@ ZIPF = 1.3
 LIMIT_S, LIMIT_MB, LIMIT_RATIO = 3.0, 1000.0, 3.0
 VOCABULARY = 20_000
 RAW_FILE, AUDIO_FILE, AUDIO_DROPPED = "raw_clips.parquet", "audio.parquet", "audio.dropped.parquet"
-Way = Callable[[Path], Stage]
+Filter = Callable[[Path], Stage]
 
 
 def descriptions(rng: np.random.Generator) -> list[str | None]:
@@ -50,7 +51,7 @@ def descriptions(rng: np.random.Generator) -> list[str | None]:
     drawn = words[np.minimum(rng.zipf(ZIPF, int(lengths.sum())), VOCABULARY) - 1].tolist()
     ends = np.cumsum(lengths)
     texts = [" ".join(drawn[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
-    # Texts of a word or two would be the same by chance: every text has a name of its own.
+    # Texts of a word or two would be the same by chance: every text has its own name.
     named: list[str | None] = [f"{text} {number:x}" for number, text in enumerate(texts)]
     shared = np.flatnonzero(rng.random(CLIPS) < SHARED)
     stock = np.minimum(rng.zipf(ZIPF, len(shared)), CLIPS) - 1
@@ -145,7 +146,7 @@ def pandas_on_arrow(folder: Path) -> Stage:
     return in_pandas(folder, {"dtype_backend": "pyarrow"})
 
 
-PEERS: tuple[Way, ...] = (pandas, pandas_on_arrow)
+PEERS: tuple[Filter, ...] = (pandas, pandas_on_arrow)
 
 
 def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
@@ -159,9 +160,9 @@ def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
     origin = clips["duration_s"].isna().map({True: "claimed", False: "measured"})
     clips["duration_s"] = clips["duration_s"].fillna(clips["claimed_duration_s"])
     sharing = clips.groupby("description")["clip_id"].transform("size")
-    told = clips["reason"].isna()
-    short = told & (clips["duration_s"] < settings.min_duration_s)
-    frequent = told & ~short & (sharing > settings.max_clips_per_description)
+    undecided = clips["reason"].isna()
+    short = undecided & (clips["duration_s"] < settings.min_duration_s)
+    frequent = undecided & ~short & (sharing > settings.max_clips_per_description)
     frequent &= clips["source"].isin(settings.frequency_filtered_sources)
     frequent &= clips["description"].notna()
     clips.loc[short, "reason"] = "too_short"
@@ -185,28 +186,28 @@ def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
     )
 
 
-def run(way: Way, folder: Path, out: Path, result: multiprocessing.Queue[tuple[float, float]]) -> None:
+def run(side: Filter, folder: Path, out: Path, result: multiprocessing.Queue[tuple[float, float]]) -> None:
     times = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        stage = way(folder)
+        stage = side(folder)
         times.append(time.perf_counter() - started)
     result.put((min(times), own_peak_mb()))
     pq.write_table(stage.kept, out / "kept.parquet")
     pq.write_table(stage.dropped, out / "dropped.parquet")
 
 
-def measure(way: Way, folder: Path) -> tuple[float, float]:
-    """Seconds (the fastest of some rounds) and MB in a process of its own; its tables are left behind."""
+def measure(side: Filter, folder: Path) -> tuple[float, float]:
+    """Seconds (the fastest of some rounds) and MB in a separate process; its tables stay."""
     context = multiprocessing.get_context("spawn")
     result = context.Queue()
-    out = folder / way.__name__
+    out = folder / side.__name__
     out.mkdir()
-    process = context.Process(target=run, args=(way, folder, out, result))
+    process = context.Process(target=run, args=(side, folder, out, result))
     process.start()
     seconds, peak_mb = result.get()
     process.join()
-    print(f"{way.__name__}: {seconds:.2f} s, {peak_mb:.0f} MB")  # noqa: T201
+    print(f"{side.__name__}: {seconds:.2f} s, {peak_mb:.0f} MB")  # noqa: T201
     return seconds, peak_mb
 
 

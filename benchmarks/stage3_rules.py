@@ -37,7 +37,7 @@ JOINTS = ("while", "and then", "and", "as")
 
 
 def captions(count: int) -> list[Candidate]:
-    """Captions of one clause or two, each beside a raw text."""
+    """Captions of one clause or two, each with a raw text."""
     drawn = random.Random(5)
     prompt = load_prompt("paper", "freesound", Form.NUMBERED_LIST).shown
     made: list[Candidate] = []

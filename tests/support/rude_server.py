@@ -1,4 +1,4 @@
-"""A server that says whatever it is told to, byte for byte: what a web framework would never let through."""
+"""A server that sends exactly the bytes of a test, also those that no web framework would send."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Answer = Callable[[Asked, socket.socket], None]
 
 @dataclass
 class RudeServer:
-    """What it answers, and what it was asked.
+    """A running server: its answers, and the requests that it got.
 
     Attributes:
         answers: by path; any other path is a 404.
@@ -117,7 +117,7 @@ class _Handler(socketserver.BaseRequestHandler):
                 body = lines.read(int(headers.get("content-length", 0)))
                 asked = server.note(request_line[0], request_line[1], headers, body)
                 server.answers.get(asked.path, answer(b"", "404 Not Found"))(asked, self.request)
-                # Whoever claims a length may have lied about it: only a new connection is clean.
+                # The claimed length may be wrong: only a new connection is clean.
                 self.request.shutdown(socket.SHUT_RDWR)
                 return
 

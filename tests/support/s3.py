@@ -20,7 +20,7 @@ SECRET = "the-secret-that-nobody-may-read"
 
 @dataclass(frozen=True)
 class S3Bucket:
-    """A bucket of its own, at a server.
+    """A separate bucket at a server.
 
     Attributes:
         url: the server's root.
@@ -49,7 +49,7 @@ def serving_s3() -> Iterator[str]:
 
 
 def give_credentials(environment: pytest.MonkeyPatch) -> None:
-    """Puts credentials where boto3 looks for them, and hides those of whoever runs the tests."""
+    """Puts credentials where boto3 looks for them, and hides those of the user."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         environment.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
