@@ -24,8 +24,9 @@ WITH_ARTICLE = re.compile(
 )
 BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
 MARKS = ("Mn", "Me")
+QUOTATION_MARKS = re.compile(r"[\"“”„«»`]")
 # An asterisk inside a word censors it ("sh*t"): without it the word would look like another one.
-QUOTATION_MARKS = re.compile(r"[\"“”„«»`]|(?<![^\W_])\*+|\*+(?![^\W_])")
+MARKDOWN_ASTERISKS = re.compile(r"(?<![^\W_])\*+|\*+(?![^\W_])")
 
 
 def entities(caption: str) -> str:
@@ -68,6 +69,8 @@ def whitespace(caption: str) -> str:
 
 def quotation_marks(caption: str) -> str:
     """Removes quotation marks and Markdown's asterisks, but not apostrophes."""
+    if "*" in caption:
+        caption = MARKDOWN_ASTERISKS.sub("", caption)
     return QUOTATION_MARKS.sub("", caption)
 
 
