@@ -117,7 +117,8 @@ def _ids(table: pa.Table) -> Iterator[str]:
 
 def _only(table: pa.Table, clip_ids: Iterable[str]) -> pa.Table:
     chosen = set(clip_ids)
-    return table.filter(pa.array([clip_id in chosen for clip_id in table.column("clip_id").to_pylist()]))
+    mask = [clip_id in chosen for clip_id in table.column("clip_id").to_pylist()]
+    return table.filter(pa.array(mask, pa.bool_()))
 
 
 def _batches(table: pa.Table) -> Iterator[list[dict[str, str | None]]]:

@@ -76,6 +76,9 @@ def panels(
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+    groups = {name: values for name, values in groups.items() if len(values)}
+    if not groups:
+        return _finish(*_figure(), xlabel, ylabel)
     least = min(min(values) for values in groups.values())
     most = max(max(values) for values in groups.values())
     if whole:
@@ -169,10 +172,11 @@ def stacked_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str) -> Figu
         heights = [parts.get(part, 0.0) for parts in groups.values()]
         axes.bar(range(len(names)), heights, 0.8, foot, label=part, color=COLOURS[number % len(COLOURS)])
         foot = [low + height for low, height in zip(foot, heights, strict=True)]
-    every = -(-len(names) // MAX_NAMED)
+    every = max(1, -(-len(names) // MAX_NAMED))
     axes.set_xticks(range(0, len(names), every), names[::every], rotation=30 if len(names) > 4 else 0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    if groups:
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     return _finish(figure, axes, "", ylabel)
 
 
