@@ -7,12 +7,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support.paths import ROOT
 from tests.support.s3 import S3Bucket
-from wavcaps_assets.store import append_log
+from wavcaps_assets.store import log_objects
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store
 
@@ -113,7 +115,7 @@ def test_a_killed_writer_loses_nothing_in_a_bucket(bucket: S3Bucket) -> None:
 
 
 def test_a_writer_merges_its_segments(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(append_log, "MERGED_SEGMENTS", 10)
+    monkeypatch.setattr(log_objects, "MERGED_SEGMENTS", 10)
     store = Store(bucket.root, bucket.client)
     with AppendLog(store, FOLDER) as log:
         for index in range(25):
@@ -126,7 +128,7 @@ def test_a_writer_merges_its_segments(bucket: S3Bucket, monkeypatch: pytest.Monk
 def test_large_records_are_merged_before_they_fill_the_memory(
     bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(append_log, "MERGED_BYTES", 1000)
+    monkeypatch.setattr(log_objects, "MERGED_BYTES", 1000)
     store = Store(bucket.root, bucket.client)
     with AppendLog(store, FOLDER) as log:
         for index in range(4):
@@ -138,7 +140,7 @@ def test_large_records_are_merged_before_they_fill_the_memory(
 def test_segments_merged_during_a_read_are_read(bucket: S3Bucket) -> None:
     store = Store(bucket.root, bucket.client)
     log = AppendLog(store, FOLDER)
-    written = append_log.READ_AHEAD + 5
+    written = log_objects.READ_AHEAD + 5
     for index in range(written):
         log.append({"answer": index})
     reader = AppendLog(store, FOLDER).read()
@@ -147,3 +149,128 @@ def test_segments_merged_during_a_read_are_read(bucket: S3Bucket) -> None:
     assert len(store.sizes(FOLDER)) == 1
     # Records may appear twice, and none is lost.
     assert {first, *(record["answer"] for record in reader)} == set(range(written))
+
+
+def killed_writers(store: Store, segments: int) -> None:
+    """Leaves what killed writers leave: a segment per call, and nobody who merges them."""
+    for number in range(segments):
+        AppendLog(store, FOLDER).append({"answer": number})
+
+
+def test_segments_of_killed_writers_are_merged_by_a_reader(bucket: S3Bucket) -> None:
+    store = Store(bucket.root, bucket.client)
+    killed_writers(store, log_objects.MAX_SMALL_SEGMENTS + 50)
+    expected = list(range(log_objects.MAX_SMALL_SEGMENTS + 50))
+    assert answers(store) == expected
+    assert len(store.sizes(FOLDER)) == 1
+    requests: list[str] = []
+    bucket.client.meta.events.register(
+        "before-call.s3", count := lambda model, **_: requests.append(model.name)
+    )
+    try:
+        assert answers(store) == expected
+    finally:
+        bucket.client.meta.events.unregister("before-call.s3", count)
+    assert requests == ["ListObjectsV2", "GetObject"]
+
+
+def test_a_short_log_is_only_read(bucket: S3Bucket) -> None:
+    store = Store(bucket.root, bucket.client)
+    killed_writers(store, 20)
+    names = set(store.sizes(FOLDER))
+    assert answers(store) == list(range(20))
+    assert set(store.sizes(FOLDER)) == names
+
+
+def test_large_segments_are_not_merged_again(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_objects, "MAX_SMALL_SEGMENTS", 3)
+    monkeypatch.setattr(log_objects, "MERGED_BYTES", 1000)
+    store = Store(bucket.root, bucket.client)
+    large = {"answer": 100, "page": "x" * 900}
+    for number in range(8):
+        AppendLog(store, FOLDER).append({"answer": number})
+        if number == 3:
+            AppendLog(store, FOLDER).append(large)
+    for _ in range(3):
+        assert answers(store) == [0, 1, 2, 3, 100, 4, 5, 6, 7]
+        assert len(store.sizes(FOLDER)) == 3
+
+
+@pytest.mark.parametrize("method", ["write_bytes", "remove_files"])
+def test_a_reader_killed_while_it_merges_loses_nothing(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(log_objects, "MAX_SMALL_SEGMENTS", 5)
+    store = Store(bucket.root, bucket.client)
+    killed_writers(store, 12)
+    program = (
+        "import os, signal, sys\n"
+        "from wavcaps_assets.store import log_objects\n"
+        "from wavcaps_assets.store.append_log import AppendLog\n"
+        "from wavcaps_assets.store.storage import Store, open_store\n"
+        "log_objects.MAX_SMALL_SEGMENTS = 5\n"
+        f"Store.{method} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "list(AppendLog(open_store(sys.argv[1], sys.argv[2]), 'log/answers').read())\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, bucket.root, bucket.url], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    for _ in range(2):
+        # Records may appear twice, and none is lost.
+        assert set(answers(store)) == set(range(12))
+    assert len(store.sizes(FOLDER)) == 1
+
+
+def test_readers_and_writers_at_the_same_time_lose_nothing(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_objects, "MAX_SMALL_SEGMENTS", 4)
+    monkeypatch.setattr(log_objects, "MERGED_SEGMENTS", 7)
+    store = Store(bucket.root, bucket.client)
+
+    def write(writer: int) -> None:
+        with AppendLog(store, FOLDER) as log:
+            for number in range(25):
+                log.append({"answer": 100 * writer + number})
+
+    def read(_: int) -> None:
+        for _ in range(4):
+            list(AppendLog(store, FOLDER).read())
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [*(pool.submit(write, n) for n in range(3)), *(pool.submit(read, n) for n in range(3))]:
+            done.result()
+    assert set(answers(store)) == {100 * writer + number for writer in range(3) for number in range(25)}
+
+
+def test_a_writer_whose_segments_a_reader_merged_writes_no_record_twice(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_objects, "MAX_SMALL_SEGMENTS", 4)
+    store = Store(bucket.root, bucket.client)
+    with AppendLog(store, FOLDER) as log:
+        for number in range(10):
+            log.append({"answer": number})
+        assert answers(store) == list(range(10))
+        log.append({"answer": 10})
+    assert answers(store) == list(range(11))
+
+
+def test_a_reader_without_the_right_to_remove_reads_all_and_adds_nothing(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log_objects, "MAX_SMALL_SEGMENTS", 4)
+    store = Store(bucket.root, bucket.client)
+    killed_writers(store, 10)
+    names = set(store.sizes(FOLDER))
+
+    def refuse(model: object, params: dict[str, Any], **_: object) -> None:
+        if "-joined" not in str(params["body"]):
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteObjects")
+
+    bucket.client.meta.events.register("before-call.s3.DeleteObjects", refuse)
+    try:
+        assert answers(store) == list(range(10))
+    finally:
+        bucket.client.meta.events.unregister("before-call.s3.DeleteObjects", refuse)
+    assert set(store.sizes(FOLDER)) == names
+    assert "not merged" in caplog.text

@@ -2,8 +2,8 @@
 
 Each writer appends JSON lines to its own segments, so that several processes can share a folder and a
 killed process loses at most the line it was writing. In a folder, a writer has one segment. In a
-bucket, where objects cannot be appended to, each call writes one segment, and the writer merges its
-segments from time to time.
+bucket, where objects cannot be appended to, each call writes one segment, and writers and readers merge
+segments (`log_objects`).
 """
 
 from __future__ import annotations
@@ -13,28 +13,19 @@ import json
 import logging
 import os
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import count
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
-from wavcaps_assets.clock import utc_now
-from wavcaps_assets.store.storage import MissingFile, Store, StoreError
+from wavcaps_assets.store.log_objects import SUFFIX, ObjectReader, ObjectWriter, new_writer, segment_name
+from wavcaps_assets.store.storage import Store, StoreError
+
+__all__ = ["SUFFIX", "AppendLog", "FileWriter", "line_of"]
 
 logger = logging.getLogger(__name__)
 
-SUFFIX = ".jsonl"
 LINE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
-# boto3 keeps this many connections open.
-READERS = 10
-# Number of objects fetched before the first of them is needed.
-READ_AHEAD = 30
-# A writer merges its segments at these limits, so it keeps no more than this in memory.
-MERGED_SEGMENTS = 1000
-MERGED_BYTES = 4_000_000
 
 
 class AppendLog:
@@ -61,7 +52,7 @@ class AppendLog:
     def read(self) -> Iterator[dict[str, Any]]:
         """All records of all writers, oldest segment first. Incomplete records are skipped.
 
-        A record can appear twice: if a writer was killed while it merged segments, or merges them
+        A record can appear twice: if a process was killed while it merged segments, or merges them
         during this call.
 
         Raises:
@@ -104,35 +95,13 @@ class AppendLog:
         self._writer.close()
 
     def _segments(self) -> Iterator[tuple[str, Iterable[bytes]]]:
-        if self._store.is_folder:
-            for name in self._names():
-                with self._store.reading(f"{self._folder}/{name}") as path, path.open("rb") as lines:
-                    yield name, lines
+        if not self._store.is_folder:
+            for name, data in ObjectReader(self._store, self._folder).segments():
+                yield name, io.BytesIO(data)
             return
-        listed: set[str] = set()
-        incomplete = True
-        with ThreadPoolExecutor(READERS) as pool:
-            # A segment that disappears after the listing was merged into one that the next listing has.
-            while incomplete:
-                incomplete = False
-                names = [name for name in self._names() if name not in listed]
-                listed.update(names)
-                for start in range(0, len(names), READ_AHEAD):
-                    chunk = names[start : start + READ_AHEAD]
-                    for name, data in zip(chunk, pool.map(self._data, chunk), strict=True):
-                        if data is None:
-                            incomplete = True
-                        else:
-                            yield name, io.BytesIO(data)
-
-    def _names(self) -> list[str]:
-        return sorted(name for name in self._store.sizes(self._folder) if name.endswith(SUFFIX))
-
-    def _data(self, name: str) -> bytes | None:
-        try:
-            return self._store.read_bytes(f"{self._folder}/{name}")
-        except MissingFile:
-            return None
+        for name in sorted(name for name in self._store.sizes(self._folder) if name.endswith(SUFFIX)):
+            with self._store.reading(f"{self._folder}/{name}") as path, path.open("rb") as lines:
+                yield name, lines
 
 
 class Writer(Protocol):
@@ -156,7 +125,7 @@ class FileWriter:
             try:
                 if self._file is None:
                     self._folder.mkdir(parents=True, exist_ok=True)
-                    self._file = (self._folder / f"{_now()}-{_new_writer()}{SUFFIX}").open("xb")
+                    self._file = (self._folder / f"{segment_name(new_writer())}{SUFFIX}").open("xb")
                 self._file.write(lines)
                 self._file.flush()
                 os.fsync(self._file.fileno())
@@ -179,60 +148,6 @@ class FileWriter:
             file.close()
 
 
-class ObjectWriter:
-    """Writes an object per call, and merges many objects into one."""
-
-    def __init__(self, store: Store, folder: str) -> None:
-        self._store = store
-        self._folder = folder
-        self._name = _new_writer()
-        self._calls = count()
-        self._lock = threading.Lock()
-        self._written: dict[str, bytes] = {}
-        self._bytes = 0
-
-    def write(self, lines: bytes) -> None:
-        path = f"{self._folder}/{_now()}-{self._name}-{next(self._calls):06d}{SUFFIX}"
-        self._store.write_bytes(path, lines)
-        with self._lock:
-            self._written[path] = lines
-            self._bytes += len(lines)
-            full = len(self._written) >= MERGED_SEGMENTS or self._bytes >= MERGED_BYTES
-            objects = self._clear() if full else {}
-        self._merge(objects)
-
-    def close(self) -> None:
-        with self._lock:
-            objects = self._clear()
-        self._merge(objects)
-
-    def _clear(self) -> dict[str, bytes]:
-        written, self._written, self._bytes = self._written, {}, 0
-        return written
-
-    def _merge(self, objects: Mapping[str, bytes]) -> None:
-        paths = sorted(objects)
-        if len(paths) < 2:
-            return
-        # Sorts to the place of the first segment, so that records stay in order.
-        merged = f"{paths[0].removesuffix(SUFFIX)}-joined{SUFFIX}"
-        try:
-            self._store.write_bytes(merged, b"".join(objects[path] for path in paths))
-            self._store.remove_files(paths)
-        except StoreError as error:
-            # Every record is in the store already; the log is only slower to read.
-            logger.warning("%d segments of a log could not be merged: %s", len(paths), error)
-
-
 def line_of(record: Mapping[str, Any]) -> bytes:
     """A record as a line of the log."""
     return LINE.encode(record).encode("ascii") + b"\n"
-
-
-def _now() -> str:
-    """The current time, in a form that sorts."""
-    return f"{utc_now():%Y%m%dT%H%M%S%f}"
-
-
-def _new_writer() -> str:
-    return uuid.uuid4().hex[:8]
