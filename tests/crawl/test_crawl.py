@@ -265,7 +265,7 @@ def test_a_part_that_cannot_be_read_costs_itself_only() -> None:
 def test_a_page_on_maintenance_is_not_met_again_and_again(tables: TableStore, tmp_path: Path) -> None:
     good = b'{"count": 1, "results": [{"id": 1, "previews": {"preview-hq-ogg": "http://a/1.ogg"}}]}'
     with rude_server() as server:
-        server.answers["/apiv2/search/text/"] = in_turn(answer(b'{"detail": "maintenance"}'), answer(good))
+        server.answers["/apiv2/search/"] = in_turn(answer(b'{"detail": "maintenance"}'), answer(good))
         settings = FreesoundSettings(
             base_url=server.url, token="key", first_month=PARTITION, last_month=PARTITION
         )

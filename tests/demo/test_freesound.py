@@ -15,7 +15,7 @@ from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
 from wavcaps_assets.demo.protocols.freesound_tokens import Tokens
 
 REAL = DATA / "freesound" / "apiv2_search_geo_barcelona.json"
-SEARCH = "/freesound/apiv2/search/text/"
+SEARCH = "/freesound/apiv2/search/"
 TOKEN = {"Authorization": "Token some-key"}
 
 

@@ -82,7 +82,7 @@ class Api:
 
 @contextmanager
 def serving(api: Api) -> Iterator[Api]:
-    with running(Starlette(routes=[Route("/apiv2/search/text/", api.search)])) as url:
+    with running(Starlette(routes=[Route("/apiv2/search/", api.search)])) as url:
         api.url = url
         yield api
 

@@ -94,7 +94,7 @@ class Freesound(Source):
         self._settings = settings
         self._state = state
         self.exact_bytes = settings.audio == "original"
-        self._search = f"{settings.base_url}/apiv2/search/text/"
+        self._search = f"{settings.base_url}/apiv2/search/"
 
     def partitions(self) -> list[str]:
         return months(self._settings.first_month, self._settings.last_month)

@@ -48,6 +48,8 @@ class Freesound:
 
     def routes(self) -> list[BaseRoute]:
         return [
+            Route("/apiv2/search/", self.search),
+            # The deprecated path of the same search.
             Route("/apiv2/search/text/", self.search),
             Route("/apiv2/search/", self.search),
             Route("/apiv2/oauth2/access_token/", self.access_token, methods=["POST"]),
