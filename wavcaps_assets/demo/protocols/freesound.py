@@ -51,7 +51,6 @@ class Freesound:
             Route("/apiv2/search/", self.search),
             # The deprecated path of the same search.
             Route("/apiv2/search/text/", self.search),
-            Route("/apiv2/search/", self.search),
             Route("/apiv2/oauth2/access_token/", self.access_token, methods=["POST"]),
             Route("/apiv2/sounds/{number}/download/", self.download),
             Route("/data/previews/{folder}/{name}", self.preview),
