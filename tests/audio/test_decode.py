@@ -207,6 +207,7 @@ def test_wide_files_have_short_blocks(tmp_path: Path) -> None:
     assert max(sizes) <= 1 << 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "suffix", "clips"), [("esc10", "ogg", 12), ("soundbible_clips", "flac", 11)]
 )

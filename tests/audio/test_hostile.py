@@ -200,6 +200,7 @@ def test_data_after_an_ogg_streams_last_page_is_not_damage(tmp_path: Path) -> No
     assert normalised(tmp_path, whole + b"TAG" + bytes(125)).duration_s == pytest.approx(4.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_small_file_of_endless_silence_ends(tmp_path: Path) -> None:
     path = flac_bomb(tmp_path / "bomb", seconds=600)
     assert path.stat().st_size < 100_000

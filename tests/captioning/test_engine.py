@@ -253,6 +253,7 @@ def test_labelled_events_by_template_need_no_model(tmp_path: Path) -> None:
         run(clips("dog"), settings, None, tmp_path)
 
 
+@pytest.mark.slow
 def test_smollm2_writes_sentences_about_the_sounds(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -70,6 +70,7 @@ WRONG_LISTS: dict[str, Callable[[list[str]], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG_LISTS.values(), ids=WRONG_LISTS)
 def test_a_list_that_does_not_match_costs_no_clip_its_caption(
     wrong: Callable[[list[str]], str], tmp_path: Path
@@ -128,6 +129,7 @@ def structured(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"index": i, "caption": f"A {text} is calling."} for i, text in enumerate(items(body), 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -188,6 +190,7 @@ BAD_ANSWERS: dict[str, tuple[Callable[[], Response | int], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bad", "seen"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 def test_a_bad_answer_costs_its_own_clip_only(
     bad: Callable[[], Response | int], seen: str, tmp_path: Path

@@ -33,6 +33,8 @@ from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
+pytestmark = pytest.mark.slow
+
 KILLS = 50
 LATENCY_S = 0.04
 SEED = 41

@@ -85,6 +85,7 @@ def mostly(body: dict[str, Any]) -> str:
     return answer(body).replace("1. A dog", "7. A dog") if asked(body).count("\n") else answer(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample_first", [True, False])
 def test_nothing_that_has_an_answer_is_asked_again(sample_first: bool, tmp_path: Path) -> None:
     chance = random.Random(3)

@@ -39,6 +39,7 @@ def test_the_paper_s_prompts_stand_in_table_i_word_for_word(source: str) -> None
     assert len(instruction.split()) > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("preset", "source"), EVERY)
 def test_the_examples_obey_the_rules_that_answers_must_obey(preset: str, source: str) -> None:
     examples = load_prompt(preset, source, Form.SINGLE).examples

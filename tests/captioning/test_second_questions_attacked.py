@@ -130,6 +130,7 @@ def test_another_clip_among_many_shifts_no_question(tmp_path: Path) -> None:
     assert list(published(more).values()) == [f"A {name} is calling." for name in ["young owl", *animals]]
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_costs_what_was_in_flight(tmp_path: Path) -> None:
     animals = ("dog", "cat", "cow", "hen", "pig", "frog")
     captions = table(*(f"A {animal} is heard." for animal in animals))

@@ -68,6 +68,7 @@ def test_a_spoiled_manifest_fails_for_what_is_wrong_with_it(tmp_path: Path, faul
     assert statuses(result)[fault] == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "repair"),
     [
@@ -123,6 +124,7 @@ def test_captions_that_slipped_by_a_row_fail_with_and_without_the_manifest_befor
     assert beside["text_mismatch"] == "not measured"
 
 
+@pytest.mark.slow
 def test_the_released_captions_pass_with_their_thresholds_and_fail_at_the_defaults() -> None:
     if not RELEASED.is_file():
         pytest.skip("the released SoundBible captions are not on this machine")
@@ -218,6 +220,7 @@ def test_skipped_cases_are_counted(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_of_a_few_clips_one_that_the_parser_misreads_does_not_block(tmp_path: Path) -> None:
     rows = good_rows(15)
     rows[0] = rows[0] | {"caption": "A dog in a large hall."}
@@ -228,6 +231,7 @@ def test_of_a_few_clips_one_that_the_parser_misreads_does_not_block(tmp_path: Pa
     assert found["no_verb"] == "failed"
 
 
+@pytest.mark.slow
 def test_the_workflow_passes_on_what_it_is_given(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     workflow = yaml.safe_load((EXAMPLES / "caption-quality.yml").read_text("utf-8"))

@@ -106,6 +106,7 @@ def spoiled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | {"caption": row["caption"].replace(" is ", " is heard ")} for row in rows]
 
 
+@pytest.mark.slow
 def test_a_bad_manifest_of_another_run_does_not_replace_the_set(pipeline: Pipeline) -> None:
     good = good_rows(40)
     assert pipeline.caption(good).success and pipeline.publish().success

@@ -17,6 +17,8 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
+pytestmark = pytest.mark.slow
+
 TIMES = {"crawled_at", "first_crawled_at", "fetched_at"}
 
 

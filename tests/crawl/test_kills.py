@@ -28,6 +28,8 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
+pytestmark = pytest.mark.slow
+
 KILLS = 50
 # As slow as a near site. The kills leave an unbroken crawl's time undone until the last of them.
 LATENCY_S = 0.05

@@ -18,6 +18,7 @@ from wavcaps_assets.tables import schema_of
 from wavcaps_training.definitions import build as build_training
 
 
+@pytest.mark.slow
 def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
     validated = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],

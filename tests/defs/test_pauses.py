@@ -19,7 +19,7 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
-# By a path of its own, so that Dagster loads the definitions anew, with this test's settings.
+# By a path of its own, so that Dagster loads the definitions again, with this test's settings.
 MONTH = "2022-09"
 RAW, AUDIO, LEDGER = (dg.AssetKey(["freesound", name]) for name in ("raw_clips", "audio", "ledger"))
 

@@ -102,6 +102,7 @@ def test_a_broken_month_is_left_to_a_person(instance: dg.DagsterInstance) -> Non
     assert skipped is not None and "2022-01" in skipped
 
 
+@pytest.mark.slow
 def test_a_month_whose_machine_died_is_asked_for_again(instance: dg.DagsterInstance) -> None:
     for _ in range(4):
         add_run(instance, "2022-01", dg.DagsterRunStatus.FAILURE)

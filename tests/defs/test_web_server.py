@@ -52,6 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.terminate()
 
 
+@pytest.mark.slow
 def test_the_graph_spans_both_code_locations(server: str) -> None:
     answer = httpx.post(f"{server}/graphql", json={"query": GRAPH}, timeout=60).json()
     assert "errors" not in answer, json.dumps(answer)[:2000]

@@ -89,6 +89,7 @@ def test_names_of_files_become_titles_and_texts() -> None:
     assert text_of("xylo4", "Music Loops") == "Xylo, music loop."
 
 
+@pytest.mark.slow
 def test_the_real_corpus_is_what_the_packages_hold(real_corpus: Corpus) -> None:
     opensfx = [clip for clip in real_corpus.of(Source.FREESOUND) if not clip.made_for_demo]
     scratch = [*real_corpus.of(Source.SOUNDBIBLE), *real_corpus.of(Source.BBC)]

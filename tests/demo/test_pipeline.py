@@ -22,6 +22,8 @@ from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
+pytestmark = pytest.mark.slow
+
 ASSETS, TRAINING = "wavcaps_assets", "wavcaps_training"
 
 
@@ -142,7 +144,7 @@ def test_a_run_without_the_sources_says_what_to_do(made: Made, monkeypatch: pyte
     monkeypatch.setenv("WAVCAPS_LLM__BASE_URL", f"http://127.0.0.1:{free_port()}/v1")
     nowhere = Job(ASSETS, "caption_source", "soundbible")
     with pytest.raises(RunFailed, match="WAVCAPS_LLM__BASE_URL"):
-        # By another path to the same folder, so that Dagster loads the definitions anew.
+        # By another path to the same folder, so that Dagster loads the definitions again.
         run_job(made.instance, nowhere, ROOT / "tests" / "..")
 
 

@@ -164,6 +164,7 @@ def test_a_clip_whose_audio_was_set_aside_keeps_that_reason() -> None:
     assert check_nothing_lost(clips, stage).passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", DescriptionForm)
 def test_hostile_texts_pass_through_and_are_counted_apart(form: DescriptionForm) -> None:
     rows = [clip(f"{name}-{i}", description=text) for name, text in HOSTILE.items() for i in range(3)]
@@ -252,6 +253,7 @@ def test_of_the_same_samples_the_first_that_passes_is_kept() -> None:
         assert details(stage)["d"] == "same samples as b, which is kept"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_every_clip_is_kept_or_dropped_once_whatever_comes_in(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -374,6 +376,7 @@ def test_some_columns_of_a_table_are_read_and_an_older_table_is_refused(tmp_path
         tables.read(key, columns=["clip_id"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["bbc_sound_effects", "freesound"])
 def test_the_bbcs_real_listing_is_filtered_as_by_hand(source: str) -> None:
     if not BBC.exists():

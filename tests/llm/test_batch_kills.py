@@ -39,6 +39,7 @@ def check_all_answered_once(server: BatchServer, folder: Path) -> None:
     assert store.sizes("log/batches/asked") == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_at", range(1, RECORDS + 1))
 def test_a_kill_before_any_record_repeats_nothing(tmp_path: Path, runs: Runs, kill_at: int) -> None:
     with batching() as server:

@@ -76,6 +76,7 @@ def no_key_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert KEY not in caplog.text
 
 
+@pytest.mark.slow
 def test_answers_find_their_questions_whatever_order_they_come_in(store: Store) -> None:
     progress = Followed()
     with batching() as server, ledger_in(store) as ledger:
@@ -152,7 +153,7 @@ def test_what_never_heals_comes_back_with_its_reason(tmp_path: Path) -> None:
             KEYS[5]: "internal_error: could not be executed (3 times)",
             KEYS[6]: "the batch is completed without a result (3 times)",
         }
-        # Whoever asks again later gets another try.
+        # A later request gets another try.
         fates.clear()
         assert ask(server, store).failed == {}
     assert answered(store) == KEYS
@@ -281,6 +282,7 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_sent(tmp_path:
         assert not server.asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["upload", "create", "retrieve", "content"])
 @pytest.mark.parametrize("status", [429, 500])
 def test_a_fault_that_passes_pauses_and_submits_nothing_twice(tmp_path: Path, step: str, status: int) -> None:
@@ -323,6 +325,7 @@ def test_a_batch_that_takes_long_pauses_and_is_found_again(tmp_path: Path) -> No
     assert server.asked["create"] == 3
 
 
+@pytest.mark.slow
 def test_attempts_are_counted_across_pauses(tmp_path: Path) -> None:
     pauses = 0
     with batching(fate=lambda line, nth: unbegun("batch_expired")) as server:

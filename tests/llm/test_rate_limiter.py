@@ -30,6 +30,8 @@ from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.rate_limit_headers import Permit, duration_s, reported, retry_after_s
 from wavcaps_assets.llm.settings import ModelSettings, RequestLimits
 
+pytestmark = pytest.mark.alone
+
 # A minute in these tests (s).
 MINUTE_S = 1.0
 TEXTS = [

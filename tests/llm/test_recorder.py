@@ -30,6 +30,8 @@ from wavcaps_assets.llm.recorder import Recorder
 from wavcaps_assets.llm.records import Answer, record_of
 from wavcaps_assets.store.storage import Store, StoreError
 
+pytestmark = pytest.mark.alone
+
 TEXTS = [f"{animal} {verb}" for animal in ("dog", "cat", "cow") for verb in ("calls", "sings", "runs")]
 
 

@@ -120,6 +120,7 @@ def test_temporary_failures_are_retried(
     assert rude.times("/page") == requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("response", "error", "requests"),
     [
@@ -198,6 +199,7 @@ def test_a_server_that_never_ends_its_response_times_out(
     assert client.get_json(f"{rude.url}/page") == {"good": True}
 
 
+@pytest.mark.slow
 def test_a_compressed_page_is_read_and_a_bomb_is_not(rude: RudeServer, opened: Opener) -> None:
     gzipped = {"Content-Encoding": "gzip"}
     rude.answers["/page"] = answer(gzip.compress(b'{"good": true}'), headers=gzipped)
@@ -300,6 +302,7 @@ def test_a_redirect_to_another_host_does_not_get_the_key(rude: RudeServer, opene
         assert "authorization" not in other.asked[0].headers
 
 
+@pytest.mark.slow
 def test_the_body_of_a_redirect_is_not_read(rude: RudeServer, opened: Opener) -> None:
     # 64 MiB of zeros; and a body without end.
     bomb = gzip.compress(bytes(64 * MIB))

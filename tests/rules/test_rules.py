@@ -149,6 +149,7 @@ def rules_of(caption: str, text: str = "", settings: RuleSettings = RULE_PRESETS
     return [finding.rule for finding in judged.findings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caption", GOOD)
 def test_sentences_about_sounds_are_accepted(caption: str) -> None:
     (judged,) = judge([Candidate(caption, "")], RULE_PRESETS["paper"])
@@ -204,6 +205,7 @@ def test_words_alone_need_no_parser() -> None:
     assert ran.stdout.strip() == "['banned_words'] False"
 
 
+@pytest.mark.slow
 def test_a_part_of_the_parser_says_what_the_whole_of_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     candidates = [Candidate(caption, text) for caption, text, _ in FAULTY_FOR_SMALL_MODELS]
     candidates += [Candidate(caption, "") for caption in (*GOOD, *(faulty for faulty, _ in FAULTY))]
@@ -297,6 +299,7 @@ def test_other_languages_are_told(text: str, language: str) -> None:
     assert foreign_language(text) == language
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not RELEASED.is_file(), reason="needs the released SoundBible captions beside the checkout"
 )

@@ -109,6 +109,7 @@ def test_the_published_excerpts_are_read_to_the_last_event(network_to: Opener) -
     assert (events, len(videos)) == (9_525, 3_157)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "source_id", "told"),
     [
@@ -170,6 +171,7 @@ def test_windows_line_ends_and_a_last_line_without_one_are_read(network_to: Open
     assert record.events == ({"onset_s": 0.0, "offset_s": 1.0, "label": "Bark"},)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start_ms", "names", "chosen"),
     [

@@ -133,6 +133,7 @@ def test_all_that_a_sound_says_is_read(clip: Clips, tmp_path: Path, network_to: 
     assert (api.headers["origin"], api.headers["referer"]) == (SITE, f"{SITE}/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [4, 5, 9, 100])
 def test_a_shallow_catalogue_is_listed_to_the_last_sound(
     clip: Clips, tmp_path: Path, network_to: Opener, window: int
@@ -208,6 +209,7 @@ def test_a_page_that_repeats_ends_the_turning(clip: Clips, tmp_path: Path, netwo
     assert len(api.asked) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -238,6 +240,7 @@ GOOD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "source_id", "told"),
     [

@@ -146,6 +146,7 @@ def test_pages_are_turned_to_the_last(network_to: Opener) -> None:
     assert crawl(Api([]), network_to) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

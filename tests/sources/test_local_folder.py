@@ -105,6 +105,7 @@ def test_an_id_is_the_file_s_name_with_a_hash_where_that_loses_something(
     assert (record.source_id, record.problem) == (source_id, None)
 
 
+@pytest.mark.slow
 def test_ids_are_safe_unique_and_do_not_depend_on_the_other_rows(folder: Path) -> None:
     files = [
         "a b.wav",
@@ -134,6 +135,7 @@ def test_two_rows_with_one_id_are_told_apart_from_a_clip(folder: Path) -> None:
     assert "line 4: line 2 has the same id" in (records[2].problem or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [

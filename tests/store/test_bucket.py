@@ -210,6 +210,7 @@ def test_a_temporary_copy_that_does_not_fit_is_an_error(
     assert store.read_bytes("a.txt") == b"old"
 
 
+@pytest.mark.slow
 def test_dagster_materializes_into_a_bucket(bucket: S3Bucket) -> None:
     @dg.asset
     def recordings() -> pa.Table:

@@ -1,1 +1,1 @@
-"""What the paper's models are trained on: sets of one's own, put together with the clips of this pipeline."""
+"""What the paper's models are trained on: your own data sets, combined with the clips of this pipeline."""

@@ -105,7 +105,7 @@ def sources_of(files: Sequence[Path]) -> list[str]:
     for file, name in zip(files, names, strict=True):
         by_folder.setdefault(file.parent, set()).add(name)
     return [
-        # Files with so many names are the shards of one set, named by hashes or the like.
+        # Files with this many names are the shards of one set, named by hashes or the like.
         name if len(by_folder[file.parent]) <= MOST_SOURCES else file.parent.name or name
         for file, name in zip(files, names, strict=True)
     ]

@@ -60,7 +60,7 @@ ENGLISH_SHARE = 0.2
 
 
 def surely_english(words: Sequence[str]) -> bool:
-    """Whether so many words of a sentence are English that the identifier is not needed."""
+    """Whether enough words of a sentence are English to do without the identifier."""
     known = len(ENGLISH.intersection(words))
     least = max(2, ENGLISH_SHARE * len(words))
     return known >= least or (known > 0 and known + sum(word.endswith("ing") for word in words) >= least)

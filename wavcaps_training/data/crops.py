@@ -13,7 +13,7 @@ from wavcaps_training.data.clips import Clip
 from wavcaps_training.settings.training import ClipSettings, Padding
 
 BLOCK_FRAMES = 1 << 16
-# Every so many frames, one is checked first: that shows of nearly every clip that it is not silent.
+# One frame in this many is checked first, which is enough for nearly every clip that is not silent.
 PROBED = 1000
 # Full scale is 1. Decoders of lossy formats exceed it a little; integers stored as floats exceed it by far.
 LOUDEST = 10.0

@@ -141,7 +141,7 @@ class RunSettings(Frozen):
     save_every_steps: int | None = Field(
         None,
         gt=0,
-        description="save the run after every so many steps, to resume from there if it is killed; none: "
+        description="save the run each time after this many steps, to resume there if it is killed; none: "
         "after each epoch",
     )
     gather_negatives: bool = Field(

@@ -105,7 +105,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Tensor]], object], without: tuple[str, ...] = ()) -> None:
-    """Writes a checkpoint anew with other weights, as another program would: without their hash."""
+    """Writes a checkpoint again with other weights, as another program would: without their hash."""
     weights = load_file(path)
     change(weights)
     kept = {k: v for k, v in metadata(path).items() if k not in (checkpoint.WEIGHTS_KEY, *without)}

@@ -26,6 +26,8 @@ from wavcaps_training.models.text_encoder import TextEncoder
 from wavcaps_training.settings.captioner import TINY_CAPTIONER, BartSettings, CaptionerSettings
 from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings, TextEncoderSettings
 
+pytestmark = pytest.mark.slow
+
 KEYS = SHARED / "facts" / "keys"
 SMALL_HTSAT = HtsatSettings(embed_dim=8, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), classes=5)
 SMALL_BERT = BertConfig(

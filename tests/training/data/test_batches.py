@@ -1,4 +1,4 @@
-"""Batches: the same for the same seed, whoever reads them, and from the middle of an epoch as well."""
+"""Batches: the same for the same seed in every process, and from the middle of an epoch as well."""
 
 from __future__ import annotations
 

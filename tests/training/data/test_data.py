@@ -54,6 +54,7 @@ def test_a_hundredth_of_a_second_is_a_clip(tmp_path: Path) -> None:
     assert not found[320:].any()
 
 
+@pytest.mark.slow
 def test_two_hours_are_not_read_for_a_second_of_them(tmp_path: Path) -> None:
     """What is read is the crop: the file is cut short behind it, and nobody notices."""
     seconds = 2 * 3600

@@ -33,7 +33,7 @@ from wavcaps_training.executor.devices import DeviceError, DeviceSlots, find_dev
 from wavcaps_training.executor.executor import check_steps, local_capacity
 from wavcaps_training.executor.gpu_tags import devices_wanted, gpu_tags
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 # As printed in https://docs.nvidia.com/datacenter/tesla/mig-user-guide/, with a second, whole GPU.
 LISTING = """\

@@ -24,7 +24,7 @@ from wavcaps_training.executor.gpu_tags import KUBERNETES_TAG, gpu_tags
 
 pytest.importorskip("dagster_k8s", reason="dagster-k8s is not installed: the extra `kubernetes` has it")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 EXAMPLES = ROOT / "docs" / "examples" / "kubernetes"
 IMAGE = "registry.example/wavcaps:1"

@@ -29,7 +29,7 @@ from tests.training.executor.executor_runs import (
 pytest.importorskip("dagster_ray", reason="dagster-ray is not installed: the extra `ray` has it")
 pytest.importorskip("ray", reason="Ray is not installed: the extra `ray` has it")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # Ray gives up jobs that wait for longer; its own default would be 15 min.
 JOB_START_TIMEOUT_S = 6

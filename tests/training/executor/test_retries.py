@@ -21,6 +21,8 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 
+pytestmark = pytest.mark.slow
+
 KEY = list(DEMO_EXPERIMENT.key)
 STEP = "__".join(KEY)
 

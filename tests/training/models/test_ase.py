@@ -50,6 +50,7 @@ def model(fill: ModuleType, minilm: TextEncoder) -> RetrievalModel:
     return filled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_embeddings_loss_and_gradients(
     encoder: str, oracles: Path, minilm: TextEncoder, fill: ModuleType

@@ -85,6 +85,7 @@ def close(found: Tensor, wanted: np.ndarray, tolerance: float) -> None:
     np.testing.assert_allclose(found.detach(), wanted, atol=tolerance, rtol=0)
 
 
+@pytest.mark.slow
 def test_audio_tokens_projection_and_memory(
     filled: Captioner,
     memory: Tensor,

@@ -45,6 +45,7 @@ def cnn14(filled: Cnn14) -> Iterator[Cnn14]:
     filled.zero_grad()
 
 
+@pytest.mark.slow
 def test_the_weights_are_filled_as_the_originals_were(filled: Cnn14, oracles: Path) -> None:
     assert unlike_the_oracles(oracles, "cnn14", filled.state_dict()) == []
 
@@ -79,6 +80,7 @@ def test_embedding_and_every_block_for_ten_seconds(
     assert output.step_embedding.shape == (2, 15, 2048)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "clip", "samples"),
     [("5s", 2, 160_000), ("1s", 3, 32_000), ("30s", 4, 960_000), ("min_20160", 5, 20_160)],
@@ -90,6 +92,7 @@ def test_other_lengths(
         close(cnn14(clips(fill, (clip,), samples)).embedding, expected[f"embedding_{length}"])
 
 
+@pytest.mark.slow
 def test_silence(cnn14: Cnn14, expected: Mapping[str, np.ndarray]) -> None:
     with torch.no_grad():
         close(cnn14(torch.zeros(1, 320_000)).embedding, expected["embedding_silence"])
@@ -100,6 +103,7 @@ def test_shorter_clips_are_refused(cnn14: Cnn14) -> None:
         cnn14(torch.zeros(1, 20_159))
 
 
+@pytest.mark.slow
 def test_gradients(cnn14: Cnn14, expected: Mapping[str, np.ndarray], fill: ModuleType) -> None:
     probe = torch.tensor(fill.embed("gradprobe", 2, 2048))
     (cnn14(clips(fill, (6, 7), 64_000)).embedding * probe).sum().backward()
@@ -115,6 +119,7 @@ def test_gradients(cnn14: Cnn14, expected: Mapping[str, np.ndarray], fill: Modul
         np.testing.assert_allclose(gradient.flatten()[:4], head, rtol=1e-3, atol=1e-3 * norm, err_msg=name)
 
 
+@pytest.mark.slow
 def test_training_mode_uses_and_updates_the_batch_statistics(
     expected: Mapping[str, np.ndarray], fill: ModuleType
 ) -> None:
@@ -130,6 +135,7 @@ def test_training_mode_uses_and_updates_the_batch_statistics(
             np.testing.assert_allclose(statistics[f"{name}.{statistic}"], wanted, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_captioning_tokens(oracles: Path, fill: ModuleType) -> None:
     model = Cnn14(Cnn14Settings(fc1_dim=1024)).eval()
     prefix = "encoder.audio_enc."

@@ -84,6 +84,7 @@ def test_every_output_and_layer_for_ten_seconds(
     assert output.framewise_output.shape == (2, 1024, 527)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "clip", "samples"),
     [("5s", 2, 160_000), ("1s", 3, 32_000), ("max_327679", 4, 327_679), ("9p5s", 5, 304_000)],
@@ -105,6 +106,7 @@ def test_longer_clips_are_refused(htsat: Htsat) -> None:
         htsat(torch.zeros(1, 327_680))
 
 
+@pytest.mark.slow
 def test_gradients(htsat: Htsat, expected: Mapping[str, np.ndarray], fill: ModuleType) -> None:
     probe = torch.tensor(fill.embed("gradprobe", 2, 768))
     (htsat(clips(fill, (0, 1), 320_000)).embedding * probe).sum().backward()

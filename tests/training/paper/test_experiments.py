@@ -294,6 +294,7 @@ def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
     assert not exclusions.exclude({"source": "bbc_sound_effects", "clip_id": "bbc_sound_effects-1"})
 
 
+@pytest.mark.slow
 def test_clothos_real_lists_are_read(tmp_path: Path) -> None:
     path = DATA / "clotho" / "val.csv"
     if not path.exists():
@@ -310,6 +311,7 @@ def test_clothos_real_lists_are_read(tmp_path: Path) -> None:
     assert all(len(row["other_captions"]) == 4 for row in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["htsat_bert", "cnn14_bart"])
 def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> None:
     tables = TableStore(Store(store))

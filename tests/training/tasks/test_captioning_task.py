@@ -105,6 +105,7 @@ def right_words(task: CaptioningTask, batch: Batch) -> float:
     return sum(kind in caption for kind, caption in zip(kinds, captions, strict=True)) / len(kinds)
 
 
+@pytest.mark.slow
 def test_it_learns_to_say_what_sounds() -> None:
     torch.manual_seed(0)
     task = CaptioningTask(Captioner.build(TINY.model), TINY)
@@ -130,6 +131,7 @@ def test_it_learns_to_say_what_sounds() -> None:
     assert right_words(task, test) >= 0.6 > untrained
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_epoch_that_writes_best(tmp_path: Path) -> None:
     """What the kept checkpoint writes of the validation split scores as its epoch in the learning curve."""
     generator = np.random.default_rng(0)

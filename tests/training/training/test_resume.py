@@ -34,6 +34,8 @@ from wavcaps_training.training.run import Stopped
 from wavcaps_training.training.state import STATE, Position, RunState, run_id
 from wavcaps_training.training.train import RunOptions, train
 
+pytestmark = pytest.mark.slow
+
 RATE = 32_000
 # Everything that draws: masks, crops of longer clips, dropout of layers, and a learned temperature.
 SETTINGS = TINY.model_copy(

@@ -29,6 +29,8 @@ from wavcaps_training.training.launching import LaunchError
 from wavcaps_training.training.result import WEIGHTS
 from wavcaps_training.training.state import STATE, saved_step
 
+pytestmark = pytest.mark.slow
+
 KEY = list(DEMO_EXPERIMENT.key)
 ONE_EPOCH = SETTINGS.model_copy(update={"epochs": 1})
 

@@ -30,6 +30,8 @@ from wavcaps_training.training.result import RESULT, WEIGHTS
 from wavcaps_training.training.state import STATE
 from wavcaps_training.training.worker import EPOCH_DONE, WORKER, Job, write_job
 
+pytestmark = pytest.mark.slow
+
 # Batch normalisation and masks see a process's share alone; without them, shares add up to the whole.
 TOGETHER = SETTINGS.model_copy(update={"epochs": 2})
 

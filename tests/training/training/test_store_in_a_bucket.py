@@ -22,6 +22,8 @@ from wavcaps_training.training.result import RESULT, UNTRAINED_WEIGHTS, WEIGHTS
 from wavcaps_training.training.run_copy import RunCopy
 from wavcaps_training.training.state import STATE, Position, RunState, saved_step
 
+pytestmark = pytest.mark.slow
+
 TWO_EPOCHS = SETTINGS.model_copy(update={"epochs": 2})
 
 

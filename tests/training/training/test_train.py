@@ -43,6 +43,8 @@ from wavcaps_training.training.result import RESULT, TrainingResult
 from wavcaps_training.training.run import steps_to_devices
 from wavcaps_training.training.train import RunOptions, train
 
+pytestmark = pytest.mark.slow
+
 RATE = 32_000
 KINDS = {
     "A low tone hums.": lambda t, _: np.sin(2 * np.pi * 150 * t),
