@@ -170,12 +170,12 @@ def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
         clips.loc[short, "duration_s"].astype(str)
         + " s "
         + origin[short]
-        + f", at least {settings.min_duration_s} s asked"
+        + f", minimum {settings.min_duration_s} s"
     )
     clips.loc[frequent, "reason"] = "frequent_description"
     clips.loc[frequent, "detail"] = (
         sharing[frequent].astype(int).astype(str)
-        + f" clips share it, at most {settings.max_clips_per_description} may"
+        + f" clips share it, maximum {settings.max_clips_per_description}"
     )
     clips["stage"] = "filtered_clips"
     kept = clips.loc[clips["reason"].isna(), FILTERED_CLIPS.arrow.names]
