@@ -14,7 +14,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 from wavcaps_assets.crawl.backfill import BackfillSettings
 from wavcaps_assets.definitions import build
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, PAUSED_TAG
-from wavcaps_assets.defs.schedules import missing_partitions_schedule
+from wavcaps_assets.defs.schedules import FAILURE_TAG, missing_partitions_schedule
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 
@@ -56,10 +56,16 @@ def materialize(instance: dg.DagsterInstance, month: str) -> None:
 
 
 def add_run(
-    instance: dg.DagsterInstance, month: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None
+    instance: dg.DagsterInstance,
+    month: str,
+    status: dg.DagsterRunStatus,
+    tags: dict[str, str] | None = None,
+    graph_asset: list[str] | None = None,
 ) -> str:
+    """A run of the source's job; or of one asset, as the asset graph launches it."""
     run = dg.DagsterRun(
-        job_name=NAME,
+        job_name="__ASSET_JOB" if graph_asset else NAME,
+        asset_selection=frozenset([dg.AssetKey(graph_asset)]) if graph_asset else None,
         run_id=str(uuid.uuid4()),
         status=status,
         tags={"dagster/partition": month, **(tags or {})},
@@ -68,9 +74,9 @@ def add_run(
     return run.run_id
 
 
-def add_failed_run(instance: dg.DagsterInstance, month: str) -> None:
+def add_failed_run(instance: dg.DagsterInstance, month: str, graph_asset: list[str] | None = None) -> str:
     """A run one of whose steps failed, and not a run whose process died."""
-    run_id = add_run(instance, month, dg.DagsterRunStatus.FAILURE)
+    run_id = add_run(instance, month, dg.DagsterRunStatus.FAILURE, graph_asset=graph_asset)
     event = DagsterEvent(
         event_type_value=dg.DagsterEventType.STEP_FAILURE.value,
         job_name=NAME,
@@ -78,6 +84,7 @@ def add_failed_run(instance: dg.DagsterInstance, month: str) -> None:
         event_specific_data=StepFailureData(error=None, user_failure_data=None),
     )
     instance.report_dagster_event(event, run_id)
+    return run_id
 
 
 def test_missing_months_are_asked_for_some_at_a_tick(instance: dg.DagsterInstance) -> None:
@@ -165,3 +172,58 @@ def test_finished_months_are_crawled_again_some_at_a_tick(instance: dg.DagsterIn
     for month in MONTHS:
         add_failed_run(instance, month)
     assert tick(instance, at=datetime.now(UTC) + timedelta(hours=1))[0] == []
+
+
+RAW, OTHER = ["freesound", "raw_clips"], ["soundbible", "raw_clips"]
+
+
+def test_runs_of_the_asset_graph_count_like_those_of_the_job(instance: dg.DagsterInstance) -> None:
+    add_run(instance, "2022-01", dg.DagsterRunStatus.STARTED, graph_asset=RAW)
+    for _ in range(3):
+        add_failed_run(instance, "2022-02", graph_asset=RAW)
+    # Another source's run of a partition with the same name.
+    add_run(instance, "2022-03", dg.DagsterRunStatus.STARTED, graph_asset=OTHER)
+    assert tick(instance)[0] == ["2022-03", "2022-04", "2022-05"]
+
+
+def test_a_pause_counts_whoever_launched_the_run(instance: dg.DagsterInstance) -> None:
+    until = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    add_run(instance, "2022-01", dg.DagsterRunStatus.SUCCESS, {PAUSED_TAG: until}, graph_asset=OTHER)
+    assert tick(instance)[0]
+    add_run(instance, "2022-01", dg.DagsterRunStatus.SUCCESS, {PAUSED_TAG: until}, graph_asset=RAW)
+    asked, skipped = tick(instance)
+    assert asked == []
+    assert skipped is not None and "paused until" in skipped
+
+
+def test_a_cancelled_partition_is_left_to_a_person_until_a_person_runs_it(
+    instance: dg.DagsterInstance,
+) -> None:
+    add_run(instance, "2022-01", dg.DagsterRunStatus.CANCELED, graph_asset=RAW)
+    assert tick(instance)[0] == ["2022-02", "2022-03", "2022-04", "2022-05"]
+    for month in MONTHS[1:]:
+        materialize(instance, month)
+    asked, skipped = tick(instance)
+    assert asked == []
+    assert skipped is not None and "cancellation: 2022-01" in skipped
+    add_failed_run(instance, "2022-01")
+    assert tick(instance)[0] == ["2022-01"]
+
+
+def test_the_log_of_a_failed_run_is_read_once(instance: dg.DagsterInstance) -> None:
+    failed = add_failed_run(instance, "2022-01")
+    interrupted = add_run(instance, "2022-01", dg.DagsterRunStatus.FAILURE)
+    done = add_failed_run(instance, "2022-02")
+    materialize(instance, "2022-02")
+    tick(instance)
+    tags = {run.run_id: run.tags.get(FAILURE_TAG) for run in instance.get_runs()}
+    # The runs of a partition that is there are not looked at.
+    assert tags == {failed: "step", interrupted: "interrupted", done: None}
+
+
+def test_an_incomplete_run_of_the_asset_graph_is_completed(instance: dg.DagsterInstance) -> None:
+    for month in MONTHS:
+        materialize(instance, month)
+    ledger = ["freesound", "ledger"]
+    add_run(instance, "2022-05", dg.DagsterRunStatus.SUCCESS, {INCOMPLETE_TAG: "true"}, graph_asset=ledger)
+    assert tick(instance, BackfillSettings(again_after_h=1e-9))[0] == ["2022-05"]

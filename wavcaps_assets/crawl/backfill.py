@@ -42,7 +42,7 @@ class Choice:
 
     Attributes:
         partitions: to run now.
-        given_up: missing, and failed too often: a person must look at them.
+        given_up: missing, and failed too often or cancelled: a person must look at them.
         missing: how many are missing.
         room: how many more could run.
     """
@@ -60,6 +60,7 @@ def choose(
     failures: Mapping[str, int],
     interruptions: Mapping[str, int],
     settings: BackfillSettings,
+    cancelled: Collection[str] = (),
 ) -> Choice:
     """Chooses partitions, in their own order.
 
@@ -69,12 +70,15 @@ def choose(
         running: those with a run that is queued or in progress.
         failures: for each partition, runs in which a step failed.
         interruptions: for each partition, runs whose process died.
+        cancelled: those whose newest run a person cancelled.
     """
     missing = [name for name in partitions if name not in done]
     given_up = [
         name
         for name in missing
-        if failures.get(name, 0) >= settings.attempts or interruptions.get(name, 0) >= settings.interruptions
+        if failures.get(name, 0) >= settings.attempts
+        or interruptions.get(name, 0) >= settings.interruptions
+        or name in cancelled
     ]
     waiting = [name for name in missing if name not in running and name not in given_up]
     room = max(0, settings.partitions_per_tick - len([name for name in missing if name in running]))

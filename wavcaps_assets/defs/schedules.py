@@ -1,7 +1,12 @@
-"""A schedule per source that asks for the partitions that are missing. Off until switched on."""
+"""A schedule for each source that requests the partitions that are missing. It is off until switched on.
+
+It counts all runs of a partition, whoever launched them: the schedule, the job's page, a backfill, or the
+asset graph, whose runs belong to the job `__ASSET_JOB`.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -12,15 +17,20 @@ from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
 from wavcaps_assets.sources.base import Source
 
-UNFINISHED = [
+UNFINISHED = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
-]
-# As many of the newest runs as are looked at for one that paused.
+)
+# The newest runs of a source, among which one that paused is found.
 NEWEST = 20
+# The newest runs of each partition that count. Sources can have partitions of the same name.
+RUNS_OF_PARTITION = 100
+# On a failed run, once its log was read: what ended it.
+FAILURE_TAG = "wavcaps/failure"
+STEP_FAILED, INTERRUPTED = "step", "interrupted"
 
 
 def missing_partitions_schedule(
@@ -34,31 +44,33 @@ def missing_partitions_schedule(
         name=f"{job}_missing",
         cron_schedule="*/30 * * * *",
         execution_timezone="UTC",
-        description=f"Asks for the partitions of {source.title} that are missing: "
-        f"{limits.partitions_per_tick} at a time, each until it has failed {limits.attempts} times. What "
-        "pauses, as for a quota, is requested again afterwards; an incomplete partition, a day later; and "
-        "a finished one from time to time, less often as it ages.",
+        description=f"Requests the partitions of {source.title} that are missing, "
+        f"{limits.partitions_per_tick} at a time. A partition is requested until it has failed "
+        f"{limits.attempts} times, or a person cancels it. After a pause, as for a quota, it is requested "
+        "again; an incomplete partition, a day later; and a finished one from time to time, less often as it "
+        "ages.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         instance = context.instance
-        until = paused_until(_runs(instance, job, limit=NEWEST))
+        until = paused_until(_runs(instance, source, source.partitions(), NEWEST))
         if until is not None:
             return dg.SkipReason(f"{source.title} is paused until {until:%Y-%m-%d %H:%M} UTC")
         # A partition is done when the last asset of the job has it.
         done = instance.get_materialized_partitions(dg.AssetKey([source.name, "ledger"]))
-        failed = _runs(instance, job, [dg.DagsterRunStatus.FAILURE])
-        interrupted = [run for run in failed if _was_interrupted(instance, run)]
+        missing = [name for name in source.partitions() if name not in done]
+        history = _history(instance, _runs(instance, source, missing, RUNS_OF_PARTITION * len(missing)))
         request = choose(
             source.partitions(),
             done,
-            running=_partitions(_runs(instance, job, UNFINISHED)),
-            failures=_partitions(failed) - _partitions(interrupted),
-            interruptions=_partitions(interrupted),
-            settings=limits,
+            history.running,
+            history.failures,
+            history.interruptions,
+            limits,
+            history.cancelled,
         )
         now = context.scheduled_execution_time
         again = list(
-            dict.fromkeys(_to_complete(instance, job, limits) + _due_again(instance, source, now, limits))
+            dict.fromkeys(_to_complete(instance, source, limits) + _due_again(instance, source, now, limits))
         )[: request.room]
         if request.partitions or again:
             # Dagster never runs the same key twice: the next tick's attempt is another one.
@@ -68,13 +80,15 @@ def missing_partitions_schedule(
                 dg.RunRequest(
                     partition_key=name,
                     run_key=f"{name} at {tick}",
-                    # A listing that was read whole is not read again because the audio had to wait.
+                    # A complete listing is not read again because the audio had to wait.
                     asset_selection=rest_of(source) if name in listed else None,
                 )
                 for name in request.partitions
             ] + [dg.RunRequest(partition_key=name, run_key=f"{name} again at {tick}") for name in again]
         given_up = (
-            f"; left to a person after failing: {', '.join(request.given_up)}" if request.given_up else ""
+            f"; left to a person after failures or a cancellation: {', '.join(request.given_up)}"
+            if request.given_up
+            else ""
         )
         return dg.SkipReason(f"{request.missing} partitions of {source.title} are missing{given_up}")
 
@@ -82,19 +96,42 @@ def missing_partitions_schedule(
 
 
 def rest_of(source: Source) -> list[dg.AssetKey]:
-    """What a partition still lacks when its listing is there."""
+    """What a partition still lacks when its listing is complete."""
     return [dg.AssetKey([source.name, "audio"]), dg.AssetKey([source.name, "ledger"])]
 
 
-def _to_complete(instance: dg.DagsterInstance, job: str, limits: BackfillSettings) -> list[str]:
-    """The partitions that something was missing of a while ago, and that were not crawled too often since."""
-    before = datetime.now(UTC) - timedelta(hours=limits.again_after_h)
-    incomplete = instance.get_run_records(dg.RunsFilter(job_name=job, tags={INCOMPLETE_TAG: "true"}))
-    tries = _partitions([record.dagster_run for record in incomplete])
-    return sorted(
-        name
-        for name, times in tries.items()
-        if times < limits.attempts and _ended_incomplete(instance, job, name, before)
+@dataclass(frozen=True)
+class History:
+    """What happened to the partitions that are missing.
+
+    Attributes:
+        running: those with a run that is queued or in progress.
+        cancelled: those whose newest run was cancelled.
+        failures: runs in which a step failed, for each partition.
+        interruptions: runs whose process died, for each partition.
+    """
+
+    running: set[str]
+    cancelled: set[str]
+    failures: Counter[str]
+    interruptions: Counter[str]
+
+
+def _history(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> History:
+    """The history of partitions, from their runs, newest first."""
+    newest: dict[str, dg.DagsterRun] = {}
+    for run in runs:
+        newest.setdefault(run.tags[PARTITION_TAG], run)
+    ends = [
+        (run.tags[PARTITION_TAG], _end_of(instance, run))
+        for run in runs
+        if run.status is dg.DagsterRunStatus.FAILURE
+    ]
+    return History(
+        running={run.tags[PARTITION_TAG] for run in runs if run.status in UNFINISHED},
+        cancelled={name for name, run in newest.items() if run.status is dg.DagsterRunStatus.CANCELED},
+        failures=Counter(name for name, end in ends if end == STEP_FAILED),
+        interruptions=Counter(name for name, end in ends if end == INTERRUPTED),
     )
 
 
@@ -120,41 +157,73 @@ def _due_again(
     # A run that has not succeeded is not requested again at once.
     recent = instance.get_runs(
         dg.RunsFilter(
-            job_name=crawl_job_name(source), created_after=now - timedelta(hours=limits.again_after_h)
+            tags={PARTITION_TAG: list(crawled)},
+            created_after=now - timedelta(hours=limits.again_after_h),
         )
     )
-    return [
+    requested = _partitions(run for run in recent if _crawls(source, run))
+    return [name for name in due_again(crawled, published_until, now, limits) if name not in requested]
+
+
+def _end_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """What ended a failed run: a step that failed, or else its process died, as in a restart of the machine.
+
+    A run's log is read once: the answer is kept on the run.
+    """
+    if FAILURE_TAG in run.tags:
+        return run.tags[FAILURE_TAG]
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
+    end = STEP_FAILED if failures.records else INTERRUPTED
+    instance.add_run_tags(run.run_id, {FAILURE_TAG: end})
+    return end
+
+
+def _to_complete(instance: dg.DagsterInstance, source: Source, limits: BackfillSettings) -> list[str]:
+    """The partitions that were left incomplete a while ago, and were not crawled too often since."""
+    before = datetime.now(UTC) - timedelta(hours=limits.again_after_h)
+    partitions = source.partitions()
+    records = instance.get_run_records(
+        dg.RunsFilter(tags={INCOMPLETE_TAG: "true", PARTITION_TAG: partitions}),
+        limit=limits.attempts * len(partitions),
+    )
+    tries = _partitions(record.dagster_run for record in records if _crawls(source, record.dagster_run))
+    return sorted(
         name
-        for name in due_again(crawled, published_until, now, limits)
-        if name not in _partitions(list(recent))
-    ]
+        for name, times in tries.items()
+        if times < limits.attempts and _ended_incomplete(instance, source, name, before)
+    )
 
 
-def _ended_incomplete(instance: dg.DagsterInstance, job: str, partition: str, before: datetime) -> bool:
-    """Whether a partition's newest run left something to do, and ended before a time."""
-    runs = dg.RunsFilter(job_name=job, tags={PARTITION_TAG: partition})
-    (newest,) = instance.get_run_records(runs, limit=1)
+def _ended_incomplete(instance: dg.DagsterInstance, source: Source, partition: str, before: datetime) -> bool:
+    """Whether a partition's newest run left it incomplete, and ended before a time."""
+    records = instance.get_run_records(
+        dg.RunsFilter(tags={PARTITION_TAG: partition}), limit=RUNS_OF_PARTITION
+    )
+    newest = next((record for record in records if _crawls(source, record.dagster_run)), None)
+    if newest is None:
+        return False
     ended = newest.dagster_run.is_finished and newest.update_timestamp < before
     return ended and INCOMPLETE_TAG in newest.dagster_run.tags
 
 
 def _runs(
-    instance: dg.DagsterInstance,
-    job: str,
-    statuses: Sequence[dg.DagsterRunStatus] | None = None,
-    limit: int | None = None,
+    instance: dg.DagsterInstance, source: Source, partitions: Sequence[str], limit: int
 ) -> list[dg.DagsterRun]:
-    return list(instance.get_runs(dg.RunsFilter(job_name=job, statuses=statuses), limit=limit))
+    """The newest runs that crawl these partitions of a source, newest first."""
+    if not partitions:
+        return []
+    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: list(partitions)}), limit=limit)
+    return [run for run in runs if _crawls(source, run)]
 
 
-def _partitions(runs: Sequence[dg.DagsterRun]) -> Counter[str]:
-    return Counter(run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags)
+def _crawls(source: Source, run: dg.DagsterRun) -> bool:
+    """Whether a run crawls a source: by its job, or by the assets that it was launched for."""
+    launched = run.asset_selection or ()
+    return run.job_name == crawl_job_name(source) or any(key.path[0] == source.name for key in launched)
 
 
-def _was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether the run's process died, as in a restart of the machine: no step of it failed."""
-    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
-    return not failures.records
+def _partitions(runs: Iterable[dg.DagsterRun]) -> Counter[str]:
+    return Counter(run.tags[PARTITION_TAG] for run in runs)
 
 
 def definitions(location: Location) -> dg.Definitions:
