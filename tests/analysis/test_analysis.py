@@ -285,7 +285,7 @@ def test_the_card_is_written_and_what_is_crawled_stays_in_its_cell(tmp_path: Pat
     assert "<script>" not in body
     assert "![x]" not in body
     assert "license: mit" not in body.splitlines()
-    assert "1 clips have a licence that is not known; 1 are under one that rules" in body
+    assert "1 clips have an unknown licence; 1 have a licence that excludes" in body
     assert card == render_card(wavcaps, findings, {"freesound": "FreeSound"})
 
 

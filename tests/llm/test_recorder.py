@@ -240,8 +240,10 @@ def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> 
         return "A dog is barking."
 
     program = (
-        "import sys\n"
+        "import signal, sys\n"
         "from pathlib import Path\n"
+        # A shell starts background commands with SIGINT ignored, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from tests.llm.scripted_model import Endpoint\n"
         "from tests.captioning.test_engine import SINGLE, clips\n"
         "from tests.llm.test_recorder import TEXTS, SlowLedger\n"

@@ -42,7 +42,7 @@ rejected = Rejected("dog", judged.caption, tuple(judged.complaints))
 print(json.dumps({
     "findings": [[one.rule, one.verdict, one.detail] for one in judged.findings],
     "wrong": {
-        name: json.loads(load_second_prompt(name, Form.SINGLE).put(rejected, 100))["wrong"]
+        name: json.loads(load_second_prompt(name, Form.SINGLE).line(rejected, 100))["wrong"]
         for name in ("paper", "mine")
     },
     "presets": [name for name, rules in RULE_PRESETS.items() if "weather" in rules.enabled],

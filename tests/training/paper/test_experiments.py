@@ -257,7 +257,7 @@ def test_clips_whose_audio_is_lost_are_left_out(store: Path) -> None:
     assert len(read_set(Store(store), "clotho", "train")) == 1
     shutil.rmtree(store / "sets" / "clotho" / "train")
     with pytest.raises(
-        SetError, match=r"lists 2 train clips, and the audio of none is in .*sets/clotho/train"
+        SetError, match=r"lists 2 train clips, but none of their audio files is in .*sets/clotho/train"
     ):
         read_set(Store(store), "clotho", "train")
 
