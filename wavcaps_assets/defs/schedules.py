@@ -1,7 +1,7 @@
 """A schedule for each source that requests the partitions that are missing. It is off until switched on.
 
-It counts all runs of a partition, whoever launched them: the schedule, the job's page, a backfill, or the
-asset graph, whose runs belong to the job `__ASSET_JOB`.
+It counts all runs of a partition, no matter who launched them: the schedule, the job's page, a backfill, or
+the asset graph, whose runs belong to the job `__ASSET_JOB`.
 """
 
 from collections import Counter
