@@ -24,7 +24,7 @@ GRAPH = """
     repository { location { name } }
     dependencyKeys { path }
     isPartitioned
-    assetChecksOrError { ... on AssetChecks { checks { name blocking } } }
+    assetChecksOrError { ... on AssetChecks { checks { name blocking canExecuteIndividually } } }
   }
 }
 """
@@ -72,3 +72,14 @@ def test_the_graph_spans_both_code_locations(server: str) -> None:
     assert nodes["manifest"]["isPartitioned"]
     checks = {check["name"]: check["blocking"] for check in nodes["captions"]["assetChecksOrError"]["checks"]}
     assert checks == dict.fromkeys(["schema", "clip_id_unique", "nothing_lost", *MEASURED], True)
+
+
+def test_every_check_can_be_executed_on_its_own(server: str) -> None:
+    answer = httpx.post(f"{server}/graphql", json={"query": GRAPH}, timeout=60).json()
+    checks = [
+        check
+        for node in answer["data"]["assetNodes"]
+        for check in node["assetChecksOrError"].get("checks", [])
+    ]
+    assert len(checks) > 80
+    assert {check["canExecuteIndividually"] for check in checks} == {"CAN_EXECUTE"}

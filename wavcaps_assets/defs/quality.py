@@ -13,7 +13,7 @@ from wavcaps_assets.checks.baseline import Baseline
 from wavcaps_assets.checks.figures import Result, Status
 from wavcaps_assets.checks.quality import CHECKS, DRIFT, worst
 from wavcaps_assets.checks.render import examples_table, results_table
-from wavcaps_assets.defs.checks import table_checks, upstream_of
+from wavcaps_assets.defs.checks import selected, table_checks, upstream_of
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.partitions import partition_of, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
@@ -52,7 +52,7 @@ def quality_checks(
         for name, description in MEASURED.items()
     ]
 
-    @dg.multi_asset_check(name=f"check_quality_of_{asset}", specs=specs)
+    @dg.multi_asset_check(name=f"check_quality_of_{asset}", specs=specs, can_subset=True)
     def run_checks(
         context: dg.AssetCheckExecutionContext, store: StoreResource
     ) -> Iterator[dg.AssetCheckResult]:
@@ -63,7 +63,7 @@ def quality_checks(
         found = assess(tables, asset, partition, table, baseline, thresholds)
         if found.passed:
             baseline.keep(table)
-        for name in MEASURED:
+        for name in selected(context, MEASURED):
             of_check = [result for result in found.results if result.check == name]
             yield _as_result(asset, name, of_check, found.compared_with)
 

@@ -31,7 +31,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         key = context.asset_key.path
         partition = partition_of(key, _node(context).partitions_def, context)
         size = self.store.tables().write(key, partition, obj)
-        context.add_output_metadata({**outcome_metadata(obj), "size": dg.MetadataValue.int(size)})
+        context.add_output_metadata({**outcome_metadata(obj), "size (bytes)": dg.MetadataValue.int(size)})
         context.add_output_metadata(_lineage(context))
 
     def load_input(self, context: dg.InputContext) -> pa.Table:

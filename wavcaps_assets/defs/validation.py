@@ -48,7 +48,7 @@ def validation_assets() -> Sequence[dg.AssetsDefinition]:
         shown = ["source", "duration_s", "caption", "second_caption"]
         metadata: dict[str, dg.MetadataValue] = {
             "page": dg.MetadataValue.path(files.describe(written.page)),
-            "page size": dg.MetadataValue.int(written.page_bytes),
+            "page size (bytes)": dg.MetadataValue.int(written.page_bytes),
             "study": dg.MetadataValue.text(study.study_id),
             "clips": dg.MetadataValue.int(study.key.num_rows),
             "clips by source": dg.MetadataValue.md(counts(study.key, "source")),

@@ -46,7 +46,7 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "page": dg.MetadataValue.path(tables.store.describe(REPORT)),
-                "size": dg.MetadataValue.int(size),
+                "size (bytes)": dg.MetadataValue.int(size),
             }
         )
 

@@ -18,6 +18,7 @@ from wavcaps_training.tables import (
     RETRIEVAL_SCORES_KEY,
 )
 
+TRAINED = "trained"
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 
 
@@ -56,11 +57,27 @@ def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
             group = f"{DIRECTIONS[row['direction']]}\n{row['metric']}"
             bars.setdefault(group, {})[row["model"]] = row["value"]
         context.add_output_metadata(
-            {"recall": dg.MetadataValue.md(as_markdown(grouped_bars(bars, "recall (%)")))}
+            {
+                "recall": dg.MetadataValue.md(as_markdown(grouped_bars(bars, "recall (%)"))),
+                **score_metadata(scores),
+            }
         )
         return scores
 
     return retrieval
+
+
+def score_metadata(scores: pa.Table) -> dict[str, dg.MetadataValue]:
+    """The trained model's scores as numbers, which the web UI plots over all materializations.
+
+    Args:
+        scores: `tables.RETRIEVAL_SCORES`.
+    """
+    return {
+        f"{row['metric']}, {DIRECTIONS[row['direction']]} (%)": dg.MetadataValue.float(row["value"])
+        for row in scores.to_pylist()
+        if row["model"] == TRAINED
+    }
 
 
 def _paper_comparison(location: Location) -> dg.AssetsDefinition:
