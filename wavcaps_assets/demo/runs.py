@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 import dagster as dg
+from dagster._core.definitions.definitions_class import SINGLETON_REPOSITORY_NAME
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -46,6 +48,12 @@ class Job:
         }
         return {**config, "execution": {"config": self.execution}} if self.execution else config
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the run. A job's page in the web UI lists the runs that have its repository's label."""
+        tags = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{self.location}"}
+        return {**tags, "dagster/partition": self.partition} if self.partition else tags
+
     def __str__(self) -> str:
         return f"{self.name}[{self.partition}]" if self.partition else self.name
 
@@ -66,7 +74,7 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
         repository.get_reconstructable_job(job.name),
         instance=instance,
         run_config=job.run_config,
-        tags={"dagster/partition": job.partition} if job.partition else None,
+        tags=job.tags,
         raise_on_error=False,
     )
     with result:
