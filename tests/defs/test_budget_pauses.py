@@ -106,6 +106,7 @@ def estimates(instance: dg.DagsterInstance, asset: str, run_id: str) -> list[Map
     return [one.metadata for one in observed if one.description == said]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asset", ["llm_captions", "captions"])
 def test_a_used_up_budget_ends_as_a_pause_and_a_larger_one_finishes(
     asset: str, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -94,6 +94,7 @@ def test_a_run_of_before_the_machine_started_is_dead_whoever_has_its_number(
     assert status(instance, run_id) is dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"name": "another machine"}, {"pid_namespace": "pid:[1]"}, {"pids": [2]}, None]
 )

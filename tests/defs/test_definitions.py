@@ -33,6 +33,7 @@ def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
     assert "Validation successful for code location wavcaps_training" in validated.stdout + validated.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("location", "unwanted"),
     [

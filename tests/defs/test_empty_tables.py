@@ -62,6 +62,7 @@ def test_a_month_without_sounds_is_crawled(empty: Empty) -> None:
         assert empty.tables.read(["freesound", name], [MONTH]).num_rows == 0
 
 
+@pytest.mark.slow
 def test_every_stage_and_the_set_are_empty(empty: Empty) -> None:
     for source in all_sources(Settings()):
         empty.run("caption_source", source.name)

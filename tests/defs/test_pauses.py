@@ -44,6 +44,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, host: str, per_day: int | None) -> No
     monkeypatch.setenv("WAVCAPS_NETWORK__QUOTAS", json.dumps(quotas))
 
 
+@pytest.mark.slow
 def test_a_crawl_pauses_at_its_quota_and_goes_on_behind_it(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

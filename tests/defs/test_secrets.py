@@ -169,6 +169,7 @@ def test_a_crawl_whose_pages_and_files_echo_the_request(server: RudeServer, home
     assert found(home) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no_json", "caption", "model_name", "400"])
 def test_a_language_model_that_echoes(server: RudeServer, home: Path, kind: str) -> None:
     def respond(asked: Asked, connection: socket.socket) -> None:

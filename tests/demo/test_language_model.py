@@ -33,6 +33,7 @@ def test_a_port_in_use_is_said_plainly() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_the_server_stops_when_its_parent_dies(tmp_path: Path) -> None:
     port = free_port()
     command = [
@@ -56,6 +57,7 @@ def test_the_server_stops_when_its_parent_dies(tmp_path: Path) -> None:
         httpx.get(f"http://127.0.0.1:{port}/health")
 
 
+@pytest.mark.slow
 def test_the_server_stops_with_its_context() -> None:
     port = free_port()
     with pytest.raises(KeyboardInterrupt), running_model(port) as url:

@@ -21,6 +21,7 @@ def test_health_says_what_it_is(client: httpx.Client, corpus: Corpus) -> None:
     assert client.get("/healthz").json() == {"service": "wavcaps-demo-sources", "clips": len(corpus.clips)}
 
 
+@pytest.mark.slow
 def test_all_of_the_real_corpus_is_served_and_can_be_decoded(real_corpus: Corpus) -> None:
     with running_server(real_corpus) as url, httpx.Client(base_url=url, timeout=60) as client:
         listed = client.get(

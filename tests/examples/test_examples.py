@@ -58,6 +58,7 @@ def test_reading_a_manifest(store: Path, tmp_path: Path) -> None:
     assert output.count("1.0 s at 32000 Hz, peak 0.50") == 2
 
 
+@pytest.mark.slow
 def test_captioning_texts_once(tmp_path: Path) -> None:
     with scripted(lambda body: f"Heard: {body['messages'][-1]['content'][:4]}.") as endpoint:
         model = {

@@ -66,6 +66,7 @@ def test_kills_at_every_record_in_turn(tmp_path: Path, runs: Runs) -> None:
         check_all_answered_once(server, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["upload", "create", "retrieve", "content"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_while_the_server_is_asked_repeats_nothing(

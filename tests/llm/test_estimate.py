@@ -83,6 +83,7 @@ async def prompt_tokens(model: ChatModel, messages: list[Message]) -> int | None
         return (await model.send(messages, {"max_tokens": 1})).answer.prompt_tokens
 
 
+@pytest.mark.slow
 def test_the_models_own_tokenizer_counts_what_the_model_is_charged_for(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.captioning.test_engine import LISTED, SINGLE, captions, clips, items, run
 from tests.llm.scripted_model import Access, asked, scripted
 from tests.support.paths import ROOT
@@ -45,6 +47,7 @@ def alone(body: dict[str, Any]) -> str:
     return f"A {asked(body).split()[0]} is calling."
 
 
+@pytest.mark.slow
 def test_runs_that_are_started_together_ask_each_question_once(tmp_path: Path) -> None:
     pairs = LISTED.model_copy(update={"batch_size": 2, "concurrency": 4})
     for settings, script in ((SINGLE.model_copy(update={"concurrency": 4}), alone), (pairs, own)):

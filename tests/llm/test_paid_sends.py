@@ -120,6 +120,7 @@ def test_a_request_that_times_out_counts_at_its_most_and_may_be_asked_again(tmp_
     assert in_ledger(tmp_path) == ([LOST, "stop"], pytest.approx(WORST + PAID), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "lost"),
     [

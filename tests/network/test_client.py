@@ -339,6 +339,7 @@ def test_a_circle_of_redirects_ends(rude: RudeServer, opened: Opener) -> None:
         opened(rude.url).get_text(f"{rude.url}/page")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["0", " 0 ", "-5", "0.0", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"])
 @pytest.mark.parametrize("status", ["503 Busy", "429 Too Many Requests"])
 def test_a_retry_after_in_the_past_does_not_shorten_our_own_waits(

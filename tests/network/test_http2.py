@@ -90,6 +90,7 @@ def busy_threads() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy_threads")
 def test_downloads_reuse_connections_and_do_not_mix(server: Server, url: str, tmp_path: Path) -> None:
     settings = NetworkSettings(private_hosts=frozenset({host_of(url)}), other_quota=UNLIMITED, attempts=1)

@@ -113,6 +113,7 @@ while time.time() < until:
 """
 
 
+@pytest.mark.slow
 def test_processes_share_a_quota(tmp_path: Path) -> None:
     command = [sys.executable, "-c", REQUESTER, str(tmp_path / "quotas")]
     requesters = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]

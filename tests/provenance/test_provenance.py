@@ -191,6 +191,7 @@ def test_why_a_clip_is_not_published(store: Store) -> None:
     assert short.attempts == [] and "too_short: 0.4 s" in short.unpublished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clip_id", "named"),
     [

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 
 RULE = """
@@ -64,6 +66,7 @@ def _copy_of_the_package(place: Path) -> Path:
     return package / "rules"
 
 
+@pytest.mark.slow
 def test_a_new_rule_is_one_file_and_one_line(tmp_path: Path) -> None:
     rules = _copy_of_the_package(tmp_path)
     (rules / "weather_rules.py").write_text(RULE)

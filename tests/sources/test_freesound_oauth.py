@@ -146,6 +146,7 @@ def ask_in_another_process(url: str, state: Path, answers: Any) -> None:
         answers.put(access_token(freesound(url), state, network))
 
 
+@pytest.mark.slow
 def test_threads_and_processes_that_need_a_token_at_once_renew_it_once(state: Path) -> None:
     site = Counting(life_s=86_400)
     with running(site.app) as url:

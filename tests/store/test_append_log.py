@@ -157,6 +157,7 @@ def killed_writers(store: Store, segments: int) -> None:
         AppendLog(store, FOLDER).append({"answer": number})
 
 
+@pytest.mark.slow
 def test_segments_of_killed_writers_are_merged_by_a_reader(bucket: S3Bucket) -> None:
     store = Store(bucket.root, bucket.client)
     killed_writers(store, log_objects.MAX_SMALL_SEGMENTS + 50)
@@ -220,6 +221,7 @@ def test_a_reader_killed_while_it_merges_loses_nothing(
     assert len(store.sizes(FOLDER)) == 1
 
 
+@pytest.mark.slow
 def test_readers_and_writers_at_the_same_time_lose_nothing(
     bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -272,6 +272,7 @@ def test_the_demo_says_that_it_needs_a_folder() -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_needs_nothing_of_amazon_s(tmp_path: Path) -> None:
     program = (
         "import sys; from wavcaps_assets.definitions import defs; defs()\n"

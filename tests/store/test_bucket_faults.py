@@ -167,6 +167,7 @@ def test_an_object_that_is_always_overwritten_is_an_error_with_advice(
         read_file(faulty)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "advice"),
     [

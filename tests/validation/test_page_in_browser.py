@@ -57,6 +57,7 @@ def saved(browser: Browser, downloads: Path) -> bytes:
     return content
 
 
+@pytest.mark.slow
 def test_rated_saved_resumed_and_scored(study: WrittenStudy, tmp_path: Path) -> None:
     page, downloads = tmp_path / "store" / study.page, tmp_path / "downloads"
     with browsing(tmp_path / "profile", downloads) as browser:

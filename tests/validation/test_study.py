@@ -75,6 +75,7 @@ def test_what_is_not_drawn_is_counted_and_missing_audio_replaced(tmp_path: Path)
     assert set(drawn(study)) < set(second)
 
 
+@pytest.mark.slow
 def test_a_clip_without_audio_is_set_aside_and_the_next_one_drawn(tmp_path: Path) -> None:
     from tests.support.rows import manifest_row
     from tests.validation.studies import tone

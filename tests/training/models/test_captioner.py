@@ -103,6 +103,7 @@ def test_audio_tokens_projection_and_memory(
     close(memory[:, ::memory_step], expected["bart_encoder_out"], 1e-4)
 
 
+@pytest.mark.slow
 def test_logits_and_loss_with_and_without_smoothing(
     filled: Captioner, memory: Tensor, expected: Mapping[str, np.ndarray]
 ) -> None:
@@ -174,6 +175,7 @@ def bart_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_small_captioner_learns_its_captions(bart_folder: Path) -> None:
     torch.manual_seed(0)
     bart = SMALL_BART.model_copy(update={"folder": str(bart_folder), "dropout": 0.0})

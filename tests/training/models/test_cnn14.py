@@ -58,6 +58,7 @@ def close(found: Tensor, wanted: np.ndarray, tolerance: float = TOLERANCE) -> No
     np.testing.assert_allclose(found.detach(), wanted, atol=tolerance, rtol=0)
 
 
+@pytest.mark.slow
 def test_embedding_and_every_block_for_ten_seconds(
     cnn14: Cnn14, expected: Mapping[str, np.ndarray], fill: ModuleType
 ) -> None:

@@ -270,6 +270,7 @@ def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> Non
     assert "633526" in page.text and drawn is not None
 
 
+@pytest.mark.slow
 def test_the_analysis_shows_crawled_texts_as_texts(tables: TableStore) -> None:
     rows = [published_clip(str(i), f"A {HOSTILE} caption.", text=HOSTILE, model=HOSTILE) for i in range(2)]
     tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
