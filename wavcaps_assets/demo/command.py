@@ -97,8 +97,12 @@ def prepare_environment() -> Settings:
     Raises:
         ClickException: other sources are set, or the disk is full.
     """
-    logging.basicConfig(format="  %(message)s", stream=sys.stdout)
-    logging.getLogger(wavcaps_assets.demo.__name__).setLevel(logging.INFO)
+    # Only the demo's own lines: those of a step belong to its run, where the web UI shows them.
+    console = logging.StreamHandler(sys.stdout)
+    console.setFormatter(logging.Formatter("  %(message)s"))
+    log = logging.getLogger(wavcaps_assets.demo.__name__)
+    log.addHandler(console)
+    log.setLevel(logging.INFO)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     settings = Settings()
