@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.encoders import Limits, compare
-from wavcaps_training.settings.model import Cnn14Settings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
 
 
 def main() -> None:

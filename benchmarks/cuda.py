@@ -15,7 +15,9 @@ from benchmarks.encoders import embedding, forward, pair, training_step, wavefor
 from benchmarks.released_recipe import ConvolvedLogMel
 from benchmarks.result import report
 from wavcaps_training.models.features import LogMel
-from wavcaps_training.settings.model import Cnn14Settings, FrontEndSettings, HtsatSettings
+from wavcaps_training.settings.encoder import FrontEndSettings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
 CLIPS, ROUNDS = 32, 10
 LEAST_RATIO = 0.95  # as fast, up to noise

@@ -22,7 +22,8 @@ from benchmarks.result import report
 from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 from wavcaps_training.settings.training import PAPER
 from wavcaps_training.training.run import adam
 

@@ -10,7 +10,7 @@ from benchmarks.encoders import fastest, waveforms
 from benchmarks.released_recipe import ConvolvedLogMel
 from benchmarks.result import own_peak_mb, report
 from wavcaps_training.models.features import LogMel
-from wavcaps_training.settings.model import FrontEndSettings
+from wavcaps_training.settings.encoder import FrontEndSettings
 
 CLIPS, ROUNDS, LIMIT = 16, 9, 5.0
 # Of the oracle: what the released code itself differs by from float64, with room.

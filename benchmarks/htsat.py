@@ -12,7 +12,7 @@ from transformers import ClapAudioConfig, ClapAudioModel
 from benchmarks.encoders import CLIPS, Limits, compare, embedding, fastest, waveforms
 from benchmarks.result import own_peak_mb, report
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.settings.model import HtsatSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
 # Parts of our keys, which are the released checkpoints', and what transformers calls them.
 NAMES = {

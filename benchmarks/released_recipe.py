@@ -18,12 +18,9 @@ from torch import Tensor, nn
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.features import FLOOR, LogMel
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.settings.model import (
-    Cnn14Settings,
-    FrontEndSettings,
-    HtsatSettings,
-    SpecAugmentSettings,
-)
+from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
 
 class ConvolvedLogMel(nn.Module):

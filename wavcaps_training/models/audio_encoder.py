@@ -1,20 +1,13 @@
-"""The audio encoders that a model can have. A new one is an entry in `NETWORKS`."""
+"""The audio encoder of a model: built as its settings say, and held under the released name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from pkgutil import resolve_name
 
 from torch import nn
 
-from wavcaps_training.models.cnn14 import Cnn14
-from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.settings.model import AnyEncoderSettings
-
-AudioNetwork = Htsat | Cnn14
-
-# By the field `encoder` of their settings.
-NETWORKS: Mapping[str, Callable[[Any], AudioNetwork]] = {"htsat": Htsat, "cnn14": Cnn14}
+from wavcaps_training.models.audio_network import AudioNetwork
+from wavcaps_training.settings.encoder import EncoderSettings
 
 
 class AudioEncoder(nn.Module):
@@ -25,6 +18,7 @@ class AudioEncoder(nn.Module):
         self.audio_enc = audio_enc
 
 
-def build_audio_encoder(settings: AnyEncoderSettings) -> AudioNetwork:
+def build_audio_encoder(settings: EncoderSettings) -> AudioNetwork:
     """The audio encoder that the settings describe, with fresh weights."""
-    return NETWORKS[settings.encoder](settings)
+    network: AudioNetwork = resolve_name(settings.network)(settings)
+    return network

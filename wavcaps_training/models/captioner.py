@@ -19,7 +19,8 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.bart.modeling_bart import shift_tokens_right
 
-from wavcaps_training.models.audio_encoder import AudioEncoder, AudioNetwork, build_audio_encoder
+from wavcaps_training.models.audio_encoder import AudioEncoder, build_audio_encoder
+from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.text import clean_caption
 from wavcaps_training.models.text_encoder import TextModelError, minilm_folder, quiet_transformers
 from wavcaps_training.settings.captioner import BartSettings, CaptionerSettings, GenerationSettings

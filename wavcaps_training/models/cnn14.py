@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.models.spec_augment import spec_augment
-from wavcaps_training.settings.model import Cnn14Settings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,10 @@ class Cnn14Output:
         return self.step_embedding.amax(dim=1) + self.step_embedding.mean(dim=1)
 
 
-class Cnn14(nn.Module):
+class Cnn14(AudioNetwork):
     """The audio encoder. Takes waveforms, or log-mels from `audio_feats_extractor`."""
+
+    settings: Cnn14Settings
 
     def __init__(self, settings: Cnn14Settings) -> None:
         super().__init__()

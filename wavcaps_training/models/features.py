@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
 from wavcaps_training.models.loading import ignore_on_load
-from wavcaps_training.settings.model import FrontEndSettings
+from wavcaps_training.settings.encoder import FrontEndSettings
 
 FLOOR = 1e-10  # power below which a mel bin counts as silent: -100 dB
 

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.models.spec_augment import spec_augment
-from wavcaps_training.settings.model import HtsatSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
 OUTSIDE = -100.0  # added to the attention between tokens that are neighbours only by the cyclic shift
 
@@ -51,8 +52,10 @@ class HtsatOutput:
         return self.step_logits.sigmoid().repeat_interleave(self.frames_per_step, dim=1)
 
 
-class Htsat(nn.Module):
+class Htsat(AudioNetwork):
     """The audio encoder. Takes waveforms, or log-mels from `audio_feats_extractor`."""
+
+    settings: HtsatSettings
 
     def __init__(self, settings: HtsatSettings) -> None:
         super().__init__()

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavcaps_training.models.audio_encoder import AudioEncoder, AudioNetwork, build_audio_encoder
+from wavcaps_training.models.audio_encoder import AudioEncoder, build_audio_encoder
+from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.text_encoder import TextEncoder
 from wavcaps_training.settings.training import Objective, TrainingSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wavcaps_training.settings.model import SpecAugmentSettings
+from wavcaps_training.settings.encoder import SpecAugmentSettings
 
 
 def spec_augment(spectrogram: Tensor, settings: SpecAugmentSettings) -> Tensor:

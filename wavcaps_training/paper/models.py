@@ -1,6 +1,6 @@
 """The models of the paper's experiments, as data: an audio encoder and a task each.
 
-A new audio encoder is one entry here; so is a new model. An experiment names its model.
+Encoders are files of `settings/encoders/`; here is how the paper uses them. An experiment names its model.
 """
 
 from __future__ import annotations
@@ -20,13 +20,9 @@ from wavcaps_training.settings.captioner import (
     AnyTrainingSettings,
     CaptionerTrainingSettings,
 )
-from wavcaps_training.settings.model import (
-    TINY_CNN14,
-    TINY_HTSAT,
-    AnyEncoderSettings,
-    Cnn14Settings,
-    HtsatSettings,
-)
+from wavcaps_training.settings.encoder import EncoderSettings
+from wavcaps_training.settings.encoders.cnn14 import TINY_CNN14, Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import TINY_HTSAT, HtsatSettings
 from wavcaps_training.settings.training import (
     DEMO,
     PAPER,
@@ -76,8 +72,8 @@ class AudioEncoder:
     """
 
     title: str
-    retrieval: Mapping[Size, AnyEncoderSettings]
-    captioning: Mapping[Size, AnyEncoderSettings]
+    retrieval: Mapping[Size, EncoderSettings]
+    captioning: Mapping[Size, EncoderSettings]
     clip: ClipSettings | None = None
 
 
@@ -125,7 +121,7 @@ class PaperTask(ABC):
         """The settings of a run of the paper's size, with HTSAT."""
 
     @abstractmethod
-    def audio(self, encoder: AudioEncoder, size: Size) -> AnyEncoderSettings:
+    def audio(self, encoder: AudioEncoder, size: Size) -> EncoderSettings:
         """An audio encoder's settings for this task."""
 
     @abstractmethod
@@ -167,7 +163,7 @@ class Retrieval(PaperTask):
             run = run.model_copy(update={"warmup_epochs": 0.0, "buckets": ()})
         return run
 
-    def audio(self, encoder: AudioEncoder, size: Size) -> AnyEncoderSettings:
+    def audio(self, encoder: AudioEncoder, size: Size) -> EncoderSettings:
         return encoder.retrieval[size]
 
     def tiny_parts(self) -> dict[str, Any]:
@@ -193,7 +189,7 @@ class Captioning(PaperTask):
             (Preset.released, True): RELEASED_CAPTIONING_FINE_TUNING,
         }[preset, stage is Stage.FINE_TUNING]
 
-    def audio(self, encoder: AudioEncoder, size: Size) -> AnyEncoderSettings:
+    def audio(self, encoder: AudioEncoder, size: Size) -> EncoderSettings:
         return encoder.captioning[size]
 
     def tiny_parts(self) -> dict[str, Any]:

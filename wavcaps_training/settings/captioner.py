@@ -10,14 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from wavcaps_training.settings.model import (
-    TINY_HTSAT,
-    AnyEncoderSettings,
-    AudioEncoderSettings,
-    Cnn14Settings,
-    Frozen,
-    HtsatSettings,
-)
+from wavcaps_training.settings.encoder import EncoderSettings, Frozen
+from wavcaps_training.settings.encoders import AnyEncoder
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import TINY_HTSAT, HtsatSettings
 from wavcaps_training.settings.training import ClipSettings, Padding, RunSettings, TrainingSettings
 
 
@@ -66,7 +62,7 @@ class GenerationSettings(Frozen):
 class CaptionerSettings(Frozen):
     """An audio encoder, a projection and a BART."""
 
-    audio: AudioEncoderSettings = Field(
+    audio: AnyEncoder = Field(
         HtsatSettings(),
         description="HTSAT or CNN14, by its field `encoder`; the released CNN14 has an fc1_dim of 1024",
     )
@@ -103,7 +99,7 @@ class CaptionerTrainingSettings(RunSettings):
     batch_size: int = Field(48, gt=0, description="examples a step, on all devices together")
 
     @property
-    def audio_encoder(self) -> AnyEncoderSettings:
+    def audio_encoder(self) -> EncoderSettings:
         return self.model.audio
 
     @property

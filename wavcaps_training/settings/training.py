@@ -11,15 +11,9 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from wavcaps_training.settings.model import (
-    TINY_HTSAT,
-    AnyEncoderSettings,
-    FrontEndSettings,
-    Frozen,
-    ModelSettings,
-    Pooling,
-    TextEncoderSettings,
-)
+from wavcaps_training.settings.encoder import EncoderSettings, FrontEndSettings, Frozen
+from wavcaps_training.settings.encoders.htsat import TINY_HTSAT
+from wavcaps_training.settings.model import ModelSettings, Pooling, TextEncoderSettings
 
 
 class Objective(StrEnum):
@@ -159,7 +153,7 @@ class RunSettings(Frozen):
     )
 
     @property
-    def audio_encoder(self) -> AnyEncoderSettings:
+    def audio_encoder(self) -> EncoderSettings:
         """The settings of the audio encoder."""
         raise NotImplementedError
 
@@ -208,7 +202,7 @@ class TrainingSettings(RunSettings):
     temperature: float = Field(0.07, gt=0, description="temperature, or its initial value if it is learned")
 
     @property
-    def audio_encoder(self) -> AnyEncoderSettings:
+    def audio_encoder(self) -> EncoderSettings:
         return self.model.audio
 
     @property

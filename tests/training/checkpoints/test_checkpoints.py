@@ -35,12 +35,9 @@ from wavcaps_training.settings.captioner import (
     CaptionerTrainingSettings,
     GenerationSettings,
 )
-from wavcaps_training.settings.model import (
-    FrontEndSettings,
-    HtsatSettings,
-    ModelSettings,
-    TextEncoderSettings,
-)
+from wavcaps_training.settings.encoder import FrontEndSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.model import ModelSettings, TextEncoderSettings
 from wavcaps_training.settings.training import DEMO, TrainingSettings
 
 HTSAT = HtsatSettings(

@@ -18,13 +18,16 @@ from wavcaps_training.checkpoints.recognition import Family, recognise
 from wavcaps_training.checkpoints.released import POSITION_IDS, load_released
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.models.audio_encoder import build_audio_encoder
+from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.captioner import Captioner, bart_config
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.models.text_encoder import TextEncoder
 from wavcaps_training.settings.captioner import TINY_CAPTIONER, BartSettings, CaptionerSettings
-from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings, TextEncoderSettings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.model import TextEncoderSettings
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +45,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 def retrieval_model(
-    tokenizer: PreTrainedTokenizerBase, audio: Htsat | Cnn14, bert: BertConfig, joint_dim: int
+    tokenizer: PreTrainedTokenizerBase, audio: AudioNetwork, bert: BertConfig, joint_dim: int
 ) -> RetrievalModel:
     text = TextEncoder(BertModel(bert, add_pooling_layer=False), tokenizer, TextEncoderSettings())
     return RetrievalModel(audio, text, joint_dim, 0.07, learn_temperature=True)

@@ -17,7 +17,7 @@ import torch
 from wavcaps_training.checkpoints.released import load_released
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.settings.model import HtsatSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
 SMALL_HTSAT = HtsatSettings(embed_dim=8, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), classes=5)
 

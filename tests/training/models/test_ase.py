@@ -14,12 +14,9 @@ from transformers import BertConfig, BertModel
 from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.models.text_encoder import TextEncoder, TextModelError
-from wavcaps_training.settings.model import (
-    Cnn14Settings,
-    HtsatSettings,
-    Pooling,
-    TextEncoderSettings,
-)
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.model import Pooling, TextEncoderSettings
 from wavcaps_training.tasks.losses import embedding_regulariser, soft_nt_xent
 
 FRONT_END_KERNELS = 1_083_456

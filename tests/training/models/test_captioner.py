@@ -24,7 +24,8 @@ from wavcaps_training.settings.captioner import (
     CaptionerSettings,
     GenerationSettings,
 )
-from wavcaps_training.settings.model import Cnn14Settings, HtsatSettings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
 FRONT_END_KERNELS = 1_083_456
 SMALL_BART = BartSettings(width=64, encoder_layers=2, decoder_layers=2, heads=4, feed_forward=128)

@@ -15,13 +15,10 @@ from tests.training.conftest import unlike_the_oracles
 from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.htsat import Htsat
-from wavcaps_training.settings.model import (
-    Cnn14Settings,
-    FrontEndSettings,
-    HtsatSettings,
-    ModelSettings,
-    SpecAugmentSettings,
-)
+from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.model import ModelSettings
 from wavcaps_training.settings.training import TrainingSettings
 
 TOLERANCE = 1e-4
@@ -193,7 +190,7 @@ def test_settings_name_the_encoder_and_old_ones_mean_htsat() -> None:
     [
         ({"encoder": "cnn14"}, 0.5, "at least 64; increase"),
         ({"encoder": "htsat"}, 30, "at most 1024; reduce"),
-        ({"encoder": "resnet38"}, 10, "'htsat', 'cnn14'"),
+        ({"encoder": "resnet38"}, 10, "'cnn14', 'htsat'"),
         ({"encoder": "cnn14", "embed_dim": 96}, 10, r"cnn14\.embed_dim"),
         ({"encoder": "cnn14", "front_end": {"mel_bins": 32}}, 10, "32 mel bins to none"),
     ],

@@ -13,7 +13,7 @@ import torch
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.models.spec_augment import spec_augment
 from wavcaps_training.models.text import clean_caption
-from wavcaps_training.settings.model import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
 
 LOG_MEL_TOLERANCE_DB = 5e-4
 

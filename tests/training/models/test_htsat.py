@@ -14,7 +14,8 @@ from torch import Tensor
 
 from tests.training.conftest import unlike_the_oracles
 from wavcaps_training.models.htsat import DropPath, Htsat, attend, fused_attention
-from wavcaps_training.settings.model import FrontEndSettings, HtsatSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
 # Well below the smallest error that a plausible mistake makes (9e-4, htsat_sensitivity.json).
 TOLERANCE = 5e-5

@@ -28,7 +28,8 @@ from wavcaps_training.settings.captioner import (
     CaptionerTrainingSettings,
     GenerationSettings,
 )
-from wavcaps_training.settings.model import FrontEndSettings, HtsatSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 from wavcaps_training.settings.training import ClipSettings
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.captioning import CaptioningTask

@@ -21,7 +21,7 @@ from tests.training.training.test_train import TINY
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.retrieval import RetrievalModel
-from wavcaps_training.settings.model import Cnn14Settings
+from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
 from wavcaps_training.settings.training import Objective, TrainingSettings
 from wavcaps_training.tasks.gradient_caching import cached_parts
 from wavcaps_training.tasks.retrieval import RetrievalTask

@@ -27,14 +27,9 @@ from wavcaps_training.checkpoints.checkpoint import (
 from wavcaps_training.data import AudioFolder, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.paper.experiments import EXPERIMENTS
-from wavcaps_training.settings.model import (
-    FrontEndSettings,
-    HtsatSettings,
-    ModelSettings,
-    Pooling,
-    SpecAugmentSettings,
-    TextEncoderSettings,
-)
+from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.model import ModelSettings, Pooling, TextEncoderSettings
 from wavcaps_training.settings.training import DEMO, ClipSettings, Objective, Precision, TrainingSettings
 from wavcaps_training.tables import LEARNING_CURVE, RETRIEVAL_SCORES
 from wavcaps_training.tasks.base import TrainingError
