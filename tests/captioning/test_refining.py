@@ -31,7 +31,7 @@ def table(*captions: str, by_model: bool = True, **columns: Any) -> pa.Table:
     )
 
 
-def test_each_caption_is_published_mended_or_set_aside_with_its_rule() -> None:
+def test_each_caption_is_published_repaired_or_dropped_with_its_rule() -> None:
     repaired = ["article", "capital", "full_stop"]
     outcome = refine_captions(
         table("A dog is barking.", "a owl is hooting", "A dog can be heard. [1]"), PAPER
@@ -147,7 +147,7 @@ def test_a_noted_complaint_does_not_keep_a_caption_back() -> None:
     assert [count.accepted for count in outcome.by_rule] == [1]
 
 
-def test_an_echo_of_the_prompt_is_told_by_the_prompt_that_was_shown() -> None:
+def test_an_echo_of_the_prompt_is_found_by_the_prompt_that_was_sent() -> None:
     shown = {"v": ("A kettle whistles on a stove.",)}
     leaked, earned = "A kettle whistles on a stove.", "A dog is barking."
     outcome = refine_captions(table(leaked, earned), PAPER, None, shown)

@@ -94,7 +94,7 @@ def published(refined: Run) -> dict[str, str]:
     return dict(zip(kept["clip_id"].to_pylist(), kept["caption"].to_pylist(), strict=True))
 
 
-def test_the_model_is_told_what_is_wrong_and_its_answers_find_their_clips(
+def test_the_model_gets_the_complaint_and_its_answers_find_their_clips(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "wavcaps_assets")

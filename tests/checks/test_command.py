@@ -27,8 +27,8 @@ def run(*arguments: Path | str) -> Result:
 
 
 def statuses(result: Result) -> dict[str, str]:
-    told = json.loads(result.stdout)
-    return {one["measure"]: one["status"] for one in told["results"]}
+    printed = json.loads(result.stdout)
+    return {one["measure"]: one["status"] for one in printed["results"]}
 
 
 @pytest.mark.parametrize("write", [write_parquet, write_json])
@@ -118,10 +118,10 @@ def test_captions_that_slipped_by_a_row_fail_with_and_without_the_manifest_befor
     ]
     old = write_parquet(tmp_path / "old.parquet", unlike)
     new = write_parquet(tmp_path / "new.parquet", spoiled(unlike, "shifted"))
-    beside = statuses(run(new, "--against", old, "--json"))
-    assert beside["drift moved"] == "failed"
-    assert beside["drift vocabulary"] == "passed"
-    assert beside["text_mismatch"] == "not measured"
+    compared = statuses(run(new, "--against", old, "--json"))
+    assert compared["drift moved"] == "failed"
+    assert compared["drift vocabulary"] == "passed"
+    assert compared["text_mismatch"] == "not measured"
 
 
 @pytest.mark.slow
@@ -189,9 +189,9 @@ def test_a_pasted_book_hides_nothing_else(tmp_path: Path) -> None:
     rows[3] = rows[3] | {"clip_id": "i" * 100_000, "caption": "word " * 100_000}
     junit, summary = tmp_path / "out.xml", tmp_path / "out.md"
     path = write_parquet(tmp_path / "m.parquet", rows)
-    told = [run(path, "--junit", junit, "--summary", summary).stdout, run(path, "--json").stdout]
-    assert "too_long" in told[0]
-    assert max(map(len, [*told, junit.read_text(), summary.read_text()])) < 30_000
+    printed = [run(path, "--junit", junit, "--summary", summary).stdout, run(path, "--json").stdout]
+    assert "too_long" in printed[0]
+    assert max(map(len, [*printed, junit.read_text(), summary.read_text()])) < 30_000
 
 
 def test_what_was_found_is_printed_also_where_a_file_cannot_be_written(tmp_path: Path) -> None:

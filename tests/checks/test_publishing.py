@@ -125,9 +125,9 @@ def test_a_bad_manifest_of_another_run_does_not_replace_the_set(pipeline: Pipeli
     assert "heard" in shown["examples"] and "❌ failed | soundbible" in shown["failed checks"]
 
     assert pipeline.caption(good[:39]).success
-    mended = pipeline.publish()
-    assert mended.success and pipeline.published() != before
-    assert all(check.passed or check.severity.value == "WARN" for check in checks_of(mended).values())
+    fixed = pipeline.publish()
+    assert fixed.success and pipeline.published() != before
+    assert all(check.passed or check.severity.value == "WARN" for check in checks_of(fixed).values())
 
 
 def test_the_first_set_is_not_published_where_it_is_bad(pipeline: Pipeline) -> None:
@@ -171,8 +171,8 @@ def test_an_echo_is_measured_where_the_prompt_is_known(pipeline: Pipeline) -> No
     rows[20:] = [row | {"prompt_version": "0" * 12} for row in rows[20:]]
     assert "| 0.05 | 20 |" in figures_of(checks_of(pipeline.caption(rows))["caption_rules"], "echo")
     unknown = [row | {"prompt_version": "0" * 12} for row in rows]
-    told = figures_of(checks_of(pipeline.caption(unknown))["caption_rules"], "echo")
-    assert "not measured" in told and "are not known" in told
+    echo_figures = figures_of(checks_of(pipeline.caption(unknown))["caption_rules"], "echo")
+    assert "not measured" in echo_figures and "are not known" in echo_figures
 
 
 def test_of_stage_3_an_echo_is_of_the_prompt_of_stage_2(pipeline: Pipeline) -> None:

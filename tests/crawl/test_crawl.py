@@ -1,4 +1,4 @@
-"""A crawl beside the one before it: what is new, what changed, what is gone; and nothing overwritten."""
+"""A crawl and the one before it: what is new, what changed, what is gone; and nothing overwritten."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CAT = Record("2", "http://a/2", description="a cat")
 
 
 class Scripted(Source):
-    """A source that lists what it is told to."""
+    """A source that lists what a test gives it."""
 
     name = "freesound"
     title = "FreeSound"
@@ -189,7 +189,7 @@ def test_what_is_no_clip_is_set_aside_with_its_reason(tables: TableStore, networ
     }
 
 
-def test_what_was_mended_is_no_longer_set_aside(tables: TableStore, network: Network) -> None:
+def test_what_was_repaired_is_no_longer_dropped(tables: TableStore, network: Network) -> None:
     crawled(tables, network, Record("4", "", problem="no preview"), DOG)
     crawled(tables, network, Record("4", "http://a/4"), DOG)
     found = statuses(ledger_of(tables, "freesound", PARTITION))

@@ -165,13 +165,13 @@ def test_originals_are_for_those_with_leave(client: httpx.Client, corpus: Corpus
     bearer = f"Bearer {given.json()['access_token']}"
     answer = original(client, clip.source_id, bearer)
     assert answer.status_code == 200
-    (told,) = (
+    (listed,) = (
         sound
         for sound in search(client, fields="id,md5,filesize")["results"]
         if sound["id"] == int(clip.source_id)
     )
-    assert hashlib.md5(answer.content, usedforsecurity=False).hexdigest() == told["md5"]
-    assert len(answer.content) == told["filesize"]
+    assert hashlib.md5(answer.content, usedforsecurity=False).hexdigest() == listed["md5"]
+    assert len(answer.content) == listed["filesize"]
     assert answer.headers["content-disposition"].startswith("attachment")
     lost = next(clip for clip in corpus.of(Source.FREESOUND) if clip.audio is None)
     assert original(client, lost.source_id, bearer).status_code == 404

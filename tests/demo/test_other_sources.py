@@ -175,14 +175,14 @@ def test_audioset_files_hold_every_event_of_their_split(client: httpx.Client, co
     names = dict(
         line.split("\t") for line in client.get("/audioset/labels/mid_to_display_name.tsv").text.splitlines()
     )
-    told: defaultdict[str, list[tuple[float, float, str]]] = defaultdict(list)
+    events: defaultdict[str, list[tuple[float, float, str]]] = defaultdict(list)
     for split in ("train", "eval"):
         lines = client.get(f"/audioset/labels/audioset_{split}_strong.tsv").text.splitlines()
         assert lines[0] == "segment_id\tstart_time_seconds\tend_time_seconds\tlabel"
         for line in lines[1:]:
             segment, onset, offset, mid = line.split("\t")
-            told[f"{split}/{segment}"].append((float(onset), float(offset), names[mid]))
-    assert told == {
+            events[f"{split}/{segment}"].append((float(onset), float(offset), names[mid]))
+    assert events == {
         f"{clip.split}/{clip.source_id}": [(e.onset_s, e.offset_s, e.label) for e in clip.events]
         for clip in corpus.of(Source.AUDIOSET)
     }

@@ -1,4 +1,4 @@
-"""How answers in the ledger are read again, and told: as the run that was given them read them."""
+"""How answers in the ledger are read again, and shown, as the run read them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_report_tells_what_each_answer_took(tmp_path: Path) -> None:
     wavcaps = MANIFEST.from_rows([manifest_row("freesound-1", caption="A dog is barking.")])
     (story,) = read_stories(TableStore(store), all_sources(Settings()), wavcaps)
     asked = [dict(chapter.facts) for chapter in story.chapters if chapter.title == "Request to the model"]
-    told = [
+    shown = [
         (
             facts["finish reason"],
             facts["tokens of the whole request"],
@@ -110,7 +110,7 @@ def test_the_report_tells_what_each_answer_took(tmp_path: Path) -> None:
         )
         for facts in sorted(asked, key=lambda facts: facts["texts in the request"])
     ]
-    assert told == [
+    assert shown == [
         ("stop", "150 in, 8 out", "0.000100"),
         ("stop", "200 in, 12 out", "not known"),
     ]

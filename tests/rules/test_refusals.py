@@ -108,7 +108,7 @@ def test_stage_3_publishes_no_refusal() -> None:
 
 
 @pytest.mark.skipif(
-    not RELEASED.is_file(), reason="needs the released SoundBible captions beside the checkout"
+    not RELEASED.is_file(), reason="needs the released SoundBible captions next to the checkout"
 )
 def test_no_released_caption_is_called_a_refusal() -> None:
     captions = [row["caption"] for row in json.loads(RELEASED.read_text(encoding="utf-8"))["data"]]
@@ -116,7 +116,7 @@ def test_no_released_caption_is_called_a_refusal() -> None:
     assert [caption for caption in captions if is_refusal(caption)] == []
 
 
-@pytest.mark.skipif(not WRITTEN, reason="needs the captions of Clotho and AudioCaps beside the checkout")
+@pytest.mark.skipif(not WRITTEN, reason="needs the captions of Clotho and AudioCaps next to the checkout")
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_no_caption_that_a_person_wrote_is_called_a_refusal(path: Path) -> None:
     with path.open(encoding="utf-8", newline="") as lines:

@@ -1,4 +1,4 @@
-"""What is mended without asking again, and what of it can be chosen."""
+"""What is repaired without another request, and which repairs can be chosen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavcaps_assets.rules.settings import RuleSettings
 
 
 @pytest.mark.parametrize(
-    ("caption", "mended", "repairs"),
+    ("caption", "fixed", "repairs"),
     [
         ("a dog is barking", "A dog is barking.", ["capital", "full_stop"]),
         ("A  dog\tis barking .", "A dog is barking.", ["whitespace", "full_stop"]),
@@ -36,9 +36,9 @@ from wavcaps_assets.rules.settings import RuleSettings
         ("", "", []),
     ],
 )
-def test_repairs(caption: str, mended: str, repairs: list[str]) -> None:
-    assert repaired(caption) == (mended, repairs)
-    assert repaired(mended) == (mended, [])
+def test_repairs(caption: str, fixed: str, repairs: list[str]) -> None:
+    assert repaired(caption) == (fixed, repairs)
+    assert repaired(fixed) == (fixed, [])
 
 
 def test_a_repair_can_be_left_out() -> None:
@@ -50,7 +50,7 @@ def test_a_repair_can_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("caption", "rule", "mended"),
+    ("caption", "rule", "fixed"),
     [
         ("A dog is barking [12].", "bracketed_number", "A dog is barking."),
         ("3. A dog is barking.", "bracketed_number", "A dog is barking."),
@@ -58,17 +58,17 @@ def test_a_repair_can_be_left_out() -> None:
         ("A dog is \ud83d barking.", "control_characters", "A dog is barking."),
     ],
 )
-def test_a_rule_that_has_a_repair_may_have_the_verdict_repair(caption: str, rule: str, mended: str) -> None:
+def test_a_rule_that_has_a_repair_may_have_the_verdict_repair(caption: str, rule: str, fixed: str) -> None:
     (asked,) = judge([Candidate(caption, "")], RuleSettings())
     assert asked.verdict is Verdict.ASK_AGAIN
     (judged,) = judge([Candidate(caption, "")], RuleSettings(verdicts={rule: "repair"}))
-    assert (judged.caption, judged.verdict, judged.findings) == (mended, Verdict.REPAIR, [])
+    assert (judged.caption, judged.verdict, judged.findings) == (fixed, Verdict.REPAIR, [])
     assert rule in judged.repairs
 
 
 def test_a_repair_hides_nothing_from_other_rules() -> None:
-    mending = RuleSettings(verdicts={"control_characters": "repair"})
-    (judged,) = judge([Candidate("A dog can be he\u034fard.", "")], mending)
+    repairing = RuleSettings(verdicts={"control_characters": "repair"})
+    (judged,) = judge([Candidate("A dog can be he\u034fard.", "")], repairing)
     assert [finding.rule for finding in judged.findings] == ["banned_words"]
 
 
@@ -110,5 +110,5 @@ def test_what_was_repaired_needs_no_repair() -> None:
     names = frozenset(REPAIRS)
     for _ in range(20_000):
         caption = "".join(draw.choices(pieces, k=draw.randrange(1, 12)))
-        mended, _ = repaired(caption, names)
-        assert repaired(mended, names) == (mended, [])
+        fixed, _ = repaired(caption, names)
+        assert repaired(fixed, names) == (fixed, [])

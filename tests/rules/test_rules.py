@@ -301,7 +301,7 @@ def test_other_languages_are_told(text: str, language: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not RELEASED.is_file(), reason="needs the released SoundBible captions beside the checkout"
+    not RELEASED.is_file(), reason="needs the released SoundBible captions next to the checkout"
 )
 def test_most_released_captions_are_accepted_and_the_known_leftovers_found() -> None:
     rows = json.loads(RELEASED.read_text(encoding="utf-8"))["data"]

@@ -28,7 +28,7 @@ TRAIN = "audioset_train_strong.tsv"
 NAMES = "mid_to_display_name.tsv"
 HEAD = "\t".join(HEADER)
 WATCH = "https://www.youtube.com/watch"
-# An id with hyphens and underscores, also beside the one that the start time stands behind.
+# An id with hyphens and underscores, and one before the start time.
 VIDEO = "-_abc-d_ef_"
 MIDS = "/m/1\tDog\n/m/2\tBark\n/t/dd00002\tBaby cry, infant cry\n"
 
@@ -111,7 +111,7 @@ def test_the_published_excerpts_are_read_to_the_last_event(network_to: Opener) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("row", "source_id", "told"),
+    ("row", "source_id", "message"),
     [
         (f"{VIDEO}_0\t1.0\t2.0", f"{VIDEO}_0", "line 3: 3 columns"),
         (f"{VIDEO}_0\t1.0\t2.0\t/m/1\tPRESENT", f"{VIDEO}_0", "line 3: 5 columns"),
@@ -125,14 +125,14 @@ def test_the_published_excerpts_are_read_to_the_last_event(network_to: Opener) -
     ],
 )
 def test_a_malformed_row_is_set_aside_with_its_line(
-    network_to: Opener, row: str, source_id: str, told: str
+    network_to: Opener, row: str, source_id: str, message: str
 ) -> None:
     good = "good-video__1000\t0.0\t1.0\t/m/1"
     found = crawl(labels(good, row, "last-video__0\t0.0\t1.0\t/m/2"), network_to)
     bad = [record for record in found if record.problem]
     assert [record.source_id for record in bad] == [source_id]
     assert TRAIN in (bad[0].problem or "")
-    assert told in (bad[0].problem or "")
+    assert message in (bad[0].problem or "")
     assert [record.source_id for record in found if not record.problem] == [
         "good-video__1000",
         "last-video__0",

@@ -1,4 +1,4 @@
-"""The BBC's crawler against the demo's search API, which pages as shallowly as it is told to."""
+"""The BBC's crawler against the demo's search API, which pages as shallowly as a test asks for."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ def crawl(
     tmp_path: Path,
     network_to: Opener,
     window: int = WINDOW,
-    told: int | None = None,
+    believed: int | None = None,
     instead: Callable[[dict[str, Any]], Response | None] = lambda criteria: None,
 ) -> tuple[list[Record | Unread], Scripted]:
     """Crawls a catalogue.
 
     Args:
         window: the last result that paging reaches.
-        told: the last that the crawler believes it to reach.
+        believed: the last that the crawler believes it to reach.
     """
     api = Scripted(Corpus(root=tmp_path, clips=tuple(clips)), window)
     api.instead = instead
@@ -99,7 +99,7 @@ def crawl(
             media_url="https://media.example",
             site_url=SITE,
             page_size=3,
-            result_window=told or window,
+            result_window=believed or window,
         )
         return list(BbcSoundEffects(settings).records(network_to(url), CATALOGUE)), api
 
@@ -166,7 +166,7 @@ def test_a_depth_that_is_less_than_believed_is_found_out(
     clip: Clips, tmp_path: Path, network_to: Opener
 ) -> None:
     clips = [clip(number, f"Category {number % 5}", 1.0) for number in range(1, 21)]
-    found, _ = crawl(clips, tmp_path, network_to, window=6, told=9_999)
+    found, _ = crawl(clips, tmp_path, network_to, window=6, believed=9_999)
     assert ids(found) == list(range(1, 21))
     assert unread(found) == {}
 
@@ -242,7 +242,7 @@ GOOD = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("changes", "source_id", "told"),
+    ("changes", "source_id", "message"),
     [
         ({"id": "../../etc/passwd"}, "", "id: "),
         ({"id": 7000001}, "", "id: "),
@@ -258,7 +258,7 @@ GOOD = {
     ],
 )
 def test_a_malformed_sound_is_named_with_its_fault_and_costs_no_other(
-    tmp_path: Path, network_to: Opener, changes: dict[str, Any], source_id: str, told: str
+    tmp_path: Path, network_to: Opener, changes: dict[str, Any], source_id: str, message: str
 ) -> None:
     results = [GOOD, {**GOOD, "id": "07000002", **changes}, {**GOOD, "id": "07000003"}]
     answer = JSONResponse({"total": 3, "results": results})
@@ -266,7 +266,7 @@ def test_a_malformed_sound_is_named_with_its_fault_and_costs_no_other(
     assert ids(found) == [1, 3]
     (bad,) = (item for item in found if isinstance(item, Record) and item.problem)
     assert (bad.source_id, unread(found)) == (source_id, {})
-    assert told in (bad.problem or "")
+    assert message in (bad.problem or "")
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_pages_are_turned_to_the_last(network_to: Opener) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         (sound(2, duration="12.5"), "duration: Input should be a valid number"),
         (sound(2, duration=-1.0), "duration: "),
@@ -167,14 +167,14 @@ def test_pages_are_turned_to_the_last(network_to: Opener) -> None:
     ],
 )
 def test_a_malformed_sound_is_named_with_its_fault_and_costs_no_other(
-    network_to: Opener, changed: Any, told: str
+    network_to: Opener, changed: Any, message: str
 ) -> None:
     text = json.dumps({"count": 3, "results": [sound(1), changed, sound(3)]})
     found = crawl(Api([], {1: lambda: PlainTextResponse(text)}), network_to, page_size=3)
     assert ids(found) == ["1", "3"]
     (bad,) = (item for item in found if isinstance(item, Record) and item.problem)
     assert bad.source_id == "2"
-    assert told in (bad.problem or "")
+    assert message in (bad.problem or "")
 
 
 def test_what_is_no_sound_at_all_is_set_aside(network_to: Opener) -> None:

@@ -232,10 +232,10 @@ def test_no_secret_is_told_whatever_goes_wrong(
     app = Starlette(routes=[Route("/apiv2/oauth2/access_token/", refuse, methods=["POST"])])
     with running(app) as url, network_to(url, state) as network, pytest.raises(error) as raised:
         access_token(freesound(url), state, network)
-    told = [repr(raised.value), repr(raised.value.__cause__), caplog.text]
-    told += [repr(Tokens.load(state / FILE)), repr(freesound(url))]
+    texts = [repr(raised.value), repr(raised.value.__cause__), caplog.text]
+    texts += [repr(Tokens.load(state / FILE)), repr(freesound(url))]
     for secret in (SECRET, "old-access", "old-refresh", "new-access", "new-refresh"):
-        assert secret not in " ".join(told)
+        assert secret not in " ".join(texts)
     assert kept(state)["refresh_token"] == "old-refresh"
 
 

@@ -164,7 +164,7 @@ def test_a_file_outside_the_folder_is_never_named(folder: Path, file: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("row", "columns", "told"),
+    ("row", "columns", "message"),
     [
         (" ", "file", "the row names no file"),
         (",x", "file,title", "the row names no file"),
@@ -175,12 +175,12 @@ def test_a_file_outside_the_folder_is_never_named(folder: Path, file: str) -> No
         ("rain.flac,javascript:alert(1)", "file,page_url", "not an http(s) link"),
     ],
 )
-def test_a_row_that_is_none_says_why(folder: Path, row: str, columns: str, told: str) -> None:
-    assert told in problem(folder, row, columns)
+def test_a_row_that_is_none_says_why(folder: Path, row: str, columns: str, message: str) -> None:
+    assert message in problem(folder, row, columns)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (b"", "it must have 'file'"),
         (b"title,description\n", "it must have 'file'"),
@@ -193,8 +193,8 @@ def test_a_row_that_is_none_says_why(folder: Path, row: str, columns: str, told:
         (b"file\n" + b"x" * 200_000, "line 2: .*save it as csv again"),
     ],
 )
-def test_a_list_that_is_none_says_what_to_do(folder: Path, text: bytes, told: str) -> None:
-    with pytest.raises(BadAnswer, match=told.replace("(", r"\(")) as error:
+def test_a_list_that_is_none_says_what_to_do(folder: Path, text: bytes, message: str) -> None:
+    with pytest.raises(BadAnswer, match=message.replace("(", r"\(")) as error:
         listed(folder, text)
     assert "clips.csv" in str(error.value)
 

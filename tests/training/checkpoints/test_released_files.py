@@ -69,9 +69,9 @@ def test_a_malicious_file_runs_nothing(
     with pytest.raises(ReleasedCheckpointError, match=rf"holds a [\w.]*{function.__name__} instead"):
         load_released(saved(tmp_path / "alone.pt", attack, legacy), Htsat(SMALL_HTSAT))
     # Next to the weights it is not read, whatever contains it.
-    beside = {"config": attack, "optimizer": [np.array([attack]), {"hooks": (attack,)}], "epoch": attack}
+    others = {"config": attack, "optimizer": [np.array([attack]), {"hooks": (attack,)}], "epoch": attack}
     model = Htsat(SMALL_HTSAT)
-    found = load_released(saved(tmp_path / "beside.pt", {**content, **beside}, legacy), model)
+    found = load_released(saved(tmp_path / "others.pt", {**content, **others}, legacy), model)
     assert (found.epoch, found.config) == (None, {})
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert not marker.exists()

@@ -1,4 +1,4 @@
-"""The paper's tables: typed right, and put beside a run's figures without claiming too much."""
+"""The paper's tables: typed right, and compared with a run's figures without claiming too much."""
 
 from __future__ import annotations
 
