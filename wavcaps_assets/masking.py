@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import threading
 from urllib.parse import quote, quote_plus
 
@@ -16,6 +17,7 @@ MIN_CHARS = 8
 MASK = "…"
 # Headers whose values are secrets.
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
+ESCAPE = re.compile("%[0-9A-F]{2}")
 
 _lock = threading.Lock()
 _forms: dict[str, None] = {}
@@ -60,10 +62,12 @@ def masked_bytes(data: bytes) -> bytes:
 def _written_forms(value: str) -> set[str]:
     # JSON may also escape slashes.
     in_json = json.dumps(value)[1:-1]
+    in_url = {quote(value, safe=""), quote_plus(value)}
     return {
         value,
-        quote(value, safe=""),
-        quote_plus(value),
+        *in_url,
+        # Servers also write %2b for %2B.
+        *(ESCAPE.sub(lambda found: found[0].lower(), form) for form in in_url),
         in_json,
         in_json.replace("/", "\\/"),
         html.escape(value),

@@ -277,3 +277,26 @@ def test_an_interrupted_run_has_written_what_it_was_answered(tmp_path: Path) -> 
     records = list(ledger_in(Store(tmp_path)).records())
     assert {record["question"]["inputs"][0] for record in records} >= set(had[:5])
     assert {record["question"]["model"] for record in records} == {MODEL}
+
+
+def test_an_interrupted_write_is_repeated(tmp_path: Path) -> None:
+    class Interruption(BaseException):
+        pass
+
+    class Interrupted(ResponseLedger):
+        interruptions = 1
+
+        def record_many(self, records: Sequence[Mapping[str, Any]]) -> None:
+            if self.interruptions:
+                self.interruptions -= 1
+                raise Interruption
+            super().record_many(records)
+
+    async def write(ledger: ResponseLedger) -> None:
+        async with Recorder(ledger) as recorder:
+            await asyncio.wait_for(recorder.write(record("dog calls")), 20)
+
+    with Interrupted(Store(tmp_path), "log/answers") as ledger:
+        with pytest.raises(Interruption):
+            asyncio.run(write(ledger))
+        assert ledger.get(question("dog calls")) == ANSWER

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from wavcaps_assets.llm.costs import costs
 from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.session import Session
 from wavcaps_assets.llm.settings import ModelSettings, RequestLimits
+from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.store.storage import Store
 
 QUICK = BatchSettings(poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0)
@@ -152,3 +155,67 @@ def test_the_batch_interface_answers_the_same_requests(tmp_path: Path) -> None:
     assert {request.model for request in requests} == {BATCH_MODEL}
     assert [answer.text for answer in found if answer] == [answer_to(f"dog {number}") for number in range(3)]
     assert all(answer.batch for answer in found if answer)
+
+
+def test_a_notebook_has_an_event_loop_already(tmp_path: Path) -> None:
+    async def cell() -> list[Answer | None]:
+        return session.ask([session.request([{"role": "user", "content": "dog"}])])
+
+    with scripted(translate) as endpoint, endpoint.model().session(tmp_path) as session:
+        (answer,) = asyncio.run(cell())
+    assert answer is not None and answer.text == "German for dog"
+
+
+class Interruption(BaseException):
+    """As Dagster's, of a run that is terminated."""
+
+
+@pytest.mark.parametrize("kind", [Interruption, GeneratorExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_an_interruption_ends_the_requests_and_keeps_their_answers(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
+    def interrupted(request: Request, outcome: Answer | AnswerError) -> list[Request]:
+        raise kind
+
+    with scripted(translate) as endpoint, endpoint.model().session(tmp_path) as session:
+        requests = [session.request([{"role": "user", "content": str(number)}]) for number in range(60)]
+        with pytest.raises(kind):
+            session.process(requests, interrupted)
+        assert len(endpoint.requests) < 60
+        assert len(session.ledger) == len(endpoint.requests)
+
+
+def test_the_same_request_twice_is_paid_for_once(store: Store) -> None:
+    """Also in a bucket, which holds no leases."""
+    handled: list[str] = []
+
+    def handle(request: Request, outcome: Answer | AnswerError) -> list[Request]:
+        handled.append(request.key)
+        return []
+
+    def script(body: dict[str, Any]) -> str:
+        time.sleep(0.1)
+        return translate(body)
+
+    with scripted(script, in_threads=True) as endpoint, endpoint.model().session(store) as session:
+        warm, dog = (session.request([{"role": "user", "content": text}]) for text in ("warm", "dog"))
+        session.process([warm, dog, dog, dog], handle)
+        assert len(endpoint.requests) == 2
+    assert handled.count(dog.key) == 3
+
+
+def test_a_budget_requires_a_real_limit_of_the_answer(tmp_path: Path) -> None:
+    """A server of llama.cpp takes -1 as no limit."""
+    with scripted(translate) as endpoint:
+        priced = {"model": "gpt-4o-mini", "budget_run_usd": 0.001}
+        settings = endpoint.model().settings.model_copy(update=priced)
+        with Session(settings, Store(tmp_path)) as session:
+            request = session.request([{"role": "user", "content": "dog"}], max_tokens=-1)
+            with pytest.raises(ValueError, match="max_tokens"):
+                session.ask([request])
+        assert endpoint.requests == []
+
+
+def test_tools_count_as_input() -> None:
+    tool = {"type": "function", "function": {"name": "judge", "description": "x" * 5000}}
+    assert most_tokens([{"role": "user", "content": "dog"}], {"tools": [tool]}) > 5000

@@ -54,3 +54,8 @@ def test_every_error_of_network_and_store_is_masked() -> None:
         MissingFile("says quoted-by-a-server"),
     ):
         assert "quoted-by-a-server" not in repr(error)
+
+
+def test_small_hexadecimal_digits_in_a_url() -> None:
+    register_secret("ab+cd/ef=gh12")
+    assert masked("https://example.org/?key=ab%2bcd%2fef%3dgh12") == f"https://example.org/?key={MASK}"

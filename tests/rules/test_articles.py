@@ -112,3 +112,16 @@ def test_a_censored_word_is_not_made_another_word() -> None:
     assert (judged.verdict, judged.complaint) == (Verdict.ASK_AGAIN, "markup (*)")
     (judged,) = judge([Candidate("A **dog** is *barking* loudly.", "dog")], RULE_PRESETS["paper"])
     assert (judged.caption, judged.findings) == ("A dog is barking loudly.", [])
+
+
+@pytest.mark.parametrize("caption", ["Someone is shouting f**k.", "A man is saying s*** to f***ing drivers."])
+def test_several_asterisks_censor_a_word_too(caption: str) -> None:
+    (judged,) = judge([Candidate(caption, "swearing")], RULE_PRESETS["paper"])
+    assert (judged.caption, judged.verdict) == (caption, Verdict.ASK_AGAIN)
+
+
+def test_a_note_is_not_an_article() -> None:
+    for caption in ("A and E are played on a guitar.", "A is played.", "A in the key of a or b is played."):
+        assert with_articles(caption) == caption
+    assert with_articles("A in-flight announcement plays.") == "An in-flight announcement plays."
+    assert with_articles("An onesie is zipped up.") == "A onesie is zipped up."

@@ -25,6 +25,8 @@ from wavcaps_assets.rules.settings import RuleSettings
         ("An hourly bell and an MP3 player sound.", "An hourly bell and an MP3 player sound.", []),
         ("A unicorn is neighing.", "A unicorn is neighing.", []),
         ("A water is running.", "Water is running.", ["mass_noun", "capital"]),
+        ("A water can is being kicked.", "A water can is being kicked.", []),
+        ("A rain can clearly be heard.", "Rain can clearly be heard.", ["mass_noun", "capital"]),
         ("A water drop is falling.", "A water drop is falling.", []),
         ("A dog's tail is thumping.", "A dog's tail is thumping.", []),
         ("Rain &amp; wind.", "Rain & wind.", ["entities"]),

@@ -223,6 +223,9 @@ class Budget:
             if self._run_limit or self._month_limit:
                 raise ValueError("a request under a budget must limit its answer: set `max_tokens`")
             return 0
+        if longest < 0:
+            # To some servers, -1 is "no limit".
+            raise ValueError(f"a request with a price must limit its answer, and `max_tokens` is {longest}")
         output = longest * parameters.get("n", 1)
         return _pico(self.price.cost(most_tokens(messages, parameters), output, batch))
 

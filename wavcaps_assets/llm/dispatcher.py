@@ -37,7 +37,7 @@ class Dispatcher:
         self._ledger = ledger
         self._limiter = limiter
         self._usage = usage
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     async def run(self, requests: Iterable[Request], handle: Handler) -> None:
         """Sends the requests, and those that `handle` returns, until none is left.
@@ -46,7 +46,7 @@ class Dispatcher:
 
         Raises:
             EndpointError: no request can be answered, or too many in a row were not.
-            Exception: from the budget, the ledger or `handle`.
+            BaseException: from the budget, the ledger or `handle`, or an interruption of the run.
         """
         queue: asyncio.Queue[Request] = asyncio.Queue()
         for request in requests:
@@ -61,7 +61,10 @@ class Dispatcher:
                             queue.put_nowait(following)
                 except Stopped:
                     pass
-                except Exception as error:
+                except BaseException as error:
+                    if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                        raise
+                    # Also what interrupts a run, such as Dagster's termination: a task would swallow it.
                     self._error = self._error or error
                     self._limiter.stop()
                 finally:
@@ -105,3 +108,9 @@ class Dispatcher:
         else:
             self._usage.succeeded()
         return answer
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is cancelled, and not only something that it called."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

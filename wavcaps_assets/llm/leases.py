@@ -37,6 +37,7 @@ class Leases:
         self._owner = uuid.uuid4().hex
         self._folder = ledger.store.path(ledger.folder) if ledger.store.is_folder else None
         self._file: sqlite3.Connection | None = None
+        self._held: set[str] = set()
         self._released: list[bytes] = []
         self._version: int | None = None
 
@@ -55,27 +56,17 @@ class Leases:
         _lock_of(self._folder, self._owner).unlink(missing_ok=True)
 
     def acquire(self, key: str) -> bool:
-        """Leases a request; False: another run that is alive holds the lease."""
-        if self._folder is None:
-            return True
-        wanted = bytes.fromhex(key)
-        try:
-            file = self._file = self._file or self._opened(self._folder)
-            while not self._insert(file, wanted):
-                row = file.execute("select owner, at from claims where key = ?", (wanted,)).fetchone()
-                if row is not None and not self._expired(file, self._folder, *row):
-                    return False
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"cannot use {self._folder / FILE}, the file of leases: {error}; free some space, or, if "
-                "the file is broken, remove it while no run sends requests"
-            ) from error
+        """Leases a request; False: this run holds the lease already, or another one that is alive does."""
+        if key in self._held or not (self._folder is None or self._acquired(self._folder, key)):
+            return False
+        self._held.add(key)
         return True
 
     def release(self, key: str) -> None:
         """The request's answer is in the store, or the request is not sent."""
         # Written with the next lease: each change of the file takes time.
         self._released.append(bytes.fromhex(key))
+        self._held.discard(key)
 
     def others_changed(self) -> bool:
         """Whether another run has leased or released something since the last call; the first time: ever."""
@@ -84,6 +75,21 @@ class Leases:
         before = self._version
         (self._version,) = self._file.execute("pragma data_version").fetchone()
         return before != self._version
+
+    def _acquired(self, folder: Path, key: str) -> bool:
+        wanted = bytes.fromhex(key)
+        try:
+            file = self._file = self._file or self._opened(folder)
+            while not self._insert(file, wanted):
+                row = file.execute("select owner, at from claims where key = ?", (wanted,)).fetchone()
+                if row is not None and not self._expired(file, folder, *row):
+                    return False
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"cannot use {folder / FILE}, the file of leases: {error}; free some space, or, if "
+                "the file is broken, remove it while no run sends requests"
+            ) from error
+        return True
 
     def _insert(self, file: sqlite3.Connection, key: bytes) -> bool:
         with file:

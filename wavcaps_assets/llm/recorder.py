@@ -54,7 +54,13 @@ class Recorder:
                 group, self._waiting = self._waiting, []
                 try:
                     await asyncio.to_thread(self._ledger.record_many, [record for record, _ in group])
-                except Exception as error:
+                except asyncio.CancelledError:
+                    # The thread writes the group all the same.
+                    raise
+                except BaseException as error:
+                    if not isinstance(error, Exception):
+                        # Interrupted, perhaps before the write: the exit writes the group, even if twice.
+                        self._waiting[:0] = group
                     for _, written in group:
                         if not written.done():
                             written.set_exception(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -175,7 +176,8 @@ class Session:
         """Sends requests, and those that follow from their answers, many at the same time.
 
         `handle` is called with each request and its answer, or with the `AnswerError` in its place, as
-        soon as the answer is in the ledger. It returns more requests to send. It runs in this thread.
+        soon as the answer is in the ledger. It returns more requests to send. It runs in this thread;
+        in a notebook, whose event loop has this thread, in another one, while this one waits.
 
         Raises:
             Paused: the budget is used up. What was answered is kept; a later run continues from there.
@@ -187,7 +189,7 @@ class Session:
         """
         waiting = [self._checked(request) for request in requests]
         if waiting:
-            asyncio.run(self._process(waiting, handle))
+            self._run_loop(waiting, handle)
 
     def batch(self, requests: Iterable[Request], settings: BatchSettings | None = None) -> Mapping[str, str]:
         """Sends requests through OpenAI's Batch API: half the price, within a day.
@@ -224,6 +226,20 @@ class Session:
         if not request.conversation:
             raise ValueError(f"request {request.key[:12]} has no messages")
         return request
+
+    def _run_loop(self, requests: Sequence[Request], handle: Handler) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            asyncio.run(self._process(requests, handle))
+            return
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                pool.submit(lambda: asyncio.run(self._process(requests, handle))).result()
+            except BaseException:
+                # Interrupted while it waits: the thread ends after the requests in flight.
+                self._limiter.stop()
+                raise
 
     async def _process(self, requests: Sequence[Request], handle: Handler) -> None:
         opened, limiter = self._opened, self._limiter

@@ -29,6 +29,8 @@ DEFAULT_UNCERTAINTY = 0.35
 DEFAULT_OUTPUT_A_TEXT = 16.0
 # Tokens that a chat template may add: special tokens, a date, a default instruction.
 TEMPLATE_TOKENS = 64
+# Parameters that an endpoint puts in the prompt.
+IN_PROMPT = ("response_format", "tools", "functions")
 # Requests in the ledger to learn from, and the most that are read to find them.
 LEARN_FROM = 500
 READ_AT_MOST = 5_000
@@ -64,11 +66,11 @@ def size(messages: Sequence[Message]) -> int:
 def most_tokens(messages: Sequence[Message], parameters: Mapping[str, Any]) -> int:
     """An upper limit of a request's input tokens, for any tokenizer.
 
-    A token has at least one byte. The schema of a structured answer counts as text.
+    A token has at least one byte. Tools and the schema of a structured answer count as text.
     """
     text = sum(len(message["content"].encode()) + MESSAGE_SIZE for message in messages)
-    schema = parameters.get("response_format")
-    return text + TEMPLATE_TOKENS + (len(json.dumps(schema).encode()) if schema else 0)
+    given = [parameters[name] for name in IN_PROMPT if parameters.get(name)]
+    return text + TEMPLATE_TOKENS + sum(len(json.dumps(value).encode()) for value in given)
 
 
 def longest_answer(parameters: Mapping[str, Any]) -> int | None:

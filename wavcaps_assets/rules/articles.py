@@ -11,8 +11,9 @@ import unicodedata
 from functools import lru_cache
 
 # An article, and the first part of the word after it: "one" of "one-way", "MP3". A later capital is not an
-# article: "The note A is played."
-BEFORE_WORD = re.compile(r"(\AA|\ba)(n?)(?= ([^\W_]+)(?![^\W_]))")
+# article: "The note A is played." Neither is it before a word that follows no article: "A and E are played."
+NO_NOUN = r"(?:and|are|at|in|is|of|on|or)\b(?!-)"
+BEFORE_WORD = re.compile(rf"(\AA|\ba)(n?)(?= (?!{NO_NOUN})([^\W_]+)(?![^\W_]))")
 VOWELS = frozenset("aeiou")
 # Letters whose own name begins with a vowel: "an FM radio", "an X-ray".
 VOWEL_NAMES = frozenset("aefhilmnorsx")
@@ -20,7 +21,7 @@ VOWEL_NAMES = frozenset("aefhilmnorsx")
 SILENT_H = re.compile(r"hour|honest|honou?r|heir(?!o)|hors$")
 UNCLEAR_H = re.compile(r"herb|homage|histor|habitual|hotel|hysteri")
 # "One" and "once" begin as "won"; "euro", "ewe" and "oui" as "you" and "we".
-CONSONANT_VOWELS = re.compile(r"one(?:s|self|ness|time|year)?$|once$|eu|ew|ou[ai]")
+CONSONANT_VOWELS = re.compile(r"one(?:s|sies?|self|ness|time|year)?$|once$|eu|ew|ou[ai]")
 # "Unable" and "uninterrupted" begin with the prefix "un", but "unanimous", "unicorn" and "union" as "you".
 PREFIX_UN = re.compile(r"un(?!anim|abom|esc)[aeou]|uni(?:d(?!i)|m[pam]|n|ll|r(?!o)|ss)")
 AS_YOU = re.compile(r"u(?!buntu|zi)(?:[bcdfgjklmnqrstvwxz][aeiou]|kr|lys)")

@@ -20,13 +20,17 @@ MASS_NOUNS = frozenset(
 )
 NEVER_COUNTED = MASS_NOUNS - {"fire", "glass", "metal", "paper", "wind", "wood"}
 WITH_ARTICLE = re.compile(
-    rf"\ban? ({'|'.join(sorted(NEVER_COUNTED))})(?= (?:is|has|can|keeps)\b)", re.IGNORECASE
+    rf"\ban? ({'|'.join(sorted(NEVER_COUNTED))})(?= (?:is|has|keeps|can (?:[a-z]+ly )?be)\b)", re.IGNORECASE
 )
 BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
 MARKS = ("Mn", "Me")
 QUOTATION_MARKS = re.compile(r"[\"“”„«»`]")
-# An asterisk inside a word censors it ("sh*t"): without it the word would look like another one.
-MARKDOWN_ASTERISKS = re.compile(r"(?<![^\W_])\*+|\*+(?![^\W_])")
+# Asterisks inside a word censor it ("sh*t"): without them the word would look like another one. So do
+# several at the end of a word ("f***"), unless others before it make them Markdown.
+OPENING_ASTERISKS = r"(?<![^\W_])(?<!\*)\*+"
+EMPHASIS = re.compile(rf"{OPENING_ASTERISKS}(?=[^\W_])")
+MARKDOWN_ASTERISKS = re.compile(rf"{OPENING_ASTERISKS}|\*+(?![^\W_]|\*)")
+LOOSE_ASTERISKS = re.compile(rf"{OPENING_ASTERISKS}|(?<!\*)\*(?![^\W_]|\*)")
 
 
 def entities(caption: str) -> str:
@@ -70,7 +74,8 @@ def whitespace(caption: str) -> str:
 def quotation_marks(caption: str) -> str:
     """Removes quotation marks and Markdown's asterisks, but not apostrophes."""
     if "*" in caption:
-        caption = MARKDOWN_ASTERISKS.sub("", caption)
+        asterisks = MARKDOWN_ASTERISKS if EMPHASIS.search(caption) else LOOSE_ASTERISKS
+        caption = asterisks.sub("", caption)
     return QUOTATION_MARKS.sub("", caption)
 
 
