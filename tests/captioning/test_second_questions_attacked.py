@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tests.support.paths import ROOT
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.second_questions import load_second_prompt
 from wavcaps_assets.llm.costs import costs
+from wavcaps_assets.llm.dispatcher import WORKERS_A_REQUEST
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.rules.settings import RULE_PRESETS
@@ -154,5 +156,7 @@ def test_a_kill_in_the_middle_costs_what_was_in_flight(tmp_path: Path) -> None:
         assert child[0].wait() == -signal.SIGKILL
         refined = run(endpoint, captions, tmp_path, SINGLE)
     assert list(published(refined).values()) == [f"A {animal} is calling." for animal in animals]
-    assert len(had) == len(animals) + 1
+    # One was in flight; the answer before it may have been on its way to the disk, in the second worker.
+    again = len(had) - len(animals)
+    assert 1 <= again <= math.ceil(SINGLE.concurrency * WORKERS_A_REQUEST)
     assert len(set(had)) == len(animals)
