@@ -246,6 +246,7 @@ def test_data_sets_name_where_each_figure_comes_from() -> None:
     assert max((row["clips"] or 0, name) for name, row in rows.items()) == (633_526, "LAION-Audio-630K")
 
 
+@pytest.mark.slow
 def test_every_figure_can_be_drawn() -> None:
     wavcaps = manifest({"caption": "A dog barks."}, {"caption": "Rain."}, {"text": ""})
     tables = everything(wavcaps)

@@ -84,6 +84,7 @@ def test_the_original_is_kept_as_it_is(server: RudeServer, store: Store, tmp_pat
     assert store.read_bytes(path) == ORIGINAL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "rate"), [(ExtraCopy.flac_44100, 44_100), (ExtraCopy.flac_48000, 48_000)])
 def test_a_copy_at_a_higher_rate_keeps_the_channels(
     server: RudeServer, store: Store, tmp_path: Path, extra: ExtraCopy, rate: int
@@ -99,6 +100,7 @@ def test_a_copy_at_a_higher_rate_keeps_the_channels(
     assert np.abs(samples - expected).max() <= (0 if rate == 44_100 else 1)
 
 
+@pytest.mark.slow
 def test_a_clip_without_its_copy_is_fetched_again_once(
     server: RudeServer, store: Store, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ FAULTS: dict[str, tuple[Answer, str]] = {
 }
 
 
+@pytest.mark.slow
 def test_every_failure_is_a_row_with_its_reason_and_affects_no_other_clip(fetching: Fetching) -> None:
     paths = ["/good.wav"]
     for name, (fault, _) in FAULTS.items():
@@ -290,6 +291,7 @@ def test_a_host_that_refuses_every_clip_pauses_the_partition(
     assert (stage.kept.num_rows, stage.dropped.num_rows) == (count, 0)
 
 
+@pytest.mark.slow
 def test_a_host_that_starts_to_refuse_half_way_loses_no_clip(fetching: Fetching) -> None:
     refused = [f"/{number}.wav" for number in range(40)]
     fetching.server.answers.update(dict.fromkeys(refused, BLOCKED["forbidden"]))

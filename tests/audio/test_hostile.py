@@ -61,6 +61,7 @@ def test_an_impossible_number_of_channels_is_named(tmp_path: Path, channels: int
         normalised(tmp_path, wav(TONE, channels=channels, align=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [32, 1024])
 def test_many_channels_are_averaged(tmp_path: Path, channels: int) -> None:
     # One channel of n has a tone of amplitude 1, so the mean has amplitude 1 / n.
@@ -236,6 +237,7 @@ def test_a_film_without_sound_has_no_audio(tmp_path: Path) -> None:
         normalise(tmp_path / "film", tmp_path / "out.flac")
 
 
+@pytest.mark.slow
 def test_memory_depends_on_neither_length_nor_channels_nor_rate(tmp_path: Path) -> None:
     def peak(frames: int, channels: int, rate: int) -> int:
         with soundfile.SoundFile(tmp_path / "in.wav", "w", rate, channels, "PCM_16", format="WAV") as file:

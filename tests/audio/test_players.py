@@ -70,6 +70,7 @@ def test_an_id3_tag_before_any_container(tmp_path: Path, kind: str, tag: bytes) 
     assert facts.samples_sha256 == plain.samples_sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [
@@ -103,6 +104,7 @@ def test_mpeg_audio_is_found_behind_anything(tmp_path: Path, kind: str, start: b
 Shape = tuple[int, int]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "first", "second"),
     [

@@ -31,6 +31,7 @@ def test_tokens_are_those_of_the_original_tokenizer(oracle: dict[str, Any]) -> N
     assert {text: " ".join(tokens(text)) for text in probes} == probes
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_original_tools(oracle: dict[str, Any]) -> None:
     scores = score(oracle["candidates"], oracle["references"])
     theirs = oracle["aac"]

@@ -127,6 +127,7 @@ def test_a_prompt_of_one_s_own_and_how_it_is_put_are_chosen_in_the_launchpad(end
     assert {row["prompt_version"] for row in rows} == {load_prompt("mine", SOURCE, Form.STRUCTURED).version}
 
 
+@pytest.mark.slow
 def test_stage_3_asks_as_stage_2_did(endpoint: Endpoint) -> None:
     materialize(
         "llm_captions",
@@ -147,6 +148,7 @@ def test_stage_3_asks_as_stage_2_did(endpoint: Endpoint) -> None:
     assert [row["caption"] for row in rows] == [f"A {animal} is calling." for animal in ANIMALS]
 
 
+@pytest.mark.slow
 def test_after_rules_no_model_is_asked_in_either_stage(endpoint: Endpoint) -> None:
     materialize("llm_captions", method="rules")
     materialize("captions", preset="strict", second_questions=3)
@@ -155,6 +157,7 @@ def test_after_rules_no_model_is_asked_in_either_stage(endpoint: Endpoint) -> No
     assert settings is not None and settings.method is Method.RULES
 
 
+@pytest.mark.slow
 def test_two_prompts_of_one_s_own_are_compared_or_two_models(endpoint: Endpoint) -> None:
     done = materialize("caption_comparison", clips=3, first={"prompt": "mine"}, second={"prompt": "other"})
     said = [body["messages"][0]["content"] for body in endpoint.requests]
@@ -170,6 +173,7 @@ def test_two_prompts_of_one_s_own_are_compared_or_two_models(endpoint: Endpoint)
     assert [body["model"] for body in endpoint.requests] == [MODEL, "a-larger-one"]
 
 
+@pytest.mark.slow
 def test_the_costs_are_shown_by_prompt_version(endpoint: Endpoint) -> None:
     materialize("caption_comparison", first={"prompt": "mine"}, second={"prompt": "other"})
     (made,) = materialize("llm_costs").asset_materializations_for_node("llm_costs")
@@ -178,11 +182,13 @@ def test_the_costs_are_shown_by_prompt_version(endpoint: Endpoint) -> None:
     assert len({row["prompt_version"] for row in rows}) == 2
 
 
+@pytest.mark.slow
 def test_where_nothing_is_chosen_a_model_is_compared_with_the_floor(endpoint: Endpoint) -> None:
     materialize("caption_comparison")
     assert [body["model"] for body in endpoint.requests] == [MODEL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choice", "said"),
     [

@@ -156,6 +156,7 @@ def test_a_question_without_an_answer_does_not_cost_the_others(tmp_path: Path) -
     assert "500" in stage.dropped.to_pylist()[0]["detail"]
 
 
+@pytest.mark.slow
 def test_a_passing_fault_is_repeated_by_the_client(tmp_path: Path) -> None:
     statuses = iter([503, 429])
     with scripted(lambda body: next(statuses, "A dog is barking.")) as endpoint:

@@ -82,6 +82,7 @@ def test_a_list_that_does_not_match_costs_no_clip_its_caption(
     assert sorted(sizes) == [1] * 8 + [2] * 4 + [4, 4, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "written",
     [
@@ -212,6 +213,7 @@ GOOD = json.dumps(
 ).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken",
     [answer(GOOD, length=len(GOOD) + 9), answer(GOOD[:30], length=len(GOOD)), lambda asked, connection: None],
@@ -250,6 +252,7 @@ def test_one_slow_request_does_not_stall_the_rest(tmp_path: Path) -> None:
     assert stage.kept.num_rows == len(texts)
 
 
+@pytest.mark.slow
 def test_a_request_without_an_end_is_given_up(tmp_path: Path) -> None:
     released = threading.Event()
 
@@ -275,6 +278,7 @@ def test_an_endpoint_that_only_fails_ends_the_run(tmp_path: Path) -> None:
     assert "the-right-key" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refusal", "shown"),
     [

@@ -163,6 +163,7 @@ def batch(
         return budget.month_usd
 
 
+@pytest.mark.slow
 def test_what_a_paused_run_has_submitted_stays_in_the_month_until_it_is_paid(tmp_path: Path) -> None:
     # Room for both of the first batch and for half a request.
     month = sum(WORST) + WORST[0] / 2

@@ -61,6 +61,7 @@ def spoiled(rows: list[Row], fault: str) -> list[Row]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["bracketed_number", "digits", "banned_words", "unique"])
 def test_a_spoiled_manifest_fails_for_what_is_wrong_with_it(tmp_path: Path, fault: str) -> None:
     result = run(write_parquet(tmp_path / "spoiled.parquet", spoiled(good_rows(), fault)), "--json")
@@ -106,6 +107,7 @@ def test_an_echo_is_not_measured_where_no_prompt_is_known(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_captions_that_slipped_by_a_row_fail_with_and_without_the_manifest_before(tmp_path: Path) -> None:
     good = good_rows()
     path = write_parquet(tmp_path / "shifted.parquet", spoiled(good, "shifted"))

@@ -130,12 +130,14 @@ def test_a_bad_manifest_of_another_run_does_not_replace_the_set(pipeline: Pipeli
     assert all(check.passed or check.severity.value == "WARN" for check in checks_of(fixed).values())
 
 
+@pytest.mark.slow
 def test_the_first_set_is_not_published_where_it_is_bad(pipeline: Pipeline) -> None:
     pipeline.caption(spoiled(good_rows(20)))
     assert not pipeline.publish().success
     assert pipeline.published() is None
 
 
+@pytest.mark.slow
 def test_thresholds_are_those_of_the_checks(pipeline: Pipeline, tmp_path: Path) -> None:
     lenient = tmp_path / "thresholds.toml"
     lenient.write_text("[banned_words]\nerror = inf\n")
@@ -143,6 +145,7 @@ def test_thresholds_are_those_of_the_checks(pipeline: Pipeline, tmp_path: Path) 
     assert pipeline.publish(str(lenient)).success
 
 
+@pytest.mark.slow
 def test_the_drift_names_the_set_that_it_is_measured_from(pipeline: Pipeline) -> None:
     good = good_rows(40)
     first = pipeline.caption(good)
@@ -159,6 +162,7 @@ def figures_of(check: dg.AssetCheckEvaluation, rule: str) -> str:
     return next(line for line in table if f"| {rule} |" in line)
 
 
+@pytest.mark.slow
 def test_an_echo_is_measured_where_the_prompt_is_known(pipeline: Pipeline) -> None:
     rows = [row | {"prompt_version": PROMPT.version} for row in good_rows(40)]
     assert "| 0 | 40 |" in figures_of(checks_of(pipeline.caption(rows))["caption_rules"], "echo")
@@ -197,6 +201,7 @@ def test_of_stage_3_an_echo_is_of_the_prompt_of_stage_2(pipeline: Pipeline) -> N
     assert "| 0.04762 | 21 |" in figures_of(checks_of(found)["caption_rules"], "echo")
 
 
+@pytest.mark.slow
 def test_a_manifest_that_slipped_since_it_passed_is_no_first_set(pipeline: Pipeline, tmp_path: Path) -> None:
     # Captions that slip by a row, where raw texts tell nothing: only the captions before can.
     blind = tmp_path / "thresholds.toml"

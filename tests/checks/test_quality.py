@@ -155,6 +155,7 @@ def materialize(folder: Path, rows: list[dict[str, Any]], instance: dg.DagsterIn
     return {"made": made, "checks": checks}
 
 
+@pytest.mark.slow
 def test_in_dagster_a_bad_set_blocks_what_is_downstream_and_a_warning_does_not(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         good = good_rows(40)

@@ -67,6 +67,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldHome]:
             yield OldHome(folder, TableStore(Store(folder / "store")), instance)
 
 
+@pytest.mark.slow
 def test_every_table_is_read(old: OldHome) -> None:
     root = old.folder / "store" / "tables"
     read = 0
@@ -116,6 +117,7 @@ def test_the_way_of_a_clip_is_shown(old: OldHome) -> None:
     assert row["caption"] in found.as_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["freesound", "bbc_sound_effects", "soundbible", "audioset_sl"])
 def test_the_schedules_see_what_was_materialized(old: OldHome, source: str) -> None:
     repository = build(Settings()).get_repository_def()

@@ -147,6 +147,7 @@ def test_a_used_up_budget_ends_as_a_pause_and_a_larger_one_finishes(
     assert tables[0].num_rows == len(TEXTS) and tables[1].equals(tables[0])
 
 
+@pytest.mark.slow
 def test_both_stages_of_a_run_share_its_budget(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +169,7 @@ def test_both_stages_of_a_run_share_its_budget(
         assert len(endpoint.requests) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_what_it_has_spent(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

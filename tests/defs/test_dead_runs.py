@@ -69,6 +69,7 @@ def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> str | None:
         return context.cursor
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_gone_is_ended_at_the_second_look(
     instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_run_whose_process_is_gone_is_ended_at_the_second_look(
     assert status(instance, run_id) is dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.slow
 def test_a_run_of_before_the_machine_started_is_dead_whoever_has_its_number(
     instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_process_of_elsewhere_is_not_judged_from_here(
     assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
 
 
+@pytest.mark.slow
 def test_a_run_records_where_its_process_is(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     @dg.asset(io_manager_key="io_manager")
     def recordings() -> pa.Table:
@@ -127,6 +130,7 @@ def test_a_run_records_where_its_process_is(instance: dg.DagsterInstance, tmp_pa
     assert host_of(run, 10**8) is None
 
 
+@pytest.mark.slow
 def test_a_run_that_another_launcher_started_is_left_to_it(
     instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Empty]:
             yield Empty(instance, tables)
 
 
+@pytest.mark.slow
 def test_a_month_without_sounds_is_crawled(empty: Empty) -> None:
     empty.run("crawl_freesound", MONTH)
     for name in ("raw_clips", "audio", "ledger"):

@@ -87,17 +87,20 @@ def add_failed_run(instance: dg.DagsterInstance, month: str, graph_asset: list[s
     return run_id
 
 
+@pytest.mark.slow
 def test_missing_months_are_asked_for_some_at_a_tick(instance: dg.DagsterInstance) -> None:
     materialize(instance, "2022-01")
     assert tick(instance) == (["2022-02", "2022-03", "2022-04", "2022-05"], None)
 
 
+@pytest.mark.slow
 def test_months_that_are_under_way_are_not_asked_for_again(instance: dg.DagsterInstance) -> None:
     for month in ("2022-01", "2022-02", "2022-03"):
         add_run(instance, month, dg.DagsterRunStatus.STARTED)
     assert tick(instance) == (["2022-04"], None)
 
 
+@pytest.mark.slow
 def test_a_broken_month_is_left_to_a_person(instance: dg.DagsterInstance) -> None:
     for _ in range(3):
         add_failed_run(instance, "2022-01")
@@ -116,6 +119,7 @@ def test_a_month_whose_machine_died_is_asked_for_again(instance: dg.DagsterInsta
     assert "2022-01" in tick(instance)[0]
 
 
+@pytest.mark.slow
 def test_a_listing_that_was_read_is_not_read_again_for_its_audio(instance: dg.DagsterInstance) -> None:
     instance.report_runless_asset_event(
         dg.AssetMaterialization(dg.AssetKey(["freesound", "raw_clips"]), partition="2022-02")
@@ -132,6 +136,7 @@ def test_a_listing_that_was_read_is_not_read_again_for_its_audio(instance: dg.Da
     assert selected["2022-02"] == [dg.AssetKey(["freesound", name]) for name in ("audio", "ledger")]
 
 
+@pytest.mark.slow
 def test_what_something_was_missing_of_is_crawled_again_a_day_later(instance: dg.DagsterInstance) -> None:
     for month in MONTHS:
         materialize(instance, month)
@@ -148,6 +153,7 @@ def test_what_something_was_missing_of_is_crawled_again_a_day_later(instance: dg
     assert tick(instance, soon)[0] == []
 
 
+@pytest.mark.slow
 def test_a_pause_is_waited_for_and_is_no_failure(instance: dg.DagsterInstance) -> None:
     now = datetime.now(UTC)
     over = {PAUSED_TAG: (now - timedelta(minutes=1)).isoformat()}
@@ -162,6 +168,7 @@ def test_a_pause_is_waited_for_and_is_no_failure(instance: dg.DagsterInstance) -
     assert skipped is not None and "paused until" in skipped
 
 
+@pytest.mark.slow
 def test_finished_months_are_crawled_again_some_at_a_tick(instance: dg.DagsterInstance) -> None:
     for month in MONTHS:
         materialize(instance, month)
@@ -177,6 +184,7 @@ def test_finished_months_are_crawled_again_some_at_a_tick(instance: dg.DagsterIn
 RAW, OTHER = ["freesound", "raw_clips"], ["soundbible", "raw_clips"]
 
 
+@pytest.mark.slow
 def test_runs_of_the_asset_graph_count_like_those_of_the_job(instance: dg.DagsterInstance) -> None:
     add_run(instance, "2022-01", dg.DagsterRunStatus.STARTED, graph_asset=RAW)
     for _ in range(3):
@@ -186,6 +194,7 @@ def test_runs_of_the_asset_graph_count_like_those_of_the_job(instance: dg.Dagste
     assert tick(instance)[0] == ["2022-03", "2022-04", "2022-05"]
 
 
+@pytest.mark.slow
 def test_a_pause_counts_whoever_launched_the_run(instance: dg.DagsterInstance) -> None:
     until = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
     add_run(instance, "2022-01", dg.DagsterRunStatus.SUCCESS, {PAUSED_TAG: until}, graph_asset=OTHER)
@@ -196,6 +205,7 @@ def test_a_pause_counts_whoever_launched_the_run(instance: dg.DagsterInstance) -
     assert skipped is not None and "paused until" in skipped
 
 
+@pytest.mark.slow
 def test_a_cancelled_partition_is_left_to_a_person_until_a_person_runs_it(
     instance: dg.DagsterInstance,
 ) -> None:
@@ -210,6 +220,7 @@ def test_a_cancelled_partition_is_left_to_a_person_until_a_person_runs_it(
     assert tick(instance)[0] == ["2022-01"]
 
 
+@pytest.mark.slow
 def test_the_log_of_a_failed_run_is_read_once(instance: dg.DagsterInstance) -> None:
     failed = add_failed_run(instance, "2022-01")
     interrupted = add_run(instance, "2022-01", dg.DagsterRunStatus.FAILURE)
@@ -221,6 +232,7 @@ def test_the_log_of_a_failed_run_is_read_once(instance: dg.DagsterInstance) -> N
     assert tags == {failed: "step", interrupted: "interrupted", done: None}
 
 
+@pytest.mark.slow
 def test_an_incomplete_run_of_the_asset_graph_is_completed(instance: dg.DagsterInstance) -> None:
     for month in MONTHS:
         materialize(instance, month)

@@ -131,6 +131,7 @@ def sound(number: int, text: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_crawl_that_is_throttled(server: RudeServer, home: Path) -> None:
     def throttle(asked: Asked, connection: socket.socket) -> None:
         answer(echo(asked).encode(), "429 Slow down", {"X-Echo": "1"})(asked, connection)
@@ -142,6 +143,7 @@ def test_a_crawl_that_is_throttled(server: RudeServer, home: Path) -> None:
     assert found(home) == set()
 
 
+@pytest.mark.slow
 def test_a_crawl_whose_pages_and_files_echo_the_request(server: RudeServer, home: Path) -> None:
     def listing(asked: Asked, connection: socket.socket) -> None:
         page = {"count": 4, "results": [sound(number, echo(asked)) for number in range(1, 5)]}
@@ -210,6 +212,7 @@ def test_a_language_model_that_echoes(server: RudeServer, home: Path, kind: str)
     assert found(home) == set()
 
 
+@pytest.mark.slow
 def test_a_bucket_whose_server_echoes(
     server: RudeServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

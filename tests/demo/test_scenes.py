@@ -92,6 +92,7 @@ def test_scenes_of_the_real_corpus_are_safe_to_split_and_truly_labelled(real_cor
     assert_events_are_where_sound_is(real_corpus)
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_scenes(corpus: Corpus, tmp_path: Path) -> None:
     again = synthesised_corpus(tmp_path, clips=42, scenes=14)
     assert again.clips == corpus.clips

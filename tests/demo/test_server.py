@@ -98,6 +98,7 @@ def test_the_minute_of_the_limit_slides() -> None:
     assert (tally["requests"], tally["refused"], tally["most_in_a_minute"]) == (9, 3, 6)
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_serves_until_it_is_told_to_stop(corpus: Corpus) -> None:
     with serve(corpus, port=0, requests_per_minute=1) as url:
         assert httpx.get(f"{url}/healthz").json()["clips"] == len(corpus.clips)
@@ -106,6 +107,7 @@ def test_a_process_of_its_own_serves_until_it_is_told_to_stop(corpus: Corpus) ->
         httpx.get(f"{url}/healthz")
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_the_one_that_started_it(corpus: Corpus) -> None:
     command = [sys.executable, "-m", "wavcaps_assets.demo.server", "--corpus", str(corpus.root)]
     with subprocess.Popen(
@@ -128,6 +130,7 @@ def test_a_port_in_use_is_named_with_its_setting(corpus: Corpus, start: type) ->
             pass
 
 
+@pytest.mark.slow
 def test_no_corpus_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(DemoServerError, match=r"corpus\.json"), serve(Corpus(root=tmp_path, clips=()), 0):
         pass

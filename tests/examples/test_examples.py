@@ -51,6 +51,7 @@ def run(script: str, *arguments: str, folder: Path, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_reading_a_manifest(store: Path, tmp_path: Path) -> None:
     output = run("read_manifest.py", str(store), "2", folder=tmp_path)
     assert output.startswith("8 clips, 0.0 hours")

@@ -82,6 +82,7 @@ def test_the_measured_duration_counts_where_there_is_one() -> None:
     assert stage.kept.to_pylist()[0]["duration_s"] == 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("duration", "reason", "detail"),
     [

@@ -48,12 +48,14 @@ def test_a_kill_before_any_record_repeats_nothing(tmp_path: Path, runs: Runs, ki
         check_all_answered_once(server, tmp_path)
 
 
+@pytest.mark.slow
 def test_no_kill_comes_later_than_the_last_record(tmp_path: Path, runs: Runs) -> None:
     with batching() as server:
         assert runs.wait(runs.start(server, tmp_path, RECORDS + 1)) == 0
         check_all_answered_once(server, tmp_path)
 
 
+@pytest.mark.slow
 def test_kills_at_every_record_in_turn(tmp_path: Path, runs: Runs) -> None:
     with batching() as server:
         kill_at = 0
@@ -75,6 +77,7 @@ def test_a_kill_while_the_server_is_asked_repeats_nothing(
     kill_in_flight(runs, tmp_path, step, moment, BatchServer.create_delay_s)
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_server_has_created_what_it_was_asked_for(tmp_path: Path, runs: Runs) -> None:
     # The next run looks for the batch before it is there.
     kill_in_flight(runs, tmp_path, "create", "before", create_delay_s=0.25)
@@ -98,6 +101,7 @@ def kill_in_flight(runs: Runs, folder: Path, step: str, moment: str, create_dela
         check_all_answered_once(server, folder)
 
 
+@pytest.mark.slow
 def test_two_processes_ask_the_same_at_the_same_time(tmp_path: Path, runs: Runs) -> None:
     with batching(polls=3) as server:
         children = [runs.start(server, tmp_path) for _ in range(2)]

@@ -126,6 +126,7 @@ def test_what_expires_is_submitted_again_and_what_was_done_is_kept(tmp_path: Pat
     assert sorted(server.submitted.values()) == [1] * 8 + [2] * 2
 
 
+@pytest.mark.slow
 def test_what_never_heals_comes_back_with_its_reason(tmp_path: Path) -> None:
     fates: dict[str, Any] = {
         KEYS[1]: refusal(400, "context_length_exceeded"),
@@ -190,6 +191,7 @@ def test_a_cancelled_batch_is_not_submitted_again_by_itself(tmp_path: Path) -> N
     assert answered(Store(tmp_path)) == KEYS[:2] + KEYS[4:]
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_waited_for_in_smaller_batches(tmp_path: Path) -> None:
     with batching(most_enqueued=3) as server:
         outcome = ask(server, Store(tmp_path))
@@ -219,6 +221,7 @@ def test_a_batch_that_does_not_validate_says_why(tmp_path: Path) -> None:
     assert answered(Store(tmp_path)) == KEYS and set(server.submitted.values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["insufficient_quota", "model_not_found"])
 def test_what_every_request_would_be_refused_for_ends_the_run(tmp_path: Path, code: str) -> None:
     spent = [True]

@@ -160,6 +160,7 @@ def spend(folder: Path, results: Any) -> None:
             results.put(count)
 
 
+@pytest.mark.slow
 def test_processes_share_a_months_budget(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()

@@ -85,6 +85,7 @@ def test_a_lease_holds_while_its_run_lives_and_asks(tmp_path: Path) -> None:
     assert Leases(ledger).acquire(QUESTION.key)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leases_nothing(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"

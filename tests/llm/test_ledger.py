@@ -153,6 +153,7 @@ def test_texts_that_look_like_the_ledger_change_nothing(store: Store) -> None:
     assert again.find("no key") is None and again.find("00") is None
 
 
+@pytest.mark.slow
 def test_another_processs_answers_are_seen_after_a_refresh(tmp_path: Path) -> None:
     ledger = ledger_in(Store(tmp_path))
     script = (

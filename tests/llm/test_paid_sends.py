@@ -76,6 +76,7 @@ def in_ledger(folder: Path) -> tuple[list[str], float, int]:
     return [record["answer"]["finish_reason"] for record in records], row["cost_usd"], row["unpriced"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"<html>It works!</html>" * 1000, b'{"choices": [', b"[]", b"\xff" * 5000])
 def test_an_unreadable_answer_is_written_down_and_paid_for_once(body: bytes, tmp_path: Path) -> None:
     with scripted(lambda asked: Response(body)) as endpoint:
@@ -101,6 +102,7 @@ def test_an_endpoint_that_says_nothing_readable_ends_the_run(tmp_path: Path) -> 
         assert len(endpoint.requests) <= 20 + math.ceil(SINGLE.concurrency * WORKERS_A_REQUEST)
 
 
+@pytest.mark.slow
 def test_a_request_that_times_out_counts_at_its_most_and_may_be_asked_again(tmp_path: Path) -> None:
     released = threading.Event()
     tries: list[str] = []
@@ -151,6 +153,7 @@ def test_each_request_is_admitted_by_itself(faults: list[int], lost: int, tmp_pa
     assert in_ledger(tmp_path)[1] == pytest.approx(spent)
 
 
+@pytest.mark.slow
 def test_repeats_stop_where_they_could_exceed_the_budget(tmp_path: Path) -> None:
     with scripted(lambda body: 500) as endpoint:
         llm = priced(endpoint.root, budget_run_usd=WORST * 2.5)
@@ -160,6 +163,7 @@ def test_repeats_stop_where_they_could_exceed_the_budget(tmp_path: Path) -> None
     assert in_ledger(tmp_path)[:2] == ([LOST] * 2, pytest.approx(2 * WORST))
 
 
+@pytest.mark.slow
 def test_a_broken_answer_counts_and_a_closed_door_does_not(tmp_path: Path) -> None:
     with rude_server() as rude:
         rude.answers[PATH] = in_turn(lambda asked, connection: None, rude_answer(b"{}", length=99))
@@ -171,6 +175,7 @@ def test_a_broken_answer_counts_and_a_closed_door_does_not(tmp_path: Path) -> No
     assert in_ledger(tmp_path)[0] == [LOST, LOST]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 404])
 def test_what_is_refused_costs_nothing(status: int, tmp_path: Path) -> None:
     with scripted(lambda body: status) as endpoint:

@@ -122,6 +122,7 @@ def test_an_authority_of_the_environment_is_trusted_and_no_other(
     assert captions(stage) == {"freesound-1": "A dog is barking."}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_an_answer_without_end_is_read_to_its_bound(encoding: str, tmp_path: Path) -> None:
     block = b'{"choices": [' + b" " * 65536
@@ -143,6 +144,7 @@ def traceback_of(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 429, 500, 503])
 def test_no_error_and_no_log_shows_the_key(status: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)

@@ -178,6 +178,7 @@ def test_a_silent_server_times_out(rude: RudeServer, opened: Opener) -> None:
     over.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["body", "headers"])
 def test_a_server_that_never_ends_its_response_times_out(
     rude: RudeServer, opened: Opener, where: str
@@ -216,6 +217,7 @@ def test_a_compressed_page_is_read_and_a_bomb_is_not(rude: RudeServer, opened: O
         client.get_text(f"{rude.url}/cut")
 
 
+@pytest.mark.slow
 def test_retry_after_is_respected(rude: RudeServer, opened: Opener) -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
     rude.answers["/date"] = in_turn(answer(status="503 Busy", headers={"Retry-After": soon}), GOOD)

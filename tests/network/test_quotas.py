@@ -36,6 +36,7 @@ def most_in(span: float, times: Sequence[float]) -> int:
     return max(sum(start <= time < start + span for time in times) for start in times)
 
 
+@pytest.mark.slow
 def test_the_limits_of_a_minute_and_a_day_hold(tmp_path: Path) -> None:
     clock = Clock()
     sent: list[float] = []

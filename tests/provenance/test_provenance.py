@@ -96,6 +96,7 @@ def fill(store: Store) -> None:
         history.add(Event.LISTED, "freesound-1", "round-1", version=1)
 
 
+@pytest.mark.slow
 def test_the_whole_way_of_a_published_clip(store: Store) -> None:
     fill(store)
     with ResponseLedger(store, ANSWERS) as ledger:
@@ -181,6 +182,7 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
     assert (row["model"], row["prompt_version"]) == ("some-model", PROMPT.version)
 
 
+@pytest.mark.slow
 def test_why_a_clip_is_not_published(store: Store) -> None:
     fill(store)
     with ResponseLedger(store, ANSWERS) as ledger:
@@ -220,6 +222,7 @@ def test_a_crawled_text_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     assert "\nfreesound-9" not in found.as_text()
 
 
+@pytest.mark.slow
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

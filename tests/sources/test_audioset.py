@@ -149,6 +149,7 @@ def test_a_malformed_name_is_set_aside_with_its_line(network_to: Opener) -> None
     assert found[-1].events[0]["label"] == "Dog"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files",
     [
@@ -269,6 +270,7 @@ def test_every_name_of_the_list_is_recognised(tmp_path: Path) -> None:
             assert found_as(tmp_path, name, "0abcdefghi__390000") is expected, name
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_files_says_what_is_expected_and_what_is_there(
     network_to: Opener, tmp_path: Path
 ) -> None:

@@ -193,6 +193,7 @@ def test_links_of_a_sound_are_data(network_to: Opener) -> None:
     assert record.page_url is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -215,6 +216,7 @@ def test_an_unreadable_page_costs_its_own_sounds_only(
     assert api.asked == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

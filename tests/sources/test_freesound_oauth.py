@@ -172,6 +172,7 @@ def test_no_leave_says_which_command_gives_it(demo: str, state: Path) -> None:
         access_token(freesound(demo), state, network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"access_token": "hush"}', '{"access_token": 1}'])
 def test_a_damaged_file_says_so_without_quoting_it(demo: str, state: Path, content: str) -> None:
     state.mkdir()
@@ -207,6 +208,7 @@ def test_a_missing_setting_is_named(demo: str, state: Path, settings: dict[str, 
 PAIR = {"access_token": "new-access", "refresh_token": "new-refresh", "expires_in": 86_400}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

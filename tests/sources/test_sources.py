@@ -105,6 +105,7 @@ def audio_of(source: Source, network: Network, tables: TableStore, tmp_path: Pat
     return stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_audio_of_every_clip_is_stored_or_gone(
     corpus: Corpus, settings: Settings, network: Network, tables: TableStore, tmp_path: Path, name: str

@@ -137,6 +137,7 @@ def test_large_records_are_merged_before_they_fill_the_memory(
     assert answers(store) == list(range(4))
 
 
+@pytest.mark.slow
 def test_segments_merged_during_a_read_are_read(bucket: S3Bucket) -> None:
     store = Store(bucket.root, bucket.client)
     log = AppendLog(store, FOLDER)
@@ -197,6 +198,7 @@ def test_large_segments_are_not_merged_again(bucket: S3Bucket, monkeypatch: pyte
         assert len(store.sizes(FOLDER)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["write_bytes", "remove_files"])
 def test_a_reader_killed_while_it_merges_loses_nothing(
     bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, method: str

@@ -257,6 +257,7 @@ def test_the_store_is_one_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         _ = settings.store_folder
 
 
+@pytest.mark.slow
 def test_the_demo_says_that_it_needs_a_folder() -> None:
     environment = {**os.environ, "WAVCAPS_STORE": "s3://my-bucket/wavcaps"}
     refused = subprocess.run(

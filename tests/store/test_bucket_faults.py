@@ -88,6 +88,7 @@ READS: list[tuple[Callable[[Store], bytes], bytes]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("read", "expected"), READS, ids=["bytes", "span", "file"])
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_cut_download_is_repeated(
@@ -97,6 +98,7 @@ def test_a_cut_download_is_repeated(
     assert read(faulty) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("read", "expected"), READS, ids=["bytes", "span", "file"])
 def test_a_download_that_is_always_cut_is_an_error_with_advice(
     server: RudeServer, faulty: Store, read: Callable[[Store], bytes], expected: bytes
@@ -119,6 +121,7 @@ def test_a_span_is_the_same_in_a_folder_and_a_bucket(store: Store, span: tuple[i
         store.read_span("audio/none.flac", start, size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("span", SPANS, ids=str)
 def test_a_span_of_a_server_that_ignores_ranges(
     server: RudeServer, faulty: Store, span: tuple[int, int]
@@ -193,6 +196,7 @@ def test_advice_matches_the_code(
             faulty.read_bytes("audio/a.flac")
 
 
+@pytest.mark.slow
 def test_a_client_retries_after_any_number_of_failures(server: RudeServer, faulty: Store) -> None:
     server.answers[PATH] = error(503, "SlowDown")
     for _ in range(40):

@@ -28,6 +28,7 @@ def write(store: Store, relative: str) -> None:
         path.write_bytes(b"written")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "use",
     [

@@ -31,6 +31,7 @@ def store(tmp_path: Path) -> StoreResource:
     return resource
 
 
+@pytest.mark.slow
 def test_drawn_rated_and_scored_by_the_assets(store: StoreResource) -> None:
     given = {"store": store, "io_manager": TableIOManager(store=store)}
     study, *rest = validation_assets()
@@ -52,6 +53,7 @@ def test_drawn_rated_and_scored_by_the_assets(store: StoreResource) -> None:
     assert (found["mean_score"]["value"], found["mean_score"]["answers"]) == (4.0, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "upstream"),
     [("validation_scores", "validation_ratings"), ("validation_ratings", "validation_study")],

@@ -121,6 +121,7 @@ def test_rated_saved_resumed_and_scored(study: WrittenStudy, tmp_path: Path) -> 
         assert read[clip_id, "comparison"] == ("B" if number < 3 else "C")
 
 
+@pytest.mark.slow
 def test_each_rater_has_an_order_of_their_own(study: WrittenStudy, tmp_path: Path) -> None:
     page = tmp_path / "store" / study.page
 
@@ -141,6 +142,7 @@ def test_each_rater_has_an_order_of_their_own(study: WrittenStudy, tmp_path: Pat
     assert 4 < sum(ours) < 20
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_of_this_study_is_told(study: WrittenStudy, tmp_path: Path) -> None:
     with browsing(tmp_path / "profile", tmp_path) as browser:
         browser.open(tmp_path / "store" / study.page)

@@ -125,6 +125,7 @@ def test_a_captioner_comes_back_with_its_shared_embeddings(
     assert not model.training
 
 
+@pytest.mark.slow
 def test_a_retrieval_model_comes_back(retrieval_file: Path, retrieval: nn.Module) -> None:
     model, settings = load_checkpoint(retrieval_file)
     assert settings == RETRIEVAL
@@ -156,6 +157,7 @@ def test_the_code_version_changes_with_the_code_and_nothing_else(tmp_path: Path)
     assert folder_sha256(tmp_path / "other") != one
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_before_is_read(retrieval_file: Path, retrieval: nn.Module) -> None:
     """Format 1 had the settings alone, which did not say what they were for."""
     old = RETRIEVAL.model_dump_json(exclude={"task"})

@@ -43,6 +43,7 @@ class Attack:
         return self.call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "before torch 1.6"])
 @pytest.mark.parametrize("function", [os.system, exec, open], ids=["system", "exec", "open"])
 def test_a_malicious_file_runs_nothing(

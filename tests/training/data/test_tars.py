@@ -74,6 +74,7 @@ def naming(name: str, content: bytes = b"x") -> Put:
     return lambda archive: put(archive, name, content)
 
 
+@pytest.mark.slow
 def test_a_tars_clips_are_read_from_their_places(store: Store, tmp_path: Path) -> None:
     """The same batches as from files, from a folder and from a bucket."""
     puts: list[Put] = []

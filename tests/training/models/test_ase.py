@@ -86,6 +86,7 @@ def test_embeddings_loss_and_gradients(
     np.testing.assert_allclose(norms, expected["grad_l2"], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_size_and_names_are_the_released_ones(encoder: str, oracles: Path, minilm: TextEncoder) -> None:
     expected = json.loads((oracles / "ase_meta.json").read_text())[f"{encoder}_tinybert"]
@@ -94,6 +95,7 @@ def test_size_and_names_are_the_released_ones(encoder: str, oracles: Path, minil
     assert len(model.state_dict()) == expected["keys"] - 3
 
 
+@pytest.mark.slow
 def test_released_checkpoints_load_with_their_position_ids(
     model: RetrievalModel, minilm: TextEncoder
 ) -> None:

@@ -117,6 +117,7 @@ def test_logits_and_loss_with_and_without_smoothing(
         assert found == pytest.approx(float(expected[name]), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

@@ -43,6 +43,7 @@ def htsat(filled: Htsat) -> Iterator[Htsat]:
     filled.zero_grad()
 
 
+@pytest.mark.slow
 def test_the_weights_are_filled_as_the_originals_were(filled: Htsat, oracles: Path) -> None:
     assert unlike_the_oracles(oracles, "htsat", filled.state_dict()) == []
 
@@ -119,6 +120,7 @@ def test_gradients(htsat: Htsat, expected: Mapping[str, np.ndarray], fill: Modul
     assert without == {"tscam_conv.weight", "tscam_conv.bias", "head.weight", "head.bias"}
 
 
+@pytest.mark.slow
 def test_training_mode_uses_and_updates_the_batch_statistics(
     expected: Mapping[str, np.ndarray], fill: ModuleType
 ) -> None:

@@ -196,6 +196,7 @@ def test_what_the_papers_models_start_from_is_asked_for() -> None:
     assert untrained_parts(tuned, tuned.settings()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["htsat_bert/zero_shot", "cnn14_bart/zero_shot"])
 def test_the_audio_encoder_starts_from_weights_that_are_given(tmp_path: Path, name: str) -> None:
     settings = BY_NAME[name].settings(size=Size.tiny)

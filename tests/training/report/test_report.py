@@ -153,6 +153,7 @@ def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None
     assert scores.recall["text_to_audio"]["trained"] == {"R@1": 20.0, "R@5": 60.0, "R@10": 100.0}
 
 
+@pytest.mark.slow
 def test_only_the_checkpoint_of_the_scored_experiment_is_shown(tables: TableStore) -> None:
     """A store that has been used with the demo's sources still has the demo's checkpoint."""
     live = scored_experiment(Sources.LIVE)
@@ -184,6 +185,7 @@ def test_the_reports_asset_depends_on_what_it_shows() -> None:
         assert {dg.AssetKey(list(key)) for key in keys} <= parents
 
 
+@pytest.mark.slow
 def test_crawled_text_stays_text(tables: TableStore) -> None:
     said_of_a_clip = ("author", "licence", "licence_id", "attribution", "model")
     hostile = [
@@ -204,6 +206,7 @@ def test_crawled_text_stays_text(tables: TableStore) -> None:
     assert f"<bdi>{RIGHT_TO_LEFT}</bdi>" in render_report(data)
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_from_elsewhere(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
@@ -222,6 +225,7 @@ def test_the_page_needs_nothing_from_elsewhere(tables: TableStore) -> None:
     assert policy.startswith("default-src 'none'")
 
 
+@pytest.mark.slow
 def test_the_page_is_well_formed(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)
@@ -238,6 +242,7 @@ def test_the_page_is_well_formed(tables: TableStore) -> None:
     assert all(drawing["aria-label"] for drawing in drawings)
 
 
+@pytest.mark.slow
 def test_the_analysis_and_the_way_of_a_clip_are_shown(tables: TableStore) -> None:
     fill_crawl(tables)
     fill_captions(tables)

@@ -200,6 +200,7 @@ def test_validation_writes_one_caption_a_clip_and_compares_it_with_all_reference
         task.validation_scores()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 6])
 def test_the_parts_of_a_batch_have_the_gradients_of_the_whole(size: int) -> None:
     """In evaluation mode, in which batch normalisation does not tell a part from the whole."""

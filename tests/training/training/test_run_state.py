@@ -73,6 +73,7 @@ def test_of_processes_that_train_together_the_first_moves_a_state_away(
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"torn"]
 
 
+@pytest.mark.slow
 def test_no_state_is_saved_between_the_last_step_of_an_epoch_and_its_validation(
     clips: Path,  # noqa: F811
     tmp_path: Path,
@@ -92,6 +93,7 @@ def test_no_state_is_saved_between_the_last_step_of_an_epoch_and_its_validation(
     assert max(batch for _, batch in saved) < STEPS_PER_EPOCH
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_to_stop_in_a_validation_is_saved_first(
     clips: Path,  # noqa: F811
     tmp_path: Path,
@@ -128,6 +130,7 @@ def test_a_run_that_is_asked_to_stop_in_a_validation_is_saved_first(
     assert same(load_file(resumed.weights), load_file(unbroken.weights))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_when_it_would_have_stopped_early_trains_no_further(
     clips: Path,  # noqa: F811
     tmp_path: Path,
