@@ -23,7 +23,7 @@ from wavcaps_assets.analysis.licences import count_licences
 from wavcaps_assets.analysis.measures import grade_raw, measure_texts
 from wavcaps_assets.analysis.paper_figures import LAION_CLIPS, TABLE_III, UNIQUE_CAPTIONS
 from wavcaps_assets.analysis.settings import AnalysisSettings
-from wavcaps_assets.analysis.statistics import set_statistics
+from wavcaps_assets.analysis.statistics import set_statistics, with_measured_durations
 from wavcaps_assets.analysis.summaries import (
     count_copies,
     count_kinds,
@@ -191,6 +191,27 @@ def test_raw_texts_without_words_or_durations_are_counted_apart() -> None:
     assert (row["source"], row["stage"], row["clips"]) == ("freesound", "before", 4)
     assert (row["mean_words"], row["without_words"]) == (2.0, 2)
     assert (row["mean_duration_s"], row["without_duration"]) == (1.0, 3)
+
+
+def test_durations_are_measured_where_the_source_claims_none() -> None:
+    raw = pa.table({"clip_id": ["a", "b", "c"], "claimed_duration_s": [2.0, None, None]})
+    raw = raw.append_column("description", pa.array(["one", "two", "three"]))
+    audio = pa.table({"clip_id": ["b", "a"], "duration_s": [6.0, 5.0]})
+    known = with_measured_durations(raw, audio)
+    assert dict(zip(*known.select(["clip_id", "claimed_duration_s"]).to_pydict().values(), strict=True)) == {
+        "a": 2.0,
+        "b": 6.0,
+        "c": None,
+    }
+    row = set_statistics({"local_folder": [known]}, MANIFEST.empty()).to_pylist()[8]
+    assert (row["source"], row["clips"], row["without_duration"]) == ("local_folder", 3, 1)
+    assert (row["mean_duration_s"], row["hours"]) == (4.0, 8.0 / 3600)
+
+
+def test_unknown_durations_are_not_zero_hours() -> None:
+    row = set_statistics({"soundbible": [raw(["one", "two"], [None, None])]}, MANIFEST.empty()).to_pylist()[4]
+    assert (row["source"], row["stage"], row["clips"]) == ("soundbible", "before", 2)
+    assert (row["hours"], row["mean_duration_s"]) == (None, None)
 
 
 def test_log_odds_by_hand() -> None:

@@ -37,7 +37,7 @@ class Totals:
         timed, worded = self.clips - self.without_duration, self.clips - self.without_words
         return {
             "clips": self.clips,
-            "hours": self.seconds / 3600,
+            "hours": self.seconds / 3600 if timed else None,
             "mean_duration_s": self.seconds / timed if timed else None,
             "mean_words": self.words / worded if worded else None,
             "without_duration": self.without_duration,
@@ -63,6 +63,23 @@ def add_up(clips: pa.Table, duration: str, text: str) -> Totals:
         without_duration=int((~known).sum()),
         without_words=int((lengths == 0).sum()),
     )
+
+
+def with_measured_durations(raw: pa.Table, audio: pa.Table) -> pa.Table:
+    """Raw clips with the measured duration where the source claims none.
+
+    Args:
+        raw: with the columns `clip_id` and `claimed_duration_s` of `tables.RAW_CLIPS`.
+        audio: with the columns `clip_id` and `duration_s` of `tables.AUDIO`.
+
+    Returns:
+        `raw` in any order; a clip that has neither duration keeps null.
+    """
+    joined = raw.join(audio.select(["clip_id", "duration_s"]), "clip_id")
+    durations = pc.coalesce(joined.column("claimed_duration_s"), joined.column("duration_s"))
+    return joined.set_column(
+        joined.schema.get_field_index("claimed_duration_s"), "claimed_duration_s", durations
+    ).drop_columns("duration_s")
 
 
 def set_statistics(raw_by_source: Mapping[str, Iterable[pa.Table]], wavcaps: pa.Table) -> pa.Table:

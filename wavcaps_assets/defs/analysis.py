@@ -25,6 +25,7 @@ from wavcaps_assets.analysis.licences import count_licences
 from wavcaps_assets.analysis.measures import grade_raw, measure_texts
 from wavcaps_assets.analysis.settings import AnalysisSettings
 from wavcaps_assets.analysis.statistics import set_statistics as compute_statistics
+from wavcaps_assets.analysis.statistics import with_measured_durations
 from wavcaps_assets.analysis.summaries import (
     count_copies,
     count_kinds,
@@ -191,7 +192,7 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
 
 
 def _crawled(store: StoreResource, sources: Sequence[Source]) -> dict[str, Iterator[pa.Table]]:
-    """The raw clips of each crawled source, a partition at a time, with the columns for the analysis."""
+    """Descriptions and durations of each crawled source, a partition at a time."""
     tables = store.tables()
     there = {source.name: tables.partitions([source.name, "raw_clips"]) for source in sources}
     return {name: _raw(tables, name, partitions) for name, partitions in there.items() if partitions}
@@ -199,7 +200,13 @@ def _crawled(store: StoreResource, sources: Sequence[Source]) -> dict[str, Itera
 
 def _raw(tables: TableStore, source: str, partitions: Sequence[str]) -> Iterator[pa.Table]:
     for partition in partitions:
-        yield tables.read([source, "raw_clips"], [partition], ["description", "claimed_duration_s"])
+        raw = tables.read(
+            [source, "raw_clips"], [partition], ["clip_id", "description", "claimed_duration_s"]
+        )
+        measured = [partition] if tables.exists([source, "audio"], partition) else []
+        yield with_measured_durations(
+            raw, tables.read([source, "audio"], measured, ["clip_id", "duration_s"])
+        )
 
 
 def definitions(location: Location) -> dg.Definitions:

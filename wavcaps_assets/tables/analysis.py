@@ -79,14 +79,14 @@ SET_STATISTICS = TableSchema(
         Column(
             "hours",
             NUMBER,
-            "total duration (h)",
+            "total duration (h); null if no clip has a known duration",
             nullable=True,
             derived_from=("duration_s", "claimed_duration_s"),
         ),
         Column(
             "mean_duration_s",
             SECONDS,
-            "mean duration (s): claimed before processing, measured after",
+            "mean duration (s): before processing as claimed, or measured if not claimed; measured after",
             nullable=True,
             derived_from=("duration_s", "claimed_duration_s"),
         ),

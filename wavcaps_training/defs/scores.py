@@ -3,10 +3,13 @@
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.analysis.data_sets import authors_of
+from wavcaps_assets.defs.common import ANALYSIS
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.plots import as_markdown, grouped_bars
+from wavcaps_assets.tables.analysis import SET_STATISTICS
 from wavcaps_training.defs.common import OWNERS, Location, device
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
@@ -83,17 +86,18 @@ def score_metadata(scores: pa.Table) -> dict[str, dg.MetadataValue]:
 def _paper_comparison(location: Location) -> dg.AssetsDefinition:
     @dg.asset(
         key=list(PAPER_COMPARISON_KEY),
-        ins={"wavcaps": dg.AssetIn(), "scores": dg.AssetIn(key=list(RETRIEVAL_SCORES_KEY))},
-        deps=[[source.name, "raw_clips"] for source in location.sources],
+        ins={
+            "statistics": dg.AssetIn(key=[ANALYSIS, SET_STATISTICS.name]),
+            "wavcaps": dg.AssetIn(),
+            "scores": dg.AssetIn(key=list(RETRIEVAL_SCORES_KEY)),
+        },
         group_name="scores",
         kinds={"parquet"},
         owners=OWNERS,
         description="The paper's Tables III and V next to what was measured, and what cannot be compared.",
         metadata=schema_metadata(PAPER_COMPARISON),
     )
-    def paper_comparison(wavcaps: pa.Table, scores: pa.Table, store: StoreResource) -> pa.Table:
-        tables = store.tables()
-        raw = {source.name: tables.read([source.name, "raw_clips"]) for source in location.sources}
-        return compare(raw, wavcaps, scores)
+    def paper_comparison(statistics: pa.Table, wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
+        return compare(statistics, authors_of(wavcaps), scores)
 
     return paper_comparison

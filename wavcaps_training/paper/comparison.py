@@ -7,27 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from wavcaps_assets.analysis.paper_figures import TABLE_III, WHOLE_SET, SetStatistics, SourceStatistics
-from wavcaps_assets.tables import RAW_CLIPS
+from wavcaps_assets.analysis.paper_figures import (
+    NOTHING,
+    TABLE_III,
+    WHOLE_SET,
+    SetStatistics,
+    SourceStatistics,
+)
 from wavcaps_training.paper.tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
 from wavcaps_training.tables import PAPER_COMPARISON
 
 
-def compare(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
+def compare(statistics: pa.Table, captions_by: Sequence[str], scores: pa.Table) -> pa.Table:
     """Compares the paper's figures with a run's.
 
     Args:
-        raw_by_source: `tables.RAW_CLIPS` of each source that was crawled, by the source's name.
-        wavcaps: `tables.MANIFEST` of all sources.
+        statistics: `tables.analysis.SET_STATISTICS`, this run's Table III.
+        captions_by: the models that wrote the captions.
         scores: `tables.RETRIEVAL_SCORES`, on the test split of this run.
 
     Returns:
         `tables.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
         the HTSAT-BERT rows of Table V except those with LAION-Audio-630K. A missing figure is empty.
     """
-    return PAPER_COMPARISON.from_rows([*_compare_sets(raw_by_source, wavcaps), *_compare_scores(scores)])
+    return PAPER_COMPARISON.from_rows([*_compare_sets(statistics, captions_by), *_compare_scores(scores)])
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,12 @@ class _Column:
     note: str
 
 
-def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> Iterator[dict[str, Any]]:
-    authors = ", ".join(sorted(set(wavcaps.column("model").to_pylist()))) or "no model yet"
+def _compare_sets(statistics: pa.Table, captions_by: Sequence[str]) -> Iterator[dict[str, Any]]:
+    authors = ", ".join(captions_by) or "no model yet"
     size = "Another crawl: the number depends on how much was crawled."
     columns = {
         "clips before": _Column("clips", False, size),
-        "mean duration before": _Column("s", False, "Other clips; durations as the sources state them."),
+        "mean duration before": _Column("s", False, "Other clips; as the source claims, or measured."),
         "mean words before": _Column(
             "words", False, "Other clips; words of the raw description, if there is one."
         ),
@@ -59,43 +63,18 @@ def _compare_sets(raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> I
             "The same three stages on other clips; the paper's share is computed from its counts.",
         ),
     }
+    measured = {(row["source"], row["stage"]): _statistics(row) for row in statistics.to_pylist()}
     for paper in TABLE_III:
-        measured = _measure(paper.source, raw_by_source, wavcaps)
+        before = measured.get((paper.source, "before"), NOTHING)
+        after = measured.get((paper.source, "after"), NOTHING)
         theirs = _figures(paper.before, paper.after, _share_kept(paper))
-        ours = _figures(
-            measured.before, measured.after, _percent(measured.after.clips, measured.before.clips)
-        )
+        ours = _figures(before, after, _percent(after.clips, before.clips))
         for name, column in columns.items():
             yield _row(("Table III", paper.row, name), theirs[name], ours[name], column)
 
 
-def _measure(source: str, raw_by_source: Mapping[str, pa.Table], wavcaps: pa.Table) -> SourceStatistics:
-    """A row of Table III for this run; empty if the source was not crawled."""
-    if source == WHOLE_SET:
-        raw = pa.concat_tables([RAW_CLIPS.empty(), *raw_by_source.values()])
-        after = wavcaps
-    elif source in raw_by_source:
-        raw = raw_by_source[source]
-        after = wavcaps.filter(pc.equal(wavcaps.column("source"), source))
-    else:
-        nothing = SetStatistics(None, None, None)
-        return SourceStatistics(source, source, nothing, nothing)
-    return SourceStatistics(
-        source,
-        source,
-        _statistics(raw, "claimed_duration_s", "description"),
-        _statistics(after, "duration_s", "caption"),
-    )
-
-
-def _statistics(table: pa.Table, duration: str, text: str) -> SetStatistics:
-    # Words are separated by spaces: counted like this, the released captions have the table's length.
-    lengths = [len(words.split()) for words in table.column(text).to_pylist() if words]
-    return SetStatistics(table.num_rows, pc.mean(table.column(duration)).as_py(), _mean(lengths))
-
-
-def _mean(numbers: Sequence[int]) -> float | None:
-    return sum(numbers) / len(numbers) if numbers else None
+def _statistics(row: Mapping[str, Any]) -> SetStatistics:
+    return SetStatistics(row["clips"], row["mean_duration_s"], row["mean_words"])
 
 
 def _share_kept(paper: SourceStatistics) -> float | None:

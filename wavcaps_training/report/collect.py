@@ -30,6 +30,7 @@ from wavcaps_training.report.data import (
     Training,
 )
 from wavcaps_training.report.funnel import make_funnels
+from wavcaps_training.report.sound import excerpt
 from wavcaps_training.report.stories import read_stories
 from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
 
@@ -70,7 +71,7 @@ def collect(
         written=utc_now(),
         run=run or RunFacts(),
         funnels=make_funnels(tables, sources),
-        published=_published(wavcaps, sources),
+        published=_published(wavcaps, sources, tables.store),
         models=_count(wavcaps.column("model").to_pylist()),
         licences=_count(wavcaps.column("licence_id").to_pylist()),
         authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
@@ -84,7 +85,7 @@ def collect(
     )
 
 
-def _published(wavcaps: pa.Table, sources: Sequence[Source]) -> tuple[Published, ...]:
+def _published(wavcaps: pa.Table, sources: Sequence[Source], store: Store) -> tuple[Published, ...]:
     described = []
     for source in sources:
         clips = wavcaps.filter(pc.equal(wavcaps.column("source"), source.name)).sort_by("clip_id")
@@ -105,6 +106,7 @@ def _published(wavcaps: pa.Table, sources: Sequence[Source]) -> tuple[Published,
                         shown(clip["author"]),
                         shown(clip["licence"]),
                         clip["duration_s"],
+                        excerpt(store, clip["audio_path"]),
                     )
                     for clip in examples
                 ),

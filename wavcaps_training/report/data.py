@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from wavcaps_training.report.analysis import Analysis
+from wavcaps_training.report.sound import Sound
 from wavcaps_training.report.stories import Story
 
 
@@ -79,7 +80,7 @@ class Funnel:
 
 @dataclass(frozen=True)
 class Example:
-    """A published clip: its raw text and its caption."""
+    """A published clip: its raw text, its caption and, if its file is there, its sound."""
 
     clip_id: str
     text: str
@@ -87,6 +88,7 @@ class Example:
     author: str
     licence: str
     duration_s: float
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ import pytest
 
 from tests.support.paths import SHARED
 from tests.support.rows import manifest_row, raw_row
+from wavcaps_assets.analysis.data_sets import authors_of
 from wavcaps_assets.analysis.paper_figures import TABLE_III
+from wavcaps_assets.analysis.statistics import set_statistics
 from wavcaps_assets.tables import MANIFEST, RAW_CLIPS
 from wavcaps_training.paper.comparison import compare
 from wavcaps_training.paper.tables import METRICS, TABLE_IX, TABLE_V, TABLE_VI, TABLE_X, BenchmarkScores
@@ -113,7 +115,7 @@ def in_order(scores: BenchmarkScores) -> list[float]:
 
 
 def test_a_run_stands_beside_the_paper() -> None:
-    rows = by_cell(compare({"freesound": FREESOUND, "soundbible": SOUNDBIBLE}, WAVCAPS, SCORES))
+    rows = by_cell(compared({"freesound": FREESOUND, "soundbible": SOUNDBIBLE}, WAVCAPS, SCORES))
 
     def measured(row: str, column: str) -> float | None:
         value: float | None = rows[row, column]["measured"]
@@ -137,7 +139,7 @@ def test_a_run_stands_beside_the_paper() -> None:
 
 
 def test_only_shares_and_caption_lengths_are_comparable() -> None:
-    rows = by_cell(compare({"freesound": FREESOUND, "soundbible": SOUNDBIBLE}, WAVCAPS, SCORES))
+    rows = by_cell(compared({"freesound": FREESOUND, "soundbible": SOUNDBIBLE}, WAVCAPS, SCORES))
     comparable = {key for key, row in rows.items() if row["comparable"]}
     assert comparable == {
         (row, column)
@@ -149,7 +151,7 @@ def test_only_shares_and_caption_lengths_are_comparable() -> None:
 
 
 def test_what_was_not_measured_is_empty() -> None:
-    nothing = compare({}, MANIFEST.empty(), RETRIEVAL_SCORES.empty())
+    nothing = compared({}, MANIFEST.empty(), RETRIEVAL_SCORES.empty())
     rows = by_cell(nothing)
     assert len(rows) == 5 * 7 + 4 * 12
     assert rows["BBC Sound Effects", "clips before"]["measured"] is None
@@ -169,7 +171,7 @@ def test_words_are_counted_as_in_the_paper() -> None:
         published_clip("soundbible", clip["id"], clip["caption"], float(clip["duration"])) for clip in clips
     ]
     rows = by_cell(
-        compare(
+        compared(
             {"soundbible": RAW_CLIPS.from_rows(raw)},
             MANIFEST.from_rows(published),
             RETRIEVAL_SCORES.empty(),
@@ -183,6 +185,11 @@ def test_words_are_counted_as_in_the_paper() -> None:
 def test_the_paper_is_read_without_torch() -> None:
     code = "import sys, wavcaps_training.paper.comparison; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def compared(raw: dict[str, pa.Table], wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
+    statistics = set_statistics({source: [clips] for source, clips in raw.items()}, wavcaps)
+    return compare(statistics, authors_of(wavcaps), scores)
 
 
 def by_cell(table: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
