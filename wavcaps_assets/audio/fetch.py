@@ -25,6 +25,7 @@ from wavcaps_assets.crawl.past_fetches import PastFetches, is_first_failure, wit
 from wavcaps_assets.masking import masked
 from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.store.migration import fits
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import AUDIO, DROPPED
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -212,7 +213,7 @@ class Fetch:
 
     def _is_stored(self, row: dict[str, Any]) -> bool:
         name = Path(row["audio_path"]).name
-        if self._sizes.get(name) != row["stored_bytes"] or row.keys() != set(AUDIO.arrow.names):
+        if self._sizes.get(name) != row["stored_bytes"] or not fits(AUDIO, row.keys()):
             return False
         if self._extra is ExtraCopy.none:
             return True

@@ -15,6 +15,7 @@ from wavcaps_assets.crawl.history import LISTING, Event, History, event_of
 from wavcaps_assets.crawl.licences import attribution, normalise_licence
 from wavcaps_assets.sources.base import Record, Source, clean
 from wavcaps_assets.tables import DROPPED, RAW_CLIPS
+from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
 from wavcaps_assets.tables.stage import Stage, drop
 
 STAGE = "raw_clips"
@@ -81,19 +82,23 @@ class CrawlDiff:
         """Adds a clip: new, unchanged, changed, or listed again after it was gone."""
         clip_id = f"{self._source.name}-{record.source_id}"
         row = self._row(clip_id, record)
+        said = {name: row[name] for name in SITE_FIELD_NAMES if row[name] is not None}
         known = self._known.get(clip_id)
         if known is None:
             event = Event.RETURNED if clip_id in self._tombstones else Event.LISTED
             row["version"] = max(1, self._versions.get(clip_id, 0) + (event is Event.RETURNED))
-            self._note(event, clip_id, version=row["version"])
+            self._note(event, clip_id, version=row["version"], **said)
         else:
             row["first_crawled_at"] = known["first_crawled_at"]
             row["version"] = known["version"]
-            if row["record_sha256"] == known["record_sha256"]:
+            read_by = _layout_of(record, known["record_sha256"])
+            if read_by is not None:
                 row["crawled_at"] = known["crawled_at"]
+                if read_by < RAW_CLIPS.version and said:
+                    self._note(Event.FIELDS_ADDED, clip_id, version=row["version"], **said)
             else:
                 row["version"] += 1
-                self._note(Event.CHANGED, clip_id, version=row["version"], before=_as_json(known))
+                self._note(Event.CHANGED, clip_id, version=row["version"], before=_as_json(known), **said)
         self._rows[clip_id] = row
 
     def drop(self, name: str, reason: str, detail: str | None, *, listed: bool = False) -> None:
@@ -209,16 +214,41 @@ class CrawlDiff:
             "claimed_bytes": record.claimed_bytes,
             "claimed_md5": record.claimed_md5,
             "created": record.created,
-            "record_sha256": _fingerprint(record),
+            "gen_ai_preference": clean(record.gen_ai_preference),
+            "category": clean(record.category),
+            "subcategory": clean(record.subcategory),
+            "category_is_user_provided": record.category_is_user_provided,
+            "is_explicit": record.is_explicit,
+            "is_remix": record.is_remix,
+            "synthetic": record.synthetic,
+            "record_sha256": _fingerprint(record, RAW_CLIPS.version),
             "first_crawled_at": self._started,
             "crawled_at": self._started,
         }
 
 
-def _fingerprint(record: Record) -> str:
-    """A hash of a record. Fields without a value do not change it, so that a new field changes no record."""
-    fields = [(name, value) for name, value in vars(record).items() if value]
-    return hashlib.sha256(repr(fields).encode("utf-8", "backslashreplace")).hexdigest()
+def _fingerprint(record: Record, version: int) -> str:
+    """A hash of a record's fields.
+
+    Args:
+        version: of `tables.RAW_CLIPS`: only the fields that it has are hashed, in the way in which it was
+            done then. So a row of an older table is recognised, and a field that the project reads only
+            now changes no record.
+    """
+    added = {column.name: column.added_in for column in RAW_CLIPS.columns}
+    fields = [
+        (name, value)
+        for name, value in vars(record).items()
+        if (since := added.get(name, 1)) <= version and (value or (since > 1 and value is not None))
+    ]
+    hashed = fields if version == 1 else [version, fields]
+    return hashlib.sha256(repr(hashed).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _layout_of(record: Record, fingerprint: str) -> int | None:
+    """The version of `tables.RAW_CLIPS` with whose fields a record has this hash; None: it has changed."""
+    versions = range(RAW_CLIPS.version, 0, -1)
+    return next((version for version in versions if _fingerprint(record, version) == fingerprint), None)
 
 
 def _as_json(row: Mapping[str, Any]) -> str:

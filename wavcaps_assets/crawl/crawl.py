@@ -16,7 +16,7 @@ from wavcaps_assets.network.errors import BadAnswer, HostDown, NotThere, Unavail
 from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.sources.base import SAFE_ID, Blanks, Record, Source, Unread, clean
 from wavcaps_assets.store.storage import MissingFile
-from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
+from wavcaps_assets.tables.asset_tables import NewerVersion, OtherVersion, TableStore
 from wavcaps_assets.tables.stage import Stage
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def crawl(
 
     Raises:
         ValueError: the source has no such partition.
+        NewerVersion: a newer version of the project crawled the partition.
         NetworkError: the source cannot be read, or most of its records are unusable.
         Paused: the source cannot be read now.
     """
@@ -84,6 +85,8 @@ def crawl(
 def _before(tables: TableStore, source: str, partition: str) -> Stage | None:
     try:
         return tables.read_stage([source, STAGE], [partition])
+    except NewerVersion:
+        raise
     except (MissingFile, OtherVersion):
         # The history knows what a table of another version contained; this crawl writes it again.
         return None

@@ -27,6 +27,8 @@ class Event(StrEnum):
     CHANGED = "changed"
     GONE = "gone"
     RETURNED = "returned"
+    # The record has fields that the project did not read when it read the record last. Not a change.
+    FIELDS_ADDED = "fields_added"
     # The name in the stored history.
     DROPPED = "set_aside"
     # A record that was dropped, or a part that was unread, no longer is.

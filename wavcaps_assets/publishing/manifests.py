@@ -5,15 +5,17 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.tables import DROPPED, MANIFEST
+from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
 from wavcaps_assets.tables.stage import Stage
 
-JOINED = """
+JOINED = f"""
     select
         captions.clip_id, captions.source, raw.source_id, captions.caption, captions.text, raw.title,
         raw.tags, raw.events, audio.audio_path, audio.duration_s, audio.samples_sha256, raw.author,
         raw.licence, raw.licence_id, raw.attribution, raw.page_url,
         coalesce(captions.second_model, llm.model) as model,
-        coalesce(captions.second_prompt_version, llm.prompt_version) as prompt_version
+        coalesce(captions.second_prompt_version, llm.prompt_version) as prompt_version,
+        {", ".join(f"raw.{name}" for name in SITE_FIELD_NAMES)}
     from captions
     join raw using (clip_id)
     join llm using (clip_id)

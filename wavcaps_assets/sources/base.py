@@ -103,6 +103,13 @@ class Record:
     claimed_bytes: int | None = None
     claimed_md5: str | None = None
     created: str | None = None
+    gen_ai_preference: str | None = None
+    category: str | None = None
+    subcategory: str | None = None
+    category_is_user_provided: bool | None = None
+    is_explicit: bool | None = None
+    is_remix: bool | None = None
+    synthetic: bool | None = None
     problem: str | None = None
 
 

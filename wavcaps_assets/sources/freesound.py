@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -9,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.sources.base import Blanks, Record, Source, Unread, expect, malformed, read_part, web_url
 from wavcaps_assets.sources.freesound_oauth import access_token
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
+from wavcaps_assets.sources.freesound_sound import FIELDS, Sound, is_ai_made, unreadable_fields
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -22,35 +24,8 @@ if TYPE_CHECKING:
 # Sounds are added and removed while the pages are read. A month whose count changed is read again, but
 # not more often than this: another reading costs as many requests as the first.
 MAX_READINGS = 3
-MAX_INT32 = 2**31 - 1
-MAX_INT64 = 2**63 - 1
 
-
-class Sound(BaseModel):
-    """A sound in an answer of the API. A field of another type means that the protocol has changed."""
-
-    model_config = ConfigDict(strict=True)
-
-    id: int = Field(ge=1, le=MAX_INT64)
-    name: str | None = None
-    description: str | None = None
-    tags: list[str] | None = None
-    username: str | None = None
-    license: str | None = None
-    duration: float | None = Field(None, ge=0, allow_inf_nan=False, description="s")
-    samplerate: float | None = Field(None, ge=0, le=MAX_INT32, description="Hz")
-    channels: int | None = Field(None, ge=0, le=MAX_INT32)
-    created: str | None = Field(
-        None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$"
-    )
-    previews: dict[str, str] | None = None
-    url: str | None = None
-    type: str | None = None
-    filesize: int | None = Field(None, ge=0, le=MAX_INT64, description="bytes")
-    md5: str | None = Field(None, pattern=r"^[0-9a-f]{32}$")
-
-
-FIELDS = ",".join(Sound.model_fields)
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -95,6 +70,8 @@ class Freesound(Source):
         self._state = state
         self.exact_bytes = settings.audio == "original"
         self._search = f"{settings.base_url}/apiv2/search/"
+        # Fields that were reported once as unreadable.
+        self._reported: set[str] = set()
 
     def partitions(self) -> list[str]:
         return months(self._settings.first_month, self._settings.last_month)
@@ -208,6 +185,7 @@ class Freesound(Source):
         except ValidationError as error:
             key = _key(sound)
             return Record(str(key) if isinstance(key, int) else "", "", problem=malformed(error))
+        self._report(unreadable_fields(sound, read), read.id)
         original = self._settings.audio == "original"
         if original:
             audio_url = f"{self._settings.base_url}/apiv2/sounds/{read.id}/download/"
@@ -230,8 +208,27 @@ class Freesound(Source):
             # The checksum is of the original, not of the preview.
             claimed_md5=read.md5 if original else None,
             created=read.created,
+            gen_ai_preference=read.gen_ai_preference,
+            category=read.category,
+            subcategory=read.subcategory,
+            category_is_user_provided=read.category_is_user_provided,
+            is_explicit=read.is_explicit,
+            is_remix=read.is_remix,
+            synthetic=is_ai_made(read.tags),
             problem=None if audio_url else f"no link to {self._settings.preview} among its previews",
         )
+
+    def _report(self, fields: list[str], number: int) -> None:
+        """Warns about each field once: its values are null where they cannot be read."""
+        for name in fields:
+            if name not in self._reported:
+                self._reported.add(name)
+                logger.warning(
+                    "FreeSound's field %s has an unexpected value, first in sound %d: it is stored as null "
+                    "where it cannot be read. Has the protocol changed?",
+                    name,
+                    number,
+                )
 
 
 def configured(demo_url: str | None, state: Path) -> Freesound:

@@ -1,6 +1,7 @@
 """Table schemas: named, typed, documented columns, checked whenever a table is written.
 
-`tables/` declares this project's tables with these classes.
+`tables/` declares this project's tables with these classes. A schema that gets a column gets a new version:
+the column says which one in `added_in`. `store/migration.py` reads the files of older versions.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Column:
         nullable: whether its values may be null.
         derived_from: the columns of upstream tables that it is computed from, shown as column
             lineage; None: the column of the same name.
+        added_in: the version of the table's schema that has the column first. A column that was added
+            later is nullable, since it is null in the rows of older files.
     """
 
     name: str
@@ -35,6 +38,11 @@ class Column:
     description: str
     nullable: bool = False
     derived_from: tuple[str, ...] | None = None
+    added_in: int = 1
+
+    def __post_init__(self) -> None:
+        if self.added_in > 1 and not self.nullable:
+            raise ValueError(f"column {self.name!r} was added later, so it must be nullable")
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -49,6 +57,15 @@ class TableSchema:
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ("clip_id",)
+
+    @property
+    def version(self) -> int:
+        """The version of the schema: counts from 1, and increases when columns are added."""
+        return max((column.added_in for column in self.columns), default=1)
+
+    def names_in(self, version: int) -> frozenset[str]:
+        """The columns that a version of the schema has."""
+        return frozenset(column.name for column in self.columns if column.added_in <= version)
 
     @cached_property
     def arrow(self) -> pa.Schema:

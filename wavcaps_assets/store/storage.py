@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from wavcaps_assets.store.bucket import Bucket, connect
 from wavcaps_assets.store.errors import MissingFile, StoreError
 from wavcaps_assets.store.folder import Folder
+from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.store.schema import TableSchema
 
 __all__ = ["MissingFile", "Store", "StoreError", "open_store"]
@@ -165,15 +166,16 @@ class Store:
         """Checks a table against its schema and writes it as Parquet. Returns its size in bytes.
 
         Args:
-            about: key-value metadata of the Parquet file.
+            about: key-value metadata of the Parquet file. The version of the schema is added to it.
         """
-        checked = schema.check(table).replace_schema_metadata(about)
+        version = {SCHEMA_VERSION: str(schema.version)}
+        checked = schema.check(table).replace_schema_metadata({**(about or {}), **version})
         with self.writing(relative) as path:
             pq.write_table(checked, path, compression="zstd")
             return path.stat().st_size
 
     def read_table(self, relative: str) -> pa.Table:
-        """Reads a Parquet table.
+        """Reads a Parquet table as it is: `TableStore` reads the tables of older versions too.
 
         Raises:
             StoreError: it does not exist.

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from wavcaps_assets.store.migration import NewerLayout, UnknownLayout, read_columns
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 from wavcaps_assets.tables import DROPPED, schema_of
@@ -20,7 +21,11 @@ SETTINGS = "wavcaps.settings"
 
 
 class OtherVersion(StoreError):
-    """A table was written by another version of the project, with other columns."""
+    """A table was written by a version of the project whose tables this one cannot read."""
+
+
+class NewerVersion(OtherVersion):
+    """A newer version of the project wrote a table. To write it again would lose its columns."""
 
 
 class TableStore:
@@ -52,7 +57,7 @@ class TableStore:
         partitions: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """An asset's table.
+        """An asset's table. If an older version wrote it, columns that were added since are null.
 
         Args:
             partitions: the partitions to read, `WHOLE` for an asset without partitions; None for all
@@ -61,7 +66,8 @@ class TableStore:
 
         Raises:
             StoreError: a table is missing; says what to materialize.
-            OtherVersion: a table was written with other columns.
+            OtherVersion: a table's columns are those of no version of its schema.
+            NewerVersion: a newer version of the project wrote a table.
         """
         schema = schema_of(asset_key)
         paths = self._paths(asset_key, partitions)
@@ -108,18 +114,17 @@ class TableStore:
     def _table(self, path: str, schema: TableSchema, columns: Sequence[str]) -> pa.Table:
         try:
             with self.store.opening_table(path) as file:
-                # Also where only some columns are read: a file with other columns is of another version.
-                if set(file.schema_arrow.names) != set(schema.arrow.names):
-                    raise OtherVersion(
-                        f"{self.store.describe(path)} has other columns than this version of the project "
-                        "writes: materialize its asset again"
-                    )
-                table = file.read(columns)
+                return read_columns(file, schema, columns)
         except MissingFile as error:
             raise MissingFile(
                 f"there is no table {self.store.describe(path)}: materialize {_asset_of(path)} first"
             ) from error
-        return table.select(columns).cast(pa.schema([schema.arrow.field(name) for name in columns]))
+        except NewerLayout as error:
+            raise NewerVersion(f"{self.store.describe(path)} cannot be read: {error}") from error
+        except UnknownLayout as error:
+            raise OtherVersion(
+                f"{self.store.describe(path)} cannot be read: {error}: materialize its asset again"
+            ) from error
 
     def _paths(self, asset_key: Sequence[str], partitions: Sequence[str] | None) -> list[str]:
         if partitions is not None:

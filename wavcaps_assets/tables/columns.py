@@ -21,3 +21,47 @@ EVENTS = pa.list_(
 
 CLIP_ID = Column("clip_id", STRING, "`<source>-<id at the source>`, unique in the whole set")
 SOURCE = Column("source", STRING, "the source's name, such as `freesound`")
+
+# What FreeSound says about a sound since 2026; null for other sources, and where it says nothing
+# (https://freesound.org/docs/api/resources_apiv2.html). A changed value is a change of the record.
+SITE_FIELDS = (
+    Column(
+        "gen_ai_preference",
+        STRING,
+        "the author's wish for training generative models, such as `no-gen-ai`; FreeSound only",
+        nullable=True,
+        added_in=2,
+    ),
+    Column("category", STRING, "category of the site's taxonomy; FreeSound only", nullable=True, added_in=2),
+    Column("subcategory", STRING, "category below it; FreeSound only", nullable=True, added_in=2),
+    Column(
+        "category_is_user_provided",
+        pa.bool_(),
+        "whether the uploader chose the category, and not the site's classifier; FreeSound only",
+        nullable=True,
+        added_in=2,
+    ),
+    Column(
+        "is_explicit",
+        pa.bool_(),
+        "whether the site marks the sound as explicit; FreeSound only",
+        nullable=True,
+        added_in=2,
+    ),
+    Column(
+        "is_remix",
+        pa.bool_(),
+        "whether the sound is a remix of other sounds of the site; FreeSound only",
+        nullable=True,
+        added_in=2,
+    ),
+    Column(
+        "synthetic",
+        pa.bool_(),
+        "whether its tags say that it is AI-made (`GenAI` on FreeSound); false if they do not; null where "
+        "the source has no such tag",
+        nullable=True,
+        added_in=2,
+    ),
+)
+SITE_FIELD_NAMES = tuple(column.name for column in SITE_FIELDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.store.schema import Column, TableSchema
-from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRING, STRINGS
+from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SITE_FIELDS, SOURCE, STRING, STRINGS
 
 RAW_CLIPS = TableSchema(
     "raw_clips",
@@ -54,6 +54,7 @@ RAW_CLIPS = TableSchema(
         Column("record_sha256", STRING, "SHA-256 of the whole record"),
         Column("first_crawled_at", pa.timestamp("us", tz="UTC"), "when the clip was first read"),
         Column("crawled_at", pa.timestamp("us", tz="UTC"), "when this version was first read"),
+        *SITE_FIELDS,
     ),
 )
 
@@ -150,7 +151,7 @@ LEDGER = TableSchema(
             "event",
             STRING,
             "`listed`, `changed`, `gone`, `returned`, `set_aside`, `unread`, `resolved`, "
-            "`stored`, `failed` or `host_fault`",
+            "`fields_added`, `stored`, `failed` or `host_fault`",
             derived_from=(),
         ),
         Column("at", pa.timestamp("us", tz="UTC"), "when", derived_from=()),
@@ -174,6 +175,7 @@ LEDGER = TableSchema(
             nullable=True,
             derived_from=(),
         ),
+        *SITE_FIELDS,
     ),
     key=("clip_id", "event", "round", "at"),
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavcaps_assets.store.migration import read_columns
 from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_assets.tables import VALIDATION_STUDY
 from wavcaps_assets.validation.answer_files import answer_files
@@ -110,7 +111,8 @@ def read_key(study_id: str, store: Store) -> pa.Table:
         content = store.read_bytes(_key_path(study_id))
     except StoreError as error:
         raise UnknownStudy(f"there is no study {study_id!r} in {store.describe(FOLDER)}") from error
-    return VALIDATION_STUDY.check(pq.read_table(io.BytesIO(content)))
+    with pq.ParquetFile(io.BytesIO(content)) as file:
+        return VALIDATION_STUDY.check(read_columns(file, VALIDATION_STUDY))
 
 
 def _key_path(study_id: str) -> str:
