@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,8 +24,10 @@ from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.sources.base import Blanks, Record, Source, Unread, read_part
 from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
+from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.asset_tables import NewerVersion, TableStore
+from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
 
 PARTITION = "2022-11"
 KEY = ["freesound", "raw_clips"]
@@ -167,6 +171,106 @@ def test_a_table_of_another_version_does_not_lose_what_is_known(tables: TableSto
     result = crawled(tables, network, DOG)
     assert kept(result) == {"freesound-1": (2, "a dog")}
     assert dropped(result) == {"freesound-2": "gone"}
+
+
+def test_a_table_of_a_newer_version_is_not_overwritten(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG)
+    path = tables.store.path("tables/freesound/raw_clips/2022-11.parquet")
+    table = pq.read_table(path)
+    newer = {**table.schema.metadata, SCHEMA_VERSION.encode(): b"99"}
+    pq.write_table(table.replace_schema_metadata(newer), path)
+    with pytest.raises(NewerVersion, match=r"a newer version .* wrote it .*update the project"):
+        crawled(tables, network, DOG, CAT)
+
+
+def as_the_first_version_wrote(tables: TableStore) -> None:
+    """Takes from the stored table what the first version of its schema did not have."""
+    path = tables.store.path("tables/freesound/raw_clips/2022-11.parquet")
+    table = pq.read_table(path).drop_columns(list(SITE_FIELD_NAMES))
+    metadata = {k: v for k, v in table.schema.metadata.items() if k != SCHEMA_VERSION.encode()}
+    hashes = {
+        f"freesound-{record.source_id}": hashlib.sha256(
+            repr([(name, value) for name, value in vars(record).items() if value]).encode()
+        ).hexdigest()
+        for record in (DOG, CAT)
+    }
+    place = table.schema.get_field_index("record_sha256")
+    old = pa.array([hashes[clip_id] for clip_id in table["clip_id"].to_pylist()])
+    pq.write_table(
+        table.set_column(place, table.schema.field(place), old).replace_schema_metadata(metadata), path
+    )
+
+
+def events_of(tables: TableStore, clip_id: str) -> list[tuple[str, str | None]]:
+    return [
+        (row["event"], row["gen_ai_preference"])
+        for row in ledger_of(tables, "freesound", PARTITION).to_pylist()
+        if row["clip_id"] == clip_id
+    ]
+
+
+def test_a_field_that_is_read_for_the_first_time_is_no_change(tables: TableStore, network: Network) -> None:
+    first = crawled(tables, network, DOG, CAT)
+    as_the_first_version_wrote(tables)
+    old = tables.read(KEY, [PARTITION])
+    assert old["gen_ai_preference"].null_count == old.num_rows == 2
+    permitted = replace(DOG, gen_ai_preference="no-additional-preferences", is_explicit=False)
+    # The second clip is kept as it was: its page cannot be read.
+    partly = crawled(tables, network, permitted, Unread("page-2", "answers 500"))
+    assert partly.changes.clips == {}
+    dog, cat = partly.stage.kept.sort_by("clip_id").to_pylist()
+    assert (dog["gen_ai_preference"], dog["is_explicit"], dog["version"]) == (
+        "no-additional-preferences",
+        False,
+        1,
+    )
+    assert dog["crawled_at"] == first.stage.kept.to_pylist()[0]["crawled_at"]
+    assert (cat["gen_ai_preference"], cat["version"]) == (None, 1)
+    # It was read last by the older version, so its preference is not a change either.
+    whole = crawled(tables, network, permitted, replace(CAT, gen_ai_preference="no-gen-ai"))
+    assert whole.changes.clips == {}
+    assert (
+        crawled(tables, network, permitted, replace(CAT, gen_ai_preference="no-gen-ai")).changes.clips == {}
+    )
+    assert events_of(tables, "freesound-1") == [
+        ("listed", None),
+        ("fields_added", "no-additional-preferences"),
+    ]
+    assert events_of(tables, "freesound-2") == [("listed", None), ("fields_added", "no-gen-ai")]
+
+
+def test_a_preference_that_changes_is_a_change(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG, CAT)
+    as_the_first_version_wrote(tables)
+    values = ("no-additional-preferences", "no-gen-ai", None, "open-source-models")
+    changes = [
+        crawled(tables, network, replace(DOG, gen_ai_preference=value), CAT).changes.clips for value in values
+    ]
+    assert changes == [{}, {"changed": 1}, {"changed": 1}, {"changed": 1}]
+    assert events_of(tables, "freesound-1")[1:] == [
+        ("fields_added", "no-additional-preferences"),
+        ("changed", "no-gen-ai"),
+        ("changed", None),
+        ("changed", "open-source-models"),
+    ]
+    last = ledger_of(tables, "freesound", PARTITION).to_pylist()[-2]
+    assert json.loads(last["before"])["gen_ai_preference"] == "no-gen-ai"
+
+
+def test_no_and_nothing_are_different_answers(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG)
+    explicit = crawled(tables, network, replace(DOG, is_explicit=False))
+    assert explicit.changes.clips == {"changed": 1}
+
+
+def test_what_an_old_table_has_and_the_site_changed_is_one_change(
+    tables: TableStore, network: Network
+) -> None:
+    crawled(tables, network, DOG)
+    as_the_first_version_wrote(tables)
+    result = crawled(tables, network, replace(DOG, title="Hound", gen_ai_preference="no-gen-ai"))
+    assert result.changes.clips == {"changed": 1}
+    assert events_of(tables, "freesound-1") == [("listed", None), ("changed", "no-gen-ai")]
 
 
 def test_what_is_no_clip_is_set_aside_with_its_reason(tables: TableStore, network: Network) -> None:

@@ -21,8 +21,9 @@ from tests.support.servers import running
 from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Unavailable
 from wavcaps_assets.sources.base import Blanks, Record, Unread
-from wavcaps_assets.sources.freesound import FIELDS, Freesound, month_bounds, months
+from wavcaps_assets.sources.freesound import Freesound, month_bounds, months
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
+from wavcaps_assets.sources.freesound_sound import FIELDS, OPTIONAL_FIELDS
 
 REAL = DATA / "freesound" / "apiv2_search_geo_barcelona.json"
 MONTH = "2022-11"
@@ -47,6 +48,12 @@ def sound(number: int, **changes: Any) -> dict[str, Any]:
         "type": "wav",
         "filesize": 2_205_044,
         "md5": MD5,
+        "gen_ai_preference": "no-gen-ai",
+        "category": "Soundscapes",
+        "subcategory": "Nature",
+        "category_is_user_provided": True,
+        "is_explicit": False,
+        "is_remix": False,
         **changes,
     }
 
@@ -119,8 +126,57 @@ def test_all_that_a_sound_says_is_read(network_to: Opener) -> None:
         claimed_format="wav",
         claimed_bytes=2_205_044,
         created="2022-11-16T20:07:11.145",
+        gen_ai_preference="no-gen-ai",
+        category="Soundscapes",
+        subcategory="Nature",
+        category_is_user_provided=True,
+        is_explicit=False,
+        is_remix=False,
+        synthetic=False,
     )
     assert set(FIELDS.split(",")) == sound(7).keys()
+
+
+def optional_fields(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in OPTIONAL_FIELDS}
+
+
+@pytest.mark.parametrize("value", [None, "", 5, ["no-gen-ai"], {"is": "no-gen-ai"}, 1.5, "x" * 10_000])
+def test_an_optional_field_that_cannot_be_read_is_null_and_costs_no_sound(
+    network_to: Opener, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = dict.fromkeys(OPTIONAL_FIELDS, value)
+    found = crawl(Api([sound(1, **odd), sound(2), sound(3, **odd)]), network_to)
+    assert ids(found) == ["1", "2", "3"]
+    assert optional_fields(found[0]) == dict.fromkeys(OPTIONAL_FIELDS)
+    assert optional_fields(found[1]) == {name: sound(2)[name] for name in OPTIONAL_FIELDS}
+    # Once each, and not where the source says nothing.
+    assert len(caplog.records) == (0 if value in (None, "") else len(OPTIONAL_FIELDS))
+
+
+def test_optional_fields_that_are_absent_are_null(network_to: Opener) -> None:
+    old = {name: value for name, value in sound(1).items() if name not in OPTIONAL_FIELDS}
+    (record,) = crawl(Api([old]), network_to)
+    assert optional_fields(record) == dict.fromkeys(OPTIONAL_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("tags", "synthetic"),
+    [
+        (["rain", "GenAI"], True),
+        (["genai"], True),
+        (["GENAI", "rain"], True),
+        (["rain", "not-genai", "genai-free"], False),
+        ([], False),
+        (None, None),
+    ],
+)
+def test_a_sound_is_ai_made_if_it_is_tagged_so(
+    network_to: Opener, tags: list[str] | None, synthetic: bool | None
+) -> None:
+    (record,) = crawl(Api([sound(1, tags=tags)]), network_to)
+    assert isinstance(record, Record)
+    assert record.synthetic is synthetic
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no real answer of FreeSound at {REAL}")
