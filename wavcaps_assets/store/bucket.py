@@ -23,6 +23,7 @@ from wavcaps_assets.store.bucket_errors import (
     failure,
 )
 from wavcaps_assets.store.errors import MissingFile, StoreError
+from wavcaps_assets.store.stored_file import StoredFile
 
 T = TypeVar("T")
 
@@ -114,16 +115,15 @@ class Bucket:
         # Some tools write a key that ends with a slash to show an empty folder.
         return {name: size for name, size in found.items() if name and not name.startswith(".")}
 
-    def usage(self) -> dict[str, tuple[int, int]]:
+    def files(self) -> Iterator[StoredFile]:
         prefix = f"{self.prefix}/" if self.prefix else ""
-        usage: dict[str, tuple[int, int]] = {}
         with self._store_errors(""):
             for entry in self._listing(prefix):
-                folder, slash, name = entry["Key"].removeprefix(prefix).partition("/")
-                if slash and name:
-                    files, size = usage.get(folder, (0, 0))
-                    usage[folder] = (files + 1, size + entry["Size"])
-        return dict(sorted(usage.items()))
+                relative = entry["Key"].removeprefix(prefix)
+                name = PurePosixPath(relative).name
+                # Some tools write a key that ends with a slash to show an empty folder.
+                if relative and not relative.endswith("/") and not name.startswith("."):
+                    yield StoredFile(relative, entry["Size"], entry["LastModified"].timestamp())
 
     @contextmanager
     def reading(self, relative: str) -> Iterator[Path]:

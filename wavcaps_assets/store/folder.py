@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wavcaps_assets.store.errors import MissingFile, StoreError
+from wavcaps_assets.store.stored_file import StoredFile
 
 
 class Folder:
@@ -29,13 +30,12 @@ class Folder:
         with self._store_errors("read", folder):
             return _sizes(self.root / folder)
 
-    def usage(self) -> dict[str, tuple[int, int]]:
-        usage = {}
+    def files(self) -> Iterator[StoredFile]:
         with self._store_errors("read", ""):
-            for top in sorted(path for path in self.root.glob("*") if path.is_dir()):
-                sizes = [size for folder, _, _ in os.walk(top) for size in _sizes(Path(folder)).values()]
-                usage[top.name] = (len(sizes), sum(sizes))
-        return usage
+            for folder, _, _ in os.walk(self.root):
+                for entry, status in _entries(Path(folder)):
+                    relative = Path(entry.path).relative_to(self.root).as_posix()
+                    yield StoredFile(relative, status.st_size, status.st_mtime)
 
     @contextmanager
     def reading(self, relative: str) -> Iterator[Path]:
@@ -111,14 +111,17 @@ class Folder:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
+    return {entry.name: status.st_size for entry, status in _entries(folder)}
+
+
+def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    """The files directly in a folder, without hidden ones."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
-        return {}
-    sizes = {}
+        return
     for entry in entries:
         # Another process may have removed it since the listing.
         with suppress(FileNotFoundError):
             if not entry.name.startswith(".") and entry.is_file():
-                sizes[entry.name] = entry.stat().st_size
-    return sizes
+                yield entry, entry.stat()

@@ -21,8 +21,9 @@ from wavcaps_assets.store.errors import MissingFile, StoreError
 from wavcaps_assets.store.folder import Folder
 from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.store.schema import TableSchema
+from wavcaps_assets.store.stored_file import StoredFile
 
-__all__ = ["MissingFile", "Store", "StoreError", "open_store"]
+__all__ = ["MissingFile", "Store", "StoreError", "StoredFile", "open_store"]
 
 BUCKET_SCHEME = "s3://"
 
@@ -36,7 +37,7 @@ class Backend(Protocol):
 
     def sizes(self, folder: str) -> dict[str, int]: ...
 
-    def usage(self) -> dict[str, tuple[int, int]]: ...
+    def files(self) -> Iterator[StoredFile]: ...
 
     def reading(self, relative: str) -> AbstractContextManager[Path]: ...
 
@@ -109,7 +110,16 @@ class Store:
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """The top-level folders, by name: number of files under each, and their total size (bytes)."""
-        return self._backend.usage()
+        usage: dict[str, tuple[int, int]] = {}
+        for file in self.files():
+            if file.folder:
+                files, size = usage.get(file.folder, (0, 0))
+                usage[file.folder] = (files + 1, size + file.size)
+        return dict(sorted(usage.items()))
+
+    def files(self) -> Iterator[StoredFile]:
+        """All files of the store, in any order, without hidden files."""
+        return self._backend.files()
 
     def reading(self, relative: str) -> AbstractContextManager[Path]:
         """Gives a path on this machine to read from. It may be a copy that is removed with the context.

@@ -18,6 +18,7 @@ from wavcaps_assets.tables.captioned import (
 )
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
+from wavcaps_assets.tables.operations import DISK_USE
 from wavcaps_assets.tables.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
 from wavcaps_assets.tables.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 
@@ -25,6 +26,7 @@ __all__ = [
     "AUDIO",
     "CAPTIONS",
     "CAPTION_COMPARISON",
+    "DISK_USE",
     "DROPPED",
     "EVENTS",
     "FILTERED_CLIPS",
@@ -58,6 +60,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "validation_study": VALIDATION_STUDY,
     "validation_ratings": VALIDATION_RATINGS,
     "validation_scores": VALIDATION_SCORES,
+    "disk_use": DISK_USE,
     **{f"analysis/{schema.name}": schema for schema in analysis.TABLES},
 }
 

@@ -1,0 +1,1 @@
+"""What the store holds, and which of its files nothing refers to any more."""
