@@ -122,6 +122,19 @@ def test_fields_default_as_documented_and_pages_hold_150_at_most(client: httpx.C
     assert client.get(SEARCH, params={"page_size": 500}, headers=TOKEN).status_code == 200
 
 
+def test_fields_of_2026_are_said_absent_or_null(client: httpx.Client, corpus: Corpus) -> None:
+    fields = {"gen_ai_preference", "category", "subcategory", "category_is_user_provided", "is_explicit"}
+    sounds = search(client, fields="id,tags," + ",".join(fields), page_size=150)["results"]
+    said = [{name: sound[name] for name in fields if name in sound} for sound in sounds]
+    assert {} in said
+    assert {sound["category"] for sound in said if sound} == {None, "Sound effects"}
+    # The recordings are real, and nobody asked their authors.
+    own = {int(clip.source_id) for clip in corpus.of(Source.FREESOUND) if clip.made_for_demo}
+    other = {"no-additional-preferences", None}
+    assert all(sound["id"] in own or sound.get("gen_ai_preference") in other for sound in sounds)
+    assert not any(tag.lower() == "genai" for sound in sounds for tag in sound["tags"])
+
+
 def preview(client: httpx.Client, clip: DemoClip, kind: str) -> httpx.Response:
     instant = f"{clip.created}Z"
     found = search(client, filter=f"created:[{instant} TO {instant}]", fields="id,previews")["results"]

@@ -25,6 +25,7 @@ VANISHED = "vanished"
 # Sounds are deleted one by one. More than this share at once, and more than a few, is a fault of the site.
 MAX_GONE_SHARE = 0.1
 MAX_GONE_CLIPS = 5
+ADDED_IN = {column.name: column.added_in for column in RAW_CLIPS.columns}
 CLIP_EVENTS = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED})
 
 
@@ -235,11 +236,10 @@ def _fingerprint(record: Record, version: int) -> str:
             done then. So a row of an older table is recognised, and a field that the project reads only
             now changes no record.
     """
-    added = {column.name: column.added_in for column in RAW_CLIPS.columns}
     fields = [
         (name, value)
         for name, value in vars(record).items()
-        if (since := added.get(name, 1)) <= version and (value or (since > 1 and value is not None))
+        if (since := ADDED_IN.get(name, 1)) <= version and (value or (since > 1 and value is not None))
     ]
     hashed = fields if version == 1 else [version, fields]
     return hashlib.sha256(repr(hashed).encode("utf-8", "backslashreplace")).hexdigest()

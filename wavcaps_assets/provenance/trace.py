@@ -252,7 +252,8 @@ def _attempts_as_text(what: str, attempts: Sequence[Attempt]) -> Iterator[str]:
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    more = {name: event[name] for name in ("version", "reason", "detail") if event.get(name) is not None}
+    names = ("version", "reason", "detail", "gen_ai_preference")
+    more = {name: event[name] for name in names if event.get(name) is not None}
     return f"{event['at']} {event['event']} {' '.join(f'{name}={value}' for name, value in more.items())}"
 
 
