@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wavcaps_assets.store.migration import SCHEMA_VERSION
+from wavcaps_assets.store.migration import SCHEMA_VERSION, fits
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import BY_ASSET, register_schemas
@@ -97,3 +97,11 @@ def test_a_table_of_a_newer_version_is_refused(tables: TableStore) -> None:
 def test_a_column_that_was_added_later_is_nullable() -> None:
     with pytest.raises(ValueError, match="'loud' was added later"):
         Column("loud", pa.bool_(), "whether it is loud", added_in=3)
+
+
+def test_rows_in_a_log_fit_if_some_version_wrote_them() -> None:
+    assert fits(SOUNDS, {"clip_id", "seconds"})
+    assert fits(SOUNDS, {"clip_id", "seconds", "tags"})
+    assert fits(SOUNDS, {"clip_id", "seconds", "tags", "loud"})
+    assert not fits(SOUNDS, {"clip_id", "seconds", "loud"})
+    assert not fits(SOUNDS, {"clip_id", "seconds", "colour"})
