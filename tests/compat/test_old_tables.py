@@ -49,7 +49,7 @@ class FreesoundToday(Source):
 
     def records(self, network: Network, partition: str) -> Iterator[Record]:
         for row in self._rows[partition]:
-            fields = {
+            fields: dict[str, Any] = {
                 name: tuple(value) if isinstance(value := row[name], list) else value for name in FIELDS
             }
             yield Record(**fields, **{**SAID, "synthetic": False, **self.said.get(row["clip_id"], {})})

@@ -17,7 +17,7 @@ from pydantic import (
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
 MAX_NAME_CHARS = 200
-# FreeSound requires this tag of AI-made sounds, in any case: `GenAI`.
+# FreeSound wants AI-made sounds to have this tag: `GenAI`, in any case.
 AI_TAG = "genai"
 
 
