@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 
 import wavcaps_assets.defs
+from wavcaps_assets.defs.code_versions import with_code_versions
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.loading import load_folder
 from wavcaps_assets.settings import Settings
@@ -17,7 +18,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 def build(settings: Settings) -> dg.Definitions:
     """All definitions, for given settings."""
-    return load_folder(wavcaps_assets.defs, Location(settings, all_sources(settings)))
+    definitions = load_folder(wavcaps_assets.defs, Location(settings, all_sources(settings)))
+    return with_code_versions(definitions, settings)
 
 
 @dg.definitions

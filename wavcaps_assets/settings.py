@@ -123,6 +123,11 @@ class Settings(BaseSettings):
     def embedded_model_url(self) -> str:
         return f"{embedded_url(self.embedded_model_port)}/v1"
 
+    @property
+    def embedded_model(self) -> bool:
+        """Whether the demo's language model writes the captions."""
+        return self.llm.base_url == self.embedded_model_url
+
 
 def _home() -> Path:
     return Path(os.environ.get("DAGSTER_HOME", "dagster_home"))

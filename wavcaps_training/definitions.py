@@ -8,6 +8,7 @@ import warnings
 import dagster as dg
 
 import wavcaps_training.defs
+from wavcaps_assets.defs.code_versions import with_code_versions
 from wavcaps_assets.defs.loading import load_folder
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
@@ -29,7 +30,7 @@ def build(settings: Settings) -> dg.Definitions:
         experiments=experiments_for(settings.sources),
         scored=scored_experiment(settings.sources),
     )
-    return load_folder(wavcaps_training.defs, location)
+    return with_code_versions(load_folder(wavcaps_training.defs, location), settings)
 
 
 @dg.definitions

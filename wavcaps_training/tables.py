@@ -40,8 +40,16 @@ CHECKPOINT = TableSchema(
             STRING,
             "the safetensors file, relative to the store",
             derived_from=("audio_path", "caption"),
+            # The path has the run's name. The version of the asset has a hash of the weights.
+            is_data=False,
         ),
-        Column("untrained_weights_path", STRING, "the weights before the first step", derived_from=()),
+        Column(
+            "untrained_weights_path",
+            STRING,
+            "the weights before the first step",
+            derived_from=(),
+            is_data=False,
+        ),
         Column("settings_json", STRING, "all settings of the run, as JSON", derived_from=()),
         Column(
             "manifest_sha256",
@@ -62,9 +70,9 @@ CHECKPOINT = TableSchema(
             "the epoch with the best validation, whose weights are kept",
             derived_from=("split",),
         ),
-        Column("seconds", SECONDS, "duration of the training (s)", derived_from=()),
-        Column("device", STRING, "the device that the training ran on", derived_from=()),
-        Column("devices", pa.int32(), "number of devices", derived_from=()),
+        Column("seconds", SECONDS, "duration of the training (s)", derived_from=(), is_data=False),
+        Column("device", STRING, "the device that the training ran on", derived_from=(), is_data=False),
+        Column("devices", pa.int32(), "number of devices", derived_from=(), is_data=False),
         Column(
             "flops_per_clip",
             pa.float64(),
@@ -77,12 +85,14 @@ CHECKPOINT = TableSchema(
             "share of the devices' peak performance that was reached (MFU)",
             nullable=True,
             derived_from=(),
+            is_data=False,
         ),
         Column(
             "tensorboard_path",
             STRING,
             "folder of TensorBoard's files, relative to the store",
             derived_from=(),
+            is_data=False,
         ),
         Column(
             "train_clips",
@@ -91,7 +101,14 @@ CHECKPOINT = TableSchema(
             derived_from=("split",),
         ),
         Column("validation_clips", pa.int32(), "clips in the validation split", derived_from=("split",)),
-        Column("learning_curve", LEARNING_CURVE, "one entry per epoch", derived_from=("split",)),
+        # It has the measured speed of each epoch.
+        Column(
+            "learning_curve",
+            LEARNING_CURVE,
+            "one entry per epoch",
+            derived_from=("split",),
+            is_data=False,
+        ),
     ),
     key=("model", "setting"),
 )

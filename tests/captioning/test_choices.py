@@ -94,7 +94,11 @@ def materialize(asset: str, **config: Any) -> dg.ExecuteInProcessResult:
         clips_table = FILTERED_CLIPS.from_rows(clips)
         tables.write(["filtered_clips"], SOURCE, Stage(clips_table, DROPPED.empty()))
     return dg.materialize(
-        [*filtering_assets(sources), *captioning_assets(sources), *caption_assets(sources)],
+        [
+            *filtering_assets(sources),
+            *captioning_assets(sources, embedded_model=True),
+            *caption_assets(sources),
+        ],
         selection=[asset],
         partition_key=None if asset == "llm_costs" else SOURCE,
         resources=resources(settings),

@@ -89,7 +89,11 @@ def materialize(
             Stage(FILTERED_CLIPS.from_rows(clips), DROPPED.empty()),
         )
     return dg.materialize(
-        [*filtering_assets(sources), *captioning_assets(sources), *caption_assets(sources)],
+        [
+            *filtering_assets(sources),
+            *captioning_assets(sources, embedded_model=True),
+            *caption_assets(sources),
+        ],
         selection=[name for name in (asset, also) if name],
         partition_key=SOURCE,
         instance=instance,

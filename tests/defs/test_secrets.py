@@ -198,7 +198,7 @@ def test_a_language_model_that_echoes(server: RudeServer, home: Path, kind: str)
         Stage(FILTERED_CLIPS.from_rows([{**clip, "tags": []}]), DROPPED.empty()),
     )
     sources = all_sources(Settings())
-    assets = [*filtering_assets(sources), *captioning_assets(sources)]
+    assets = [*filtering_assets(sources), *captioning_assets(sources, embedded_model=True)]
     with dg.DagsterInstance.get() as instance:
         dg.materialize(
             assets,

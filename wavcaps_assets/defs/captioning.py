@@ -8,11 +8,13 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from wavcaps_assets.captioning import prompts, second_questions
 from wavcaps_assets.captioning.comparison import Variant, compare_variants
 from wavcaps_assets.captioning.engine import Provider, caption_clips
 from wavcaps_assets.captioning.presets import choose_settings, named, or_floor
-from wavcaps_assets.captioning.settings import CaptioningChoice
+from wavcaps_assets.captioning.settings import CaptioningChoice, Method
 from wavcaps_assets.defs.checks import table_checks, upstream_of
+from wavcaps_assets.defs.code_versions import Scope, scoped
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.partitions import source_partitions
@@ -23,6 +25,7 @@ from wavcaps_assets.llm.costs import cost_by, costs
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.session import Session
+from wavcaps_assets.rules import table as table_of_rules
 from wavcaps_assets.show.plots import as_markdown, stacked_bars
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources.base import Source
@@ -56,7 +59,29 @@ class ComparisonConfig(dg.Config):
     )
 
 
-def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
+# In the package, and in the user's folder.
+SECOND_PROMPTS = (
+    f"wavcaps_assets.captioning/prompts/{second_questions.FOLDER}",
+    f"{prompts.__name__}._own_files/{second_questions.FOLDER}",
+)
+
+
+def scope_of_answers(embedded_model: bool) -> Scope:
+    """What stage 2 uses of the rules and prompts: the rules for answers, and no second questions."""
+    enabled = choose_settings("", embedded_model, CaptioningChoice(method=Method.RULES)).rules.enabled
+    return Scope(
+        without=(f"{table_of_rules.__name__}.RULES", *SECOND_PROMPTS),
+        functions=[table_of_rules.RULES[name].find for name in enabled],
+    )
+
+
+def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequence[dg.AssetsDefinition]:
+    """Stage 2 and what is about it.
+
+    Args:
+        sources: of the clips.
+        embedded_model: whether the model is the demo's small one.
+    """
     by_source = source_partitions(sources)
 
     @dg.asset(
@@ -70,6 +95,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         # A run with a used-up budget, or with a batch in progress, has no table yet.
         output_required=False,
     )
+    @scoped(scope_of_answers(embedded_model))
     def llm_captions(
         context: dg.AssetExecutionContext,
         config: CaptioningConfig,
@@ -114,6 +140,7 @@ def captioning_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition
         metadata=schema_metadata(CAPTION_COMPARISON),
         output_required=False,
     )
+    @scoped(scope_of_answers(embedded_model))
     def caption_comparison(
         context: dg.AssetExecutionContext,
         config: ComparisonConfig,
@@ -184,5 +211,6 @@ def captioning_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefin
 
 def definitions(location: Location) -> dg.Definitions:
     return dg.Definitions(
-        assets=captioning_assets(location.sources), asset_checks=captioning_checks(location.sources)
+        assets=captioning_assets(location.sources, location.settings.embedded_model),
+        asset_checks=captioning_checks(location.sources),
     )

@@ -1,4 +1,4 @@
-"""Writes the tables of assets to the store and reads them, and describes them for the UI."""
+"""Writes the tables of assets to the store and reads them, and describes and versions them for the UI."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +14,7 @@ from wavcaps_assets.show.previews import preview, reasons
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.asset_tables import WHOLE
+from wavcaps_assets.tables.data_version import data_version
 from wavcaps_assets.tables.stage import Stage
 
 
@@ -33,6 +34,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         size = self.store.tables().write(key, partition, obj)
         context.add_output_metadata({**outcome_metadata(obj), "size (bytes)": dg.MetadataValue.int(size)})
         context.add_output_metadata(_lineage(context))
+        _set_data_version(context, obj)
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         partitions = context.asset_partition_keys if context.has_asset_partitions else [WHOLE]
@@ -66,6 +68,14 @@ def schema_metadata(schema: TableSchema) -> dict[str, Any]:
         for column in schema.columns
     ]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+def _set_data_version(context: dg.OutputContext, outcome: pa.Table | Stage) -> None:
+    """Of the materialization of this output, unless its asset set one itself."""
+    step, key = context.step_context, context.asset_key
+    assert step is not None
+    if not step.has_data_version(key):
+        step.set_data_version(key, dg.DataVersion(data_version(key.path, outcome)))
 
 
 def _node(context: dg.OutputContext) -> BaseAssetNode:

@@ -22,7 +22,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "language_model": LanguageModelResource(
             base_url=settings.llm.base_url,
             model=settings.llm.model,
-            embedded=settings.llm.base_url == settings.embedded_model_url,
+            embedded=settings.embedded_model,
         ),
     }
 

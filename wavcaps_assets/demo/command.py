@@ -37,6 +37,8 @@ ENVIRONMENT = {
     "DAGSTER_HOME": str(ROOT / "dagster_home"),
     "HF_HUB_OFFLINE": "1",
 }
+# The daemon starts new code servers every minute, and each old one warns that nobody talks to it any more.
+QUIET_CODE_SERVERS = ("--code-server-log-level", "error")
 
 
 @click.command()
@@ -74,8 +76,9 @@ def ui(port: int) -> None:
             f"\n  The lineage graph: http://127.0.0.1:{port}/asset-groups\n  Ctrl-C stops everything.\n"
         )
         python = [sys.executable, "-W", "ignore", "-m"]
-        workspace = ["-w", str(ROOT / "workspace.yaml"), "--log-level", "error"]
-        web = [*python, "dagster_webserver", *workspace, "--host", "127.0.0.1", "--port", str(port)]
+        workspace = ["-w", str(ROOT / "workspace.yaml"), "--log-level", "error", *QUIET_CODE_SERVERS]
+        address = ["--host", "127.0.0.1", "--port", str(port), "--dagster-log-level", "error"]
+        web = [*python, "dagster_webserver", *workspace, *address]
         daemon = [*python, "dagster._daemon", "run", *workspace]
         # In their own process groups: Ctrl-C reaches them once, from here.
         with (

@@ -13,7 +13,14 @@ import click
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -70,17 +77,26 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
     repository = ReconstructableRepository.for_module(
         f"{job.location}.definitions", "defs", working_directory=str(root)
     )
-    result = dg.execute_job(
-        repository.get_reconstructable_job(job.name),
-        instance=instance,
+    steps = repository.get_reconstructable_job(job.name)
+    run = instance.create_run_for_job(
+        steps.get_definition(),
         run_config=job.run_config,
         tags=job.tags,
-        raise_on_error=False,
+        remote_job_origin=_origin(job, root),
+        job_code_origin=steps.get_python_origin(),
+        repository_load_data=steps.repository.get_definition().repository_load_data,
     )
-    with result:
+    with execute_run(steps, run, instance) as result:
         if result.success:
             return
         raise RunFailed("\n".join([f"{job} failed (run {result.run_id})", *_failures(result)]))
+
+
+def _origin(job: Job, root: Path) -> RemoteJobOrigin:
+    """Where the web UI finds the job of a run, to run it again."""
+    target = LoadableTargetOrigin(module_name=f"{job.location}.definitions", working_directory=str(root))
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, job.location)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME), job.name)
 
 
 def _failures(result: dg.JobExecutionResult) -> Iterator[str]:

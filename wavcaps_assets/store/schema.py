@@ -31,6 +31,8 @@ class Column:
             lineage; None: the column of the same name.
         added_in: the version of the table's schema that has the column first. A column that was added
             later is nullable, since it is null in the rows of older files.
+        is_data: false for what says only when or how fast something was done, where a file is, or what
+            was found, in words for people. A change of it is no change of the data (`row_hash`).
     """
 
     name: str
@@ -39,6 +41,7 @@ class Column:
     nullable: bool = False
     derived_from: tuple[str, ...] | None = None
     added_in: int = 1
+    is_data: bool = True
 
     def __post_init__(self) -> None:
         if self.added_in > 1 and not self.nullable:

@@ -52,8 +52,10 @@ RAW_CLIPS = TableSchema(
         Column("created", STRING, "when the clip was published (ISO 8601), if known", nullable=True),
         Column("version", pa.int32(), "counts from 1; increases when the source changes the record"),
         Column("record_sha256", STRING, "SHA-256 of the whole record"),
-        Column("first_crawled_at", pa.timestamp("us", tz="UTC"), "when the clip was first read"),
-        Column("crawled_at", pa.timestamp("us", tz="UTC"), "when this version was first read"),
+        Column(
+            "first_crawled_at", pa.timestamp("us", tz="UTC"), "when the clip was first read", is_data=False
+        ),
+        Column("crawled_at", pa.timestamp("us", tz="UTC"), "when this version was first read", is_data=False),
         *SITE_FIELDS,
     ),
 )
@@ -91,6 +93,7 @@ AUDIO = TableSchema(
             pa.timestamp("us", tz="UTC"),
             "when the file was downloaded",
             derived_from=("audio_url",),
+            is_data=False,
         ),
         Column("claimed_duration_s", SECONDS, "duration (s) that the source claims", nullable=True),
         Column(
@@ -136,7 +139,7 @@ DROPPED = TableSchema(
         SOURCE,
         Column("stage", STRING, "the stage that dropped the clip"),
         Column("reason", STRING, "the rule, in one or two words, such as `too_short`"),
-        Column("detail", STRING, "what was found, for people", nullable=True),
+        Column("detail", STRING, "what was found, for people", nullable=True, is_data=False),
     ),
 )
 
@@ -154,9 +157,13 @@ LEDGER = TableSchema(
             "`fields_added`, `stored`, `failed` or `host_fault`",
             derived_from=(),
         ),
-        Column("at", pa.timestamp("us", tz="UTC"), "when", derived_from=()),
+        Column("at", pa.timestamp("us", tz="UTC"), "when", derived_from=(), is_data=False),
         Column(
-            "round", STRING, "the id of the crawl, or of the fetch, in which it happened", derived_from=()
+            "round",
+            STRING,
+            "the id of the crawl, or of the fetch, in which it happened",
+            derived_from=(),
+            is_data=False,
         ),
         Column("version", pa.int32(), "the version of the record", nullable=True),
         Column(
@@ -167,7 +174,7 @@ LEDGER = TableSchema(
             derived_from=(),
         ),
         Column("reason", STRING, "why, in one or two words", nullable=True),
-        Column("detail", STRING, "what was found, for people", nullable=True),
+        Column("detail", STRING, "what was found, for people", nullable=True, is_data=False),
         Column(
             "before",
             STRING,

@@ -72,7 +72,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         training_manifest: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
-        from wavcaps_training.training.checkpoint_table import Place, train_experiment
+        from wavcaps_training.training.checkpoint_table import Place, checkpoint_version, train_experiment
 
         tables = store.tables()
         requested = {} if config.epochs is None else {"epochs": config.epochs}
@@ -94,6 +94,9 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
             table = train_experiment(experiment, run_settings, training_manifest, place, initial, bar)
         (row,) = table.to_pylist()
+        with tables.store.reading(row["weights_path"]) as weights:
+            version = checkpoint_version(table, weights)
+        context.set_data_version(context.asset_key, dg.DataVersion(version))
         curve = row["learning_curve"]
         epochs = [entry["epoch"] for entry in curve]
         loss = {

@@ -1,8 +1,11 @@
 """The report: one page from all tables."""
 
+import hashlib
+
 import dagster as dg
 
 from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.store.row_hash import LENGTH
 from wavcaps_assets.tables import analysis
 from wavcaps_training.defs.common import OWNERS, Location
 from wavcaps_training.report.data import RunFacts, StepTime
@@ -47,7 +50,9 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
             metadata={
                 "page": dg.MetadataValue.path(tables.store.describe(REPORT)),
                 "size (bytes)": dg.MetadataValue.int(size),
-            }
+            },
+            # It shows how long each step took, so every page is another one. Nothing is made from it.
+            data_version=dg.DataVersion(hashlib.sha256(tables.store.read_bytes(REPORT)).hexdigest()[:LENGTH]),
         )
 
     return report

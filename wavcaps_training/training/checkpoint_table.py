@@ -20,8 +20,10 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from wavcaps_assets.show.progress import Progress
+from wavcaps_assets.store.row_hash import LENGTH, rows_hash
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_store
 from wavcaps_assets.tables.asset_tables import WHOLE, OtherVersion, TableStore
+from wavcaps_training.checkpoints.checkpoint import read_origin
 from wavcaps_training.data import AudioFiles
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.executor.locks import try_lock
@@ -141,6 +143,17 @@ def train_experiment(
             }
         ]
     )
+
+
+def checkpoint_version(table: pa.Table, weights: Path) -> str:
+    """A hash of what a training gave: the same for two that gave the same weights, at any speed.
+
+    Args:
+        table: `tables.CHECKPOINT`.
+        weights: the file of its weights.
+    """
+    rows = rows_hash(table, CHECKPOINT)
+    return hashlib.sha256(f"{rows} {read_origin(weights).weights_sha256}".encode()).hexdigest()[:LENGTH]
 
 
 def _recorded(store: Store, experiment: Experiment) -> str:
