@@ -137,9 +137,9 @@ class Code:
         for chain in uses.attributes:
             if chain[0] not in unseen:
                 yield from self._named(file, uses, chain)
-        for module, name in uses.named:
+        for module, inner in uses.named:
             if module.partition(".")[0] in self._packages:
-                yield from self._in_module(module, (name,) if name else ())
+                yield from self._in_module(module, (inner,) if inner else ())
         last = {chain[-1] for chain in uses.attributes}
         for package in uses.loaded:
             # Either all modules of the package, or those that a constant names.
