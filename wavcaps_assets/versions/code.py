@@ -204,13 +204,12 @@ def path_of(module: str) -> Path | None:
     """Where a module is, which is not imported for this."""
     if loaded := getattr(sys.modules.get(module), "__file__", None):
         return Path(loaded)
-    return _found(module)
+    package, _, name = module.rpartition(".")
+    return _found(folder_of(package) if package else folder_of(module).parent, name)
 
 
 @cache
-def _found(module: str) -> Path | None:
-    package, _, name = module.rpartition(".")
-    folder = folder_of(package) if package else folder_of(module).parent
+def _found(folder: Path, name: str) -> Path | None:
     paths = (folder / f"{name}.py", folder / name / "__init__.py")
     return next((path for path in paths if path.exists()), None)
 

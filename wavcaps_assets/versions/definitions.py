@@ -211,7 +211,10 @@ class _Reader:
         self._pieces.append(name)
         if isinstance(value, list):
             for item in value:
-                self._read_field("", item)
+                if isinstance(item, ast.AST):
+                    self.read(item)
+                else:
+                    self._pieces.append(repr(item))
         elif isinstance(value, ast.AST):
             self.read(value)
         else:
