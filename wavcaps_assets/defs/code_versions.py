@@ -1,4 +1,4 @@
-"""Gives every asset a version of its code, with which the web UI marks what newer code would make anew.
+"""Gives every asset a version of its code, with which the web UI marks what newer code would make again.
 
 The version of an asset is a hash of its own function, without decorators, and of all definitions in our
 packages that it uses, directly or not; see `versions.code`. So a new asset needs no line for it.
