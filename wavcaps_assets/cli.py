@@ -9,6 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from wavcaps_assets.environment import UnknownVariable, require_known_variables
+
 GROUP = "wavcaps.commands"
 
 
@@ -62,6 +64,10 @@ def _broken(entry_point: EntryPoint, error: ImportError) -> click.Command:
 @click.version_option(package_name="wavcaps-on-dagster", prog_name="wavcaps")
 def main() -> None:
     """WavCaps as a Dagster lineage graph: run the demo, check captions, trace a clip, rate captions."""
+    try:
+        require_known_variables()
+    except UnknownVariable as error:
+        raise click.ClickException(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import wavcaps_assets.defs
 from wavcaps_assets.defs.code_versions import with_code_versions
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.loading import load_folder
+from wavcaps_assets.environment import require_known_variables
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources import all_sources
+from wavcaps_assets.sources import all_sources, known_sources
 
 # Partitioned checks and backfill policies work as they are used here (the tests run them).
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -18,10 +19,14 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 def build(settings: Settings) -> dg.Definitions:
     """All definitions, for given settings."""
-    definitions = load_folder(wavcaps_assets.defs, Location(settings, all_sources(settings)))
+    sources = all_sources(settings)
+    names = {source.name for source in sources}
+    others = tuple(source for source in known_sources(settings) if source.name not in names)
+    definitions = load_folder(wavcaps_assets.defs, Location(settings, sources, others))
     return with_code_versions(definitions, settings)
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    require_known_variables()
     return build(Settings())

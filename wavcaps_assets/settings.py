@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.settings import KNOWN_QUOTAS, UNLIMITED, NetworkSettings
@@ -49,6 +50,11 @@ class Settings(BaseSettings):
         Sources.EMBEDDED,
         description="`embedded`: the demo's server and model on this machine; `live`: the real sites",
     )
+    source_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="names of the sources that take part, separated by commas, such as "
+        "`local_folder,soundbible`; empty: those that are configured (`wavcaps sources` lists them)",
+    )
     store: str = Field(
         default_factory=lambda: str(_home() / "store"),
         min_length=1,
@@ -73,6 +79,13 @@ class Settings(BaseSettings):
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
     network: NetworkSettings = NetworkSettings()
     llm: ModelSettings = ModelSettings()
+
+    @field_validator("source_names", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: object) -> object:
+        return (
+            [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
+        )
 
     @model_validator(mode="after")
     def fill_defaults(self) -> Settings:

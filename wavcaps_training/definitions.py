@@ -10,6 +10,7 @@ import dagster as dg
 import wavcaps_training.defs
 from wavcaps_assets.defs.code_versions import with_code_versions
 from wavcaps_assets.defs.loading import load_folder
+from wavcaps_assets.environment import require_known_variables
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_training.defs.common import Location
@@ -35,4 +36,5 @@ def build(settings: Settings) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    require_known_variables()
     return build(Settings())

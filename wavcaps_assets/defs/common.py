@@ -16,10 +16,17 @@ ANALYSIS = "analysis"
 
 @dataclass(frozen=True)
 class Location:
-    """What the definitions of this folder are made for."""
+    """What the definitions of this folder are made for.
+
+    Attributes:
+        settings: from the environment.
+        sources: those that take part.
+        other_sources: those that do not.
+    """
 
     settings: Settings
     sources: tuple[Source, ...]
+    other_sources: tuple[Source, ...] = ()
 
     @property
     def live(self) -> bool:

@@ -12,7 +12,7 @@ from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.publishing.manifests import make_manifest
+from wavcaps_assets.publishing.manifests import combine, make_manifest
 from wavcaps_assets.show.plots import as_markdown, histograms
 from wavcaps_assets.show.previews import counts
 from wavcaps_assets.sources.base import Source
@@ -49,8 +49,8 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         group_name="publish",
         kinds={"parquet"},
         owners=OWNERS,
-        description="The set: the manifests of all sources. It is replaced only if its captions pass "
-        "every blocking quality check.",
+        description="The set: the manifests of all sources that take part. It is replaced only if its "
+        "captions pass every blocking quality check.",
         metadata=schema_metadata(MANIFEST),
     )
     def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> pa.Table:
@@ -64,13 +64,22 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         for row in manifest.select(["source", "caption"]).to_pylist():
             lengths.setdefault(row["source"], []).append(len(row["caption"].split()))
         plot = histograms(lengths, "words in a caption", "clips")
+        whole = combine(manifest, [source.name for source in sources], store.tables())
+        if whole.left_out:
+            context.log.warning(
+                "Not in the set, because they do not take part: %s. Their manifests stay in the store; "
+                "WAVCAPS_SOURCE_NAMES says which sources take part.",
+                ", ".join(whole.left_out),
+            )
         context.add_output_metadata(
             {
+                "sources": ", ".join(whole.sources),
+                "left out, with a manifest in the store": ", ".join(whole.left_out) or "none",
                 "clips by source": dg.MetadataValue.md(counts(manifest, "source")),
                 "caption lengths": dg.MetadataValue.md(as_markdown(plot)),
             }
         )
-        return manifest
+        return whole.table
 
     return [manifest, wavcaps]
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import BaseModel, Field, field_validator
 
 from wavcaps_assets.crawl.licences import NAMED, TERMS, UNKNOWN
+from wavcaps_assets.sources import require_sources
 
 LICENCE_CLASSES = frozenset({*TERMS, *(licence.name for licence in NAMED.values()), UNKNOWN.name})
 
@@ -38,7 +39,8 @@ class FilterSettings(BaseModel):
     )
     frequency_filtered_sources: list[str] = Field(
         ["freesound"],
-        description="sources whose frequent descriptions are dropped; the paper: FreeSound",
+        description="sources whose frequent descriptions are dropped; the paper: FreeSound only. Your own "
+        "sounds are not among them: add `local_folder` if many of them share a text that says nothing",
     )
     description_form: DescriptionForm = Field(
         DescriptionForm.EXACT,
@@ -77,6 +79,12 @@ class FilterSettings(BaseModel):
         False,
         description="of clips with the same samples, only the first by clip_id is kept; beyond the paper",
     )
+
+    @field_validator("frequency_filtered_sources")
+    @classmethod
+    def _sources_exist(cls, names: list[str]) -> list[str]:
+        require_sources(names)
+        return names
 
     @field_validator("licence_classes")
     @classmethod

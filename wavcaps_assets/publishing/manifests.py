@@ -1,10 +1,14 @@
-"""The manifest of a source: clips with caption, audio and credit line."""
+"""The manifest of a source: clips with caption, audio and credit line; and the set of all sources."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from wavcaps_assets.tables import DROPPED, MANIFEST
+from wavcaps_assets.tables.asset_tables import SOURCES, TableStore
 from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
 from wavcaps_assets.tables.stage import Stage
 
@@ -46,3 +50,30 @@ def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, aud
         kept = database.sql(JOINED).to_arrow_table()
         dropped = database.sql(WITHOUT_AUDIO).to_arrow_table()
     return Stage(kept.cast(MANIFEST.arrow), dropped.cast(DROPPED.arrow))
+
+
+@dataclass(frozen=True)
+class WholeSet:
+    """The manifests of all sources that take part, as one table.
+
+    Attributes:
+        table: `tables.MANIFEST`. Its metadata, which the Parquet file keeps, has the names of the sources.
+        sources: their names.
+        left_out: sources with a manifest in the store that do not take part.
+    """
+
+    table: pa.Table
+    sources: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def combine(manifest: pa.Table, sources: Sequence[str], tables: TableStore) -> WholeSet:
+    """Says which sources the set is made of.
+
+    Args:
+        manifest: the manifests of the sources that take part.
+        sources: the names of these sources. One without published clips counts too.
+        tables: the store's tables.
+    """
+    others = tuple(name for name in tables.partitions(["manifest"]) if name not in sources)
+    return WholeSet(manifest.replace_schema_metadata({SOURCES: ",".join(sources)}), tuple(sources), others)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib import import_module
 
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 
-# Modules of this package, in the order in which people see the sources. Each has a function
-# `configured(demo_url, state)`, which gives the source, or None where nobody configured it.
+# Modules of this package, in the order in which people see the sources. A module has the name of its source,
+# and a function `configured(demo_url, state)`, which gives the source with its settings.
 MODULES = (
     "freesound",
     "bbc_sound_effects",
@@ -18,12 +20,41 @@ MODULES = (
 )
 
 
-def all_sources(settings: Settings) -> tuple[Source, ...]:
-    """The configured sources, each with its own settings from the environment.
+def known_sources(settings: Settings) -> tuple[Source, ...]:
+    """Every source that this project can crawl, each with its own settings from the environment.
 
     Raises:
         ValidationError: a source's environment variable has a value that its field does not allow.
     """
     modules = [import_module(f"{__name__}.{name}") for name in MODULES]
-    sources = [module.configured(settings.demo_url, settings.state) for module in modules]
-    return tuple(source for source in sources if source is not None)
+    return tuple(module.configured(settings.demo_url, settings.state) for module in modules)
+
+
+def all_sources(settings: Settings) -> tuple[Source, ...]:
+    """All sources that take part: those of `WAVCAPS_SOURCE_NAMES`, else those that need nothing more.
+
+    Raises:
+        ValidationError: a source's environment variable has a value that its field does not allow.
+        ValueError: `WAVCAPS_SOURCE_NAMES` has a name that no source has.
+    """
+    known, names = known_sources(settings), settings.source_names
+    try:
+        require_sources(names)
+    except ValueError as error:
+        raise ValueError(f"WAVCAPS_SOURCE_NAMES: {error}") from error
+    return tuple(
+        source for source in known if (source.name in names if names else not source.needs(settings))
+    )
+
+
+def require_sources(names: Iterable[str]) -> None:
+    """Checks the names of sources that a setting has.
+
+    Raises:
+        ValueError: there is no source of that name; says which name is nearest, and which there are.
+    """
+    for name in names:
+        if name not in MODULES:
+            near = get_close_matches(name, MODULES, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"there is no source {name!r}: {meant}The sources are {', '.join(MODULES)}")

@@ -24,6 +24,7 @@ from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import Settings
 
 CLIP_SECONDS = 10.0
 HEADER = ["segment_id", "start_time_seconds", "end_time_seconds", "label"]
@@ -88,6 +89,9 @@ class AudiosetStrongLabels(Source):
                 "and set WAVCAPS_AUDIOSET__CLIPS_URL to that folder"
             )
         return {}
+
+    def needs(self, settings: Settings) -> str:
+        return "" if self._settings.clips_url else "WAVCAPS_AUDIOSET__CLIPS_URL: your folder of its clips"
 
     def partitions(self) -> list[str]:
         return ["train", "eval"]

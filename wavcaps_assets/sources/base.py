@@ -16,6 +16,7 @@ from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import Settings
 
 T = TypeVar("T")
 
@@ -25,6 +26,10 @@ SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_TEXT_CHARS = 20_000
 MAX_URL_CHARS = 2_000
 MAX_PROBLEM_CHARS = 500
+
+
+# What a site that needs no key needs: its owner can then write to whoever crawls it.
+NEEDS_CONTACT = "WAVCAPS_CONTACT: your address, which is sent with every request to the site's owner"
 
 
 class Source(ABC):
@@ -52,6 +57,13 @@ class Source(ABC):
             NotAllowed: there is no valid token; says how to get one.
         """
         return {}
+
+    def needs(self, settings: Settings) -> str:
+        """What a person has to set before the source takes part by itself; empty: nothing.
+
+        A source that `WAVCAPS_SOURCE_NAMES` names takes part in any case.
+        """
+        return ""
 
     @abstractmethod
     def partitions(self) -> list[str]:

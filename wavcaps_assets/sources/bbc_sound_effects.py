@@ -17,11 +17,21 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.network.errors import BadAnswer
-from wavcaps_assets.sources.base import SAFE_ID, Record, Source, Unread, expect, malformed, read_part
+from wavcaps_assets.sources.base import (
+    NEEDS_CONTACT,
+    SAFE_ID,
+    Record,
+    Source,
+    Unread,
+    expect,
+    malformed,
+    read_part,
+)
 from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import Settings
 
 CATALOGUE = "catalogue"
 NO_CRITERIA = dict.fromkeys(
@@ -107,6 +117,9 @@ class BbcSoundEffects(Source):
         # As the pages of the site send them.
         site = settings.site_url
         self._headers = {"Origin": site, "Referer": f"{site}/"} if site else {}
+
+    def needs(self, settings: Settings) -> str:
+        return "" if settings.demo_url or settings.contact else NEEDS_CONTACT
 
     def partitions(self) -> list[str]:
         return [CATALOGUE]

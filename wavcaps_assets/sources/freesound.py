@@ -20,6 +20,7 @@ from wavcaps_assets.sources.freesound_sound import FIELDS, Sound, is_ai_made, un
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import Settings
 
 # Sounds are added and removed while the pages are read. A month whose count changed is read again, but
 # not more often than this: another reading costs as many requests as the first.
@@ -72,6 +73,11 @@ class Freesound(Source):
         self._search = f"{settings.base_url}/apiv2/search/"
         # Fields that were reported once as unreadable.
         self._reported: set[str] = set()
+
+    def needs(self, settings: Settings) -> str:
+        if self._settings.token.get_secret_value():
+            return ""
+        return "WAVCAPS_FREESOUND__TOKEN: an API key, from https://freesound.org/apiv2/apply/"
 
     def partitions(self) -> list[str]:
         return months(self._settings.first_month, self._settings.last_month)

@@ -26,6 +26,7 @@ from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import Settings
 
 CATALOGUE = "catalogue"
 # The longest name in common file systems (bytes).
@@ -56,19 +57,26 @@ class LocalFolder(Source):
     name = "local_folder"
     title = "Local folder"
 
-    def __init__(self, path: Path) -> None:
-        self._root = path.resolve()
+    def __init__(self, path: Path | None) -> None:
+        self._root = path.resolve() if path else None
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Path | None:
         return self._root
+
+    def needs(self, settings: Settings) -> str:
+        return (
+            "" if self._root else f"WAVCAPS_LOCAL_FOLDER__PATH: your folder of audio files, with its {LIST}"
+        )
 
     def partitions(self) -> list[str]:
         return [CATALOGUE]
 
     def records(self, network: Network, partition: str) -> Iterator[Record]:
+        if self._root is None:
+            raise NotThere("WAVCAPS_LOCAL_FOLDER__PATH is empty: set it to your folder of audio files")
         line_of: dict[str, int] = {}
-        for line, row in self._rows():
+        for line, row in _rows(self._root):
             record = _record(self._root, line, row)
             if not record.problem:
                 first = line_of.setdefault(record.source_id, line)
@@ -77,48 +85,49 @@ class LocalFolder(Source):
                     record = Record(record.source_id, "", problem=problem)
             yield record
 
-    def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """The rows of the list, by column, each with the number of its last line.
 
-        Raises:
-            NotThere: there is no list.
-            BadAnswer: the list cannot be read; says what to change.
-        """
-        path = self._root / LIST
-        try:
-            # Spreadsheet programs may write a byte order mark before the first column's name.
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, strict=True)
-                columns = self._columns(next(reader, []))
-                for cells in reader:
-                    if len(cells) == len(columns):
-                        yield reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))
-                    elif cells:
-                        yield reader.line_num, {"": f"{len(cells)} cells instead of {len(columns)}"}
-        except UnicodeDecodeError as error:
-            raise BadAnswer(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8 csv") from error
-        except csv.Error as error:
-            raise BadAnswer(f"{path}, line {reader.line_num}: {error}; save it as csv again") from error
-        except OSError as error:
-            raise NotThere(
-                f"{path} cannot be read ({error.strerror}): WAVCAPS_LOCAL_FOLDER__PATH must be a folder "
-                f"with a {LIST} that has the column {FILE} and, optionally, {', '.join(COLUMNS[1:])}"
-            ) from error
-
-    def _columns(self, header: list[str]) -> list[str]:
-        columns = [name.strip().lower() for name in header]
-        unknown = [name for name in columns if name not in COLUMNS]
-        if FILE not in columns or unknown or len(set(columns)) < len(columns):
-            raise BadAnswer(
-                f"{self._root / LIST} has the columns {', '.join(columns)[:200]!r}: it must have {FILE!r} "
-                f"and, optionally, {', '.join(COLUMNS[1:])}, each once, separated by commas"
-            )
-        return columns
+def configured(demo_url: str | None, state: Path) -> LocalFolder:
+    return LocalFolder(LocalFolderSettings.read(demo_url).path)
 
 
-def configured(demo_url: str | None, state: Path) -> LocalFolder | None:
-    path = LocalFolderSettings.read(demo_url).path
-    return None if path is None else LocalFolder(path)
+def _rows(root: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of the list, by column, each with the number of its last line.
+
+    Raises:
+        NotThere: there is no list.
+        BadAnswer: the list cannot be read; says what to change.
+    """
+    path = root / LIST
+    try:
+        # Spreadsheet programs may write a byte order mark before the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            columns = _columns(root, next(reader, []))
+            for cells in reader:
+                if len(cells) == len(columns):
+                    yield reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))
+                elif cells:
+                    yield reader.line_num, {"": f"{len(cells)} cells instead of {len(columns)}"}
+    except UnicodeDecodeError as error:
+        raise BadAnswer(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8 csv") from error
+    except csv.Error as error:
+        raise BadAnswer(f"{path}, line {reader.line_num}: {error}; save it as csv again") from error
+    except OSError as error:
+        raise NotThere(
+            f"{path} cannot be read ({error.strerror}): WAVCAPS_LOCAL_FOLDER__PATH must be a folder "
+            f"with a {LIST} that has the column {FILE} and, optionally, {', '.join(COLUMNS[1:])}"
+        ) from error
+
+
+def _columns(root: Path, header: list[str]) -> list[str]:
+    columns = [name.strip().lower() for name in header]
+    unknown = [name for name in columns if name not in COLUMNS]
+    if FILE not in columns or unknown or len(set(columns)) < len(columns):
+        raise BadAnswer(
+            f"{root / LIST} has the columns {', '.join(columns)[:200]!r}: it must have {FILE!r} "
+            f"and, optionally, {', '.join(COLUMNS[1:])}, each once, separated by commas"
+        )
+    return columns
 
 
 def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:

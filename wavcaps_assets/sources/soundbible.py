@@ -14,11 +14,12 @@ from pydantic import Field
 from selectolax.lexbor import LexborHTMLParser
 
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotThere, Unavailable
-from wavcaps_assets.sources.base import Record, Source, Unread
+from wavcaps_assets.sources.base import NEEDS_CONTACT, Record, Source, Unread
 from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import Settings
 
 CATALOGUE = "catalogue"
 LISTING_PAGE = "free-sound-effects-"
@@ -59,6 +60,9 @@ class Soundbible(Source):
 
     def __init__(self, settings: SoundbibleSettings) -> None:
         self._root = settings.base_url
+
+    def needs(self, settings: Settings) -> str:
+        return "" if settings.demo_url or settings.contact else NEEDS_CONTACT
 
     def partitions(self) -> list[str]:
         return [CATALOGUE]

@@ -18,6 +18,8 @@ DROPPED_SUFFIX = ".dropped.parquet"
 # Metadata keys of a table's file: the crawl or fetch that produced it, and the settings of its stage.
 CRAWL_ID = "wavcaps.round"
 SETTINGS = "wavcaps.settings"
+# Of the whole set: the names of the sources that it is made of, separated by commas.
+SOURCES = "wavcaps.sources"
 
 
 class OtherVersion(StoreError):
@@ -43,7 +45,9 @@ class TableStore:
         """
         schema = schema_of(asset_key)
         if isinstance(outcome, pa.Table):
-            return self.store.write_table(path_of(asset_key, partition), outcome, schema)
+            own = outcome.schema.metadata or {}
+            sources = {SOURCES: own[SOURCES.encode()].decode()} if SOURCES.encode() in own else None
+            return self.store.write_table(path_of(asset_key, partition), outcome, schema, sources)
         # The dropped clips first: a run killed between the two writes then leaves the old table with
         # too many reasons, which the check `nothing_lost` reports, and never a table without reasons.
         size = self.store.write_table(path_of(asset_key, partition, dropped=True), outcome.dropped, DROPPED)
@@ -96,6 +100,10 @@ class TableStore:
     def settings_of(self, asset_key: Sequence[str], partition: str) -> str | None:
         """The settings of the stage that made a partition's table; None if they are not stored."""
         return self._metadata(asset_key, partition, SETTINGS)
+
+    def sources_of(self, asset_key: Sequence[str]) -> list[str]:
+        """The sources that a table of the whole set is made of; empty: no table, or one that does not say."""
+        return [name for name in (self._metadata(asset_key, WHOLE, SOURCES) or "").split(",") if name]
 
     def exists(self, asset_key: Sequence[str], partition: str | None) -> bool:
         return self.store.exists(path_of(asset_key, partition))

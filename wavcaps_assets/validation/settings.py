@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+
+from wavcaps_assets.sources import require_sources
 
 # The folder of pages, keys and answers, relative to the store.
 FOLDER = "validation"
@@ -35,6 +37,12 @@ class StudySettings(BaseModel):
         description="another seed gives another sample. It also hides which caption is which: choose your "
         "own, and do not show it to raters",
     )
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_exist(cls, names: list[str]) -> list[str]:
+        require_sources(names)
+        return names
 
 
 class RatingsSettings(BaseModel):

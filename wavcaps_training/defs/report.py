@@ -38,13 +38,18 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
         "the scores, times and sizes.",
     )
     def report(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
-        settings = location.settings
+        settings, tables = location.settings, store.tables()
+        titles = {source.name: source.title for source in location.sources}
+        made_of = [titles.get(name, name) for name in tables.sources_of(["wavcaps"])]
         facts = RunFacts(
             corpus=settings.corpus_note,
             times=step_times(context.instance),
-            settings={"Sources": settings.sources.value, "Language model": settings.llm.model},
+            settings={
+                "Sources": settings.sources.value,
+                "Sources of the set": ", ".join(made_of) or "not known",
+                "Language model": settings.llm.model,
+            },
         )
-        tables = store.tables()
         size = write_report(tables, location.sources, location.scored, facts)
         return dg.MaterializeResult(
             metadata={
