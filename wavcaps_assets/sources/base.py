@@ -28,7 +28,7 @@ MAX_URL_CHARS = 2_000
 MAX_PROBLEM_CHARS = 500
 
 
-# What a site that needs no key needs: its owner can then write to whoever crawls it.
+# What a site that needs no key needs: its owner can then write to the person who crawls it.
 NEEDS_CONTACT = "WAVCAPS_CONTACT: your address, which is sent with every request to the site's owner"
 
 
