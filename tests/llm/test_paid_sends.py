@@ -28,7 +28,7 @@ from wavcaps_assets.llm.dispatcher import WORKERS_A_REQUEST
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import PriceError, Prices
 from wavcaps_assets.llm.records import LOST
-from wavcaps_assets.llm.replies import MAX_KEPT_CHARS, UNREADABLE
+from wavcaps_assets.llm.replies import MAX_KEPT_CHARS
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.store.storage import Store
@@ -78,19 +78,20 @@ def in_ledger(folder: Path) -> tuple[list[str], float, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [b"<html>It works!</html>" * 1000, b'{"choices": [', b"[]", b"\xff" * 5000])
-def test_an_unreadable_answer_is_written_down_and_paid_for_once(body: bytes, tmp_path: Path) -> None:
+def test_an_unreadable_response_costs_its_most_and_may_be_asked_again(body: bytes, tmp_path: Path) -> None:
     with scripted(lambda asked: Response(body)) as endpoint:
-        for _ in range(2):
-            found, spent = ask_dog(endpoint.model(), priced(endpoint.root, budget_run_usd=9999.0), tmp_path)
-            assert found == {}
-        assert spent == 0.0
+        llm = priced(endpoint.root, budget_run_usd=9999.0)
+        assert ask_dog(endpoint.model(), llm, tmp_path) == ({}, pytest.approx(WORST))
         assert len(endpoint.requests) == 1
-    assert in_ledger(tmp_path) == ([UNREADABLE], pytest.approx(WORST), 0)
+    assert in_ledger(tmp_path) == ([LOST], pytest.approx(WORST), 0)
     with ResponseLedger(Store(tmp_path), ANSWERS) as ledger:
         (record,) = ledger.records()
     reason, _, shown = record["answer"]["text"].partition("\n")
     assert "not JSON" in reason or "not a JSON object" in reason
     assert len(shown) <= MAX_KEPT_CHARS and shown.startswith(body[:5].decode("utf-8", "replace"))
+    with scripted(lambda asked: "A dog is barking.") as endpoint:
+        found, spent = ask_dog(endpoint.model(), llm, tmp_path)
+    assert (found, spent) == ({"freesound-1": "A dog is barking."}, PAID)
 
 
 def test_an_endpoint_that_says_nothing_readable_ends_the_run(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_an_answer_without_end_is_read_to_its_bound(encoding: str, tmp_path: Pat
             rude.answers[PATH] = endless(block, {"Content-Type": "application/json"})
         once = SINGLE.model_copy(update={"max_attempts": 1})
         stage = run(clips("dog"), once, model(rude.url), tmp_path)
-    assert reasons(stage) == {"freesound-1": "unusable_answer"}
+    assert reasons(stage) == {"freesound-1": "no_answer"}
     assert f"too long (over {MAX_BODY_BYTES} bytes)" in stage.dropped.to_pylist()[0]["detail"]
 
 

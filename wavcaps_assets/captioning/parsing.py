@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wavcaps_assets.captioning.prompts import Form, Prompt
-from wavcaps_assets.llm.records import Answer
-from wavcaps_assets.llm.replies import UNREADABLE
+from wavcaps_assets.llm.records import UNREADABLE, Answer
 from wavcaps_assets.rules.refusals import is_failure, is_refusal
 
 ITEM = re.compile(

@@ -12,17 +12,28 @@ from urllib.parse import urlsplit
 
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.records import Answer
-from wavcaps_assets.llm.replies import MAX_BODY_BYTES, error_in, read_completion
+from wavcaps_assets.llm.replies import (
+    FILTERED,
+    MAX_BODY_BYTES,
+    NoCompletion,
+    error_in,
+    parameter_in,
+    read_completion,
+)
 from wavcaps_assets.llm.settings import ModelSettings
 
 if TYPE_CHECKING:
     import httpx2
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import AsyncOpenAI
 
 OPENAI_HOST = "api.openai.com"
 # Statuses of an endpoint that is overloaded; 529 is Anthropic's.
 BUSY_STATUSES = (429, 503, 529)
 TEMPORARY_STATUSES = (408, 409, 425)
+# A request with one of these statuses is refused for what it contains.
+ABOUT_REQUEST = (400, 413, 422)
+# Codes of a filter that refuses a text: Azure's, OpenAI's, and Azure's inner one.
+FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 
 
@@ -35,11 +46,17 @@ class AnswerError(RuntimeError):
 
     Attributes:
         charged: whether the endpoint may have answered, and charged for it.
+        answer: what it sent instead, with its token counts; None: nothing.
+        about_request: whether this request is refused for what it contains.
     """
 
-    def __init__(self, message: str, charged: bool) -> None:
+    def __init__(
+        self, message: str, charged: bool, answer: Answer | None = None, about_request: bool = False
+    ) -> None:
         super().__init__(message)
         self.charged = charged
+        self.answer = answer
+        self.about_request = about_request
 
 
 @dataclass
@@ -59,6 +76,10 @@ class TemporaryError(RuntimeError):
     @property
     def charged(self) -> bool:
         return isinstance(self.outcome, AnswerError) and self.outcome.charged
+
+    @property
+    def answer(self) -> Answer | None:
+        return self.outcome.answer if isinstance(self.outcome, AnswerError) else None
 
 
 @dataclass(frozen=True)
@@ -163,11 +184,18 @@ class ChatModel:
             # The causes are hidden: a transport's error may quote the request's headers.
             raise self._no_connection(error) from None
         except openai.APIStatusError as error:
-            raise self._refused(error) from None
+            if _is_filtered(error.body):
+                # This text's result, for good: the filter will refuse it again.
+                seconds = round(time.monotonic() - started, 3)
+                return Reply(Answer("", FILTERED, 0, 0, seconds), error.response.headers)
+            raise self._refused(error.status_code, error.body, error.response.headers, parameters) from None
         except (openai.OpenAIError, ValueError) as error:
             message = f"the endpoint's answer cannot be read: {type(error).__name__}"
             raise AnswerError(message, charged=True) from None
-        return Reply(read_completion(content, time.monotonic() - started), response.headers)
+        try:
+            return Reply(read_completion(content, time.monotonic() - started), response.headers)
+        except NoCompletion as none:
+            raise self._no_completion(none, response.headers, parameters) from None
 
     def _no_connection(self, error: BaseException) -> TemporaryError | AnswerError:
         import aiohttp
@@ -201,9 +229,25 @@ class ChatModel:
             )
         )
 
-    def _refused(self, error: APIStatusError) -> Exception:
-        status, url = error.status_code, self.settings.base_url
-        code, message = error_in(error.body, self.settings.api_key.get_secret_value())
+    def _no_completion(
+        self, none: NoCompletion, headers: Mapping[str, str], parameters: Mapping[str, Any]
+    ) -> Exception:
+        """What a response with status 200 that holds no answer means."""
+        if none.error is None:
+            return AnswerError(none.reason, charged=True, answer=none.answer)
+        status = none.error.get("code")
+        if isinstance(status, int) and 400 <= status < 600:
+            return self._refused(status, none.error, headers, parameters)
+        code, message = error_in(none.error, self.settings.api_key.get_secret_value())
+        reason = ": ".join(part for part in (none.reason, code, message) if part)
+        charged = bool(none.answer.completion_tokens)
+        return TemporaryError(AnswerError(reason, charged, none.answer))
+
+    def _refused(
+        self, status: int, body: object, headers: Mapping[str, str], parameters: Mapping[str, Any]
+    ) -> Exception:
+        url = self.settings.base_url
+        code, message = error_in(body, self.settings.api_key.get_secret_value())
         if status in (401, 403):
             return EndpointError(f"{url} refuses the key ({status}): check WAVCAPS_LLM__API_KEY")
         if status == 404:
@@ -216,14 +260,29 @@ class ChatModel:
                 f"{url} requires payment ({status} {code}): the quota of this key is used up. "
                 "Its answers are kept; add credit, then run again"
             )
+        about_request = status in ABOUT_REQUEST
+        if about_request and (parameter := parameter_in(body, parameters)):
+            return EndpointError(
+                f"{url} refuses the parameter {parameter!r} for the model {self.name!r} ({status}): {message}"
+            )
         shown = f"the endpoint answered {status}" + (f": {message}" if message else "")
         if status == 429 and "too large" in message.lower():
-            return AnswerError(shown, charged=False)
+            return AnswerError(shown, charged=False, about_request=True)
         if status in BUSY_STATUSES:
-            return BusyError(shown, error.response.headers)
+            return BusyError(shown, headers)
         # A gateway may fail or time out after the model has answered.
-        outcome = AnswerError(shown, charged=status >= 500 or status == 408)
+        outcome = AnswerError(shown, status >= 500 or status == 408, about_request=about_request)
         return TemporaryError(outcome) if status in TEMPORARY_STATUSES or status >= 500 else outcome
+
+
+def _is_filtered(body: object) -> bool:
+    """Whether an error is a filter's, which refuses a text for what it says."""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return False
+    inner = error.get("innererror")
+    codes = (error.get("code"), error.get("type"), inner.get("code") if isinstance(inner, dict) else None)
+    return any(code in FILTER_CODES for code in codes)
 
 
 async def _read(response: httpx2.Response) -> bytes:

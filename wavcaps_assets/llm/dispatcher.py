@@ -12,7 +12,6 @@ from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.progress import Usage
 from wavcaps_assets.llm.rate_limiter import RateLimiter, Stopped
 from wavcaps_assets.llm.records import Answer, Request
-from wavcaps_assets.llm.replies import UNREADABLE
 from wavcaps_assets.llm.sender import Sender
 
 # While an answer is being stored, the next request is sent; the rate limiter bounds what is in flight. A
@@ -101,12 +100,9 @@ class Dispatcher:
         try:
             answer = await self._sender.send(request)
         except AnswerError as error:
-            self._usage.failed(str(error))
+            self._usage.failed(str(error), error.about_request)
             return error
-        if answer.finish_reason == UNREADABLE:
-            self._usage.failed(answer.text.partition("\n")[0])
-        else:
-            self._usage.succeeded()
+        self._usage.succeeded()
         return answer
 
 

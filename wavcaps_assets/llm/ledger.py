@@ -15,7 +15,7 @@ from io import FileIO
 from types import TracebackType
 from typing import Any, Self
 
-from wavcaps_assets.llm.records import LOST, Answer, Request, answer_in, answer_of, record_of
+from wavcaps_assets.llm.records import NO_ANSWER, Answer, Request, answer_in, answer_of, record_of
 from wavcaps_assets.store.append_log import SUFFIX, AppendLog, line_of
 from wavcaps_assets.store.storage import Store, StoreError
 
@@ -71,10 +71,14 @@ class ResponseLedger:
         return len(self._lines)
 
     def __contains__(self, request: Request) -> bool:
-        return bytes.fromhex(request.key) in self._lines
+        return bytes.fromhex(request.key) in self._lines and self.get(request) is not None
 
     def get(self, request: Request) -> Answer | None:
-        """The answer to a request; None if there is none."""
+        """The answer to a request; None if there is none. What an endpoint sent while it was down is none."""
+        answer = self._stored(request)
+        return None if answer is None or answer.finish_reason in NO_ANSWER else answer
+
+    def _stored(self, request: Request) -> Answer | None:
         line = self._read(bytes.fromhex(request.key))
         if line is None:
             return None
@@ -147,7 +151,7 @@ class ResponseLedger:
                 continue
             record = _record(line)
             answer = None if record is None else answer_in(record)
-            if record is not None and answer is not None and answer.finish_reason != LOST:
+            if record is not None and answer is not None and answer.finish_reason not in NO_ANSWER:
                 yield record
 
     def refresh(self) -> None:

@@ -40,6 +40,7 @@ class Usage:
         self.lost = Counter[str]()
         self.texts_a_second = 0.0
         self._failures = 0
+        self._answered = False
 
     def add(self, answer: Answer) -> None:
         self.prompt_tokens += answer.prompt_tokens or 0
@@ -48,15 +49,22 @@ class Usage:
             self.cost_usd = (self.cost_usd or 0.0) + answer.cost_usd
 
     def succeeded(self) -> None:
-        """A request got an answer that can be read."""
+        """A request got an answer."""
         self._failures = 0
+        self._answered = True
 
-    def failed(self, reason: str) -> None:
-        """A request got no answer that can be read.
+    def failed(self, reason: str, about_request: bool = False) -> None:
+        """A request got no answer.
+
+        Args:
+            about_request: it was refused for what it contains. Once the endpoint has answered another
+                request, that is no fault of the endpoint.
 
         Raises:
             EndpointError: too many in a row.
         """
+        if about_request and self._answered:
+            return
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             raise EndpointError(

@@ -19,6 +19,9 @@ from wavcaps_assets.llm.messages import Message
 ENCODER = json.JSONEncoder(sort_keys=True)
 # The finish reason of a request that reached the endpoint and got no answer. It may have been charged.
 LOST = "lost"
+# Older versions recorded the responses of an endpoint that was down as answers, with these finish reasons.
+UNREADABLE = "unreadable"
+NO_ANSWER = frozenset({LOST, UNREADABLE, "no_choice", "error"})
 VERSION_CHARS = 12
 
 # The parameters that were encoded last: the object, a copy, and their JSON.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wavcaps_assets.llm.records import Answer
@@ -12,41 +13,77 @@ from wavcaps_assets.masking import MASK, masked, masked_bytes
 # The longest body that is read. 200 captions are far shorter.
 MAX_BODY_BYTES = 10_000_000
 MAX_MESSAGE_CHARS = 200
-
-# The finish reason of a body that is not a chat completion. It was paid for like one.
-UNREADABLE = "unreadable"
-# Characters of such a body that are kept.
+# Characters of a body that is not a chat completion, which are shown.
 MAX_KEPT_CHARS = 2000
+# An answer without text ends for one of these reasons, or it is none.
+WITHOUT_TEXT = ("length", "content_filter")
+FILTERED = "content_filter"
+FAILED = "error"
+
+
+class NoCompletion(Exception):
+    """A response with status 200 that holds no answer, as an endpoint sends while it is down.
+
+    Attributes:
+        reason: for people.
+        error: the error object in the body; None: there is none.
+        answer: with the token counts of the body, and its beginning as its text.
+    """
+
+    def __init__(self, reason: str, answer: Answer, error: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.answer = answer
+        self.error = error
 
 
 def read_completion(body: bytes, seconds: float) -> Answer:
     """The answer in a body with status 200.
 
-    A body that is too long, or is not a JSON object, is an answer as well: the first line of its text
-    says what is wrong, and the beginning of the body follows.
-
     Args:
         body: as received.
         seconds: how long the request took (s).
+
+    Raises:
+        NoCompletion: the body is too long, is not a chat completion, is an error, or has no text although
+            the answer is neither refused nor cut off.
     """
     completion = _object(body := masked_bytes(body))
+    seconds = round(seconds, 3)
     if isinstance(completion, str):
         shown = _text(body[: 4 * MAX_KEPT_CHARS].decode("utf-8", "replace"))[:MAX_KEPT_CHARS]
-        return Answer(f"{completion}\n{shown}", UNREADABLE, seconds=round(seconds, 3))
+        raise NoCompletion(completion, Answer(f"{completion}\n{shown}", FAILED, seconds=seconds))
     choices = completion.get("choices")
-    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else None
-    message = _mapping(choice.get("message")) if choice else {}
+    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    message = _mapping(choice.get("message"))
     refusal = _text(message.get("refusal"))
-    usage = _mapping(completion.get("usage"))
-    return Answer(
-        text=refusal or _text(message.get("content")),
-        finish_reason=_line(choice.get("finish_reason")) if choice is not None else "no_choice",
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        seconds=round(seconds, 3),
+    finish_reason = _line(choice.get("finish_reason"))
+    text = refusal or _text(message.get("content"))
+    prompt_tokens, completion_tokens = _tokens(_mapping(completion.get("usage")), bool(text))
+    answer = Answer(
+        text=text,
+        finish_reason=finish_reason,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        seconds=seconds,
         model=_line(completion.get("model") or ""),
         refusal=bool(refusal),
     )
+    error = completion.get("error") or choice.get("error")
+    if finish_reason == FAILED or (error and not text):
+        found = error if isinstance(error, dict) else {"message": error if isinstance(error, str) else ""}
+        raise NoCompletion("the endpoint's answer is an error", answer, found)
+    if not choice:
+        raise NoCompletion("the endpoint's answer has no choice (no_choice)", answer)
+    if not text.strip() and finish_reason not in WITHOUT_TEXT:
+        raise NoCompletion(f"the answer is empty (finish reason {finish_reason!r})", answer)
+    return answer
+
+
+def _tokens(usage: Mapping[str, Any], text: bool) -> tuple[int | None, int | None]:
+    """The tokens in and out. Zeros next to a text are not counts: no answer is made from nothing."""
+    counts = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    return (None, None) if text and 0 in counts else counts
 
 
 def _object(body: bytes) -> Mapping[str, Any] | str:
@@ -75,6 +112,23 @@ def error_in(body: object, secret: str) -> tuple[str, str]:
         return masked(text.replace(secret, MASK) if secret else text)[:MAX_MESSAGE_CHARS]
 
     return line(error.get("code") or error.get("type")), line(error.get("message"))
+
+
+def parameter_in(body: object, sent: Iterable[str]) -> str | None:
+    """The parameter that an error is about; None if it is about none, or about the messages.
+
+    Args:
+        body: of the error, as the client read it.
+        sent: the parameters of the request.
+    """
+    body = _mapping(body)
+    error = _mapping(body.get("error")) or body
+    # OpenAI names it in `param`; FastAPI lists the places, each as ["body", name, ...].
+    details = error.get("detail")
+    places = [_mapping(one).get("loc") for one in details] if isinstance(details, list) else []
+    named = [str(error.get("param") or ""), *(str(part) for place in places for part in place or ())]
+    names = {re.split(r"[.\[]", name)[0] for name in named}
+    return next((name for name in sent if name in names), None)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from wavcaps_assets.llm.budget import Budget, Reservation
@@ -88,7 +89,7 @@ class Sender:
                 except TemporaryError as error:
                     self._limiter.failed(permit)
                     if error.charged:
-                        await self._lost(request, messages, hold)
+                        await self._lost(request, messages, hold, error.answer)
                     faults += 1
                     if faults > self._model.max_retries:
                         raise error.outcome from error
@@ -96,7 +97,7 @@ class Sender:
                 except AnswerError as error:
                     self._limiter.failed(permit)
                     if error.charged:
-                        await self._lost(request, messages, hold)
+                        await self._lost(request, messages, hold, error.answer)
                     raise
                 except Exception:
                     self._limiter.failed(permit)
@@ -115,8 +116,13 @@ class Sender:
         finally:
             hold.release()
 
-    async def _lost(self, request: Request, messages: Sequence[Message], hold: Hold) -> None:
-        lost = Answer("", LOST, cost_usd=hold.write_off())
+    async def _lost(
+        self, request: Request, messages: Sequence[Message], hold: Hold, sent: Answer | None
+    ) -> None:
+        if sent is None:
+            lost = Answer("", LOST, cost_usd=hold.write_off())
+        else:
+            lost = replace(hold.settle(sent), finish_reason=LOST)
         record = lost_record(request, lost, self._label, size(messages))
         await self._recorder.write(record)
         self._usage.add(lost)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from wavcaps_assets.llm.chat import NO_CREDIT, TEMPORARY_STATUSES
 from wavcaps_assets.llm.records import Answer, Request
-from wavcaps_assets.llm.replies import error_in, read_completion
+from wavcaps_assets.llm.replies import NoCompletion, error_in, read_completion
 
 ENDPOINT: Final = "/v1/chat/completions"
 CANCELLED = ("batch_cancelled", "batch_canceled")
@@ -169,7 +169,14 @@ def _outcome(result: Mapping[str, Any], seconds: float, secret: str) -> Answer |
             return Refusal(shown, temporary=False, fatal=True)
         temporary = isinstance(status, int) and (status in (*TEMPORARY_STATUSES, 429) or status >= 500)
         return Refusal(shown, temporary=temporary)
-    return replace(read_completion(json.dumps(body).encode(), seconds), batch=True)
+    try:
+        answer = read_completion(json.dumps(body).encode(), seconds)
+    except NoCompletion as none:
+        if not none.answer.completion_tokens:
+            return Refusal(none.reason, temporary=none.error is not None)
+        # It was paid for, and is in the ledger like every other answer of a batch.
+        answer = none.answer
+    return replace(answer, batch=True)
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
