@@ -68,6 +68,13 @@ class Settings(BaseSettings):
     quality: str = Field(
         "", description="TOML file of thresholds of caption quality (docs/quality.md); empty: the defaults"
     )
+    smallest_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="a table is not replaced by one with less than this share of its rows, unless the run "
+        "has the tag `wavcaps/allow_fewer_rows`",
+    )
     s3: S3Settings = S3Settings()
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
     embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")

@@ -13,15 +13,20 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.show.previews import preview, reasons
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import schema_of
-from wavcaps_assets.tables.asset_tables import WHOLE
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_assets.tables.data_version import data_version
+from wavcaps_assets.tables.shrinking import FarFewerRows, require_rows
 from wavcaps_assets.tables.stage import Stage
+
+# On a run, with any value: its tables may have far fewer rows than those that they replace.
+ALLOW_FEWER_ROWS = "wavcaps/allow_fewer_rows"
 
 
 class TableIOManager(dg.ConfigurableIOManager):
     """Keeps a `pyarrow.Table`, or a `Stage` of two, as Parquet under the asset's key and partition."""
 
     store: dg.ResourceDependency[StoreResource]
+    smallest_share: float = 0.0
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Records where the run's process is, once per process; see `dead_runs`."""
@@ -31,7 +36,9 @@ class TableIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: pa.Table | Stage) -> None:
         key = context.asset_key.path
         partition = partition_of(key, _node(context).partitions_def, context)
-        size = self.store.tables().write(key, partition, obj)
+        tables = self.store.tables()
+        self._require_rows(context, tables, partition, obj)
+        size = tables.write(key, partition, obj)
         context.add_output_metadata({**outcome_metadata(obj), "size (bytes)": dg.MetadataValue.int(size)})
         context.add_output_metadata(_lineage(context))
         _set_data_version(context, obj)
@@ -39,6 +46,25 @@ class TableIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> pa.Table:
         partitions = context.asset_partition_keys if context.has_asset_partitions else [WHOLE]
         return self.store.tables().read(context.asset_key.path, partitions)
+
+    def _require_rows(
+        self, context: dg.OutputContext, tables: TableStore, partition: str | None, obj: pa.Table | Stage
+    ) -> None:
+        assert context.step_context is not None
+        if ALLOW_FEWER_ROWS in context.step_context.dagster_run.tags:
+            return
+        kept = obj.kept if isinstance(obj, Stage) else obj
+        try:
+            require_rows(tables, context.asset_key.path, partition, kept.num_rows, self.smallest_share)
+        except FarFewerRows as error:
+            raise dg.Failure(
+                f"{error} If the loss is right, run this again with the tag {ALLOW_FEWER_ROWS} (launchpad: "
+                "Edit tags; command line: --tags), or set WAVCAPS_SMALLEST_SHARE.",
+                {"dropped by reason": dg.MetadataValue.md(reasons(obj.dropped))}
+                if isinstance(obj, Stage)
+                else {},
+                allow_retries=False,
+            ) from error
 
 
 def outcome_metadata(outcome: pa.Table | Stage) -> dict[str, dg.MetadataValue]:

@@ -16,7 +16,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         root=settings.store, endpoint_url=settings.s3.endpoint_url, region=settings.s3.region
     )
     return {
-        "io_manager": TableIOManager(store=store),
+        "io_manager": TableIOManager(store=store, smallest_share=settings.smallest_share),
         "store": store,
         "network": NetworkResource(),
         "language_model": LanguageModelResource(

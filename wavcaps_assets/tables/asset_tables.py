@@ -108,6 +108,13 @@ class TableStore:
     def exists(self, asset_key: Sequence[str], partition: str | None) -> bool:
         return self.store.exists(path_of(asset_key, partition))
 
+    def rows(self, asset_key: Sequence[str], partition: str | None) -> int:
+        """The number of rows of a partition's table; 0 if there is none."""
+        if not self.exists(asset_key, partition):
+            return 0
+        with self.store.opening_table(path_of(asset_key, partition)) as file:
+            return int(file.metadata.num_rows)
+
     def partitions(self, asset_key: Sequence[str]) -> list[str]:
         """The partitions that have a table."""
         return [PurePosixPath(path).stem for path in self._paths(asset_key, None)]
