@@ -22,7 +22,7 @@ import pyarrow as pa
 from wavcaps_assets.show.progress import Progress
 from wavcaps_assets.store.row_hash import LENGTH, rows_hash
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_store
-from wavcaps_assets.tables.asset_tables import WHOLE, OtherVersion, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, NewerVersion, OtherVersion, TableStore
 from wavcaps_training.checkpoints.checkpoint import read_origin
 from wavcaps_training.data import AudioFiles
 from wavcaps_training.data.manifest_version import rows_sha256
@@ -160,6 +160,8 @@ def _recorded(store: Store, experiment: Experiment) -> str:
     """The path of the weights in the experiment's row; empty: there is no row that can be read."""
     try:
         row = TableStore(store).read(experiment.key, [WHOLE])
+    except NewerVersion:
+        raise
     except (MissingFile, OtherVersion):
         return ""
     return str(row["weights_path"][0].as_py())
