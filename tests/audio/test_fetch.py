@@ -28,8 +28,9 @@ from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.sources.base import Record, Source
+from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import RAW_CLIPS
+from wavcaps_assets.tables import AUDIO, BY_ASSET, RAW_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage
 
@@ -413,3 +414,18 @@ def test_a_file_shorter_than_its_source_says_is_not_stored(fetching: Fetching) -
     assert reasons(stage) == {"freesound-0": "download_failed"}
     whole = RAW_CLIPS.from_rows([{**row, "claimed_bytes": len(wav())}])
     assert fetching.fetch(whole, source=Exact()).kept.num_rows == 1
+
+
+def test_a_column_that_was_added_since_is_null_and_fetches_nothing_again(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = fetching.clips(["/good.wav"])
+    (before,) = fetching.fetch(clips).kept.to_pylist()
+    loudness = Column("loudness_lufs", pa.float64(), "loudness (LUFS)", nullable=True, added_in=2)
+    newer = TableSchema("audio", "Audio.", (*AUDIO.columns, loudness))
+    monkeypatch.setattr("wavcaps_assets.audio.fetch.AUDIO", newer)
+    monkeypatch.setitem(BY_ASSET, "audio", newer)
+    asked = len(fetching.server.asked)
+    assert fetching.tables.read(KEY).to_pylist() == [{**before, "loudness_lufs": None}]
+    assert fetching.fetch(clips).kept.to_pylist() == [{**before, "loudness_lufs": None}]
+    assert len(fetching.server.asked) == asked

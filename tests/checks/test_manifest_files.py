@@ -28,14 +28,14 @@ CSV = 'id,caption,text\n1,A dog is barking.,dog\n2,"A bell, a horn and a “drum
         ("m.json", json.dumps(ROWS).encode()),
         ("m.json", json.dumps({"data": ROWS}).encode("utf-8-sig")),
         ("m.json", json.dumps(ROWS).encode("utf-16")),
-        ("m.json.gz", gzip.compress(json.dumps(ROWS).encode())),
+        ("m.json.gz", gzip.compress(json.dumps(ROWS).encode(), mtime=0)),
         ("m.json", LINES.encode()),
         ("m.jsonl", LINES.encode("utf-8-sig")),
         ("m.ndjson", f"\n{LINES}\n".encode()),
-        ("m.JSONL.GZ", gzip.compress(LINES.encode())),
+        ("m.JSONL.GZ", gzip.compress(LINES.encode(), mtime=0)),
         ("m.csv", CSV.encode("utf-8-sig")),
         ("m.csv", CSV.replace("\n", "\r\n").encode()),
-        ("m.csv.gz", gzip.compress(CSV.encode())),
+        ("m.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
     ],
 )
 def test_each_format_gives_the_same_rows(tmp_path: Path, name: str, content: bytes) -> None:

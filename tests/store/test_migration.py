@@ -48,6 +48,15 @@ def test_columns_that_were_added_since_are_null(tables: TableStore) -> None:
     assert tables.read(KEY).to_pylist() == [{"clip_id": "a", "seconds": 1.0, "tags": ["rain"], "loud": None}]
 
 
+def test_old_and_new_partitions_are_one_table(tables: TableStore) -> None:
+    write(tables, None, clip_id=["a"], seconds=[1.0])
+    tables.store.path(FILE).rename(tables.store.path(FILE.replace("all", "old")))
+    new = {"clip_id": "b", "seconds": 2.0, "tags": ["rain"], "loud": True}
+    tables.write(KEY, "young", SOUNDS.from_rows([new]))
+    old = {"clip_id": "a", "seconds": 1.0, "tags": None, "loud": None}
+    assert tables.read(KEY).to_pylist() == [old, new]
+
+
 def test_some_columns_of_an_old_table_are_read_in_their_order(tables: TableStore) -> None:
     write(tables, None, clip_id=["a"], seconds=[1.0])
     assert tables.read(KEY, columns=["loud", "clip_id"]).to_pylist() == [{"loud": None, "clip_id": "a"}]
