@@ -25,7 +25,9 @@ from wavcaps_assets.sources.base import Blanks, Record, Source, Unread, read_par
 from wavcaps_assets.sources.freesound import Freesound
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
 from wavcaps_assets.store.migration import SCHEMA_VERSION
+from wavcaps_assets.store.row_hash import rows_hash
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import RAW_CLIPS
 from wavcaps_assets.tables.asset_tables import NewerVersion, TableStore
 from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
 
@@ -237,6 +239,15 @@ def test_a_field_that_is_read_for_the_first_time_is_no_change(tables: TableStore
         ("fields_added", "no-additional-preferences"),
     ]
     assert events_of(tables, "freesound-2") == [("listed", None), ("fields_added", "no-gen-ai")]
+
+
+def test_a_source_without_the_fields_has_the_same_data(tables: TableStore, network: Network) -> None:
+    crawled(tables, network, DOG, CAT)
+    as_the_first_version_wrote(tables)
+    old = rows_hash(tables.read(KEY, [PARTITION]), RAW_CLIPS)
+    assert rows_hash(crawled(tables, network, DOG, CAT).stage.kept, RAW_CLIPS) == old
+    said = replace(CAT, gen_ai_preference="no-gen-ai")
+    assert rows_hash(crawled(tables, network, DOG, said).stage.kept, RAW_CLIPS) != old
 
 
 def test_a_preference_that_changes_is_a_change(tables: TableStore, network: Network) -> None:

@@ -32,7 +32,8 @@ class Column:
         added_in: the version of the table's schema that has the column first. A column that was added
             later is nullable, since it is null in the rows of older files.
         is_data: false for what says only when or how fast something was done, where a file is, or what
-            was found, in words for people. A change of it is no change of the data (`row_hash`).
+            was found, in words for people, and for a hash of other columns. A change of it is no change of
+            the data (`row_hash`).
     """
 
     name: str

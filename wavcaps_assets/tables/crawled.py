@@ -51,7 +51,9 @@ RAW_CLIPS = TableSchema(
         Column("claimed_md5", STRING, "MD5 of the original file that it claims", nullable=True),
         Column("created", STRING, "when the clip was published (ISO 8601), if known", nullable=True),
         Column("version", pa.int32(), "counts from 1; increases when the source changes the record"),
-        Column("record_sha256", STRING, "SHA-256 of the whole record"),
+        Column(
+            "record_sha256", STRING, "SHA-256 of the whole record, by this table's version", is_data=False
+        ),
         Column(
             "first_crawled_at", pa.timestamp("us", tz="UTC"), "when the clip was first read", is_data=False
         ),
