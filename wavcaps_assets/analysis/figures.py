@@ -123,6 +123,15 @@ def plot_licences(licences: pa.Table) -> Figure:
     return plots.shares(groups, "share of the clips (%)")
 
 
+def plot_synthetic(synthetic: pa.Table) -> Figure | None:
+    """The share of AI-made sounds by month of upload; None if it is not known of any month."""
+    series: dict[str, dict[str, float]] = {}
+    for row in in_order(synthetic.to_pylist()):
+        if row["share"] is not None:
+            series.setdefault(name_of(row["source"]), {})[row["month"]] = 100 * row["share"]
+    return plots.by_month(series, "month of upload", "AI-made sounds (%)") if series else None
+
+
 def plot_data_sets(data_sets: pa.Table) -> Figure:
     """The number of clips of each data set, if known."""
     known = {row["data_set"]: {"clips": float(row["clips"])} for row in data_sets.to_pylist() if row["clips"]}

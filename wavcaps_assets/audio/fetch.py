@@ -17,13 +17,13 @@ import pyarrow as pa
 from wavcaps_assets.audio.copies import ExtraCopy, copy_path, write_copy
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, file_version, original
-from wavcaps_assets.audio.reasons import LASTING, REASONS, reason_of
+from wavcaps_assets.audio.reasons import LASTING, REASONS, WRONG_CHECKSUM, reason_of
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.history import TEMPORARY, Event, History
 from wavcaps_assets.crawl.past_fetches import PastFetches, is_first_failure, with_file_version
 from wavcaps_assets.masking import masked
-from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
+from wavcaps_assets.network.errors import HostDown, NotAllowed, NotThere, Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.migration import fits
 from wavcaps_assets.store.storage import StoreError
@@ -35,6 +35,10 @@ STAGE = "audio"
 # In an interrupted fetch: a failure during an outage of the host is not final.
 MAX_TRIES = 3
 REQUEST_COLUMNS = ("audio_url", "claimed_md5", "claimed_bytes")
+
+
+class WrongFolder(ValueError):
+    """The folder of clips has other files than its source lists."""
 
 
 def fetch_audio(
@@ -63,12 +67,15 @@ def fetch_audio(
         Paused: the source must not be sent requests now, or many clips failed in a row; fetched audio is
             kept, and nothing is recorded against these clips.
         StoreError: the store cannot be written; fetched audio is kept.
+        WrongFolder: no file of the folder of clips has the checksum that its source lists; nothing is
+            recorded against these clips.
     """
     with History(tables.store, source.name, partition) as history:
         done = tables.crawl_id_of([source.name, STAGE], partition)
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
         rows_by_clip = fetch.fetch_all(list(_clips(clips)), settings.workers, on_clip)
         fetch.require_some_success()
+        fetch.require_right_folder(rows_by_clip)
         # Clips that failed while others succeeded are tried once more.
         with suppress(Paused):
             for clip in _clips(clips):
@@ -113,7 +120,7 @@ class Fetch:
         self._last, self._failures, self._tries = past.last, past.failures, past.tries
         self._ever_stored = past.ever_stored
         # First failures since the last success, in order, with their reasons.
-        self._streak = past.streak
+        self._streak = past.streak if source.folder is None else {}
         self._lock = threading.Lock()
         self._stopped: BaseException | None = None
 
@@ -137,6 +144,8 @@ class Fetch:
         """A row of `tables.AUDIO`, or one of `tables.DROPPED`."""
         clip_id = clip["clip_id"]
         request = [clip[name] for name in REQUEST_COLUMNS]
+        if clip["claimed_crc32"] is not None:
+            request.append(clip["claimed_crc32"])
         last = self._last.get(clip_id)
         if self._source.folder is not None:
             # A file that was replaced is another one, even under the same name.
@@ -188,6 +197,26 @@ class Fetch:
         if not self._ever_stored and len(self._streak) >= self._settings.failed_partition:
             raise self._host_fault()
 
+    def require_right_folder(self, rows: dict[str, dict[str, Any]]) -> None:
+        """Raises WrongFolder if every local file has a wrong checksum, unless there are only a few.
+
+        Args:
+            rows: by clip id, as `fetch_all` returns them.
+        """
+        reasons = {clip_id: row.get("reason") for clip_id, row in rows.items()}
+        there = [clip_id for clip_id, reason in reasons.items() if reason != REASONS[NotThere]]
+        wrong = [clip_id for clip_id in there if reasons[clip_id] == WRONG_CHECKSUM]
+        if len(wrong) < max(len(there), self._settings.failed_partition):
+            return
+        problem = (
+            f"all {len(wrong)} files of {self._source.title} that are there have another checksum than their "
+            f"source lists, first that of {wrong[0]}: the list and the files are not of the same release, or "
+            "the files were changed. Get both again, then materialize raw_clips and audio. If each of the "
+            "files is at fault, increase failed_partition of the asset"
+        )
+        self._blame(problem, wrong)
+        raise WrongFolder(problem)
+
     def _host_fault(self) -> HostDown:
         """Blames the host for the failures since the last success. The clips are requested again."""
         reasons = ", ".join(f"{reason}: {count}" for reason, count in Counter(self._streak.values()).items())
@@ -196,10 +225,13 @@ class Fetch:
             f"first {next(iter(self._streak))}: the host may be refusing requests, so they are requested "
             "again. If the clips are at fault, increase failures_in_a_row and failed_partition of the asset"
         )
-        name = f"{self._source.name}-{self._partition}-audio"
-        clips = list(self._streak)
-        self._history.add(Event.HOST_FAULT, name, self.fetch_id, detail=problem, clips=clips)
+        self._blame(problem, list(self._streak))
         return HostDown(problem, utc_now() + timedelta(hours=self._settings.failure_pause_h))
+
+    def _blame(self, problem: str, clips: list[str]) -> None:
+        """Records that it is the source's fault, and not that of these clips."""
+        name = f"{self._source.name}-{self._partition}-audio"
+        self._history.add(Event.HOST_FAULT, name, self.fetch_id, detail=problem, clips=clips)
 
     def _is_final(self, clip_id: str, failed: dict[str, Any]) -> bool:
         """Whether a failure is not retried, at all or in this fetch."""
@@ -246,6 +278,6 @@ class Fetch:
 
 
 def _clips(clips: pa.Table) -> Iterator[dict[str, Any]]:
-    names = ["clip_id", "source", "version", "claimed_duration_s", *REQUEST_COLUMNS]
+    names = ["clip_id", "source", "version", "claimed_duration_s", *REQUEST_COLUMNS, "claimed_crc32"]
     for batch in clips.select(names).to_batches():
         yield from batch.to_pylist()

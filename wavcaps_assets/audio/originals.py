@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wavcaps_assets.masking import masked_bytes
 from wavcaps_assets.network.errors import NotThere, Unavailable
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.sources.folders import crc32_of
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -27,6 +28,10 @@ class NotAudio(ValueError):
 
 class OutsideFolder(ValueError):
     """A file's path is outside the folder of clips."""
+
+
+class WrongChecksum(ValueError):
+    """A file of the folder of clips is not the one that its source lists."""
 
 
 class UnreadableFile(ValueError):
@@ -64,10 +69,11 @@ def original(source: Source, clip: dict[str, Any], origin: Origin) -> Iterator[O
         NotAudio: the server sent a page of text instead.
         OutsideFolder: its path is outside the source's folder.
         UnreadableFile: it may not be read.
+        WrongChecksum: it is not the file that its source lists.
         NetworkError, Paused: it cannot be fetched.
     """
     if source.folder is not None:
-        yield _local(source.folder, clip["audio_url"])
+        yield _local(source.folder, clip["audio_url"], clip["claimed_crc32"])
         return
     # A `clip_id` has characters only that are safe in a path.
     path = origin.partial / source.name / clip["clip_id"]
@@ -93,7 +99,7 @@ def file_version(folder: Path, name: str) -> list[int | None]:
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def _local(folder: Path, name: str) -> Original:
+def _local(folder: Path, name: str, crc32: str | None) -> Original:
     root = folder.resolve()
     try:
         path = (root / name).resolve()
@@ -105,10 +111,21 @@ def _local(folder: Path, name: str) -> Original:
         if not path.is_file():
             raise NotThere(f"no file {name!r:.200} in the folder of clips")
         _require_audio(path)
+        if crc32 is not None:
+            _require_checksum(path, name, crc32)
         with path.open("rb") as file:
             return Original(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as error:
         raise UnreadableFile(f"{name!r:.200} cannot be read: {error.strerror}") from error
+
+
+def _require_checksum(path: Path, name: str, crc32: str) -> None:
+    found = crc32_of(path)
+    if found != crc32:
+        raise WrongChecksum(
+            f"{name!r:.200} has the CRC-32 {found}; its source lists {crc32}: it is damaged, or of another "
+            "release; get it again"
+        )
 
 
 def _require_audio(path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from wavcaps_assets.audio.limits import EmptyAudio, TooLong, UnreadableAudio
-from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile
+from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile, WrongChecksum
 from wavcaps_assets.network.errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
 
+WRONG_CHECKSUM = "wrong_checksum"
 # The most specific class first: the first that matches gives the reason.
 REASONS: dict[type[Exception], str] = {
     NotThere: "audio_gone",
@@ -16,12 +17,18 @@ REASONS: dict[type[Exception], str] = {
     NotAudio: "not_audio",
     OutsideFolder: "outside_folder",
     UnreadableFile: "unreadable_file",
+    WrongChecksum: WRONG_CHECKSUM,
     EmptyAudio: "empty_audio",
     TooLong: "too_long",
     UnreadableAudio: "unreadable_audio",
 }
 # Failures that the same file would have again. A file from the network may be another one the next time.
-LASTING = frozenset({"unreadable_audio", "empty_audio", "too_long", "audio_too_large", "outside_folder"})
+LASTING = frozenset(
+    {
+        *("unreadable_audio", "empty_audio", "too_long", "audio_too_large"),
+        *("outside_folder", WRONG_CHECKSUM),
+    }
+)
 
 
 def reason_of(error: Exception) -> str:

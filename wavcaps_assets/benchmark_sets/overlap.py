@@ -34,7 +34,7 @@ class Exclusions:
         By id, as in the released code. This does not find a recording with another id.
         """
         source, own = row["source"], str(row["clip_id"]).removeprefix(f"{row['source']}-")
-        if source in ("freesound", "laion"):
+        if source in ("freesound", "freesound_data_packs", "laion"):
             return own.partition(".")[0] in self.freesound
         if source in ("audioset_sl", "audiocaps"):
             video = own.removeprefix("Y") if source == "audiocaps" else own

@@ -222,6 +222,7 @@ class CrawlDiff:
             "is_explicit": record.is_explicit,
             "is_remix": record.is_remix,
             "synthetic": record.synthetic,
+            "claimed_crc32": record.claimed_crc32,
             "record_sha256": _fingerprint(record, RAW_CLIPS.version),
             "first_crawled_at": self._started,
             "crawled_at": self._started,

@@ -17,6 +17,7 @@ from wavcaps_assets.analysis.figures import (
     plot_readability,
     plot_similarity,
     plot_statistics,
+    plot_synthetic,
     plot_uniqueness,
     plot_vocabulary,
     plot_words,
@@ -33,6 +34,7 @@ from wavcaps_assets.analysis.summaries import (
     summarise_readability,
     summarise_similarity,
 )
+from wavcaps_assets.analysis.synthetic import count_synthetic
 from wavcaps_assets.analysis.vocabulary import vocabulary as describe_vocabulary
 from wavcaps_assets.analysis.vocabulary import words_that_change
 from wavcaps_assets.defs.common import ANALYSIS, OWNERS, Location
@@ -152,6 +154,11 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         table = count_licences(wavcaps)
         return _show(context, table, plot_licences(table))
 
+    @dg.asset(deps=[[source.name, "raw_clips"] for source in sources], **_about(tables_of.SYNTHETIC_SOUNDS))
+    def synthetic_sounds(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
+        table = count_synthetic(_dated(store, sources))
+        return _show(context, table, plot_synthetic(table))
+
     @dg.asset(ins={"statistics": _of("set_statistics")}, **_about(tables_of.DATA_SETS))
     def data_sets(context: dg.AssetExecutionContext, statistics: pa.Table, wavcaps: pa.Table) -> pa.Table:
         table = compare_data_sets(statistics, ", ".join(authors_of(wavcaps)))
@@ -188,7 +195,7 @@ def _of_the_set(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         )
         return table
 
-    return [set_statistics, durations, licences, data_sets, data_set_card]
+    return [set_statistics, durations, licences, synthetic_sounds, data_sets, data_set_card]
 
 
 def _crawled(store: StoreResource, sources: Sequence[Source]) -> dict[str, Iterator[pa.Table]]:
@@ -207,6 +214,17 @@ def _raw(tables: TableStore, source: str, partitions: Sequence[str]) -> Iterator
         yield with_measured_durations(
             raw, tables.read([source, "audio"], measured, ["clip_id", "duration_s"])
         )
+
+
+def _dated(store: StoreResource, sources: Sequence[Source]) -> dict[str, Iterator[pa.Table]]:
+    """When each source's raw clips were uploaded, and whether they are AI-made, a partition at a time."""
+    tables = store.tables()
+
+    def read(key: list[str]) -> Iterator[pa.Table]:
+        for partition in tables.partitions(key):
+            yield tables.read(key, [partition], ["created", "synthetic"])
+
+    return {source.name: read([source.name, "raw_clips"]) for source in sources}
 
 
 def definitions(location: Location) -> dg.Definitions:

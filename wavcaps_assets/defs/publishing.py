@@ -1,6 +1,7 @@
 """The manifest of each source, and the whole set."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 import pyarrow as pa
@@ -13,6 +14,7 @@ from wavcaps_assets.defs.partitions import deps_on, source_partitions
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.publishing.manifests import combine, make_manifest
+from wavcaps_assets.publishing.same_sounds import publish_each_sound_once
 from wavcaps_assets.show.plots import as_markdown, histograms
 from wavcaps_assets.show.previews import counts
 from wavcaps_assets.sources.base import Source
@@ -27,6 +29,7 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         thresholds: TOML file with thresholds of caption quality; empty for the defaults of `QualitySettings`.
     """
     by_source = source_partitions(sources)
+    ids_of = {source.name: source.ids_of for source in sources if source.ids_of is not None}
 
     @dg.asset(
         deps=deps_on(sources, "raw_clips", "audio"),
@@ -49,22 +52,23 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         group_name="publish",
         kinds={"parquet"},
         owners=OWNERS,
-        description="The set: the manifests of all sources that take part. It is replaced only if its "
-        "captions pass every blocking quality check.",
+        description="The set: the manifests of all sources that take part, each sound once. It is replaced "
+        "only if its captions pass every blocking quality check.",
         metadata=schema_metadata(MANIFEST),
     )
-    def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> pa.Table:
+    def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> Stage:
+        stage = publish_each_sound_once(manifest, ids_of)
         try:
-            require_quality(store.tables(), manifest, context.run_id, thresholds)
+            require_quality(store.tables(), stage.kept, context.run_id, thresholds)
         except UnfitSet as error:
             shown = {"failed checks": results_table(error.failed), "examples": examples_table(error.failed)}
             metadata = {name: dg.MetadataValue.md(table) for name, table in shown.items()}
             raise dg.Failure(str(error), metadata, allow_retries=False) from error
         lengths: dict[str, list[int]] = {}
-        for row in manifest.select(["source", "caption"]).to_pylist():
+        for row in stage.kept.select(["source", "caption"]).to_pylist():
             lengths.setdefault(row["source"], []).append(len(row["caption"].split()))
         plot = histograms(lengths, "words in a caption", "clips")
-        whole = combine(manifest, [source.name for source in sources], store.tables())
+        whole = combine(stage.kept, [source.name for source in sources], store.tables())
         if whole.left_out:
             context.log.warning(
                 "Not in the set, because they do not take part: %s. Their manifests stay in the store; "
@@ -75,11 +79,11 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
             {
                 "sources": ", ".join(whole.sources),
                 "left out, with a manifest in the store": ", ".join(whole.left_out) or "none",
-                "clips by source": dg.MetadataValue.md(counts(manifest, "source")),
+                "clips by source": dg.MetadataValue.md(counts(stage.kept, "source")),
                 "caption lengths": dg.MetadataValue.md(as_markdown(plot)),
             }
         )
-        return whole.table
+        return replace(stage, kept=whole.table)
 
     return [manifest, wavcaps]
 

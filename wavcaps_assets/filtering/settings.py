@@ -38,7 +38,7 @@ class FilterSettings(BaseModel):
         5, ge=1, description="a description shared by more clips is dropped; the paper: 5"
     )
     frequency_filtered_sources: list[str] = Field(
-        ["freesound"],
+        ["freesound", "freesound_data_packs"],
         description="sources whose frequent descriptions are dropped; the paper: FreeSound only. Your own "
         "sounds are not among them: add `local_folder` if many of them share a text that says nothing",
     )

@@ -17,7 +17,7 @@ from wavcaps_assets.captioning.texts import one_line
 from wavcaps_assets.crawl.history import History
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.provenance.answers import Attempt, Rows, attempts_of
-from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, OtherVersion, TableStore
 
 STAGES = ("filtered_clips", "llm_captions", "captions", "manifest")
 LONGEST_SHOWN = 2000
@@ -105,6 +105,7 @@ def traces(tables: TableStore, ledger: ResponseLedger, clip_ids: Sequence[str]) 
             source, partition, raw = known
             steps = [raw, rows.step([source, "audio"], clip_id, partition)]
             steps += [rows.step([stage], clip_id, source) for stage in STAGES]
+            steps += rows.left_out(clip_id)
             found[clip_id] = source, partition, steps
     stages = {clip_id: {step.stage: step.row for step in steps} for clip_id, (*_, steps) in found.items()}
     settings = {source: _settings_of(tables, source) for source, _, _ in found.values()}
@@ -126,8 +127,8 @@ def traces(tables: TableStore, ledger: ResponseLedger, clip_ids: Sequence[str]) 
                 history=rows.history(clip_id, source, partition),
                 steps=steps,
                 attempts=answers[clip_id],
-                published=manifest["caption"] if manifest else None,
-                unpublished="" if manifest else _why_not(steps),
+                published=manifest["caption"] if manifest and steps[-1].dropped is None else None,
+                unpublished="" if manifest and steps[-1].dropped is None else _why_not(steps),
             )
         )
     return traced
@@ -158,6 +159,14 @@ class ClipRows:
                 self._rows[place] = self._kept(outcome.kept), self._kept(outcome.dropped)
         rows, dropped = self._rows[place]
         return Step(asset_key[-1], rows.get(clip_id), dropped.get(clip_id))
+
+    def left_out(self, clip_id: str) -> list[Step]:
+        """The step of the whole set, if that left out the clip."""
+        place = ("wavcaps", WHOLE)
+        if place not in self._rows:
+            self._rows[place] = {}, self._kept(self._tables.read_dropped(["wavcaps"]))
+        dropped = self._rows[place][1].get(clip_id)
+        return [] if dropped is None else [Step("wavcaps", None, dropped)]
 
     def raw(self, clip_id: str) -> tuple[str, str, Step] | None:
         """A clip's source, its partition and its crawl step; None: no crawl has listed it."""

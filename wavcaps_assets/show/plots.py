@@ -241,6 +241,25 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yla
     return _finish(figure, axes, xlabel, ylabel)
 
 
+def by_month(series: Mapping[str, Mapping[str, float]], xlabel: str, ylabel: str) -> Figure:
+    """One line per series, with one value per month (`YYYY-MM`). A month without a value is a gap."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _figure()
+    for number, (name, values) in enumerate(series.items()):
+        known = {int(month[:4]) * 12 + int(month[5:7]) - 1: value for month, value in values.items()}
+        months = range(min(known), max(known) + 1)
+        ys = [known.get(month, math.nan) for month in months]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(months, ys, label=name, color=colour, linewidth=1.6, marker="o", markersize=3)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(lambda month, _: f"{int(month) // 12:04d}-{int(month) % 12 + 1:02d}")
+    axes.set_ylim(bottom=0)
+    if series:
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    return _finish(figure, axes, xlabel, ylabel)
+
+
 def densities(groups: Mapping[str, Sequence[float]], edges: Sequence[float], xlabel: str) -> Figure:
     """The distributions of several groups of values, as outlines with the same area.
 

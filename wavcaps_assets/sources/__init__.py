@@ -13,6 +13,7 @@ from wavcaps_assets.sources.base import Source
 # and a function `configured(demo_url, state)`, which gives the source with its settings.
 MODULES = (
     "freesound",
+    "freesound_data_packs",
     "bbc_sound_effects",
     "soundbible",
     "audioset_sl",

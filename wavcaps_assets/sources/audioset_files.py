@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# In order of preference.
-SUFFIXES = ("wav", "flac", "aiff", "aif", "ogg", "opus", "m4a", "mp4", "mkv", "webm", "mp3")
+from wavcaps_assets.sources.folders import SUFFIXES, files_in
+
 VIDEO_CHARS = 11
 # Behind the id: the start of the clip, and possibly its end, in seconds or milliseconds.
 SPAN = re.compile(r"_(?P<start>\d{1,9}(?:\.\d{1,6})?)(?:[-_](?P<end>\d{1,9}(?:\.\d{1,6})?))?")
@@ -57,7 +57,7 @@ def find_clips(folder: Path, segments: Collection[str]) -> ClipFiles:
         starts[video].append(int(start))
     found = ClipFiles()
     best: dict[str, tuple[bool, int, str]] = {}
-    for path in _files(folder):
+    for path in files_in(folder):
         name = path.rpartition(os.sep)[2]
         stem, _, suffix = name.rpartition(".")
         if suffix.lower() not in SUFFIXES:
@@ -73,20 +73,6 @@ def find_clips(folder: Path, segments: Collection[str]) -> ClipFiles:
                     best[segment] = min(best.get(segment, choice), choice)
     found.paths = {segment: path for segment, (_, _, path) in best.items()}
     return found
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """The paths of all files, relative to the folder.
-
-    Raises:
-        OSError: the folder itself cannot be read.
-    """
-    with os.scandir(folder):
-        pass
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            yield str((Path(root) / name).relative_to(folder))
 
 
 def _readings(stem: str) -> Iterator[tuple[str, str]]:

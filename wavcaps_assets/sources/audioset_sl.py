@@ -18,8 +18,9 @@ import numpy as np
 from pydantic import Field
 
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
-from wavcaps_assets.sources.audioset_files import PATTERNS, SUFFIXES, find_clips
+from wavcaps_assets.sources.audioset_files import PATTERNS, find_clips
 from wavcaps_assets.sources.base import Record, Source, clean, seconds
+from wavcaps_assets.sources.folders import SUFFIXES
 from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:

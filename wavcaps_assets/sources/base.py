@@ -42,6 +42,8 @@ class Source(ABC):
 
     name: str
     title: str
+    # The source whose ids these are, where both have the same sounds: its clip is the published one.
+    ids_of: str | None = None
     # Whether `Record.claimed_bytes` is the size of the file at `Record.audio_url`.
     exact_bytes: bool = False
 
@@ -114,6 +116,7 @@ class Record:
     claimed_format: str | None = None
     claimed_bytes: int | None = None
     claimed_md5: str | None = None
+    claimed_crc32: str | None = None
     created: str | None = None
     gen_ai_preference: str | None = None
     category: str | None = None

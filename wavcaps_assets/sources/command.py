@@ -31,5 +31,5 @@ def sources() -> None:
             state = f"takes part ({which})" + (f", and may need {needs}" if needs else "")
         else:
             state = f"needs {needs}" if needs else "left out: WAVCAPS_SOURCE_NAMES does not name it"
-        click.echo(f"{source.name:<18} {state}")
+        click.echo(f"{source.name:<20} {state}")
     click.echo(f"\nWAVCAPS_SOURCES={settings.sources.value}, the store is {settings.store}")

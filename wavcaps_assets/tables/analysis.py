@@ -345,6 +345,31 @@ LICENCES = TableSchema(
     key=("source", "licence_id"),
 )
 
+SYNTHETIC_SOUNDS = TableSchema(
+    "synthetic_sounds",
+    "AI-made sounds among all crawled sounds, by month of upload.",
+    (
+        SOURCE,
+        Column("month", STRING, "month of upload, YYYY-MM", derived_from=("created",)),
+        Column("clips", COUNT, "crawled sounds of the month", derived_from=("created",)),
+        Column("known", COUNT, "those of them that have `synthetic`", derived_from=("synthetic",)),
+        Column(
+            "synthetic",
+            COUNT,
+            "those whose tags say that they are AI-made; null where it is not known of any",
+            nullable=True,
+        ),
+        Column(
+            "share",
+            NUMBER,
+            "AI-made sounds among those of which it is known (0 to 1); null where it is not known of any",
+            nullable=True,
+            derived_from=("synthetic",),
+        ),
+    ),
+    key=("source", "month"),
+)
+
 DATA_SET_CARD = TableSchema(
     "data_set_card",
     "The data-set card in the store.",
@@ -370,5 +395,6 @@ TABLES = (
     VOCABULARY,
     DATA_SETS,
     LICENCES,
+    SYNTHETIC_SOUNDS,
     DATA_SET_CARD,
 )

@@ -59,6 +59,13 @@ RAW_CLIPS = TableSchema(
         ),
         Column("crawled_at", pa.timestamp("us", tz="UTC"), "when this version was first read", is_data=False),
         *SITE_FIELDS,
+        Column(
+            "claimed_crc32",
+            STRING,
+            "CRC-32 of the original file that it claims, in 8 hexadecimal digits; data packs only",
+            nullable=True,
+            added_in=3,
+        ),
     ),
 )
 

@@ -80,6 +80,7 @@ def draw_analysis(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
         "unique_captions": figures.plot_uniqueness,
         "vocabulary": figures.plot_vocabulary,
         "licences": figures.plot_licences,
+        "synthetic_sounds": figures.plot_synthetic,
         "data_sets": figures.plot_data_sets,
     }
     for name, plot in drawn.items():

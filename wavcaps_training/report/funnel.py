@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -26,6 +29,7 @@ DROPPED_BY = {
     "llm_captions": "stage 2 (captions)",
     "captions": "stage 3 (rules)",
     "manifest": "manifest",
+    "wavcaps": "the whole set",
 }
 CRAWLED = ("raw_clips", "audio")
 
@@ -37,7 +41,8 @@ def make_funnels(tables: TableStore, sources: Sequence[Source]) -> tuple[Funnel,
         stages = {step: _read(tables, source.name, step) for step in STEPS}
         raw = stages["raw_clips"]
         if raw is not None:
-            funnels.append(_funnel(source.title, raw, stages))
+            left_out = _left_out_of_the_set(tables, source.name)
+            funnels.append(_funnel(source.title, raw, stages, left_out))
     return tuple(funnels)
 
 
@@ -48,7 +53,13 @@ def _read(tables: TableStore, source: str, step: str) -> Stage | None:
     return tables.read_stage([step], [source]) if tables.exists([step], source) else None
 
 
-def _funnel(title: str, raw: Stage, stages: dict[str, Stage | None]) -> Funnel:
+def _left_out_of_the_set(tables: TableStore, source: str) -> pa.Table:
+    """The clips of a source that have a manifest row and are not published, such as a sound's second clip."""
+    dropped = tables.read_dropped(["wavcaps"])
+    return dropped.filter(pc.equal(dropped.column("source"), source))
+
+
+def _funnel(title: str, raw: Stage, stages: dict[str, Stage | None], left_out: pa.Table) -> Funnel:
     found = {*raw.kept.column("clip_id").to_pylist(), *raw.dropped.column("clip_id").to_pylist()}
     texts = {
         clip["clip_id"]: clip["description"] or clip["title"]
@@ -57,11 +68,10 @@ def _funnel(title: str, raw: Stage, stages: dict[str, Stage | None]) -> Funnel:
     # A clip is counted at the first step that dropped it: stage 1 repeats the verdict of the audio step.
     judged: set[str] = set()
     reasons: list[Reason] = []
-    for step, stage in stages.items():
-        if stage is None:
-            continue
+    dropped = {step: stage.dropped for step, stage in stages.items() if stage is not None}
+    for step, rows in {**dropped, "wavcaps": left_out}.items():
         by_reason: dict[str, list[DroppedClip]] = {}
-        for row in stage.dropped.sort_by("clip_id").to_pylist():
+        for row in rows.sort_by("clip_id").to_pylist():
             if row["clip_id"] not in judged:
                 judged.add(row["clip_id"])
                 example = DroppedClip(row["clip_id"], shown(texts.get(row["clip_id"])), shown(row["detail"]))
@@ -72,6 +82,9 @@ def _funnel(title: str, raw: Stage, stages: dict[str, Stage | None]) -> Funnel:
         ]
     manifest = stages["manifest"]
     published = set() if manifest is None else set(manifest.kept.column("clip_id").to_pylist())
+    published -= set(left_out.column("clip_id").to_pylist())
     left = {step: None if stage is None else stage.kept.num_rows for step, stage in stages.items()}
     left["raw_clips"] = len(found)
+    if manifest is not None:
+        left["manifest"] = len(published)
     return Funnel(title, tuple(left.values()), tuple(reasons), len(found - judged - published))

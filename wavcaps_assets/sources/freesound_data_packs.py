@@ -1,0 +1,332 @@
+"""FreeSound's official data packs, from a folder.
+
+Set `WAVCAPS_FREESOUND_DATA_PACKS__PATH` to a folder with one or several unpacked archives of a data pack. The
+layout is that of FreeSound's own command that makes the packs, of July 2026
+(https://github.com/MTG/freesound/blob/master/sounds/management/commands/create_data_pack.py): metadata as
+csv files, manifests with CRC-32, and audio named `<id // 1000>/<id>.<type>`.
+
+A pack comes in variants, by commercial use and by use for generative models. The name of a variant is never
+read: licence and preference are those of each sound's own row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from wavcaps_assets.network.errors import BadAnswer, NotThere
+from wavcaps_assets.sources.base import Record, Source, Unread, seconds, web_url
+from wavcaps_assets.sources.folders import SUFFIXES
+from wavcaps_assets.sources.freesound_categories import category_names
+from wavcaps_assets.sources.freesound_pack_files import (
+    NEEDED,
+    Checksums,
+    PackFiles,
+    columns_of,
+    crc32,
+    find_files,
+    read_checksums,
+    read_rows,
+    warn_of_changed_lists,
+)
+from wavcaps_assets.sources.freesound_sound import MAX_INT32, MAX_INT64, MAX_NAME_CHARS, is_ai_made
+from wavcaps_assets.sources.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from wavcaps_assets.network.client import Network
+    from wavcaps_assets.settings import Settings
+
+PATH = "WAVCAPS_FREESOUND_DATA_PACKS__PATH"
+# A partition is a range of ids, since a pack has all of FreeSound. In November 2026, ids have six digits.
+IDS_A_PARTITION = 100_000
+FULL_PARTITIONS = 10
+FIRST_ID = re.compile(r"([0-9]{7})-")
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,6})?)")
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class FreesoundDataPacksSettings(SourceSettings):
+    """FreeSound's official data packs."""
+
+    key = "freesound_data_packs"
+
+    path: Path | None = Field(
+        None, description="folder of the unpacked data packs, with metadata and audio; empty: none"
+    )
+    least_found: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the folder's audio files, or of the listed sounds if they are fewer, that must "
+        "match; a crawl with fewer fails. 0: metadata without audio is read too",
+    )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+
+class FreesoundDataPacks(Source):
+    """The sounds of data packs. A partition is a range of FreeSound's ids."""
+
+    name = "freesound_data_packs"
+    title = "FreeSound data packs"
+    ids_of = "freesound"
+
+    def __init__(self, path: Path | None, least_found: float) -> None:
+        self._root = path.resolve() if path else None
+        self._least_found = least_found
+
+    @property
+    def folder(self) -> Path | None:
+        return self._root
+
+    def needs(self, settings: Settings) -> str:
+        return "" if self._root else f"{PATH}: your folder of unpacked data packs"
+
+    def partitions(self) -> list[str]:
+        starts = range(0, FULL_PARTITIONS * IDS_A_PARTITION, IDS_A_PARTITION)
+        names = [f"{start:07d}-{start + IDS_A_PARTITION - 1:07d}" for start in starts]
+        return [*names, f"{FULL_PARTITIONS * IDS_A_PARTITION:07d}-"]
+
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+        if self._root is None:
+            raise NotThere(f"{PATH} is empty: set it to your folder of unpacked data packs")
+        yield from Reading(self._root, self._least_found, _ids_of(partition)).records()
+
+
+class Reading:
+    """One reading of a folder, for the sounds of a range of ids."""
+
+    def __init__(self, root: Path, least_found: float, ids: range) -> None:
+        self._root = root
+        self._least_found = least_found
+        self._ids = ids
+
+    def records(self) -> Iterator[Record | Unread]:
+        """The sounds of the range, and what could not be read.
+
+        Raises:
+            NotThere: the folder has no metadata, or little of the audio.
+            BadAnswer: the metadata has no sounds.
+        """
+        ids = self._ids
+        files = self._find_files()
+        lists = self._metadata(files)
+        checksums = read_checksums(self._root, files.manifests, ids)
+        warn_of_changed_lists(self._root, lists, checksums.lists)
+        for path, problem in checksums.unread.items():
+            yield Unread(_part(path), problem)
+        listed: set[int] = set()
+        without_id: list[str] = []
+        read: dict[int, Record] = {}
+        # The releases' folders are named by their date: the newest row of a sound comes first.
+        for path in reversed(lists):
+            try:
+                for line, row in read_rows(self._root, path):
+                    number = _number(row.get("id", ""))
+                    if number is None:
+                        without_id.append(_without_id(f"{path}, line {line}", row))
+                        continue
+                    listed.add(number)
+                    if number not in ids:
+                        continue
+                    record = _record(number, row, f"{path}, line {line}")
+                    known = read.get(number)
+                    if known is None or (known.problem and not record.problem):
+                        read[number] = record
+                        yield _with_file(record, row, path, files, checksums)
+                    elif known != record and not record.problem:
+                        # The crawl drops it, as listed twice.
+                        yield record
+            except BadAnswer as error:
+                yield Unread(_part(path), str(error))
+        self._require_sounds(listed, without_id)
+        self._require_audio(files, listed)
+        if ids.start == 0:
+            # They belong to no range, and are reported once.
+            yield from (Record("", "", problem=problem) for problem in without_id)
+
+    def _find_files(self) -> PackFiles:
+        try:
+            return find_files(self._root, self._ids)
+        except OSError as error:
+            raise NotThere(
+                f"{PATH} is {self._root}, which cannot be read as a folder of data packs: {error.strerror}"
+            ) from error
+
+    def _metadata(self, files: PackFiles) -> list[str]:
+        """The paths of the metadata files; a file that is named as one is, whatever it contains.
+
+        Raises:
+            NotThere: there is none.
+        """
+        columns = {path: columns_of(self._root, path) for path in files.lists}
+        has = [path for path, names in columns.items() if set(names) >= NEEDED]
+        if not has:
+            seen = "; ".join(f"{path}: {', '.join(names)[:200]}" for path, names in list(columns.items())[:3])
+            raise NotThere(
+                f"{PATH} is {self._root}: it has no metadata of a data pack. Expected are csv files with at "
+                f"least the columns {' and '.join(sorted(NEEDED))}, such as metadata/metadata_0000.csv, also "
+                f"in subfolders. The folder has {files.described()}"
+                + (f"; the columns are {seen!r}" if seen else "")
+                + (". Unpack the archives first" if files.suffixes[".zip"] else "")
+            )
+        return [path for path in files.lists if path in has or path.rpartition("/")[2].startswith("metadata")]
+
+    def _require_sounds(self, listed: set[int], without_id: list[str]) -> None:
+        """Checks that most rows are sounds, over all partitions.
+
+        Raises:
+            BadAnswer: they are not.
+        """
+        if not listed or len(without_id) > len(listed):
+            what = f"{len(without_id)} rows without one, first {without_id[0]}" if without_id else "no rows"
+            raise BadAnswer(
+                f"{PATH} is {self._root}: its metadata has {len(listed)} sounds with an id, and {what}"
+            )
+
+    def _require_audio(self, files: PackFiles, listed: set[int]) -> None:
+        """Checks that the folder has audio of the listed sounds, over all partitions.
+
+        Raises:
+            NotThere: it has little of it; says what was looked for, and what is there.
+        """
+        matching = len(listed & files.audio_ids)
+        possible = min(files.audio_files, len(listed))
+        if not self._least_found or matching >= max(1, self._least_found * possible):
+            return
+        examples = files.unnamed_audio or [f"{number}.…" for number in sorted(files.audio_ids)[:3]]
+        raise NotThere(
+            f"{PATH} is {self._root}: its metadata lists {len(listed)} sounds, such as {min(listed)}, and it "
+            f"has {files.audio_files} audio files, of which {matching} sounds' names match. Expected are "
+            "names such as 12/12345.wav, 12345.wav, 12345_67.wav and 12345__author__name.wav, also in "
+            f"subfolders, with the suffixes {', '.join(SUFFIXES)}. The folder has {files.described()}"
+            + (f"; its audio files are such as {', '.join(examples)}" if examples else "")
+            + ". If you have no more of the audio, set WAVCAPS_FREESOUND_DATA_PACKS__LEAST_FOUND=0"
+        )
+
+
+def configured(demo_url: str | None, state: Path) -> FreesoundDataPacks:
+    settings = FreesoundDataPacksSettings.read(demo_url)
+    return FreesoundDataPacks(settings.path, settings.least_found)
+
+
+def _ids_of(partition: str) -> range:
+    match = FIRST_ID.match(partition)
+    assert match is not None
+    start = int(match[1])
+    return range(start, start + IDS_A_PARTITION if not partition.endswith("-") else MAX_INT64)
+
+
+def _part(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", path).strip("-")[-100:]
+
+
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) and int(text) else None
+
+
+def _without_id(where: str, row: Mapping[str, str]) -> str:
+    problem = row.get("") or f"{row.get('id', '')!r:.100} is not a sound's id, a whole number"
+    return f"{where}: {problem}"
+
+
+def _record(number: int, row: Mapping[str, str], where: str) -> Record:
+    """A sound as its row describes it, without its file."""
+    source_id = str(number)
+    if any("\udc80" <= char <= "\udcff" for cell in row.values() if not cell.isascii() for char in cell):
+        return Record(source_id, "", problem=f"{where}: the row is not UTF-8")
+    known = {name: cell.strip() for name, cell in row.items()}
+    category, subcategory = _categories(known)
+    tags = tuple(known["tags"].split()) if "tags" in known else None
+    return Record(
+        source_id=source_id,
+        audio_url=f"{number // 1000}/{number}.{_type(known) or 'wav'}",
+        title=known.get("title") or known.get("name") or None,
+        description=row.get("description") or None,
+        tags=tags or (),
+        author=known.get("username") or None,
+        licence=known.get("license") or None,
+        page_url=web_url(known.get("url")) or f"https://freesound.org/s/{number}/",
+        claimed_duration_s=seconds(known.get("duration")),
+        claimed_sample_rate=_whole(known.get("samplerate"), MAX_INT32),
+        claimed_channels=_whole(known.get("channels"), MAX_INT32),
+        claimed_format=_type(known),
+        claimed_bytes=_whole(known.get("filesize"), MAX_INT64),
+        claimed_crc32=crc32(known.get("crc32", "")),
+        created=_moment(known.get("created", "")),
+        gen_ai_preference=_name(known, "generative_ai_preference") or _name(known, "gen_ai_preference"),
+        category=category,
+        subcategory=subcategory,
+        category_is_user_provided=FLAGS.get(known.get("category_is_user_provided", "").lower()),
+        is_explicit=FLAGS.get(known.get("is_explicit", "").lower()),
+        is_remix=FLAGS.get(known.get("is_remix", "").lower()),
+        synthetic=is_ai_made(tags),
+    )
+
+
+def _with_file(
+    record: Record, row: Mapping[str, str], path: str, files: PackFiles, checksums: Checksums
+) -> Record:
+    """A record with the file of its sound in the folder, if there is one, and with the file's checksum."""
+    if record.problem:
+        return record
+    number = int(record.source_id)
+    claimed = checksums.audio.get(number) or record.claimed_crc32
+    paths = files.audio.get(number, [])
+    if not paths:
+        return replace(record, claimed_crc32=claimed)
+    listed = row.get("filepath", "").strip() or record.audio_url
+    beside = path.split("/")[:-1]
+
+    def preference(one: str) -> tuple[bool, bool, int, int, str]:
+        folders = one.split("/")[:-1]
+        near = next((i for i, (a, b) in enumerate(zip(folders, beside, strict=False)) if a != b), len(beside))
+        suffix = _suffix(one)
+        # As listed; of the listed type; of the same release as the row.
+        return not f"/{one}".endswith(f"/{listed}"), suffix != record.claimed_format, -near, len(one), one
+
+    chosen = min(paths, key=preference)
+    if record.claimed_format is not None and _suffix(chosen) != record.claimed_format:
+        # It was converted: the checksum and the size are those of the file that it was made from.
+        return replace(record, audio_url=chosen, claimed_crc32=None, claimed_bytes=None)
+    return replace(record, audio_url=chosen, claimed_crc32=claimed)
+
+
+def _suffix(path: str) -> str:
+    return path.rpartition(".")[2].lower()
+
+
+def _type(known: Mapping[str, str]) -> str | None:
+    text = known.get("type", "").lower()
+    return text if re.fullmatch(r"[a-z0-9]{1,5}", text) else None
+
+
+def _name(known: Mapping[str, str], column: str) -> str | None:
+    text = known.get(column)
+    return text if text and len(text) <= MAX_NAME_CHARS else None
+
+
+def _categories(known: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Category and subcategory, by names where the row has them, or else by the taxonomy's key."""
+    by_key = category_names(known.get("bst_category_code") or known.get("category_code") or "")
+    return _name(known, "category") or by_key[0], _name(known, "subcategory") or by_key[1]
+
+
+def _moment(text: str) -> str | None:
+    """A moment as the API writes it; None if it is not one."""
+    match = MOMENT.fullmatch(text)
+    return f"{match[1]}T{match[2]}" if match else None
+
+
+def _whole(text: str | None, most: int) -> int | None:
+    number = seconds(text)
+    return round(number) if number is not None and number <= most else None
