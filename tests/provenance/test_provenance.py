@@ -182,6 +182,19 @@ def test_the_second_questions_about_a_clip_are_told_and_no_others(tmp_path: Path
     assert (row["model"], row["prompt_version"]) == ("some-model", PROMPT.version)
 
 
+def test_a_clip_whose_sound_another_source_publishes_is_not_published(tmp_path: Path) -> None:
+    files = Store(tmp_path)
+    fill(files)
+    tables = TableStore(files)
+    left_out = drop("freesound-1", "freesound", "wavcaps", "same_sound", "the same sound as other-1")
+    tables.write(["wavcaps"], None, Stage(MANIFEST.empty(), DROPPED.from_rows([left_out])))
+    with ResponseLedger(files, ANSWERS) as ledger:
+        found = trace(tables, ledger, "freesound-1")
+    assert found.published is None
+    assert found.unpublished == "wavcaps dropped it: same_sound: the same sound as other-1"
+    assert "dropped: same_sound: the same sound as other-1" in found.as_text()
+
+
 @pytest.mark.slow
 def test_why_a_clip_is_not_published(store: Store) -> None:
     fill(store)

@@ -292,6 +292,9 @@ def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
     video = listed["AudioSet"][0].removeprefix("Y").removesuffix(".wav")
     assert exclusions.exclude({"source": "audioset_sl", "clip_id": f"audioset_sl-{video}_30000"})
     assert exclusions.exclude({"source": "freesound", "clip_id": f"freesound-{listed['FreeSound'][0]}"})
+    # The same sounds, from FreeSound's data packs.
+    packed = f"freesound_data_packs-{listed['FreeSound'][0]}"
+    assert exclusions.exclude({"source": "freesound_data_packs", "clip_id": packed})
     assert not exclusions.exclude({"source": "bbc_sound_effects", "clip_id": "bbc_sound_effects-1"})
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.compute as pc
 import pytest
 
 from tests.support.rows import audio_row, manifest_row, raw_row
@@ -25,6 +26,7 @@ from wavcaps_assets.analysis.summaries import (
     summarise_readability,
     summarise_similarity,
 )
+from wavcaps_assets.analysis.synthetic import count_synthetic
 from wavcaps_assets.analysis.vocabulary import vocabulary, words_that_change
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.show.text import MAX_SHOWN_CHARS, shown
@@ -120,6 +122,20 @@ def test_the_funnel_counts_every_record_once(tables: TableStore) -> None:
     failed = next(reason for reason in funnel.reasons if reason.reason == "too_short")
     assert failed.example.clip_id == "freesound-5"
     assert failed.example.detail == "0.500 s"
+
+
+def test_a_sound_that_is_published_once_is_counted_as_dropped(tables: TableStore) -> None:
+    fill_crawl(tables)
+    fill_captions(tables)
+    published = tables.read(["wavcaps"])
+    left_out = drop("freesound-2", "freesound", "wavcaps", "same_sound", "the same sound as other-2")
+    kept = published.filter(pc.not_equal(published["clip_id"], "freesound-2"))
+    tables.write(["wavcaps"], None, Stage(kept, DROPPED.from_rows([left_out])))
+    (funnel,) = collect(tables, SOURCES, DEMO_EXPERIMENT).funnels
+    assert funnel.steps == (8, 6, 5, 4, 4, 2)
+    assert funnel.steps[-1] + funnel.dropped + funnel.waiting == funnel.steps[0]
+    (reason,) = [reason for reason in funnel.reasons if reason.reason == "same_sound"]
+    assert (reason.step, reason.clips, reason.example.clip_id) == ("the whole set", 1, "freesound-2")
 
 
 def test_what_has_not_come_to_the_end_is_waiting(tables: TableStore) -> None:
@@ -288,6 +304,27 @@ def test_the_analysis_shows_crawled_texts_as_texts(tables: TableStore) -> None:
     assert page.text.count(HOSTILE) >= 5
 
 
+@pytest.mark.slow
+def test_ai_made_sounds_are_shown_by_month_and_what_is_not_known_as_such(tables: TableStore) -> None:
+    fill_crawl(tables)
+    fill_captions(tables)
+    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
+    assert "AI-made sounds" not in page.text
+    months = {"2026-09": [True, False, False], "2026-10": [None], "2026-11": [False, False]}
+    sounds = [(month, known) for month, values in months.items() for known in values]
+    raw = [
+        raw_row(f"freesound-{number}", created=f"{month}-01T00:00:00", synthetic=known)
+        for number, (month, known) in enumerate(sounds)
+    ]
+    tables.write(
+        ["analysis", "synthetic_sounds"], None, count_synthetic({"freesound": [RAW_CLIPS.from_rows(raw)]})
+    )
+    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
+    assert "FreeSound2026-0933133.33FreeSound2026-1010––FreeSound2026-112200.00" in "".join(page.text.split())
+    assert [a for _, a in page.elements if "AI-made sounds" in (a.get("aria-label") or "")]
+    assert page.unbalanced == []
+
+
 def test_an_empty_store_still_gives_a_page(tables: TableStore) -> None:
     page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
     assert "Nothing has been crawled yet." in page.text
@@ -409,6 +446,7 @@ def fill_analysis(tables: TableStore) -> None:
         "words": words_that_change(crawled, wavcaps, settings),
         "vocabulary": vocabulary(wavcaps, settings),
         "licences": count_licences(wavcaps),
+        "synthetic_sounds": count_synthetic(crawled),
         "data_sets": compare_data_sets(statistics, "a model"),
     }
     for name, table in analysed.items():
