@@ -10,6 +10,7 @@ import pytest
 from tests.support.rows import manifest_row, raw_row
 from wavcaps_assets.definitions import build
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import open_store
 from wavcaps_assets.tables import DROPPED, MANIFEST, RAW_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -45,7 +46,7 @@ def test_each_sound_is_published_once_and_ai_made_ones_are_counted(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("WAVCAPS_FREESOUND_DATA_PACKS__PATH", str(tmp_path / "packs"))
     definitions = build(Settings())
-    (partition, *_) = definitions.resolve_assets_def([PACKS, "raw_clips"]).partitions_def.get_partition_keys()
+    partition = next(source.partitions()[0] for source in all_sources(Settings()) if source.name == PACKS)
     tables = TableStore(open_store(Settings().store))
     fill(tables, API, "2022-09", ("1", "2"))
     fill(tables, PACKS, partition, ("2", "3"))

@@ -43,6 +43,7 @@ def test_each_source_says_what_it_needs(own_folder: Path, monkeypatch: pytest.Mo
     needs = {source.name: source.needs(settings).partition(":")[0] for source in known_sources(settings)}
     assert needs == {
         "freesound": "WAVCAPS_FREESOUND__TOKEN",
+        "freesound_data_packs": "WAVCAPS_FREESOUND_DATA_PACKS__PATH",
         "bbc_sound_effects": "WAVCAPS_CONTACT",
         "soundbible": "WAVCAPS_CONTACT",
         "audioset_sl": "WAVCAPS_AUDIOSET__CLIPS_URL",

@@ -310,7 +310,11 @@ def test_ai_made_sounds_are_shown_by_month_and_what_is_not_known_as_such(tables:
     fill_captions(tables)
     page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
     assert "AI-made sounds" not in page.text
-    months = {"2026-09": [True, False, False], "2026-10": [None], "2026-11": [False, False]}
+    months: dict[str, list[bool | None]] = {
+        "2026-09": [True, False, False],
+        "2026-10": [None],
+        "2026-11": [False, False],
+    }
     sounds = [(month, known) for month, values in months.items() for known in values]
     raw = [
         raw_row(f"freesound-{number}", created=f"{month}-01T00:00:00", synthetic=known)
