@@ -58,7 +58,14 @@ def test_a_finished_month_is_crawled_again_less_and_less_often() -> None:
     assert gaps[-1] == 180
 
 
-def test_the_longest_overdue_month_is_first_and_a_catalogue_has_no_age() -> None:
+def test_a_catalogue_has_no_age_and_is_crawled_again_at_equal_intervals() -> None:
+    at = datetime(2022, 6, 1, tzinfo=UTC)
+    for days, due in ((29, []), (30, ["catalogue"]), (300, ["catalogue"])):
+        now = at + timedelta(days=days)
+        assert due_again({"catalogue": at}, {"catalogue": None}, now, BackfillSettings()) == due
+
+
+def test_the_longest_overdue_month_is_first() -> None:
     at = datetime(2022, 6, 1, tzinfo=UTC)
     crawled = {"2022-03": at, "2022-04": at - timedelta(days=30), "catalogue": at}
     until = {"2022-03": date(2022, 3, 31), "2022-04": date(2022, 4, 30)}

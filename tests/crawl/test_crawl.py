@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 
 from tests.support.rude_server import answer, in_turn, rude_server
 from wavcaps_assets.crawl.crawl import CrawlResult, crawl
@@ -18,7 +19,7 @@ from wavcaps_assets.crawl.history import History
 from wavcaps_assets.crawl.ledger import ledger_of, statuses
 from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.network.client import Network
-from wavcaps_assets.network.errors import BadAnswer, NotAllowed
+from wavcaps_assets.network.errors import BadAnswer, HostDown, NotAllowed
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.sources.base import Blanks, Record, Source, Unread, read_part
@@ -391,6 +392,32 @@ def test_a_page_on_maintenance_is_not_met_again_and_again(tables: TableStore, tm
                 crawl(source, PARTITION, network, tables)
             assert kept(crawl(source, PARTITION, network, tables)) == {"freesound-1": (1, None)}
         assert len(server.asked) == 2
+
+
+@pytest.mark.slow
+def test_a_listing_that_failed_often_is_requested_by_every_run(tables: TableStore, tmp_path: Path) -> None:
+    listing = json.dumps({"count": 0, "results": []}).encode()
+    with rude_server() as server:
+        server.answers["/apiv2/search/"] = in_turn(
+            *[answer(status="503 Busy")] * 5, answer(listing, headers={"Content-Type": "application/json"})
+        )
+        source = Freesound(
+            FreesoundSettings(
+                base_url=server.url, token=SecretStr("a-token"), first_month=PARTITION, last_month=PARTITION
+            ),
+            tmp_path,
+        )
+        settings = NetworkSettings(
+            attempts=1,
+            failures_in_a_row=100,
+            private_hosts=frozenset({host_of(server.url)}),
+            other_quota=UNLIMITED,
+        )
+        for _ in range(5):
+            with Network(tmp_path / "state", settings) as network, pytest.raises(HostDown):
+                crawl(source, PARTITION, network, tables)
+        with Network(tmp_path / "state", settings) as network:
+            assert crawl(source, PARTITION, network, tables).stage.kept.num_rows == 0
 
 
 def test_an_unknown_partition_is_refused(tables: TableStore, network: Network) -> None:

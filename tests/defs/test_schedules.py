@@ -11,6 +11,7 @@ import pytest
 from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import StepFailureData
 
+from tests.simulation.stepped_clock import SteppedClock
 from wavcaps_assets.crawl.backfill import BackfillSettings
 from wavcaps_assets.definitions import build
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, PAUSED_TAG
@@ -110,6 +111,25 @@ def test_a_broken_month_is_left_to_a_person(instance: dg.DagsterInstance) -> Non
     asked, skipped = tick(instance)
     assert asked == []
     assert skipped is not None and "2022-01" in skipped
+
+
+@pytest.mark.slow
+def test_a_month_that_failed_for_a_day_is_asked_for_the_day_after(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SteppedClock(datetime(2026, 11, 2, 1, tzinfo=UTC), monkeypatch)
+    for day in (2, 3):
+        clock.set(datetime(2026, 11, day, day, tzinfo=UTC))
+        assert "2022-01" in tick(instance)[0]
+        for _ in range(3):
+            add_failed_run(instance, "2022-01")
+        assert "2022-01" not in tick(instance)[0]
+    clock.set(datetime(2026, 11, 4, 4, tzinfo=UTC))
+    assert "2022-01" in tick(instance)[0]
+    add_failed_run(instance, "2022-01")
+    # It failed on three days: a person has to look.
+    clock.set(datetime(2026, 11, 9, tzinfo=UTC))
+    assert "2022-01" not in tick(instance)[0]
 
 
 @pytest.mark.slow

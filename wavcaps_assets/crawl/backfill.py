@@ -13,11 +13,16 @@ class BackfillSettings(BaseModel):
     """How fast a source's partitions are crawled."""
 
     partitions_per_tick: int = Field(4, ge=1, description="runs requested at one tick")
-    attempts: int = Field(3, ge=1, description="failed runs after which a partition is no longer requested")
+    attempts: int = Field(
+        3,
+        ge=1,
+        description="failed runs after which a partition is not requested for `again_after_h`; after "
+        "this many days with failed runs it is left to a person",
+    )
     again_after_h: float = Field(
         24.0,
         gt=0,
-        description="wait before an incomplete partition is crawled again (h)",
+        description="wait before a partition that is incomplete, or failed too often, is crawled again (h)",
     )
     interruptions: int = Field(
         30,
@@ -34,6 +39,11 @@ class BackfillSettings(BaseModel):
         "out as it ages",
     )
     longest_recrawl_d: float = Field(180.0, gt=0, description="longest such wait (days)")
+    recrawl_catalogue_d: float = Field(
+        30.0,
+        gt=0,
+        description="wait before a catalogue with clips of any age is crawled again (days)",
+    )
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Choice:
 
     Attributes:
         partitions: to run now.
-        given_up: missing, and failed too often or cancelled: a person must look at them.
+        given_up: missing, and failed too often or cancelled: a person may have to look at them.
         missing: how many are missing.
         room: how many more could run.
     """
@@ -68,9 +78,9 @@ def choose(
         partitions: all partitions of the source.
         done: those that are materialized.
         running: those with a run that is queued or in progress.
-        failures: for each partition, runs in which a step failed.
+        failures: for each partition, days on which a step failed.
         interruptions: for each partition, runs whose process died.
-        cancelled: those whose newest run a person cancelled.
+        cancelled: those whose newest run a person cancelled, and those that must not be requested for now.
     """
     missing = [name for name in partitions if name not in done]
     given_up = [
@@ -87,7 +97,7 @@ def choose(
 
 def due_again(
     crawled: Mapping[str, datetime],
-    published_until: Mapping[str, date],
+    published_until: Mapping[str, date | None],
     now: datetime,
     settings: BackfillSettings,
 ) -> list[str]:
@@ -97,15 +107,22 @@ def due_again(
 
     Args:
         crawled: when each partition was crawled last, UTC.
-        published_until: the last day on which the clips of each partition were uploaded.
+        published_until: the last day on which the clips of each partition were uploaded; None where there is
+            no such day, as in a catalogue that grows.
     """
     overdue: list[tuple[timedelta, str]] = []
     for name, at in crawled.items():
         if name not in published_until:
             continue
-        age = at - datetime.combine(published_until[name], time.max, UTC)
-        wait = max(timedelta(days=settings.recrawl_d), settings.recrawl_share * age)
-        late = now - at - min(wait, timedelta(days=settings.longest_recrawl_d))
+        late = now - at - _wait(at, published_until[name], settings)
         if late >= timedelta(0):
             overdue.append((-late, name))
     return [name for _, name in sorted(overdue)]
+
+
+def _wait(crawled: datetime, published_until: date | None, settings: BackfillSettings) -> timedelta:
+    if published_until is None:
+        return timedelta(days=settings.recrawl_catalogue_d)
+    age = crawled - datetime.combine(published_until, time.max, UTC)
+    wait = max(timedelta(days=settings.recrawl_d), settings.recrawl_share * age)
+    return min(wait, timedelta(days=settings.longest_recrawl_d))

@@ -76,6 +76,8 @@ def crawl(
             pages.discard()
             raise
         except Unavailable as error:
+            # A page without which there is no listing is requested by every run until it can be read.
+            pages.forget_failures()
             until = utc_now() + timedelta(seconds=network.settings.pause_s)
             raise HostDown(f"{source.title} cannot be read: {error}", until) from error
         stage, changes = diff.finish()

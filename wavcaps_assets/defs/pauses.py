@@ -1,12 +1,13 @@
 """A step that has to wait ends its run without a table. Its partition stays missing until the next run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.show.progress import Facts, NoProgress, Progress
 from wavcaps_assets.tables.stage import Stage
@@ -100,4 +101,4 @@ def paused_until(runs: list[dg.DagsterRun]) -> datetime | None:
     """The latest time until which one of these runs paused; None if none did, or if it has passed."""
     until = [datetime.fromisoformat(run.tags[PAUSED_TAG]) for run in runs if PAUSED_TAG in run.tags]
     latest = max(until, default=None)
-    return latest if latest is not None and latest > datetime.now(UTC) else None
+    return latest if latest is not None and latest > utc_now() else None

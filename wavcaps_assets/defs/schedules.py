@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.backfill import BackfillSettings, choose, due_again
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.jobs import crawl_job_name
@@ -45,8 +46,9 @@ def missing_partitions_schedule(
         cron_schedule="*/30 * * * *",
         execution_timezone="UTC",
         description=f"Requests the partitions of {source.title} that are missing, "
-        f"{limits.partitions_per_tick} at a time. A partition is requested until it has failed "
-        f"{limits.attempts} times, or a person cancels it. After a pause, as for a quota, it is requested "
+        f"{limits.partitions_per_tick} at a time. A partition that failed {limits.attempts} times is "
+        f"requested again {limits.again_after_h:g} hours later, until it failed on {limits.attempts} days "
+        "or a person cancels it. After a pause, as for a quota, it is requested "
         "again; an incomplete partition, a day later; and a finished one from time to time, less often as it "
         "ages.",
     )
@@ -58,15 +60,17 @@ def missing_partitions_schedule(
         # A partition is done when the last asset of the job has it.
         done = instance.get_materialized_partitions(dg.AssetKey([source.name, "ledger"]))
         missing = [name for name in source.partitions() if name not in done]
-        history = _history(instance, _runs(instance, source, missing, RUNS_OF_PARTITION * len(missing)))
+        history = _history(
+            instance, _records(instance, source, missing, RUNS_OF_PARTITION * len(missing)), limits
+        )
         request = choose(
             source.partitions(),
             done,
             history.running,
-            history.failures,
+            history.failed_days,
             history.interruptions,
             limits,
-            history.cancelled,
+            history.cancelled | history.resting,
         )
         now = context.scheduled_execution_time
         again = list(
@@ -86,7 +90,7 @@ def missing_partitions_schedule(
                 for name in request.partitions
             ] + [dg.RunRequest(partition_key=name, run_key=f"{name} again at {tick}") for name in again]
         given_up = (
-            f"; left to a person after failures or a cancellation: {', '.join(request.given_up)}"
+            f"; not requested after failures or a cancellation: {', '.join(request.given_up)}"
             if request.given_up
             else ""
         )
@@ -107,31 +111,40 @@ class History:
     Attributes:
         running: those with a run that is queued or in progress.
         cancelled: those whose newest run was cancelled.
-        failures: runs in which a step failed, for each partition.
+        resting: those that failed so often of late that they are not requested for now.
+        failed_days: days on which a step failed, for each partition. A site may refuse everything for a day.
         interruptions: runs whose process died, for each partition.
     """
 
     running: set[str]
     cancelled: set[str]
-    failures: Counter[str]
+    resting: set[str]
+    failed_days: Counter[str]
     interruptions: Counter[str]
 
 
-def _history(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> History:
-    """The history of partitions, from their runs, newest first."""
+def _history(
+    instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], limits: BackfillSettings
+) -> History:
+    """The history of partitions, from the records of their runs, newest first."""
+    runs = [record.dagster_run for record in records]
     newest: dict[str, dg.DagsterRun] = {}
     for run in runs:
         newest.setdefault(run.tags[PARTITION_TAG], run)
     ends = [
-        (run.tags[PARTITION_TAG], _end_of(instance, run))
-        for run in runs
+        (run.tags[PARTITION_TAG], record.create_timestamp, _end_of(instance, run))
+        for run, record in zip(runs, records, strict=True)
         if run.status is dg.DagsterRunStatus.FAILURE
     ]
+    of_late = utc_now() - timedelta(hours=limits.again_after_h)
+    recent = Counter(name for name, at, end in ends if end == STEP_FAILED and at > of_late)
+    failed_days = {(name, at.date()) for name, at, end in ends if end == STEP_FAILED}
     return History(
         running={run.tags[PARTITION_TAG] for run in runs if run.status in UNFINISHED},
         cancelled={name for name, run in newest.items() if run.status is dg.DagsterRunStatus.CANCELED},
-        failures=Counter(name for name, end in ends if end == STEP_FAILED),
-        interruptions=Counter(name for name, end in ends if end == INTERRUPTED),
+        resting={name for name, times in recent.items() if times >= limits.attempts},
+        failed_days=Counter(name for name, _ in failed_days),
+        interruptions=Counter(name for name, _, end in ends if end == INTERRUPTED),
     )
 
 
@@ -139,10 +152,7 @@ def _due_again(
     instance: dg.DagsterInstance, source: Source, now: datetime, limits: BackfillSettings
 ) -> list[str]:
     """The finished partitions whose clips may have changed since."""
-    days = {name: source.published_until(name) for name in source.partitions()}
-    published_until = {name: day for name, day in days.items() if day is not None}
-    if not published_until:
-        return []
+    published_until = {name: source.published_until(name) for name in source.partitions()}
     ledger, materialization = dg.AssetKey([source.name, "ledger"]), dg.DagsterEventType.ASSET_MATERIALIZATION
     latest = instance.get_latest_storage_id_by_partition(ledger, materialization)
     if not latest:
@@ -180,7 +190,7 @@ def _end_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 def _to_complete(instance: dg.DagsterInstance, source: Source, limits: BackfillSettings) -> list[str]:
     """The partitions that were left incomplete a while ago, and were not crawled too often since."""
-    before = datetime.now(UTC) - timedelta(hours=limits.again_after_h)
+    before = utc_now() - timedelta(hours=limits.again_after_h)
     partitions = source.partitions()
     records = instance.get_run_records(
         dg.RunsFilter(tags={INCOMPLETE_TAG: "true", PARTITION_TAG: partitions}),
@@ -206,14 +216,20 @@ def _ended_incomplete(instance: dg.DagsterInstance, source: Source, partition: s
     return ended and INCOMPLETE_TAG in newest.dagster_run.tags
 
 
-def _runs(
+def _records(
     instance: dg.DagsterInstance, source: Source, partitions: Sequence[str], limit: int
-) -> list[dg.DagsterRun]:
+) -> list[dg.RunRecord]:
     """The newest runs that crawl these partitions of a source, newest first."""
     if not partitions:
         return []
-    runs = instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: list(partitions)}), limit=limit)
-    return [run for run in runs if _crawls(source, run)]
+    records = instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: list(partitions)}), limit=limit)
+    return [record for record in records if _crawls(source, record.dagster_run)]
+
+
+def _runs(
+    instance: dg.DagsterInstance, source: Source, partitions: Sequence[str], limit: int
+) -> list[dg.DagsterRun]:
+    return [record.dagster_run for record in _records(instance, source, partitions, limit)]
 
 
 def _crawls(source: Source, run: dg.DagsterRun) -> bool:

@@ -58,6 +58,8 @@ class PageLog:
                 self.started = datetime.fromisoformat(record["started"])
             elif "failed" in record:
                 self._failures[record["failed"]] += 1
+            elif "failures_forgotten" in record:
+                self._failures.clear()
             else:
                 self._pages[record["key"]] = record
         if not self.crawl or self.crawl == done:
@@ -98,6 +100,11 @@ class PageLog:
                 "body": base64.b64encode(packed).decode("ascii"),
             }
         )
+
+    def forget_failures(self) -> None:
+        """Requests every page again that failed, however often."""
+        self._failures.clear()
+        self._log.append({"failures_forgotten": True})
 
     def add_failure(self, key: str) -> None:
         """Records that all attempts to read a page failed."""

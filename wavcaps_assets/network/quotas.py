@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from wavcaps_assets.clock import utc_now
 
 MINUTE_S = 60.0
 DAY_S = 24 * 3600.0
@@ -17,6 +18,10 @@ TABLES = """
     create index if not exists requests_by_host on requests (host, at);
     create table if not exists pauses (host text primary key, until real not null);
 """
+
+
+def _seconds() -> float:
+    return utc_now().timestamp()
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Quotas:
         clock: the current time (s since 1970).
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = _seconds) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._lock = threading.Lock()

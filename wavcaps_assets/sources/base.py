@@ -74,7 +74,7 @@ class Source(ABC):
     def published_until(self, partition: str) -> date | None:
         """The last day on which a partition's clips were uploaded; None if the partition has no such day.
 
-        Finished partitions with such a day are crawled again from time to time.
+        Finished partitions are crawled again from time to time, those with such a day less often as they age.
         """
         return None
 
