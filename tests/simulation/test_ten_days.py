@@ -97,11 +97,11 @@ def check_ledger(simulation: Simulation) -> None:
 
 
 def changes_of(site: str, states: list[Sound]) -> int:
-    """How many of the states that a site showed differ from the one before in what its protocol tells."""
-    told = [
+    """How many of the states that a site showed differ from the one before in what its protocol has."""
+    shown = [
         (sound.text, sound.licence, sound.preference, site != SOUNDBIBLE and sound.take) for sound in states
     ]
-    return sum(first != second for first, second in pairwise(told))
+    return sum(first != second for first, second in pairwise(shown))
 
 
 def check_audio(simulation: Simulation) -> None:
@@ -145,7 +145,7 @@ def check_everything(simulation: Simulation) -> None:
     check_audio(simulation)
 
 
-def told(simulation: Simulation, sites: Sites) -> str:
+def summary_of(simulation: Simulation, sites: Sites) -> str:
     """What happened, for a person who reads the output."""
     colours = Counter((run.site, run.colour) for run in simulation.runs)
     return (
@@ -158,7 +158,7 @@ def told(simulation: Simulation, sites: Sites) -> str:
 @pytest.mark.slow
 def test_four_days_of_simulated_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulation = simulate(tmp_path, monkeypatch, SEED, days=4, months=["2026-10"], sounds=5, hours=(2, 14))
-    print(told(simulation, simulation.sites))  # noqa: T201
+    print(summary_of(simulation, simulation.sites))  # noqa: T201
     check_everything(simulation)
 
 
@@ -167,5 +167,5 @@ def test_four_days_of_simulated_sites(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_ten_days_of_simulated_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     months = ["2026-08", "2026-09", "2026-10"]
     simulation = simulate(tmp_path, monkeypatch, seed, days=10, months=months, sounds=12, hours=(2, 10, 18))
-    print(told(simulation, simulation.sites))  # noqa: T201
+    print(summary_of(simulation, simulation.sites))  # noqa: T201
     check_everything(simulation)
