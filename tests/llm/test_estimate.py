@@ -55,20 +55,28 @@ def test_an_estimate_learns_from_what_was_answered(tmp_path: Path) -> None:
     assert "40 earlier requests" in found.how
 
 
-def test_the_upper_end_counts_second_questions_as_before_or_in_a_first_run_all(tmp_path: Path) -> None:
+def test_the_upper_end_counts_every_request_that_may_follow(tmp_path: Path) -> None:
     plan = planned(100)
+    later = [replace(question, attempt=1) for question in plan]
+    other_script = replace(later[0], conversation=[{"role": "user", "content": "犬" * 384}])
     with ResponseLedger(Store(tmp_path), "log/answers") as ledger:
         once = estimate(plan, ledger, load_prices(), PAID).cost_high_usd
-        first_run = estimate(plan, ledger, load_prices(), PAID, max_attempts=3)
+        twice = estimate(plan, ledger, load_prices(), PAID, follow_ups=later)
         assert once is not None
-        assert first_run.cost_high_usd == pytest.approx(3 * once)
-        # Of 40 questions, 10 were asked a second time; 60 are left, 66 expected at 220 tokens.
-        for question in plan[:40]:
+        assert twice.cost_high_usd == pytest.approx(2 * once)
+        assert twice.cost_low_usd == estimate(plan, ledger, load_prices(), PAID).cost_low_usd
+        # What follows a batch is sent one by one.
+        by_batch = estimate(plan, ledger, load_prices(), PAID, batch=True, follow_ups=later)
+        assert by_batch.cost_high_usd == pytest.approx(1.5 * once)
+        # Two more bytes for each of 384 characters.
+        in_kanji = estimate(plan, ledger, load_prices(), PAID, follow_ups=[other_script, *later[1:]])
+        assert in_kanji.cost_high_usd == pytest.approx(2 * once + 768 * 0.15e-6)
+        # 40 of both have an answer: 60 of 200 tokens, a tenth more at most, and 60 of a third more.
+        for question in (*plan[:40], *later[:40]):
             ledger.record(question, Answer("A.", "stop", 200, 12), size=400)
-        for question in plan[:10]:
-            ledger.record(replace(question, attempt=1), Answer("A.", "stop", 200, 12), size=400)
-        later = estimate(plan, ledger, load_prices(), PAID, max_attempts=3)
-    assert later.cost_high_usd == pytest.approx(60 * (220 * 0.15e-6 + 60 * 0.60e-6) * 1.25)
+        left = estimate(plan, ledger, load_prices(), PAID, follow_ups=later)
+    tokens_in = 60 * 200 * (1.1 + 1.35)
+    assert left.cost_high_usd == pytest.approx(tokens_in * 0.15e-6 + 120 * 60 * 0.60e-6)
 
 
 def test_a_price_that_is_not_known_is_said(tmp_path: Path) -> None:

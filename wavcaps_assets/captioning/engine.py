@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -109,6 +110,7 @@ def caption_clips(
     Raises:
         PromptError: there is no such prompt preset.
         ValueError: the method does not fit the source, or needs a session.
+        NothingUsable: the first answers cannot be used.
         Paused, EndpointError, PriceError, BudgetTooSmall, StoreError: as the methods of `Session`.
     """
     if settings.method is Method.TEMPLATE and source != AUDIOSET:
@@ -156,21 +158,23 @@ def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> So
 def _by_model(
     texts: SourceTexts, source: str, settings: CaptioningSettings, session: Session, provider: Provider
 ) -> Captioned:
-    prompt = load_prompt(settings.prompt, source, settings.form)
+    prompt = load_prompt(settings.prompt, source, settings.form, settings.echo)
     states = {text: TextState(text) for text in texts.given}
     grouping = grouped(list(states), prompt, settings, session)
+    rounds = Rounds(prompt, settings, session)
+    planned = rounds.plan(list(states.values()), grouping)
+    lists = first_requests(grouping.groups, prompt, settings, session.model_name)
+    answered = (request for request in lists if request in session.ledger)
     by_batch = provider is Provider.BATCH
-    planned = first_requests(grouping.groups, prompt, settings, session.model_name)
-    session.estimate(planned, by_batch, settings.max_attempts)
+    session.estimate(chain(planned, answered), by_batch, rounds.follow_ups())
     if by_batch:
-        failed = session.batch(first_requests(grouping.groups, prompt, settings, session.model_name))
+        failed = session.batch(planned)
         if failed:
             reason = next(iter(failed.values()))
             logger.info(
                 "%d requests got no answer by batch and are sent online; the first: %s", len(failed), reason
             )
-    rounds = Rounds(prompt, settings, session)
-    rounds.settle(list(states.values()), grouping)
+    rounds.run()
     kept: list[dict[str, Any]] = []
     dropped = list(texts.dropped)
     for clip in texts.clips:

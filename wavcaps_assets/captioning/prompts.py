@@ -13,6 +13,7 @@ import logging
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -21,6 +22,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from wavcaps_assets.captioning import echoes
 from wavcaps_assets.captioning.texts import ClipField
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.settings import Settings
@@ -48,7 +50,7 @@ class Form(StrEnum):
     SINGLE = "single"
 
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "captions": {
@@ -70,14 +72,29 @@ SCHEMA = {
 }
 
 
-def answer_format(form: Form) -> dict[str, Any]:
-    """The request parameters that set the format of the answer."""
+def answer_format(form: Form, echo: bool = False) -> dict[str, Any]:
+    """The request parameters that set the format of the answer.
+
+    Args:
+        echo: whether the beginning of each text is repeated.
+    """
     if form is Form.SINGLE:
         return {"stop": ["\n"]}
     if form is Form.STRUCTURED:
-        schema = {"name": "captions", "strict": True, "schema": SCHEMA}
+        schema = {"name": "captions", "strict": True, "schema": _echoing_schema() if echo else SCHEMA}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
     return {}
+
+
+def _echoing_schema() -> dict[str, Any]:
+    """The schema with the beginning of each text before its caption."""
+    schema = deepcopy(SCHEMA)
+    entry = schema["properties"]["captions"]["items"]
+    beginning = {"type": "string", "description": f"the first {echoes.WORDS} words of the text"}
+    known = entry["properties"]
+    entry["properties"] = {"index": known["index"], "text": beginning, "caption": known["caption"]}
+    entry["required"] = list(entry["properties"])
+    return schema
 
 
 def form_of(parameters: Mapping[str, Any]) -> Form:
@@ -103,6 +120,7 @@ class Prompt:
         quotes: whether texts are in quotation marks, which mark them as data. Crawled texts are; lists of
             AudioSet's labels have their own.
         quotes_alone: whether a text in a request of its own is quoted, if texts in lists are.
+        echo: whether the model repeats the beginning of each text of a list before the caption.
     """
 
     form: Form
@@ -110,6 +128,7 @@ class Prompt:
     examples: tuple[Example, ...]
     quotes: bool = True
     quotes_alone: bool = True
+    echo: bool = False
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -120,9 +139,12 @@ class Prompt:
     def version(self) -> str:
         """Content hash: the same prompt has the same version everywhere."""
         content = asdict(self)
+        # Included only if they change the messages, so that the versions of other prompts stay the same.
         alone = content.pop("quotes_alone") and self.quotes and self.form is Form.SINGLE
-        # Included only if it changes the messages, so that the versions of lists stay the same.
-        hashed = {**content, "quotes_alone": True} if alone else content
+        echo = content.pop("echo")
+        hashed = (
+            content | ({"quotes_alone": True} if alone else {}) | ({"echo": echoes.WORDS} if echo else {})
+        )
         return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:12]
 
     def messages(self, texts: Sequence[str]) -> list[Message]:
@@ -139,18 +161,37 @@ class Prompt:
             last = _quoted(texts[0], quoted)
         else:
             questions = self._numbered([example.text for example in self.examples], self.quotes)
-            answers = self._answers([example.caption for example in self.examples])
+            answers = self._answers(self.examples)
             turns = [(questions, answers)] if self.examples else []
             last = self._numbered(texts, self.quotes)
-        messages: list[Message] = [{"role": "system", "content": self.instruction}]
+        messages: list[Message] = [{"role": "system", "content": self._instruction}]
         for question, answer in turns:
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         return [*messages, {"role": "user", "content": last}]
 
-    def _answers(self, captions: Sequence[str]) -> str:
+    @property
+    def _instruction(self) -> str:
+        if not self.echo:
+            return self.instruction
+        structured = self.form is Form.STRUCTURED
+        return f"{self.instruction} {echoes.INSTRUCTION_STRUCTURED if structured else echoes.INSTRUCTION}"
+
+    def _answers(self, examples: Sequence[Example]) -> str:
         if self.form is Form.NUMBERED_LIST:
-            return self._numbered(captions, False)
-        items = [{"index": index, "caption": caption} for index, caption in enumerate(captions, 1)]
+            before = [
+                f"{echoes.beginning(one.text)}{echoes.SEPARATOR}" if self.echo else "" for one in examples
+            ]
+            return self._numbered(
+                [f"{echo}{one.caption}" for echo, one in zip(before, examples, strict=True)], False
+            )
+        items = [
+            {
+                "index": index,
+                **({"text": echoes.beginning(one.text)} if self.echo else {}),
+                "caption": one.caption,
+            }
+            for index, one in enumerate(examples, 1)
+        ]
         return json.dumps({"captions": items}, ensure_ascii=False)
 
     @staticmethod
@@ -235,7 +276,7 @@ def find_prompt(version: str, source: str) -> Prompt | None:
     """
     for _, file in sorted(searched_files().items()):
         try:
-            prompts = [_prompt_in(file, source, form) for form in Form]
+            prompts = [_prompt_in(file, source, form, echo) for form in Form for echo in (False, True)]
         except PromptError as error:
             logger.warning("skipped while looking for a prompt: %s", error)
             continue
@@ -245,16 +286,19 @@ def find_prompt(version: str, source: str) -> Prompt | None:
     return None
 
 
-def load_prompt(preset: str, source: str, form: Form) -> Prompt:
+def load_prompt(preset: str, source: str, form: Form, echo: bool = False) -> Prompt:
     """The prompt that a preset has for a source, or, if it has none, its default.
+
+    Args:
+        echo: see `Prompt`; a single text is not repeated.
 
     Raises:
         PromptError: there is no such preset, or its file is not a preset.
     """
-    return _prompt_in(prompt_file(preset), source, form)
+    return _prompt_in(prompt_file(preset), source, form, echo)
 
 
-def _prompt_in(file: Traversable, source: str, form: Form) -> Prompt:
+def _prompt_in(file: Traversable, source: str, form: Form, echo: bool) -> Prompt:
     with _reading(file) as data:
         entry = _of_source(data, source)
         instruction = data["instructions"][entry["instruction"]]
@@ -264,6 +308,7 @@ def _prompt_in(file: Traversable, source: str, form: Form) -> Prompt:
             examples=tuple(Example(str(text), str(caption)) for text, caption in entry["examples"]),
             quotes=bool(instruction["quotes"]),
             quotes_alone=bool(instruction.get("quotes_alone", True)),
+            echo=echo and form is not Form.SINGLE,
         )
 
 

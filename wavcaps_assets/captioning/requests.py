@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from wavcaps_assets.captioning import echoes
 from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.prompts import Form, Prompt, answer_format
 from wavcaps_assets.captioning.settings import CaptioningSettings
@@ -20,6 +21,8 @@ from wavcaps_assets.llm.session import Session
 
 # Parsed answers that are kept: neighbouring texts were mostly in the same request.
 KEPT = 256
+# The attempt, counted from 0, in which a text is first asked about alone after its list.
+FIRST_ALONE = 1
 # Two requests about texts are interchangeable if these are equal.
 COMPARED = ("prompt_version", "model", "parameters", "attempt")
 
@@ -29,19 +32,19 @@ def request_of(
 ) -> Request:
     """The request about some texts. Nothing else decides its key."""
     temperature = settings.retry_temperature if attempt else settings.temperature
-    longest = settings.max_tokens * len(texts)
-    parameters = _parameters(temperature, longest, settings.seed + attempt, settings.form)
+    longest = (settings.max_tokens + (echoes.TOKENS if prompt.echo else 0)) * len(texts)
+    parameters = _parameters(temperature, longest, settings.seed + attempt, settings.form, prompt.echo)
     return Request(prompt.version, model, parameters, list(texts), attempt, prompt.messages)
 
 
 @lru_cache(maxsize=1024, typed=True)
-def _parameters(temperature: float, max_tokens: int, seed: int, form: Form) -> Mapping[str, Any]:
+def _parameters(temperature: float, max_tokens: int, seed: int, form: Form, echo: bool) -> Mapping[str, Any]:
     """The same object for the same parameters: see `records.Request.key`."""
     return {
         "temperature": temperature,
         "max_tokens": max_tokens,
         "seed": seed,
-        **answer_format(form),
+        **answer_format(form, echo),
     }
 
 
@@ -110,9 +113,9 @@ def grouped(texts: Sequence[str], prompt: Prompt, settings: CaptioningSettings, 
         return Grouping([[text] for text in texts], [], earlier)
     left = {text: text for text in texts}
     groups = []
-    for key, wanted in _earlier_lists(left, prompt, settings, session):
+    for key, wanted, attempt in _earlier_lists(left, prompt, settings, session):
         whole = [text for text in wanted if text is not None and text in left]
-        if len(whole) == len(wanted) == len(set(whole)):
+        if not attempt and len(whole) == len(wanted) == len(set(whole)):
             groups.append(whole)
             for text in whole:
                 del left[text]
@@ -130,10 +133,11 @@ def grouped(texts: Sequence[str], prompt: Prompt, settings: CaptioningSettings, 
 
 def _earlier_lists(
     texts: Mapping[str, str], prompt: Prompt, settings: CaptioningSettings, session: Session
-) -> list[tuple[str, list[str | None]]]:
-    """The lists that were sent with the same settings: the key, and each text, or None if not needed.
+) -> list[tuple[str, list[str | None], int]]:
+    """The lists that were sent with the same settings: key, texts (None if not needed) and attempt.
 
-    The longest come first, because a list comes before its parts; of equal ones, the newest.
+    A single text that was asked about after its list is one of them. The longest come first, because a list
+    comes before its parts; of equal ones, the newest.
     """
     found = []
     for record in session.ledger.newest(prompt.version):
@@ -141,8 +145,10 @@ def _earlier_lists(
         inputs = stored["inputs"]
         wanted = [texts.get(text) for text in inputs]
         if any(wanted):
-            same = request_of(prompt, settings, session.model_name, inputs)
+            alone = len(inputs) == 1 and stored.get("attempt") == FIRST_ALONE
+            attempt = FIRST_ALONE if alone else 0
+            same = request_of(prompt, settings, session.model_name, inputs, attempt)
             if all(stored.get(name) == getattr(same, name) for name in COMPARED):
-                found.append((record["key"], wanted))
-    found.sort(key=lambda pair: len(pair[1]), reverse=True)
+                found.append((record["key"], wanted, attempt))
+    found.sort(key=lambda one: len(one[1]), reverse=True)
     return found

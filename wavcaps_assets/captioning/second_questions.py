@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 
 from wavcaps_assets.captioning.prompts import Example, Form, Prompt, PromptError, prompt_file, searched_files
-from wavcaps_assets.captioning.requests import first_requests, grouped
+from wavcaps_assets.captioning.requests import grouped
 from wavcaps_assets.captioning.rounds import Rounds, TextState
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.captioning.texts import clean
@@ -162,6 +162,7 @@ def ask_again(
 
     Raises:
         PromptError: as `load_second_prompt`.
+        NothingUsable: the first answers cannot be used.
         Paused, EndpointError, PriceError, BudgetTooSmall, StoreError: as the methods of `Session`.
     """
     second = load_second_prompt(settings.second_prompt, settings.form)
@@ -169,8 +170,9 @@ def ask_again(
     lines = [second.line(one, settings.max_text_chars) for one in rejected]
     states = {line: TextState(line) for line in lines}
     grouping = grouped(list(states), second.prompt, settings, session)
-    session.estimate(first_requests(grouping.groups, second.prompt, settings, session.model_name))
-    Rounds(second.prompt, settings, session).settle(list(states.values()), grouping)
+    rounds = Rounds(second.prompt, settings, session)
+    session.estimate(rounds.plan(list(states.values()), grouping), follow_ups=rounds.follow_ups())
+    rounds.run()
     version = second.prompt.version
     return [_answer(states[line], session.model_name, version) for line in lines]
 

@@ -43,6 +43,11 @@ class CaptioningSettings(BaseModel):
         description="the paper's numbered list, a list with a JSON schema, or one text in a request",
     )
     batch_size: int = Field(20, ge=1, le=200, description="texts in a list; the paper does not say")
+    echo: bool = Field(
+        False,
+        description="ask the model to repeat the first words of each text of a list before its caption: "
+        "they show which text the caption is about; the paper: no",
+    )
     text_from: tuple[ClipField, ...] = Field(
         TEXT_FROM,
         min_length=1,
@@ -56,7 +61,13 @@ class CaptioningSettings(BaseModel):
     first_sentence_only: bool = Field(False, description="give the model only the first sentence of a text")
     max_text_chars: int = Field(MAX_CHARS, ge=20, description="longer texts are cut at the end of a word")
     english_only: bool = Field(True, description="drop texts in other languages without asking the model")
-    max_attempts: int = Field(3, ge=1, le=10, description="the most attempts for a text")
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        le=10,
+        description="the most attempts for a text in a request of its own; the text of a list is asked about "
+        "in the list, in half of it, and once alone",
+    )
     temperature: float = Field(
         0.0, ge=0, le=2, description="temperature of the first attempt; the paper does not say"
     )
@@ -143,6 +154,7 @@ class CaptioningChoice(BaseModel):
         None, description="`numbered_list`, `structured` (a JSON schema) or `single`; none: as the preset"
     )
     batch_size: int | None = _open("batch_size")
+    echo: bool | None = _open("echo")
     text_from: list[str] | None = Field(
         None,
         description=f"{CaptioningSettings.model_fields['text_from'].description}; none: as in the prompt's "

@@ -12,7 +12,15 @@ from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import Prices
 from wavcaps_assets.llm.records import Request
 from wavcaps_assets.llm.settings import ModelSettings
-from wavcaps_assets.llm.tokens import Rates, counted_by_server, learn, longest_answer, size
+from wavcaps_assets.llm.tokens import (
+    DEFAULT_UNCERTAINTY,
+    Rates,
+    bytes_beyond,
+    counted_by_server,
+    learn,
+    longest_answer,
+    size,
+)
 
 # Requests whose tokens a server is asked to count.
 SAMPLE = 50
@@ -28,8 +36,8 @@ class Estimate:
         input_tokens: of those requests.
         output_tokens: of those requests, at the expected length.
         cost_low_usd: every request sent once, at the low end; None: the price is not known.
-        cost_high_usd: every answer as long as allowed, and as many texts tried again as before; in the
-            first run all of them, as often as the settings allow.
+        cost_high_usd: every answer as long as allowed, and every request sent that may follow. More is not
+            spent, unless the endpoint loses answers, or counts more tokens than it is expected to.
         how: how the tokens were counted.
         price: the price in use, with its date.
     """
@@ -82,7 +90,7 @@ def estimate(
     prices: Prices,
     settings: ModelSettings,
     batch: bool = False,
-    max_attempts: int = 1,
+    follow_ups: Iterable[Request] = (),
 ) -> Estimate:
     """Estimates the requests that have no answer in the ledger.
 
@@ -92,20 +100,20 @@ def estimate(
     Args:
         requests: read once.
         batch: whether they go through a batch interface, at its price.
-        max_attempts: how often each text is tried at most.
+        follow_ups: the requests that their answers may lead to, sent at the normal price. Read once.
     """
     chance = random.Random(0)
     sample: list[Sequence[Message]] = []
-    count = answered = sizes = texts = most_output = 0
+    count = answered = texts = 0
+    first, later = Most(), Most()
     for request in requests:
         if request in ledger:
             answered += 1
             continue
         count += 1
         messages = request.messages
-        sizes += size(messages)
+        first.add(request, messages)
         texts += len(request.inputs)
-        most_output += longest_answer(request.parameters) or 0
         if len(sample) < SAMPLE:
             sample.append(messages)
         elif (place := chance.randrange(count)) < SAMPLE:
@@ -113,16 +121,41 @@ def estimate(
     rates = learn(ledger, settings.model)
     if (counts := counted_by_server(settings, sample)) is not None:
         rates = _measured(rates, sample, counts, count)
-    input_tokens = round(sizes * rates.per_size)
+    for request in follow_ups:
+        if request not in ledger:
+            later.add(request, request.messages)
+    input_tokens = round(first.size * rates.per_size)
     output_tokens = round(texts * rates.output_a_text)
     price = prices.price_for(settings)
     low = high = None
     if price is not None:
         low = price.cost(input_tokens * (1 - rates.uncertainty), output_tokens * 0.5, batch)
-        high = price.cost(input_tokens * (1 + rates.uncertainty), max(most_output, output_tokens), batch)
-        high *= max_attempts if rates.retried is None else 1 + rates.retried
+        most_input = input_tokens * (1 + rates.uncertainty) + first.bytes_beyond
+        high = price.cost(most_input, max(first.output, output_tokens), batch)
+        # They may be shorter than the requests that the rates are known from, or longer.
+        per_size = rates.per_size * (1 + DEFAULT_UNCERTAINTY)
+        high += price.cost(later.size * per_size + later.bytes_beyond, later.output)
     named = "no price is known for this model" if price is None else _named(prices, settings, batch)
     return Estimate(count, answered, input_tokens, output_tokens, low, high, rates.how, named)
+
+
+@dataclass
+class Most:
+    """The most that some requests can use.
+
+    Attributes:
+        size, bytes_beyond: of their messages, by the functions of `tokens`.
+        output: the longest answers (tokens).
+    """
+
+    size: int = 0
+    bytes_beyond: int = 0
+    output: int = 0
+
+    def add(self, request: Request, messages: Sequence[Message]) -> None:
+        self.size += size(messages)
+        self.bytes_beyond += bytes_beyond(messages)
+        self.output += longest_answer(request.parameters) or 0
 
 
 def _measured(rates: Rates, sample: Sequence[Sequence[Message]], counts: Sequence[int], total: int) -> Rates:

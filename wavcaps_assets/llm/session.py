@@ -124,7 +124,9 @@ class Session:
         """The answer in the ledger; None if there is none. Sends nothing."""
         return self.ledger.get(request)
 
-    def estimate(self, requests: Iterable[Request], batch: bool = False, max_attempts: int = 1) -> Estimate:
+    def estimate(
+        self, requests: Iterable[Request], batch: bool = False, follow_ups: Iterable[Request] = ()
+    ) -> Estimate:
         """Tokens and cost of the requests that have no answer yet. Sends nothing.
 
         The estimate is logged. The first one of a session goes to `progress`.
@@ -132,10 +134,10 @@ class Session:
         Args:
             requests: read once.
             batch: at the prices of a batch interface.
-            max_attempts: how often each text may be tried.
+            follow_ups: the requests that the answers may lead to, for the upper end of the cost.
         """
         opened = self._opened
-        found = estimate(requests, opened.ledger, opened.prices, self.settings, batch, max_attempts)
+        found = estimate(requests, opened.ledger, opened.prices, self.settings, batch, follow_ups)
         logger.info("%s", found.summary)
         if not self._estimated:
             self._estimated = True

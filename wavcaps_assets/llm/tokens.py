@@ -47,20 +47,23 @@ class Rates:
         per_size: input tokens for each unit of a request's `size`.
         uncertainty: relative error of the input tokens (0 to 1).
         output_a_text: output tokens for one text.
-        retried: later attempts for each first attempt; None: too few are known.
         how: how the tokens were counted, for people.
     """
 
     per_size: float = DEFAULT_PER_SIZE
     uncertainty: float = DEFAULT_UNCERTAINTY
     output_a_text: float = DEFAULT_OUTPUT_A_TEXT
-    retried: float | None = None
     how: str = "4 characters a token, OpenAI's rule of thumb for English"
 
 
 def size(messages: Sequence[Message]) -> int:
     """The size of a request: characters, plus 16 for each message."""
     return sum(len(message["content"]) + MESSAGE_SIZE for message in messages)
+
+
+def bytes_beyond(messages: Sequence[Message]) -> int:
+    """The bytes beyond one for each character: other scripts than Latin take more tokens a character."""
+    return sum(len(message["content"].encode()) - len(message["content"]) for message in messages)
 
 
 def most_tokens(messages: Sequence[Message], parameters: Mapping[str, Any]) -> int:
@@ -81,13 +84,11 @@ def longest_answer(parameters: Mapping[str, Any]) -> int | None:
 
 def learn(ledger: ResponseLedger, model: str) -> Rates:
     """The rates of a model in its newest requests in the ledger; the default if there are none."""
-    sizes = tokens = output = texts = first = later = requests = 0
+    sizes = tokens = output = texts = requests = 0
     for record in islice(ledger.newest(), READ_AT_MOST):
         question, answer = record.get("question"), answer_in(record)
         if not isinstance(question, dict) or question.get("model") != model or answer is None:
             continue
-        first += not question.get("attempt")
-        later += bool(question.get("attempt"))
         texts += len(question.get("inputs") or ())
         output += answer.completion_tokens or 0
         if record.get("size") and answer.prompt_tokens:
@@ -96,14 +97,10 @@ def learn(ledger: ResponseLedger, model: str) -> Rates:
             tokens += answer.prompt_tokens
         if requests >= LEARN_FROM:
             break
-    learned = Rates(
-        output_a_text=output / texts if output and texts >= ENOUGH else DEFAULT_OUTPUT_A_TEXT,
-        retried=later / first if first >= ENOUGH else None,
-    )
+    output_a_text = output / texts if output and texts >= ENOUGH else DEFAULT_OUTPUT_A_TEXT
     if requests < ENOUGH:
-        return learned
-    how = f"as {model} counted {requests} earlier requests"
-    return Rates(tokens / sizes, 0.1, learned.output_a_text, learned.retried, how)
+        return Rates(output_a_text=output_a_text)
+    return Rates(tokens / sizes, 0.1, output_a_text, f"as {model} counted {requests} earlier requests")
 
 
 def counted_by_server(settings: ModelSettings, sample: Sequence[Sequence[Message]]) -> list[int] | None:

@@ -1,0 +1,128 @@
+"""Whether the captions of a list belong to the texts at the same places.
+
+A model can number a list correctly and still put each caption under the index of the text before or after
+it: one text becomes two captions, two texts become one, or a text is left out. The indices do not show it.
+The words do: a caption mostly shares a word with its own text, and rarely with the text next to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WORD = re.compile(r"[^\W\d_]{3,}")
+# Words with the same first letters count as the same word: "croaks" and "croaking".
+STEM_CHARS = 4
+# Words of any sound description: they do not show which text a caption is about.
+COMMON = frozenset(
+    WORD.findall(
+        """
+        the and are was were been being with from for then than while that this these there its into onto over
+        out off one two some all any not but also very more each other another after before during when where
+        near through around their his her them they who which what you your our has have had can could may
+        someone something people person sound sounds sounding noise noises effect effects hear heard record
+        recorded recording make makes made making loud background distance
+        """
+    )
+)
+# Of a longer text, the start.
+READ_CHARS = 500
+SHIFTS = (-2, -1, 1, 2)
+# The most that one caption counts for or against a shift (words).
+MOST_WORDS = 2
+# A list is shifted if so many more words of adjacent captions are in the text beside theirs than in their
+# own. Chosen on one half of the released SoundBible captions and of rule-based captions of the BBC's texts;
+# docs/captioning.md has the figures for the other half.
+SHIFTED_WORDS = 3
+SHIFTED_WORDS_SHORT = 2
+SHORT_LIST = 10
+# Fewer captions than this prove nothing together.
+FEWEST = 4
+FEWEST_ASTRAY = 3
+LEAST_GROUNDED = 0.3
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What the words say about a list.
+
+    Attributes:
+        problem: why no caption of the list can be trusted; empty if most can.
+        ungrounded: whether the problem is that hardly any caption shares a word with any text.
+        astray: the places, from 0, of single captions that fit another text of the list and not their own.
+        grounded: the places of captions that share a word with their own text.
+    """
+
+    problem: str = ""
+    ungrounded: bool = False
+    astray: frozenset[int] = frozenset()
+    grounded: frozenset[int] = frozenset()
+
+
+def content_stems(line: str) -> frozenset[str]:
+    """The first letters of a line's words, without words that any sound description may have."""
+    words = WORD.findall(line[:READ_CHARS].lower())
+    return frozenset([word[:STEM_CHARS] for word in words if word not in COMMON])
+
+
+def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
+    """Compares each caption with its own text and with the other texts of its list.
+
+    Args:
+        texts: of a request, in order.
+        captions: under the same indices; None: there is none, or it says nothing about a sound.
+    """
+    given = [content_stems(text) for text in texts]
+    said = [content_stems(caption) if caption else frozenset[str]() for caption in captions]
+    own = [len(stems & text) for stems, text in zip(said, given, strict=True)]
+    grounded = frozenset(place for place, count in enumerate(own) if count)
+    compared = [place for place, stems in enumerate(said) if stems and given[place]]
+    shift = _shift(given, said, own)
+    if shift:
+        where = "after" if shift > 0 else "before"
+        beside = "the text" if abs(shift) == 1 else "the second text"
+        return Alignment(f"captions fit {beside} {where} their own", grounded=grounded)
+    strays = {
+        place: fitting for place in compared if not own[place] and (fitting := _fitting(place, given, said))
+    }
+    if len(strays) >= FEWEST_ASTRAY and len(strays) > len(grounded):
+        return Alignment("more captions fit another text of the list than their own", grounded=grounded)
+    if len(compared) >= FEWEST and len(grounded) < LEAST_GROUNDED * len(compared):
+        problem = f"only {len(grounded)} of {len(compared)} captions share a word with their text"
+        return Alignment(problem, ungrounded=True, grounded=grounded)
+    astray = frozenset(place for place, fitting in strays.items() if _is_astray(place, fitting, strays))
+    return Alignment(astray=astray, grounded=grounded)
+
+
+def _shift(given: Sequence[frozenset[str]], said: Sequence[frozenset[str]], own: Sequence[int]) -> int:
+    """By how many places captions are shifted; 0: they are not.
+
+    For each shift, the run of adjacent captions that speaks for it most strongly is found (the maximum
+    subarray): a list may be shifted from its middle on only.
+    """
+    count = len(given)
+    limit = SHIFTED_WORDS_SHORT if count <= SHORT_LIST else SHIFTED_WORDS
+    for shift in SHIFTS:
+        sum_of_run = 0
+        for place, stems in enumerate(said):
+            beside = place + shift
+            more = (len(stems & given[beside]) if 0 <= beside < count else 0) - own[place]
+            sum_of_run = max(0, sum_of_run + max(-MOST_WORDS, min(MOST_WORDS, more)))
+            if sum_of_run >= limit:
+                return shift
+    return 0
+
+
+def _fitting(place: int, given: Sequence[frozenset[str]], said: Sequence[frozenset[str]]) -> dict[int, int]:
+    """The other texts that share words with a caption, and how many."""
+    stems = said[place]
+    return {other: len(stems & text) for other, text in enumerate(given) if not stems.isdisjoint(text)}
+
+
+def _is_astray(place: int, fitting: dict[int, int], strays: dict[int, dict[int, int]]) -> bool:
+    """Whether a caption without a word of its own text fits the text beside it, or another one clearly."""
+    return any(
+        abs(other - place) == 1 or shared > 1 or place in strays.get(other, ())
+        for other, shared in fitting.items()
+    )
