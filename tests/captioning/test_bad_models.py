@@ -102,7 +102,6 @@ GARBAGE: dict[str, Callable[[list[str]], str]] = {
     "roman numbers": lambda texts: "\n".join(f"{'i' * i}. {text}" for i, text in enumerate(texts, 1)),
     "positions in JSON": lambda texts: json.dumps([f"A {text} is calling." for text in texts]),
     "one caption": lambda texts: "\n".join(f"{i}. {ADVERT}" for i, _ in enumerate(texts, 1)),
-    "nothing": lambda texts: "",
     "reasoning": lambda texts: "<think>\nFirst, " + "\n".join(lines(texts)),
 }
 
@@ -115,7 +114,7 @@ def test_where_the_first_lists_say_nothing_no_more_is_sent(
         for sent in (2, 3):
             with pytest.raises(NothingUsable) as raised:
                 run(clips(*NAMES), LISTED, endpoint.model(), tmp_path)
-            # Another run tries once more: the model may have been mended.
+            # Another run tries once more: the model may answer better by then.
             assert len(endpoint.requests) == sent
     message = str(raised.value)
     answers = [garbage(items(body)) for body in endpoint.requests]
@@ -126,8 +125,8 @@ def test_where_the_first_lists_say_nothing_no_more_is_sent(
 
 
 def test_of_single_texts_some_twenty_are_tried(tmp_path: Path) -> None:
-    with scripted(lambda body: "") as endpoint:
-        with pytest.raises(NothingUsable, match="the answer is empty"):
+    with scripted(lambda body: "<think>It may be a dog.") as endpoint:
+        with pytest.raises(NothingUsable, match="the answer is reasoning only"):
             run(clips(*NAMES), SINGLE, endpoint.model(), tmp_path)
         # And what was under way when the twentieth answer came.
         assert 20 <= len(endpoint.requests) <= 20 + 2 * SINGLE.concurrency

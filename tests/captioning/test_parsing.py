@@ -15,7 +15,7 @@ from wavcaps_assets.captioning.parsing import (
 )
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.llm.records import Answer
-from wavcaps_assets.llm.replies import read_completion
+from wavcaps_assets.llm.replies import NoCompletion, read_completion
 from wavcaps_assets.rules.refusals import is_failure
 
 DOG, CAT = "A dog is barking.", "A cat is meowing."
@@ -171,10 +171,12 @@ def test_answers_of_real_models_faults(case: Path) -> None:
         message = given["message"]
         choice = {"message": message, "finish_reason": given["finish_reason"]}
         body = message if "error" in message else {"choices": [choice]}
-        answer = read_completion(json.dumps(body).encode(), 1.0)
-    else:
-        answer = Answer(given["answer"], given["finish_reason"])
-    found = parse(answer, given["texts"], prompt)
+        # What is no answer is not read, and the request is sent again.
+        assert given["right"] == "ask again"
+        with pytest.raises(NoCompletion):
+            read_completion(json.dumps(body).encode(), 1.0)
+        return
+    found = parse(Answer(given["answer"], given["finish_reason"]), given["texts"], prompt)
     right = {} if given["right"] == "ask again" else given["right"]
     first, _, last = next((key for key, value in right.items() if value == "as listed"), "0-0").partition("-")
     expected = set(range(int(first), int(last) + 1)) - {0}

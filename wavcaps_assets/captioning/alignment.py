@@ -31,7 +31,7 @@ READ_CHARS = 500
 SHIFTS = (-2, -1, 1, 2)
 # The most that one caption counts for or against a shift (words).
 MOST_WORDS = 2
-# A list is shifted if so many more words of adjacent captions are in the text beside theirs than in their
+# A list is shifted if this many more words of adjacent captions are in the text beside theirs than in their
 # own. Chosen on one half of the released SoundBible captions and of rule-based captions of the BBC's texts;
 # docs/captioning.md has the figures for the other half.
 SHIFTED_WORDS = 3

@@ -15,6 +15,7 @@ from wavcaps_assets.captioning.answer_lists import Item, is_cut_short, read_list
 from wavcaps_assets.captioning.answer_text import readable
 from wavcaps_assets.captioning.prompts import Form, Prompt
 from wavcaps_assets.llm.records import UNREADABLE, Answer
+from wavcaps_assets.llm.replies import FILTERED
 from wavcaps_assets.rules.refusals import is_failure, is_refusal
 
 INNER_INDEX = re.compile(r"(?:^|[\s\"'“”])[(\[]?\d{1,6}[.):\]]\s+\S")
@@ -48,7 +49,7 @@ def parse(answer: Answer, texts: Sequence[str], prompt: Prompt) -> list[Parsed]:
         return [_refused(answer.text)] * count
     if answer.finish_reason == UNREADABLE:
         return _useless(answer.text.partition("\n")[0], count)
-    if answer.finish_reason == "content_filter":
+    if answer.finish_reason == FILTERED:
         return [Parsed(None, "the endpoint's filter stopped the answer")] * count
     if not answer.text.strip():
         return _useless(f"the answer is empty (finish reason {answer.finish_reason!r})", count)

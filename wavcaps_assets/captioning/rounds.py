@@ -14,12 +14,13 @@ from wavcaps_assets.captioning.requests import FIRST_ALONE, Grouping, request_of
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.chat import AnswerError
 from wavcaps_assets.llm.records import Answer, Request
+from wavcaps_assets.llm.replies import FILTERED
 from wavcaps_assets.llm.session import Session
 from wavcaps_assets.rules.judging import Candidate, Judged, judge
 from wavcaps_assets.rules.rule import Verdict
 
 SHOWN_CHARS = 80
-# A list of so many texts has no halves that are lists.
+# A list of this many texts has no halves that are lists.
 NO_HALVES = 3
 
 
@@ -284,7 +285,8 @@ class Rounds:
         """Uses what an answer certainly says. Returns it, and the unmatched texts in smaller groups."""
         self.used[request.key] += len(group.states)
         found = parse(answer, request.inputs, self._prompt)
-        self._breaker.add(found, whole=group.part is not Part.HALF)
+        if answer.finish_reason != FILTERED:
+            self._breaker.add(found, whole=group.part is not Part.HALF)
         for state, parsed in zip(group.states, found, strict=True):
             state.take(parsed, request.key)
             state.alone |= group.part is Part.ALONE

@@ -216,6 +216,7 @@ def _judged(found: Found, parsed: Parsed, rows: Rows, prompt: Prompt | None) -> 
 def _versions(preset: str, source: str) -> frozenset[str]:
     """The versions of a preset's prompt for a source, in every form; empty: the preset does not exist."""
     try:
-        return frozenset(load_prompt(preset, source, form).version for form in Form)
+        prompts = (load_prompt(preset, source, form, echo) for form in Form for echo in (False, True))
+        return frozenset(prompt.version for prompt in prompts)
     except PromptError:
         return frozenset()
