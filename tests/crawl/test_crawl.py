@@ -251,6 +251,35 @@ def test_a_source_without_the_fields_has_the_same_data(tables: TableStore, netwo
     assert rows_hash(crawled(tables, network, DOG, said).stage.kept, RAW_CLIPS) != old
 
 
+def test_a_checksum_that_is_read_for_the_first_time_is_no_change(
+    tables: TableStore, network: Network
+) -> None:
+    dog = replace(DOG, gen_ai_preference="no-gen-ai", is_remix=False)
+    crawled(tables, network, dog)
+    # As the second version of the table's schema wrote it: these fields, and its number, were hashed.
+    path = tables.store.path("tables/freesound/raw_clips/2022-11.parquet")
+    table = pq.read_table(path).drop_columns(["claimed_crc32"])
+    added_later = {"gen_ai_preference", "is_remix"}
+    fields = [
+        (name, value)
+        for name, value in vars(dog).items()
+        if value or (name in added_later and value is not None)
+    ]
+    old = pa.array([hashlib.sha256(repr([2, fields]).encode()).hexdigest()])
+    table = table.set_column(table.schema.get_field_index("record_sha256"), "record_sha256", old)
+    metadata = {**table.schema.metadata, SCHEMA_VERSION.encode(): b"2"}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    assert tables.read(KEY, [PARTITION])["claimed_crc32"].to_pylist() == [None]
+    again = crawled(tables, network, replace(dog, claimed_crc32="0000abcd"))
+    assert again.changes.clips == {}
+    (row,) = again.stage.kept.to_pylist()
+    assert (row["claimed_crc32"], row["version"]) == ("0000abcd", 1)
+    assert events_of(tables, "freesound-1") == [("listed", "no-gen-ai")]
+    # From then on, another checksum is a change.
+    changed = crawled(tables, network, replace(dog, claimed_crc32="1111abcd"))
+    assert changed.changes.clips == {"changed": 1}
+
+
 def test_a_preference_that_changes_is_a_change(tables: TableStore, network: Network) -> None:
     crawled(tables, network, DOG, CAT)
     as_the_first_version_wrote(tables)

@@ -15,7 +15,7 @@ from wavcaps_assets.crawl.history import LISTING, Event, History, event_of
 from wavcaps_assets.crawl.licences import attribution, normalise_licence
 from wavcaps_assets.sources.base import Record, Source, clean
 from wavcaps_assets.tables import DROPPED, RAW_CLIPS
-from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
+from wavcaps_assets.tables.columns import SITE_FIELD_NAMES, SITE_FIELDS_SINCE
 from wavcaps_assets.tables.stage import Stage, drop
 
 STAGE = "raw_clips"
@@ -95,7 +95,7 @@ class CrawlDiff:
             read_by = _layout_of(record, known["record_sha256"])
             if read_by is not None:
                 row["crawled_at"] = known["crawled_at"]
-                if read_by < RAW_CLIPS.version and said:
+                if read_by < SITE_FIELDS_SINCE and said:
                     self._note(Event.FIELDS_ADDED, clip_id, version=row["version"], **said)
             else:
                 row["version"] += 1

@@ -37,5 +37,7 @@ def files_in(folder: Path) -> Iterator[str]:
         pass
     for root, folders, names in os.walk(folder):
         folders.sort()
+        # Not a Path for each file: a data pack has hundreds of thousands.
+        within = os.path.relpath(root, folder)
         for name in sorted(names):
-            yield str((Path(root) / name).relative_to(folder))
+            yield name if within == os.curdir else f"{within}{os.sep}{name}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 
 from wavcaps_assets.network.errors import BadAnswer
 from wavcaps_assets.sources.folders import SUFFIXES, crc32_of, files_in
@@ -82,13 +83,14 @@ def find_files(folder: Path, ids: range) -> PackFiles:
     """
     found = PackFiles()
     for native in files_in(folder):
-        path = PurePath(native).as_posix()
-        parts = PurePosixPath(path).parts
+        path = native.replace(os.sep, "/")
+        parts = path.split("/")
         # Hidden files, and what macOS puts into archives.
         if not path.isprintable() or any(part.startswith(".") or part == "__MACOSX" for part in parts):
             continue
         name = parts[-1].lower()
-        suffix = PurePosixPath(name).suffix
+        stem, _, ending = name.rpartition(".")
+        suffix = f".{ending}" if stem else ""
         found.suffixes[suffix] += 1
         if suffix[1:] in SUFFIXES:
             _add_audio(found, path, ids)
@@ -113,7 +115,7 @@ def _add_audio(found: PackFiles, path: str, ids: range) -> None:
 
 def id_in(path: str) -> int | None:
     """The id of the sound in the name of an audio file; None if there is none."""
-    match = AUDIO_NAME.fullmatch(PurePosixPath(path).name)
+    match = AUDIO_NAME.fullmatch(path.rpartition("/")[2])
     return int(match["id"]) if match else None
 
 
@@ -153,12 +155,15 @@ def _add_line(read: Checksums, line: str, ids: range) -> bool:
     match = MANIFEST_LINE.fullmatch(line)
     if match is None:
         return False
-    crc, path = crc32(match["crc"]), match["path"]
+    path = match["path"]
     number = id_in(path)
-    if crc is not None and number is not None and number in ids:
+    if number is not None and number not in ids:
+        return True
+    crc = crc32(match["crc"])
+    if crc is not None and number is not None:
         read.audio[number] = crc
     elif crc is not None and path.lower().endswith(".csv"):
-        read.lists.setdefault(PurePosixPath(path).name, set()).add(crc)
+        read.lists.setdefault(path.rpartition("/")[2], set()).add(crc)
     return True
 
 
@@ -204,7 +209,7 @@ def read_rows(folder: Path, path: str) -> Iterator[tuple[int, Mapping[str, str]]
 def warn_of_changed_lists(folder: Path, lists: Sequence[str], allowed: Mapping[str, set[str]]) -> None:
     """Warns about metadata files that are not those of the manifest, such as files that were edited."""
     for path in lists:
-        expected = allowed.get(PurePosixPath(path).name)
+        expected = allowed.get(path.rpartition("/")[2])
         try:
             changed = bool(expected) and crc32_of(folder / path) not in (expected or ())
         except OSError:

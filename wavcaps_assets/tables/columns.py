@@ -65,3 +65,5 @@ SITE_FIELDS = (
     ),
 )
 SITE_FIELD_NAMES = tuple(column.name for column in SITE_FIELDS)
+# The version of the tables that has them all.
+SITE_FIELDS_SINCE = max(column.added_in for column in SITE_FIELDS)
