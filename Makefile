@@ -10,7 +10,6 @@ RUN := .venv/bin/python
 STAMP := .venv/installed.stamp
 TYPED := wavcaps_assets wavcaps_training tests benchmarks examples
 
-export DAGSTER_HOME := $(CURDIR)/dagster_home
 # Byte code is written once, at install; without it every process that imports Dagster loses seconds.
 export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,7 +30,7 @@ env: $(STAMP)  ## set up .venv with everything, from locked and hashed requireme
 demo: $(STAMP)  ## the main job, from a raw crawl to a benchmark score, on real audio
 	@.venv/bin/wavcaps demo
 
-ui: $(STAMP)  ## the web UI on the results of the demo (PORT=3000)
+ui: $(STAMP)  ## the web UI on the results of the demo, or on live sources if WAVCAPS_SOURCES=live (PORT=3000)
 	@.venv/bin/wavcaps ui --port $(PORT)
 
 test: lint  ## linters, types and all tests, at most 15 minutes on 2 cores
@@ -66,9 +65,8 @@ lock: .cache/uv/bin/uv  ## lock the dependencies of pyproject.toml again
 	    --python-version 3.11 pyproject.toml $${set#*:} --output-file requirements/$${set%%:*}.txt; \
 	done
 
-clean:  ## remove the results of the demo; the environment and the downloads stay
-	rm -rf dagster_home/store dagster_home/storage dagster_home/history dagster_home/schedules \
-	  dagster_home/logs dagster_home/cuda_devices dagster_home/.[a-z]*
+clean:  ## remove the results of the demo; live stores, the environment and the downloads stay
+	rm -rf dagster_home/demo
 
 .cache/uv/bin/uv: requirements/uv.txt
 	@echo "Setting up uv, which installs everything else"

@@ -2,7 +2,8 @@
 
     python examples/read_manifest.py STORE [CLIPS]
 
-STORE is a folder or s3://bucket/prefix: the value of WAVCAPS_STORE, or dagster_home/store after `make demo`.
+STORE is a folder or s3://bucket/prefix: the value of WAVCAPS_STORE, or dagster_home/demo/store after
+`make demo`.
 """
 
 from __future__ import annotations

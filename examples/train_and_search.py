@@ -2,8 +2,8 @@
 
     python examples/train_and_search.py STORE "a dog barks" [EPOCHS]
 
-The store needs the asset `training_manifest`: `make demo` makes one in dagster_home/store. The model is the
-demo's. It trains on the CPU and stays in the folder `search_model`: a second search does not train again.
+The store needs the asset `training_manifest`: `make demo` makes one in dagster_home/demo/store. The model is
+the demo's. It trains on the CPU and stays in the folder `search_model`: a second search does not train again.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ OF_TRAINING = (
 
 def variables() -> list[Variable]:
     """All variables: those of the data, of each source, and of training."""
-    return [*_of_model(Settings, PREFIX), *_of_sources(), *OF_TRAINING]
+    return [*_of_model(Settings, PREFIX), *of_sources(), *OF_TRAINING]
 
 
 def require_known_variables(environment: Mapping[str, str] = os.environ) -> None:
@@ -115,7 +115,7 @@ def _names_in(name: str, value: str, parents: set[str]) -> Iterator[str]:
         yield from _names_in(f"{name}{JOINT}{key.upper()}", json.dumps(deeper), parents)
 
 
-def _of_sources() -> Iterator[Variable]:
+def of_sources() -> Iterator[Variable]:
     for name in wavcaps_assets.sources.MODULES:
         module = import_module(f"{wavcaps_assets.sources.__name__}.{name}")
         for found in vars(module).values():

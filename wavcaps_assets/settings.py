@@ -24,6 +24,8 @@ class Sources(StrEnum):
     LIVE = "live"
 
 
+# As the language model's base URL: the small model that comes with the demo.
+EMBEDDED = "embedded"
 EMBEDDED_SOURCES_PORT = 8731
 EMBEDDED_MODEL_PORT = 8732
 
@@ -77,7 +79,7 @@ class Settings(BaseSettings):
     )
     s3: S3Settings = S3Settings()
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
-    embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the demo's language model")
+    embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the embedded language model")
     recordings_url: str = Field(
         "",
         description="csv (path or URL) of `clip_id,recording`: clips that share one; empty: by `sources`",
@@ -99,19 +101,11 @@ class Settings(BaseSettings):
         demo = self.demo_url
         embedded = demo is not None
 
-        def either(value: str, when_embedded: str, when_live: str) -> str:
-            return value or (when_embedded if embedded else when_live)
-
-        self.llm = self.llm.model_copy(
-            update={
-                "base_url": either(
-                    self.llm.base_url,
-                    f"{embedded_url(self.embedded_model_port)}/v1",
-                    "https://api.openai.com/v1",
-                ),
-                "model": either(self.llm.model, "smollm2-135m-instruct", "gpt-4o-mini"),
-            }
-        )
+        asked_for = self.llm.base_url or (EMBEDDED if embedded else "https://api.openai.com/v1")
+        url = self.embedded_model_url if asked_for == EMBEDDED else asked_for
+        small = embedded or asked_for == EMBEDDED
+        model = self.llm.model or ("smollm2-135m-instruct" if small else "gpt-4o-mini")
+        self.llm = self.llm.model_copy(update={"base_url": url, "model": model})
         own = {demo.partition("://")[2]} if demo else set()
         self.network = self.network.model_copy(
             update={
@@ -120,7 +114,7 @@ class Settings(BaseSettings):
                 "quotas": {**KNOWN_QUOTAS, **dict.fromkeys(own, UNLIMITED), **self.network.quotas},
             }
         )
-        self.recordings_url = either(self.recordings_url, f"{demo}/recordings.csv", "")
+        self.recordings_url = self.recordings_url or (f"{demo}/recordings.csv" if embedded else "")
         return self
 
     @property
@@ -145,7 +139,7 @@ class Settings(BaseSettings):
 
     @property
     def embedded_model(self) -> bool:
-        """Whether the demo's language model writes the captions."""
+        """Whether the small language model on this machine writes the captions."""
         return self.llm.base_url == self.embedded_model_url
 
 

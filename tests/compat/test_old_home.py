@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 from wavcaps_assets.crawl.history import Event, History
 from wavcaps_assets.crawl.ledger import ledger_of, statuses
 from wavcaps_assets.definitions import build
-from wavcaps_assets.demo.runs import Job, run_job
+from wavcaps_assets.lane.runs import Job, run_job
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.provenance.trace import trace
 from wavcaps_assets.settings import Settings

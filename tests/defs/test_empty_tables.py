@@ -11,8 +11,8 @@ import pytest
 from tests.support.paths import ROOT
 from wavcaps_assets.definitions import build
 from wavcaps_assets.demo.clips import Corpus
-from wavcaps_assets.demo.runs import Job, run_job
 from wavcaps_assets.demo.server import running_server
+from wavcaps_assets.lane.runs import Job, run_job
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store

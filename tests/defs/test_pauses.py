@@ -12,9 +12,9 @@ import pytest
 from tests.support.paths import ROOT
 from wavcaps_assets.defs.pauses import PAUSED_TAG, paused_until
 from wavcaps_assets.demo.clips import Corpus
-from wavcaps_assets.demo.runs import Job, run_job
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
+from wavcaps_assets.lane.runs import Job, run_job
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore

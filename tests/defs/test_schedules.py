@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tarfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,18 +14,22 @@ from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import StepFailureData
 
 from tests.simulation.stepped_clock import SteppedClock
+from tests.support.paths import ROOT
 from wavcaps_assets.crawl.backfill import BackfillSettings
 from wavcaps_assets.definitions import build
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, PAUSED_TAG
+from wavcaps_assets.defs.resources import StoreResource, store_of
 from wavcaps_assets.defs.schedules import FAILURE_TAG, missing_partitions_schedule
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
+from wavcaps_assets.tables import LEDGER, RAW_CLIPS
 
 NAME = "crawl_freesound"
 
 
 @pytest.fixture
-def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("WAVCAPS_STORE", str(tmp_path))
     monkeypatch.setenv("WAVCAPS_FREESOUND__FIRST_MONTH", MONTHS[0])
     monkeypatch.setenv("WAVCAPS_FREESOUND__LAST_MONTH", MONTHS[-1])
     with dg.instance_for_test() as made:
@@ -42,7 +48,8 @@ def tick(
     repository = definitions.get_repository_def()
     schedule = repository.get_schedule_def(f"{NAME}_missing")
     if limits is not None:
-        schedule = missing_partitions_schedule(all_sources(Settings())[0], limits)
+        source, store = all_sources(Settings())[0], store_of(Settings())
+        schedule = missing_partitions_schedule(source, store, live=False, settings=limits)
     with dg.build_schedule_context(
         instance=instance, repository_def=repository, scheduled_execution_time=at
     ) as context:
@@ -51,6 +58,7 @@ def tick(
 
 
 def materialize(instance: dg.DagsterInstance, month: str) -> None:
+    store_of(Settings()).tables().write(["freesound", "ledger"], month, LEDGER.empty())
     instance.report_runless_asset_event(
         dg.AssetMaterialization(dg.AssetKey(["freesound", "ledger"]), partition=month)
     )
@@ -140,7 +148,33 @@ def test_a_month_whose_machine_died_is_asked_for_again(instance: dg.DagsterInsta
 
 
 @pytest.mark.slow
+def test_what_only_the_event_log_has_is_missing(instance: dg.DagsterInstance) -> None:
+    ledger = dg.AssetKey(["freesound", "ledger"])
+    instance.report_runless_asset_event(dg.AssetMaterialization(ledger, partition="2022-01"))
+    store_of(Settings()).tables().write(["freesound", "ledger"], "2022-02", LEDGER.empty())
+    assert tick(instance)[0][:2] == ["2022-01", "2022-03"]
+
+
+def test_the_demos_clips_are_not_those_of_the_site(tmp_path: Path) -> None:
+    with tarfile.open(ROOT / "tests" / "compat" / "home.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    store = StoreResource(root=str(tmp_path / "store"))
+    source = all_sources(Settings())[0]
+    skipped = {}
+    with dg.instance_for_test() as instance:
+        for live in (True, False):
+            schedule = missing_partitions_schedule(source, store, live)
+            with dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=datetime(2026, 11, 1, tzinfo=UTC)
+            ) as context:
+                skipped[live] = schedule.evaluate_tick(context).skip_message
+    assert skipped[False] == "0 partitions of FreeSound are missing"
+    assert skipped[True] is not None and "has clips of the demo" in skipped[True]
+
+
+@pytest.mark.slow
 def test_a_listing_that_was_read_is_not_read_again_for_its_audio(instance: dg.DagsterInstance) -> None:
+    store_of(Settings()).tables().write(["freesound", "raw_clips"], "2022-02", RAW_CLIPS.empty())
     instance.report_runless_asset_event(
         dg.AssetMaterialization(dg.AssetKey(["freesound", "raw_clips"]), partition="2022-02")
     )

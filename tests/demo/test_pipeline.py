@@ -14,9 +14,9 @@ import soundfile
 from tests.support.paths import ROOT
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.language_model import running_model
-from wavcaps_assets.demo.runs import Job, RunFailed, run_job
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
+from wavcaps_assets.lane.runs import Job, RunFailed, run_job
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store

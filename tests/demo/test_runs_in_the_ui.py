@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from tests.support.dagster_host import SELECTOR, WORKSPACE
 from tests.support.paths import ROOT
-from wavcaps_assets.demo.runs import Job, RunFailed, run_job
+from wavcaps_assets.lane.runs import Job, RunFailed, run_job
 
 RUNS_OF_A_JOB = """
 query Runs($selector: PipelineSelector!, $filter: RunsFilter!) {

@@ -22,7 +22,7 @@ SUBCOMMAND = re.compile(r"(?:^|[`/])wavcaps ([a-z][\w-]*)", re.MULTILINE)
 # Files of a page's own example, or of a user.
 EXAMPLES = {
     "wavcaps_assets/rules/weather_rules.py",
-    "dagster_home/store/report.html",
+    "dagster_home/demo/store/report.html",
     "/data/prompts/mine.toml",
 }
 

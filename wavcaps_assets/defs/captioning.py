@@ -112,8 +112,9 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
             with (
                 logged_to(context),
                 progress_bar(f"captions of {source}", filtered_clips.num_rows, "texts") as progress.bar,
+                language_model.serving(settings.method is Method.MODEL) as llm,
                 Session(
-                    language_model.settings(),
+                    llm,
                     files,
                     limits=settings.limits,
                     label=source,
@@ -148,34 +149,39 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         language_model: LanguageModelResource,
         store: StoreResource,
     ) -> Iterator[Any]:
-        source, files, llm = context.partition_key, store.tables().store, language_model.settings()
+        source, files = context.partition_key, store.tables().store
         names = ("first", "second")
         pages = [PageProgress(context, f"{name}: ") for name in names]
         variants = []
-        for choice, page in zip((config.first, or_floor(source, config.second)), pages, strict=True):
-            settings = choose_settings(source, language_model.embedded, choice)
-            session = Session(
-                llm.model_copy(update={"model": choice.model or llm.model}),
-                files,
-                limits=settings.limits,
-                label=source,
-                run=context.run_id,
-                progress=page,
-            )
-            variants.append(Variant(settings, session))
+        with language_model.serving() as llm:
+            for choice, page in zip((config.first, or_floor(source, config.second)), pages, strict=True):
+                settings = choose_settings(source, language_model.embedded, choice)
+                session = Session(
+                    llm.model_copy(update={"model": choice.model or llm.model}),
+                    files,
+                    limits=settings.limits,
+                    label=source,
+                    run=context.run_id,
+                    progress=page,
+                )
+                variants.append(Variant(settings, session))
 
-        def make() -> pa.Table:
-            with logged_to(context):
-                result = compare_variants(filtered_clips, source, (variants[0], variants[1]), config.clips)
-            # The version of a prompt does not contain its name.
-            chosen = {
-                f"{name}: settings": dg.MetadataValue.json(variant.settings.model_dump(mode="json"))
-                for name, variant in zip(names, variants, strict=True)
-            }
-            context.add_output_metadata({"comparison": dg.MetadataValue.md(result.as_markdown()), **chosen})
-            return result.table
+            def make() -> pa.Table:
+                with logged_to(context):
+                    result = compare_variants(
+                        filtered_clips, source, (variants[0], variants[1]), config.clips
+                    )
+                # The version of a prompt does not contain its name.
+                chosen = {
+                    f"{name}: settings": dg.MetadataValue.json(variant.settings.model_dump(mode="json"))
+                    for name, variant in zip(names, variants, strict=True)
+                }
+                context.add_output_metadata(
+                    {"comparison": dg.MetadataValue.md(result.as_markdown()), **chosen}
+                )
+                return result.table
 
-        yield from unless_paused(context, make, pages)
+            yield from unless_paused(context, make, pages)
 
     @dg.asset(
         # Both send requests to the model.

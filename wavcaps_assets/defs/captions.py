@@ -58,8 +58,9 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
             rules = choose_rules(config, embedded)
             with (
                 logged_to(context),
+                language_model.serving(rules.second_questions > 0) as llm,
                 Session(
-                    language_model.settings(),
+                    llm,
                     tables.store,
                     limits=captioning.limits,
                     label=source,

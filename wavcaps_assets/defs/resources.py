@@ -1,8 +1,12 @@
 """What assets get: the store, the network and the language model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from wavcaps_assets.audio.originals import Origin
+from wavcaps_assets.demo.language_model import available_model
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.settings import Settings
@@ -22,6 +26,13 @@ class StoreResource(dg.ConfigurableResource):
 
     def tables(self) -> TableStore:
         return TableStore(open_store(self.root, self.endpoint_url or None, self.region or None))
+
+
+def store_of(settings: Settings) -> StoreResource:
+    """The store that the settings name."""
+    return StoreResource(
+        root=settings.store, endpoint_url=settings.s3.endpoint_url, region=settings.s3.region
+    )
 
 
 class NetworkResource(dg.ConfigurableResource):
@@ -48,3 +59,20 @@ class LanguageModelResource(dg.ConfigurableResource):
         # A budget requires a price of every model that is not declared free.
         free = True if self.embedded and llm.free is None else llm.free
         return llm.model_copy(update={"base_url": self.base_url, "model": self.model, "free": free})
+
+    @contextmanager
+    def serving(self, needed: bool = True) -> Iterator[ModelSettings]:
+        """The model's settings, while it can be asked. The embedded one is started where it does not run.
+
+        Args:
+            needed: whether it is going to be asked.
+
+        Raises:
+            LanguageModelError: the embedded model is not installed, or does not start.
+        """
+        settings = self.settings()
+        if not (needed and self.embedded):
+            yield settings
+            return
+        with available_model(Settings().embedded_model_port) as url:
+            yield settings.model_copy(update={"base_url": url})

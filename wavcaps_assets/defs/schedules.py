@@ -13,9 +13,11 @@ import dagster as dg
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.backfill import BackfillSettings, choose, due_again
+from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo, listed_partitions
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
+from wavcaps_assets.defs.resources import StoreResource, store_of
 from wavcaps_assets.sources.base import Source
 
 UNFINISHED = (
@@ -35,8 +37,16 @@ STEP_FAILED, INTERRUPTED = "step", "interrupted"
 
 
 def missing_partitions_schedule(
-    source: Source, settings: BackfillSettings | None = None
+    source: Source,
+    store: StoreResource,
+    live: bool,
+    settings: BackfillSettings | None = None,
 ) -> dg.ScheduleDefinition:
+    """The schedule of a source. What the store holds is not missing, whatever the event log says.
+
+    Args:
+        live: whether the real sites are crawled.
+    """
     limits = settings or BackfillSettings()
     job = crawl_job_name(source)
 
@@ -57,8 +67,14 @@ def missing_partitions_schedule(
         until = paused_until(_runs(instance, source, source.partitions(), NEWEST))
         if until is not None:
             return dg.SkipReason(f"{source.title} is paused until {until:%Y-%m-%d %H:%M} UTC")
+        tables = store.tables()
+        if live and is_of_demo(tables, source.name):
+            return dg.SkipReason(
+                f"{tables.store.describe('tables')} has clips of the demo, not of {source.title}: move this "
+                "store away, or set WAVCAPS_STORE to another folder"
+            )
         # A partition is done when the last asset of the job has it.
-        done = instance.get_materialized_partitions(dg.AssetKey([source.name, "ledger"]))
+        done = finished_partitions(tables, source.name)
         missing = [name for name in source.partitions() if name not in done]
         history = _history(
             instance, _records(instance, source, missing, RUNS_OF_PARTITION * len(missing)), limits
@@ -79,7 +95,7 @@ def missing_partitions_schedule(
         if request.partitions or again:
             # Dagster never runs the same key twice: the next tick's attempt is another one.
             tick = context.scheduled_execution_time.isoformat()
-            listed = instance.get_materialized_partitions(dg.AssetKey([source.name, "raw_clips"]))
+            listed = listed_partitions(tables, source.name)
             return [
                 dg.RunRequest(
                     partition_key=name,
@@ -243,4 +259,7 @@ def _partitions(runs: Iterable[dg.DagsterRun]) -> Counter[str]:
 
 
 def definitions(location: Location) -> dg.Definitions:
-    return dg.Definitions(schedules=[missing_partitions_schedule(source) for source in location.sources])
+    store = store_of(location.settings)
+    return dg.Definitions(
+        schedules=[missing_partitions_schedule(source, store, location.live) for source in location.sources]
+    )

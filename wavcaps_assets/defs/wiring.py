@@ -5,16 +5,14 @@ from typing import Any
 import dagster as dg
 
 from wavcaps_assets.defs.common import Location
-from wavcaps_assets.defs.resources import LanguageModelResource, NetworkResource, StoreResource
+from wavcaps_assets.defs.resources import LanguageModelResource, NetworkResource, store_of
 from wavcaps_assets.defs.table_io_manager import TableIOManager
 from wavcaps_assets.settings import Settings
 
 
 def resources(settings: Settings) -> dict[str, Any]:
     """The resources, by the names of the assets' arguments."""
-    store = StoreResource(
-        root=settings.store, endpoint_url=settings.s3.endpoint_url, region=settings.s3.region
-    )
+    store = store_of(settings)
     return {
         "io_manager": TableIOManager(store=store, smallest_share=settings.smallest_share),
         "store": store,

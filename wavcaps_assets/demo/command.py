@@ -10,18 +10,25 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
-import dagster as dg
 
 import wavcaps_assets.demo
 from wavcaps_assets.demo.corpus import prepare_corpus
 from wavcaps_assets.demo.language_model import LanguageModelError, running_model
-from wavcaps_assets.demo.runs import Job, RunFailed, run_job, timed
 from wavcaps_assets.demo.server import DemoServerError, serve
+from wavcaps_assets.environment import JOINT, PREFIX, of_sources
+from wavcaps_assets.lane.chapters import Training, chapters
+from wavcaps_assets.lane.command import (
+    prepare_home,
+    refuse_demo_store,
+    run_chapters,
+    sources_to_run,
+    tables_of,
+)
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
 
@@ -30,25 +37,42 @@ CACHE = ROOT / ".cache" / "demo"
 REPORT = "report.html"
 # At most: the downloads, their unpacked contents, tables, audio and weights.
 NEEDED_BYTES = 1_000_000_000
+# The demo's own instance and store. Those of live sources are in DAGSTER_HOME and WAVCAPS_STORE.
+HOME = ROOT / "dagster_home" / "demo"
+INSTANCE = ROOT / "dagster_home" / "dagster.yaml"
 # A small machine has no GPU. The CPU is used only where a setting says so, as here.
 ENVIRONMENT = {
     "WAVCAPS_SOURCES": "embedded",
     "WAVCAPS_ON_MISSING_CUDA": "cpu",
-    "DAGSTER_HOME": str(ROOT / "dagster_home"),
     "HF_HUB_OFFLINE": "1",
 }
+# Settings that may be those of live sources in the same terminal.
+OF_LIVE_SOURCES = ("SOURCE_NAMES", "STORE", "STATE", "S3__", "RECORDINGS_URL")
 # The daemon starts new code servers every minute, and each old one warns that nobody talks to it any more.
 QUIET_CODE_SERVERS = ("--code-server-log-level", "error")
 
 
+def home_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=HOME,
+        help="Folder of the demo's instance and store.  [default: dagster_home/demo]",
+    )(command)
+
+
 @click.command()
-def demo() -> None:
-    """Crawl, caption, train and score on a small real corpus; then write the report."""
+@home_option
+def demo(home: Path) -> None:
+    """Crawl, caption, train and score on a small real corpus; then write the report.
+
+    The demo has its own instance and store: those of live sources stay as they are.
+    """
     started = time.monotonic()
-    settings = prepare_environment()
+    settings = prepare_environment(home)
     click.echo("Preparing the sources and the language model")
     with services(settings):
-        run_everything(settings)
+        run_chapters(chapters(all_sources(settings), {}, Training()))
     report = settings.store_folder / REPORT
     click.echo(
         f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
@@ -60,42 +84,59 @@ def demo() -> None:
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the web UI.")
-def ui(port: int) -> None:
-    """The web UI, with the demo's sources and language model, which its runs need."""
-    settings = prepare_environment()
+@home_option
+def ui(port: int, home: Path) -> None:
+    """The web UI of the demo; with WAVCAPS_SOURCES=live, that of live sources.
+
+    The demo's has the sources and the language model, which its runs need.
+    """
     require_free_port(port)
     # When this process ends, so does all that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if os.environ.get("WAVCAPS_SOURCES") == Sources.LIVE:
+        settings = prepare_home()
+        sources = sources_to_run(settings)
+        refuse_demo_store(tables_of(settings), sources)
+        click.echo(f"Live sources: {', '.join(source.title for source in sources)}; store: {settings.store}")
+        run_servers(port)
+        return
+    settings = prepare_environment(home)
     if not (settings.store_folder / REPORT).is_file():
         click.echo(
             "There is no report yet. `make demo` makes everything; in the UI you can do it step by step."
         )
     click.echo("Starting the sources, the language model, the web server and the daemon")
     with services(settings):
-        click.echo(
-            f"\n  The lineage graph: http://127.0.0.1:{port}/asset-groups\n  Ctrl-C stops everything.\n"
-        )
-        python = [sys.executable, "-W", "ignore", "-m"]
-        workspace = ["-w", str(ROOT / "workspace.yaml"), "--log-level", "error", *QUIET_CODE_SERVERS]
-        address = ["--host", "127.0.0.1", "--port", str(port), "--dagster-log-level", "error"]
-        web = [*python, "dagster_webserver", *workspace, *address]
-        daemon = [*python, "dagster._daemon", "run", *workspace]
-        # In their own process groups: Ctrl-C reaches them once, from here.
-        with (
-            subprocess.Popen(web, cwd=ROOT, start_new_session=True) as web_server,
-            subprocess.Popen(daemon, cwd=ROOT, start_new_session=True) as runner,
-        ):
-            try:
-                web_server.wait()
-            except KeyboardInterrupt:
-                click.echo("\nStopping")
-            finally:
-                runner.terminate()
-                web_server.terminate()
+        run_servers(port)
 
 
-def prepare_environment() -> Settings:
+def run_servers(port: int) -> None:
+    """The web server and the daemon of the instance in DAGSTER_HOME, until Ctrl-C."""
+    click.echo(f"\n  The lineage graph: http://127.0.0.1:{port}/asset-groups\n  Ctrl-C stops everything.\n")
+    python = [sys.executable, "-W", "ignore", "-m"]
+    workspace = ["-w", str(ROOT / "workspace.yaml"), "--log-level", "error", *QUIET_CODE_SERVERS]
+    address = ["--host", "127.0.0.1", "--port", str(port), "--dagster-log-level", "error"]
+    web = [*python, "dagster_webserver", *workspace, *address]
+    daemon = [*python, "dagster._daemon", "run", *workspace]
+    # In their own process groups: Ctrl-C reaches them once, from here.
+    with (
+        subprocess.Popen(web, cwd=ROOT, start_new_session=True) as web_server,
+        subprocess.Popen(daemon, cwd=ROOT, start_new_session=True) as runner,
+    ):
+        try:
+            web_server.wait()
+        except KeyboardInterrupt:
+            click.echo("\nStopping")
+        finally:
+            runner.terminate()
+            web_server.terminate()
+
+
+def prepare_environment(home: Path) -> Settings:
     """Sets the environment that the demo's processes share, and checks that the demo can run.
+
+    Args:
+        home: the folder of the demo's instance and store.
 
     Raises:
         ClickException: other sources are set, or the disk is full.
@@ -106,29 +147,41 @@ def prepare_environment() -> Settings:
     log = logging.getLogger(wavcaps_assets.demo.__name__)
     log.addHandler(console)
     log.setLevel(logging.INFO)
+    if os.environ.get("WAVCAPS_SOURCES", Sources.EMBEDDED) != Sources.EMBEDDED:
+        raise click.ClickException(
+            "this terminal is set up for live sources: for the demo, open another, or unset WAVCAPS_SOURCES"
+        )
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    settings = Settings()
-    if settings.sources is not Sources.EMBEDDED:
-        raise click.ClickException("the demo crawls its own server: unset WAVCAPS_SOURCES")
+    if unused := leave_out_live_settings():
+        click.echo(f"The demo has its own sources and store, and does not use {', '.join(unused)}")
+    folder = home.absolute()
+    os.environ["DAGSTER_HOME"] = str(folder)
     try:
-        folder = settings.store_folder
         folder.mkdir(parents=True, exist_ok=True)
-    except ValueError as error:
-        raise click.ClickException(
-            f"the demo trains a model on its audio: {error}; unset it, or set it to a folder"
-        ) from error
+        shutil.copyfile(INSTANCE, folder / INSTANCE.name)
     except OSError as error:
         raise click.ClickException(
-            f"cannot create {folder}: {error.strerror}; set WAVCAPS_STORE to another folder"
+            f"cannot write to {folder}: {error.strerror}; choose another folder: wavcaps demo --home FOLDER"
         ) from error
+    settings = Settings()
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise click.ClickException(
             f"{folder} has {free / 1e9:.1f} GB free and the demo needs {NEEDED_BYTES / 1e9:.0f} GB; "
-            "free some space, or set WAVCAPS_STORE to another disk"
+            "free some space, or choose a folder on another disk: wavcaps demo --home FOLDER"
         )
     return settings
+
+
+def leave_out_live_settings() -> list[str]:
+    """Removes from this process's environment what belongs to live sources. Returns the names."""
+    groups = [f"{PREFIX}{name}" for name in OF_LIVE_SOURCES]
+    groups += [variable.name.rpartition(JOINT)[0] for variable in of_sources()]
+    unused = sorted(name for name in os.environ if name.upper().startswith(tuple(groups)))
+    for name in unused:
+        del os.environ[name]
+    return unused
 
 
 @contextmanager
@@ -146,34 +199,6 @@ def services(settings: Settings) -> Iterator[None]:
         except (DemoServerError, LanguageModelError) as error:
             raise click.ClickException(str(error)) from error
         yield
-
-
-def run_everything(settings: Settings) -> None:
-    """Runs every job of the workspace, in the order of the lineage graph."""
-    assets, training = "wavcaps_assets", "wavcaps_training"
-    sources = all_sources(settings)
-    chapters = {
-        "Crawling the sources": [
-            Job(assets, f"crawl_{source.name}", partition)
-            for source in sources
-            for partition in source.partitions()
-        ],
-        "Filtering, captioning and post-processing": [
-            Job(assets, "caption_source", source.name) for source in sources
-        ],
-        "Publishing the set": [Job(assets, "publish")],
-        "Training, on the train split, and scoring, on the test split": [Job(training, "train_and_score")],
-        "Writing the report": [Job(training, "write_report")],
-    }
-    with dg.DagsterInstance.get() as instance:
-        for chapter, jobs in chapters.items():
-            click.echo(chapter)
-            for job in jobs:
-                try:
-                    with timed(str(job), own_lines=job.location == training):
-                        run_job(instance, job, ROOT)
-                except RunFailed as error:
-                    raise click.ClickException(f"{error}\nFor details: make ui, then Runs.") from error
 
 
 def require_free_port(port: int) -> None:

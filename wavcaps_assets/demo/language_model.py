@@ -77,6 +77,34 @@ def require_free_port(port: int) -> None:
 
 
 @contextmanager
+def available_model(port: int = EMBEDDED_MODEL_PORT) -> Iterator[str]:
+    """The model, which this process starts on a free port if it does not run on `port` already.
+
+    Yields:
+        The endpoint's base URL for OpenAI clients.
+
+    Raises:
+        LanguageModelError: as for `running_model`.
+    """
+    if is_served(port):
+        yield f"{embedded_url(port)}/v1"
+        return
+    with socket.create_server((HOST, 0)) as probe:
+        free = probe.getsockname()[1]
+    with running_model(free) as url:
+        yield url
+
+
+def is_served(port: int) -> bool:
+    """Whether the model can be asked on this port, and no other program listens there."""
+    try:
+        answer = httpx.get(f"{embedded_url(port)}/v1/models", timeout=5, trust_env=False)
+        return MODEL_NAME in answer.text
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
 def running_model(port: int = EMBEDDED_MODEL_PORT) -> Iterator[str]:
     """Runs the server in its own process while the context lasts.
 

@@ -116,7 +116,10 @@ class ChatModel:
         if not settings.model:
             raise EndpointError(f"no model is set for {settings.base_url}: set WAVCAPS_LLM__MODEL")
         if urlsplit(settings.base_url).hostname == OPENAI_HOST and not settings.api_key.get_secret_value():
-            raise EndpointError(f"{OPENAI_HOST} needs a key: set WAVCAPS_LLM__API_KEY")
+            raise EndpointError(
+                f"{OPENAI_HOST} needs a key: set WAVCAPS_LLM__API_KEY. Without a key: "
+                "WAVCAPS_LLM__BASE_URL=embedded, the small model on this machine"
+            )
         self.settings = settings
         self.max_retries = max_retries
         self._client: AsyncOpenAI | None = None

@@ -36,7 +36,11 @@ class ModelSettings(BaseModel):
     # An error must not show the key; see `wavcaps_assets.settings.Settings` as well.
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    base_url: str = Field("", description="such as https://api.openai.com/v1; empty: by `sources`")
+    base_url: str = Field(
+        "",
+        description="such as https://api.openai.com/v1; `embedded`: the small model on this machine, which "
+        "needs no key; empty: by `sources`",
+    )
     model: str = Field("", description="the model's name there; empty: by `sources`")
     api_key: SecretStr = Field(SecretStr(""), description="the endpoint's key; your own servers need none")
     timeout_s: float = Field(120.0, gt=0, description="the longest that one answer may take (s)")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 import dagster as dg
-from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import (
@@ -26,7 +26,31 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class RunFailed(RuntimeError):
-    """A run of the demo failed."""
+    """A run failed."""
+
+
+class RunWaits(RuntimeError):
+    """A run ended without all of its tables, because a source or a model must not be asked now."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that has made its table.
+
+    Attributes:
+        name: of the asset.
+        rows: of its table; None: not known.
+        dropped: clips that it left out with a reason; None: it drops none.
+    """
+
+    name: str
+    rows: int | None
+    dropped: int | None
+
+    def __str__(self) -> str:
+        facts = [f"{self.rows:,} rows"] if self.rows is not None else []
+        facts += [f"{self.dropped:,} dropped"] if self.dropped else []
+        return f"{self.name}: {', '.join(facts) or 'done'}"
 
 
 @dataclass(frozen=True)
@@ -65,19 +89,29 @@ class Job:
         return f"{self.name}[{self.partition}]" if self.partition else self.name
 
 
-def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
-    """Runs a job to its end.
+def steps_of(job: Job, root: Path) -> list[str]:
+    """The names of a job's steps, as the run's configuration has them."""
+    return list(_reconstructable(job, root).get_definition().graph.node_dict)
+
+
+def _reconstructable(job: Job, root: Path) -> ReconstructableJob:
+    repository = ReconstructableRepository.for_module(
+        f"{job.location}.definitions", "defs", working_directory=str(root)
+    )
+    return repository.get_reconstructable_job(job.name)
+
+
+def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> list[Step]:
+    """Runs a job to its end. Returns the steps that made a table, in their order.
 
     Args:
         root: the folder of the workspace.
 
     Raises:
         RunFailed: says which steps failed, and with which error.
+        RunWaits: says why a table could not be made now.
     """
-    repository = ReconstructableRepository.for_module(
-        f"{job.location}.definitions", "defs", working_directory=str(root)
-    )
-    steps = repository.get_reconstructable_job(job.name)
+    steps = _reconstructable(job, root)
     run = instance.create_run_for_job(
         steps.get_definition(),
         run_config=job.run_config,
@@ -88,8 +122,37 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> None:
     )
     with execute_run(steps, run, instance) as result:
         if result.success:
-            return
+            return _made(job, result)
         raise RunFailed("\n".join([f"{job} failed (run {result.run_id})", *_failures(result)]))
+
+
+def _made(job: Job, result: dg.JobExecutionResult) -> list[Step]:
+    made = [
+        event.step_materialization_data.materialization
+        for event in result.all_events
+        if event.is_step_materialization
+    ]
+    planned = {event.asset_key for event in result.all_events if event.is_asset_materialization_planned}
+    if planned - {materialization.asset_key for materialization in made}:
+        # A step that waits says why in an observation of its asset.
+        why = [
+            event.asset_observation_data.asset_observation.description
+            for event in result.all_events
+            if event.is_asset_observation
+        ]
+        raise RunWaits(f"{job} has to wait: {why[-1] if why else f'see run {result.run_id}'}")
+    return [
+        Step(
+            materialization.asset_key.to_user_string(),
+            _number(materialization.metadata.get("dagster/row_count")),
+            _number(materialization.metadata.get("dropped")),
+        )
+        for materialization in made
+    ]
+
+
+def _number(value: dg.MetadataValue[Any] | None) -> int | None:
+    return value.value if isinstance(value, dg.IntMetadataValue) else None
 
 
 def _origin(job: Job, root: Path) -> RemoteJobOrigin:
