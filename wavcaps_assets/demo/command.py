@@ -23,6 +23,7 @@ from wavcaps_assets.demo.server import DemoServerError, serve
 from wavcaps_assets.environment import JOINT, PREFIX, of_sources
 from wavcaps_assets.lane.chapters import Training, chapters
 from wavcaps_assets.lane.command import (
+    INSTANCE,
     prepare_home,
     refuse_demo_store,
     run_chapters,
@@ -39,7 +40,6 @@ REPORT = "report.html"
 NEEDED_BYTES = 1_000_000_000
 # The demo's own instance and store. Those of live sources are in DAGSTER_HOME and WAVCAPS_STORE.
 HOME = ROOT / "dagster_home" / "demo"
-INSTANCE = ROOT / "dagster_home" / "dagster.yaml"
 # A small machine has no GPU. The CPU is used only where a setting says so, as here.
 ENVIRONMENT = {
     "WAVCAPS_SOURCES": "embedded",

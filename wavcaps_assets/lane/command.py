@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,8 @@ from wavcaps_assets.tables.asset_tables import TableStore
 
 ROOT = Path(__file__).parents[2]
 REPORT = "report.html"
+# The settings of an instance, for a DAGSTER_HOME without any.
+INSTANCE = ROOT / "dagster_home" / "dagster.yaml"
 
 
 class TryAgain(click.ClickException):
@@ -119,6 +122,8 @@ def prepare_home() -> Settings:
     try:
         settings = Settings()
         home.mkdir(parents=True, exist_ok=True)
+        if INSTANCE.is_file() and not (home / INSTANCE.name).exists():
+            shutil.copyfile(INSTANCE, home / INSTANCE.name)
     except ValidationError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
