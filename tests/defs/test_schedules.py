@@ -169,7 +169,7 @@ def test_the_demos_clips_are_not_those_of_the_site(tmp_path: Path) -> None:
             ) as context:
                 skipped[live] = schedule.evaluate_tick(context).skip_message
     assert skipped[False] == "0 partitions of FreeSound are missing"
-    assert skipped[True] is not None and "has clips of the demo" in skipped[True]
+    assert "has clips of the demo" in (skipped[True] or "")
 
 
 @pytest.mark.slow
