@@ -16,6 +16,7 @@ from tests.simulation.stepped_clock import SteppedClock
 from tests.simulation.world import BBC, FREESOUND, SITES, SOUNDBIBLE
 from wavcaps_assets.crawl.backfill import BackfillSettings
 from wavcaps_assets.defs.pauses import PAUSED_TAG
+from wavcaps_assets.defs.resources import store_of
 from wavcaps_assets.defs.schedules import missing_partitions_schedule
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.settings import Settings
@@ -74,7 +75,8 @@ class Simulation:
 
     def _tick(self, source: Source, day: int) -> None:
         repository = self.definitions.get_repository_def()
-        schedule = missing_partitions_schedule(source, DAILY)
+        store = store_of(Settings())
+        schedule = missing_partitions_schedule(source, store, live=True, settings=DAILY)
         now = self.clock.now()
         with dg.build_schedule_context(
             instance=self.instance, repository_def=repository, scheduled_execution_time=now
@@ -127,6 +129,7 @@ def configure(environment: pytest.MonkeyPatch, home: Path, sites: Sites, months:
         "WAVCAPS_STORE": str(home / "store"),
         "WAVCAPS_STATE": str(home / "state"),
         "WAVCAPS_SOURCES": "live",
+        "WAVCAPS_SOURCE_NAMES": ",".join(SITES),
         "WAVCAPS_FREESOUND__BASE_URL": sites.urls[FREESOUND],
         "WAVCAPS_FREESOUND__TOKEN": "simulated",
         "WAVCAPS_FREESOUND__FIRST_MONTH": months[0],
