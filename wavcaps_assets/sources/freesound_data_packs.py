@@ -30,12 +30,7 @@ from wavcaps_assets.sources.freesound_pack_files import (
     read_rows,
     warn_of_changed_lists,
 )
-from wavcaps_assets.sources.freesound_pack_rows import (
-    number_in,
-    record_of,
-    with_file,
-    without_id_problem,
-)
+from wavcaps_assets.sources.freesound_pack_rows import record_of, with_file
 from wavcaps_assets.sources.freesound_sound import MAX_INT64
 from wavcaps_assets.sources.settings import SourceSettings
 
@@ -124,16 +119,12 @@ class Reading:
         for path, problem in checksums.unread.items():
             yield Unread(_part(path), problem)
         listed: set[int] = set()
-        without_id: list[str] = []
+        damaged: list[str] = []
         read: dict[int, Record] = {}
         # The releases' folders are named by their date: the newest row of a sound comes first.
         for path in reversed(lists):
             try:
-                for line, row in read_rows(self._root, path):
-                    number = number_in(row.get("id", ""))
-                    if number is None:
-                        without_id.append(without_id_problem(f"{path}, line {line}", row))
-                        continue
+                for number, line, row in read_rows(self._root, path):
                     listed.add(number)
                     if number not in ids:
                         continue
@@ -146,12 +137,12 @@ class Reading:
                         # The crawl drops it, as listed twice.
                         yield record
             except BadAnswer as error:
-                yield Unread(_part(path), str(error))
-        self._require_sounds(listed, without_id)
+                damaged.append(str(error))
+                yield Unread(_part(path), damaged[-1])
+        if not listed:
+            why = f". {damaged[0]}" if damaged else ""
+            raise BadAnswer(f"{PATH} is {self._root}: its metadata lists no sounds{why}")
         self._require_audio(files, listed)
-        if ids.start == 0:
-            # They belong to no range, and are reported once.
-            yield from (Record("", "", problem=problem) for problem in without_id)
 
     def _find_files(self) -> PackFiles:
         try:
@@ -179,18 +170,6 @@ class Reading:
                 + (". Unpack the archives first" if files.suffixes[".zip"] else "")
             )
         return [path for path in files.lists if path in has or path.rpartition("/")[2].startswith("metadata")]
-
-    def _require_sounds(self, listed: set[int], without_id: list[str]) -> None:
-        """Checks that most rows are sounds, over all partitions.
-
-        Raises:
-            BadAnswer: they are not.
-        """
-        if not listed or len(without_id) > len(listed):
-            what = f"{len(without_id)} rows without one, first {without_id[0]}" if without_id else "no rows"
-            raise BadAnswer(
-                f"{PATH} is {self._root}: its metadata has {len(listed)} sounds with an id, and {what}"
-            )
 
     def _require_audio(self, files: PackFiles, listed: set[int]) -> None:
         """Checks that the folder has audio of the listed sounds, over all partitions.

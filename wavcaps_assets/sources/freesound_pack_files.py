@@ -20,6 +20,7 @@ AUDIO_NAME = re.compile(r"(?P<id>[0-9]{1,18})(?:_.*)?\.(?P<suffix>[A-Za-z0-9]{1,
 MANIFEST_NAME = re.compile(r"audio_[0-9]+(?:\.txt)?|[^.]*manifest[^.]*(?:\.txt)?", re.IGNORECASE)
 # CRC-32, size (bytes), location on FreeSound's server, path in the archive. An unknown CRC is `-`.
 MANIFEST_LINE = re.compile(r"(?P<crc>[0-9A-Fa-f]{1,8}|-) +[0-9]+ +\S+ +(?P<path>\S.*)")
+SOUND_ID = re.compile(r"0*[1-9][0-9]{0,17}", re.ASCII)
 # What tells metadata from another list.
 NEEDED = frozenset({"id", "license"})
 MAX_SHOWN = 3
@@ -176,14 +177,14 @@ def columns_of(folder: Path, path: str) -> list[str]:
         return []
 
 
-def read_rows(folder: Path, path: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """The rows of a metadata file by column, each with the number of its last line.
-
-    A row with another number of cells has only the key `""`, which says so.
+def read_rows(folder: Path, path: str) -> Iterator[tuple[int, int, Mapping[str, str]]]:
+    """The rows of a metadata file: the sound's id, the number of the row's last line, its values by column.
 
     Raises:
-        BadAnswer: the file cannot be read, or not any further.
+        BadAnswer: the file cannot be read, or not any further; or, after the other rows, some rows do not say
+            which sound they are about. Any sound may be one of these, so that none may count as gone.
     """
+    odd: list[str] = []
     try:
         # A byte that is not UTF-8 is kept as a surrogate, so that it costs one row and not the file.
         with (folder / path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -197,13 +198,19 @@ def read_rows(folder: Path, path: str) -> Iterator[tuple[int, Mapping[str, str]]
                 )
             for cells in reader:
                 if len(cells) == len(columns):
-                    yield reader.line_num, dict(zip(columns, cells, strict=True))
+                    row = dict(zip(columns, cells, strict=True))
+                    if SOUND_ID.fullmatch(row["id"].strip()):
+                        yield int(row["id"]), reader.line_num, row
+                    else:
+                        odd.append(f"line {reader.line_num}: the id {row['id']!r:.100} is no whole number")
                 elif cells:
-                    yield reader.line_num, {"": f"{len(cells)} cells instead of {len(columns)}"}
+                    odd.append(f"line {reader.line_num}: {len(cells)} cells instead of {len(columns)}")
     except csv.Error as error:
         raise BadAnswer(f"{path}, line {reader.line_num}: {error}; the file is damaged") from error
     except OSError as error:
         raise BadAnswer(f"{path} cannot be read: {error.strerror}") from error
+    if odd:
+        raise BadAnswer(f"{path}, {odd[0]}; {len(odd)} rows cannot be read. Was the file cut off or edited?")
 
 
 def warn_of_changed_lists(folder: Path, lists: Sequence[str], allowed: Mapping[str, set[str]]) -> None:

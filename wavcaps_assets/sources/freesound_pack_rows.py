@@ -19,18 +19,6 @@ MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,6})?)")
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def number_in(text: str) -> int | None:
-    """The id of a sound; None if the text is none."""
-    text = text.strip()
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) and int(text) else None
-
-
-def without_id_problem(where: str, row: Mapping[str, str]) -> str:
-    """What is wrong with a row that has no id."""
-    problem = row.get("") or f"{row.get('id', '')!r:.100} is not a sound's id, a whole number"
-    return f"{where}: {problem}"
-
-
 def record_of(number: int, row: Mapping[str, str], where: str) -> Record:
     """A sound as its row describes it, without its file.
 
