@@ -67,4 +67,14 @@ def test_the_plot_has_gaps_where_it_is_not_known() -> None:
     np.testing.assert_array_equal(shares, [50.0, np.nan, np.nan, 0.0])
     np.testing.assert_array_equal(np.asarray(first.get_xdata()), np.arange(january, january + 4))
     np.testing.assert_array_equal(np.asarray(second.get_ydata()), [100.0])
+    assert figure.axes[0].get_xlim() == (january - 0.5, january + 3.5)
     assert figure.axes[0].xaxis.get_major_formatter()(january + 3, 0) == "2026-04"
+
+
+def test_a_single_month_without_ai_made_sounds_has_an_axis() -> None:
+    figure = figures.plot_synthetic(count_synthetic({"freesound": [crawled((OCTOBER, False))]}))
+    assert figure is not None
+    october = 2026 * 12 + 9
+    assert figure.axes[0].get_xlim() == (october - 0.5, october + 0.5)
+    assert [tick for tick in figure.axes[0].get_xticks() if abs(tick - october) <= 0.5] == [october]
+    assert figure.axes[0].get_ylim() == (0, 1)

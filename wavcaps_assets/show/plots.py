@@ -242,7 +242,11 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yla
 
 
 def by_month(series: Mapping[str, Mapping[str, float]], xlabel: str, ylabel: str) -> Figure:
-    """One line per series, with one value per month (`YYYY-MM`). A month without a value is a gap."""
+    """One line per series, with one value per month (`YYYY-MM`). A month without a value is a gap.
+
+    Args:
+        series: at least one, none of them empty.
+    """
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure()
@@ -252,11 +256,12 @@ def by_month(series: Mapping[str, Mapping[str, float]], xlabel: str, ylabel: str
         ys = [known.get(month, math.nan) for month in months]
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(months, ys, label=name, color=colour, linewidth=1.6, marker="o", markersize=3)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    # A single month has no width, and values of 0 have no height.
+    axes.set_xlim(axes.dataLim.xmin - 0.5, axes.dataLim.xmax + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda month, _: f"{int(month) // 12:04d}-{int(month) % 12 + 1:02d}")
-    axes.set_ylim(bottom=0)
-    if series:
-        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    axes.set_ylim(0, None if axes.dataLim.ymax > 0 else 1)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     return _finish(figure, axes, xlabel, ylabel)
 
 
