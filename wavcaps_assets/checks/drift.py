@@ -11,14 +11,16 @@ import pyarrow as pa
 from wavcaps_assets.checks.content_words import normalised
 from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
 from wavcaps_assets.checks.measures import BATCH, scopes
+from wavcaps_assets.checks.renaming import with_names_of
 from wavcaps_assets.rules.reading import words_of
 
 
 def drift(before: pa.Table, now: pa.Table) -> dict[str, dict[str, Figure]]:
     """The differences, by scope and measure: `mean_words`, `unique`, `vocabulary`, `changed`, `moved`.
 
-    A source that only one set has is not compared. `changed` and `moved` are shares of the clips that are in
-    both sets, matched by `clip_id`.
+    A source that only one set has is not compared; a source may have another name in the earlier set
+    (`renaming.with_names_of`). `changed` and `moved` are shares of the clips that are in both sets, matched
+    by `clip_id`.
 
     Args:
         before, now: tables with at least `clip_id`, `source` and `caption`.
@@ -26,6 +28,7 @@ def drift(before: pa.Table, now: pa.Table) -> dict[str, dict[str, Figure]]:
     # Slow to import, and not needed to load the definitions.
     import pyarrow.compute as pc
 
+    before = with_names_of(before, now)
     sources = set(now.column("source").to_pylist())
     common = sorted(sources & set(before.column("source").to_pylist()))
     found = {}

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from wavcaps_assets.captioning.alignment import content_stems
+from wavcaps_assets.checks.alignment import misplaced
 from wavcaps_assets.checks.caption_set import CaptionSet, Counted, Shown
 from wavcaps_assets.checks.content_words import content_words, normalised
 from wavcaps_assets.checks.figures import EXAMPLES, WHOLE, Example, Figure, exact
@@ -41,6 +43,7 @@ class Tally:
         captions: how often each caption occurs, ignoring capitals.
         groups: by content words: the first caption that has them, and the number of different captions.
         with_text, apart: captions with a raw text, and those of them that share no word with it.
+        misplaced: captions that seem to belong to the clips next to theirs.
     """
 
     broken: Counter[str] = field(default_factory=Counter)
@@ -52,6 +55,7 @@ class Tally:
     groups: dict[int, tuple[Example, int]] = field(default_factory=dict)
     with_text: int = 0
     apart: int = 0
+    misplaced: int = 0
 
     def note(self, rule: str, example: Example) -> None:
         self.broken[rule] += 1
@@ -77,6 +81,11 @@ def measure(captions: CaptionSet, settings: QualitySettings) -> Figures:
     for source in captions.sources:
         table = captions.table.filter(pc.equal(captions.table.column("source"), source))
         both = (tallies[source], whole)
+        found = misplaced(table)
+        for tally in both:
+            tally.misplaced += found.rows
+            shown = tally.examples.setdefault("misplaced", [])
+            shown += found.examples[: EXAMPLES - len(shown)]
         for rows in _batches(table):
             _read(rows, both, captions.shown)
             _judge(rows, fast, (both,) * len(rows), captions.shown, repairs=True)
@@ -136,7 +145,8 @@ def _read(rows: Sequence[Row], tallies: Iterable[Tally], shown: Shown) -> None:
         clip_id, caption, text = row["clip_id"] or "", row["caption"] or "", row["text"]
         plain, words = normalised(caption), content_words(caption)
         key = hash(words)
-        apart = not words & content_words(text) if text else False
+        stems = content_stems(text) if text else None
+        apart = bool(stems) and content_stems(caption).isdisjoint(stems or ())
         prompted = bool(_prompt(row, shown))
         for tally in tallies:
             tally.words += len(caption.split())
@@ -198,14 +208,17 @@ def _figures(
         return found
     found["mean_words"] = exact(tally.words / total, total)
     different = len(tally.captions)
-    most = [(text, count) for text, count in tally.captions.most_common(EXAMPLES) if count > 1]
-    repeated = [Example("", text, f"{count} times") for text, count in most]
+    most = tally.captions.most_common(EXAMPLES)
+    repeated = [Example("", text, f"{count} times") for text, count in most if count > 1]
     found["unique"] = exact(different / total, total, repeated)
+    found["most_frequent"] = estimated(most[0][1], total, settings.confidence, repeated[:1])
     alike = 1 - len(tally.groups) / different
     found["near_duplicates"] = exact(alike, different, _largest(tally.groups))
     if tally.with_text:
         shown = tally.examples.get("text_mismatch", ())
         found["text_mismatch"] = exact(tally.apart / tally.with_text, tally.with_text, shown)
+        shown = tally.examples["misplaced"]
+        found["misplaced"] = exact(tally.misplaced / total, total, shown)
     shown = tally.examples.get(UNREPAIRED, ())
     found[UNREPAIRED] = exact(tally.broken[UNREPAIRED] / total, total, shown)
     for settings_of_rules, sampled in zip(rules, (False, True), strict=True):

@@ -40,7 +40,10 @@ CHECKS = {
     CAPTION_RULES: "Captions break no other rule of stage 3.",
     "unique": "Captions differ from each other; of the paper's 403,050, 330,609 are unique.",
     "near_duplicates": "Different captions have different words, not only another order or inflection.",
+    "most_frequent": "No caption is that of many clips.",
     "text_mismatch": "Captions share a word with their own raw text. Captions shifted by a row do not.",
+    "misplaced": "Adjacent captions, in the order of rows or ids, do not fit the raw texts of the clips next "
+    "to theirs.",
     DRIFT: "Captions are similar to the last set that passed, which may be older than the previous set: "
     "length, unique share, words, changes by clip, and captions that moved to another clip.",
 }
@@ -88,17 +91,20 @@ def check_drift(captions: CaptionSet, settings: QualitySettings, before: pa.Tabl
         before: as for `check_quality`.
     """
     changes = {} if before is None else drift(before, captions.table)
+    note = NOTHING_BEFORE if before is None else NOT_BEFORE
     return [
         result
         for scope in scopes(captions.sources)
-        for result in _drift_results(scope, changes.get(scope, {}), settings)
+        for result in _drift_results(scope, changes.get(scope, {}), settings, note)
     ]
 
 
+NOT_BEFORE = "the earlier set does not have this source, under this or another name"
 NO_CAPTIONS = "there are no captions"
 NOT_KNOWN = {
     "dropped": "how many clips were dropped is not known",
     "text_mismatch": "the raw texts are not known",
+    "misplaced": "the raw texts are not known",
 }
 NOT_KNOWN_RULES = {
     name: "the prompts that the captions were made with are not known"
@@ -107,10 +113,12 @@ NOT_KNOWN_RULES = {
 }
 
 
-def _drift_results(scope: str, changes: Mapping[str, Figure], settings: QualitySettings) -> list[Result]:
+def _drift_results(
+    scope: str, changes: Mapping[str, Figure], settings: QualitySettings, note: str
+) -> list[Result]:
     named = type(settings.drift).model_fields
     return [
-        Result(DRIFT, f"{DRIFT} {name}", scope, changes.get(name), limits, NOTHING_BEFORE)
+        Result(DRIFT, f"{DRIFT} {name}", scope, changes.get(name), limits, note)
         for name in named
         for limits in (Limits.of(getattr(settings.drift, name)),)
     ]

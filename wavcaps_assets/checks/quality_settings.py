@@ -134,10 +134,19 @@ class QualitySettings(Thresholds):
     near_duplicates: Ceiling = Field(
         Ceiling(warn=0.2), description="of the different captions, those with the same words as another"
     )
+    most_frequent: Ceiling = Field(
+        Ceiling(warn=0.05, error=0.15),
+        description="captions that are the most frequent one: 0.01 of the released SoundBible captions",
+    )
     text_mismatch: Ceiling = Field(
         Ceiling(warn=0.25, error=0.5),
-        description="captions that share no word with their own raw text: 0.01 of the released SoundBible "
-        "captions, and 0.7 of them when shifted by a row",
+        description="captions that share no word with their own raw text, without words that any sound has: "
+        "0.01 of the released SoundBible captions, and 0.9 of them when shifted by a row",
+    )
+    misplaced: Ceiling = Field(
+        Ceiling(warn=0.0, error=0.01),
+        description="captions in a run of adjacent ones, in the order of rows or ids, that fit the raw texts "
+        "next to their own",
     )
     drift: Drift = Drift()
 
