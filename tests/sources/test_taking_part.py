@@ -16,8 +16,9 @@ from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import MODULES, all_sources, known_sources
 from wavcaps_assets.sources.command import sources
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import MANIFEST
+from wavcaps_assets.tables import DROPPED, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage
 from wavcaps_assets.validation.settings import StudySettings
 
 LIVE = Sources.LIVE
@@ -98,8 +99,9 @@ def test_the_set_says_what_it_is_made_of(store: Store) -> None:
         tables.write(["manifest"], old, MANIFEST.empty())
     whole = combine(MANIFEST.empty(), ["freesound", "local_folder"], tables)
     assert whole.left_out == ("soundbible",)
-    tables.write(["wavcaps"], None, whole.table)
-    assert tables.sources_of(["wavcaps"]) == ["freesound", "local_folder"]
+    for outcome in (whole.table, Stage(whole.table, DROPPED.empty())):
+        tables.write(["wavcaps"], None, outcome)
+        assert tables.sources_of(["wavcaps"]) == ["freesound", "local_folder"]
     # A table of an older version does not say.
     tables.write(["wavcaps"], None, MANIFEST.empty())
     assert tables.sources_of(["wavcaps"]) == []

@@ -73,12 +73,12 @@ def run(last: str, again: bool, paper_size: bool, config_file: Path | None) -> N
         for source in sources
     }
     training = Training() if paper_size else TINY
-    lane = chapters(sources, finished, training, Stop(last))
     own = read_config(config_file) if config_file else {}
-    lane = {title: [_configured(job, own) for job in jobs] for title, jobs in lane.items()}
-    unknown = own.keys() - {name for jobs in lane.values() for job in jobs for name in steps_of(job, ROOT)}
-    if unknown:
-        raise click.ClickException(_no_such_steps(unknown, lane))
+    require_steps(own, chapters(sources, {}, training))
+    lane = {
+        title: [_configured(job, own) for job in jobs]
+        for title, jobs in chapters(sources, finished, training, Stop(last)).items()
+    }
     click.echo(f"Sources: {', '.join(source.title for source in sources)}")
     for source in sources:
         if finished[source.name]:
@@ -185,17 +185,25 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
         ) from error
 
 
+def require_steps(own: Mapping[str, Any], lane: Mapping[str, Sequence[Job]]) -> None:
+    """Checks the names of the steps that a person configures.
+
+    Raises:
+        ClickException: no job of the lane has such a step; says which is nearest.
+    """
+    if not own:
+        return
+    jobs = {job.name: job for chapter in lane.values() for job in chapter}
+    known = sorted({name for job in jobs.values() for name in steps_of(job, ROOT)})
+    for name in own:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise click.ClickException(f"There is no step {name!r}: {meant}The steps are {', '.join(known)}")
+
+
 def _configured(job: Job, own: Mapping[str, Mapping[str, Any]]) -> Job:
     """The job, with what a person sets for its steps."""
     chosen = {name: own[name] for name in steps_of(job, ROOT) if name in own}
     merged = {name: {**job.config.get(name, {}), **values} for name, values in chosen.items()}
     return replace(job, config={**job.config, **merged})
-
-
-def _no_such_steps(unknown: set[str], lane: Mapping[str, Sequence[Job]]) -> str:
-    known = sorted({name for jobs in lane.values() for job in jobs for name in steps_of(job, ROOT)})
-    sentences = []
-    for name in sorted(unknown):
-        near = get_close_matches(name, known, n=1)
-        sentences.append(f"There is no step {name!r}" + (f": did you mean {near[0]!r}?" if near else "."))
-    return " ".join([*sentences, f"The steps of this run are {', '.join(known)}"])

@@ -45,14 +45,14 @@ class TableStore:
         """
         schema = schema_of(asset_key)
         if isinstance(outcome, pa.Table):
-            own = outcome.schema.metadata or {}
-            sources = {SOURCES: own[SOURCES.encode()].decode()} if SOURCES.encode() in own else None
-            return self.store.write_table(path_of(asset_key, partition), outcome, schema, sources)
+            return self.store.write_table(
+                path_of(asset_key, partition), outcome, schema, _sources_in(outcome)
+            )
         # The dropped clips first: a run killed between the two writes then leaves the old table with
         # too many reasons, which the check `nothing_lost` reports, and never a table without reasons.
         size = self.store.write_table(path_of(asset_key, partition, dropped=True), outcome.dropped, DROPPED)
         metadata = {CRAWL_ID: outcome.crawl_id, SETTINGS: outcome.settings}
-        about = {name: value for name, value in metadata.items() if value} or None
+        about = {name: value for name, value in metadata.items() if value} | _sources_in(outcome.kept)
         return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema, about)
 
     def read(
@@ -153,6 +153,12 @@ class TableStore:
         # Older versions wrote the last partition of a backfill here too. It is a copy, or out of date.
         whole = path_of(asset_key, None)
         return [path for path in paths if path != whole] if len(paths) > 1 else paths
+
+
+def _sources_in(table: pa.Table) -> dict[str, str]:
+    """The names of the sources in a table's metadata, if it has them."""
+    own = table.schema.metadata or {}
+    return {SOURCES: own[SOURCES.encode()].decode()} if SOURCES.encode() in own else {}
 
 
 def _asset_of(path: str) -> str:
