@@ -211,7 +211,7 @@ def _figures(
     most = tally.captions.most_common(EXAMPLES)
     repeated = [Example("", text, f"{count} times") for text, count in most if count > 1]
     found["unique"] = exact(different / total, total, repeated)
-    found["most_frequent"] = estimated(most[0][1], total, settings.confidence, repeated[:1])
+    found["most_frequent"] = estimated(most[0][1] - 1, total, settings.confidence, repeated[:1])
     alike = 1 - len(tally.groups) / different
     found["near_duplicates"] = exact(alike, different, _largest(tally.groups))
     if tally.with_text:

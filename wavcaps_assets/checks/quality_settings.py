@@ -136,7 +136,7 @@ class QualitySettings(Thresholds):
     )
     most_frequent: Ceiling = Field(
         Ceiling(warn=0.05, error=0.15),
-        description="captions that are the most frequent one: 0.01 of the released SoundBible captions",
+        description="captions that repeat the most frequent one: 0.01 of the released SoundBible captions",
     )
     text_mismatch: Ceiling = Field(
         Ceiling(warn=0.25, error=0.5),
