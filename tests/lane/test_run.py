@@ -77,6 +77,7 @@ def test_a_folder_is_published_without_a_key_and_goes_on_where_it_stopped(folder
     ]
 
 
+@pytest.mark.slow
 def test_it_says_what_is_wrong_before_it_starts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "wrong.yaml").write_text("llm_captions: {method: rules}\n")
     wrong = wavcaps_run("--config", str(folder / "wrong.yaml"))
