@@ -11,12 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WORD = re.compile(r"[^\W\d_]{3,}")
-# Words with the same first letters count as the same word: "croaks" and "croaking".
-STEM_CHARS = 4
+# The start of each word of three letters or more. Words with the same start count as the same word: "croaks"
+# and "croaking".
+STEM = re.compile(r"([^\W\d_]{3,4})[^\W\d_]*")
+ASCII_STEM = re.compile(r"([a-z]{3,4})[a-z]*")
 # Words of any sound description: they do not show which text a caption is about.
 COMMON = frozenset(
-    WORD.findall(
+    STEM.findall(
         """
         the and are was were been being with from for then than while that this these there its into onto over
         out off one two some all any not but also very more each other another after before during when where
@@ -62,8 +63,9 @@ class Alignment:
 
 def content_stems(line: str) -> frozenset[str]:
     """The first letters of a line's words, without words that any sound description may have."""
-    words = WORD.findall(line[:READ_CHARS].lower())
-    return frozenset([word[:STEM_CHARS] for word in words if word not in COMMON])
+    # Faster, and most lines are ASCII.
+    stem = ASCII_STEM if line.isascii() else STEM
+    return frozenset(stem.findall(line[:READ_CHARS].lower())) - COMMON
 
 
 def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
@@ -101,16 +103,19 @@ def _shift(given: Sequence[frozenset[str]], said: Sequence[frozenset[str]], own:
     For each shift, the run of adjacent captions that speaks for it most strongly is found (the maximum
     subarray): a list may be shifted from its middle on only.
     """
-    count = len(given)
-    limit = SHIFTED_WORDS_SHORT if count <= SHORT_LIST else SHIFTED_WORDS
+    limit = SHIFTED_WORDS_SHORT if len(given) <= SHORT_LIST else SHIFTED_WORDS
+    padding = [frozenset[str]()] * max(SHIFTS)
+    padded = [*padding, *given, *padding]
     for shift in SHIFTS:
         sum_of_run = 0
-        for place, stems in enumerate(said):
-            beside = place + shift
-            more = (len(stems & given[beside]) if 0 <= beside < count else 0) - own[place]
-            sum_of_run = max(0, sum_of_run + max(-MOST_WORDS, min(MOST_WORDS, more)))
-            if sum_of_run >= limit:
-                return shift
+        for stems, count, beside in zip(said, own, padded[len(padding) + shift :], strict=False):
+            if not stems.isdisjoint(beside):
+                more = len(stems & beside) - count
+                sum_of_run = max(0, sum_of_run + max(-MOST_WORDS, min(MOST_WORDS, more)))
+                if sum_of_run >= limit:
+                    return shift
+            elif sum_of_run:
+                sum_of_run = max(0, sum_of_run - min(MOST_WORDS, count))
     return 0
 
 
