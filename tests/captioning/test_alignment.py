@@ -75,6 +75,13 @@ def test_a_list_out_of_its_order_is_not_believed(captions: list[str]) -> None:
     assert align(TEXTS, captions).problem
 
 
+def test_an_advert_that_shares_a_word_with_some_texts_is_no_caption() -> None:
+    texts = [f"{text}, great for games" if place % 2 else text for place, text in enumerate(TEXTS)]
+    assert align(texts, ["Visit our shop for great audio."] * 6).problem
+    # Clips of one kind have one caption.
+    assert not align([f"dog barking {text}" for text in TEXTS], ["A dog is barking."] * 5 + [None]).problem
+
+
 def test_two_that_changed_places_are_named() -> None:
     swapped = [CAPTIONS[3], *CAPTIONS[1:3], CAPTIONS[0], *CAPTIONS[4:]]
     assert align(TEXTS, swapped).astray == {0, 3}

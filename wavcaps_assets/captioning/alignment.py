@@ -8,6 +8,7 @@ The words do: a caption mostly shares a word with its own text, and rarely with 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ COMMON = frozenset(
         near through around their his her them they who which what you your our has have had can could may
         someone something people person sound sounds sounding noise noises effect effects hear heard record
         recorded recording make makes made making loud background distance
+        great good best nice perfect free download downloads use used using
         """
     )
 )
@@ -42,6 +44,8 @@ SHORT_LIST = 10
 FEWEST = 4
 FEWEST_ASTRAY = 3
 LEAST_GROUNDED = 0.3
+# A caption of several texts belongs to none if it shares a word with a smaller share of them.
+ADVERT = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,10 @@ def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
     given = [content_stems(text) for text in texts]
     said = [content_stems(caption) if caption else frozenset[str]() for caption in captions]
     own = [len(stems & text) for stems, text in zip(said, given, strict=True)]
+    if len(captions) >= FEWEST and len(set(captions)) <= len(captions) / 2:
+        own = _without_adverts(captions, own)
     grounded = frozenset(place for place, count in enumerate(own) if count)
-    compared = [place for place, stems in enumerate(said) if stems and given[place]]
+    compared = [place for place, caption in enumerate(captions) if caption and given[place]]
     shift = _shift(given, said, own)
     if shift:
         where = "after" if shift > 0 else "before"
@@ -95,6 +101,19 @@ def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
         return Alignment(problem, ungrounded=True, grounded=grounded)
     astray = frozenset(place for place, fitting in strays.items() if _is_astray(place, fitting, strays))
     return Alignment(astray=astray, grounded=grounded)
+
+
+def _without_adverts(captions: Sequence[str | None], own: list[int]) -> list[int]:
+    """The words that captions share with their texts; 0 for adverts.
+
+    An advert shares a word with some texts by chance. "A dog is barking." is about a dog each time.
+    """
+    copies = Counter(captions)
+    shared = Counter(caption for caption, count in zip(captions, own, strict=True) if count)
+    return [
+        count if copies[caption] < FEWEST_ASTRAY or shared[caption] >= ADVERT * copies[caption] else 0
+        for caption, count in zip(captions, own, strict=True)
+    ]
 
 
 def _shift(given: Sequence[frozenset[str]], said: Sequence[frozenset[str]], own: Sequence[int]) -> int:
