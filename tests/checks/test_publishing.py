@@ -76,7 +76,7 @@ class Pipeline:
             pass
 
         upstream = dg.AssetSpec("manifest", partitions_def=PARTS)
-        checks = quality_checks("wavcaps", None, thresholds)
+        checks = quality_checks("wavcaps", None, thresholds, [SOURCE])
         return self.run([upstream, wavcaps, downstream, checks], [wavcaps, downstream, checks], None)
 
     def published(self) -> bytes | None:

@@ -16,6 +16,7 @@ from wavcaps_assets.lane.command import run
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
 
 HEARD = (
@@ -31,7 +32,7 @@ BY_RULES = "ops: {llm_captions: {config: {method: rules}}}\n"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of six sounds with its list, as the only source; another source's manifest is in the store."""
+    """A folder of six sounds with its list, as the only source."""
     sounds = tmp_path / "sounds"
     sounds.mkdir()
     with (sounds / "clips.csv").open("w", newline="") as file:
@@ -55,11 +56,17 @@ def wavcaps_run(*arguments: str) -> Result:
 @pytest.mark.slow
 def test_a_folder_is_published_without_a_key_and_goes_on_where_it_stopped(folder: Path) -> None:
     configured = ("--config", str(folder / "rules.yaml"))
-    crawled = wavcaps_run("--until", "crawl", *configured)
-    assert crawled.exit_code == 0, crawled.output
-    assert "local_folder/raw_clips: 6 rows" in crawled.output
+    first = wavcaps_run("--until", "captions", *configured)
+    assert first.exit_code == 0, first.output
+    assert "local_folder/raw_clips: 6 rows" in first.output
     tables = TableStore(Store(folder / "home" / "store"))
     assert not tables.exists(["wavcaps"], None)
+    # A source that took part once: its table stays, and is not published.
+    rows = tables.read(["manifest"], ["local_folder"]).to_pylist()
+    old = [
+        row | {"clip_id": f"soundbible-{number}", "source": "soundbible"} for number, row in enumerate(rows)
+    ]
+    tables.write(["manifest"], "soundbible", MANIFEST.from_rows(old))
     done = wavcaps_run("--until", "publish", *configured)
     assert done.exit_code == 0, done.output
     published = tables.read(["wavcaps"]).to_pylist()
@@ -68,11 +75,17 @@ def test_a_folder_is_published_without_a_key_and_goes_on_where_it_stopped(folder
     assert tables.sources_of(["wavcaps"]) == ["local_folder"]
     # The web UI shows these runs: they are in the instance of DAGSTER_HOME.
     with dg.DagsterInstance.get() as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("wavcaps"))
+        assert event is not None and event.asset_materialization is not None
+        shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
         runs = [(made.job_name, made.tags.get("dagster/partition")) for made in instance.get_runs()]
+    assert shown["sources"] == "local_folder"
+    assert shown["left out, with a manifest in the store"] == "soundbible"
     assert runs == [
         ("publish", None),
         ("caption_source", "local_folder"),
         ("crawl_local_folder", "catalogue"),
+        ("caption_source", "local_folder"),
         ("crawl_local_folder", "catalogue"),
     ]
 

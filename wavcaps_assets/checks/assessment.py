@@ -57,6 +57,7 @@ def assess(
     table: pa.Table,
     baseline: Baseline,
     thresholds: str,
+    sources: Sequence[str],
 ) -> Assessed:
     """Compares the captions of a table of this project with the thresholds.
 
@@ -65,17 +66,21 @@ def assess(
         table: `tables.CAPTIONS` or `tables.MANIFEST`.
         baseline: the captions from which the drift is measured.
         thresholds: a TOML file; empty: the defaults of `QualitySettings`.
+        sources: the names of those that take part. What the store has of others does not count.
 
     Raises:
         UnusableSettings: the file of thresholds cannot be read, or has an unknown setting.
         StoreError: a table cannot be read.
     """
-    wanted = partition and [partition]
+
+    def wanted(stage: str) -> list[str]:
+        return [partition] if partition else [name for name in tables.partitions([stage]) if name in sources]
+
     if "prompt_version" not in table.column_names:
         table = _with_prompt_versions(
-            table, tables.read(["llm_captions"], wanted, ["clip_id", "prompt_version"])
+            table, tables.read(["llm_captions"], wanted("llm_captions"), ["clip_id", "prompt_version"])
         )
-    dropped = [tables.read_dropped([stage], wanted) for stage in ("llm_captions", "captions")]
+    dropped = [tables.read_dropped([stage], wanted(stage)) for stage in ("llm_captions", "captions")]
     before = baseline.before()
     results = check_quality(
         caption_set(table, dropped, prompts_shown(table)),
@@ -85,7 +90,9 @@ def assess(
     return Assessed(results, None if before is None else version_of(before))
 
 
-def require_quality(tables: TableStore, wavcaps: pa.Table, run_id: str, thresholds: str) -> None:
+def require_quality(
+    tables: TableStore, wavcaps: pa.Table, run_id: str, thresholds: str, sources: Sequence[str]
+) -> None:
     """Raises if the set must not be published. Call it before the set is written.
 
     An asset check of the set would come too late. A manifest's checks block only within their own run.
@@ -93,14 +100,14 @@ def require_quality(tables: TableStore, wavcaps: pa.Table, run_id: str, threshol
     Args:
         wavcaps: the manifests of all sources, `tables.MANIFEST`.
         run_id: the run that would publish it.
-        thresholds: as for `assess`.
+        thresholds, sources: as for `assess`.
 
     Raises:
         UnfitSet: a blocking check failed.
         UnusableSettings, StoreError: as `assess`.
     """
     baseline = Baseline(tables.store, ["wavcaps"], None, run_id)
-    results = assess(tables, "wavcaps", None, wavcaps, baseline, thresholds).results
+    results = assess(tables, "wavcaps", None, wavcaps, baseline, thresholds, sources).results
     # The captions may be shifted against the last manifest that passed, even if that was not published.
     passed = (Baseline(tables.store, ["manifest"], source, run_id).before() for source in _sources(wavcaps))
     before = [table for table in passed if table is not None]

@@ -1,6 +1,6 @@
 """The manifest of each source, and the whole set."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import dagster as dg
@@ -19,6 +19,7 @@ from wavcaps_assets.show.plots import as_markdown, histograms
 from wavcaps_assets.show.previews import counts
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import MANIFEST
+from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage
 
 
@@ -28,7 +29,7 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
     Args:
         thresholds: TOML file with thresholds of caption quality; empty for the defaults of `QualitySettings`.
     """
-    by_source = source_partitions(sources)
+    by_source, names = source_partitions(sources), [source.name for source in sources]
     ids_of = {source.name: source.ids_of for source in sources if source.ids_of is not None}
 
     @dg.asset(
@@ -59,7 +60,7 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
     def wavcaps(context: dg.AssetExecutionContext, manifest: pa.Table, store: StoreResource) -> Stage:
         stage = publish_each_sound_once(manifest, ids_of)
         try:
-            require_quality(store.tables(), stage.kept, context.run_id, thresholds)
+            require_quality(store.tables(), stage.kept, context.run_id, thresholds, names)
         except UnfitSet as error:
             shown = {"failed checks": results_table(error.failed), "examples": examples_table(error.failed)}
             metadata = {name: dg.MetadataValue.md(table) for name, table in shown.items()}
@@ -68,7 +69,7 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
         for row in stage.kept.select(["source", "caption"]).to_pylist():
             lengths.setdefault(row["source"], []).append(len(row["caption"].split()))
         plot = histograms(lengths, "words in a caption", "clips")
-        whole = combine(stage.kept, [source.name for source in sources], store.tables())
+        whole = combine(stage.kept, names, store.tables())
         if whole.left_out:
             context.log.warning(
                 "Not in the set, because they do not take part: %s. Their manifests stay in the store; "
@@ -90,10 +91,16 @@ def publishing_assets(sources: Sequence[Source], thresholds: str) -> Sequence[dg
 
 def publishing_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefinition]:
     by_source = source_partitions(sources)
+    names = [source.name for source in sources]
     return [
         table_checks(["manifest"], by_source, upstream_of("captions")),
-        table_checks(["wavcaps"], None, upstream_of("manifest")),
+        table_checks(["wavcaps"], None, lambda tables, _: _of(tables, names)),
     ]
+
+
+def _of(tables: TableStore, names: Collection[str]) -> pa.Table:
+    """The manifests of these sources, and not those of sources that took part once."""
+    return tables.read(["manifest"], [name for name in tables.partitions(["manifest"]) if name in names])
 
 
 def definitions(location: Location) -> dg.Definitions:

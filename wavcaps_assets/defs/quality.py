@@ -33,18 +33,23 @@ def caption_checks(sources: Sequence[Source], thresholds: str) -> Sequence[dg.As
     Args:
         thresholds: a TOML file; empty: the defaults of `QualitySettings`.
     """
-    by_source = source_partitions(sources)
+    by_source, names = source_partitions(sources), [source.name for source in sources]
     return [
         table_checks(["captions"], by_source, upstream_of("llm_captions")),
         *(quality_checks(asset, by_source, thresholds) for asset in ("captions", "manifest")),
-        quality_checks("wavcaps", None, thresholds),
+        quality_checks("wavcaps", None, thresholds, names),
     ]
 
 
 def quality_checks(
-    asset: str, partitions: dg.PartitionsDefinition | None, thresholds: str
+    asset: str, partitions: dg.PartitionsDefinition | None, thresholds: str, sources: Sequence[str] = ()
 ) -> dg.AssetChecksDefinition:
-    """All quality checks of an asset, from one pass over its table."""
+    """All quality checks of an asset, from one pass over its table.
+
+    Args:
+        thresholds: a TOML file; empty: the defaults of `QualitySettings`.
+        sources: for the whole set: the names of the sources that it is made of.
+    """
     specs = [
         dg.AssetCheckSpec(
             name, asset=asset, blocking=True, description=description, partitions_def=partitions
@@ -60,7 +65,7 @@ def quality_checks(
         partition = partition_of([asset], partitions, context)
         table = tables.read([asset], [partition or WHOLE])
         baseline = Baseline(tables.store, [asset], partition, _materialization(context, asset, partition))
-        found = assess(tables, asset, partition, table, baseline, thresholds)
+        found = assess(tables, asset, partition, table, baseline, thresholds, sources)
         if found.passed:
             baseline.keep(table)
         for name in selected(context, MEASURED):
