@@ -27,7 +27,8 @@ from wavcaps_assets.definitions import build
 from wavcaps_assets.settings import Settings
 
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))
-VORBIS_BLOCK = 256
+# Half of a long block of Vorbis (samples).
+VORBIS_BLOCK = 1024
 EVENTS_OF_LISTING = {"listed", "changed", "gone", "returned"}
 
 
