@@ -132,7 +132,7 @@ def compare_variants(
         As `engine.caption_clips`.
     """
     step = max(1, -(-clips.num_rows // count))
-    sample = clips.take(list(range(0, clips.num_rows, step)))
+    sample = clips.take(pa.array(range(0, clips.num_rows, step), pa.int64()))
     stages, paid = [], []
     for variant in variants:
         with variant.session as session:

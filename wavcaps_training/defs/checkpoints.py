@@ -90,7 +90,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
             device(),
             device_count(),
         )
-        initial = tables.read(start, [WHOLE])["weights_path"][0].as_py() if start else None
+        initial = _weights_of(tables.read(start, [WHOLE]), start) if start else None
         with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
             table = train_experiment(experiment, run_settings, training_manifest, place, initial, bar)
         (row,) = table.to_pylist()
@@ -130,3 +130,15 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         return table
 
     return checkpoint
+
+
+def _weights_of(checkpoint: pa.Table, key: list[str]) -> str:
+    """The path of a checkpoint's weights.
+
+    Raises:
+        Failure: the checkpoint's table has no row.
+    """
+    if not checkpoint.num_rows:
+        name = "/".join(key)
+        raise dg.Failure(f"the table of {name} has no row: materialize {name} first", allow_retries=False)
+    return str(checkpoint["weights_path"][0].as_py())

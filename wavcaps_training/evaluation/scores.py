@@ -11,6 +11,10 @@ from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieva
 from wavcaps_training.tables import RETRIEVAL_SCORES
 
 
+class NothingToScore(ValueError):
+    """There is nothing to score, or nothing to score it on."""
+
+
 def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, device: str) -> pa.Table:
     """Scores a checkpoint on the test split, which it was not trained on.
 
@@ -24,11 +28,19 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
         `tables.RETRIEVAL_SCORES`.
 
     Raises:
+        NothingToScore: there is no checkpoint, or no clip in the test split.
         CheckpointError: the weights are missing, or of another model.
         AudioReadError: a clip's audio is missing or unreadable.
     """
+    if not checkpoint.num_rows:
+        raise NothingToScore("the checkpoint's table has no row: materialize the checkpoint first")
     (row,) = checkpoint.to_pylist()
     clips = clips_of(manifest, "test")
+    if not clips:
+        raise NothingToScore(
+            f"the training manifest has {manifest.num_rows} clips, and no clips in the test split: crawl and "
+            "caption more clips, or give the test split a larger share in the settings of training_manifest"
+        )
     rows = []
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
         with store.reading(row[column]) as weights:

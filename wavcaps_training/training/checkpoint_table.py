@@ -164,7 +164,7 @@ def _recorded(store: Store, experiment: Experiment) -> str:
         raise
     except (MissingFile, OtherVersion):
         return ""
-    return str(row["weights_path"][0].as_py())
+    return str(row["weights_path"][0].as_py()) if row.num_rows else ""
 
 
 def _name_of(run: str, recorded: str) -> str:
