@@ -117,3 +117,13 @@ def test_the_command_lists_all_with_what_they_need(monkeypatch: pytest.MonkeyPat
     printed = CliRunner().invoke(sources).output
     assert re.search(r"^local_folder +left out", printed, re.MULTILINE)
     assert re.search(r"^freesound +takes part .*may need WAVCAPS_FREESOUND__TOKEN", printed, re.MULTILINE)
+
+
+def test_the_embedded_model_is_a_name_on_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAVCAPS_LLM__BASE_URL", "embedded")
+    monkeypatch.setenv("WAVCAPS_EMBEDDED_MODEL_PORT", "9001")
+    live = Settings(sources=LIVE)
+    assert live.embedded_model
+    assert (live.llm.base_url, live.llm.model) == ("http://127.0.0.1:9001/v1", "smollm2-135m-instruct")
+    monkeypatch.setenv("WAVCAPS_LLM__BASE_URL", "")
+    assert not Settings(sources=LIVE).embedded_model
