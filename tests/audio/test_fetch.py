@@ -8,8 +8,10 @@ import os
 import resource
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,13 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from tests.simulation.stepped_clock import SteppedClock
 from tests.support.rows import raw_row
 from tests.support.rude_server import Answer, Asked, RudeServer, answer, endless, in_turn, rude_server
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
-from wavcaps_assets.crawl.history import History
+from wavcaps_assets.crawl.history import Event, History
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import HostDown, NotAllowed, Paused
 from wavcaps_assets.network.links import host_of
@@ -302,6 +305,90 @@ def test_a_host_that_starts_to_refuse_half_way_loses_no_clip(fetching: Fetching)
     fetching.server.answers.update(dict.fromkeys(refused, answer(wav())))
     assert fetching.fetch(clips).kept.num_rows == 60
     assert fetching.server.times("/good.wav") == 20
+
+
+GONE = [f"/gone-{number}.wav" for number in range(25)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", [True, False], ids=["a stored clip answers", "no clip answers"])
+def test_the_pause_ends_by_itself_if_clips_are_gone_and_the_host_is_well(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    clips = fetching.clips(["/good.wav", *GONE])
+    fetching.tables.write(["freesound", "raw_clips"], PARTITION, clips)
+    clock = SteppedClock(datetime(2026, 11, 1, tzinfo=UTC), monkeypatch)
+    fetching.fetch(clips.slice(0, 1))
+    # Several pauses on one day count once.
+    for day in (2, 2, 2, 3, 4):
+        clock.set(max(clock.now(), datetime(2026, 11, day, tzinfo=UTC)))
+        with pytest.raises(HostDown):
+            fetching.fetch(clips)
+    clock.set(datetime(2026, 11, 5, tzinfo=UTC))
+    if not answers:
+        fetching.server.answers["/good.wav"] = answer(status="404 Not Found")
+        with pytest.raises(HostDown):
+            fetching.fetch(clips)
+        return
+    stage = fetching.fetch(clips)
+    assert (stage.kept.num_rows, Counter(reasons(stage).values())) == (1, {"audio_gone": 25})
+    # The stored clip was downloaded at first, and once to see that the host answers.
+    assert fetching.server.times("/good.wav") == 2
+
+
+@pytest.mark.slow
+def test_a_kill_before_the_host_is_blamed_loses_no_clip(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = [f"/{number}.wav" for number in range(20)]
+    fetching.server.answers.update(dict.fromkeys(refused, BLOCKED["forbidden"]))
+    clips = fetching.clips(["/good.wav", *refused])
+    fetching.fetch(clips.slice(0, 1))
+
+    def killed(self: History, event: Event, *args: object, **more: object) -> None:
+        if event is Event.HOST_FAULT:
+            raise KeyboardInterrupt
+        added(self, event, *args, **more)
+
+    added = History.add
+    with monkeypatch.context() as patched:
+        patched.setattr(History, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fetching.fetch(clips)
+    with pytest.raises(HostDown):
+        fetching.fetch(clips)
+    fetching.server.answers.update(dict.fromkeys(refused, answer(wav())))
+    assert fetching.fetch(clips).kept.num_rows == 21
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("good", ["every second", "one"])
+def test_many_failures_among_good_clips_are_their_own_or_a_pause_and_never_lost(
+    fetching: Fetching, good: str
+) -> None:
+    paths = [f"/{number}.wav" for number in range(30)]
+    well = paths[::2] if good == "every second" else paths[:1]
+    refused = dict.fromkeys([path for path in paths if path not in well], BLOCKED["forbidden"])
+    fetching.server.answers.update({**dict.fromkeys(well, answer(wav())), **refused})
+    clips = fetching.clips(paths)
+    if good == "every second":
+        assert reasons(fetching.fetch(clips)) == {
+            f"freesound-{number}": "audio_refused" for number in range(1, 30, 2)
+        }
+    else:
+        with pytest.raises(HostDown):
+            fetching.fetch(clips)
+    fetching.server.answers.update(dict.fromkeys(paths, answer(wav())))
+    assert fetching.fetch(clips).kept.num_rows == 30
+
+
+def test_three_of_three_clips_that_fail_are_requested_by_the_next_fetch(fetching: Fetching) -> None:
+    paths = ["/0.wav", "/1.wav", "/2.wav"]
+    fetching.server.answers.update(dict.fromkeys(paths, BLOCKED["forbidden"]))
+    clips = fetching.clips(paths)
+    assert fetching.fetch(clips).dropped.num_rows == 3
+    fetching.server.answers.update(dict.fromkeys(paths, answer(wav())))
+    assert fetching.fetch(clips).kept.num_rows == 3
 
 
 def test_clips_that_are_known_to_fail_do_not_blame_the_host(fetching: Fetching) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from wavcaps_assets.audio.copies import ExtraCopy, copy_path, write_copy
+from wavcaps_assets.audio.host_health import has_stored_clip
 from wavcaps_assets.audio.normalise import AudioLimits, normalise
 from wavcaps_assets.audio.originals import Origin, file_version, original
 from wavcaps_assets.audio.reasons import LASTING, REASONS, WRONG_CHECKSUM, reason_of
@@ -100,6 +101,7 @@ class Fetch:
         done: str | None,
     ) -> None:
         self._source = source
+        self._tables = tables
         self._store = tables.store
         self._origin = origin
         self._settings = settings
@@ -119,6 +121,9 @@ class Fetch:
         self.fetch_id = past.fetch_id
         self._last, self._failures, self._tries = past.last, past.failures, past.tries
         self._ever_stored = past.ever_stored
+        self._fault_days = past.fault_days
+        # Whether a stored clip can be downloaded; not known before it is tried.
+        self._host_answers: bool | None = None
         # First failures since the last success, in order, with their reasons.
         self._streak = past.streak if source.folder is None else {}
         self._lock = threading.Lock()
@@ -128,6 +133,9 @@ class Fetch:
         self, clips: list[dict[str, Any]], workers: int, on_clip: Callable[[], object]
     ) -> dict[str, dict[str, Any]]:
         """The rows of several clips by clip id, in order."""
+        if self._is_host_fault(self._settings.failures_in_a_row):
+            # A fetch was killed after these failures, before they were blamed on the host.
+            raise self._host_fault()
         rows: dict[str, dict[str, Any]] = {}
         with ThreadPoolExecutor(workers, thread_name_prefix=STAGE) as pool:
             submitted = [(clip["clip_id"], pool.submit(self.clip, clip)) for clip in clips]
@@ -180,7 +188,7 @@ class Fetch:
                 self._history.add(Event.FAILED, clip_id, self.fetch_id, reason=reason, detail=detail, **about)
                 if self._source.folder is None and is_first_failure(last, failed):
                     self._streak[clip_id] = reason
-                if len(self._streak) >= self._settings.failures_in_a_row:
+                if self._is_host_fault(self._settings.failures_in_a_row):
                     self._stopped = self._host_fault()
                     raise self._stopped from error
             return self._dropped(clip_id, reason, detail)
@@ -194,8 +202,22 @@ class Fetch:
 
     def require_some_success(self) -> None:
         """Raises Paused if every clip of the partition failed, unless there are only a few."""
-        if not self._ever_stored and len(self._streak) >= self._settings.failed_partition:
+        if not self._ever_stored and self._is_host_fault(self._settings.failed_partition):
             raise self._host_fault()
+
+    def _is_host_fault(self, most: int) -> bool:
+        """Whether so many clips failed in a row that the host is to blame.
+
+        Missing clips are believed to be gone after some days of pauses, if the host still has others.
+        """
+        if len(self._streak) >= most and len(self._fault_days) >= self._settings.host_fault_days:
+            if self._host_answers is None:
+                self._host_answers = has_stored_clip(self._source, self._tables, self._origin)
+            if self._host_answers:
+                self._streak = {
+                    name: reason for name, reason in self._streak.items() if reason != REASONS[NotThere]
+                }
+        return len(self._streak) >= most
 
     def require_right_folder(self, rows: dict[str, dict[str, Any]]) -> None:
         """Raises WrongFolder if every local file has a wrong checksum, unless there are only a few.

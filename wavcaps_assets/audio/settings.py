@@ -28,6 +28,12 @@ class FetchSettings(BaseModel):
     failed_partition: int = Field(
         5, ge=1, description="clips of a partition after which it pauses if all of them fail"
     )
+    host_fault_days: int = Field(
+        3,
+        ge=1,
+        description="days with such a pause after which clips that do not exist (404, 410) are believed to "
+        "be gone, if a stored clip of the source can still be downloaded",
+    )
     failure_pause_h: float = Field(6.0, gt=0, description="how long it pauses then (h)")
     extra_copy: ExtraCopy = Field(
         ExtraCopy.none,

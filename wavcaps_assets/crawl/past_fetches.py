@@ -25,6 +25,7 @@ class PastFetches:
         tries: how often each clip failed in this fetch.
         streak: the reasons of first failures since the last success of this fetch, by clip id.
         ever_stored: whether audio of the partition was ever stored.
+        fault_days: the days on which many failures were blamed on the host, ISO 8601.
     """
 
     def __init__(self, history: History, done: str | None) -> None:
@@ -39,10 +40,12 @@ class PastFetches:
         self.tries: Counter[str] = Counter()
         self.streak: dict[str, str] = {}
         self.ever_stored = False
+        self.fault_days: set[str] = set()
         before: dict[str, dict[str, Any] | None] = {}
         for event in events:
             clip_id, kind = event["clip_id"], event["event"]
             if kind == Event.HOST_FAULT:
+                self.fault_days.add(event["at"][:10])
                 self._forget(event["clips"], before)
             if kind not in AUDIO_EVENTS:
                 continue
