@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -345,7 +346,7 @@ def test_a_kill_before_the_host_is_blamed_loses_no_clip(
     clips = fetching.clips(["/good.wav", *refused])
     fetching.fetch(clips.slice(0, 1))
 
-    def killed(self: History, event: Event, *args: object, **more: object) -> None:
+    def killed(self: History, event: Event, *args: str, **more: Any) -> None:
         if event is Event.HOST_FAULT:
             raise KeyboardInterrupt
         added(self, event, *args, **more)
