@@ -371,6 +371,17 @@ def test_records_without_content_may_be_the_clips_that_are_missing(
     assert dropped(crawled(tables, network, CAT)) == {"freesound-1": "gone"}
 
 
+def test_one_of_two_missing_clips_is_listed_without_content_and_neither_is_gone(
+    tables: TableStore, network: Network
+) -> None:
+    # One of them is deleted, and it is not known which.
+    fox = Record("3", "http://a/3", description="a fox")
+    crawled(tables, network, DOG, CAT, fox)
+    blank = crawled(tables, network, CAT, Blanks(1))
+    assert (len(kept(blank)), dropped(blank)) == (3, {})
+    assert dropped(crawled(tables, network, CAT, fox)) == {"freesound-1": "gone"}
+
+
 def test_a_listing_of_unusable_records_fails_and_books_nothing(tables: TableStore, network: Network) -> None:
     known = [Record(str(number), f"http://a/{number}") for number in range(8)]
     crawled(tables, network, *known)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.rude_server import Answer, Asked, RudeServer, answer, in_turn, rude_server
 from tests.support.s3 import REGION, S3Bucket, give_credentials
+from wavcaps_assets.masking import MASK, masked
 from wavcaps_assets.store import bucket as bucket_module
 from wavcaps_assets.store.bucket import connect
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
@@ -207,3 +208,10 @@ def test_a_client_retries_after_any_number_of_failures(server: RudeServer, fault
         error(503, "SlowDown"), error(500, "InternalError"), s3_object(CONTENT)
     )
     assert faulty.read_bytes("audio/b.flac") == CONTENT
+
+
+def test_credentials_are_masked_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_credentials(monkeypatch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "never-sent-to-any-server")
+    Store("s3://some-bucket/data", connect("http://127.0.0.1:1", REGION))
+    assert masked("an echo of never-sent-to-any-server") == f"an echo of {MASK}"

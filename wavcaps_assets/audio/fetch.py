@@ -206,7 +206,7 @@ class Fetch:
             raise self._host_fault()
 
     def _is_host_fault(self, most: int) -> bool:
-        """Whether so many clips failed in a row that the host is to blame.
+        """Whether at least `most` clips failed in a row, for which the host is to blame.
 
         Missing clips are believed to be gone after some days of pauses, if the host still has others.
         """

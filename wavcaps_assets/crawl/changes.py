@@ -132,7 +132,8 @@ class CrawlDiff:
         missing = [clip_id for clip_id in self._known if clip_id not in self._rows]
         doubtful = [clip_id for clip_id in missing if clip_id in self._unusable]
         vanished = [clip_id for clip_id in missing if clip_id not in self._unusable]
-        if len(vanished) <= self._blanks:
+        if self._blanks:
+            # Which of the missing clips are listed without content is not known, so none counts as gone.
             doubtful, vanished = missing, []
         if self._is_suspicious(len(vanished)):
             self.unread(
@@ -149,7 +150,7 @@ class CrawlDiff:
             for name in self._dropped_before.keys() - {row["clip_id"] for row in self._dropped}:
                 self._note(Event.RESOLVED, name)
             unlisted = self._ever_listed - self._rows.keys() - self._known.keys() - self._tombstones.keys()
-            for clip_id in unlisted:
+            for clip_id in unlisted if not self._blanks else ():
                 self._bury(clip_id, self._versions[clip_id], None)
         self._rows.update((clip_id, self._known[clip_id]) for clip_id in doubtful)
         for clip_id in vanished:

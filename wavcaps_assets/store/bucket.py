@@ -21,6 +21,7 @@ from wavcaps_assets.store.bucket_errors import (
     InterruptedDownload,
     code_of,
     failure,
+    register_credentials,
 )
 from wavcaps_assets.store.errors import MissingFile, StoreError
 from wavcaps_assets.store.stored_file import StoredFile
@@ -93,6 +94,8 @@ class Bucket:
         self._client = client
         self._connections = threading.BoundedSemaphore(CONNECTIONS)
         self._found = False
+        # Before the first request, whose answer may quote them.
+        register_credentials(client)
 
     def describe(self, relative: str) -> str:
         return "/".join(part for part in ("s3:/", self.name, self.prefix, relative) if part)

@@ -73,12 +73,17 @@ class RunCopy:
 
     def _send(self) -> None:
         for path in self._files_here():
-            name, status = path.relative_to(self._here).as_posix(), path.stat()
-            version = (status.st_mtime_ns, status.st_size)
-            if self._sent.get(name) != version:
-                with self._store.writing(f"{self._folder}/{name}") as target:
-                    shutil.copyfile(path, target)
-                self._sent[name] = version
+            name = path.relative_to(self._here).as_posix()
+            try:
+                status = path.stat()
+                version = (status.st_mtime_ns, status.st_size)
+                if self._sent.get(name) != version:
+                    with self._store.writing(f"{self._folder}/{name}") as target:
+                        shutil.copyfile(path, target)
+                    self._sent[name] = version
+            except FileNotFoundError:
+                # TensorBoard and other writers may rename or remove a file at any time.
+                logger.info("%s disappeared before it was copied", path)
 
     def _files_here(self) -> list[Path]:
         """What to copy: the state after what it refers to, and the result last."""

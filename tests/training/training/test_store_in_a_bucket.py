@@ -111,6 +111,24 @@ def test_a_copy_is_fetched_only_if_it_is_further(bucket: S3Bucket, tmp_path: Pat
     assert saved_step(tmp_path / "here" / STATE) == 4
 
 
+def test_a_file_that_disappears_while_a_run_is_copied_does_not_stop_it(
+    bucket: S3Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(bucket.root, bucket.client)
+    (tmp_path / "events.tmp").write_bytes(b"1")
+    (tmp_path / WEIGHTS).write_bytes(b"2")
+    listed = RunCopy._files_here
+
+    def removed_after_the_listing(copy: RunCopy) -> list[Path]:
+        files = listed(copy)
+        (tmp_path / "events.tmp").unlink(missing_ok=True)
+        return files
+
+    monkeypatch.setattr(RunCopy, "_files_here", removed_after_the_listing)
+    RunCopy(store, "run", tmp_path).save()
+    assert store.sizes("run").keys() == {WEIGHTS}
+
+
 def test_a_bucket_that_cannot_be_reached_does_not_stop_a_training(
     bucket: S3Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
