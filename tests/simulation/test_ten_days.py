@@ -46,15 +46,13 @@ def simulate(
     months: list[str],
     sounds: int,
     hours: tuple[int, ...],
-    *,
-    in_memory: bool,
 ) -> Simulation:
     print(f"SIMULATION_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
     world = make_world(seed, days, months, sounds)
     with running_sites(world) as sites:
         configure(environment, home, sites, months)
         clock = SteppedClock(START, environment)
-        with dg.DagsterInstance.ephemeral() if in_memory else dg.DagsterInstance.get() as instance:
+        with dg.DagsterInstance.get() as instance:
             simulation = Simulation(sites, home / "store", clock, instance, build(Settings()))
             for day in range(days):
                 simulation.run_day(day, hours)
@@ -160,9 +158,7 @@ def summary_of(simulation: Simulation, sites: Sites) -> str:
 
 @pytest.mark.slow
 def test_four_days_of_simulated_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    simulation = simulate(
-        tmp_path, monkeypatch, SEED, days=4, months=["2026-10"], sounds=5, hours=(2, 14), in_memory=True
-    )
+    simulation = simulate(tmp_path, monkeypatch, SEED, days=4, months=["2026-10"], sounds=5, hours=(2,))
     print(summary_of(simulation, simulation.sites))  # noqa: T201
     check_everything(simulation)
 
@@ -171,8 +167,6 @@ def test_four_days_of_simulated_sites(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("seed", range(SEED, SEED + 5))
 def test_ten_days_of_simulated_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     months = ["2026-08", "2026-09", "2026-10"]
-    simulation = simulate(
-        tmp_path, monkeypatch, seed, days=10, months=months, sounds=12, hours=(2, 10, 18), in_memory=False
-    )
+    simulation = simulate(tmp_path, monkeypatch, seed, days=10, months=months, sounds=12, hours=(2, 10, 18))
     print(summary_of(simulation, simulation.sites))  # noqa: T201
     check_everything(simulation)
