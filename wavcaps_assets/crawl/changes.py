@@ -216,6 +216,7 @@ class CrawlDiff:
             "claimed_bytes": record.claimed_bytes,
             "claimed_md5": record.claimed_md5,
             "created": record.created,
+            "recording": clean(record.recording),
             "gen_ai_preference": clean(record.gen_ai_preference),
             "category": clean(record.category),
             "subcategory": clean(record.subcategory),

@@ -14,7 +14,7 @@ from wavcaps_assets.crawl.history import History
 from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.network.errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.network.pages import PageLog
-from wavcaps_assets.sources.base import SAFE_ID, Blanks, Record, Source, Unread, clean
+from wavcaps_assets.sources.base import SAFE_ID, Blanks, Note, Record, Source, Unread, clean
 from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables.asset_tables import NewerVersion, OtherVersion, TableStore
 from wavcaps_assets.tables.stage import Stage
@@ -31,11 +31,13 @@ class CrawlResult:
         stage: the raw clips, and the records that were dropped.
         changes: the difference from the previous crawl.
         pages_reused: pages that an interrupted crawl had already read.
+        notes: what the source says about its listing, for a person.
     """
 
     stage: Stage
     changes: Changes
     pages_reused: int
+    notes: list[str]
 
 
 def crawl(
@@ -81,7 +83,7 @@ def crawl(
             until = utc_now() + timedelta(seconds=network.settings.pause_s)
             raise HostDown(f"{source.title} cannot be read: {error}", until) from error
         stage, changes = diff.finish()
-    return CrawlResult(stage, changes, pages.read_before)
+    return CrawlResult(stage, changes, pages.read_before, tally.notes)
 
 
 def _before(tables: TableStore, source: str, partition: str) -> Stage | None:
@@ -101,13 +103,15 @@ class Tally:
     Attributes:
         usable: records with a usable clip, in the listing once or several times.
         problems: the problem of every other record.
+        notes: what the source says about its listing.
     """
 
     usable: int = 0
     problems: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
-def add_records(records: Iterable[Record | Unread | Blanks], diff: CrawlDiff) -> Tally:
+def add_records(records: Iterable[Record | Unread | Blanks | Note], diff: CrawlDiff) -> Tally:
     """Adds records to a crawl diff: as clips, or dropped with the reason."""
     tally = Tally()
     for item in records:
@@ -115,6 +119,8 @@ def add_records(records: Iterable[Record | Unread | Blanks], diff: CrawlDiff) ->
             diff.unread(item.part, clean(item.problem) or "")
         elif isinstance(item, Blanks):
             diff.add_blanks(item.count)
+        elif isinstance(item, Note):
+            tally.notes.append(clean(item.text) or "")
         elif not SAFE_ID.fullmatch(item.source_id):
             problem = clean(item.problem or f"{item.source_id!r:.200}") or ""
             tally.problems[problem] += 1

@@ -84,6 +84,7 @@ def crawl_definitions(source: Source) -> Crawl:
             {
                 "since the last crawl": dg.MetadataValue.md(tally(result.changes.clips, "clips")),
                 "pages from an interrupted crawl": result.pages_reused,
+                **({"notes": dg.MetadataValue.text("; ".join(result.notes))} if result.notes else {}),
                 "unread parts": dg.MetadataValue.text("; ".join(result.changes.unread) or "none"),
             }
         )

@@ -10,7 +10,13 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import NetworkResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.publishing.splits import SplitSettings, read_recordings, split_by_recording
+from wavcaps_assets.publishing.splits import (
+    SplitSettings,
+    all_recordings,
+    read_recordings,
+    split_by_recording,
+    unknown_recordings,
+)
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.previews import counts
 from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
@@ -25,12 +31,13 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
         group_name="publish",
         kinds={"csv", "parquet"},
         owners=OWNERS,
-        description="Clips that are known to come from the same recording.",
+        description="Clips that are known to come from the same recording: by the list of "
+        "WAVCAPS_RECORDINGS_URL, and by their sources.",
         metadata=schema_metadata(RECORDINGS),
     )
-    def recordings(network: NetworkResource) -> pa.Table:
+    def recordings(wavcaps: pa.Table, network: NetworkResource) -> pa.Table:
         with network.client() as client:
-            return read_recordings(settings.recordings_url, client)
+            return all_recordings(read_recordings(settings.recordings_url, client), wavcaps)
 
     @dg.asset(
         group_name="publish",
@@ -43,9 +50,13 @@ def training_set_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, config: SplitConfig, wavcaps: pa.Table, recordings: pa.Table
     ) -> pa.Table:
         table = split_by_recording(wavcaps, recordings, config)
+        unknown = unknown_recordings(table, recordings)
+        if unknown:
+            context.log.warning(unknown)
         context.add_output_metadata(
             {
                 "clips by split and source": dg.MetadataValue.md(counts(table, "split", "source")),
+                "unknown recordings": dg.MetadataValue.text(unknown or "none"),
                 "recordings by split": dg.MetadataValue.md(counts(table, "split", distinct="recording")),
             }
         )

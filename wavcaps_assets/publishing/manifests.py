@@ -19,6 +19,7 @@ JOINED = f"""
         raw.licence, raw.licence_id, raw.attribution, raw.page_url,
         coalesce(captions.second_model, llm.model) as model,
         coalesce(captions.second_prompt_version, llm.prompt_version) as prompt_version,
+        raw.recording,
         {", ".join(f"raw.{name}" for name in SITE_FIELD_NAMES)}
     from captions
     join raw using (clip_id)

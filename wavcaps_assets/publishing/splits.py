@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, Field
 
 from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
@@ -50,7 +51,54 @@ def read_recordings(address: str, network: Network) -> pa.Table:
         return RECORDINGS.empty()
     if "://" in address:
         return parse_recordings(network.get_text(address))
-    return parse_recordings(Path(address).read_text(encoding="utf-8"))
+    return parse_recordings(Path(address).read_text(encoding="utf-8-sig"))
+
+
+def all_recordings(listed: pa.Table, wavcaps: pa.Table) -> pa.Table:
+    """The recordings in the list and those that the sources name, as `tables.RECORDINGS`.
+
+    Args:
+        listed: `tables.RECORDINGS`, from the user's own list.
+        wavcaps: `tables.MANIFEST`.
+
+    Raises:
+        ValueError: the list names no clip of the set.
+    """
+    clips = wavcaps.select(["clip_id", "source", "recording"]).to_pylist()
+    ids = {clip["clip_id"] for clip in clips}
+    pairs = {(row["clip_id"], row["recording"]) for row in listed.to_pylist()}
+    if pairs and ids and not any(clip_id in ids for clip_id, _ in pairs):
+        raise ValueError(
+            f"none of the {len(pairs)} clips in the list of recordings is in the set. It names "
+            f"{min(pairs)[0]!r}, and the set has {min(ids)!r}: check WAVCAPS_RECORDINGS_URL"
+        )
+    # Two sources may use the same name for different recordings.
+    pairs |= {
+        (clip["clip_id"], f"{clip['source']}: {clip['recording']}") for clip in clips if clip["recording"]
+    }
+    return RECORDINGS.from_rows(
+        {"clip_id": clip_id, "recording": recording} for clip_id, recording in sorted(pairs)
+    )
+
+
+def unknown_recordings(split: pa.Table, recordings: pa.Table) -> str:
+    """Which sources name no recording, so that nothing keeps clips of one recording together; empty: none.
+
+    Args:
+        split: `tables.TRAINING_MANIFEST`.
+        recordings: `tables.RECORDINGS`.
+    """
+    known = pc.is_in(split.column("clip_id"), recordings.column("clip_id").combine_chunks())
+    counted = split.select(["source"]).append_column("known", known).group_by("source")
+    rows = counted.aggregate([("known", "any"), ([], "count_all")]).sort_by("source").to_pylist()
+    without = [f"{row['source']} ({row['count_all']:,} clips)" for row in rows if not row["known_any"]]
+    if not without:
+        return ""
+    return (
+        f"no recording is known for {', '.join(without)}: clips that were cut from one recording may be in "
+        "two parts of the split. Name the recordings in a list (WAVCAPS_RECORDINGS_URL) or, for your own "
+        "sounds, in the column `recording` of clips.csv"
+    )
 
 
 def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: SplitSettings) -> pa.Table:

@@ -79,7 +79,7 @@ class Source(ABC):
         return None
 
     @abstractmethod
-    def records(self, network: Network, partition: str) -> Iterator[Record | Unread | Blanks]:
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread | Blanks | Note]:
         """Crawls one partition.
 
         It requests the same pages in the same order each time, so that an interrupted crawl does not
@@ -118,6 +118,7 @@ class Record:
     claimed_md5: str | None = None
     claimed_crc32: str | None = None
     created: str | None = None
+    recording: str | None = None
     gen_ai_preference: str | None = None
     category: str | None = None
     subcategory: str | None = None
@@ -126,6 +127,13 @@ class Record:
     is_remix: bool | None = None
     synthetic: bool | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something about a listing that a person should know, such as files that it does not name."""
+
+    text: str
 
 
 @dataclass(frozen=True)

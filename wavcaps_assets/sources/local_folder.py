@@ -1,7 +1,8 @@
 """Your own sounds: a folder of audio files with a list, `clips.csv`.
 
 Set `WAVCAPS_LOCAL_FOLDER__PATH` to the folder. A row names a file and, optionally, its title,
-description, tags (separated by semicolons), author, licence and page:
+description, tags (separated by semicolons), author, licence, page, and the recording that it was cut from:
+clips of one recording are never in two parts of the split.
 
     file,description,author,licence
     dogs/barking.wav,Two dogs bark in a yard.,Ada,CC BY 4.0
@@ -13,7 +14,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from wavcaps_assets.network.errors import BadAnswer, NotThere
-from wavcaps_assets.sources.base import SAFE_ID, Record, Source, web_url
+from wavcaps_assets.sources.base import SAFE_ID, Note, Record, Source, web_url
 from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -33,7 +36,13 @@ CATALOGUE = "catalogue"
 MAX_NAME_BYTES = 255
 LIST = "clips.csv"
 FILE = "file"
-COLUMNS = (FILE, "id", "title", "description", "tags", "author", "licence", "page_url")
+COLUMNS = (FILE, "id", "title", "description", "tags", "author", "licence", "page_url", "recording")
+# Names of audio files, which a row may have been forgotten for.
+AUDIO_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mp3", ".mp4"}
+    | {".oga", ".ogg", ".opus", ".wav", ".wma", ".wv"}
+)
+NAMES_SHOWN = 5
 MAX_ID_CHARS = 64
 HASH_DIGITS = 8
 
@@ -72,7 +81,7 @@ class LocalFolder(Source):
     def partitions(self) -> list[str]:
         return [CATALOGUE]
 
-    def records(self, network: Network, partition: str) -> Iterator[Record]:
+    def records(self, network: Network, partition: str) -> Iterator[Record | Note]:
         if self._root is None:
             raise NotThere("WAVCAPS_LOCAL_FOLDER__PATH is empty: set it to your folder of audio files")
         line_of: dict[str, int] = {}
@@ -84,6 +93,7 @@ class LocalFolder(Source):
                     problem = f"{LIST}, line {line}: line {first} has the same id; change one of them"
                     record = Record(record.source_id, "", problem=problem)
             yield record
+        yield from _files_without_a_row(self._root)
 
 
 def configured(demo_url: str | None, state: Path) -> LocalFolder:
@@ -119,6 +129,21 @@ def _rows(root: Path) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
 
 
+def _files_without_a_row(root: Path) -> Iterator[Note]:
+    named = {_as_on_disk(root, file) for _, row in _rows(root) if (file := row.get(FILE, ""))}
+    found = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+    files = (path.relative_to(root) for path in found if path.suffix.lower() in AUDIO_SUFFIXES)
+    # Hidden files are those of programs, such as the `._` files of macOS.
+    others = sorted(
+        name
+        for file in files
+        if (name := file.as_posix()) not in named and not any(part.startswith(".") for part in file.parts)
+    )
+    if others:
+        shown = ", ".join(others[:NAMES_SHOWN]) + (", …" if len(others) > NAMES_SHOWN else "")
+        yield Note(f"{len(others)} audio files have no row in {LIST} and are not read: {shown}")
+
+
 def _columns(root: Path, header: list[str]) -> list[str]:
     columns = [name.strip().lower() for name in header]
     unknown = [name for name in columns if name not in COLUMNS]
@@ -141,6 +166,7 @@ def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:
         problem = f"page_url {page_url!r:.100} is not an http(s) link"
     if problem:
         return Record(source_id if safe else "", "", problem=f"{LIST}, line {line}: {problem}")
+    file = _as_on_disk(root, file)
     path = root / file
     return Record(
         source_id=source_id,
@@ -151,10 +177,17 @@ def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:
         author=row.get("author") or None,
         licence=row.get("licence") or None,
         page_url=page_url,
+        recording=row.get("recording") or None,
         claimed_format=path.suffix.lower().removeprefix(".") or None,
         # Another size tells that a file was replaced, and has its audio read again.
         claimed_bytes=path.stat().st_size if path.is_file() else None,
     )
+
+
+def _as_on_disk(root: Path, file: str) -> str:
+    """The file's name with its accents as the file system has them: composed, or decomposed as on a Mac."""
+    forms = (file, unicodedata.normalize("NFC", file), unicodedata.normalize("NFD", file))
+    return next((name for name in forms if (root / name).is_file()), file)
 
 
 def _problem_of(root: Path, file: str) -> str | None:

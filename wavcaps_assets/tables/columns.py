@@ -22,6 +22,14 @@ EVENTS = pa.list_(
 CLIP_ID = Column("clip_id", STRING, "`<source>-<id at the source>`, unique in the whole set")
 SOURCE = Column("source", STRING, "the source's name, such as `freesound`")
 
+RECORDING = Column(
+    "recording",
+    STRING,
+    "the recording that the clip was cut from, as its source names it; null if the source does not say",
+    nullable=True,
+    added_in=3,
+)
+
 # What FreeSound says about a sound since 2026; null for other sources, and where it says nothing
 # (https://freesound.org/docs/api/resources_apiv2.html). A changed value is a change of the record.
 SITE_FIELDS = (

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.store.schema import Column, TableSchema
-from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SITE_FIELDS, SOURCE, STRING, STRINGS
+from wavcaps_assets.tables.columns import (
+    CLIP_ID,
+    EVENTS,
+    RECORDING,
+    SECONDS,
+    SITE_FIELDS,
+    SOURCE,
+    STRING,
+    STRINGS,
+)
 
 RAW_CLIPS = TableSchema(
     "raw_clips",
@@ -58,6 +67,7 @@ RAW_CLIPS = TableSchema(
             "first_crawled_at", pa.timestamp("us", tz="UTC"), "when the clip was first read", is_data=False
         ),
         Column("crawled_at", pa.timestamp("us", tz="UTC"), "when this version was first read", is_data=False),
+        RECORDING,
         *SITE_FIELDS,
         Column(
             "claimed_crc32",

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from wavcaps_assets.store.schema import Column, TableSchema
-from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SITE_FIELDS, SOURCE, STRING, STRINGS
+from wavcaps_assets.tables.columns import (
+    CLIP_ID,
+    EVENTS,
+    RECORDING,
+    SECONDS,
+    SITE_FIELDS,
+    SOURCE,
+    STRING,
+    STRINGS,
+)
 
 MANIFEST = TableSchema(
     "manifest",
@@ -27,6 +36,7 @@ MANIFEST = TableSchema(
         Column("page_url", STRING, "the clip's page, for attribution", nullable=True),
         Column("model", STRING, "the model that wrote the caption, or `template`"),
         Column("prompt_version", STRING, "content hash of the prompt and its examples"),
+        RECORDING,
         *SITE_FIELDS,
     ),
 )

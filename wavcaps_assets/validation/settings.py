@@ -15,7 +15,9 @@ class StudySettings(BaseModel):
 
     clips: int = Field(160, ge=1, le=2_000, description="number of clips; section III.D: 160")
     sources: list[str] = Field(
-        ["freesound"], description="sources to sample from; section III.D: FreeSound only; empty: all"
+        ["freesound"],
+        description="sources to sample from; section III.D: FreeSound only. Empty, or if this default has no "
+        "clips in the set: all",
     )
     per_source: bool = Field(
         False,

@@ -99,8 +99,9 @@ def _candidates(
     manifest: pa.Table, second: SecondCaptions | None, settings: StudySettings
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     fitting, excluded = [], Counter[str]()
+    sources = _sources(manifest, settings)
     for clip in manifest.select(COLUMNS).to_pylist():
-        if settings.sources and clip["source"] not in settings.sources:
+        if sources and clip["source"] not in sources:
             excluded["of other sources"] += 1
         elif not clip["duration_s"] <= settings.longest_s:
             excluded["too long"] += 1
@@ -109,6 +110,13 @@ def _candidates(
         else:
             fitting.append(clip)
     return fitting, excluded
+
+
+def _sources(manifest: pa.Table, settings: StudySettings) -> list[str]:
+    """The sources to sample from; empty: all. The paper's choice counts only if the set has such clips."""
+    is_default = settings.sources == StudySettings().sources
+    present = set(manifest.column("source").to_pylist())
+    return [] if is_default and present.isdisjoint(settings.sources) else settings.sources
 
 
 def _in_order(clips: Sequence[dict[str, Any]], settings: StudySettings) -> Iterator[dict[str, Any]]:
