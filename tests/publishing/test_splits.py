@@ -7,7 +7,13 @@ import pytest
 
 from tests.support.rows import manifest_row
 from wavcaps_assets.checks.splits import check_recordings_apart
-from wavcaps_assets.publishing.splits import SplitSettings, parse_recordings, split_by_recording
+from wavcaps_assets.publishing.splits import (
+    SplitSettings,
+    all_recordings,
+    parse_recordings,
+    split_by_recording,
+    unknown_recordings,
+)
 from wavcaps_assets.tables import MANIFEST, RECORDINGS
 
 SETTINGS = SplitSettings()
@@ -73,3 +79,37 @@ def test_a_list_of_recordings_with_other_columns_is_refused() -> None:
     assert parse_recordings("clip_id,recording\na,r\na,r\n").num_rows == 1
     with pytest.raises(ValueError, match="clip_id,recording"):
         parse_recordings("id,name\na,r\n")
+
+
+def test_a_source_names_recordings_too() -> None:
+    clips = [f"clip{number}" for number in range(60)]
+    rows = [manifest_row(clip, "local_folder", recording=f"tape {n // 2}") for n, clip in enumerate(clips)]
+    wavcaps = MANIFEST.from_rows(rows)
+    found = all_recordings(RECORDINGS.empty(), wavcaps)
+    table = split_by_recording(wavcaps, found, SETTINGS)
+    assert all(sides(table)[clips[n]] == sides(table)[clips[n + 1]] for n in range(0, 60, 2))
+    assert len(set(sides(table).values())) == 3
+    assert check_recordings_apart(table, found, wavcaps).passed
+    assert unknown_recordings(table, found) == ""
+
+
+def test_the_same_name_at_two_sources_is_two_recordings() -> None:
+    rows = [manifest_row("a", "local_folder", recording="1"), manifest_row("b", "freesound", recording="1")]
+    found = all_recordings(recordings(("a", "tape")), MANIFEST.from_rows(rows)).to_pylist()
+    assert [tuple(row.values()) for row in found] == [
+        ("a", "local_folder: 1"),
+        ("a", "tape"),
+        ("b", "freesound: 1"),
+    ]
+
+
+def test_a_list_that_names_no_clip_of_the_set_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"none of the 1 clips .* WAVCAPS_RECORDINGS_URL"):
+        all_recordings(recordings(("dog.wav", "tape")), manifest("clip1"))
+
+
+def test_the_split_says_for_which_sources_no_recording_is_known() -> None:
+    wavcaps = manifest("clip1", "clip2")
+    table = split_by_recording(wavcaps, recordings(), SETTINGS)
+    assert "freesound (2 clips)" in unknown_recordings(table, recordings())
+    assert unknown_recordings(table, recordings(("clip1", "tape"))) == ""

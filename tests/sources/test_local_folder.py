@@ -22,7 +22,7 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
-from wavcaps_assets.sources.base import SAFE_ID, Record
+from wavcaps_assets.sources.base import SAFE_ID, Note, Record
 from wavcaps_assets.sources.local_folder import CATALOGUE, LocalFolder
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -39,10 +39,14 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def listed(folder: Path, text: str | bytes) -> list[Record]:
+def all_listed(folder: Path, text: str | bytes) -> list[Record | Note]:
     (folder / "clips.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with Network(folder.parent / "state") as network:
         return list(LocalFolder(folder).records(network, CATALOGUE))
+
+
+def listed(folder: Path, text: str | bytes) -> list[Record]:
+    return [found for found in all_listed(folder, text) if isinstance(found, Record)]
 
 
 def problem(folder: Path, row: str, columns: str = "file") -> str:
@@ -250,3 +254,20 @@ def test_own_sounds_go_through_the_whole_pipeline(folder: Path, tmp_path: Path) 
         assert prompt == load_prompt(chosen.prompt, "freesound", chosen.form)
     report = collect(tables, [source], DEMO_EXPERIMENT)
     assert [(funnel.title, funnel.steps[:2]) for funnel in report.funnels] == [("Local folder", (3, 2))]
+
+
+def test_files_without_a_row_are_counted(folder: Path) -> None:
+    (folder / "dogs/.hidden.wav").write_bytes(b"")
+    (folder / "notes.txt").write_text("not audio")
+    rain, note = all_listed(folder, "file,recording\nrain.flac,storm\n")
+    assert isinstance(rain, Record) and rain.recording == "storm"
+    assert isinstance(note, Note)
+    assert note.text == "1 audio files have no row in clips.csv and are not read: dogs/barking.wav"
+
+
+def test_an_accent_may_be_written_in_two_ways(folder: Path) -> None:
+    composed, decomposed = "H\u00f6rner.wav", "Ho\u0308rner.wav"
+    shutil.copy(folder / "dogs/barking.wav", folder / decomposed)
+    first = listed(folder, f"file\n{composed}\n")[0]
+    assert (first.problem, first.audio_url) == (None, decomposed)
+    assert first.claimed_bytes == (folder / decomposed).stat().st_size
