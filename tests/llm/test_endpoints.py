@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.paths import SHARED
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.records import LOST
+from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.store.storage import Store
 
 ONCE = SINGLE.model_copy(update={"max_attempts": 1, "concurrency": 1})
@@ -155,6 +157,48 @@ def test_a_refused_parameter_is_named_at_the_first_request(
             run(MANY, ONCE, endpoint.model(), tmp_path)
         # Each of the two workers may have sent one.
         assert len(endpoint.requests) <= 2
+
+
+def test_a_reasoning_model_of_openai_gets_the_parameters_that_it_takes(tmp_path: Path) -> None:
+    status, body, _ = REFUSED_PARAMETERS["OpenAI"]
+
+    def script(asked_of: dict[str, Any]) -> str | Response:
+        refused = {"max_tokens", "temperature", "seed"} & asked_of.keys()
+        return JSONResponse(body, status) if refused else caption_of(asked_of)
+
+    with scripted(script) as endpoint:
+        access = endpoint.model()
+        settings = access.settings.model_copy(update={"family": "openai_reasoning"})
+        stage = run(clips("dog 1"), ONCE, replace(access, settings=settings), tmp_path)
+    assert captions(stage) == {"freesound-1": "A dog is barking."}
+    (sent,) = endpoint.requests
+    # The caption's tokens, and room for the reasoning that counts as a part of the answer.
+    assert sent["max_completion_tokens"] == ONCE.max_tokens + 2000
+    assert sent["reasoning_effort"] == "low"
+
+
+def test_own_parameters_are_added_replaced_and_left_out_and_decide_the_request(tmp_path: Path) -> None:
+    with scripted(caption_of) as endpoint:
+        access = endpoint.model()
+        for parameters in (
+            {},
+            {"seed": None, "temperature": 0.3, "top_k": 1},
+            {"seed": None, "top_k": 1},
+            {},
+        ):
+            settings = access.settings.model_copy(update={"parameters": parameters})
+            run(clips("dog 1"), ONCE, replace(access, settings=settings), tmp_path)
+    plain, changed, other = endpoint.requests
+    assert "seed" in plain and "top_k" not in plain
+    assert ("seed" in changed, changed["temperature"], changed["top_k"]) == (False, 0.3, 1)
+    assert other["temperature"] == plain["temperature"]
+
+
+def test_a_family_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ValueError, match="there are openai_reasoning, qwen3"):
+        ModelSettings(family="gpt9")
+    with pytest.raises(ValueError, match="messages cannot be set here"):
+        ModelSettings(parameters={"messages": []})
 
 
 def test_a_count_of_zero_next_to_a_text_is_no_count(tmp_path: Path) -> None:

@@ -163,7 +163,9 @@ def _by_model(
     grouping = grouped(list(states), prompt, settings, session)
     rounds = Rounds(prompt, settings, session)
     planned = rounds.plan(list(states.values()), grouping)
-    lists = first_requests(grouping.groups, prompt, settings, session.model_name)
+    lists = first_requests(
+        grouping.groups, prompt, settings, session.model_name, session.settings.parameter_changes
+    )
     answered = (request for request in lists if request in session.ledger)
     by_batch = provider is Provider.BATCH
     session.estimate(chain(planned, answered), by_batch, rounds.follow_ups())

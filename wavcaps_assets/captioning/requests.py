@@ -16,6 +16,7 @@ from wavcaps_assets.captioning import echoes
 from wavcaps_assets.captioning.parsing import Parsed, parse
 from wavcaps_assets.captioning.prompts import Form, Prompt, answer_format
 from wavcaps_assets.captioning.settings import CaptioningSettings
+from wavcaps_assets.llm.parameters import NO_CHANGES, ParameterChanges
 from wavcaps_assets.llm.records import Request, answer_in
 from wavcaps_assets.llm.session import Session
 
@@ -28,31 +29,44 @@ COMPARED = ("prompt_version", "model", "parameters", "attempt")
 
 
 def request_of(
-    prompt: Prompt, settings: CaptioningSettings, model: str, texts: Sequence[str], attempt: int = 0
+    prompt: Prompt,
+    settings: CaptioningSettings,
+    model: str,
+    texts: Sequence[str],
+    attempt: int = 0,
+    changes: ParameterChanges = NO_CHANGES,
 ) -> Request:
     """The request about some texts. Nothing else decides its key."""
     temperature = settings.retry_temperature if attempt else settings.temperature
     longest = (settings.max_tokens + (echoes.TOKENS if prompt.echo else 0)) * len(texts)
-    parameters = _parameters(temperature, longest, settings.seed + attempt, settings.form, prompt.echo)
+    answer = settings.form, prompt.echo
+    parameters = _parameters(temperature, longest, settings.seed + attempt, answer, changes)
     return Request(prompt.version, model, parameters, list(texts), attempt, prompt.messages)
 
 
 @lru_cache(maxsize=1024, typed=True)
-def _parameters(temperature: float, max_tokens: int, seed: int, form: Form, echo: bool) -> Mapping[str, Any]:
+def _parameters(
+    temperature: float, max_tokens: int, seed: int, answer: tuple[Form, bool], changes: ParameterChanges
+) -> Mapping[str, Any]:
     """The same object for the same parameters: see `records.Request.key`."""
-    return {
+    parameters = {
         "temperature": temperature,
         "max_tokens": max_tokens,
         "seed": seed,
-        **answer_format(form, echo),
+        **answer_format(*answer),
     }
+    return changes.apply(parameters)
 
 
 def first_requests(
-    groups: Iterable[Sequence[str]], prompt: Prompt, settings: CaptioningSettings, model: str
+    groups: Iterable[Sequence[str]],
+    prompt: Prompt,
+    settings: CaptioningSettings,
+    model: str,
+    changes: ParameterChanges = NO_CHANGES,
 ) -> Iterator[Request]:
     """The first request about each group."""
-    return (request_of(prompt, settings, model, group) for group in groups)
+    return (request_of(prompt, settings, model, group, changes=changes) for group in groups)
 
 
 class Earlier:
@@ -147,7 +161,8 @@ def _earlier_lists(
         if any(wanted):
             alone = len(inputs) == 1 and stored.get("attempt") == FIRST_ALONE
             attempt = FIRST_ALONE if alone else 0
-            same = request_of(prompt, settings, session.model_name, inputs, attempt)
+            changes = session.settings.parameter_changes
+            same = request_of(prompt, settings, session.model_name, inputs, attempt, changes)
             if all(stored.get(name) == getattr(same, name) for name in COMPARED):
                 found.append((record["key"], wanted, attempt))
     found.sort(key=lambda one: len(one[1]), reverse=True)

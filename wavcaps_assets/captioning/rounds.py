@@ -183,7 +183,8 @@ class Rounds:
 
     def _request(self, states: Sequence[TextState], attempt: int) -> Request:
         texts = [state.text for state in states]
-        return request_of(self._prompt, self._settings, self._session.model_name, texts, attempt)
+        changes = self._session.settings.parameter_changes
+        return request_of(self._prompt, self._settings, self._session.model_name, texts, attempt, changes)
 
     def _following(self, group: Group) -> Iterator[Request]:
         """The requests that may follow one about a group, in the worst case."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.llm.parameters import families
 from wavcaps_assets.llm.records import Answer
 from wavcaps_assets.llm.replies import (
     FILTERED,
@@ -266,7 +267,9 @@ class ChatModel:
         about_request = status in ABOUT_REQUEST
         if about_request and (parameter := parameter_in(body, parameters)):
             return EndpointError(
-                f"{url} refuses the parameter {parameter!r} for the model {self.name!r} ({status}): {message}"
+                f"{url} refuses the parameter {parameter!r} for the model {self.name!r} ({status}): "
+                f"{message}. Set WAVCAPS_LLM__FAMILY to its family ({', '.join(families())}), or leave "
+                f"the parameter out: WAVCAPS_LLM__PARAMETERS='{{\"{parameter}\": null}}'"
             )
         shown = f"the endpoint answered {status}" + (f": {message}" if message else "")
         if status == 429 and "too large" in message.lower():

@@ -118,7 +118,8 @@ class Session:
         Args:
             parameters: sampling parameters; a budget requires `max_tokens`.
         """
-        return Request.of(messages, self.model_name, **parameters)
+        changed = self.settings.parameter_changes.apply(parameters)
+        return Request.of(messages, self.model_name, **changed)
 
     def find(self, request: Request) -> Answer | None:
         """The answer in the ledger; None if there is none. Sends nothing."""

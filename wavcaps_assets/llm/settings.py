@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from wavcaps_assets.llm.parameters import ParameterChanges, families
 from wavcaps_assets.masking import register_secret
 
 
@@ -43,6 +46,16 @@ class ModelSettings(BaseModel):
     )
     model: str = Field("", description="the model's name there; empty: by `sources`")
     api_key: SecretStr = Field(SecretStr(""), description="the endpoint's key; your own servers need none")
+    family: str = Field(
+        "",
+        description="family of the model, which decides which request parameters it takes: "
+        "`openai_reasoning`, `qwen3`, `gpt_oss`, `thinking` (llm/families.toml); empty: none",
+    )
+    parameters: dict[str, Any] = Field(
+        {},
+        description="request parameters to add or replace, as JSON; null leaves one out: "
+        '`{"seed": null, "reasoning_effort": "minimal"}`',
+    )
     timeout_s: float = Field(120.0, gt=0, description="the longest that one answer may take (s)")
     prices: Path | None = Field(None, description="TOML file of prices that replaces llm/prices.toml")
     free: bool | None = Field(
@@ -59,6 +72,26 @@ class ModelSettings(BaseModel):
         allow_inf_nan=False,
         description="the most that a month (UTC) may cost (USD); 0: no limit",
     )
+
+    @property
+    def parameter_changes(self) -> ParameterChanges:
+        """What `family` and `parameters` change."""
+        return ParameterChanges(self.family, json.dumps(self.parameters, sort_keys=True))
+
+    @field_validator("family")
+    @classmethod
+    def _family_exists(cls, name: str) -> str:
+        if name and name not in families():
+            raise ValueError(f"there is no family {name!r:.40}; there are {', '.join(families())}")
+        return name
+
+    @field_validator("parameters")
+    @classmethod
+    def _of_the_session(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        reserved = {"model", "messages", "stream", "n"} & parameters.keys()
+        if reserved:
+            raise ValueError(f"{', '.join(sorted(reserved))} cannot be set here")
+        return parameters
 
     @field_validator("api_key")
     @classmethod
