@@ -16,6 +16,7 @@ from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.language_model import running_model
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
+from wavcaps_assets.lane.outcome import result_lines
 from wavcaps_assets.lane.runs import Job, RunFailed, run_job
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
@@ -110,6 +111,17 @@ def test_scores_stand_beside_chance(made: Made) -> None:
     chance = {row["metric"]: row["value"] for row in scores.to_pylist() if row["model"] == "chance"}
     assert chance["R@1"] == pytest.approx(100 / clips)
     assert set(scores.column("model").to_pylist()) == {"chance", "untrained", "trained"}
+    # What the demo prints at its end.
+    at_10 = {
+        row["model"]: row["value"]
+        for row in scores.to_pylist()
+        if (row["metric"], row["direction"]) == ("R@10", "text_to_audio")
+    }
+    size, to_audio, to_text = result_lines(made.tables).splitlines()
+    assert size.strip().startswith(f"{made.tables.read(['wavcaps']).num_rows} clips with a caption, from ")
+    assert f"text to audio: {at_10['trained']:.1f} % on {clips} test clips" in to_audio
+    assert f"by chance {at_10['chance']:.1f} %" in to_audio
+    assert "audio to text" in to_text
 
 
 def test_the_report_is_written_and_fetches_nothing(made: Made) -> None:

@@ -69,6 +69,7 @@ def test_a_folder_is_published_without_a_key_and_goes_on_where_it_stopped(folder
     tables.write(["manifest"], "soundbible", MANIFEST.from_rows(old))
     done = wavcaps_run("--until", "publish", *configured)
     assert done.exit_code == 0, done.output
+    assert f"{len(HEARD)} clips with a caption, from local_folder" in done.output
     published = tables.read(["wavcaps"]).to_pylist()
     assert {row["source"] for row in published} == {"local_folder"}
     assert len(published) == len(HEARD)

@@ -30,6 +30,7 @@ from wavcaps_assets.lane.command import (
     sources_to_run,
     tables_of,
 )
+from wavcaps_assets.lane.outcome import result_lines
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
 
@@ -76,6 +77,7 @@ def demo(home: Path) -> None:
     report = settings.store_folder / REPORT
     click.echo(
         f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
+        f"{result_lines(tables_of(settings))}\n"
         f"  The report:        {report}\n"
         f"  The tables, audio: {settings.store}\n"
         "  The lineage graph: make ui"

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo
 from wavcaps_assets.lane.chapters import TINY, Stop, Training, chapters
+from wavcaps_assets.lane.outcome import result_lines
 from wavcaps_assets.lane.runs import Job, RunFailed, RunWaits, run_job, steps_of, timed
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
@@ -85,6 +86,8 @@ def run(last: str, again: bool, paper_size: bool, config_file: Path | None) -> N
             click.echo(f"  {source.name}: {len(finished[source.name])} partitions are finished")
     run_chapters(lane)
     click.echo(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes. The store: {settings.store}")
+    if Stop(last) not in (Stop.CRAWL, Stop.CAPTIONS):
+        click.echo(result_lines(tables, scores=Stop(last) is not Stop.PUBLISH))
     if Stop(last) is Stop.REPORT:
         click.echo(f"  The report: {tables.store.describe(REPORT)}")
     click.echo("  The lineage graph: wavcaps ui")

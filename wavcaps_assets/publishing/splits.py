@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,20 +30,28 @@ class SplitSettings(BaseModel):
 
 
 def parse_recordings(text: str) -> pa.Table:
-    """Reads the csv `clip_id,recording` as `tables.RECORDINGS`.
+    """Reads the csv `clip_id,recording` as `tables.RECORDINGS`. Rows with an empty cell are left out.
 
     Raises:
         ValueError: a column is missing.
     """
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
     if not {"clip_id", "recording"} <= set(reader.fieldnames or ()):
         raise ValueError(
             f"the list of recordings needs the columns clip_id,recording; it has {reader.fieldnames}"
         )
-    pairs = {(row["clip_id"], row["recording"]) for row in reader}
+    pairs = {((row["clip_id"] or "").strip(), _name(row["recording"])) for row in reader}
     return RECORDINGS.from_rows(
-        {"clip_id": clip_id, "recording": recording} for clip_id, recording in sorted(pairs)
+        {"clip_id": clip_id, "recording": recording}
+        for clip_id, recording in sorted(pairs)
+        # An empty name would be one recording of all clips that have none.
+        if clip_id and recording
     )
+
+
+def _name(recording: str | None) -> str:
+    """A recording's name, the same however an accent is written and whatever blanks are around it."""
+    return unicodedata.normalize("NFC", recording or "").strip()
 
 
 def read_recordings(address: str, network: Network) -> pa.Table:
@@ -74,7 +83,9 @@ def all_recordings(listed: pa.Table, wavcaps: pa.Table) -> pa.Table:
         )
     # Two sources may use the same name for different recordings.
     pairs |= {
-        (clip["clip_id"], f"{clip['source']}: {clip['recording']}") for clip in clips if clip["recording"]
+        (clip["clip_id"], f"{clip['source']}: {_name(clip['recording'])}")
+        for clip in clips
+        if clip["recording"]
     }
     return RECORDINGS.from_rows(
         {"clip_id": clip_id, "recording": recording} for clip_id, recording in sorted(pairs)

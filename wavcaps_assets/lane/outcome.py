@@ -1,0 +1,53 @@
+"""What the lane has made, in sentences for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from wavcaps_assets.tables.asset_tables import TableStore, path_of
+
+SET_KEY = ("wavcaps",)
+# The table of the other code location, whose schema is not known here.
+SCORES_KEY = ("scores", "retrieval")
+METRIC = "R@10"
+DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
+
+
+def result_lines(tables: TableStore, scores: bool = True) -> str:
+    """The size of the set, and the scores of the trained model, a line each.
+
+    Args:
+        tables: the tables in the store.
+        scores: whether this lane has scored a model; if not, the scores in the store are of an earlier set.
+    """
+    lines = [published(tables), *(scored(tables) if scores else ())]
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def published(tables: TableStore) -> str:
+    """How many clips the set has, and of which sources, where its table says that."""
+    clips = f"{tables.rows(SET_KEY, None):,} clips with a caption"
+    sources = ", ".join(tables.sources_of(SET_KEY))
+    return f"{clips}, from {sources}" if sources else clips
+
+
+def scored(tables: TableStore) -> list[str]:
+    """For each direction of retrieval, the trained model's score next to chance; empty: no scores."""
+    path = path_of(SCORES_KEY, None)
+    if not tables.store.exists(path):
+        return []
+    with tables.store.opening_table(path) as file:
+        rows = file.read(columns=["model", "direction", "metric", "value", "clips"]).to_pylist()
+    return list(_compared(rows))
+
+
+def _compared(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+    values = {(row["direction"], row["model"]): row for row in rows if row["metric"] == METRIC}
+    for direction, name in DIRECTIONS.items():
+        trained, chance = values.get((direction, "trained")), values.get((direction, "chance"))
+        if trained and chance:
+            yield (
+                f"{METRIC}, {name}: {trained['value']:.1f} % on {trained['clips']:,} test clips; "
+                f"by chance {chance['value']:.1f} %"
+            )
