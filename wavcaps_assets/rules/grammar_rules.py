@@ -4,69 +4,62 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wavcaps_assets.rules.reading import Reading
-from wavcaps_assets.rules.repairs import MASS_NOUNS
+from wavcaps_assets.rules.clauses import FINITE, main_verb
+from wavcaps_assets.rules.reading import Reading, is_word
 from wavcaps_assets.rules.rule import SENTENCE_PIPES, Rule
+from wavcaps_assets.rules.word_lists import NAMES, WORDS
 
 if TYPE_CHECKING:
-    from spacy.tokens import Token
+    from spacy.tokens import Doc, Token
 
-NAMES = frozenset({"GPE", "LOC", "NORP", "PERSON", "ORG", "FAC", "PRODUCT", "EVENT", "DATE", "LANGUAGE"})
+ENTITIES = frozenset({"GPE", "LOC", "NORP", "PERSON", "ORG", "FAC", "PRODUCT", "EVENT", "DATE", "LANGUAGE"})
+PLACES = frozenset({"GPE", "LOC", "NORP", "FAC", "EVENT", "LANGUAGE"})
 # Words in capitals that are not names.
 CAPITALS = frozenset({"I", "CD", "DJ", "TV", "UFO"})
-# Nouns that follow another one: "rain sounds", "water drops".
-PLURAL_NOUNS = frozenset({"sound", "noise", "effect", "drop", "droplet", "wave", "instrument", "loop"})
+BRANDS = frozenset(WORDS["brands"])
+NAMES_BEFORE_VERBS = frozenset(WORDS["names_before_verbs"])
 
 
 def named_entity(reading: Reading) -> str | None:
-    """A proper noun.
+    """A proper noun: a name that English writes with a capital only, or one that spaCy recognises.
 
-    At the start of a sentence only a place counts: there the recogniser takes "Glass" for a person.
-    Later in a sentence only names have a capital in English, so a capital is required too.
+    The recogniser takes many first words for names ("Wooden", "Water"), so a first word has to be unknown to
+    WordNet, or a given name with a verb after it. Later in a sentence only names have a capital in English.
     """
-    first = reading.doc[0]
-    if first.ent_type_ in ("GPE", "NORP") and first.pos_ == "PROPN":
-        return first.text
-    for token in reading.doc[1:]:
-        if len(token) == 1:
-            # An X-ray, an E string, a U-turn.
-            continue
-        capital = token.text[0].isupper() and not token.is_sent_start and token.text not in CAPITALS
-        if capital and (token.pos_ == "PROPN" or token.ent_type_ in NAMES):
-            return token.text
-    return None
+    doc = reading.doc
+    listed = next((token.text for token in doc if token.lower_ in NAMES), None)
+    if listed is not None or reading.caption.isupper():
+        return listed
+    if _is_first_name(doc):
+        return doc[0].text
+    return next((token.text for token in doc[1:] if _is_later_name(token)), None)
 
 
-def _is_verb(token: Token) -> bool:
-    """Whether a token is a verb, even if the tagger takes it for a noun.
-
-    It takes "whistles" in "A kettle whistles" and "rolls" in "Thunder rolls" for nouns. But a plural noun
-    does not follow "a" or "something", and rarely follows a noun such as "thunder".
-    """
-    if token.pos_ in ("VERB", "AUX"):
-        return True
-    ending = token.lower_.endswith("s") and not token.lower_.endswith(("ss", "us", "is"))
-    if not ending or token.lower_.removesuffix("s") in PLURAL_NOUNS:
+def _is_first_name(doc: Doc) -> bool:
+    first = doc[0]
+    if first.pos_ != "PROPN" or len(first) == 1 or first.text in CAPITALS:
         return False
-    before = {child.lower_ for child in token.children}
-    return bool(before & {"a", "an", "another", "someone", "something"} or before & MASS_NOUNS)
+    if first.lower_ in NAMES_BEFORE_VERBS:
+        return len(doc) > 1 and doc[1].tag_ in FINITE
+    return first.is_alpha and not first.is_upper and not is_word(first.lower_)
 
 
-def _is_finite(verb: Token) -> bool:
-    """Whether a verb makes a sentence, unlike "a device whirring" and "a device that whirs"."""
-    if verb.dep_ == "relcl":
+def _is_later_name(token: Token) -> bool:
+    if len(token) == 1 or token.is_sent_start or token.text in CAPITALS or not token.text[0].isupper():
+        # An X-ray, an E string, a U-turn.
         return False
-    return verb.tag_ not in ("VBG", "VBN") or any(child.dep_ in ("aux", "auxpass") for child in verb.children)
+    if is_word(token.lower_):
+        # "The Water" is a slip. "Times Square" has two capitals.
+        beside = (token.nbor(-1), *([token.nbor()] if token.i + 1 < len(token.doc) else []))
+        if token.lower_ in NAMES_BEFORE_VERBS or token.lower_ in BRANDS or token.ent_type_ in PLACES:
+            return True
+        return any(one.text[0].isupper() and one.i > 0 for one in beside)
+    return token.pos_ == "PROPN" or token.ent_type_ in ENTITIES
 
 
 def no_verb(reading: Reading) -> str | None:
-    """No verb with a subject; Table I asks for "grammatical subject-verb-object sentences"."""
-    for token in reading.doc:
-        if token.dep_ in ("nsubj", "nsubjpass", "csubj", "expl") and _is_finite(token.head):
-            return None
-        if token.dep_ == "ROOT" and _is_verb(token) and _is_finite(token):
-            return None
-    return "no subject with a verb"
+    """No main clause; Table I asks for "grammatical subject-verb-object sentences"."""
+    return "no subject with a verb" if main_verb(reading.doc) is None else None
 
 
 RULES = (

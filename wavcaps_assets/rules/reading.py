@@ -81,3 +81,24 @@ def parser() -> Language:
     import spacy
 
     return spacy.load(SPACY_MODEL)
+
+
+@lru_cache(maxsize=1)
+def verbs() -> frozenset[str]:
+    """The lemmas of WordNet's verbs, which the lemmatiser of the model brings."""
+    return frozenset(_lemmas()["verb"])
+
+
+def is_word(word: str) -> bool:
+    """Whether WordNet has a word in lower case, or its singular, as anything but a proper noun alone."""
+    return any(form in _all_lemmas() for form in (word, word.removesuffix("s"), word.removesuffix("es")))
+
+
+@lru_cache(maxsize=1)
+def _all_lemmas() -> frozenset[str]:
+    return frozenset().union(*(_lemmas()[kind] for kind in ("noun", "verb", "adj", "adv")))
+
+
+def _lemmas() -> dict[str, list[str]]:
+    lemmas: dict[str, list[str]] = parser().get_pipe("lemmatizer").lookups.get_table("lemma_index")
+    return lemmas
