@@ -9,7 +9,7 @@ from wavcaps_assets.rules.language import foreign_language, is_latin, surely_eng
 from wavcaps_assets.rules.reading import Reading, words_of
 from wavcaps_assets.rules.repairs import BRACKETED_NUMBER, is_control
 from wavcaps_assets.rules.rule import Rule
-from wavcaps_assets.rules.word_lists import WORDS
+from wavcaps_assets.rules.word_lists import ACCENTED, WORDS
 
 # "A sneeze is sneezing." has too few words to identify its language.
 SENTENCE_WORDS = 5
@@ -23,11 +23,22 @@ SPELLED_MEASURE = re.compile(
     rf"(?:{'|'.join(sorted(WORDS['measures']['units'], key=len, reverse=True))})\b",
     re.IGNORECASE,
 )
+# A take, a version, a year: "version three", "nineteen eighty-four".
+COUNTED = "|".join(WORDS["measures"]["numbers"])
+SPELLED_NUMBER = re.compile(
+    rf"\b(?:version|episode)[\s-](?:{COUNTED})\b"
+    rf"|\btake(?: number)?[\s-](?:{COUNTED})(?:[\s-](?:{COUNTED}))*(?=\W*$|[,;:])"
+    r"|\b(?:eighteen|nineteen)[\s-](?:oh|ten|eleven|\w+teen|twelve|\w+ty|hundred)\b"
+    r"|\btwo thousand(?: and)? (?:one|two|three|four|five|six|seven|eight|nine|\w+teen|\w+ty)\b",
+    re.IGNORECASE,
+)
 SIGN_OF_MEASURE = re.compile(
     rf"(?<![\w/])(?:{'|'.join(map(re.escape, WORDS['measures']['always']))})(?![\w/])", re.IGNORECASE
 )
 # Unicode categories: emoji and other pictures, arrows, signs of currencies.
 PICTURES = ("So", "Sm", "Sc")
+FOREIGN = frozenset(WORDS["foreign"])
+ENGLISH_WITH_ACCENT = ACCENTED | {*WORDS["more_accented"]}
 NUMBERS = frozenset(WORDS["measures"]["numbers"])
 SIGNS = frozenset(word for sign in WORDS["measures"]["always"] for word in words_of(sign))
 
@@ -50,7 +61,7 @@ def spelled_units(reading: Reading) -> str | None:
     if not SIGNS.isdisjoint(reading.words):
         found = SIGN_OF_MEASURE.search(reading.caption)
     if found is None and (not NUMBERS.isdisjoint(reading.words) or "-" in reading.caption):
-        found = SPELLED_MEASURE.search(reading.caption)
+        found = SPELLED_MEASURE.search(reading.caption) or SPELLED_NUMBER.search(reading.caption)
     return found[0] if found else None
 
 
@@ -75,13 +86,20 @@ def control_characters(reading: Reading) -> str | None:
 
 def in_foreign_language(reading: Reading) -> str | None:
     """A letter of another script, or a sentence of another language."""
-    if reading.caption.isascii():
-        stray = None
-    else:
-        stray = next((char for char in reading.caption if char.isalpha() and not is_latin(char)), None)
+    stray = None
+    if not FOREIGN.isdisjoint(reading.words):
+        stray = next(word for word in reading.words if word in FOREIGN)
+    if not reading.caption.isascii():
+        letter = next((char for char in reading.caption if char.isalpha() and not is_latin(char)), None)
+        stray = letter or stray or next(filter(_has_foreign_accent, reading.words), None)
     if stray is None and surely_english(reading.words):
         return None
     return stray or foreign_language(reading.caption, SENTENCE_WORDS)
+
+
+def _has_foreign_accent(word: str) -> bool:
+    letters = "".join(filter(str.isalpha, word))
+    return not letters.isascii() and word.removesuffix("s") not in ENGLISH_WITH_ACCENT
 
 
 RULES = (

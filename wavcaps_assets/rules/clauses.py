@@ -8,7 +8,7 @@ takes the next finite verb, and what is left over is the verb of the main clause
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -231,7 +231,7 @@ def _follows_a_noun(tokens: list[Token], place: int) -> bool:
 
 def _finite_probabilities(doc: Doc) -> list[float]:
     """How likely each token is a finite verb, by the tagger."""
-    tagger = parser().get_pipe("tagger")
+    tagger: Any = parser().get_pipe("tagger")
     (scores,) = tagger.model.predict([doc])
     columns = [tagger.labels.index(tag) for tag in FINITE]
     chances = np.exp(scores - scores.max(axis=1, keepdims=True))

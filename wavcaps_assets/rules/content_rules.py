@@ -23,9 +23,10 @@ def _main_verb(reading: Reading) -> Token | None:
     if root is None or any(child.dep_ == "expl" for child in root.children):
         return None
     if root.lemma_ == "be":
-        # The tagger takes "mooing" in "A cow is mooing" for a noun; and a tape "is fast forwarding".
+        # The tagger takes "mooing" in "A cow is mooing" for a noun, and "flushed" in "A toilet is flushed"
+        # for an adjective; and a tape "is fast forwarding".
         following = reading.doc[root.i + 1 : root.i + 3]
-        return next((token for token in following if token.lower_.endswith("ing")), root)
+        return next((token for token in following if token.lower_.endswith(("ing", "ed"))), root)
     return root
 
 
@@ -42,7 +43,7 @@ def silent_verb(reading: Reading) -> str | None:
     verb = _main_verb(reading)
     if verb is None:
         return None
-    stem = verb.lower_.removesuffix("ing")
+    stem = verb.lower_.removesuffix("ing").removesuffix("ed")
     return verb.text if {verb.lemma_, stem, f"{stem}e"} & set(reading.settings.silent_verbs) else None
 
 

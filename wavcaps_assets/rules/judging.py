@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wavcaps_assets.rules.reading import TEXT_CHARS, Reading, parser
 from wavcaps_assets.rules.repairs import repaired
-from wavcaps_assets.rules.rule import Verdict
+from wavcaps_assets.rules.rule import Rule, Verdict
 from wavcaps_assets.rules.settings import RuleSettings
 from wavcaps_assets.rules.table import RULES
 
@@ -100,7 +100,8 @@ def judge(candidates: Sequence[Candidate], settings: RuleSettings) -> list[Judge
         elif length > READ_CHARS:
             findings = [Finding("too_long", Verdict.ASK_AGAIN, f"{length} characters")]
         else:
-            findings = _findings(Reading(caption, candidate.text, candidate.prompt, settings, doc, text_doc))
+            reading = Reading(caption, candidate.text, candidate.prompt, settings, doc, text_doc)
+            findings = _findings(reading, rules)
         judged.append(Judged(caption, repairs, findings))
     return judged
 
@@ -118,13 +119,12 @@ def _parsed(texts: Sequence[str], pipes: frozenset[str]) -> Iterable[Doc | None]
     return parsed
 
 
-def _findings(reading: Reading) -> list[Finding]:
+def _findings(reading: Reading, rules: Sequence[Rule]) -> list[Finding]:
     found = []
-    for name in reading.settings.enabled:
-        rule = RULES[name]
+    for rule in rules:
         detail = rule.find(reading)
         if detail is not None:
-            verdict = Verdict(reading.settings.verdicts.get(name, rule.verdict))
+            verdict = Verdict(reading.settings.verdicts.get(rule.name, rule.verdict))
             # A fault that is left after repair cannot be repaired.
-            found.append(Finding(name, rule.verdict if verdict is Verdict.REPAIR else verdict, detail))
+            found.append(Finding(rule.name, rule.verdict if verdict is Verdict.REPAIR else verdict, detail))
     return found

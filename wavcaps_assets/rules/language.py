@@ -54,6 +54,8 @@ ENGLISH = frozenset(
     }
     | {"their", "another", "through", "there", "several", "after", "before", "during", "which"}
     | {"up", "down", "out", "off", "away", "sound", "sounds", "noise", "noises", "heard", "loud", "loudly"}
+    | {"dog", "rain", "water", "wind", "door", "engine", "machine", "crowd", "footsteps", "street", "heavy"}
+    | {"wooden", "barks", "rattles", "near", "busy", "steam", "old", "yard", "bell", "thunder", "whistle"}
     | {"background", "distance", "people", "woman", "bird", "birds", "music", "says", "speaks", "plays"}
 )
 ENGLISH_SHARE = 0.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -100,5 +100,6 @@ def _all_lemmas() -> frozenset[str]:
 
 
 def _lemmas() -> dict[str, list[str]]:
-    lemmas: dict[str, list[str]] = parser().get_pipe("lemmatizer").lookups.get_table("lemma_index")
+    lemmatizer: Any = parser().get_pipe("lemmatizer")
+    lemmas: dict[str, list[str]] = lemmatizer.lookups.get_table("lemma_index")
     return lemmas

@@ -26,6 +26,14 @@ OPENINGS = (
     r"(?:cannot|can't|can not|won't|unable to|not able to) (?:\w+ )?(?:assist|help|comply|process|fulfil"
     r"|describe|generate|provide|answer|complete|create|write|caption|continue|respond)",
     r"the (?:model|assistant|ai) (?:has )?(?:declined|refused|cannot|can't)\b",
+    # About too little text.
+    r"(?:there (?:is|was|'s) |there's )?(?:no|not enough|insufficient|too little) (?:\w+ ){0,2}"
+    r"(?:information|details?|context|description|text|input|data)\b",
+    r"no (?:\w+ )?(?:sounds?|audio|events?) (?:is|are|was|were|can be) (?:described|mentioned|given"
+    r"|specified|provided|listed|identified|determined)\b",
+    r"(?:the|this|your|that) (?:\w+ )?(?:text|description|input|title|prompt|sentence) (?:does not"
+    r"|doesn'?t|do not|is too|is not|isn'?t|lacks|has no|contains no|gives no|only (?:says|has))\b",
+    r"it (?:is|was|remains) (?:unclear|unknown|not clear|(?:difficult|hard) to (?:tell|say|know))\b",
     # About the request.
     r"(?:please|(?:could|can|would) you)(?: please)? (?:provide|share|give me|send|rephrase|clarify"
     r"|specify)\b",
@@ -53,17 +61,7 @@ POLICIES = (
     r"\blanguage model\b",
 )
 # Each of the patterns above needs one of these words: a fast test for most captions.
-POLICY_WORDS = (
-    "polic",
-    "guideline",
-    "terms",
-    "reasons",
-    "model",
-    "content",
-    "allowed",
-    "permitted",
-    "flagged",
-)
+POLICY_WORD = re.compile("polic|guideline|terms|reasons|model|content|allowed|permitted|flagged")
 OPENING = re.compile("|".join(OPENINGS))
 POLICY = re.compile("|".join(POLICIES))
 
@@ -73,7 +71,7 @@ def is_refusal(caption: str) -> bool:
     line = " ".join(caption.lower().replace("’", "'").split()).lstrip("\"'“*_[( ")
     if OPENING.match(line):
         return True
-    return any(word in line for word in POLICY_WORDS) and POLICY.search(line) is not None
+    return POLICY_WORD.search(line) is not None and POLICY.search(line) is not None
 
 
 def is_failure(caption: str) -> bool:

@@ -23,6 +23,8 @@ WITH_ARTICLE = re.compile(
     rf"\ban? ({'|'.join(sorted(NEVER_COUNTED))})(?= (?:is|has|keeps|can (?:[a-z]+ly )?be)\b)", re.IGNORECASE
 )
 BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
+# The mark of a list item or a quoted line: "- A dog is barking."
+LIST_MARK = re.compile(r"\A\s*[-–—•·●▪‣>]+\s*(?=\w)")
 MARKS = ("Mn", "Me")
 QUOTATION_MARKS = re.compile(r"[\"“”„«»`]")
 # Asterisks inside a word censor it ("sh*t"): without them the word would look like another one. So do
@@ -71,6 +73,11 @@ def whitespace(caption: str) -> str:
     return " ".join(caption.split())
 
 
+def list_mark(caption: str) -> str:
+    """Removes the mark of a list item: "- A dog is barking." """
+    return caption if caption[:1].isalnum() else LIST_MARK.sub("", caption, count=1)
+
+
 def quotation_marks(caption: str) -> str:
     """Removes quotation marks and Markdown's asterisks, but not apostrophes."""
     if "*" in caption:
@@ -109,6 +116,7 @@ REPAIRS: dict[str, Callable[[str], str]] = {
         composed,
         control_characters,
         bracketed_number,
+        list_mark,
         quotation_marks,
         whitespace,
         mass_noun,

@@ -10,7 +10,30 @@ from wavcaps_assets.rules.rule import Rule, Verdict
 
 # A full stop after one of these, or after a single letter ("T. rex"), does not end a sentence.
 ABBREVIATED = re.compile(r"\b(?:vs|etc|approx|mr|mrs|ms|dr|st|no|[a-z])\.$", re.IGNORECASE)
-SENTENCE_END = re.compile(r"[.!?…]['\"”)]?(?=\s+\S)|\u3002(?=\s*\S)")
+# In "barking.A car" a space is missing.
+SENTENCE_END = re.compile(r"[.!?…](?:['\"”)]?(?=\s+\S)|(?<=[a-z][a-z].)(?=[A-Z]))|\u3002(?=\s*\S)")
+# Words that end no sentence. "In", "on" and "to" end many: "a woman who is being talked to".
+NEVER_LAST = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "as",
+        "at",
+        "because",
+        "during",
+        "for",
+        "from",
+        "if",
+        "into",
+        "its",
+        "my",
+    }
+    | {"of", "onto", "than", "their", "which", "while", "whose", "with", "your"}
+)
 
 
 def failure(reading: Reading) -> str | None:
@@ -34,6 +57,24 @@ def several_sentences(reading: Reading) -> str | None:
     return "full stop inside" if found else None
 
 
+def unfinished(reading: Reading) -> str | None:
+    """ "A dog is barking and." """
+    words = reading.words
+    if len(words) < 3:
+        return None
+    last = words[-1]
+    if last == "then":
+        return "and then" if words[-2] == "and" and words[-3] != "now" else None
+    # "For a while" is an end, and so is "in A".
+    ends = last == "while" and words[-2] in ("a", "little", "the")
+    ends = ends or (last == "a" and reading.caption.rstrip(" .").endswith("A"))
+    return last if last in NEVER_LAST and not ends else None
+
+
+def capitals(reading: Reading) -> str | None:
+    return "capitals" if len(reading.words) > 2 and reading.caption.isupper() else None
+
+
 RULES = (
     Rule(
         "failure",
@@ -50,4 +91,11 @@ RULES = (
         "It has more than one sentence.",
         presets=("paper", "small", "strict"),
     ),
+    Rule(
+        "unfinished",
+        unfinished,
+        "It ends with “{detail}”, in the middle of a sentence.",
+        presets=("paper", "small", "strict"),
+    ),
+    Rule("capitals", capitals, "It is written in {detail}.", presets=("paper", "small", "strict")),
 )

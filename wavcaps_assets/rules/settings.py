@@ -33,7 +33,7 @@ class RuleSettings(BaseModel):
     "refined" by asking again, and not always dropped.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     enabled: tuple[str, ...] = Field(_of_preset("paper"), description="names of the rules that hold")
     verdicts: Mapping[str, Literal["accept", "repair", "ask_again", "drop"]] = Field(
@@ -56,8 +56,13 @@ class RuleSettings(BaseModel):
     meta_words: tuple[str, ...] = Field(
         tuple(WORDS["meta"]), description="words about a clip, not about its sounds"
     )
+    opinions: tuple[str, ...] = Field(
+        tuple(WORDS["opinions"]),
+        description='words that judge a sound; rule `opinion` ("Only describe the sound events", Table I)',
+    )
     harmless: tuple[str, ...] = Field(
-        tuple(WORDS["harmless"]), description="phrases in which banned, meta and profane words are allowed"
+        tuple(WORDS["harmless"]),
+        description="phrases in which banned, meta, profane words and opinions are allowed",
     )
     profanity: tuple[str, ...] = Field(
         tuple(WORDS["profanity"]), description="words that a caption must not contain; rule `profanity`"
@@ -109,6 +114,8 @@ RULE_PRESETS = {
 
 class RuleChoice(BaseModel):
     """The rules of a run of stage 3. What is left open is as in the preset."""
+
+    model_config = ConfigDict(extra="forbid")
 
     preset: str = Field(
         "", description="`paper` (a reconstruction), `strict`, or `small` for a small model; empty: `paper`"

@@ -13,6 +13,7 @@ from wavcaps_assets.rules.rule import Rule
 # In this order rules look at a caption, and complaints are listed.
 MODULES = (
     "sentence_rules",
+    "answer_rules",
     "vocabulary_rules",
     "character_rules",
     "grammar_rules",
