@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.support.paths import DATA
+from wavcaps_assets.captioning.floor.sound_words import with_article
 from wavcaps_assets.rules.articles import begins_with_vowel, with_articles
 from wavcaps_assets.rules.judging import Candidate, judge
 from wavcaps_assets.rules.rule import Verdict
@@ -127,3 +128,17 @@ def test_a_note_is_not_an_article() -> None:
         assert with_articles(caption) == caption
     assert with_articles("A in-flight announcement plays.") == "An in-flight announcement plays."
     assert with_articles("An onesie is zipped up.") == "A onesie is zipped up."
+
+
+def test_the_captions_without_a_model_have_the_same_articles() -> None:
+    names = ("usual day", "UFO", "hour", "honest man", "one-way gate", "owl", "dog")
+    assert [with_article(name) for name in names] == [
+        "a usual day",
+        "a UFO",
+        "an hour",
+        "an honest man",
+        "a one-way gate",
+        "an owl",
+        "a dog",
+    ]
+    assert with_articles("Air is sucked into an the system.") == "Air is sucked into an the system."

@@ -11,6 +11,7 @@ from importlib import resources
 
 from wavcaps_assets.caption_metrics.stems import stem
 from wavcaps_assets.captioning.floor import template
+from wavcaps_assets.rules.articles import with_articles
 from wavcaps_assets.rules.repairs import MASS_NOUNS
 
 WORDS_FILE = "rule_words.toml"
@@ -110,7 +111,7 @@ def with_article(name: str) -> str:
     """A noun with its article: "a dog", "an owl", "dogs", "rain"."""
     if is_plural(name) or name.split()[-1] in MASS_NOUNS:
         return name
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return with_articles(f"a {name}")
 
 
 def clause(subject: str, does: str) -> str:
