@@ -1,7 +1,7 @@
-"""How many bad captions the preset `paper` stops, and how many sentences of people, in what was set aside.
+"""How many bad captions the preset `paper` stops, and how many sentences of people, in the held-out part.
 
 `bad_captions.csv` was written before the rules were tuned. Its captions whose SHA-256 is divisible by three
-were set aside, as were 300 captions of Clotho, which are here as hashes: a person labelled each as a sentence
+were held out, as were 300 captions of Clotho, which are here as hashes: a person labelled each as a sentence
 (with a finite verb in a main clause) or a fragment. `docs/quality.md` has the figures with their intervals.
 """
 
@@ -33,10 +33,10 @@ def _sha256(caption: str) -> str:
     return hashlib.sha256(caption.encode()).hexdigest()
 
 
-def stopped_by_kind(set_aside: bool) -> dict[str, tuple[int, int]]:
+def stopped_by_kind(held_out: bool) -> dict[str, tuple[int, int]]:
     """For each kind of bad caption: how many are stopped or repaired, of how many."""
     rows = [
-        row for row in _rows("bad_captions.csv") if (int(_sha256(row["caption"]), 16) % 3 == 0) == set_aside
+        row for row in _rows("bad_captions.csv") if (int(_sha256(row["caption"]), 16) % 3 == 0) == held_out
     ]
     kinds: dict[str, tuple[int, int]] = {}
     judged = judge([Candidate(row["caption"], row["raw_text"]) for row in rows], PAPER)
@@ -61,8 +61,8 @@ def labelled_captions() -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_paper_stops_most_of_the_bad_captions_that_were_set_aside() -> None:
-    counts = stopped_by_kind(set_aside=True).values()
+def test_paper_stops_most_of_the_bad_captions_that_were_held_out() -> None:
+    counts = stopped_by_kind(held_out=True).values()
     stopped, of = (sum(column) for column in zip(*counts, strict=True))
     assert of == 74
     assert stopped >= 0.85 * of

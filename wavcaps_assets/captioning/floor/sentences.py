@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from wavcaps_assets.captioning.floor.sound_words import clause, gerund, lexicon, lists, with_article
-from wavcaps_assets.rules.grammar_rules import NAMES
+from wavcaps_assets.rules.grammar_rules import ENTITIES
 from wavcaps_assets.rules.word_lists import WORDS
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _can_sound(noun: Token) -> bool:
 
 def _is_name(token: Token) -> bool:
     """Whether the parser finds a name in a capitalized proper noun."""
-    return token.ent_type_ in NAMES and token.text[0].isupper() and token.pos_ == "PROPN"
+    return token.ent_type_ in ENTITIES and token.text[0].isupper() and token.pos_ == "PROPN"
 
 
 def _noun_phrase(noun: Token) -> str:
