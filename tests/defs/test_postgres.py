@@ -41,12 +41,12 @@ def postgres() -> Iterator[int]:
     try:
         data, password = folder / "data", folder / "password"
         _run("tee", password, input="secret")
-        login = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile", password]
+        login: list[str | Path] = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile", password]
         _run(PROGRAMS / "initdb", "-D", data, "--no-sync", *login)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        server = [PROGRAMS / "pg_ctl", "-D", data, "-w"]
+        server: list[str | Path] = [PROGRAMS / "pg_ctl", "-D", data, "-w"]
         _run(*server, "-l", folder / "log", "-o", f"-p {port} -h 127.0.0.1 -k {folder} -F", "start")
         try:
             yield port
