@@ -6,11 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
+import pytest
 
 from tests.support.rows import raw_row
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import ALLOW_FEWER_ROWS, TableIOManager
+from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import DROPPED, RAW_CLIPS
+from wavcaps_assets.tables.asset_tables import path_of
 from wavcaps_assets.tables.stage import Stage, drop
 
 KEY, MONTH = ["freesound", "raw_clips"], "2022-11"
@@ -66,3 +69,13 @@ def test_a_small_table_may_change_by_much(tmp_path: Path) -> None:
     assert materialize(tmp_path, clips(19)) == ""
     assert materialize(tmp_path, clips(1)) == ""
     assert stored(tmp_path) == 1
+
+
+@pytest.mark.parametrize("damaged", [b"", b"PAR1 of a full disk"])
+def test_a_damaged_table_says_so_and_is_replaced(tmp_path: Path, damaged: bytes) -> None:
+    assert materialize(tmp_path, clips(200)) == ""
+    (tmp_path / path_of(KEY, MONTH)).write_bytes(damaged)
+    with pytest.raises(StoreError, match=r"2022-11\.parquet is damaged .*: materialize its asset again"):
+        stored(tmp_path)
+    assert materialize(tmp_path, clips(200)) == ""
+    assert stored(tmp_path) == 200

@@ -114,8 +114,9 @@ def test_a_short_outage_with_status_200_costs_no_caption(tmp_path: Path) -> None
     assert captions(stage) == {"freesound-1": "A dog is barking."}
 
 
-def test_a_rate_limit_with_status_200_is_a_rate_limit(tmp_path: Path) -> None:
-    busy = JSONResponse({"error": {"message": "slow down", "code": 429}}, headers={"retry-after-ms": "1"})
+@pytest.mark.parametrize("code", [429, "429"])
+def test_a_rate_limit_with_status_200_is_a_rate_limit(tmp_path: Path, code: int | str) -> None:
+    busy = JSONResponse({"error": {"message": "slow down", "code": code}}, headers={"retry-after-ms": "1"})
     left = [busy] * 6
 
     with scripted(lambda body: left.pop() if left else caption_of(body)) as endpoint:

@@ -13,10 +13,11 @@ import pytest
 
 from tests.support.rows import audio_row, manifest_row
 from tests.support.s3 import S3Bucket
+from wavcaps_assets.audio.copies import ExtraCopy
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.retention import remove_unused_files
 from wavcaps_assets.retention.disk_use import disk_use
-from wavcaps_assets.retention.unused import find_unused
+from wavcaps_assets.retention.unused import COPIES, find_unused
 from wavcaps_assets.store.storage import MissingFile, Store
 from wavcaps_assets.tables import AUDIO, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -61,6 +62,24 @@ def store(tmp_path: Path) -> Store:
 def test_the_audio_of_a_clip_that_is_gone_is_unused_with_its_copy(store: Store) -> None:
     assert unused(store) == [flac("gone"), "audio_original/freesound/2022-11/gone.wav"]
     assert unused(store, days=50) == []
+
+
+def test_every_kind_of_copy_is_known() -> None:
+    folders = [kind.folder for kind in ExtraCopy if kind is not ExtraCopy.none]
+    assert folders and all(folder.startswith(COPIES) for folder in folders)
+
+
+def test_files_that_the_project_did_not_write_are_kept(store: Store) -> None:
+    own = (
+        "checkpoints/released.safetensors",
+        "checkpoints/htsat_bert/mine.pt",
+        "checkpoints/htsat_bert/demo/README.md",
+        "audio_backup/freesound/2022-11/gone.wav",
+        "audio/freesound/gone.flac",
+    )
+    for path in own:
+        put(store, path, 60)
+    assert unused(store) == [flac("gone"), "audio_original/freesound/2022-11/gone.wav"]
 
 
 def test_a_clip_is_kept_as_long_as_any_table_names_it(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -240,6 +241,9 @@ class ChatModel:
         if none.error is None:
             return AnswerError(none.reason, charged=True, answer=none.answer)
         status = none.error.get("code")
+        # LiteLLM's proxy writes statuses as text.
+        if isinstance(status, str) and re.fullmatch("[45][0-9]{2}", status):
+            status = int(status)
         if isinstance(status, int) and 400 <= status < 600:
             return self._refused(status, none.error, headers, parameters)
         code, message = error_in(none.error, self.settings.api_key.get_secret_value())

@@ -91,7 +91,7 @@ def _object(body: bytes) -> Mapping[str, Any] | str:
     if len(body) > MAX_BODY_BYTES:
         return f"the endpoint's answer is too long (over {MAX_BODY_BYTES} bytes)"
     try:
-        completion = json.loads(body.decode("utf-8", "replace"))
+        completion = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return f"the endpoint's answer is not JSON ({len(body)} bytes)"
     return completion if isinstance(completion, dict) else "the endpoint's answer is not a JSON object"

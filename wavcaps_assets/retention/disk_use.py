@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
+from wavcaps_assets.retention.unused import COPIES as COPY_FOLDERS
 from wavcaps_assets.store.storage import StoredFile
 from wavcaps_assets.tables.operations import DISK_USE
 
@@ -43,7 +44,7 @@ def disk_use(files: Iterable[StoredFile], unused: Sequence[StoredFile]) -> pa.Ta
     return DISK_USE.from_rows(
         {
             "folder": folder or ".",
-            "kind": KINDS.get(folder, COPIES if folder.startswith("audio_") else OTHER),
+            "kind": KINDS.get(folder, COPIES if folder.startswith(COPY_FOLDERS) else OTHER),
             "files": counts[0],
             "bytes": counts[1],
             "unused_files": counts[2],

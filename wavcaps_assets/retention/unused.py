@@ -15,9 +15,12 @@ from wavcaps_assets.store.storage import Store, StoredFile
 from wavcaps_assets.tables.asset_tables import path_of
 
 AUDIO = "audio"
-# Copies of the originals have the structure of `audio`, in `audio_original` and others.
-COPIES = "audio_"
+# Copies of the originals have the structure of `audio`, in folders with these names. Other folders are not
+# the project's, whatever is in them.
+COPIES = ("audio_original", "audio_flac_")
 CHECKPOINTS = "checkpoints"
+# A file of a training run is inside its folder: what lies next to the runs is a person's.
+PARTS_OF_RUN = 4
 TABLES = "tables"
 REFERENCE = "_path"
 
@@ -53,7 +56,7 @@ def find_unused(store: Store, files: Iterable[StoredFile], written_before: float
     def is_unused(file: StoredFile) -> bool:
         if file.folder == CHECKPOINTS:
             run = _run(file.path)
-            return run not in runs and newest[run] < written_before
+            return run != file.path and run not in runs and newest[run] < written_before
         if not _is_audio(file.path) or _clip(file.path) in clips or file.modified >= written_before:
             return False
         table = listed.get(_table_of(file.path))
@@ -97,4 +100,4 @@ def _table_of(path: str) -> str:
 
 def _run(path: str) -> str:
     """The folder of one training run, `checkpoints/<model>/<setting>/<version>`."""
-    return "/".join(PurePosixPath(path).parts[:4])
+    return "/".join(PurePosixPath(path).parts[:PARTS_OF_RUN])

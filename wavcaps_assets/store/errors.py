@@ -12,3 +12,7 @@ class StoreError(OSError):
 
 class MissingFile(StoreError):
     """The store has no such file."""
+
+
+class DamagedTable(StoreError):
+    """A file is not a Parquet table, or not one that can be read to its end."""

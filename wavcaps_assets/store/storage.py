@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavcaps_assets.store.bucket import Bucket, connect
-from wavcaps_assets.store.errors import MissingFile, StoreError
+from wavcaps_assets.store.errors import DamagedTable, MissingFile, StoreError
 from wavcaps_assets.store.folder import Folder
 from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.store.stored_file import StoredFile
 
-__all__ = ["MissingFile", "Store", "StoreError", "StoredFile", "open_store"]
+__all__ = ["DamagedTable", "MissingFile", "Store", "StoreError", "StoredFile", "open_store"]
 
 BUCKET_SCHEME = "s3://"
 
@@ -198,7 +198,8 @@ class Store:
         """Gives an open Parquet table, of which only the schema has been read.
 
         Raises:
-            StoreError: it does not exist.
+            MissingFile: it does not exist.
+            DamagedTable: it is not Parquet, or was not written to its end.
         """
         try:
             with self.reading(relative) as path, pq.ParquetFile(path) as file:
@@ -206,6 +207,10 @@ class Store:
         except MissingFile as error:
             raise MissingFile(
                 f"no table {self.describe(relative)}: has its asset been materialized?"
+            ) from error
+        except pa.ArrowInvalid as error:
+            raise DamagedTable(
+                f"the table {self.describe(relative)} is damaged ({error}): materialize its asset again"
             ) from error
 
     def _inside(self, relative: str) -> str:

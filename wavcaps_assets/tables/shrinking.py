@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-from wavcaps_assets.store.storage import StoreError
+from wavcaps_assets.store.storage import DamagedTable, StoreError
 from wavcaps_assets.tables.asset_tables import TableStore
+
+logger = logging.getLogger(__name__)
 
 # Smaller tables change by large shares for good reasons.
 ENOUGH_ROWS = 20
@@ -29,9 +32,14 @@ def require_rows(
 
     Raises:
         FarFewerRows: the new table has fewer.
-        StoreError: the old table cannot be read.
+        StoreError: the store cannot be read. A damaged table may be replaced.
     """
-    before = tables.rows(asset_key, partition)
+    try:
+        before = tables.rows(asset_key, partition)
+    except DamagedTable as error:
+        # There is no good table to keep, and only a new one repairs it.
+        logger.warning("%s", error)
+        return
     if before < ENOUGH_ROWS or rows >= smallest_share * before:
         return
     place = "/".join(asset_key) + (f", partition {partition}" if partition else "")
