@@ -29,7 +29,8 @@ from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.store.row_hash import rows_hash
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import RAW_CLIPS
-from wavcaps_assets.tables.asset_tables import NewerVersion, TableStore
+from wavcaps_assets.tables.asset_tables import NewerVersion, TableStore, path_of
+from wavcaps_assets.tables.shrinking import FarFewerRows
 
 PARTITION = "2022-11"
 KEY = ["freesound", "raw_clips"]
@@ -163,6 +164,30 @@ def test_too_many_gone_at_once_are_believed_when_it_is_said_twice(
     assert dropped(crawled(tables, network, *many)) == {}
     crawled(tables, network)
     assert list(dropped(crawled(tables, network)).values()) == ["gone"] * 20
+
+
+def test_a_crawl_that_is_refused_for_its_losses_leaves_no_trace(tables: TableStore, network: Network) -> None:
+    many = [Record(str(number), f"http://a/{number}") for number in range(200)]
+    few, lost = many[:60], f"would go from {len(many)} rows to 60"
+    crawled(tables, network, *many)
+    crawled(tables, network, *few)
+    refused = []
+    for _ in range(2):
+        with pytest.raises(FarFewerRows, match=lost):
+            crawl(Scripted(few), PARTITION, network, tables, smallest_share=0.5)
+        # What is left is read as a page log by the next crawl, which would replay the outage.
+        refused.append(tables.store.sizes(f"log/pages/freesound/{PARTITION}"))
+    assert refused == [{}, {}]
+    crawled(tables, network, *many)
+    states = statuses(ledger_of(tables, "freesound", PARTITION)).column("status").to_pylist()
+    assert states == ["waiting"] * len(many)
+
+
+def test_a_damaged_table_is_crawled_again(tables: TableStore, network: Network) -> None:
+    first = crawled(tables, network, DOG, CAT)
+    tables.store.write_bytes(path_of(KEY, PARTITION), b"PAR1 of a full disk")
+    again = crawled(tables, network, DOG, CAT)
+    assert kept(again) == kept(first)
 
 
 def test_a_table_of_another_version_does_not_lose_what_is_known(tables: TableStore, network: Network) -> None:

@@ -47,7 +47,7 @@ class CrawlDiff:
     """Collects the clips of a crawl and compares them with those of the previous crawl.
 
     Args:
-        history: of the partition; `finish` adds what changed.
+        history: of the partition; `record` adds what changed.
         before: the partition's tables from the previous crawl; None for the first crawl.
         crawl_id: the id of this crawl.
         started: when it began, UTC.
@@ -128,7 +128,7 @@ class CrawlDiff:
         self._note(Event.UNREAD, name, detail=problem)
 
     def finish(self) -> tuple[Stage, Changes]:
-        """Finds the clips that are gone, adds the changes to the history, and returns the tables."""
+        """Finds the clips that are gone, and returns the tables."""
         missing = [clip_id for clip_id in self._known if clip_id not in self._rows]
         doubtful = [clip_id for clip_id in missing if clip_id in self._unusable]
         vanished = [clip_id for clip_id in missing if clip_id not in self._unusable]
@@ -156,9 +156,12 @@ class CrawlDiff:
         for clip_id in vanished:
             self._bury(clip_id, self._known[clip_id]["version"], _as_json(self._known[clip_id]))
         self._dropped += [row for clip_id, row in self._tombstones.items() if clip_id not in self._rows]
-        self._history.add_all(self._events)
         kept = RAW_CLIPS.from_rows(self._rows.values())
         return Stage(kept, DROPPED.from_rows(self._dropped), self._crawl_id), self._changes
+
+    def record(self) -> None:
+        """Adds the changes to the history, once the tables are accepted."""
+        self._history.add_all(self._events)
 
     def _is_suspicious(self, vanished: int) -> bool:
         """Whether the source is to blame for the missing clips. The second crawl in a row is believed."""

@@ -15,8 +15,9 @@ from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.network.errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.network.pages import PageLog
 from wavcaps_assets.sources.base import SAFE_ID, Blanks, Note, Record, Source, Unread, clean
-from wavcaps_assets.store.storage import MissingFile
+from wavcaps_assets.store.storage import DamagedTable, MissingFile
 from wavcaps_assets.tables.asset_tables import NewerVersion, OtherVersion, TableStore
+from wavcaps_assets.tables.shrinking import FarFewerRows, require_rows
 from wavcaps_assets.tables.stage import Stage
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def crawl(
     network: Network,
     tables: TableStore,
     settings: CrawlSettings | None = None,
+    smallest_share: float = 0.0,
 ) -> CrawlResult:
     """Crawls one partition of a source.
 
@@ -53,12 +55,17 @@ def crawl(
     with the previous one: a changed record becomes a new version, and a clip that is no longer listed
     becomes a tombstone among the dropped rows. The history keeps the old record of both.
 
+    Args:
+        smallest_share: the least share of the previous crawl's clips that is accepted (0 to 1). A crawl with
+            fewer leaves no trace: the next one reads every page again.
+
     Returns:
         `tables.RAW_CLIPS`, and the dropped records: gone, without a usable id, listed twice or
         malformed; and the parts of the listing that could not be read.
 
     Raises:
         ValueError: the source has no such partition.
+        FarFewerRows: far fewer clips are listed than before.
         NewerVersion: a newer version of the project crawled the partition.
         NetworkError: the source cannot be read, or most of its records are unusable.
         Paused: the source cannot be read now.
@@ -83,6 +90,12 @@ def crawl(
             until = utc_now() + timedelta(seconds=network.settings.pause_s)
             raise HostDown(f"{source.title} cannot be read: {error}", until) from error
         stage, changes = diff.finish()
+        try:
+            require_rows(tables, [source.name, STAGE], partition, stage.kept.num_rows, smallest_share)
+        except FarFewerRows:
+            pages.discard()
+            raise
+        diff.record()
     return CrawlResult(stage, changes, pages.read_before, tally.notes)
 
 
@@ -91,8 +104,8 @@ def _before(tables: TableStore, source: str, partition: str) -> Stage | None:
         return tables.read_stage([source, STAGE], [partition])
     except NewerVersion:
         raise
-    except (MissingFile, OtherVersion):
-        # The history knows what a table of another version contained; this crawl writes it again.
+    except (MissingFile, DamagedTable, OtherVersion):
+        # The history knows what a damaged table, or one of another version, contained. This crawl writes it.
         return None
 
 

@@ -25,13 +25,14 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
-from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.defs.table_io_manager import ALLOW_FEWER_ROWS, refusal, schema_metadata
 from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.show.plots import as_markdown, histogram, stacked_bars
 from wavcaps_assets.show.previews import counts, preview, tally
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import AUDIO, LEDGER, RAW_CLIPS
+from wavcaps_assets.tables.shrinking import FarFewerRows
 
 
 class CrawlConfig(dg.Config, CrawlSettings):
@@ -50,7 +51,12 @@ class Crawl:
     checks: list[dg.AssetChecksDefinition]
 
 
-def crawl_definitions(source: Source) -> Crawl:
+def crawl_definitions(source: Source, smallest_share: float = 0.0) -> Crawl:
+    """The assets and checks of a source.
+
+    Args:
+        smallest_share: the least share of the previous crawl's clips that a crawl is accepted with (0 to 1).
+    """
     partitions = dg.StaticPartitionsDefinition(source.partitions())
     shared: dict[str, Any] = {
         "partitions_def": partitions,
@@ -74,12 +80,15 @@ def crawl_definitions(source: Source) -> Crawl:
         network: NetworkResource,
         store: StoreResource,
     ) -> Iterator[Any]:
+        share = 0.0 if ALLOW_FEWER_ROWS in context.run.tags else smallest_share
         try:
             with network.client() as client:
-                result = crawl(source, context.partition_key, client, store.tables(), config)
+                result = crawl(source, context.partition_key, client, store.tables(), config, share)
         except Paused as pause:
             yield from paused(context, pause)
             return
+        except FarFewerRows as error:
+            raise refusal(error) from error
         context.add_output_metadata(
             {
                 "since the last crawl": dg.MetadataValue.md(tally(result.changes.clips, "clips")),
@@ -189,7 +198,8 @@ def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.Asse
 
 
 def definitions(location: Location) -> dg.Definitions:
-    crawls = [crawl_definitions(source) for source in location.sources]
+    share = location.settings.smallest_share
+    crawls = [crawl_definitions(source, share) for source in location.sources]
     return dg.Definitions(
         assets=[asset for crawl in crawls for asset in crawl.assets],
         asset_checks=[check for crawl in crawls for check in crawl.checks],

@@ -57,14 +57,17 @@ class TableIOManager(dg.ConfigurableIOManager):
         try:
             require_rows(tables, context.asset_key.path, partition, kept.num_rows, self.smallest_share)
         except FarFewerRows as error:
-            raise dg.Failure(
-                f"{error} If the loss is right, run this again with the tag {ALLOW_FEWER_ROWS} (launchpad: "
-                "Edit tags; command line: --tags), or set WAVCAPS_SMALLEST_SHARE.",
-                {"dropped by reason": dg.MetadataValue.md(reasons(obj.dropped))}
-                if isinstance(obj, Stage)
-                else {},
-                allow_retries=False,
-            ) from error
+            raise refusal(error, obj.dropped if isinstance(obj, Stage) else None) from error
+
+
+def refusal(error: FarFewerRows, dropped: pa.Table | None = None) -> dg.Failure:
+    """The failure of a step whose table has far fewer rows, which says what a person can do."""
+    return dg.Failure(
+        f"{error} If the loss is right, run this again with the tag {ALLOW_FEWER_ROWS} (launchpad: "
+        "Edit tags; command line: --tags), or set WAVCAPS_SMALLEST_SHARE.",
+        {"dropped by reason": dg.MetadataValue.md(reasons(dropped))} if dropped is not None else {},
+        allow_retries=False,
+    )
 
 
 def outcome_metadata(outcome: pa.Table | Stage) -> dict[str, dg.MetadataValue]:

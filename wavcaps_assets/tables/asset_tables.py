@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wavcaps_assets.store.migration import NewerLayout, UnknownLayout, read_columns
 from wavcaps_assets.store.schema import TableSchema
-from wavcaps_assets.store.storage import MissingFile, Store, StoreError
+from wavcaps_assets.store.storage import DamagedTable, MissingFile, Store, StoreError
 from wavcaps_assets.tables import DROPPED, schema_of
 from wavcaps_assets.tables.stage import Stage
 
@@ -122,8 +122,12 @@ class TableStore:
     def _metadata(self, asset_key: Sequence[str], partition: str, name: str) -> str | None:
         if not self.exists(asset_key, partition):
             return None
-        with self.store.opening_table(path_of(asset_key, partition)) as file:
-            about = file.schema_arrow.metadata or {}
+        try:
+            with self.store.opening_table(path_of(asset_key, partition)) as file:
+                about = file.schema_arrow.metadata or {}
+        except DamagedTable:
+            # Whoever makes it again starts as if there were none.
+            return None
         return about[name.encode()].decode() if name.encode() in about else None
 
     def _table(self, path: str, schema: TableSchema, columns: Sequence[str]) -> pa.Table:
