@@ -126,7 +126,7 @@ class TableStore:
             with self.store.opening_table(path_of(asset_key, partition)) as file:
                 about = file.schema_arrow.metadata or {}
         except DamagedTable:
-            # Whoever makes it again starts as if there were none.
+            # The next materialization starts as if there were no table.
             return None
         return about[name.encode()].decode() if name.encode() in about else None
 
