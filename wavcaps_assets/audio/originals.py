@@ -23,7 +23,7 @@ MARKUP = (b"<", b"\xef\xbb\xbf<", b"{", b"[")
 
 
 class NotAudio(ValueError):
-    """The server sent a page of text instead of audio."""
+    """The server sent a page of text instead of audio, or a file of the folder is one."""
 
 
 class OutsideFolder(ValueError):
@@ -133,4 +133,4 @@ def _require_audio(path: Path) -> None:
         # Masked before it is cut, so that no part of a secret is left.
         start = masked_bytes(file.read(START_BYTES))
     if start.lstrip().startswith(MARKUP):
-        raise NotAudio(f"the server sent a page of text instead of audio; it starts with {start[:40]!r}")
+        raise NotAudio(f"this is a page of text and not audio; it starts with {start[:40]!r}")
