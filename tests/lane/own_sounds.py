@@ -39,8 +39,12 @@ SENTENCES = {
     "Rooster": "A rooster crows",
     "Fire crackling": "A fire crackles",
 }
-# Fewer places than clips of a kind: descriptions are repeated.
-PLACES = ("while the wind blows", "while birds sing", "while people talk", "in the distance", "twice")
+# Fewer than there are clips: descriptions are repeated.
+PLACES = (
+    *("while the wind blows", "while birds sing", "while people talk", "in the distance", "in a hall"),
+    *("near a road", "in a forest", "behind a house", "at night", "on a farm", "in a garden", "by a lake"),
+    "while music plays",
+)
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,9 @@ def real_clips() -> Iterator[Clip]:
     """The clips of ESC-10, the first ones cut in two, so that a recording has several clips."""
     folder = DATA / "esc10"
     number = 0
-    for index, line in enumerate((folder / "index.jsonl").read_text().splitlines()):
-        row = json.loads(line)
+    rows = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    # The index is in the order of the kinds of sound.
+    for index, row in enumerate(sorted(rows, key=lambda row: row["freesound_id"])):
         samples, rate = soundfile.read(folder / row["audio"], dtype="float32")
         parts = np.array_split(samples, 2) if index < CUT_IN_TWO else [samples]
         for part in (part for part in parts if np.abs(part).max() > QUIETEST):
@@ -151,7 +156,7 @@ def real_clips() -> Iterator[Clip]:
 def _clip(number: int, label: str, sound: tuple[Samples, int], title: str, recording: str) -> Clip:
     suffix = ("wav", "flac", "ogg")[number // len(FOLDERS) % 3]
     name = f"{FOLDERS[number % len(FOLDERS)]}{label} {number}ß.{suffix}"
-    place = PLACES[number // len(SENTENCES) % len(PLACES)]
+    place = PLACES[number % len(PLACES)]
     return Clip(name, sound, f"{SENTENCES[label]} {place}.", title, recording)
 
 

@@ -164,7 +164,8 @@ def _origin(job: Job, root: Path) -> RemoteJobOrigin:
 
 def _failures(result: dg.JobExecutionResult) -> Iterator[str]:
     for check in result.get_asset_check_evaluations():
-        if not check.passed:
+        # A warning is not why a run failed.
+        if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
             yield f"  {check.asset_check_key.to_user_string()}: {check.description}"
     for event in result.all_events:
         if event.is_step_failure:
