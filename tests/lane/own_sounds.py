@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import soundfile
 
 from tests.support.paths import DATA
 
-Samples = npt.NDArray[np.float32]
+Samples = npt.NDArray[Any]
 
 PUBLISHED = "published"
 COLUMNS = ("file", "title", "description", "tags", "author", "licence", "recording")
