@@ -190,14 +190,19 @@ def _add(used: Used, root: Path, path: Path, name: str, without: Collection[str]
 
 
 def source_file(module: str) -> SourceFile | None:
-    """A module's file, read once; None if there is no such module."""
+    """A module's file, read again only if it changed; None if there is no such module."""
     path = path_of(module)
-    return None if path is None else _read(module, path)
+    return None if path is None else _read(module, path, _changed(path))
 
 
 @cache
-def _read(module: str, path: Path) -> SourceFile:
+def _read(module: str, path: Path, _changed: int) -> SourceFile:
     return SourceFile(module, path)
+
+
+def _changed(path: Path) -> int:
+    """When a file changed: part of the key under which its content is kept."""
+    return path.stat().st_mtime_ns
 
 
 def path_of(module: str) -> Path | None:
@@ -237,9 +242,13 @@ def _data_in(path: Path) -> list[Path]:
     return [file for file in files if file.is_file() and file.suffix != ".py" and file.name[0] != "."]
 
 
-@cache
 def content_of(path: Path) -> bytes:
     """A hash of a file of data. Comments and formatting of TOML and JSON do not count, nor do line ends."""
+    return _hash_of(path, _changed(path))
+
+
+@cache
+def _hash_of(path: Path, _changed: int) -> bytes:
     text = path.read_bytes().replace(b"\r\n", b"\n")
     try:
         if path.suffix == ".toml":

@@ -60,7 +60,7 @@ class SourceFile:
     _uses: dict[str, Uses] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for statement in ast.parse(self.path.read_bytes()).body:
+        for statement in ast.parse(self.path.read_bytes(), str(self.path)).body:
             inner = statement.body if isinstance(statement, ast.If) else [statement]
             for one in inner:
                 if isinstance(one, ast.Import | ast.ImportFrom):

@@ -6,6 +6,7 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -13,7 +14,7 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.plots import as_markdown, lines
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.tables.asset_tables import WHOLE
-from wavcaps_training.defs.common import OWNERS, Location, device, device_count
+from wavcaps_training.defs.common import OWNERS, Location, device, device_count, encoder_scope
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment, changed, untrained_parts
@@ -66,6 +67,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         description=experiment.description,
         metadata=metadata,
     )
+    @scoped(encoder_scope(experiment))
     def checkpoint(
         context: dg.AssetExecutionContext,
         config: TrainingConfig,

@@ -4,10 +4,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wavcaps_assets.defs.code_versions import Scope
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.executor.devices import DEVICE_VARIABLE
 from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.settings.encoders import encoders
 from wavcaps_training.settings.gpus import GpuSettings
 
 OWNERS = ["team:research"]
@@ -30,6 +32,12 @@ class Location:
     sources: Sequence[Source]
     experiments: Sequence[Experiment]
     scored: Experiment
+
+
+def encoder_scope(experiment: Experiment) -> Scope:
+    """The code of an experiment's audio encoder, and of no other."""
+    own = experiment.settings().model.audio.encoder
+    return Scope(without=[settings.__module__ for name, settings in encoders().items() if name != own])
 
 
 def device() -> str:

@@ -4,13 +4,14 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.analysis.data_sets import authors_of
+from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.common import ANALYSIS
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.plots import as_markdown, grouped_bars
 from wavcaps_assets.tables.analysis import SET_STATISTICS
-from wavcaps_training.defs.common import OWNERS, Location, device
+from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.comparison import compare
@@ -45,6 +46,7 @@ def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
         "Table V), next to chance and to the model before training.",
         metadata=schema_metadata(RETRIEVAL_SCORES),
     )
+    @scoped(encoder_scope(location.scored))
     def retrieval(
         context: dg.AssetExecutionContext,
         training_manifest: pa.Table,

@@ -1,0 +1,176 @@
+"""Edits of this project's own code, in a copy, and the assets whose code has another version then.
+
+The sets are written down from what the code does: which stages apply a rule, read a prompt, run a network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+from wavcaps_assets.definitions import build
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.versions.code import PACKAGES
+from wavcaps_assets.versions.plumbing import PLUMBING
+from wavcaps_training.definitions import build as build_training
+from wavcaps_training.paper.experiments import EXPERIMENTS
+
+SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
+# Stage 3 applies all rules. The set is published only if its captions pass the quality checks, which do so
+# too. The report names them.
+RULES = {"captions", "wavcaps", "report"}
+STAGE_2 = {"llm_captions", "caption_comparison"}
+CNN14 = {"/".join(one.key) for one in EXPERIMENTS if one.model.name.startswith("cnn14")}
+CHECKPOINTS = {"/".join(one.key) for one in EXPERIMENTS if one.setting != "demo"}
+RULE_FILES, PROMPTS = "wavcaps_assets/rules", "wavcaps_assets/captioning/prompts"
+# A file, a text in it, what replaces it, and the assets that this concerns with live sources.
+EDITS: dict[str, tuple[str, str, str, set[str]]] = {
+    "a rule's threshold": (
+        f"{RULE_FILES}/strict_rules.py",
+        "REPEATED_WORDS = 6",
+        "REPEATED_WORDS = 7",
+        RULES,
+    ),
+    "a rule's complaint": (f"{RULE_FILES}/strict_rules.py", "It only repeats", "It repeats", RULES),
+    "a rule for the answers of stage 2": (
+        f"{RULE_FILES}/sentence_rules.py",
+        "is_failure(reading.caption) or is_refusal(reading.caption)",
+        "is_failure(reading.caption)",
+        RULES | STAGE_2,
+    ),
+    "a rule's docstring, comments and formatting": (
+        f"{RULE_FILES}/strict_rules.py",
+        '    """The caption is the raw text or its first sentence, word by word."""\n',
+        "    # The same words.\n\n",
+        set(),
+    ),
+    "a word list's comment": (f"{RULE_FILES}/words.toml", "# Words about a clip", "# Words on a clip", set()),
+    "a prompt": (f"{PROMPTS}/paper.toml", 'text = """', 'text = """Please. ', RULES | STAGE_2),
+    "a prompt's comment": (
+        f"{PROMPTS}/paper.toml",
+        "[sources.freesound]",
+        "# Free.\n[sources.freesound]",
+        set(),
+    ),
+    "a prompt of second questions": (
+        f"{PROMPTS}/second/paper.toml",
+        'instruction = """',
+        'instruction = """Please. ',
+        RULES,
+    ),
+    "a filter's default": (
+        "wavcaps_assets/filtering/settings.py",
+        "min_duration_s: float = Field(\n        1.0",
+        "min_duration_s: float = Field(\n        2.0",
+        {"filtered_clips"},
+    ),
+    "one source": (
+        "wavcaps_assets/sources/soundbible.py",
+        "MAX_STRANGE_IN_A_ROW = ",
+        "MAX_STRANGE_IN_A_ROW = 1 + ",
+        {"soundbible/raw_clips", "soundbible/audio"},
+    ),
+    "how crawls are compared": (
+        "wavcaps_assets/crawl/changes.py",
+        "MAX_GONE_SHARE = 0.1",
+        "MAX_GONE_SHARE = 0.2",
+        {f"{source}/raw_clips" for source in SOURCES},
+    ),
+    "a measurement of audio": (
+        "wavcaps_assets/audio/measures.py",
+        "FULL_SCALE = 32_768",
+        "FULL_SCALE = 32_767",
+        {f"{source}/audio" for source in SOURCES},
+    ),
+    "prices": ("wavcaps_assets/llm/prices.toml", "source = ", 'read = "today"\nsource = ', {"llm_costs"}),
+    "how requests are sent": (
+        "wavcaps_assets/network/client.py",
+        "import time\n",
+        "import time as clock\nimport time\n",
+        set(),
+    ),
+    "one network": (
+        "wavcaps_training/models/cnn14.py",
+        "steps = image.mean(dim=3)",
+        "steps = image.mean(dim=2)",
+        # The report reads checkpoints of any model.
+        CNN14 | {"report"},
+    ),
+    "the front end of all networks": (
+        "wavcaps_training/models/features.py",
+        "FLOOR = 1e-10",
+        "FLOOR = 1e-9",
+        CHECKPOINTS | {"scores/retrieval", "report"},
+    ),
+}
+
+
+@pytest.mark.slow
+def test_an_edit_concerns_exactly_the_assets_that_use_it(tmp_path: Path) -> None:
+    for name in (*PACKAGES, "tests/support"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.edited_code"],
+        input=json.dumps([edit[:3] for edit in EDITS.values()]),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "WAVCAPS_SOURCES": "live"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(zip(EDITS, map(set, json.loads(done.stdout)), strict=True))
+    assert found == {name: edit[3] for name, edit in EDITS.items()}
+
+
+def versions(settings: Settings) -> dict[str, str | None]:
+    graph = build(settings).resolve_asset_graph()
+    return {key.to_user_string(): graph.get(key).code_version for key in graph.materializable_asset_keys}
+
+
+def test_every_asset_of_both_code_locations_has_a_version() -> None:
+    assert None not in versions(Settings()).values()
+    training = build_training(Settings()).resolve_asset_graph()
+    assert all(training.get(key).code_version for key in training.materializable_asset_keys)
+
+
+def test_the_users_own_files_count(tmp_path: Path) -> None:
+    files = {
+        "prompts/mine.toml": "a = 1",
+        "prompts/second/mine.toml": "a = 1",
+        "quality.toml": "",
+        "prices.toml": "",
+    }
+    (tmp_path / "prompts" / "second").mkdir(parents=True)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    settings = Settings(prompts=str(tmp_path / "prompts"), quality=str(tmp_path / "quality.toml"))
+    settings.llm = settings.llm.model_copy(update={"prices": tmp_path / "prices.toml"})
+    before = versions(settings)
+    changed = {}
+    for name, text in files.items():
+        (tmp_path / name).write_text("a = 2")
+        after = versions(settings)
+        changed[name] = {key for key in before if before[key] != after[key]}
+        (tmp_path / name).write_text(text)
+    rules = RULES - {"report"}
+    assert changed == {
+        "prompts/mine.toml": rules | STAGE_2,
+        "prompts/second/mine.toml": rules,
+        "quality.toml": {"wavcaps"},
+        "prices.toml": {"llm_costs"},
+    }
+
+
+def test_what_does_not_count_exists() -> None:
+    for name in PLUMBING:
+        path = ROOT / name.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), name
