@@ -117,11 +117,12 @@ def test_an_edit_concerns_exactly_the_assets_that_use_it(tmp_path: Path) -> None
     for name in (*PACKAGES, "tests/support"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    live = {"WAVCAPS_SOURCES": "live", "WAVCAPS_SOURCE_NAMES": ",".join(SOURCES)}
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.edited_code"],
         input=json.dumps([edit[:3] for edit in EDITS.values()]),
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "WAVCAPS_SOURCES": "live"},
+        env={**os.environ, **live, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
