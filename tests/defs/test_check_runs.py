@@ -60,8 +60,15 @@ def test_a_threshold_is_changed_and_tried_without_a_materialization(
         ],
         resources={"store": store, "io_manager": TableIOManager(store=store)},
     )
+    # One check alone, of a table that no check has seen: later sets are not compared with it.
     job = location.resolve_implicit_global_asset_job_def()
+    alone = job.get_subset(asset_selection={dg.AssetKey("manifest")}, asset_check_selection=set())
+    assert alone.execute_in_process(instance=instance, partition_key=SOURCE).success
+    assert run_checks(location, instance, "unique")["unique"].passed
+    assert not (tmp_path / "store" / "quality").exists()
+
     assert job.execute_in_process(instance=instance, partition_key=SOURCE).success
+    assert (tmp_path / "store" / "quality" / "manifest" / SOURCE / "latest.parquet").exists()
 
     (name, found), *others = run_checks(location, instance, "unique").items()
     assert (name, found.passed, found.partition, others) == ("unique", True, SOURCE, [])

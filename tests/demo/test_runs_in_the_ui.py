@@ -1,4 +1,4 @@
-"""The demo's runs are listed where a person looks for them: on the pages of their jobs."""
+"""The demo's runs are listed on the pages of their jobs, and can be executed again from there."""
 
 from __future__ import annotations
 
@@ -21,10 +21,21 @@ query Runs($selector: PipelineSelector!, $filter: RunsFilter!) {
   runsOrError(filter: $filter) { ... on Runs { results { runId } } }
 }
 """
+AGAIN = """
+mutation Again($params: ReexecutionParams) {
+  launchPipelineReexecution(reexecutionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { parentRunId pipelineName } }
+    ... on PythonError { message }
+  }
+}
+"""
 
 
 @pytest.mark.slow
-def test_a_run_is_on_the_page_of_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_on_the_page_of_its_job_and_can_be_executed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("WAVCAPS_STORE", str(tmp_path / "store"))
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
@@ -45,7 +56,13 @@ def test_a_run_is_on_the_page_of_its_job(tmp_path: Path, monkeypatch: pytest.Mon
                 "filter": {"pipelineName": "publish", "tags": [label]},
             }
             answer = client.post("/graphql", json={"query": RUNS_OF_A_JOB, "variables": variables}).json()
+            params = {"parentRunId": run.run_id, "strategy": "ALL_STEPS"}
+            again = client.post("/graphql", json={"query": AGAIN, "variables": {"params": params}}).json()
     assert answer["data"] == {
         "pipelineOrError": {"runs": [{"runId": run.run_id}]},
         "runsOrError": {"results": [{"runId": run.run_id}]},
+    }
+    assert again["data"]["launchPipelineReexecution"] == {
+        "__typename": "LaunchRunSuccess",
+        "run": {"parentRunId": run.run_id, "pipelineName": "publish"},
     }
