@@ -99,7 +99,7 @@ class OwnSounds:
         assert isinstance(clip.sound, tuple)
         samples, rate = clip.sound
         before = (self.path / file).stat().st_size
-        other = samples[::-1] if same_size else samples[rate // 2 :][::-1]
+        other = samples[::-1] if same_size else samples[: -rate // 2][::-1]
         self.put(replace(clip, sound=(other, rate)))
         assert ((self.path / file).stat().st_size == before) is same_size
 
