@@ -156,7 +156,9 @@ def summary_of(simulation: Simulation, sites: Sites) -> str:
     )
 
 
+# After other tests in one process, the schedules saw no day pass.
 @pytest.mark.slow
+@pytest.mark.alone
 def test_four_days_of_simulated_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulation = simulate(tmp_path, monkeypatch, SEED, days=4, months=["2026-10"], sounds=5, hours=(2,))
     print(summary_of(simulation, simulation.sites))  # noqa: T201

@@ -258,22 +258,6 @@ def test_the_store_is_one_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_the_demo_says_that_it_needs_a_folder() -> None:
-    environment = {**os.environ, "WAVCAPS_STORE": "s3://my-bucket/wavcaps"}
-    refused = subprocess.run(
-        [sys.executable, "-m", "wavcaps_assets.demo", "run"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert refused.returncode == 1
-    assert "WAVCAPS_STORE" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-@pytest.mark.slow
 def test_a_folder_needs_nothing_of_amazon_s(tmp_path: Path) -> None:
     program = (
         "import sys; from wavcaps_assets.definitions import defs; defs()\n"
