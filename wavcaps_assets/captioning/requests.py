@@ -153,6 +153,7 @@ def _earlier_lists(
     A single text that was asked about after its list is one of them. The longest come first, because a list
     comes before its parts; of equal ones, the newest.
     """
+    changes = session.settings.parameter_changes
     found = []
     for record in session.ledger.newest(prompt.version):
         stored = record["question"]
@@ -161,7 +162,6 @@ def _earlier_lists(
         if any(wanted):
             alone = len(inputs) == 1 and stored.get("attempt") == FIRST_ALONE
             attempt = FIRST_ALONE if alone else 0
-            changes = session.settings.parameter_changes
             same = request_of(prompt, settings, session.model_name, inputs, attempt, changes)
             if all(stored.get(name) == getattr(same, name) for name in COMPARED):
                 found.append((record["key"], wanted, attempt))

@@ -112,6 +112,7 @@ class Rounds:
         self._prompt = prompt
         self._settings = settings
         self._session = session
+        self._changes = session.settings.parameter_changes
         self._breaker = CircuitBreaker(session.model_name)
         self._tally = session.tally(0)
         self._grouping: Grouping | None = None
@@ -183,8 +184,8 @@ class Rounds:
 
     def _request(self, states: Sequence[TextState], attempt: int) -> Request:
         texts = [state.text for state in states]
-        changes = self._session.settings.parameter_changes
-        return request_of(self._prompt, self._settings, self._session.model_name, texts, attempt, changes)
+        model = self._session.model_name
+        return request_of(self._prompt, self._settings, model, texts, attempt, self._changes)
 
     def _following(self, group: Group) -> Iterator[Request]:
         """The requests that may follow one about a group, in the worst case."""

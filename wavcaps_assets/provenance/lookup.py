@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.sources import MODULES
 from wavcaps_assets.tables.asset_tables import TableStore
 
 # An address or a path of a raw clip.
@@ -47,11 +48,6 @@ def clip_id_of(tables: TableStore, name: str) -> str | None:
 
 
 def _raw_clips(tables: TableStore) -> Iterator[pa.Table]:
-    for source in sorted({file.path.split("/")[1] for file in tables.store.files() if _is_raw(file.path)}):
+    for source in MODULES:
         for partition in tables.partitions([source, "raw_clips"]):
             yield tables.read([source, "raw_clips"], [partition], ["clip_id", *COLUMNS])
-
-
-def _is_raw(path: str) -> bool:
-    parts = path.split("/")
-    return len(parts) == 4 and parts[0] == "tables" and parts[2] == "raw_clips"

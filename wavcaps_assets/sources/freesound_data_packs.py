@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.sources.base import Record, Source, Unread
@@ -32,7 +32,7 @@ from wavcaps_assets.sources.freesound_pack_files import (
 )
 from wavcaps_assets.sources.freesound_pack_rows import record_of, with_file
 from wavcaps_assets.sources.freesound_sound import MAX_INT64
-from wavcaps_assets.sources.settings import SourceSettings
+from wavcaps_assets.sources.settings import FolderPath, SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -50,7 +50,7 @@ class FreesoundDataPacksSettings(SourceSettings):
 
     key = "freesound_data_packs"
 
-    path: Path | None = Field(
+    path: FolderPath = Field(
         None, description="folder of the unpacked data packs, with metadata and audio; empty: none"
     )
     least_found: float = Field(
@@ -60,11 +60,6 @@ class FreesoundDataPacksSettings(SourceSettings):
         description="share of the folder's audio files, or of the listed sounds if they are fewer, that must "
         "match; a crawl with fewer fails. 0: metadata without audio is read too",
     )
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return value or None
 
 
 class FreesoundDataPacks(Source):

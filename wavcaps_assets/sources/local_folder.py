@@ -21,11 +21,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.sources.base import SAFE_ID, Note, Record, Source, web_url
-from wavcaps_assets.sources.settings import SourceSettings
+from wavcaps_assets.sources.settings import FolderPath, SourceSettings
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -52,12 +52,7 @@ class LocalFolderSettings(SourceSettings):
 
     key = "local_folder"
 
-    path: Path | None = Field(None, description=f"folder of audio files with their {LIST}; empty: none")
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return value or None
+    path: FolderPath = Field(None, description=f"folder of audio files with their {LIST}; empty: none")
 
 
 class LocalFolder(Source):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wavcaps_assets.masking import register_secret
+
+# A folder of the user's; an empty variable is the same as none.
+FolderPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
 class Environment(BaseSettings):

@@ -4,6 +4,7 @@ import hashlib
 
 import dagster as dg
 
+from wavcaps_assets.defs.common import PARTITION_TAG
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.store.row_hash import LENGTH
 from wavcaps_assets.tables import analysis
@@ -14,7 +15,6 @@ from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
 
 # More than one pass over all sources needs; older runs belong to earlier passes.
 RUNS_READ = 400
-PARTITION_TAG = "dagster/partition"
 
 
 def definitions(location: Location) -> dg.Definitions:
