@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from wavcaps_assets.benchmark_sets.folders import read_set
-from wavcaps_assets.benchmark_sets.overlap import read_exclusions
+from wavcaps_assets.benchmark_sets.folders import CLIPS, FILE, LISTED_ID, STAGE, OwnSet
+from wavcaps_assets.benchmark_sets.overlap import (
+    EXCLUSION_LIST,
+    IN_EVALUATION,
+    OverlapPolicy,
+    OverlapSettings,
+    in_two_splits,
+    on_list,
+    read_exclusions,
+)
 from wavcaps_assets.benchmark_sets.sets import (
     AFTER_STAGE_1,
     AFTER_STAGE_3,
     AUDIO,
-    AUDIOCAPS,
     BEFORE_STAGE_1,
-    CLOTHO,
     FREESOUND,
     TrainingSet,
 )
-from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import TRAINING_MANIFEST
+from wavcaps_assets.tables import DROPPED, TRAINING_MANIFEST
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.stage import Stage
+
+DEFAULTS = OverlapSettings()
+COMPARED = ["clip_id", "source", "split", FILE, LISTED_ID]
+OF_MANIFEST = ["clip_id", "source", "caption", "audio_path", "duration_s"]
 
 
 @dataclass(frozen=True)
@@ -30,90 +40,115 @@ class ComposedSet:
     """A composed training set.
 
     Attributes:
-        manifest: `tables.TRAINING_MANIFEST`.
-        excluded: for each source, how many clips were excluded because they are in a benchmark.
+        stage: `tables.TRAINING_MANIFEST`, and every clip that was left out, with the reason.
+        overlaps: the clips that are in two splits, removed or not, see `overlap.in_two_splits`.
     """
 
-    manifest: pa.Table
-    excluded: dict[str, int]
+    stage: Stage
+    overlaps: pa.Table
 
 
-def compose(training_set: TrainingSet, tables: TableStore) -> ComposedSet:
+def compose(
+    training_set: TrainingSet, tables: TableStore, settings: OverlapSettings = DEFAULTS
+) -> ComposedSet:
     """Composes a training set.
 
     Raises:
         SetError: one of your own data sets, or an exclusion list, is not in the store.
         StoreError: a table is missing.
     """
-    store: Store = tables.store
-    stage = training_set.pipeline
-    pipeline = list(PIPELINE[stage](tables)) if stage is not None else []
-    train = [*pipeline, *(row for name in training_set.own for row in read_set(store, name, "train"))]
-    excluded: dict[str, int] = {}
+    own = {name: OwnSet(tables.store, name) for name in (*training_set.own, *training_set.evaluated_on)}
+    parts = [own[name].read("train") for name in training_set.own]
+    if training_set.pipeline is not None:
+        parts.insert(0, PIPELINE[training_set.pipeline](tables))
+    for name in training_set.evaluated_on:
+        parts += [own[name].read(split) for split in ("validation", "test")]
+    clips = pa.concat_tables([part.kept for part in parts])
+    dropped = [part.dropped for part in parts]
     if training_set.excluded is not None:
-        exclusions = read_exclusions(store, training_set.excluded)
-        kept = []
-        for row in train:
-            # The training clips of AudioCaps and Clotho are never excluded.
-            if row["source"] not in (AUDIOCAPS, CLOTHO) and exclusions.exclude(row):
-                excluded[row["source"]] = excluded.get(row["source"], 0) + 1
-            else:
-                kept.append(row)
-        train = kept
-    evaluated = [
-        row
-        for name in training_set.evaluated_on
-        for split in ("validation", "test")
-        for row in read_set(store, name, split)
-    ]
-    return ComposedSet(TRAINING_MANIFEST.from_rows([*train, *evaluated]), excluded)
+        found = on_list(clips.select(COMPARED), read_exclusions(tables.store, training_set.excluded))
+        dropped.append(_dropped(found, EXCLUSION_LIST, f" is on the list {training_set.excluded}"))
+        clips = _without(clips, found)
+    overlaps = in_two_splits(clips.select(COMPARED))
+    if settings.overlaps is OverlapPolicy.remove_from_train:
+        found = overlaps.filter(pc.equal(overlaps.column("split"), "train"))
+        where = pc.binary_join_element_wise(
+            " is also ", found.column("same_as"), " of the ", found.column("other_split"), " split", ""
+        )
+        dropped.append(_dropped(found, IN_EVALUATION, where))
+        clips = _without(clips, found)
+    manifest = clips.select(TRAINING_MANIFEST.arrow.names).cast(TRAINING_MANIFEST.arrow)
+    stage = Stage(manifest, pa.concat_tables(dropped), settings=settings.model_dump_json())
+    return ComposedSet(stage, overlaps)
 
 
-def _of_manifest(clips: pa.Table) -> Iterator[dict[str, Any]]:
-    for clip in clips.select(["clip_id", "source", "caption", "audio_path", "duration_s"]).to_pylist():
-        yield _training_row(clip, clip["caption"])
+def _dropped(found: pa.Table, reason: str, why: str | pa.ChunkedArray) -> pa.Table:
+    """Rows of `tables.DROPPED`. The detail is the key by which a clip was found, and why that matters."""
+    detail = pc.binary_join_element_wise(found.column("key"), why, "")
+    columns = [found.column("clip_id"), found.column("source"), pa.repeat(STAGE, len(found))]
+    columns += [pa.repeat(reason, len(found)), detail]
+    return pa.table(columns, schema=DROPPED.arrow)
 
 
-def _wavcaps(tables: TableStore) -> Iterator[dict[str, Any]]:
-    return _of_manifest(tables.read(["wavcaps"], [WHOLE]))
+def _without(clips: pa.Table, found: pa.Table) -> pa.Table:
+    """The clips that were not found. A clip of another split with the same id stays."""
+    ids = found.column("clip_id").combine_chunks()
+    train = pc.equal(clips.column("split"), "train")
+    return clips.filter(pc.invert(pc.and_(train, pc.is_in(clips.column("clip_id"), value_set=ids))))
 
 
-def _after_stage_3(tables: TableStore) -> Iterator[dict[str, Any]]:
-    return _of_manifest(tables.read(["manifest"], [FREESOUND]))
+def _wavcaps(tables: TableStore) -> Stage:
+    return Stage(_training_rows(tables.read(["wavcaps"], [WHOLE], OF_MANIFEST)), DROPPED.empty())
 
 
-def _described(tables: TableStore, clips: pa.Table) -> Iterator[dict[str, Any]]:
-    """Clips with their raw descriptions as captions. Clips without a description or audio are left out."""
-    audio = tables.read(list(AUDIO), columns=["clip_id", "audio_path", "duration_s"]).to_pylist()
-    by_id = {row["clip_id"]: row for row in audio}
-    for clip in clips.select(["clip_id", "source", "description"]).to_pylist():
-        text = (clip["description"] or "").strip()
-        if text and clip["clip_id"] in by_id:
-            yield _training_row({**clip, **by_id[clip["clip_id"]]}, text)
+def _after_stage_3(tables: TableStore) -> Stage:
+    return Stage(_training_rows(tables.read(["manifest"], [FREESOUND], OF_MANIFEST)), DROPPED.empty())
 
 
-def _before_stage_1(tables: TableStore) -> Iterator[dict[str, Any]]:
-    return _described(tables, tables.read([FREESOUND, "raw_clips"]))
+def _before_stage_1(tables: TableStore) -> Stage:
+    return _described(
+        tables, tables.read([FREESOUND, "raw_clips"], columns=["clip_id", "source", "description"])
+    )
 
 
-def _after_stage_1(tables: TableStore) -> Iterator[dict[str, Any]]:
-    return _described(tables, tables.read(["filtered_clips"], [FREESOUND]))
+def _after_stage_1(tables: TableStore) -> Stage:
+    clips = tables.read(["filtered_clips"], [FREESOUND], ["clip_id", "source", "description"])
+    return _described(tables, clips)
 
 
-def _training_row(clip: dict[str, Any], caption: str) -> dict[str, Any]:
-    return {
-        "clip_id": clip["clip_id"],
-        "source": clip["source"],
-        "caption": caption,
-        "other_captions": [],
-        "audio_path": clip["audio_path"],
-        "duration_s": clip["duration_s"],
-        "recording": clip["clip_id"],
-        "split": "train",
+def _described(tables: TableStore, clips: pa.Table) -> Stage:
+    """Clips with their raw descriptions as captions, if they have a description and audio."""
+    audio = tables.read(list(AUDIO), columns=["clip_id", "audio_path", "duration_s"])
+    text = pc.utf8_trim_whitespace(clips.column("description").fill_null(""))
+    place = pc.index_in(clips.column("clip_id"), value_set=audio.column("clip_id").combine_chunks())
+    without_text, without_audio = pc.equal(text, ""), pc.is_null(place)
+    kept = pc.invert(pc.or_(without_text, without_audio))
+    described = clips.select(["clip_id", "source"]).append_column("caption", text).filter(kept)
+    for name in ("audio_path", "duration_s"):
+        described = described.append_column(name, audio.column(name).take(place.filter(kept)))
+    reasons = pc.if_else(without_text, "no_text", "no_audio_yet")
+    left_out = clips.select(["clip_id", "source"]).append_column("reason", reasons).filter(pc.invert(kept))
+    unknown = pa.nulls(len(left_out), pa.string())
+    columns = [left_out.column("clip_id"), left_out.column("source"), pa.repeat(STAGE, len(left_out))]
+    dropped = pa.table([*columns, left_out.column("reason"), unknown], schema=DROPPED.arrow)
+    return Stage(_training_rows(described), dropped)
+
+
+def _training_rows(clips: pa.Table) -> pa.Table:
+    """Rows of the train split, with one caption each."""
+    rows = len(clips)
+    constant = {
+        "other_captions": pa.array([[]], pa.list_(pa.string())).take(pa.repeat(0, rows)),
+        "recording": clips.column("clip_id"),
+        "split": pa.repeat("train", rows),
+        FILE: pa.nulls(rows, pa.string()),
+        LISTED_ID: pa.nulls(rows, pa.string()),
     }
+    columns = [constant[name] if name in constant else clips.column(name) for name in CLIPS.names]
+    return pa.table(columns, schema=CLIPS)
 
 
-PIPELINE: dict[str, Callable[[TableStore], Iterator[dict[str, Any]]]] = {
+PIPELINE: dict[str, Callable[[TableStore], Stage]] = {
     "wavcaps": _wavcaps,
     BEFORE_STAGE_1: _before_stage_1,
     AFTER_STAGE_1: _after_stage_1,

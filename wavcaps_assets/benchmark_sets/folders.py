@@ -5,132 +5,173 @@ WebDataset tars, `sets/<name>/<split>*.tar`. Splits are `train`, `val` and `test
 
 A CSV has `file_name` and `caption`, or `caption_1` to `caption_5`, as Clotho's; or AudioCaps' own columns,
 with `Y<youtube_id>.wav` as the audio. A JSON file has the format of WavCaps' own files.
+
+A clip's id is `<name>-<file>`. A file name that two splits have, as four of Clotho's do, is two clips: their
+ids are `<name>-<split>-<file>`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
 
+import pyarrow as pa
 import soundfile
 
-from wavcaps_assets.benchmark_sets.tars import tar_manifest
+from wavcaps_assets.benchmark_sets.lists import SetError, SetList, read_csv, read_json
+from wavcaps_assets.benchmark_sets.tars import tar_keys, tar_manifest
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import DROPPED, TRAINING_MANIFEST
+from wavcaps_assets.tables.stage import Stage
 
 FOLDER = "sets"
 # The name of each split in the lists of a set.
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
-CAPTION_COLUMNS = ("caption", *(f"caption_{number}" for number in range(1, 6)))
+STAGE = "training_manifest"
+NO_AUDIO = "no_audio"
+# What the lists say about a clip, beside the columns of a training manifest: its file, and its `id`.
+FILE, LISTED_ID = "file", "listed_id"
+CLIPS = pa.schema([*TRAINING_MANIFEST.arrow, pa.field(FILE, pa.string()), pa.field(LISTED_ID, pa.string())])
 
 
-class SetError(ValueError):
-    """One of your own data sets is missing, or does not have the expected format."""
-
-
-def read_set(store: Store, name: str, split: str) -> list[dict[str, Any]]:
-    """The clips of one split of a set.
+class OwnSet:
+    """One of your own data sets. Each of its lists is read once.
 
     Args:
         store: the store that contains the folder `sets`.
         name: the set's folder.
-        split: `train`, `validation` or `test`.
-
-    Returns:
-        Rows of `tables.TRAINING_MANIFEST`. Clips without audio are left out, since every copy of AudioCaps
-        lacks some.
-
-    Raises:
-        SetError: there is no such list, or it cannot be read; says what is expected.
-        TarError, StoreError: a tar or the store cannot be read.
     """
-    folder, stem = f"{FOLDER}/{name}", SPLITS[split]
-    there = store.sizes(folder)
-    tars = sorted(f"{folder}/{file}" for file in there if file.startswith(stem) and file.endswith(".tar"))
-    if tars:
-        return tar_manifest(store, tars, split, name).to_pylist()
-    if f"{stem}.csv" in there:
-        records = list(_csv_records(store, f"{folder}/{stem}.csv"))
-    elif f"{stem}.json" in there:
-        records = list(_json_records(store, f"{folder}/{stem}.json"))
-    else:
-        raise SetError(
-            f"the set {name!r} has no {split} split here: put {stem}.csv, {stem}.json or {stem}-*.tar into "
-            f"{store.describe(folder)}, and the audio into its folder {stem}/ or audio/ (docs/experiments.md)"
-        )
-    audio = {
-        file: f"{folder}/{place}/{file}"
-        for place in ("audio", stem)
-        for file in store.sizes(f"{folder}/{place}")
-    }
-    rows = [
-        _row(store, name, split, record, audio[record["file"]])
-        for record in records
-        if record["file"] in audio
-    ]
-    if not rows:
-        raise SetError(
-            f"the set {name!r} lists {len(records)} {split} clips, but none of their audio files is in "
-            f"{store.describe(folder)}/{stem} or …/audio: put them there with the names of the list, such as "
-            f"{records[0]['file'] if records else 'file_name'!r}"
-        )
-    return rows
 
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._folder = f"{FOLDER}/{name}"
+        self._there = store.sizes(self._folder)
+        self._lists: dict[str, SetList] = {}
 
-def _row(store: Store, name: str, split: str, record: Mapping[str, Any], path: str) -> dict[str, Any]:
-    captions: Sequence[str] = record["captions"]
-    duration = record["duration"]
-    if duration is None:
-        with store.reading(path) as audio:
+    def read(self, split: str) -> Stage:
+        """The clips of one split.
+
+        Args:
+            split: `train`, `validation` or `test`.
+
+        Returns:
+            The table `CLIPS`, and the clips whose audio is not there: every copy of AudioCaps lacks some.
+
+        Raises:
+            SetError: there is no such list, or it cannot be read; says what is expected.
+            TarError, StoreError: a tar or the store cannot be read.
+        """
+        if tars := self._tars(split):
+            clips = tar_manifest(self._store, tars, split, self._name)
+            prefix = len(self._name) + 1
+            files = [clip_id[prefix:] for clip_id in clips.column("clip_id").to_pylist()]
+            ids = pa.array([self._clip_id(file, split) for file in files], pa.string())
+            clips = clips.set_column(clips.column_names.index("clip_id"), "clip_id", ids)
+            unknown = pa.nulls(len(files), pa.string())
+            own = clips.append_column(FILE, pa.array(files, pa.string())).append_column(LISTED_ID, unknown)
+            return Stage(own.cast(CLIPS), DROPPED.empty())
+        listed = self._list(split)
+        audio = {
+            file: f"{self._folder}/{place}/{file}"
+            for place in ("audio", SPLITS[split])
+            for file in self._store.sizes(f"{self._folder}/{place}")
+        }
+        here = [number for number, file in enumerate(listed.files) if file in audio]
+        if not here:
+            example = repr(listed.files[0]) if listed.files else "'file_name'"
+            raise SetError(
+                f"the set {self._name!r} lists {len(listed.files)} {split} clips, but none of their audio "
+                f"files is in {self._store.describe(self._folder)}/{SPLITS[split]} or …/audio: put them "
+                f"there with the names of the list, such as {example}"
+            )
+        return Stage(self._table(listed, split, here, audio), self._without_audio(listed, split, set(here)))
+
+    def _table(self, listed: SetList, split: str, here: list[int], audio: dict[str, str]) -> pa.Table:
+        files = [listed.files[number] for number in here]
+        paths = [audio[file] for file in files]
+        durations = [
+            self._duration(path) if (seconds := listed.durations[number]) is None else seconds
+            for number, path in zip(here, paths, strict=True)
+        ]
+        captions = [listed.captions[number] for number in here]
+        columns = {
+            "clip_id": [self._clip_id(file, split) for file in files],
+            "source": pa.repeat(self._name, len(files)),
+            "caption": [texts[0] for texts in captions],
+            "other_captions": [texts[1:] for texts in captions],
+            "audio_path": paths,
+            "duration_s": durations,
+            "recording": [f"{self._name}-{file}" for file in files],
+            "split": pa.repeat(split, len(files)),
+            FILE: files,
+            LISTED_ID: [listed.ids[number] for number in here],
+        }
+        return pa.table([pa.array(columns[field.name], field.type) for field in CLIPS], schema=CLIPS)
+
+    def _without_audio(self, listed: SetList, split: str, here: set[int]) -> pa.Table:
+        missing = [file for number, file in enumerate(listed.files) if number not in here]
+        where = f"{self._folder}/{SPLITS[split]} and {self._folder}/audio do not have it"
+        columns = {
+            "clip_id": [self._clip_id(file, split) for file in missing],
+            "source": [self._name] * len(missing),
+            "stage": [STAGE] * len(missing),
+            "reason": [NO_AUDIO] * len(missing),
+            "detail": [where] * len(missing),
+        }
+        return pa.table(
+            [pa.array(columns[field.name], field.type) for field in DROPPED.arrow], schema=DROPPED.arrow
+        )
+
+    def _clip_id(self, file: str, split: str) -> str:
+        return f"{self._name}-{split}-{file}" if file in self._in_two_splits else f"{self._name}-{file}"
+
+    @cached_property
+    def _in_two_splits(self) -> frozenset[str]:
+        """The file names that several splits have. All lists count, whichever of them are asked for."""
+        counted = Counter(file for split in SPLITS for file in set(self._files(split)))
+        return frozenset(file for file, splits in counted.items() if splits > 1)
+
+    def _files(self, split: str) -> Iterable[str]:
+        tars = self._tars(split)
+        if not tars:
+            return self._list(split).files if self._address(split) else ()
+        # One split in tars has nothing to be compared with, and is not scanned for it.
+        others = any(self._tars(other) or self._address(other) for other in SPLITS if other != split)
+        return tar_keys(self._store, tars) if others else ()
+
+    def _tars(self, split: str) -> list[str]:
+        stem = SPLITS[split]
+        return sorted(
+            f"{self._folder}/{file}"
+            for file in self._there
+            if file.startswith(stem) and file.endswith(".tar")
+        )
+
+    def _address(self, split: str) -> str:
+        """The path of a split's list; empty: there is none."""
+        names = (f"{SPLITS[split]}{ending}" for ending in (".csv", ".json"))
+        return next((f"{self._folder}/{name}" for name in names if name in self._there), "")
+
+    def _list(self, split: str) -> SetList:
+        if split not in self._lists:
+            path, stem = self._address(split), SPLITS[split]
+            if not path:
+                raise SetError(
+                    f"the set {self._name!r} has no {split} split here: put {stem}.csv, {stem}.json or "
+                    f"{stem}-*.tar into {self._store.describe(self._folder)}, and the audio into its folder "
+                    f"{stem}/ or audio/ (docs/experiments.md)"
+                )
+            reader = read_csv if path.endswith(".csv") else read_json
+            self._lists[split] = reader(self._store, path)
+        return self._lists[split]
+
+    def _duration(self, path: str) -> float:
+        with self._store.reading(path) as audio:
             try:
-                duration = soundfile.info(audio).duration
+                return float(soundfile.info(audio).duration)
             except soundfile.LibsndfileError as error:
                 raise SetError(
-                    f"the audio {store.describe(path)} cannot be read ({error}): replace or remove it"
+                    f"the audio {self._store.describe(path)} cannot be read ({error}): replace or remove it"
                 ) from error
-    return {
-        "clip_id": f"{name}-{record['file']}",
-        "source": name,
-        "caption": captions[0],
-        "other_captions": list(captions[1:]),
-        "audio_path": path,
-        "duration_s": float(duration),
-        "recording": f"{name}-{record['file']}",
-        "split": split,
-    }
-
-
-def _csv_records(store: Store, path: str) -> Iterator[dict[str, Any]]:
-    text = store.read_bytes(path).decode("utf-8-sig", "replace")
-    # In AudioCaps' own validation and test lists, each line is a caption: five lines per clip.
-    found: dict[str, list[str]] = {}
-    for row in csv.DictReader(io.StringIO(text)):
-        file = row.get("file_name") or (f"Y{row['youtube_id']}.wav" if row.get("youtube_id") else None)
-        captions = [row[column].strip() for column in CAPTION_COLUMNS if (row.get(column) or "").strip()]
-        if file is None or not captions:
-            raise SetError(
-                f"{store.describe(path)}: a row has no file_name (or youtube_id) or no caption: {dict(row)}"
-            )
-        found.setdefault(file, []).extend(captions)
-    for file, captions in found.items():
-        yield {"file": file, "captions": captions, "duration": None}
-
-
-def _json_records(store: Store, path: str) -> Iterator[dict[str, Any]]:
-    try:
-        data = json.loads(store.read_bytes(path))["data"]
-        for entry in data:
-            captions = [entry[column] for column in CAPTION_COLUMNS if entry.get(column)]
-            file = str(entry["audio"]).replace("\\", "/").rpartition("/")[2]
-            if not captions:
-                raise SetError(f"{store.describe(path)}: {file!r} has no caption")
-            yield {"file": file, "captions": captions, "duration": entry.get("duration")}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, SetError):
-            raise
-        raise SetError(
-            f"{store.describe(path)} does not have the format of WavCaps' JSON files: an object with `data`, "
-            f"a list of objects with `audio` and `caption` ({type(error).__name__}: {error})"
-        ) from error

@@ -13,7 +13,8 @@ import math
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ MEMBER = re.compile(r"(?P<tar>.+\.tar)#(?P<start>\d{1,18})\+(?P<size>\d{1,18})")
 AUDIO_ENDINGS = frozenset({".flac", ".wav", ".ogg", ".mp3", ".opus"})
 # A record with captions has a few hundred bytes.
 MAX_TEXT_BYTES = 1_000_000
+ROWS_AT_ONCE = 10_000
 
 
 def member_path(tar: str, start: int, size: int) -> str:
@@ -57,31 +59,56 @@ def tar_manifest(store: Store, tars: Sequence[str], split: str, source: str) -> 
         TarError: names the tar and the member.
         StoreError: a tar cannot be read.
     """
-    rows = [row for tar in tars for row in _rows(store, tar, split, source)]
-    return TRAINING_MANIFEST.check(TRAINING_MANIFEST.from_rows(rows))
+    rows = (row for tar in tars for row in _rows(store, tar, split, source))
+    # Of a million clips, only some thousands are Python objects at any time.
+    pieces = iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])
+    tables = [TRAINING_MANIFEST.from_rows(piece) for piece in pieces]
+    return TRAINING_MANIFEST.check(pa.concat_tables([TRAINING_MANIFEST.empty(), *tables]))
+
+
+def tar_keys(store: Store, tars: Sequence[str]) -> Iterator[str]:
+    """The keys of the clips of tars, as in the clips' ids. Only the headers of the members are read.
+
+    Raises:
+        TarError: names the tar and the member.
+        StoreError: a tar cannot be read.
+    """
+    for tar in tars:
+        with store.reading(tar) as path:
+            yield from (_in_id(key) for key in _members(tar, path)[0])
+
+
+def _in_id(key: str) -> str:
+    return key.replace("/", "-")
+
+
+def _members(tar: str, path: Path) -> tuple[dict[str, dict[str, tarfile.TarInfo]], int]:
+    """The members of a tar by their key and ending, and where the last one ends (bytes)."""
+    found: dict[str, dict[str, tarfile.TarInfo]] = {}
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue
+                name = PurePosixPath(member.name)
+                plain = member.isreg() and not member.issparse() and member.size >= 0
+                if not plain or name.is_absolute() or ".." in name.parts:
+                    raise TarError(f"{tar}: {member.name!r} is not a plain file inside the tar")
+                key = name.name.partition(".")[0]
+                ending = name.name[len(key) :].lower()
+                members = found.setdefault(str(name.parent / key), {})
+                if ending in members:
+                    raise TarError(f"{tar}: the tar contains {member.name!r} twice")
+                members[ending] = member
+            end = archive.offset
+    except tarfile.TarError as error:
+        raise TarError(f"{tar} is not an uncompressed tar, or it is truncated ({error})") from error
+    return found, end
 
 
 def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str, Any]]:
-    found: dict[str, dict[str, tarfile.TarInfo]] = {}
     with store.reading(tar) as path:
-        try:
-            with tarfile.open(path, "r:") as archive:
-                for member in archive:
-                    if member.isdir():
-                        continue
-                    name = PurePosixPath(member.name)
-                    plain = member.isreg() and not member.issparse() and member.size >= 0
-                    if not plain or name.is_absolute() or ".." in name.parts:
-                        raise TarError(f"{tar}: {member.name!r} is not a plain file inside the tar")
-                    key = name.name.partition(".")[0]
-                    ending = name.name[len(key) :].lower()
-                    members = found.setdefault(str(name.parent / key), {})
-                    if ending in members:
-                        raise TarError(f"{tar}: the tar contains {member.name!r} twice")
-                    members[ending] = member
-                end = archive.offset
-        except tarfile.TarError as error:
-            raise TarError(f"{tar} is not an uncompressed tar, or it is truncated ({error})") from error
+        found, end = _members(tar, path)
         with path.open("rb") as file:
             _check_end(tar, file, end)
             for key, members in found.items():
@@ -90,7 +117,7 @@ def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str,
                     raise TarError(f"{tar}: {key!r} has no audio ({', '.join(sorted(AUDIO_ENDINGS))})")
                 captions, duration = _read_record(tar, key, members, file)
                 yield {
-                    "clip_id": f"{source}-{key.replace('/', '-')}",
+                    "clip_id": f"{source}-{_in_id(key)}",
                     "source": source,
                     "caption": captions[0],
                     "other_captions": captions[1:],

@@ -1,4 +1,4 @@
-"""Whether a split keeps each recording on one side. Independent of the code that makes the split."""
+"""Whether a split keeps apart what belongs together. Independent of the code that makes the split."""
 
 from __future__ import annotations
 
@@ -18,6 +18,46 @@ ON_TWO_SIDES = """
     having count(distinct split) > 1
     order by name
 """
+# The id that a clip has in lists of others, however the set that it is from writes it.
+TRAINED_AND_TESTED = r"""
+    with clips as (
+        select clip_id, split, case
+            when source in ('audiocaps', 'audioset_sl')
+                then regexp_extract(
+                    clip_id, '^(?:audioset_sl-|audiocaps-(?:(?:train|validation|test)-)?Y?)(.{11})', 1
+                )
+            else source || ' ' || regexp_replace(clip_id, '^[^-]+-(?:(?:train|validation|test)-)?', '')
+        end as name
+        from manifest
+    )
+    select train.clip_id, other.clip_id
+    from clips train join clips other using (name)
+    where train.split = 'train' and other.split <> 'train'
+    order by all
+"""
+
+
+def check_evaluation_apart(manifest: pa.Table, policy: str | None) -> CheckOutcome:
+    """Whether no clip that a model is trained on has the id of one that it is validated or tested on.
+
+    Args:
+        manifest: `tables.TRAINING_MANIFEST` of a composed training set.
+        policy: the setting `overlaps` that it was composed with; None: not known.
+    """
+    import duckdb
+
+    with duckdb.connect() as database:
+        database.register("manifest", manifest.select(["clip_id", "source", "split"]))
+        found = database.sql(TRAINED_AND_TESTED).fetchall()
+    if not found:
+        return CheckOutcome(True, "no training clip has the id of an evaluation clip", {"clips in both": 0})
+    train, other = found[0]
+    number = len({clip for clip, _ in found})
+    described = f"{number} training clips are also evaluation clips, such as {train} ({other})"
+    kept = policy == "keep"
+    return CheckOutcome(
+        kept, described + (": the setting `overlaps` keeps them" if kept else ""), {"clips in both": number}
+    )
 
 
 def check_recordings_apart(split: pa.Table, recordings: pa.Table, wavcaps: pa.Table) -> CheckOutcome:

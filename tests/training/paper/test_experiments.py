@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -15,13 +14,9 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from tests.support.paths import DATA
 from tests.support.rows import manifest_row
 from wavcaps_assets import definitions as assets_location
-from wavcaps_assets.benchmark_sets.compose import compose
-from wavcaps_assets.benchmark_sets.folders import SetError, read_set
-from wavcaps_assets.benchmark_sets.overlap import read_exclusions
-from wavcaps_assets.benchmark_sets.sets import ALL, EVALUATION, SETS
+from wavcaps_assets.benchmark_sets.sets import EVALUATION
 from wavcaps_assets.defs.training_manifests import training_manifest_assets
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources
@@ -238,81 +233,6 @@ def store(tmp_path: Path) -> Path:
             write_set(tmp_path, name, split, files)
     (tmp_path / "sets" / f"{EVALUATION}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": ["7"]}))
     return tmp_path
-
-
-def test_a_set_of_ones_own_is_read_with_all_its_captions(store: Path) -> None:
-    made = compose(SETS["audiocaps_clotho"], TableStore(Store(store))).manifest.to_pylist()
-    assert {(row["source"], row["split"]) for row in made} == {
-        (name, split) for name in ("audiocaps", "clotho") for split in ("train", "validation", "test")
-    }
-    assert len(made) == 12
-    assert all(
-        (row["caption"], row["other_captions"]) == ("A.", ["B, and c.", "C.", "D.", "E."]) for row in made
-    )
-    assert {row["duration_s"] for row in made} == {1.0}
-    assert all((store / row["audio_path"]).is_file() for row in made)
-
-
-def test_clips_whose_audio_is_lost_are_left_out(store: Path) -> None:
-    next((store / "sets" / "clotho" / "train").iterdir()).unlink()
-    assert len(read_set(Store(store), "clotho", "train")) == 1
-    shutil.rmtree(store / "sets" / "clotho" / "train")
-    with pytest.raises(
-        SetError, match=r"lists 2 train clips, but none of their audio files is in .*sets/clotho/train"
-    ):
-        read_set(Store(store), "clotho", "train")
-
-
-def test_what_is_not_there_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(SetError, match=r"'audiocaps' has no train split here: put train\.csv"):
-        compose(SETS["audiocaps"], TableStore(Store(tmp_path)))
-    with pytest.raises(SetError, match=r"put the released blacklist_exclude_all_ac\.json there"):
-        read_exclusions(Store(tmp_path), ALL)
-
-
-@pytest.mark.parametrize("text", ["", "file_name\nx.wav\n", "caption\nA dog.\n"])
-def test_a_list_without_files_or_captions_is_an_error(tmp_path: Path, text: str) -> None:
-    folder = tmp_path / "sets" / "clotho"
-    folder.mkdir(parents=True)
-    (folder / "train.csv").write_text(text)
-    with pytest.raises(SetError):
-        read_set(Store(tmp_path), "clotho", "train")
-
-
-def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
-    path = DATA / "wavcaps" / f"{ALL}.json"
-    if not path.exists():
-        pytest.skip("the released exclusion lists are not at hand")
-    (tmp_path / "sets").mkdir()
-    shutil.copy(path, tmp_path / "sets")
-    exclusions = read_exclusions(Store(tmp_path), ALL)
-    # As counted independently: 5,905 different FreeSound ids.
-    assert len(exclusions.freesound) == 5_905
-    listed = json.loads(path.read_text())
-    video = listed["AudioSet"][0].removeprefix("Y").removesuffix(".wav")
-    assert exclusions.exclude({"source": "audioset_sl", "clip_id": f"audioset_sl-{video}_30000"})
-    assert exclusions.exclude({"source": "freesound", "clip_id": f"freesound-{listed['FreeSound'][0]}"})
-    # The same sounds, from FreeSound's data packs.
-    packed = f"freesound_data_packs-{listed['FreeSound'][0]}"
-    assert exclusions.exclude({"source": "freesound_data_packs", "clip_id": packed})
-    assert not exclusions.exclude({"source": "bbc_sound_effects", "clip_id": "bbc_sound_effects-1"})
-
-
-@pytest.mark.slow
-def test_clothos_real_lists_are_read(tmp_path: Path) -> None:
-    path = DATA / "clotho" / "val.csv"
-    if not path.exists():
-        pytest.skip("Clotho's captions are not at hand")
-    folder = tmp_path / "sets" / "clotho"
-    (folder / "val").mkdir(parents=True)
-    shutil.copy(path, folder)
-    with path.open(newline="", encoding="utf-8") as file:
-        expected = [row["file_name"] for row in csv.DictReader(file)]
-    for name in expected:
-        soundfile.write(folder / "val" / name, np.full(160, 0.1), 16_000)
-    found = read_set(Store(tmp_path), "clotho", "validation")
-    assert len(found) == 1_045
-    assert all(len(row["other_captions"]) == 4 for row in found)
 
 
 @pytest.mark.slow

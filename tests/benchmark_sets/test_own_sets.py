@@ -1,0 +1,133 @@
+"""Your own data sets are read from their lists, and what is missing or of another format is named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.support.paths import DATA
+from wavcaps_assets.benchmark_sets.compose import compose
+from wavcaps_assets.benchmark_sets.folders import CLIPS, OwnSet
+from wavcaps_assets.benchmark_sets.lists import SetError
+from wavcaps_assets.benchmark_sets.overlap import in_two_splits, on_list, read_exclusions
+from wavcaps_assets.benchmark_sets.sets import ALL, SETS
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import TableStore
+
+FIVE = ["A.", "B, and c.", "C.", "D.", "E."]
+
+
+def write_set(store: Path, name: str, split: str, files: dict[str, list[str]]) -> None:
+    folder = store / "sets" / name
+    (folder / split).mkdir(parents=True)
+    with (folder / f"{split}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", *(f"caption_{number}" for number in range(1, 6))])
+        for audio, captions in files.items():
+            writer.writerow([audio, *captions])
+            soundfile.write(folder / split / audio, np.full(16_000, 0.1), 16_000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    for name in ("audiocaps", "clotho"):
+        for split in ("train", "val", "test"):
+            write_set(tmp_path, name, split, {f"Y{name[:3]}-{split[:2]}xxxxx{n}.wav": FIVE for n in range(2)})
+    return tmp_path
+
+
+def test_a_set_of_ones_own_is_read_with_all_its_captions(store: Path) -> None:
+    made = compose(SETS["audiocaps_clotho"], TableStore(Store(store))).stage.kept.to_pylist()
+    assert {(row["source"], row["split"]) for row in made} == {
+        (name, split) for name in ("audiocaps", "clotho") for split in ("train", "validation", "test")
+    }
+    assert len(made) == 12
+    assert all((row["caption"], row["other_captions"]) == (FIVE[0], FIVE[1:]) for row in made)
+    assert {row["duration_s"] for row in made} == {1.0}
+    assert all((store / row["audio_path"]).is_file() for row in made)
+
+
+def test_clips_whose_audio_is_lost_are_dropped_with_a_reason(store: Path) -> None:
+    lost = next((store / "sets" / "clotho" / "train").iterdir())
+    lost.unlink()
+    stage = OwnSet(Store(store), "clotho").read("train")
+    assert stage.kept.num_rows == 1
+    (row,) = stage.dropped.to_pylist()
+    assert (row["clip_id"], row["reason"]) == (f"clotho-{lost.name}", "no_audio")
+    shutil.rmtree(lost.parent)
+    with pytest.raises(
+        SetError, match=r"lists 2 train clips, but none of their audio files is in .*sets/clotho/train"
+    ):
+        OwnSet(Store(store), "clotho").read("train")
+
+
+def test_what_is_not_there_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(SetError, match=r"'audiocaps' has no train split here: put train\.csv"):
+        compose(SETS["audiocaps"], TableStore(Store(tmp_path)))
+    with pytest.raises(SetError, match=r"put the released blacklist_exclude_all_ac\.json there"):
+        read_exclusions(Store(tmp_path), ALL)
+
+
+@pytest.mark.parametrize("text", ["", "file_name\nx.wav\n", "caption\nA dog.\n"])
+def test_a_list_without_files_or_captions_is_an_error(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "sets" / "clotho"
+    folder.mkdir(parents=True)
+    (folder / "train.csv").write_text(text)
+    with pytest.raises(SetError):
+        OwnSet(Store(tmp_path), "clotho").read("train")
+
+
+def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
+    path = DATA / "wavcaps" / f"{ALL}.json"
+    if not path.exists():
+        pytest.skip("the released exclusion lists are not at hand")
+    (tmp_path / "sets").mkdir()
+    shutil.copy(path, tmp_path / "sets")
+    listed = read_exclusions(Store(tmp_path), ALL)
+    # As counted independently: 5,905 different FreeSound ids, and 50,725 videos.
+    assert sum(key.startswith("FreeSound") for key in listed.to_pylist()) == 5_905
+    assert len(listed) == 5_905 + 50_725
+    names = json.loads(path.read_text())
+    video, sound = names["AudioSet"][0].removeprefix("Y").removesuffix(".wav"), names["FreeSound"][0]
+    train = {
+        f"audioset_sl-{video}_30000": True,
+        f"freesound-{sound}": True,
+        # The same sounds, from FreeSound's data packs and from LAION.
+        f"freesound_data_packs-{sound}": True,
+        f"laion-{sound}.flac": True,
+        "bbc_sound_effects-1": False,
+        # A benchmark's own training clips.
+        f"audiocaps-Y{video}.wav": False,
+    }
+    clips = CLIPS.empty_table().from_pylist(
+        [{"clip_id": clip, "source": clip.partition("-")[0], "split": "train"} for clip in train],
+        schema=CLIPS,
+    )
+    assert set(on_list(clips, listed)["clip_id"].to_pylist()) == {
+        clip for clip, there in train.items() if there
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "same"),
+    [
+        ("YYtF4-3abcde.wav", True),
+        ("YtF4-3abcde.wav", True),
+        ("YtF4-3abcde_30.wav", True),
+        ("YYtF4-3abcde", True),
+        ("YXtF4-3abcde.wav", False),
+    ],
+)
+def test_a_video_is_found_however_a_download_tool_names_it(file: str, same: bool) -> None:
+    rows = [
+        {"clip_id": "audioset_sl-YtF4-3abcde_30000", "source": "audioset_sl", "split": "train"},
+        {"clip_id": f"audiocaps-{file}", "source": "audiocaps", "split": "test", "file": file},
+    ]
+    found = in_two_splits(CLIPS.empty_table().from_pylist(rows, schema=CLIPS)).to_pylist()
+    assert [row["same_as"] for row in found] == ([f"audiocaps-{file}"] if same else [])

@@ -1,0 +1,96 @@
+"""The lists of your own data sets: which clips a split has, with their captions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wavcaps_assets.store.storage import Store
+
+CAPTION_COLUMNS = ("caption", *(f"caption_{number}" for number in range(1, 6)))
+
+
+class SetError(ValueError):
+    """One of your own data sets is missing, or does not have the expected format."""
+
+
+@dataclass
+class SetList:
+    """The list of a split. The attributes are columns: an entry for each clip, in the list's order.
+
+    Attributes:
+        files: the names of the audio files, each once.
+        captions: of each clip, at least one.
+        durations: in s; None: the list does not say.
+        ids: the `id` of each clip in a JSON file; None: the list has none.
+    """
+
+    files: list[str] = field(default_factory=list)
+    captions: list[list[str]] = field(default_factory=list)
+    durations: list[float | None] = field(default_factory=list)
+    ids: list[str | None] = field(default_factory=list)
+    _places: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+
+    def add(
+        self,
+        file: str,
+        captions: Sequence[str],
+        duration: float | None = None,
+        own_id: str | None = None,
+    ) -> None:
+        """Adds a clip, or further captions of one: in AudioCaps' own lists, each line is a caption."""
+        place = self._places.setdefault(file, len(self.files))
+        if place < len(self.files):
+            self.captions[place].extend(captions)
+            return
+        self.files.append(file)
+        self.captions.append(list(captions))
+        self.durations.append(duration)
+        self.ids.append(own_id)
+
+
+def read_csv(store: Store, path: str) -> SetList:
+    """Reads a list in the format of Clotho's or AudioCaps' own.
+
+    Raises:
+        SetError: a row has no file or no caption.
+    """
+    text = store.read_bytes(path).decode("utf-8-sig", "replace")
+    listed = SetList()
+    for row in csv.DictReader(io.StringIO(text)):
+        file = row.get("file_name") or (f"Y{row['youtube_id']}.wav" if row.get("youtube_id") else None)
+        captions = [row[column].strip() for column in CAPTION_COLUMNS if (row.get(column) or "").strip()]
+        if file is None or not captions:
+            raise SetError(
+                f"{store.describe(path)}: a row has no file_name (or youtube_id) or no caption: {dict(row)}"
+            )
+        listed.add(file, captions)
+    return listed
+
+
+def read_json(store: Store, path: str) -> SetList:
+    """Reads a list in the format of WavCaps' own JSON files.
+
+    Raises:
+        SetError: it does not have this format.
+    """
+    listed = SetList()
+    try:
+        for entry in json.loads(store.read_bytes(path))["data"]:
+            captions = [entry[column] for column in CAPTION_COLUMNS if entry.get(column)]
+            file = str(entry["audio"]).replace("\\", "/").rpartition("/")[2]
+            if not captions:
+                raise SetError(f"{store.describe(path)}: {file!r} has no caption")
+            own_id = entry.get("id")
+            listed.add(file, captions, entry.get("duration"), None if own_id is None else str(own_id))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, SetError):
+            raise
+        raise SetError(
+            f"{store.describe(path)} does not have the format of WavCaps' JSON files: an object with `data`, "
+            f"a list of objects with `audio` and `caption` ({type(error).__name__}: {error})"
+        ) from error
+    return listed
