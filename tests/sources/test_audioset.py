@@ -68,6 +68,7 @@ def test_a_clip_is_read_with_its_events_in_order_of_onset(network_to: Opener) ->
             {"onset_s": 4.5, "offset_s": 9.0, "label": "Bark"},
             {"onset_s": 5.0, "offset_s": 6.0, "label": "Bark"},
         ),
+        event_mids=("/m/2", "/m/1", "/m/2", "/m/2"),
         start_s=30.5,
         licence="CC BY 4.0 (labels)",
         page_url=f"{WATCH}?v={VIDEO}&t=30",
@@ -100,6 +101,7 @@ def test_the_published_excerpts_are_read_to_the_last_event(network_to: Opener) -
         }
         assert read == expected
         for record in found:
+            assert [called[mid] for mid in record.event_mids or ()] == [e["label"] for e in record.events]
             onsets = [event["onset_s"] for event in record.events]
             assert onsets == sorted(onsets)
             assert record.source_id == f"{record.audio_url[1:-4]}_{round((record.start_s or 0) * 1000)}"

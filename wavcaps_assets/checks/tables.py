@@ -45,3 +45,12 @@ def check_nothing_lost(upstream: pa.Table, outcome: Stage) -> CheckOutcome:
         "; ".join(described) or balance,
         {"in": len(before), "kept": len(kept), "dropped": len(dropped)},
     )
+
+
+def check_only_published(rows: pa.Table, published: pa.Table) -> CheckOutcome:
+    """Whether every row belongs to a clip of the published set. Both tables have the column `clip_id`."""
+    others = set(rows.column("clip_id").unique().to_pylist()) - set(published.column("clip_id").to_pylist())
+    description = f"{rows.num_rows} rows, all of published clips"
+    if others:
+        description = f"{len(others)} clips are not in the published set, such as {min(others)}"
+    return CheckOutcome(not others, description, {"rows": rows.num_rows, "other clips": len(others)})

@@ -228,6 +228,7 @@ class CrawlDiff:
             "is_remix": record.is_remix,
             "synthetic": record.synthetic,
             "claimed_crc32": record.claimed_crc32,
+            "event_mids": None if record.event_mids is None else list(record.event_mids),
             "record_sha256": _fingerprint(record, RAW_CLIPS.version),
             "first_crawled_at": self._started,
             "crawled_at": self._started,

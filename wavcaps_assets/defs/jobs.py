@@ -42,7 +42,9 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             "publish",
-            selection=dg.AssetSelection.assets("wavcaps", "llm_costs", "recordings", "training_manifest")
+            selection=dg.AssetSelection.assets(
+                "wavcaps", "strong_labels", "llm_costs", "recordings", "training_manifest"
+            )
             | dg.AssetSelection.groups(ANALYSIS),
             description="Combines the sources' manifests, splits the set for training, and analyses it.",
         ),

@@ -20,7 +20,8 @@ JOINED = f"""
         coalesce(captions.second_model, llm.model) as model,
         coalesce(captions.second_prompt_version, llm.prompt_version) as prompt_version,
         raw.recording,
-        {", ".join(f"raw.{name}" for name in SITE_FIELD_NAMES)}
+        {", ".join(f"raw.{name}" for name in SITE_FIELD_NAMES)},
+        raw.event_mids, raw.start_s
     from captions
     join raw using (clip_id)
     join llm using (clip_id)

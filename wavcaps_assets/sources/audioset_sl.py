@@ -103,7 +103,7 @@ class AudiosetStrongLabels(Source):
         events = f"audioset_{partition}_strong.tsv"
         yield from labels.read_events(events, self._rows(network, events))
         files = self._find_clips(partition, labels.segments)
-        for segment, labelled in labels.clips():
+        for segment, labelled, mids in labels.clips():
             match = SEGMENT.fullmatch(segment)
             assert match is not None
             video, start_ms = match[1], int(match[2])
@@ -111,6 +111,7 @@ class AudiosetStrongLabels(Source):
                 source_id=segment,
                 audio_url=self._audio_url(files, segment, video),
                 events=labelled,
+                event_mids=mids,
                 start_s=start_ms / 1000,
                 licence=LICENCE,
                 page_url=self._page_url(video, start_ms),
@@ -255,9 +256,9 @@ class Labels:
                 "", "", problem=f"{where}: {NAMES} has no name for {mid!r:.50}; {count} events left out"
             )
 
-    def clips(self) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...]]]:
-        """All segments, each with its events in order of onset."""
-        names = list(self._names.values())
+    def clips(self) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...], tuple[str, ...]]]:
+        """All segments, each with its events in order of onset, and with the MIDs of these."""
+        mids, names = list(self._names), list(self._names.values())
         segment, onset = np.asarray(self._segment), np.asarray(self._onset)
         offset, label = np.asarray(self._offset), np.asarray(self._label)
         order = np.lexsort((offset, onset, segment))
@@ -270,6 +271,7 @@ class Labels:
                     {"onset_s": float(onset[row]), "offset_s": float(offset[row]), "label": names[label[row]]}
                     for row in rows
                 ),
+                tuple(mids[label[row]] for row in rows),
             )
 
     def _bad(self, file: str, line: int, segment: str, what: str) -> Record:

@@ -106,6 +106,7 @@ class Record:
     description: str | None = None
     tags: tuple[str, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
+    event_mids: tuple[str, ...] | None = None
     start_s: float | None = None
     author: str | None = None
     licence: str | None = None

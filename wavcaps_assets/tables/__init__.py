@@ -19,7 +19,7 @@ from wavcaps_assets.tables.captioned import (
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.operations import DISK_USE
-from wavcaps_assets.tables.published import MANIFEST, RECORDINGS, TRAINING_MANIFEST
+from wavcaps_assets.tables.published import MANIFEST, RECORDINGS, STRONG_LABELS, TRAINING_MANIFEST
 from wavcaps_assets.tables.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "MANIFEST",
     "RAW_CLIPS",
     "RECORDINGS",
+    "STRONG_LABELS",
     "TRAINING_MANIFEST",
     "VALIDATION_RATINGS",
     "VALIDATION_SCORES",
@@ -55,6 +56,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "captions": CAPTIONS,
     "manifest": MANIFEST,
     "wavcaps": MANIFEST,
+    "strong_labels": STRONG_LABELS,
     "recordings": RECORDINGS,
     "training_manifest": TRAINING_MANIFEST,
     "validation_study": VALIDATION_STUDY,

@@ -19,6 +19,15 @@ EVENTS = pa.list_(
     )
 )
 
+# AudioSet's identifiers of its classes, such as `/m/0bt9lr` for a dog.
+EVENT_MIDS = Column(
+    "event_mids",
+    STRINGS,
+    "the AudioSet identifier (MID) of each event, in the order of `events`; null for other sources",
+    nullable=True,
+    added_in=4,
+)
+
 CLIP_ID = Column("clip_id", STRING, "`<source>-<id at the source>`, unique in the whole set")
 SOURCE = Column("source", STRING, "the source's name, such as `freesound`")
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.tables.columns import (
     CLIP_ID,
+    EVENT_MIDS,
     EVENTS,
     RECORDING,
     SECONDS,
@@ -76,6 +77,7 @@ RAW_CLIPS = TableSchema(
             nullable=True,
             added_in=3,
         ),
+        EVENT_MIDS,
     ),
 )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.tables.columns import (
     CLIP_ID,
+    EVENT_MIDS,
     EVENTS,
     RECORDING,
     SECONDS,
@@ -38,7 +41,41 @@ MANIFEST = TableSchema(
         Column("prompt_version", STRING, "content hash of the prompt and its examples"),
         RECORDING,
         *SITE_FIELDS,
+        EVENT_MIDS,
+        Column(
+            "start_s",
+            SECONDS,
+            "start of the clip in its recording (s); AudioSet only",
+            nullable=True,
+            added_in=4,
+        ),
     ),
+)
+
+STRONG_LABELS = TableSchema(
+    "strong_labels",
+    "The labelled sound events of the published clips, one row each. The times are those that the source "
+    "published, and count from the start of the clip.",
+    (
+        CLIP_ID,
+        Column(
+            "event",
+            pa.int32(),
+            "counts the events of a clip from 0, by their start",
+            derived_from=("events",),
+        ),
+        Column("start_s", SECONDS, "start in the clip (s)", derived_from=("events",)),
+        Column("end_s", SECONDS, "end in the clip (s)", derived_from=("events",)),
+        Column("label", STRING, "the name of the sound's class", derived_from=("events",)),
+        Column(
+            "mid",
+            STRING,
+            "AudioSet's identifier of the class; null for clips that an older version crawled",
+            nullable=True,
+            derived_from=("event_mids",),
+        ),
+    ),
+    key=("clip_id", "event"),
 )
 
 RECORDINGS = TableSchema(
