@@ -16,6 +16,8 @@ from wavcaps_assets.sources import all_sources, known_sources
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
+LOCATION = "wavcaps_assets"
+
 
 def build(settings: Settings) -> dg.Definitions:
     """All definitions, for given settings."""
@@ -23,7 +25,7 @@ def build(settings: Settings) -> dg.Definitions:
     names = {source.name for source in sources}
     others = tuple(source for source in known_sources(settings) if source.name not in names)
     definitions = load_folder(wavcaps_assets.defs, Location(settings, sources, others))
-    return with_code_versions(definitions, settings)
+    return with_code_versions(definitions, settings, LOCATION)
 
 
 @dg.definitions

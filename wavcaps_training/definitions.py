@@ -21,6 +21,8 @@ from wavcaps_training.settings.gpus import GpuSettings
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
+LOCATION = "wavcaps_training"
+
 
 def build(settings: Settings) -> dg.Definitions:
     """All definitions, for given settings."""
@@ -31,7 +33,7 @@ def build(settings: Settings) -> dg.Definitions:
         experiments=experiments_for(settings.sources),
         scored=scored_experiment(settings.sources),
     )
-    return with_code_versions(load_folder(wavcaps_training.defs, location), settings)
+    return with_code_versions(load_folder(wavcaps_training.defs, location), settings, LOCATION)
 
 
 @dg.definitions

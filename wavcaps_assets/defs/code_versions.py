@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from hashlib import sha256
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
@@ -24,7 +25,10 @@ from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.versions.code import PACKAGES, Code, Place
+from wavcaps_assets.versions.known import KnownVersions
 
+# In the folder of state.
+FOLDER = "code_versions"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -54,22 +58,27 @@ def scoped(scope: Scope) -> Callable[[Function], Function]:
     return decorate
 
 
-def with_code_versions(definitions: dg.Definitions, settings: Settings) -> dg.Definitions:
+def with_code_versions(definitions: dg.Definitions, settings: Settings, location: str) -> dg.Definitions:
     """The definitions, with a version of the code of each asset that a function makes.
 
     Args:
-        settings: the files of the user that they name count too: prompts, thresholds and prices.
+        settings: the files of the user that they name count too: prompts, thresholds and prices. Versions are
+            kept in its folder of state.
+        location: name of the code location, for the file of its versions.
     """
-    code = Code(own_files=_own_files(settings))
+    own_files = _own_files(settings)
+    code = Code(own_files=own_files)
+    known = KnownVersions(settings.state / FOLDER / f"{location}.json", own_files)
     # Syntax trees are many objects, among which the collector would look for cycles again and again.
     gc.disable()
     try:
         assets = [
-            _with_version(asset, code) if isinstance(asset, dg.AssetsDefinition) else asset
+            _with_version(asset, code, known) if isinstance(asset, dg.AssetsDefinition) else asset
             for asset in definitions.assets or ()
         ]
     finally:
         gc.enable()
+    known.save()
     return dg.Definitions(
         assets=assets,
         asset_checks=definitions.asset_checks,
@@ -94,34 +103,71 @@ def _own_files(settings: Settings) -> dict[str, Path]:
     return {name: Path(path) for name, path in files.items() if path}
 
 
-def _with_version(asset: dg.AssetsDefinition, code: Code) -> dg.AssetsDefinition:
+def _with_version(asset: dg.AssetsDefinition, code: Code, known: KnownVersions) -> dg.AssetsDefinition:
     function = getattr(asset.op.compute_fn, "decorated_fn", None) if asset.is_executable else None
     if not isinstance(function, FunctionType):
         return asset
-    version = code_version(function, code)
+    ours = function.__module__.partition(".")[0] in PACKAGES
+    version = code_version(function, code, known if ours else None)
     return asset.map_asset_specs(lambda spec: spec.replace_attributes(code_version=version))
 
 
-def code_version(function: FunctionType, code: Code) -> str:
+def code_version(function: FunctionType, code: Code, known: KnownVersions | None = None) -> str:
     """A hash of everything in our packages that decides what an asset's function returns.
 
     What it takes from the function around it counts, if it is passed on as a whole: the code of an object's
     class and, of data such as an experiment, the content. A list does not count, and neither do the paths and
     addresses of this machine.
+
+    Args:
+        known: versions that were computed before, to which this one is added.
     """
     scope = _SCOPES.get(function, Scope())
     outer = _outer_values(function)
-    uses, starts = code.used_by(function.__module__, function.__qualname__, outer)
-    content = []
-    for name in sorted(outer.keys() & uses.names):
-        value = outer[name]
-        starts |= {*_classes(value)}
-        if is_dataclass(value) and not isinstance(value, type | Source):
-            content.append(json.dumps(_plain(value)))
-    starts |= {_place(one) for one in scope.functions}
-    used = code.follow(starts, scope.without)
+    name = f"{function.__module__}.{function.__qualname__}"
+    reads = known.reads(name) if known else None
+    if known and reads is not None and (version := known.version(_key(name, _Given.of(outer, reads), scope))):
+        return version
+    uses, used_by_it = code.used_by(function.__module__, function.__qualname__, outer)
+    reads = sorted(outer.keys() & uses.names)
+    given = _Given.of(outer, reads)
+    used = code.follow({*used_by_it, *given.classes, *map(_place, scope.functions)}, scope.without)
     code.add_files(used, uses, scope.without)
-    return used.version(uses.fingerprint.hex(), *content)
+    version = used.version(uses.fingerprint.hex(), *given.content)
+    if known:
+        known.add(name, reads, _key(name, given, scope), version)
+    return version
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a function is given by the function around it.
+
+    Attributes:
+        classes: the classes and functions of ours that the values consist of.
+        content: of data, as JSON.
+    """
+
+    classes: frozenset[Place]
+    content: tuple[str, ...]
+
+    @classmethod
+    def of(cls, outer: Mapping[str, Any], reads: Sequence[str]) -> _Given:
+        values = [outer[name] for name in reads if name in outer]
+        return cls(
+            frozenset(place for value in values for place in _classes(value)),
+            tuple(
+                json.dumps(_plain(value))
+                for value in values
+                if is_dataclass(value) and not isinstance(value, type | Source)
+            ),
+        )
+
+
+def _key(name: str, given: _Given, scope: Scope) -> str:
+    """What a version is made of, besides the code."""
+    places = [sorted(map(str, some)) for some in (given.classes, map(_place, scope.functions), scope.without)]
+    return sha256(json.dumps([name, *places, given.content]).encode()).hexdigest()
 
 
 def _outer_values(function: FunctionType) -> Mapping[str, Any]:
