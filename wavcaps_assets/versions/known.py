@@ -101,7 +101,7 @@ def _digest(own_files: Mapping[str, Path]) -> str:
         try:
             content = path.read_bytes()
         except OSError:
-            # It was removed meanwhile, or whoever needs it says so.
+            # It was removed meanwhile. If it is needed, its reader says so.
             continue
         total.update(f"\0{path}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
         total.update(content)
