@@ -1,13 +1,14 @@
 """Checkpoints: weights as safetensors, with a description.
 
 A file contains the weights, the settings of the run (whose field `task` names the model), the format's
-number, a hash of the weights, the version of the training manifest, and the version of the code. Reading it
-runs no code. Tensors that are shared in the model, such as BART's word embeddings, are stored once, under the
-first of their names.
+number, a hash of the weights, the tokenizer, the version of the training manifest, and the version of the
+code. Reading it runs no code. Tensors that are shared in the model, such as BART's word embeddings, are
+stored once, under the first of their names.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,12 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.code_version import package_version, sources_sha256
 from wavcaps_training.checkpoints.released import misfits, untied
 from wavcaps_training.checkpoints.safe_files import ZIP_MAGIC
+from wavcaps_training.checkpoints.text_files import (
+    TextFilesError,
+    text_files_of,
+    text_folder,
+    vocabulary,
+)
 from wavcaps_training.checkpoints.weights import as_os_error, tied_names, weights_sha256
 from wavcaps_training.models.building import build_model
 from wavcaps_training.models.captioner import Captioner
@@ -30,16 +37,18 @@ from wavcaps_training.settings.captioner import AnyTrainingSettings, CaptionerTr
 from wavcaps_training.settings.differences import differences
 from wavcaps_training.settings.training import TrainingSettings
 
-FORMAT = 2  # 1 had only the settings
+FORMAT = 3  # 1 had only the settings, 2 had no tokenizer
 SETTINGS_KEY = "wavcaps_training_settings"
 FORMAT_KEY = "wavcaps_checkpoint_format"
 WEIGHTS_KEY = "wavcaps_weights_sha256"
 MANIFEST_KEY = "wavcaps_training_manifest_sha256"
 VERSION_KEY = "wavcaps_version"
 SOURCES_KEY = "wavcaps_training_sources_sha256"
+TEXT_FILES_KEY = "wavcaps_text_model_files"
 PICKLE_MAGIC = b"\x80"
 
 SETTINGS: TypeAdapter[AnyTrainingSettings] = TypeAdapter(AnyTrainingSettings)
+TEXT_FILES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
 class CheckpointError(ValueError):
@@ -52,11 +61,13 @@ class CheckpointOrigin:
 
     Attributes:
         settings: of the run that made it.
-        format: the number of the file's format; format 1 has none of the fields below.
+        format: the number of the file's format; format 1 has none of the fields below, and format 2 has no
+            `text_files`.
         weights_sha256: a hash of the weights, by the function `weights_sha256`.
         manifest_sha256: the version of the training manifest; None: not known.
         version: the installed version of the project.
         sources_sha256: a hash of the training code.
+        text_files: the tokenizer and the configuration of its text model, by file name.
     """
 
     settings: AnyTrainingSettings
@@ -65,6 +76,7 @@ class CheckpointOrigin:
     manifest_sha256: str | None
     version: str | None
     sources_sha256: str | None
+    text_files: Mapping[str, str]
 
 
 def save_checkpoint(
@@ -98,6 +110,7 @@ def save_checkpoint(
         WEIGHTS_KEY: weights_sha256(weights),
         VERSION_KEY: package_version(),
         SOURCES_KEY: sources_sha256(),
+        TEXT_FILES_KEY: json.dumps(text_files_of(model)),
     }
     if manifest_sha256 is not None:
         metadata[MANIFEST_KEY] = manifest_sha256
@@ -131,6 +144,10 @@ def read_origin(path: Path) -> CheckpointOrigin:
         raise CheckpointError(
             f"{path} was written with settings that this version does not know: {error}"
         ) from error
+    try:
+        text_files = TEXT_FILES.validate_json(metadata.get(TEXT_FILES_KEY, "{}"))
+    except ValidationError as error:
+        raise CheckpointError(f"{path} is damaged: {TEXT_FILES_KEY} are not files: {error}") from error
     return CheckpointOrigin(
         settings=settings,
         format=int(number),
@@ -138,6 +155,7 @@ def read_origin(path: Path) -> CheckpointOrigin:
         manifest_sha256=metadata.get(MANIFEST_KEY),
         version=metadata.get(VERSION_KEY),
         sources_sha256=metadata.get(SOURCES_KEY),
+        text_files=text_files,
     )
 
 
@@ -187,18 +205,29 @@ def load_checkpoint(
     Raises:
         CheckpointError: the file is not a checkpoint, or is for the other task; or a weight is missing,
             unknown, of another shape or not finite.
-        TextModelError: the tokenizer of its text model is missing.
+        TextModelError: the file is of a format before 3, and its text model's folder is missing.
     """
-    settings = read_settings(path)
-    found = settings.task
+    origin = read_origin(path)
+    settings, found = origin.settings, origin.settings.task
     if found != task:
         raise CheckpointError(
             f"{path} is a checkpoint of {found}, and a checkpoint of {task} is needed; give the checkpoint "
             f"of a model for {task}"
         )
-    model = build_model(settings, pretrained=False)
+    model = described_model(path, origin)
     load_weights(model, read_weights(path), str(path))
     return model.to(device).eval(), settings
+
+
+def described_model(path: Path, origin: CheckpointOrigin) -> nn.Module:
+    """The model that a checkpoint describes, with its own tokenizer and without its weights."""
+    if not origin.text_files:
+        return build_model(origin.settings, pretrained=False)
+    try:
+        with text_folder(origin.text_files) as folder:
+            return build_model(origin.settings, pretrained=False, text_folder=folder)
+    except TextFilesError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; copy it again from its origin") from error
 
 
 def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> CheckpointOrigin:
@@ -226,6 +255,9 @@ def start_from(path: Path, model: nn.Module, settings: AnyTrainingSettings) -> C
     different = differences(
         origin.settings.model.model_dump(mode="json"), settings.model.model_dump(mode="json"), "model"
     )
+    if origin.text_files and vocabulary(origin.text_files) != vocabulary(text_files_of(model)):
+        # The folder's name does not matter, since folders move. What is in it does.
+        different.append("the run's tokenizer is not the checkpoint's, and gives words other ids")
     if different:
         raise CheckpointError(
             f"{path} is of a model with other settings: {'; '.join(different)}; start from a checkpoint of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,21 +12,29 @@ from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.captioner import AnyTrainingSettings
 
-# By the field `task` of the settings; the second argument says whether pretrained language models are read.
-BUILDERS: Mapping[str, Callable[[Any, bool], nn.Module]] = {
-    "retrieval": lambda settings, pretrained: RetrievalModel.build(settings, pretrained_text=pretrained),
-    "captioning": lambda settings, pretrained: Captioner.build(settings.model, pretrained_bart=pretrained),
+# By the field `task` of the settings. The other arguments are those of `build_model`.
+BUILDERS: Mapping[str, Callable[[Any, bool, Path | None], nn.Module]] = {
+    "retrieval": lambda settings, pretrained, folder: RetrievalModel.build(
+        settings, pretrained_text=pretrained, text_folder=folder
+    ),
+    "captioning": lambda settings, pretrained, folder: Captioner.build(
+        settings.model, pretrained_bart=pretrained, text_folder=folder
+    ),
 }
 
 
-def build_model(settings: AnyTrainingSettings, *, pretrained: bool = True) -> nn.Module:
+def build_model(
+    settings: AnyTrainingSettings, *, pretrained: bool = True, text_folder: Path | None = None
+) -> nn.Module:
     """The model that the settings describe, with fresh audio weights.
 
     Args:
         settings: the model and the run.
         pretrained: whether the weights of BERT or BART are read; False for a model that a checkpoint fills.
+        text_folder: the tokenizer and the configuration of BERT or BART, instead of those of the settings'
+            folder; only for a model that a checkpoint fills.
 
     Raises:
         TextModelError: there is no BERT or BART where the settings say.
     """
-    return BUILDERS[settings.task](settings, pretrained)
+    return BUILDERS[settings.task](settings, pretrained, text_folder)

@@ -14,6 +14,7 @@ from transformers import (
     BartConfig,
     BartForConditionalGeneration,
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedTokenizerBase,
 )
 from transformers.modeling_outputs import BaseModelOutput
@@ -71,18 +72,21 @@ class Captioner(nn.Module):
         self.settings = settings
 
     @classmethod
-    def build(cls, settings: CaptionerSettings, *, pretrained_bart: bool = True) -> Captioner:
+    def build(
+        cls, settings: CaptionerSettings, *, pretrained_bart: bool = True, text_folder: Path | None = None
+    ) -> Captioner:
         """A model with fresh audio weights, and with BART's weights from a folder if the settings name one.
 
         Args:
             settings: what the model is.
             pretrained_bart: whether BART's weights are read; False if a checkpoint will fill the model.
+            text_folder: the tokenizer, if not that of the settings' folder. Needs `pretrained_bart=False`.
 
         Raises:
             TextModelError: there is no such BART where the settings say.
         """
-        folder = Path(settings.bart.folder) if settings.bart.folder else minilm_folder()
-        if settings.bart.folder:
+        folder = text_folder or (Path(settings.bart.folder) if settings.bart.folder else minilm_folder())
+        if settings.bart.folder and text_folder is None:
             check_folder(folder, settings.bart)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         config = bart_config(settings.bart, len(tokenizer), SpecialTokens.of(tokenizer))
@@ -94,6 +98,10 @@ class Captioner(nn.Module):
         else:
             bart = BartForConditionalGeneration(config)
         return cls(build_audio_encoder(settings.audio), bart, tokenizer, settings)
+
+    @property
+    def text_config(self) -> PretrainedConfig:
+        return self.decoder.config
 
     def log_mel(self, waveform: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frames, mel bins)."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from wavcaps_training.models.audio_encoder import AudioEncoder, build_audio_encoder
 from wavcaps_training.models.audio_network import AudioNetwork
@@ -37,19 +39,22 @@ class RetrievalModel(nn.Module):
         self.temp = nn.Parameter(torch.tensor(temperature), requires_grad=learn_temperature)
 
     @classmethod
-    def build(cls, settings: TrainingSettings, *, pretrained_text: bool = True) -> RetrievalModel:
+    def build(
+        cls, settings: TrainingSettings, *, pretrained_text: bool = True, text_folder: Path | None = None
+    ) -> RetrievalModel:
         """A model with fresh audio weights.
 
         Args:
             settings: the model, and how its temperature is treated.
             pretrained_text: whether BERT's weights are read; False if a checkpoint will fill the model.
+            text_folder: BERT's configuration and tokenizer, if not those of the settings' folder.
 
         Raises:
             TextModelError: there is no BERT where the settings say.
         """
         return cls(
             build_audio_encoder(settings.model.audio),
-            TextEncoder.from_folder(settings.model.text, pretrained=pretrained_text),
+            TextEncoder.from_folder(settings.model.text, pretrained=pretrained_text, folder=text_folder),
             settings.model.joint_dim,
             settings.temperature,
             learn_temperature=settings.objective is Objective.RELEASED,
@@ -58,6 +63,14 @@ class RetrievalModel(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.temp.device
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.text_encoder.tokenizer
+
+    @property
+    def text_config(self) -> PretrainedConfig:
+        return self.text_encoder.text_encoder.config
 
     def log_mel(self, waveform: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frames, mel bins)."""

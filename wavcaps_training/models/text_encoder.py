@@ -39,17 +39,20 @@ class TextEncoder(nn.Module):
         ignore_on_load(self, "text_encoder.embeddings.position_ids")
 
     @classmethod
-    def from_folder(cls, settings: TextEncoderSettings, *, pretrained: bool = True) -> TextEncoder:
+    def from_folder(
+        cls, settings: TextEncoderSettings, *, pretrained: bool = True, folder: Path | None = None
+    ) -> TextEncoder:
         """Reads a BERT model and its tokenizer from a local folder; nothing is downloaded.
 
         Args:
             settings: names the folder.
             pretrained: whether the weights are read; False if a checkpoint will fill the model.
+            folder: another folder than the settings' own.
 
         Raises:
             TextModelError: the folder contains no BERT, or the package of the default model is missing.
         """
-        folder = Path(settings.folder) if settings.folder else minilm_folder()
+        folder = folder or (Path(settings.folder) if settings.folder else minilm_folder())
         if not (folder / "config.json").is_file():
             raise TextModelError(
                 f"no BERT model in {folder}: it needs config.json, model.safetensors and the tokenizer's "

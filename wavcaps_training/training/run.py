@@ -234,7 +234,8 @@ class TrainingRun(lightning.LightningModule):
             self._stop_if_asked()
 
     def on_validation_epoch_end(self) -> None:
-        scores = self.task.validation_scores()
+        # Devices round differently. If each decided by its own scores, one could stop while the others wait.
+        scores = self.trainer.strategy.broadcast(self.task.validation_scores())
         position, now = self.position, time.monotonic()
         position.epoch_seconds += now - self.clock
         position.seconds += now - self.clock

@@ -135,7 +135,7 @@ def test_a_retrieval_model_comes_back(retrieval_file: Path, retrieval: nn.Module
 def test_a_checkpoint_says_where_it_came_from(captioning_file: Path, tmp_path: Path) -> None:
     origin = read_origin(captioning_file)
     assert origin.settings == CAPTIONING
-    assert (origin.format, origin.manifest_sha256) == (2, MANIFEST)
+    assert (origin.format, origin.manifest_sha256) == (3, MANIFEST)
     assert origin.sources_sha256 == sources_sha256()
     assert origin.version
     unknown = tmp_path / "unknown.safetensors"
@@ -292,7 +292,7 @@ def test_what_is_not_ours_is_said(tmp_path: Path, captioning_file: Path) -> None
         read_weights(tmp_path / "absent.safetensors")
     said = metadata(captioning_file)
     for change, message in (
-        ({FORMAT_KEY: "3"}, "has the format 3.*written by a later version.*use that version"),
+        ({FORMAT_KEY: "4"}, "has the format 4.*written by a later version.*use that version"),
         ({SETTINGS_KEY: '{"task": "captioning", "colour": 1}'}, "settings that this version does not know"),
         ({SETTINGS_KEY: '{"task": "translation"}'}, "settings that this version does not know.*translation"),
         ({SETTINGS_KEY: "not JSON"}, "settings that this version does not know"),

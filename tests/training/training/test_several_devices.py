@@ -121,6 +121,32 @@ def test_a_rank_that_dies_is_restarted_and_the_run_ends_as_it_would_have(
     assert [entry["epoch"] for entry in results["broken"]["learning_curve"]] == [1, 2]
 
 
+OPINIONS = """
+import os, sys
+from pathlib import Path
+from wavcaps_training.tasks.retrieval import RetrievalTask
+from wavcaps_training.training.worker import main
+scores_of = RetrievalTask.validation_scores
+def validation_scores(task):
+    falling = -task.epoch if os.environ["RANK"] == "0" else task.epoch
+    return {**scores_of(task), task.selection: float(falling)}
+RetrievalTask.validation_scores = validation_scores
+main(Path(sys.argv[1]))
+"""
+
+
+def test_all_ranks_stop_early_in_the_same_epoch(clips: Path, tmp_path: Path) -> None:  # noqa: F811
+    """By its own scores, the first rank would stop after two epochs, and the other would never."""
+    settings = TOGETHER.model_copy(update={"epochs": 4, "early_stop_epochs": 1})
+    write_job_for(clips, tmp_path, settings)
+    (tmp_path / "two_opinions.py").write_text(OPINIONS)
+    paths = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    launch(["two_opinions", str(tmp_path)], 2, lambda line: None, environment=paths)
+    result = json.loads((tmp_path / RESULT).read_text())["result"]
+    assert [entry["epoch"] for entry in result["learning_curve"]] == [1, 2]
+    assert result["best_epoch"] == 1
+
+
 def ranks(out: Path) -> list[int]:
     """The processes that work on a job."""
     found = []
