@@ -23,6 +23,7 @@ from wavcaps_training.tables import (
 )
 
 TRAINED = "trained"
+OF_WHOM = ("checkpoint", "weights_sha256", "trained_on_sha256", "scored_on_sha256", "protocol", "device")
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 
 
@@ -73,16 +74,18 @@ def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
 
 
 def score_metadata(scores: pa.Table) -> dict[str, dg.MetadataValue]:
-    """The trained model's scores as numbers, which the web UI plots over all materializations.
+    """The trained model's scores as numbers, which the web UI plots over all materializations, and of what.
 
     Args:
         scores: `tables.RETRIEVAL_SCORES`.
     """
-    return {
+    trained = [row for row in scores.to_pylist() if row["model"] == TRAINED]
+    values = {
         f"{row['metric']}, {DIRECTIONS[row['direction']]} (%)": dg.MetadataValue.float(row["value"])
-        for row in scores.to_pylist()
-        if row["model"] == TRAINED
+        for row in trained
     }
+    said = {name: str(row[name]) for row in trained for name in OF_WHOM if row[name] is not None}
+    return {**values, **{name: dg.MetadataValue.text(text) for name, text in said.items()}}
 
 
 def _paper_comparison(location: Location) -> dg.AssetsDefinition:

@@ -165,6 +165,16 @@ def evaluate_retrieval(
     ]
 
 
+def protocol(settings: TrainingSettings) -> str:
+    """How a score was made, in one sentence."""
+    clip = settings.clip
+    return (
+        "every query ranks all candidates by cosine similarity; correct is what belongs to the same clip; "
+        "ties count against the model; a longer clip is cropped to "
+        f"{clip.seconds:g} s at {clip.evaluation_position:g} of its length (0: start, 1: end)"
+    )
+
+
 def chance_rows(clips: int) -> list[Mapping[str, Any]]:
     """The rows of `tables.RETRIEVAL_SCORES` for guessing among a number of clips."""
     return [

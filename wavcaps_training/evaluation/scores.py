@@ -5,9 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.store.storage import Store
-from wavcaps_training.checkpoints.checkpoint import load_checkpoint
+from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.data import AudioFiles, clips_of
-from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
+from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval, protocol
+from wavcaps_training.models.device import device_name
 from wavcaps_training.tables import RETRIEVAL_SCORES
 
 
@@ -41,9 +43,19 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
             f"the training manifest has {manifest.num_rows} clips, and no clips in the test split: crawl and "
             "caption more clips, or give the test split a larger share in the settings of training_manifest"
         )
-    rows = []
+    test_set = {"scored_on_sha256": rows_sha256(manifest)}
+    rows = [{**score, **test_set} for score in chance_rows(len(clips))]
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
         with store.reading(row[column]) as weights:
             model, settings = load_checkpoint(weights, device)
-        rows += evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
-    return RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(len(clips))])
+            origin = read_origin(weights)
+        of_whom = {
+            "checkpoint": f"{row['model']}/{row['setting']}",
+            "weights_sha256": origin.weights_sha256,
+            "trained_on_sha256": row["manifest_sha256"],
+            "protocol": protocol(settings),
+            "device": device_name(model.device),
+        }
+        scores = evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
+        rows += [{**score, **test_set, **of_whom} for score in scores]
+    return RETRIEVAL_SCORES.from_rows(rows)

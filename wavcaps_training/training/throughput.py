@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavcaps_training.settings.training import Precision
@@ -52,8 +51,3 @@ def model_flops_utilisation(
     """The share of the devices' peak performance that training reaches (MFU); None: not known."""
     peak = peak_flops(device, precision)
     return None if peak is None else flops_per_clip * clips_per_second / (peak * devices)
-
-
-def device_name(device: torch.device) -> str:
-    """The name of a device."""
-    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"

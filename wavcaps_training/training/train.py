@@ -18,6 +18,7 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.checkpoint import read_origin, start_from
 from wavcaps_training.data import AudioFiles, Clip, LogMelCache, clips_of, clips_seen, examples_of
 from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.models.device import device_name
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.captioner import AnyTrainingSettings
 from wavcaps_training.tasks.base import Task, TrainingError
@@ -90,7 +91,7 @@ def train(
     """
     train_clips, validation_clips = clips_of(manifest, "train"), clips_of(manifest, "validation")
     _check_clips(train_clips, validation_clips, settings)
-    accelerator, devices, device_name = resolve_device(options.device)
+    accelerator, devices, hardware = resolve_device(options.device)
     version = rows_sha256(manifest)
     name = run_of(settings, version, options.initial_weights)
     done = read_result(Store(output_dir), RESULT, name)
@@ -130,7 +131,7 @@ def train(
             trainer.validate(run, verbose=False)
         if not run.done:
             trainer.fit(run)
-    result = _result_of(run, task, output_dir, device_name)
+    result = _result_of(run, task, output_dir, hardware)
     if is_first():
         # In this order: a kill between the two leaves a finished run, and not a lost one.
         result.write(name)
@@ -159,7 +160,7 @@ def _check_clips(train: list[Clip], validation: list[Clip], settings: AnyTrainin
         )
 
 
-def _result_of(run: TrainingRun, task: Task, output_dir: Path, device_name: str) -> TrainingResult:
+def _result_of(run: TrainingRun, task: Task, output_dir: Path, hardware: str) -> TrainingResult:
     position, settings = run.position, task.settings
     rate = sum(entry["clips_per_second"] for entry in position.learning_curve) / len(position.learning_curve)
     flops = position.flops_per_clip or 0.0
@@ -171,12 +172,12 @@ def _result_of(run: TrainingRun, task: Task, output_dir: Path, device_name: str)
         parameters=sum(parameter.numel() for parameter in task.model.parameters()),
         trainable_parameters=sum(p.numel() for p in task.model.parameters() if p.requires_grad),
         seconds=position.seconds,
-        device=device_name,
+        device=hardware,
         devices=world_size(),
         train_clips=clips_seen(examples, settings, position.epoch),
         validation_clips=len(run.splits.validation),
         flops_per_clip=flops,
-        utilisation=model_flops_utilisation(flops, rate, device_name, settings.precision, world_size()),
+        utilisation=model_flops_utilisation(flops, rate, hardware, settings.precision, world_size()),
     )
 
 
@@ -208,7 +209,7 @@ def resolve_device(device: str) -> tuple[str, list[int] | int, str]:
             "`nvidia-smi -L`, CUDA_VISIBLE_DEVICES and torch.version.cuda: the driver may be too old, or "
             "torch built without CUDA"
         )
-    return "cuda", [number], f"cuda ({torch.cuda.get_device_name(number)})"
+    return "cuda", [number], device_name(torch.device("cuda", number))
 
 
 @contextmanager

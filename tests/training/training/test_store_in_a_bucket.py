@@ -15,6 +15,7 @@ from tests.training.training.test_resume import SETTINGS, clips, manifest_of, sa
 from tests.training.training.training_places import start_training
 from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_training.checkpoints.checkpoint import read_origin
+from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.scores import score_checkpoint
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.training.checkpoint_table import Place, train_experiment
@@ -88,6 +89,17 @@ def check_what_is_left(table: pa.Table, manifest: pa.Table, store: Store, place:
     )
     scores = score_checkpoint(tested, table, store, "cpu").to_pylist()
     assert {score["model"] for score in scores} == {"trained", "untrained", "chance"}
+    for score in scores:
+        column = {"trained": "weights_path", "untrained": "untrained_weights_path"}.get(score["model"])
+        named = (score["checkpoint"], score["weights_sha256"], score["trained_on_sha256"], score["device"])
+        if column is None:
+            assert named == (None, None, None, None)
+            continue
+        with store.reading(row[column]) as weights:
+            scored = read_origin(weights).weights_sha256
+        assert named == (f"{row['model']}/{row['setting']}", scored, row["manifest_sha256"], "cpu")
+    assert {score["scored_on_sha256"] for score in scores} == {rows_sha256(tested)}
+    assert row["manifest_sha256"] != rows_sha256(tested)
 
 
 def test_a_copy_is_fetched_only_if_it_is_further(bucket: S3Bucket, tmp_path: Path) -> None:
