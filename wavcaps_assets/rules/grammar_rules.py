@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wavcaps_assets.rules.clauses import FINITE, main_verb
+from wavcaps_assets.rules.clauses import main_verb
+from wavcaps_assets.rules.possible_verbs import FINITE
 from wavcaps_assets.rules.reading import Reading, is_word
 from wavcaps_assets.rules.rule import SENTENCE_PIPES, Rule
 from wavcaps_assets.rules.word_lists import NAMES, WORDS
@@ -51,7 +52,10 @@ def _is_later_name(token: Token) -> bool:
     if is_word(token.lower_):
         # "The Water" is a slip. "Times Square" has two capitals.
         beside = (token.nbor(-1), *([token.nbor()] if token.i + 1 < len(token.doc) else []))
-        if token.lower_ in NAMES_BEFORE_VERBS or token.lower_ in BRANDS or token.ent_type_ in PLACES:
+        if token.lower_ in NAMES_BEFORE_VERBS or token.lower_ in BRANDS:
+            return True
+        if token.ent_type_ in PLACES and token.nbor(-1).tag_ == "IN":
+            # "In Bath", but not "in a Subway".
             return True
         return any(one.text[0].isupper() and one.i > 0 for one in beside)
     return token.pos_ == "PROPN" or token.ent_type_ in ENTITIES

@@ -90,8 +90,14 @@ def verbs() -> frozenset[str]:
 
 
 def is_word(word: str) -> bool:
-    """Whether WordNet has a word in lower case, or its singular, as anything but a proper noun alone."""
-    return any(form in _all_lemmas() for form in (word, word.removesuffix("s"), word.removesuffix("es")))
+    """Whether WordNet has a word in lower case as anything but a proper noun alone.
+
+    Its singular counts too, and the verb of which it is a participle: "beeping".
+    """
+    if any(form in _all_lemmas() for form in (word, word.removesuffix("s"), word.removesuffix("es"))):
+        return True
+    stem = word.removesuffix("ing").removesuffix("ed")
+    return stem != word and not verbs().isdisjoint((stem, f"{stem}e", stem[:-1]))
 
 
 @lru_cache(maxsize=1)

@@ -68,6 +68,8 @@ def unfinished(reading: Reading) -> str | None:
     # "For a while" is an end, and so is "in A".
     ends = last == "while" and words[-2] in ("a", "little", "the")
     ends = ends or (last == "a" and reading.caption.rstrip(" .").endswith("A"))
+    # "A drum to play with" is an end too.
+    ends = ends or (last == "with" and words[-3] == "to")
     return last if last in NEVER_LAST and not ends else None
 
 
