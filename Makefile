@@ -3,11 +3,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
+# The interpreter of .venv. Without a name, uv takes one that pyproject.toml allows, or downloads it.
+PYTHON ?=
 PORT ?= 3000
 WORKERS ?= 2
 RUN := .venv/bin/python
 STAMP := .venv/installed.stamp
+NEEDED := $(shell sed -nE 's/^requires-python = "(.*)"/\1/p' pyproject.toml)
+SUITABLE := $(shell sed -nE 's/^requires-python = ">=3\.([0-9]+),<3\.([0-9]+)"/(3, \1) <= sys.version_info < (3, \2)/p' pyproject.toml)
 TYPED := wavcaps_assets wavcaps_training tests benchmarks examples
 
 # Byte code is written once, at install; without it every process that imports Dagster loses seconds.
@@ -68,18 +71,29 @@ lock: .cache/uv/bin/uv  ## lock the dependencies of pyproject.toml again
 clean:  ## remove the results of the demo; live stores, the environment and the downloads stay
 	rm -rf dagster_home/demo
 
+# uv is a program of its own: any Python that makes virtual environments can install it.
 .cache/uv/bin/uv: requirements/uv.txt
 	@echo "Setting up uv, which installs everything else"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), and Python 3.11 or newer is needed; choose one: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv .cache/uv || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
-	@.cache/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@tried="$(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)"; \
+	for python in $$tried; do $$python -m venv .cache/uv > /dev/null 2>&1 && exit 0; done; \
+	echo "None of these is here and can make virtual environments: $$tried. Install Python $(NEEDED) with venv"; \
+	echo "(Debian, Ubuntu: apt-get install python3-venv), or name one: make PYTHON=/path/to/python3.12"; exit 1
+	@.cache/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt || \
+	  { echo "uv could not be installed by $$(.cache/uv/bin/python --version); name a newer one: make PYTHON=python3.12"; exit 1; }
 	@touch $@
 
 # The project itself is installed too, editable: for the command `wavcaps` and its subcommands.
+# Of uv's lines, those on the large downloads and the errors are shown; one per package would be 500.
 $(STAMP): requirements/all.txt pyproject.toml | .cache/uv/bin/uv
-	@echo "Installing the locked requirements into .venv (some 5 GB with torch's CUDA libraries)"
-	@test -x $(RUN) || .cache/uv/bin/uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
-	@VIRTUAL_ENV=$(CURDIR)/.venv .cache/uv/bin/uv pip sync --require-hashes requirements/all.txt
+	@suits() { "$$@" -c 'import sys; sys.exit(not $(SUITABLE))' 2> /dev/null; }; \
+	suits $(RUN) || if [ -n "$(PYTHON)" ] && ! suits "$(PYTHON)"; then \
+	  echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1); needed is Python $(NEEDED). Name another, or none: make PYTHON="; exit 1; \
+	else \
+	  .cache/uv/bin/uv venv --quiet --clear --python-preference system $(if $(PYTHON),--python "$(PYTHON)") .venv || \
+	    { echo "There is no Python $(NEEDED) here. Install one, or name it: make PYTHON=/path/to/python3.12"; exit 1; }; \
+	fi
+	@echo "Installing the locked requirements into .venv, for $$($(RUN) --version) (some 5 GB with torch's CUDA libraries)"
+	@VIRTUAL_ENV=$(CURDIR)/.venv .cache/uv/bin/uv pip sync --require-hashes requirements/all.txt 2>&1 | \
+	  { grep --line-buffered -vE '^ [-+~] |^ *Downloaded |^Downloading .*(KiB|\([0-9.]{1,4}MiB)\)' || true; }
 	@VIRTUAL_ENV=$(CURDIR)/.venv .cache/uv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -45,3 +45,21 @@ def test_an_unknown_subcommand_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     install(monkeypatch)
     result = RUNNER.invoke(cli.main, ["chekc"])
     assert result.exit_code == 2 and "No such command 'chekc'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("WAVCAPS_SOURCES", "liv", "WAVCAPS_SOURCES: Input should be 'embedded' or 'live'"),
+        ("WAVCAPS_LLM__TIMEOUT_S", "soon", "WAVCAPS_LLM__TIMEOUT_S: Input should be a valid number"),
+        ("WAVCAPS_NETWORK__QUOTAS", "{secret", "network"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = RUNNER.invoke(cli.main, ["sources"])
+    assert result.exit_code == 1
+    assert problem in result.output and "Traceback" not in result.output
+    assert "secret" not in result.output

@@ -8,8 +8,11 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 
 import click
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
-from wavcaps_assets.environment import UnknownVariable, require_known_variables
+from wavcaps_assets.environment import JOINT, PREFIX, UnknownVariable, require_known_variables
+from wavcaps_assets.settings import Settings
 
 GROUP = "wavcaps.commands"
 
@@ -66,7 +69,13 @@ def main() -> None:
     """WavCaps as a Dagster lineage graph: run the demo, check captions, trace a clip, rate captions."""
     try:
         require_known_variables()
-    except UnknownVariable as error:
+        Settings()
+    except ValidationError as error:
+        wrong = (
+            f"{PREFIX}{JOINT.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()
+        )
+        raise click.ClickException("\n".join(wrong)) from error
+    except (UnknownVariable, SettingsError) as error:
         raise click.ClickException(str(error)) from error
 
 

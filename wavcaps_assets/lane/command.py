@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo
-from wavcaps_assets.lane.chapters import TINY, Stop, Training, chapters
+from wavcaps_assets.lane.chapters import TINY, TRAINING, Stop, Training, chapters
 from wavcaps_assets.lane.outcome import result_lines
 from wavcaps_assets.lane.runs import Job, RunFailed, RunWaits, run_job, steps_of, timed
 from wavcaps_assets.settings import Settings, Sources
@@ -104,8 +104,10 @@ def run_chapters(lane: Mapping[str, Sequence[Job]]) -> None:
             click.echo(title)
             for job in jobs:
                 try:
-                    with timed(str(job), own_lines=job.location == "wavcaps_training"):
-                        done = run_job(instance, job, ROOT)
+                    # A training takes minutes: its log has a line for each epoch.
+                    long = job.location == TRAINING
+                    with timed(str(job), own_lines=long):
+                        done = run_job(instance, job, ROOT, shows_log=long)
                 except RunWaits as wait:
                     raise TryAgain(f"{wait}\nWhat is done is kept: run this again later.") from wait
                 except RunFailed as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import click
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
+from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -101,11 +103,12 @@ def _reconstructable(job: Job, root: Path) -> ReconstructableJob:
     return repository.get_reconstructable_job(job.name)
 
 
-def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> list[Step]:
+def run_job(instance: dg.DagsterInstance, job: Job, root: Path, *, shows_log: bool = False) -> list[Step]:
     """Runs a job to its end. Returns the steps that made a table, in their order.
 
     Args:
         root: the folder of the workspace.
+        shows_log: print what the steps log, such as the epochs of a training.
 
     Raises:
         RunFailed: says which steps failed, and with which error.
@@ -120,10 +123,24 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path) -> list[Step]:
         job_code_origin=steps.get_python_origin(),
         repository_load_data=steps.repository.get_definition().repository_load_data,
     )
-    with execute_run(steps, run, instance) as result:
+    shown = _shown_log(instance, run.run_id) if shows_log else nullcontext()
+    with shown, execute_run(steps, run, instance) as result:
         if result.success:
             return _made(job, result)
         raise RunFailed("\n".join([f"{job} failed (run {result.run_id})", *_failures(result)]))
+
+
+@contextmanager
+def _shown_log(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    def show(entry: EventLogEntry, _cursor: str) -> None:
+        if not entry.is_dagster_event and entry.level >= logging.INFO:
+            click.echo(f"    {entry.user_message}")
+
+    instance.watch_event_logs(run_id, None, show)
+    try:
+        yield
+    finally:
+        instance.end_watch_event_logs(run_id, show)
 
 
 def _made(job: Job, result: dg.JobExecutionResult) -> list[Step]:

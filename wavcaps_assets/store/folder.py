@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 
 from wavcaps_assets.store.errors import MissingFile, StoreError
 from wavcaps_assets.store.stored_file import StoredFile
@@ -23,8 +24,10 @@ class Folder:
         return str(self.root / relative)
 
     def exists(self, relative: str) -> bool:
-        with self._store_errors("read", relative):
-            return (self.root / relative).is_file()
+        # From Python 3.14 on, Path.is_file() is False for what cannot be read, too.
+        with self._store_errors("read", relative), suppress(FileNotFoundError, NotADirectoryError):
+            return S_ISREG((self.root / relative).stat().st_mode)
+        return False
 
     def sizes(self, folder: str) -> dict[str, int]:
         with self._store_errors("read", folder):

@@ -125,7 +125,8 @@ def test_a_duration_that_is_none_is_measured(tmp_path: Path, duration: str) -> N
         (naming("../out.flac"), r"'\.\./out\.flac' is not a plain file"),
         (naming("/etc/out.flac"), "'/etc/out.flac' is not a plain file"),
         (link, r"'link\.flac' is not a plain file"),
-        (negative, r"'negative\.flac' is not a plain file"),
+        # From Python 3.14 on, tarfile itself refuses such a header.
+        (negative, r"'negative\.flac' is not a plain file|bad\.tar is damaged"),
         (naming("good.flac", flac(3)), r"the tar contains 'good\.flac' twice"),
         (naming("alone.txt", b"Words."), "'alone' has no audio"),
         (naming("alone.flac", flac(3)), "'alone' has no captions"),
