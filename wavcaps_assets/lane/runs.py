@@ -133,7 +133,7 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path, *, shows_log: bo
 @contextmanager
 def _shown_log(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     def show(entry: EventLogEntry, _cursor: str) -> None:
-        if not entry.is_dagster_event and entry.level >= logging.INFO:
+        if not entry.is_dagster_event and int(entry.level) >= logging.INFO:
             click.echo(f"    {entry.user_message}")
 
     instance.watch_event_logs(run_id, None, show)
