@@ -1,22 +1,19 @@
 """No recording is on two sides of the split, and a clip stays where it is."""
 
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
 
 from tests.support.rows import manifest_row
 from wavcaps_assets.checks.splits import check_recordings_apart
-from wavcaps_assets.publishing.splits import (
-    SplitSettings,
-    all_recordings,
-    parse_recordings,
-    split_by_recording,
-    unknown_recordings,
-)
-from wavcaps_assets.tables import MANIFEST, RECORDINGS
+from wavcaps_assets.publishing.recordings import all_recordings, parse_recordings, unknown_recordings
+from wavcaps_assets.publishing.splits import SplitSettings, split_by_recording
+from wavcaps_assets.tables import MANIFEST, RECORDINGS, SPLIT_ASSIGNMENTS
 
 SETTINGS = SplitSettings()
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 def recordings(*pairs: tuple[str, str]) -> pa.Table:
@@ -25,6 +22,11 @@ def recordings(*pairs: tuple[str, str]) -> pa.Table:
 
 def manifest(*clips: str, **changes: str) -> pa.Table:
     return MANIFEST.from_rows(manifest_row(clip, **changes) for clip in clips)
+
+
+def split(wavcaps: pa.Table, known: pa.Table, settings: SplitSettings) -> pa.Table:
+    """The split of a set that was never split before."""
+    return split_by_recording(wavcaps, known, settings, SPLIT_ASSIGNMENTS.empty(), NOW).manifest
 
 
 def sides(table: pa.Table) -> dict[str, str]:
@@ -38,7 +40,7 @@ def test_clips_that_share_a_recording_by_way_of_a_third_stay_together() -> None:
     for i in range(0, 300, 3):
         first, middle, last = clips[i : i + 3]
         pairs += [(first, f"x{i}"), (middle, f"x{i}"), (middle, f"y{i}"), (last, f"y{i}")]
-    table = split_by_recording(manifest(*clips), recordings(*pairs), SETTINGS)
+    table = split(manifest(*clips), recordings(*pairs), SETTINGS)
     groups = defaultdict(set)
     for clip, side in sides(table).items():
         groups[int(clip.removeprefix("clip")) // 3].add(side)
@@ -49,11 +51,11 @@ def test_clips_that_share_a_recording_by_way_of_a_third_stay_together() -> None:
 
 def test_identical_audio_stays_together() -> None:
     twins = manifest(*(f"clip{i}" for i in range(50)), samples_sha256="the same")
-    assert len(set(sides(split_by_recording(twins, recordings(), SETTINGS)).values())) == 1
+    assert len(set(sides(split(twins, recordings(), SETTINGS)).values())) == 1
 
 
 def test_the_shares_are_those_asked_for() -> None:
-    table = split_by_recording(manifest(*(f"clip{i}" for i in range(4000))), recordings(), SETTINGS)
+    table = split(manifest(*(f"clip{i}" for i in range(4000))), recordings(), SETTINGS)
     counts = Counter(sides(table).values())
     # Four standard deviations of a binomial with 4,000 draws are at most 101 clips.
     assert counts["test"] == pytest.approx(800, abs=101)
@@ -61,14 +63,14 @@ def test_the_shares_are_those_asked_for() -> None:
 
 
 def test_clips_stay_where_they_are_as_the_set_grows() -> None:
-    small = split_by_recording(manifest(*(f"clip{i}" for i in range(100))), recordings(), SETTINGS)
-    large = split_by_recording(manifest(*(f"clip{i}" for i in range(500))), recordings(), SETTINGS)
+    small = split(manifest(*(f"clip{i}" for i in range(100))), recordings(), SETTINGS)
+    large = split(manifest(*(f"clip{i}" for i in range(500))), recordings(), SETTINGS)
     assert sides(small).items() <= sides(large).items()
 
 
 def test_the_check_sees_a_leak() -> None:
     clips = manifest("a", "b")
-    table = split_by_recording(clips, recordings(("a", "r"), ("b", "r")), SETTINGS)
+    table = split(clips, recordings(("a", "r"), ("b", "r")), SETTINGS)
     leaking = table.set_column(table.column_names.index("split"), "split", pa.array(["train", "test"]))
     verdict = check_recordings_apart(leaking, recordings(("a", "r"), ("b", "r")), clips)
     assert not verdict.passed
@@ -85,7 +87,7 @@ def test_clips_without_a_recording_in_the_list_are_not_one_recording() -> None:
     clips = [f"clip{i}" for i in range(60)]
     listed = parse_recordings("clip_id,recording\n" + "".join(f"{clip},\n" for clip in clips) + "clip0\n")
     assert listed.num_rows == 0
-    table = split_by_recording(manifest(*clips), listed, SETTINGS)
+    table = split(manifest(*clips), listed, SETTINGS)
     assert len(set(table.column("recording").to_pylist())) == len(clips)
     assert set(sides(table).values()) == {"train", "validation", "test"}
     # The warning about sources without recordings is not silenced by such a list.
@@ -106,7 +108,7 @@ def test_a_source_names_recordings_too() -> None:
     rows = [manifest_row(clip, "local_folder", recording=f"tape {n // 2}") for n, clip in enumerate(clips)]
     wavcaps = MANIFEST.from_rows(rows)
     found = all_recordings(RECORDINGS.empty(), wavcaps)
-    table = split_by_recording(wavcaps, found, SETTINGS)
+    table = split(wavcaps, found, SETTINGS)
     assert all(sides(table)[clips[n]] == sides(table)[clips[n + 1]] for n in range(0, 60, 2))
     assert len(set(sides(table).values())) == 3
     assert check_recordings_apart(table, found, wavcaps).passed
@@ -130,6 +132,6 @@ def test_a_list_that_names_no_clip_of_the_set_is_an_error() -> None:
 
 def test_the_split_says_for_which_sources_no_recording_is_known() -> None:
     wavcaps = manifest("clip1", "clip2")
-    table = split_by_recording(wavcaps, recordings(), SETTINGS)
+    table = split(wavcaps, recordings(), SETTINGS)
     assert "freesound (2 clips)" in unknown_recordings(table, recordings())
     assert unknown_recordings(table, recordings(("clip1", "tape"))) == ""

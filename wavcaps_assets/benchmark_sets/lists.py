@@ -80,7 +80,7 @@ def read_json(store: Store, path: str) -> SetList:
     listed = SetList()
     try:
         for entry in json.loads(store.read_bytes(path))["data"]:
-            captions = [entry[column] for column in CAPTION_COLUMNS if entry.get(column)]
+            captions = [text for column in CAPTION_COLUMNS if (text := entry.get(column))]
             file = str(entry["audio"]).replace("\\", "/").rpartition("/")[2]
             if not captions:
                 raise SetError(f"{store.describe(path)}: {file!r} has no caption")

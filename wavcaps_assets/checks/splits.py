@@ -35,6 +35,16 @@ TRAINED_AND_TESTED = r"""
     where train.split = 'train' and other.split <> 'train'
     order by all
 """
+# By seed, the best first: how many clips are not in the part that it assigned.
+ELSEWHERE = """
+    select seed, count(*) filter (elsewhere), min(clip_id) filter (elsewhere)
+    from (
+        select seeds.seed, manifest.clip_id, assignments.split is distinct from manifest.split as elsewhere
+        from (select distinct seed from assignments) seeds cross join manifest
+        left join assignments on assignments.clip_id = manifest.clip_id and assignments.seed = seeds.seed
+    )
+    group by seed order by 2, 1
+"""
 
 
 def check_evaluation_apart(manifest: pa.Table, policy: str | None) -> CheckOutcome:
@@ -82,3 +92,28 @@ def check_recordings_apart(split: pa.Table, recordings: pa.Table, wavcaps: pa.Ta
             {"leaks": len(leaks)},
         )
     return CheckOutcome(True, "every recording is in one split", {"leaks": 0, "clips": split.num_rows})
+
+
+def check_split_kept(split: pa.Table, assignments: pa.Table) -> CheckOutcome:
+    """Whether every clip is in the part of the split that is written down for it, by one of the seeds.
+
+    Args:
+        split: `clip_id` and `split` of the training manifest.
+        assignments: `clip_id`, `seed` and `split` of `tables.SPLIT_ASSIGNMENTS`.
+    """
+    import duckdb
+
+    with duckdb.connect() as database:
+        database.register("manifest", split)
+        database.register("assignments", assignments)
+        found = database.sql(ELSEWHERE).fetchall()
+    if not found:
+        return CheckOutcome(
+            False, "no part of the split is written down for any clip", {"elsewhere": len(split)}
+        )
+    # The run says which seed it used. It is the one that fits.
+    seed, elsewhere, clip = found[0]
+    if elsewhere:
+        description = f"{elsewhere} clips are not where they were assigned, such as {clip}"
+        return CheckOutcome(False, description, {"elsewhere": elsewhere})
+    return CheckOutcome(True, f"every clip is where it was assigned, by the seed {seed!r}", {"elsewhere": 0})

@@ -27,17 +27,33 @@ def check_unique(table: pa.Table, key: str = "clip_id") -> CheckOutcome:
 
 
 def check_nothing_lost(upstream: pa.Table, outcome: Stage) -> CheckOutcome:
-    """Whether each input clip was either kept, or dropped with a reason."""
-    before = set(upstream.column("clip_id").to_pylist())
-    kept = set(outcome.kept.column("clip_id").to_pylist())
-    dropped = set(outcome.dropped.column("clip_id").to_pylist())
+    """Whether the counts add up: each input clip was either kept, or dropped with a reason, and once.
+
+    Args:
+        upstream: the input, with the column `clip_id`.
+        outcome: both tables, with the column `clip_id`.
+    """
+    # Slow to import, and not needed to load the definitions.
+    import pyarrow.compute as pc
+
+    before = upstream.column("clip_id").unique()
+    kept, dropped = outcome.kept.column("clip_id"), outcome.dropped.column("clip_id")
+    after = pa.chunked_array([*kept.chunks, *dropped.chunks], pa.string())
+    counted = pa.table({"clip": after}).group_by("clip").aggregate([([], "count_all")])
+
+    def missing(clips: pa.Array, among: pa.Array) -> pa.Array:
+        return clips.filter(pc.invert(pc.is_in(clips, value_set=among)))
+
+    found = counted.column("clip").combine_chunks()
     problems = {
-        "lost": before - kept - dropped,
-        "kept and dropped": kept & dropped,
-        "not in the input": (kept | dropped) - before,
+        "lost": missing(before, found),
+        "kept or dropped more than once": found.filter(pc.greater(counted.column("count_all"), 1)),
+        "not in the input": missing(found, before),
     }
     described = [
-        f"{len(clips)} clips {what}, such as {min(clips)}" for what, clips in problems.items() if clips
+        f"{len(clips)} clips {what}, such as {pc.min(clips).as_py()}"
+        for what, clips in problems.items()
+        if len(clips)
     ]
     balance = f"{len(before)} clips in, {len(kept)} kept, {len(dropped)} dropped with a reason"
     return CheckOutcome(

@@ -11,6 +11,7 @@ from wavcaps_assets.defs.partitions import partition_of
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.stage import Stage
 
 # From the tables and a partition: the clips that the asset must have kept or dropped.
 Upstream = Callable[[TableStore, str | None], pa.Table]
@@ -18,8 +19,8 @@ Check = Callable[[TableStore, str | None], CheckOutcome]
 
 
 def upstream_of(asset: str) -> Upstream:
-    """Reads the table of an asset, for the same partition."""
-    return lambda tables, partition: tables.read([asset], partition and [partition])
+    """Reads the ids of an asset's table, for the same partition."""
+    return lambda tables, partition: tables.read([asset], partition and [partition], ["clip_id"])
 
 
 def table_checks(
@@ -36,7 +37,7 @@ def table_checks(
     Args:
         key: the asset's key.
         partitions: its partitions.
-        upstream: reads the input; without it there is no check `nothing_lost`.
+        upstream: reads the ids of the input; without it there is no check `nothing_lost`.
         unique: whether each clip has one row.
         advisory: names in `more` of checks that only warn.
         more: further checks by name, each a description and a function.
@@ -59,9 +60,13 @@ def table_checks(
         )
     if upstream is not None:
         checks["nothing_lost"] = (
-            "Every input clip was kept, or dropped with a reason.",
+            "The counts add up: every input clip was kept, or dropped with a reason, and once.",
             lambda tables, partition: check_nothing_lost(
-                upstream(tables, partition), tables.read_stage(key, [partition or WHOLE])
+                upstream(tables, partition),
+                Stage(
+                    tables.read(key, [partition or WHOLE], ["clip_id"]),
+                    tables.read_dropped(key, [partition or WHOLE]),
+                ),
             ),
         )
     checks.update(more)

@@ -99,8 +99,9 @@ def publishing_checks(sources: Sequence[Source]) -> Sequence[dg.AssetChecksDefin
 
 
 def _of(tables: TableStore, names: Collection[str]) -> pa.Table:
-    """The manifests of these sources, and not those of sources that took part once."""
-    return tables.read(["manifest"], [name for name in tables.partitions(["manifest"]) if name in names])
+    """The clips in the manifests of these sources, and not those of sources that took part once."""
+    there = [name for name in tables.partitions(["manifest"]) if name in names]
+    return tables.read(["manifest"], there, ["clip_id"])
 
 
 def definitions(location: Location) -> dg.Definitions:

@@ -28,11 +28,21 @@ JOINED = f"""
     join audio using (clip_id)
     order by captions.clip_id
 """
-WITHOUT_AUDIO = """
-    select clip_id, source, 'manifest' as stage, 'no_audio_yet' as reason,
-        'its audio has not been fetched' as detail
-    from captions anti join audio using (clip_id)
-    order by clip_id
+# A table may be newer than the captions: a clip can leave it between two stages.
+LEFT_OUT = """
+    select captions.clip_id, captions.source, 'manifest' as stage,
+        case when raw.clip_id is null then 'not_listed'
+            when llm.clip_id is null then 'no_llm_caption'
+            else 'no_audio_yet' end as reason,
+        case when raw.clip_id is null then 'its source no longer lists it: raw_clips does not have it'
+            when llm.clip_id is null then 'llm_captions is newer than captions, and does not have it'
+            else 'its audio has not been fetched' end as detail
+    from captions
+    left join raw using (clip_id)
+    left join llm using (clip_id)
+    left join audio using (clip_id)
+    where raw.clip_id is null or llm.clip_id is null or audio.clip_id is null
+    order by captions.clip_id
 """
 
 
@@ -42,7 +52,7 @@ def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, aud
     Where a second request replaced a caption, the model and the prompt are those of that request.
 
     Returns:
-        `tables.MANIFEST`, and the captions whose audio has not been fetched.
+        `tables.MANIFEST`, and the captions that have no clip, no answer or no audio any more, or not yet.
     """
     import duckdb
 
@@ -50,7 +60,7 @@ def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, aud
         for name, table in (("captions", captions), ("llm", llm_captions), ("raw", raw), ("audio", audio)):
             database.register(name, table)
         kept = database.sql(JOINED).to_arrow_table()
-        dropped = database.sql(WITHOUT_AUDIO).to_arrow_table()
+        dropped = database.sql(LEFT_OUT).to_arrow_table()
     return Stage(kept.cast(MANIFEST.arrow), dropped.cast(DROPPED.arrow))
 
 

@@ -1,171 +1,227 @@
-"""The training manifest: a fixed split in which every recording is in one part only."""
+"""The training manifest: a split in which every recording is in one part only, and stays there.
+
+The part of each clip is written down in the table `split_assignments` when the clip is first published, and
+kept when the clip leaves the set. So a clip that was once in the test split is never trained on, in this
+version of the set or in a later one. Only new knowledge moves clips: two recordings that turn out to be one
+both go to `test` if one of them is there, else to `validation`.
+"""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
+import logging
+from dataclasses import dataclass
+from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field
 
-from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
+from wavcaps_assets.publishing.components import components
+from wavcaps_assets.store.storage import DamagedTable
+from wavcaps_assets.tables import SPLIT_ASSIGNMENTS, TRAINING_MANIFEST
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.shrinking import ENOUGH_ROWS, FarFewerRows
 
-if TYPE_CHECKING:
-    from wavcaps_assets.network.client import Network
+logger = logging.getLogger(__name__)
+
+ASSIGNMENTS_KEY = ("split_assignments",)
+MANIFEST_KEY = ("training_manifest",)
+DRAWN, ADOPTED, JOINED = "drawn", "adopted", "joined"
+
+# The clips of the set, and those that left it, as far as the recordings or their part are known.
+MATERIALS = """
+    select clip_id, 'samples:' || samples_sha256 as material from clips
+    union
+    select clip_id, 'recording:' || recording from recordings
+    where clip_id in (select clip_id from clips union select clip_id from assigned)
+"""
+# By clip: its group, and the part of the group, if one of its clips has one.
+KNOWN = """
+    with members as (
+        select clip_id, clip_group, split from groups left join assigned using (clip_id)
+    )
+    select clip_id, clip_group, split as before,
+        case when bool_or(split = 'test') over same then 'test'
+            when bool_or(split = 'validation') over same then 'validation'
+            when bool_or(split = 'train') over same then 'train' end as known,
+        min(clip_id) filter (split = 'test') over same as test_clip,
+        min(clip_id) filter (split = 'validation') over same as validation_clip,
+        min(clip_id) filter (split = 'train') over same as train_clip
+    from members
+    window same as (partition by clip_group)
+"""
+# The draw is the first 64 bits of a hash, compared as hexadecimal digits.
+DRAW = """
+    select clip_id, clip_group, before, coalesce(known, case
+        when draw < $test then 'test' when draw < $validation then 'validation' else 'train' end) as split,
+        case known when 'test' then test_clip when 'validation' then validation_clip else train_clip
+        end as because
+    from (select *, substr(sha256($seed || chr(10) || clip_group), 1, 16) as draw from known)
+"""
 
 
 class SplitSettings(BaseModel):
     """The sizes of the parts. The released set has no split, and the benchmarks have their own test sets."""
 
-    validation_share: float = Field(0.15, ge=0, lt=1, description="share of the recordings in `validation`")
-    test_share: float = Field(0.2, ge=0, lt=1, description="share of the recordings in `test`")
-    seed: str = Field("wavcaps", description="another seed gives another split")
-
-
-def parse_recordings(text: str) -> pa.Table:
-    """Reads the csv `clip_id,recording` as `tables.RECORDINGS`. Rows with an empty cell are left out.
-
-    Raises:
-        ValueError: a column is missing.
-    """
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    if not {"clip_id", "recording"} <= set(reader.fieldnames or ()):
-        raise ValueError(
-            f"the list of recordings needs the columns clip_id,recording; it has {reader.fieldnames}"
-        )
-    pairs = {((row["clip_id"] or "").strip(), _name(row["recording"])) for row in reader}
-    return RECORDINGS.from_rows(
-        {"clip_id": clip_id, "recording": recording}
-        for clip_id, recording in sorted(pairs)
-        # An empty name would be one recording of all clips that have none.
-        if clip_id and recording
+    validation_share: float = Field(
+        0.15, ge=0, lt=1, description="share of the new recordings that go to `validation`"
+    )
+    test_share: float = Field(0.2, ge=0, lt=1, description="share of the new recordings that go to `test`")
+    seed: str = Field(
+        "wavcaps",
+        description="another seed gives another split. The split of each seed is kept: its clips stay where "
+        "they are, so other shares apply only to recordings that are new",
     )
 
 
-def _name(recording: str | None) -> str:
-    """A recording's name, the same however an accent is written and whatever blanks are around it."""
-    return unicodedata.normalize("NFC", recording or "").strip()
+@dataclass(frozen=True)
+class Split:
+    """The set with its split.
+
+    Attributes:
+        manifest: `tables.TRAINING_MANIFEST`.
+        assignments: `tables.SPLIT_ASSIGNMENTS` of all seeds, also of clips that left the set.
+        moved: the clips of this set that changed their part: `clip_id`, `before`, `split`, and the clip whose
+            recording they turned out to share (`because`).
+        train_before: how many clips of this set were in the train split.
+    """
+
+    manifest: pa.Table
+    assignments: pa.Table
+    moved: pa.Table
+    train_before: int
 
 
-def read_recordings(address: str, network: Network) -> pa.Table:
-    """Reads the list of recordings from a file or a URL. An empty address is an empty list."""
-    if not address:
-        return RECORDINGS.empty()
-    if "://" in address:
-        return parse_recordings(network.get_text(address))
-    return parse_recordings(Path(address).read_text(encoding="utf-8-sig"))
+def read_assignments(tables: TableStore, seed: str) -> pa.Table:
+    """The parts of the split that were written down.
 
-
-def all_recordings(listed: pa.Table, wavcaps: pa.Table) -> pa.Table:
-    """The recordings in the list and those that the sources name, as `tables.RECORDINGS`.
+    Where there are none, since an older version made the split or the table is damaged, the split of the
+    current training manifest is adopted as it is.
 
     Args:
-        listed: `tables.RECORDINGS`, from the user's own list.
-        wavcaps: `tables.MANIFEST`.
+        seed: the seed under which they are adopted.
+
+    Returns:
+        `tables.SPLIT_ASSIGNMENTS`.
 
     Raises:
-        ValueError: the list names no clip of the set.
+        StoreError: a table cannot be read.
     """
-    clips = wavcaps.select(["clip_id", "source", "recording"]).to_pylist()
-    ids = {clip["clip_id"] for clip in clips}
-    pairs = {(row["clip_id"], row["recording"]) for row in listed.to_pylist()}
-    if pairs and ids and not any(clip_id in ids for clip_id, _ in pairs):
-        raise ValueError(
-            f"none of the {len(pairs)} clips in the list of recordings is in the set. It names "
-            f"{min(pairs)[0]!r}, and the set has {min(ids)!r}: check WAVCAPS_RECORDINGS_URL"
-        )
-    # Two sources may use the same name for different recordings.
-    pairs |= {
-        (clip["clip_id"], f"{clip['source']}: {_name(clip['recording'])}")
-        for clip in clips
-        if clip["recording"]
-    }
-    return RECORDINGS.from_rows(
-        {"clip_id": clip_id, "recording": recording} for clip_id, recording in sorted(pairs)
-    )
+    try:
+        if tables.exists(ASSIGNMENTS_KEY, None):
+            return tables.read(ASSIGNMENTS_KEY, [WHOLE])
+    except DamagedTable as error:
+        logger.warning("%s. The split of the current training manifest is adopted in its place", error)
+    if not tables.exists(MANIFEST_KEY, None):
+        return SPLIT_ASSIGNMENTS.empty()
+    current = tables.read(MANIFEST_KEY, [WHOLE], ["clip_id", "split"])
+    return _rows(current, seed, pa.repeat(ADOPTED, len(current)), None)
 
 
-def unknown_recordings(split: pa.Table, recordings: pa.Table) -> str:
-    """Which sources name no recording, so that nothing keeps clips of one recording together; empty: none.
-
-    Args:
-        split: `tables.TRAINING_MANIFEST`.
-        recordings: `tables.RECORDINGS`.
-    """
-    known = pc.is_in(split.column("clip_id"), recordings.column("clip_id").combine_chunks())
-    counted = split.select(["source"]).append_column("known", known).group_by("source")
-    rows = counted.aggregate([("known", "any"), ([], "count_all")]).sort_by("source").to_pylist()
-    without = [f"{row['source']} ({row['count_all']:,} clips)" for row in rows if not row["known_any"]]
-    if not without:
-        return ""
-    return (
-        f"no recording is known for {', '.join(without)}: clips that were cut from one recording may be in "
-        "two parts of the split. Name the recordings in a list (WAVCAPS_RECORDINGS_URL) or, for your own "
-        "sounds, in the column `recording` of clips.csv"
-    )
-
-
-def split_by_recording(manifest: pa.Table, recordings: pa.Table, settings: SplitSettings) -> pa.Table:
-    """Assigns every clip a split, the same one for all clips of a recording.
+def split_by_recording(
+    manifest: pa.Table, recordings: pa.Table, settings: SplitSettings, assigned: pa.Table, now: datetime
+) -> Split:
+    """Assigns every clip a part of the split, the same one for all clips of a recording.
 
     Two clips are in the same group when they share a recording or have the same samples, directly or
-    through other clips. The split depends only on the name of the group, so that clips added elsewhere
-    never change it.
+    through other clips. A group keeps the part of its clips. If these are in different parts, all go to
+    `test` if one is there, else to `validation`. The part of a new group is drawn by its name and the seed.
 
     Args:
         manifest: `tables.MANIFEST`.
         recordings: `tables.RECORDINGS`; a clip that is not listed there is a recording by itself.
-
-    Returns:
-        `tables.TRAINING_MANIFEST`.
+        assigned: `tables.SPLIT_ASSIGNMENTS`, as it was before.
+        now: the time that is written down for new assignments.
     """
-    names: dict[str, list[str]] = defaultdict(list)
-    for row in recordings.to_pylist():
-        names[row["clip_id"]].append(f"recording:{row['recording']}")
-    clips = manifest.select(
-        ["clip_id", "source", "caption", "audio_path", "duration_s", "samples_sha256"]
-    ).to_pylist()
-    groups = _connected(
-        (clip["clip_id"], f"samples:{clip['samples_sha256']}", *names[clip["clip_id"]]) for clip in clips
+    import duckdb
+
+    own = pc.equal(assigned.column("seed"), settings.seed)
+    before = assigned.filter(own)
+    clips = manifest.select(["clip_id", "samples_sha256"])
+    with duckdb.connect() as database:
+        for name, table in (("clips", clips), ("recordings", recordings), ("assigned", before)):
+            database.register(name, table)
+        database.register("groups", components(database.sql(MATERIALS).to_arrow_table()))
+        database.sql("create temp table known as " + KNOWN)
+        test, validation = _digits(settings.test_share), settings.test_share + settings.validation_share
+        drawn = {"seed": settings.seed, "test": test, "validation": _digits(validation)}
+        groups = database.sql(DRAW, params=drawn).to_arrow_table()
+    place = pc.index_in(clips.column("clip_id"), value_set=groups.column("clip_id").combine_chunks())
+    here = groups.take(place)
+    split = {
+        **{
+            name: manifest.column(name)
+            for name in ("clip_id", "source", "caption", "audio_path", "duration_s")
+        },
+        "other_captions": pa.array([[]], pa.list_(pa.string())).take(pa.repeat(0, len(manifest))),
+        "recording": here.column("clip_group"),
+        "split": here.column("split"),
+    }
+    changed = pc.and_(
+        pc.is_valid(here.column("before")), pc.not_equal(here.column("before"), here.column("split"))
     )
-    rows = []
-    for clip in clips:
-        group = groups[clip["clip_id"]]
-        del clip["samples_sha256"]
-        rows.append({**clip, "other_captions": [], "recording": group, "split": _split_of(group, settings)})
-    return TRAINING_MANIFEST.from_rows(rows)
+    moved = here.filter(changed.fill_null(False)).select(["clip_id", "before", "split", "because"])
+    return Split(
+        manifest=pa.table(
+            [split[name] for name in TRAINING_MANIFEST.arrow.names], schema=TRAINING_MANIFEST.arrow
+        ),
+        assignments=pa.concat_tables(
+            [assigned.filter(pc.invert(own)), _updated(before, groups, settings.seed, now)]
+        ),
+        moved=moved.sort_by("clip_id"),
+        train_before=pc.sum(pc.equal(here.column("before"), "train").fill_null(False)).as_py() or 0,
+    )
 
 
-def _split_of(group: str, settings: SplitSettings) -> str:
-    digest = hashlib.sha256(f"{settings.seed}\n{group}".encode()).digest()
-    draw = int.from_bytes(digest[:8], "big") / 2**64
-    if draw < settings.test_share:
-        return "test"
-    if draw < settings.test_share + settings.validation_share:
-        return "validation"
-    return "train"
+def require_train(split: Split, smallest_share: float) -> None:
+    """Refuses a split that moves most of the train clips to other parts, as a wrong list of recordings does.
+
+    Args:
+        smallest_share: the least share of the train clips that must stay (0 to 1).
+
+    Raises:
+        FarFewerRows: fewer would stay.
+    """
+    leaving = pc.sum(pc.equal(split.moved.column("before"), "train")).as_py() or 0
+    if split.train_before < ENOUGH_ROWS or leaving <= (1 - smallest_share) * split.train_before:
+        return
+    example = split.moved.slice(0, 1).to_pylist()[0]
+    raise FarFewerRows(
+        f"{leaving:,} of {split.train_before:,} train clips would leave the train split for good, because "
+        f"they share a recording with clips there, such as {example['clip_id']} with "
+        f"{example['because']}. That is more often a fault in the list of recordings "
+        "(WAVCAPS_RECORDINGS_URL) than the truth. The split in the store is kept."
+    )
 
 
-def _connected(groups: Iterable[tuple[str, ...]]) -> dict[str, str]:
-    """For each name, the smallest name in its connected component (union-find)."""
-    parent: dict[str, str] = {}
+def _digits(share: float) -> str:
+    """The share of all 64-bit numbers, as hexadecimal digits. `g` is beyond all of them."""
+    return f"{round(share * 2**64):016x}" if share < 1 else "g"
 
-    def root(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
 
-    for first, *others in groups:
-        for other in others:
-            one, two = sorted((root(first), root(other)))
-            parent[two] = one
-    return {name: root(name) for name in list(parent)}
+def _updated(before: pa.Table, groups: pa.Table, seed: str, now: datetime) -> pa.Table:
+    """The assignments of a seed: those that stay as they are, and new and changed ones."""
+    same = pc.equal(groups.column("before"), groups.column("split")).fill_null(False)
+    new = groups.filter(pc.invert(same))
+    stays = before.filter(
+        pc.invert(pc.is_in(before.column("clip_id"), new.column("clip_id").combine_chunks()))
+    )
+    origin = pc.if_else(pc.is_valid(new.column("because")), JOINED, DRAWN)
+    return pa.concat_tables([stays, _rows(new, seed, origin, now)])
+
+
+def _rows(clips: pa.Table, seed: str, origin: pa.Array, now: datetime | None) -> pa.Table:
+    """Rows of `tables.SPLIT_ASSIGNMENTS`."""
+    nothing = pa.nulls(len(clips), pa.string())
+    columns = {
+        "clip_id": clips.column("clip_id"),
+        "seed": pa.repeat(seed, len(clips)),
+        "split": clips.column("split"),
+        "origin": origin,
+        "moved_from": clips.column("before") if "before" in clips.column_names else nothing,
+        "because": clips.column("because") if "because" in clips.column_names else nothing,
+        "since": pa.array(np.repeat(np.datetime64(now and now.replace(tzinfo=None), "us"), len(clips))),
+    }
+    table = pa.table([columns[name] for name in SPLIT_ASSIGNMENTS.arrow.names], SPLIT_ASSIGNMENTS.arrow.names)
+    return table.cast(SPLIT_ASSIGNMENTS.arrow)

@@ -19,7 +19,13 @@ from wavcaps_assets.tables.captioned import (
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.operations import DISK_USE
-from wavcaps_assets.tables.published import MANIFEST, RECORDINGS, STRONG_LABELS, TRAINING_MANIFEST
+from wavcaps_assets.tables.published import (
+    MANIFEST,
+    RECORDINGS,
+    SPLIT_ASSIGNMENTS,
+    STRONG_LABELS,
+    TRAINING_MANIFEST,
+)
 from wavcaps_assets.tables.validation import VALIDATION_RATINGS, VALIDATION_SCORES, VALIDATION_STUDY
 
 __all__ = [
@@ -36,6 +42,7 @@ __all__ = [
     "MANIFEST",
     "RAW_CLIPS",
     "RECORDINGS",
+    "SPLIT_ASSIGNMENTS",
     "STRONG_LABELS",
     "TRAINING_MANIFEST",
     "VALIDATION_RATINGS",
@@ -58,6 +65,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "wavcaps": MANIFEST,
     "strong_labels": STRONG_LABELS,
     "recordings": RECORDINGS,
+    "split_assignments": SPLIT_ASSIGNMENTS,
     "training_manifest": TRAINING_MANIFEST,
     "validation_study": VALIDATION_STUDY,
     "validation_ratings": VALIDATION_RATINGS,

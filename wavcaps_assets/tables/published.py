@@ -116,3 +116,36 @@ TRAINING_MANIFEST = TableSchema(
         Column("split", STRING, "`train`, `validation` or `test`", derived_from=("recording",)),
     ),
 )
+
+SPLIT_ASSIGNMENTS = TableSchema(
+    "split_assignments",
+    "The part of the split of every clip that was ever published, by the seed of the split.",
+    (
+        CLIP_ID,
+        Column("seed", STRING, "the seed of the split", derived_from=()),
+        Column("split", STRING, "`train`, `validation` or `test`", derived_from=("recording",)),
+        Column(
+            "origin",
+            STRING,
+            "`drawn`; `joined`: as another clip of its recording; `adopted`: from an older version's split",
+            derived_from=(),
+        ),
+        Column("moved_from", STRING, "the part that it was in before", nullable=True, derived_from=()),
+        Column(
+            "because",
+            STRING,
+            "the clip of the same recording that it follows",
+            nullable=True,
+            derived_from=(),
+        ),
+        Column(
+            "since",
+            pa.timestamp("us", tz="UTC"),
+            "when it was assigned; null: adopted",
+            nullable=True,
+            derived_from=(),
+            is_data=False,
+        ),
+    ),
+    key=("clip_id", "seed"),
+)

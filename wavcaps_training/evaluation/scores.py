@@ -41,7 +41,8 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
     if not clips:
         raise NothingToScore(
             f"the training manifest has {manifest.num_rows} clips, and no clips in the test split: crawl and "
-            "caption more clips, or give the test split a larger share in the settings of training_manifest"
+            "caption more clips, or give the test split a larger share, and another seed, in the settings of "
+            "training_manifest"
         )
     test_set = {"scored_on_sha256": rows_sha256(manifest)}
     rows = [{**score, **test_set} for score in chance_rows(len(clips))]
