@@ -17,7 +17,10 @@ from wavcaps_assets.audio.copies import ExtraCopy, copy_path
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
+from wavcaps_assets.crawl.history import History
+from wavcaps_assets.crawl.ledger import ledger_of
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import HostDown
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.sources.base import Record, Source
@@ -51,8 +54,13 @@ def server() -> Iterator[RudeServer]:
         yield rude
 
 
-def fetch(server: RudeServer, store: Store, folder: Path, extra: ExtraCopy) -> Stage:
-    clips = RAW_CLIPS.from_rows([raw_row("freesound-1", audio_url=f"{server.url}/a.wav")])
+def fetch(
+    server: RudeServer, store: Store, folder: Path, extra: ExtraCopy, names: tuple[str, ...] = ("a",)
+) -> Stage:
+    clips = RAW_CLIPS.from_rows(
+        raw_row(f"freesound-{number}", audio_url=f"{server.url}/{name}.wav")
+        for number, name in enumerate(names, 1)
+    )
     settings = NetworkSettings(private_hosts=frozenset({host_of(server.url)}), other_quota=UNLIMITED)
     tables = TableStore(store)
     with Network(folder / "state", settings) as network:
@@ -113,6 +121,56 @@ def test_a_clip_without_its_copy_is_fetched_again_once(
     store.remove(copy_of(stage, ExtraCopy.original))
     fetch(server, store, tmp_path, ExtraCopy.original)
     assert server.times("/a.wav") == 3
+
+
+def test_a_clip_whose_copy_cannot_be_made_stays_stored(server: RudeServer, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    names = ("a", "b", "c")
+    server.answers.update({f"/{name}.wav": answer(ORIGINAL) for name in "bc"})
+    before = fetch(server, store, tmp_path, ExtraCopy.none, names)
+    server.answers["/b.wav"] = answer(status="404 Not Found")
+    server.answers["/c.wav"] = answer(b"<!DOCTYPE html><title>Are you human?</title>")
+    for _ in range(5):
+        stage = fetch(server, store, tmp_path, ExtraCopy.original, names)
+        assert (stage.kept.num_rows, stage.dropped.num_rows) == (3, 0)
+    assert stage.kept.slice(1).equals(before.kept.slice(1))
+    assert list(store.sizes("audio_original/freesound/2022-11")) == ["freesound-1.wav"]
+    # A fetch asks once, and the fourth no longer; the copy that was made is not requested again.
+    assert [server.times(f"/{name}.wav") for name in names] == [2, 4, 4]
+    with History(store, "freesound", PARTITION) as history:
+        statuses_of_copies = [event["reason"] for event in history if event["event"] == "copy_failed"]
+    assert sorted(statuses_of_copies) == ["audio_gone"] * 3 + ["not_audio"] * 3
+    ledger = ledger_of(TableStore(store), "freesound", PARTITION)
+    assert set(ledger["clip_id"].to_pylist()) == {f"freesound-{number}" for number in (1, 2, 3)}
+
+
+@pytest.mark.slow
+def test_a_host_that_refuses_every_copy_is_blamed_and_no_clip_is_lost(
+    server: RudeServer, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    names = tuple(f"n{number}" for number in range(22))
+    short = answer(wav(SAMPLES[:4410].tobytes(), channels=2))
+    server.answers.update({f"/{name}.wav": short for name in names})
+    fetch(server, store, tmp_path, ExtraCopy.none, names)
+    server.answers.update({f"/{name}.wav": answer(status="403 Forbidden") for name in names})
+    with pytest.raises(HostDown, match="audio_refused: 20"):
+        fetch(server, store, tmp_path, ExtraCopy.original, names)
+    server.answers.update({f"/{name}.wav": short for name in names})
+    assert fetch(server, store, tmp_path, ExtraCopy.original, names).kept.num_rows == 22
+    assert len(store.sizes("audio_original/freesound/2022-11")) == 22
+
+
+@pytest.mark.slow
+def test_a_copy_is_made_from_the_original_that_is_kept(
+    server: RudeServer, store: Store, tmp_path: Path
+) -> None:
+    fetch(server, store, tmp_path, ExtraCopy.original)
+    stage = fetch(server, store, tmp_path, ExtraCopy.flac_48000)
+    assert server.times("/a.wav") == 1
+    with store.reading(copy_of(stage, ExtraCopy.flac_48000)) as local:
+        assert soundfile.info(local).samplerate == 48_000
+    assert store.exists(copy_of(stage, ExtraCopy.original))
 
 
 @pytest.mark.parametrize(

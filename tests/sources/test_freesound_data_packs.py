@@ -12,7 +12,8 @@ import pytest
 
 from tests.sources.packs import COLUMNS, VARIANT, sound, tone, write, write_pack, zip_crc32
 from tests.support.paths import DATA
-from wavcaps_assets.audio.fetch import WrongFolder, fetch_audio
+from wavcaps_assets.audio.fetch import fetch_audio
+from wavcaps_assets.audio.local_files import WrongFolder
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.crawl.crawl import crawl

@@ -130,10 +130,10 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def rude_server() -> Iterator[RudeServer]:
-    """Runs a server on a free port of this machine."""
+def rude_server(port: int = 0) -> Iterator[RudeServer]:
+    """Runs a server on a port of this machine; 0: a free one."""
     rude = RudeServer()
-    with _Server(("127.0.0.1", 0), _Handler) as server:
+    with _Server(("127.0.0.1", port), _Handler) as server:
         server.rude = rude  # type: ignore[attr-defined]
         rude.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 # Sources often round durations, and may or may not count an MP3's padding.
 TOLERANCE_S = 0.5
@@ -37,3 +42,29 @@ def exact_duplicates(audio: pa.Table) -> pa.Table:
     with duckdb.connect() as database:
         database.register("audio", audio)
         return database.sql(DUPLICATES).to_arrow_table()
+
+
+def warn_of_missing(title: str, without_file: Sequence[str], without_copy: Sequence[str], copy: str) -> None:
+    """Says which clips are stored although something of them is missing.
+
+    Args:
+        title: the source's name for people.
+        without_file: clips whose file is no longer in the source's folder.
+        without_copy: clips whose extra copy cannot be made.
+        copy: the kind of that copy.
+    """
+    if without_file:
+        logger.warning(
+            "%d files of %s are no longer in its folder, first that of %s: their stored audio is kept",
+            len(without_file),
+            title,
+            min(without_file),
+        )
+    if without_copy:
+        logger.warning(
+            "%d clips of %s have no extra copy (%s), first %s: they stay stored without it",
+            len(without_copy),
+            title,
+            copy,
+            min(without_copy),
+        )

@@ -37,6 +37,8 @@ class Event(StrEnum):
     UNREAD = "unread"
     STORED = "stored"
     FAILED = "failed"
+    # The clip is stored, and its extra copy is not.
+    COPY_FAILED = "copy_failed"
     # Many clips failed in a row: the failures are the host's. Names these clips, in `clips`.
     HOST_FAULT = "host_fault"
 
@@ -44,7 +46,7 @@ class Event(StrEnum):
 LISTING = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED, Event.DROPPED})
 AUDIO_EVENTS = frozenset({Event.STORED, Event.FAILED})
 # Events that can happen several times in a crawl or a fetch.
-REPEATED_EVENTS = AUDIO_EVENTS | {Event.HOST_FAULT}
+REPEATED_EVENTS = AUDIO_EVENTS | {Event.COPY_FAILED, Event.HOST_FAULT}
 # Reasons for which a download is tried again in the same fetch.
 TEMPORARY = frozenset({"download_failed"})
 

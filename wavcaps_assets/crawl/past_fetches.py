@@ -24,8 +24,10 @@ class PastFetches:
         failures: how often each clip failed for its current URL, size and checksum.
         tries: how often each clip failed in this fetch.
         streak: the reasons of first failures since the last success of this fetch, by clip id.
+        copy_failures: how often the extra copy of each stored clip failed since it was stored.
+        copies_tried: the clips whose extra copy failed in this fetch.
         ever_stored: whether audio of the partition was ever stored.
-        fault_days: the days on which many failures were blamed on the host, ISO 8601.
+        fault_days: the days since then on which many failures were blamed on the host, ISO 8601.
     """
 
     def __init__(self, history: History, done: str | None) -> None:
@@ -39,22 +41,33 @@ class PastFetches:
         self.failures: dict[str, int] = {}
         self.tries: Counter[str] = Counter()
         self.streak: dict[str, str] = {}
+        self.copy_failures: dict[str, int] = {}
+        self.copies_tried: set[str] = set()
         self.ever_stored = False
         self.fault_days: set[str] = set()
-        before: dict[str, dict[str, Any] | None] = {}
+        # Of each clip, the event before its last series of equal failures, and its failures until then.
+        before: dict[str, tuple[dict[str, Any] | None, int]] = {}
         for event in events:
             clip_id, kind = event["clip_id"], event["event"]
             if kind == Event.HOST_FAULT:
                 self.fault_days.add(event["at"][:10])
                 self._forget(event["clips"], before)
+            if kind == Event.COPY_FAILED:
+                self.copy_failures[clip_id] = self.copy_failures.get(clip_id, 0) + 1
+                if event["round"] == self.fetch_id:
+                    self.copies_tried.add(clip_id)
             if kind not in AUDIO_EVENTS:
                 continue
-            last = before[clip_id] = self.last.get(clip_id)
+            last = self.last.get(clip_id)
+            if is_first_failure(last, {"reason": None, **event}):
+                before[clip_id] = last, self.failures.get(clip_id, 0)
             self.last[clip_id] = event
             if kind == Event.STORED:
                 self.ever_stored = True
                 self.failures.pop(clip_id, None)
+                self.copy_failures.pop(clip_id, None)
                 self.streak.clear()
+                self.fault_days.clear()
                 continue
             same = last is not None and last["asked_for"] == event["asked_for"]
             self.failures[clip_id] = self.failures.get(clip_id, 0) + 1 if same else 1
@@ -63,14 +76,18 @@ class PastFetches:
                 if is_first_failure(last, event):
                     self.streak[clip_id] = event["reason"]
 
-    def _forget(self, clips: list[str], before: Mapping[str, dict[str, Any] | None]) -> None:
+    def _forget(self, clips: list[str], before: Mapping[str, tuple[dict[str, Any] | None, int]]) -> None:
         for clip_id in clips:
-            earlier = before.get(clip_id)
+            if clip_id in self.copies_tried:
+                # It is stored all the same.
+                self.copies_tried.discard(clip_id)
+                self.copy_failures[clip_id] -= 1
+                continue
+            earlier, self.failures[clip_id] = before.get(clip_id, (None, 0))
             if earlier is None:
                 self.last.pop(clip_id, None)
             else:
                 self.last[clip_id] = earlier
-            self.failures[clip_id] = max(0, self.failures.get(clip_id, 0) - 1)
             self.tries[clip_id] = 0
         self.streak.clear()
 

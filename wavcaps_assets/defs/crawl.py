@@ -23,6 +23,7 @@ from wavcaps_assets.crawl.ledger import (
 from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
+from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import ALLOW_FEWER_ROWS, refusal, schema_metadata
@@ -82,7 +83,7 @@ def crawl_definitions(source: Source, smallest_share: float = 0.0) -> Crawl:
     ) -> Iterator[Any]:
         share = 0.0 if ALLOW_FEWER_ROWS in context.run.tags else smallest_share
         try:
-            with network.client() as client:
+            with network.client() as client, logged_to(context):
                 result = crawl(source, context.partition_key, client, store.tables(), config, share)
         except Paused as pause:
             yield from paused(context, pause)
@@ -117,7 +118,11 @@ def crawl_definitions(source: Source, smallest_share: float = 0.0) -> Crawl:
     ) -> Iterator[Any]:
         title = f"audio of {source.title}"
         try:
-            with network.client() as client, progress_bar(title, raw_clips.num_rows) as bar:
+            with (
+                network.client() as client,
+                progress_bar(title, raw_clips.num_rows) as bar,
+                logged_to(context),
+            ):
                 origin, tables = network.origin(client), store.tables()
                 stage = fetch_audio(
                     source, context.partition_key, raw_clips, tables, origin, config, bar.step

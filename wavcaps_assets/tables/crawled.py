@@ -175,7 +175,7 @@ LEDGER = TableSchema(
             "event",
             STRING,
             "`listed`, `changed`, `gone`, `returned`, `set_aside`, `unread`, `resolved`, "
-            "`fields_added`, `stored`, `failed` or `host_fault`",
+            "`fields_added`, `stored`, `failed`, `copy_failed` or `host_fault`",
             derived_from=(),
         ),
         Column("at", pa.timestamp("us", tz="UTC"), "when", derived_from=(), is_data=False),
