@@ -17,7 +17,9 @@ from tests.support.paths import ROOT
 from wavcaps_assets.llm.batch.lines import BatchRequest
 from wavcaps_assets.llm.batch.model import BatchModel
 from wavcaps_assets.llm.batch.settings import BatchSettings
+from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.ledger import ResponseLedger
+from wavcaps_assets.llm.prices import Prices
 from wavcaps_assets.llm.records import Request
 from wavcaps_assets.store.append_log import FileWriter
 from wavcaps_assets.store.storage import Store
@@ -26,19 +28,31 @@ TEXTS = [f"dog number {number}" for number in range(6)]
 LIMITS = BatchSettings(
     requests=3, poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0.5
 )
+# A killed run may leave reservations.
+MONTH_USD = 10_000.0
+PRICES = Prices.model_validate(
+    {"source": "by hand", "read": "2026-11-23", "models": {MODEL: {"input": 1e6, "output": 2e6}}}
+)
+# The server counts 7 tokens in and 5 out.
+PAID = 7 + 2 * 5
 
 
 def requests(*more: str) -> list[BatchRequest]:
     return [
-        BatchRequest(Request("v", MODEL, {}, [text], 0, [{"role": "user", "content": text}]))
+        BatchRequest(Request("v", MODEL, {"max_tokens": 10}, [text], 0, [{"role": "user", "content": text}]))
         for text in [*TEXTS, *more]
     ]
 
 
 def run(server: BatchServer, folder: Path, *more: str) -> None:
     store = Store(folder)
-    with ResponseLedger(store, "log/answers") as ledger:
-        BatchModel(server.settings(), store, limits=LIMITS, max_retries=0).answer_all(requests(*more), ledger)
+    settings = server.settings().model_copy(update={"budget_month_usd": MONTH_USD})
+    model = BatchModel(settings, store, limits=LIMITS, max_retries=0)
+    with (
+        ResponseLedger(store, "log/answers") as ledger,
+        Budget(PRICES, MODEL, ledger, settings) as budget,
+    ):
+        model.answer_all(requests(*more), ledger, budget)
 
 
 class Runs:

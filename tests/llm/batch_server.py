@@ -50,12 +50,16 @@ class BatchServer:
         ends: how the batches end, in the order of their creation; then they complete.
         invalid: errors of validation, in the same order; then none.
         fate: of a request, from its line and how often it has been submitted.
-        edit: changes the lines of the output file.
+        edit: changes the lines of the output file, after they are counted.
+        edit_counts: changes what the server says about how many requests were completed and failed.
+        losses: of result files, how often the next fetches find none; -1: always.
+        truncations: as above, how often they find the first half of the lines.
         statuses: by step (upload, create, list, retrieve, content): what to refuse the next ones with.
         before: called with each step when it is requested.
         after: called with each step when it is done and not yet answered.
         create_delay_s: how long a creation takes, whether or not the client still listens (s).
         most_enqueued: requests that may be under way at once.
+        billed: by request, how often the model has answered it.
     """
 
     polls: int = 2
@@ -63,6 +67,9 @@ class BatchServer:
     invalid: list[dict[str, Any] | None] = field(default_factory=list)
     fate: Fate = lambda line, nth: None
     edit: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
+    edit_counts: Callable[[dict[str, int]], dict[str, int] | None] = lambda counts: counts
+    losses: int = 0
+    truncations: int = 0
     statuses: dict[str, list[int]] = field(default_factory=dict)
     before: Callable[[str], object] = lambda step: None
     after: Callable[[str], object] = lambda step: None
@@ -71,6 +78,7 @@ class BatchServer:
     root: str = ""
     asked: Counter[str] = field(default_factory=Counter)
     submitted: Counter[str] = field(default_factory=Counter)
+    billed: Counter[str] = field(default_factory=Counter)
     sizes: list[int] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -198,11 +206,13 @@ class BatchServer:
                 output.append(self._result(line, {"response": completed(line), "error": None}))
             elif isinstance(fate, dict):
                 errors.append(self._result(line, fate))
+        self.billed.update(json.loads(line)["custom_id"] for line in output)
+        counts = batch["request_counts"] | {"completed": len(output), "failed": len(errors)}
         random.Random(SEED).shuffle(output)
         output = self.edit(output)
         batch["status"] = status
         batch[f"{status}_at"] = batch["created_at"] + 60
-        batch["request_counts"] |= {"completed": len(output), "failed": len(errors)}
+        batch["request_counts"] = self.edit_counts(counts)
         for name, results in (("output", output), ("error", errors)):
             if results:
                 batch[f"{name}_file_id"] = self._file(b"\n".join(results) + b"\n", "batch_output")["id"]
@@ -227,6 +237,13 @@ class BatchServer:
         if refused := self._refused("content", request):
             return refused
         data = self.files.get(request.path_params["file"])
+        if self.losses:
+            self.losses -= 1
+            data = None
+        elif data is not None and self.truncations:
+            self.truncations -= 1
+            lines = data.splitlines(keepends=True)
+            data = b"".join(lines[: len(lines) // 2]) + lines[-1][:20]
         if data is None:
             return JSONResponse({"error": {"message": "No such file"}}, 404)
         return self._done("content", Response(data, media_type="application/octet-stream"))

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.llm.batch_runs import Runs, requests, run
-from tests.llm.batch_server import BatchServer, answer_to, batching
+from tests.llm.batch_runs import MONTH_USD, PAID, PRICES, Runs, requests, run
+from tests.llm.batch_server import MODEL, BatchServer, answer_to, batching
+from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import Store
 
 KILLED = -signal.SIGKILL
-# Two batches of three requests: four records before each is created, an answer each, two ends.
-RECORDS = 2 * 4 + 6 + 2
+# Two batches of three requests: four records before each is created, its answers, and its end.
+RECORDS = 2 * (4 + 1 + 1)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def runs() -> Iterator[Runs]:
         yield started
 
 
-def check_all_answered_once(server: BatchServer, folder: Path) -> None:
+def check_all_answered_once(server: BatchServer, folder: Path, killed: bool = True) -> None:
     store = Store(folder)
     # A run that finds everything answered does not look at the log; the next that asks tidies it up.
     run(server, folder, "cat")
@@ -37,6 +38,12 @@ def check_all_answered_once(server: BatchServer, folder: Path) -> None:
     assert len(list(ledger.records())) == len(asked)
     assert dict(server.submitted) == {one.request.key: 1 for one in asked}
     assert store.sizes("log/batches/asked") == {}
+    billed = PAID * sum(server.billed.values())
+    settings = server.settings().model_copy(update={"budget_month_usd": MONTH_USD})
+    with Budget(PRICES, MODEL, ledger, settings) as budget:
+        # A reservation that a kill left counts as spent.
+        assert billed <= budget.month_usd <= MONTH_USD
+        assert killed or budget.month_usd == billed
 
 
 @pytest.mark.slow
@@ -52,7 +59,7 @@ def test_a_kill_before_any_record_repeats_nothing(tmp_path: Path, runs: Runs, ki
 def test_no_kill_comes_later_than_the_last_record(tmp_path: Path, runs: Runs) -> None:
     with batching() as server:
         assert runs.wait(runs.start(server, tmp_path, RECORDS + 1)) == 0
-        check_all_answered_once(server, tmp_path)
+        check_all_answered_once(server, tmp_path, killed=False)
 
 
 @pytest.mark.slow
@@ -106,4 +113,4 @@ def test_two_processes_ask_the_same_at_the_same_time(tmp_path: Path, runs: Runs)
     with batching(polls=3) as server:
         children = [runs.start(server, tmp_path) for _ in range(2)]
         assert [runs.wait(child) for child in children] == [0, 0]
-        check_all_answered_once(server, tmp_path)
+        check_all_answered_once(server, tmp_path, killed=False)

@@ -20,9 +20,11 @@ from wavcaps_assets.llm.batch.lines import BatchRequest
 from wavcaps_assets.llm.batch.model import BatchModel
 from wavcaps_assets.llm.batch.run import BatchOutcome
 from wavcaps_assets.llm.batch.settings import BatchSettings
+from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
+from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import Paused
@@ -44,6 +46,10 @@ def ledger_in(store: Store) -> ResponseLedger:
     return ResponseLedger(store, "log/answers")
 
 
+def budget_of(server: BatchServer, ledger: ResponseLedger) -> Budget:
+    return Budget(load_prices(), MODEL, ledger, server.settings())
+
+
 def ask(
     server: BatchServer,
     store: Store,
@@ -55,8 +61,8 @@ def ask(
     model = BatchModel(
         server.settings(key), store, limits=QUICK.model_copy(update=limits), max_retries=max_retries
     )
-    with ledger_in(store) as ledger:
-        return model.answer_all(asked, ledger)
+    with ledger_in(store) as ledger, budget_of(server, ledger) as budget:
+        return model.answer_all(asked, ledger, budget)
 
 
 def answered(store: Store, requests: list[BatchRequest] = REQUESTS) -> list[str]:
@@ -79,17 +85,17 @@ def no_key_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.mark.slow
 def test_answers_find_their_questions_whatever_order_they_come_in(store: Store) -> None:
     progress = Followed()
-    with batching() as server, ledger_in(store) as ledger:
+    with batching() as server, ledger_in(store) as ledger, budget_of(server, ledger) as budget:
         model = BatchModel(server.settings(), store, limits=QUICK)
-        outcome = model.answer_all([*REQUESTS, REQUESTS[0]], ledger, progress)
+        outcome = model.answer_all([*REQUESTS, REQUESTS[0]], ledger, budget, progress)
         assert outcome == BatchOutcome(collected=10, failed={}, problems=[])
-        again = model.answer_all(REQUESTS, ledger)
+        again = model.answer_all(REQUESTS, ledger, budget)
     assert again.collected == 0
     assert server.sizes == [4, 4, 2]
     assert set(server.submitted.values()) == {1}
     assert answered(store) == KEYS
     assert ledger_in(store).get(REQUESTS[3].request) == Answer(
-        answer_to("dog number 3"), "stop", 7, 5, seconds=60.0, batch=True, model=MODEL
+        answer_to("dog number 3"), "stop", 7, 5, seconds=60.0, batch=True, cost_usd=0.0, model=MODEL
     )
     assert progress.done[0] == (0, 10) and progress.done[-1] == (10, 10)
     (record,) = (one for one in ledger_in(store).records() if one["key"] == KEYS[3])
@@ -263,9 +269,10 @@ def test_an_endpoint_without_batches_says_so(tmp_path: Path) -> None:
         settings = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=SecretStr("k"))
         with (
             ledger_in(Store(tmp_path)) as ledger,
+            Budget(load_prices(), MODEL, ledger, settings) as budget,
             pytest.raises(EndpointError, match=r"no Batch API \(404.*online provider"),
         ):
-            BatchModel(settings, Store(tmp_path), max_retries=4).answer_all(REQUESTS, ledger)
+            BatchModel(settings, Store(tmp_path), max_retries=4).answer_all(REQUESTS, ledger, budget)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -348,8 +355,8 @@ def test_answers_to_what_is_asked_no_more_are_kept_too(tmp_path: Path) -> None:
         with pytest.raises(Paused):
             ask(server, Store(tmp_path), wait_in_place_s=0)
         server.polls = 1
-        ask(server, Store(tmp_path), REQUESTS[:1])
-    assert answered(Store(tmp_path)) == KEYS[:4]
+        ask(server, Store(tmp_path), [request("cat")])
+    assert answered(Store(tmp_path)) == KEYS
 
 
 def test_a_batch_of_another_account_is_said_plainly(tmp_path: Path) -> None:

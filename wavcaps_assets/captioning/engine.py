@@ -161,13 +161,16 @@ def _by_model(
     prompt = load_prompt(settings.prompt, source, settings.form, settings.echo)
     states = {text: TextState(text) for text in texts.given}
     grouping = grouped(list(states), prompt, settings, session)
+    by_batch = provider is Provider.BATCH
+    if not by_batch:
+        # What an earlier run asked by batch is not asked again.
+        session.collect_batches()
     rounds = Rounds(prompt, settings, session)
     planned = rounds.plan(list(states.values()), grouping)
     lists = first_requests(
         grouping.groups, prompt, settings, session.model_name, session.settings.parameter_changes
     )
     answered = (request for request in lists if request in session.ledger)
-    by_batch = provider is Provider.BATCH
     session.estimate(chain(planned, answered), by_batch, rounds.follow_ups())
     if by_batch:
         failed = session.batch(planned)

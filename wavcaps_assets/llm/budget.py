@@ -13,7 +13,7 @@ import asyncio
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -24,7 +24,7 @@ from wavcaps_assets.llm import spending_totals
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import FREE, PriceError, Prices, record_cost
-from wavcaps_assets.llm.records import Answer
+from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.spending_totals import SpendingTotals
 from wavcaps_assets.llm.tokens import longest_answer, most_tokens
@@ -56,7 +56,7 @@ class BudgetTooSmall(ValueError):
 
 @dataclass(frozen=True)
 class Reservation:
-    """The maximum cost of one request, held back from the budget.
+    """The maximum cost of one request or one batch, held back from the budget.
 
     Attributes:
         run: the run that made it.
@@ -67,6 +67,21 @@ class Reservation:
     run: str
     month: str
     pico: int
+
+
+@dataclass(frozen=True)
+class BatchReservation:
+    """The maximum cost of the first of some requests.
+
+    Attributes:
+        reservation: of them together.
+        pico: of each (10^-12 USD).
+        refusal: why the next request does not fit; None: all fit.
+    """
+
+    reservation: Reservation
+    pico: Sequence[int]
+    refusal: BudgetExhausted | None = None
 
 
 class Budget:
@@ -110,6 +125,7 @@ class Budget:
         self._waiting: list[asyncio.Future[None]] = []
         self._lock = threading.Lock()
         self._prices = prices
+        self._settings = settings
         self._ledger = ledger
         self._counted: set[str] = set()
         self._totals: SpendingTotals | None = None
@@ -152,21 +168,35 @@ class Budget:
         with self._lock:
             worst = self._worst(messages, parameters, batch)
             month = self._month()
-            for limit, setting in ((self._run_limit, RUN), (self._month_limit, MONTH)):
-                if limit and worst > limit:
-                    raise BudgetTooSmall(
-                        f"one request can cost {worst / PICO:.4g} USD, and {setting} is {limit / PICO:g}: "
-                        "raise it, or put fewer texts in a request"
-                    )
-            self._reserve_month(month, worst)
-            try:
-                self._reserve_run(worst)
-            except BudgetExhausted:
-                self._add_month(month, -worst)
-                raise
+            _, refusal = self._take(month, [worst])
+            if refusal is not None:
+                raise refusal
             self._used_pico += worst
             self._in_flight += 1
             return Reservation(self._run, month, worst)
+
+    def reserve_batch(self, requests: Iterable[Request]) -> BatchReservation:
+        """Reserves the maximum cost of the first of some requests, as many as fit. Call `settle_batch` next.
+
+        Raises:
+            BudgetTooSmall, ValueError: as `reserve`.
+        """
+        with self._lock:
+            worst = [self._worst(one.messages, one.parameters, batch=True) for one in requests]
+            month = self._month()
+            fitting, refusal = self._take(month, worst)
+            taken = sum(worst[:fitting])
+            self._used_pico += taken
+            return BatchReservation(Reservation(self._run, month, taken), worst[:fitting], refusal)
+
+    def settle_batch(self, reservation: Reservation, pico: int) -> None:
+        """Replaces the reservation of a batch by what it cost.
+
+        Args:
+            reservation: of this run, or of an earlier one, where it does not count in this run.
+            pico: the cost (10^-12 USD).
+        """
+        self._replace(reservation, pico)
 
     async def admit(
         self, messages: Sequence[Message], parameters: Mapping[str, Any], batch: bool = False
@@ -199,12 +229,25 @@ class Budget:
         pico = None if cost is None else _pico(cost)
         if pico is None and self.price is not None and reservation is not None:
             pico = reservation.pico
-        self._replace(reservation, pico or 0)
+        self._end_flight(reservation, pico or 0)
         return replace(answer, cost_usd=None if pico is None else pico / PICO)
+
+    def priced(self, answer: Answer, model: str, most_pico: int | None) -> Answer:
+        """An answer of a batch, with its cost.
+
+        Args:
+            model: that was asked, which may be another one than this budget's.
+            most_pico: its cost if the endpoint does not report its tokens (10^-12 USD); None: not known.
+        """
+        price = self._prices.price_for(self._settings.model_copy(update={"model": model}))
+        cost = None if price is None else price.cost_of(answer)
+        if cost is None and price is not None and most_pico is not None:
+            cost = most_pico / PICO
+        return replace(answer, cost_usd=cost)
 
     def release(self, reservation: Reservation) -> None:
         """Gives a reservation back: the request was refused, and is not paid for."""
-        self._replace(reservation, 0)
+        self._end_flight(reservation, 0)
 
     def write_off(self, reservation: Reservation) -> float | None:
         """Counts a reservation as spent: there is no answer, and the request may have been charged.
@@ -212,7 +255,7 @@ class Budget:
         Returns:
             The amount (USD); None: not known.
         """
-        self._replace(reservation, reservation.pico)
+        self._end_flight(reservation, reservation.pico)
         return None if self.price is None else reservation.pico / PICO
 
     def _worst(self, messages: Sequence[Message], parameters: Mapping[str, Any], batch: bool) -> int:
@@ -227,7 +270,25 @@ class Budget:
             # To some servers, -1 is "no limit".
             raise ValueError(f"a request with a price must limit its answer, and `max_tokens` is {longest}")
         output = longest * parameters.get("n", 1)
-        return _pico(self.price.cost(most_tokens(messages, parameters), output, batch))
+        worst = _pico(self.price.cost(most_tokens(messages, parameters), output, batch))
+        for limit, setting in ((self._run_limit, RUN), (self._month_limit, MONTH)):
+            if limit and worst > limit:
+                raise BudgetTooSmall(
+                    f"one request can cost {worst / PICO:.4g} USD, and {setting} is {limit / PICO:g}: "
+                    "raise it, or put fewer texts in a request"
+                )
+        return worst
+
+    def _end_flight(self, reservation: Reservation | None, pico: int) -> None:
+        self._replace(reservation, pico)
+        with self._lock:
+            if reservation is not None and reservation.run == self._run:
+                # A reservation that an earlier step of this run made is not in flight here.
+                self._in_flight = max(self._in_flight - 1, 0)
+            waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     def _replace(self, reservation: Reservation | None, pico: int) -> None:
         with self._lock:
@@ -235,17 +296,11 @@ class Budget:
                 self._add_run(pico)
             elif reservation.run == self._run:
                 self._add_run(pico - reservation.pico)
-                # A reservation that an earlier step of this run made is not in flight here.
-                self._in_flight = max(self._in_flight - 1, 0)
             if reservation is not None:
                 self._add_month(reservation.month, -reservation.pico)
             month = self._month()
             self._count_ledger(month)
             self._add_month(month, pico)
-            waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
 
     def _month(self) -> str:
         return f"{self._clock():%Y-%m}"
@@ -259,33 +314,37 @@ class Budget:
         if self._totals is not None and self._month_limit:
             self._totals.add(spending_totals.month(month), pico)
 
-    def _reserve_run(self, pico: int) -> None:
+    def _take(self, month: str, amounts: Sequence[int]) -> tuple[int, BudgetExhausted | None]:
+        """Counts the first amounts, as many as both limits allow. Returns how many, and why no more."""
         if self._totals is None:
-            return
+            return len(amounts), None
+        fitting, refusal = len(amounts), None
+        if self._month_limit:
+            self._count_ledger(month)
+            counted = spending_totals.month(month)
+            fitting = self._totals.add_first(counted, amounts, self._month_limit)
+            if fitting < len(amounts):
+                refusal = BudgetExhausted(
+                    f"{self._totals.get(counted) / PICO:.4g} USD are spent or reserved in {month}, and the "
+                    f"next request could exceed {MONTH}={self._month_limit / PICO:g}: wait for the next "
+                    "month, or raise it",
+                    MONTH,
+                    first_of_next_month(self._clock()),
+                )
         counted = spending_totals.run(self._run)
         if not self._run_limit:
-            self._totals.add(counted, pico)
-        elif not self._totals.add_within(counted, pico, self._run_limit):
-            raise BudgetExhausted(
+            self._totals.add(counted, sum(amounts[:fitting]))
+            return fitting, refusal
+        of_run = self._totals.add_first(counted, amounts[:fitting], self._run_limit)
+        if of_run < fitting:
+            self._add_month(month, -sum(amounts[of_run:fitting]))
+            refusal = BudgetExhausted(
                 f"this run has spent or reserved {self._totals.get(counted) / PICO:.4g} USD, and the next "
                 f"request could exceed {RUN}={self._run_limit / PICO:g}: start another run, or raise it",
                 RUN,
                 self._clock(),
             )
-
-    def _reserve_month(self, month: str, pico: int) -> None:
-        if self._totals is None or not self._month_limit:
-            return
-        self._count_ledger(month)
-        counted = spending_totals.month(month)
-        if not self._totals.add_within(counted, pico, self._month_limit):
-            raise BudgetExhausted(
-                f"{self._totals.get(counted) / PICO:.4g} USD are spent or reserved in {month}, and the next "
-                f"request could exceed {MONTH}={self._month_limit / PICO:g}: wait for the next month, or "
-                "raise it",
-                MONTH,
-                first_of_next_month(self._clock()),
-            )
+        return of_run, refusal
 
     def _count_ledger(self, month: str) -> None:
         """Counts the month's answers in the ledger: other runs may have spent without a limit."""

@@ -15,8 +15,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
+from wavcaps_assets.llm.batch.lines import BatchRequest
 from wavcaps_assets.llm.batch.model import BatchModel
-from wavcaps_assets.llm.batch.paying import answer_by_batch
 from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.chat import AnswerError, ChatModel
@@ -32,6 +32,7 @@ from wavcaps_assets.llm.recorder import Recorder
 from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.sender import Sender
 from wavcaps_assets.llm.settings import ModelSettings, RequestLimits
+from wavcaps_assets.llm.tokens import size
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
 
@@ -206,10 +207,18 @@ class Session:
             EndpointError: no request can be answered, or the endpoint has no Batch API.
         """
         opened = self._opened
+        waiting = [
+            BatchRequest(one, self._label, size(one.messages)) for one in requests if one not in opened.ledger
+        ]
         model = BatchModel(self.settings, self._store, limits=settings)
-        failed = answer_by_batch(requests, model, opened.ledger, opened.budget, self._label, self.progress)
+        failed = model.answer_all(waiting, opened.ledger, opened.budget, self.progress).failed
         self.progress.record({"requests without an answer by batch": len(failed)})
         return failed
+
+    def collect_batches(self) -> None:
+        """Stores the answers of batches that earlier runs submitted and that have ended. Sends no request."""
+        opened = self._opened
+        BatchModel(self.settings, self._store).collect(opened.ledger, opened.budget)
 
     def tally(self, texts: int) -> Tally:
         """Follows work on this many texts: reports rate, tokens and cost to the session's progress."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store.storage import StoreError
@@ -71,13 +74,20 @@ class SpendingTotals:
         statement = f"update {name.kind}s set pico = pico + ? where {name.kind} = ?"
         self._connection.execute(statement, (pico, name.name))
 
-    def add_within(self, name: Total, pico: int, limit: int) -> bool:
-        """Adds an amount unless the total would exceed the limit. Returns whether it did."""
-        changed = self._connection.execute(
-            f"update {name.kind}s set pico = pico + ? where {name.kind} = ? and pico + ? <= ?",
-            (pico, name.name, pico, limit),
-        )
-        return bool(changed.rowcount)
+    def add_first(self, name: Total, amounts: Sequence[int], limit: int) -> int:
+        """Adds the first of some amounts, as many as the total has room for. Returns how many."""
+        connection = self._connection
+        # Nobody else changes the total between the two statements.
+        connection.execute("begin immediate")
+        try:
+            room = limit - self.get(name)
+            fitting = bisect_right(list(accumulate(amounts)), room)
+            self.add(name, sum(amounts[:fitting]))
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        connection.execute("commit")
+        return fitting
 
 
 def _opened(ledger: ResponseLedger) -> sqlite3.Connection:

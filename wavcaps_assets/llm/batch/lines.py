@@ -16,6 +16,8 @@ CANCELLED = ("batch_cancelled", "batch_canceled")
 # Every request would be refused for the same reason.
 FATAL_CODES = (*NO_CREDIT, "invalid_api_key", "model_not_found")
 FATAL_STATUSES = (401, 403, 404)
+# The status of a request that a batch has not sent.
+NOT_SENT = 0
 MAX_SHOWN = 80
 
 
@@ -27,11 +29,13 @@ class BatchRequest:
         request: its `key` is the `custom_id`.
         source: a label for the ledger.
         size: of the messages, for the ledger.
+        pico: its maximum cost (10^-12 USD); None: not known.
     """
 
     request: Request
     source: str = ""
     size: int | None = None
+    pico: int | None = None
 
     def line(self) -> bytes:
         """The request as a line of a batch's input file."""
@@ -56,11 +60,13 @@ class Refusal:
         reason: for people.
         temporary: whether it may be answered if it is submitted again.
         fatal: whether every request would be refused.
+        charged: what the endpoint sent in place of an answer, and charges for; None: nothing is charged.
     """
 
     reason: str
     temporary: bool
     fatal: bool = False
+    charged: Answer | None = None
 
 
 @dataclass
@@ -70,11 +76,14 @@ class Results:
     Attributes:
         answers: by key.
         refusals: by key, of requests without an answer.
-        problems: by kind, the places of lines that are not results of the batch's requests.
+        processed: the requests that the model's endpoint answered with status 200.
+        problems: by kind, the places of lines that are not results of the batch's requests, and files that
+            are missing or incomplete.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    processed: set[str] = field(default_factory=set)
     problems: dict[str, list[str]] = field(default_factory=dict)
 
     def read(self, name: str, data: bytes, keys: Container[str], seconds: float, secret: str) -> None:
@@ -94,17 +103,19 @@ class Results:
             place = f"line {number} of the {name} file"
             result = _object(line)
             if result is None:
-                self._problem("not a JSON object", place)
+                self.problem("not a JSON object", place)
                 continue
             key = result.get("custom_id")
             if not isinstance(key, str) or key not in keys:
-                self._problem("an unknown custom_id", f"{place}, {str(key)[:MAX_SHOWN]!r}")
+                self.problem("an unknown custom_id", f"{place}, {str(key)[:MAX_SHOWN]!r}")
                 continue
             if key in known:
-                self._problem("a second result of the same request", f"{place}, {key!r}")
+                self.problem("a second result of the same request", f"{place}, {key!r}")
             known.add(key)
             if key in self.answers:
                 continue
+            if _status(result) == 200:
+                self.processed.add(key)
             outcome = _outcome(result, seconds, secret)
             if isinstance(outcome, Answer):
                 self.answers[key] = outcome
@@ -117,7 +128,8 @@ class Results:
         for kind, places in self.problems.items():
             yield f"{len(places)} x {kind}, first in {places[0]}"
 
-    def _problem(self, kind: str, place: str) -> None:
+    def problem(self, kind: str, place: str) -> None:
+        """Notes what is wrong, and where."""
         self.problems.setdefault(kind, []).append(place)
 
 
@@ -161,7 +173,9 @@ def _outcome(result: Mapping[str, Any], seconds: float, secret: str) -> Answer |
     response = result.get("response")
     if not isinstance(response, dict):
         return Refusal("its line has neither a response nor an error", temporary=True)
-    status, body = response.get("status_code"), response.get("body")
+    status, body = _status(result), response.get("body")
+    if status == NOT_SENT:
+        return Refusal("the batch did not send it (status 0)", temporary=True)
     if status != 200:
         code, shown = described_error(body, secret)
         shown = f"the endpoint answered {status!r:.20} {shown}".rstrip()
@@ -170,13 +184,18 @@ def _outcome(result: Mapping[str, Any], seconds: float, secret: str) -> Answer |
         temporary = isinstance(status, int) and (status in (*TEMPORARY_STATUSES, 429) or status >= 500)
         return Refusal(shown, temporary=temporary)
     try:
-        answer = read_completion(json.dumps(body).encode(), seconds)
+        return replace(read_completion(json.dumps(body).encode(), seconds), batch=True)
     except NoCompletion as none:
-        if not none.answer.completion_tokens:
-            return Refusal(none.reason, temporary=none.error is not None)
-        # It was paid for, and is in the ledger like every other answer of a batch.
-        answer = none.answer
-    return replace(answer, batch=True)
+        failed = none.error is not None
+        # An error in place of a completion is not charged, unless its tokens are.
+        charged = None if failed and not none.answer.completion_tokens else replace(none.answer, batch=True)
+        return Refusal(none.reason, temporary=failed, charged=charged)
+
+
+def _status(result: Mapping[str, Any]) -> Any:
+    """The status of the model's endpoint; None: it was not asked."""
+    response = result.get("response")
+    return response.get("status_code") if isinstance(response, dict) and not result.get("error") else None
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
-"""A log of all batches, written before and after each step.
+"""A log of all batches and of their reservations, written before and after each step.
 
 Each batch is `planned`, `uploaded`, `creating`, `created` and `ended`. Its requests are in a file next to
-the log from before its upload until after its end, so that any later run can collect the batch.
+the log from before its upload until after its end, so that any later run can collect the batch. Its
+reservation is in the first record: any run can replace it by the real cost.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal
+from wavcaps_assets.llm.budget import Reservation
 from wavcaps_assets.llm.records import Request
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import MissingFile, Store
@@ -29,6 +31,8 @@ from wavcaps_assets.store.storage import MissingFile, Store
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".json"
+# The log of reservations by request, which older versions kept.
+OLD_RESERVATIONS = "log/batches_reserved"
 
 
 @dataclass
@@ -43,6 +47,9 @@ class LoggedBatch:
         creating_at: when its creation was last requested.
         batch_id: the endpoint's, once it is known to be created.
         requests: by key; without their messages.
+        reservation: of its maximum cost; None: it was planned by a version that logged it elsewhere.
+        incomplete: how often its result files were found incomplete.
+        removed: whether the file of its requests is gone.
     """
 
     name: str
@@ -52,6 +59,9 @@ class LoggedBatch:
     creating_at: datetime | None = None
     batch_id: str | None = None
     requests: dict[str, BatchRequest] = field(default_factory=dict)
+    reservation: Reservation | None = None
+    incomplete: int = 0
+    removed: bool = False
 
 
 @dataclass
@@ -63,25 +73,38 @@ class State:
         ended: names of those that have.
         tries: by key, the batches that ended without its answer.
         refusals: by key, the last reason.
+        reserved: by key, reservations of single requests, which older versions made.
+        last: the number of the last record.
     """
 
     open: dict[str, LoggedBatch] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     tries: dict[str, set[str]] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    reserved: dict[str, Reservation] = field(default_factory=dict)
+    last: int = 0
 
     def apply(self, record: Mapping[str, Any]) -> None:
         event, name = record["event"], record["name"]
+        self.last = max(self.last, record.get("n", 0))
         if event == "returned":
             for key in record["keys"]:
                 self.tries.pop(key, None)
                 self.refusals.pop(key, None)
-            return
-        if event == "planned" and name not in self.ended:
-            self.open.setdefault(name, LoggedBatch(name, record["url"]))
+        elif event == "reserved":
+            self.reserved |= {key: Reservation(*stored) for key, stored in record["requests"].items()}
+        elif event == "released":
+            for key in record["keys"]:
+                self.reserved.pop(key, None)
+        elif event == "planned" and name not in self.ended:
+            planned = self.open.setdefault(name, LoggedBatch(name, record["url"]))
+            if "reserved" in record:
+                planned.reservation = Reservation(*record["reserved"])
         elif event == "ended":
             self.open.pop(name, None)
             self.ended.add(name)
+            for key in record.get("released", ()):
+                self.reserved.pop(key, None)
             for key, (reason, temporary) in record["unanswered"].items():
                 self.refusals[key] = Refusal(reason, temporary)
                 self.tries.setdefault(key, set()).add(name)
@@ -93,6 +116,8 @@ class State:
                 batch.creating_at = at
             elif event == "created":
                 batch.batch_id = record["batch_id"]
+            elif event == "incomplete":
+                batch.incomplete += 1
 
 
 class BatchLog:
@@ -134,9 +159,16 @@ class BatchLog:
         except Timeout:
             raise TimeoutError("another process submits or collects batches") from None
 
-    def plan(self, name: str, url: str, requests: Sequence[BatchRequest]) -> LoggedBatch:
+    def is_empty(self) -> bool:
+        """Whether nothing was ever logged in this store."""
+        return not self._store.sizes(self._folder) and not self._old_reservations()
+
+    def plan(
+        self, name: str, url: str, requests: Sequence[BatchRequest], reservation: Reservation
+    ) -> LoggedBatch:
         """Logs a batch and stores its requests, before it is uploaded."""
-        self.note("planned", name, url=url, requests=len(requests))
+        reserved = [reservation.run, reservation.month, reservation.pico]
+        self.note("planned", name, url=url, requests=len(requests), reserved=reserved)
         self._store.write_bytes(self.requests_path(name), _as_json(requests))
         batch = self.state.open[name]
         batch.requests = self._requests[name] = {one.request.key: one for one in requests}
@@ -144,7 +176,8 @@ class BatchLog:
 
     def note(self, event: str, name: str, **fields: Any) -> None:
         """Logs one step."""
-        record = {"event": event, "name": name, "at": utc_now().isoformat(), **fields}
+        n = self.state.last + 1
+        record = {"event": event, "name": name, "at": utc_now().isoformat(), "n": n, **fields}
         self._log.append(record)
         self.state.apply(record)
 
@@ -157,7 +190,10 @@ class BatchLog:
             unanswered: its requests without an answer, by key.
         """
         reasons = {key: [refusal.reason, refusal.temporary] for key, refusal in (unanswered or {}).items()}
-        self.note("ended", name, status=status, answered=answered, unanswered=reasons)
+        # Reservations of older versions end with their batch.
+        released = [key for key in self.state.open[name].requests if key in self.state.reserved]
+        more = {"released": released} if released else {}
+        self.note("ended", name, status=status, answered=answered, unanswered=reasons, **more)
         self._requests.pop(name, None)
         self._store.remove(self.requests_path(name))
 
@@ -169,22 +205,40 @@ class BatchLog:
     def _read(self) -> None:
         records: list[dict[str, Any]] = [record for record in self._log.read() if "event" in record]
         self.state = State()
-        # Segments are sorted by their start, and two processes may have written alternately.
-        for record in sorted(records, key=lambda record: str(record["at"])):
+        # Segments are sorted by their start, and processes may have written alternately, on machines whose
+        # clocks differ. Older versions did not number their records.
+        for record in sorted(records, key=lambda record: (record.get("n", 0), str(record["at"]))):
             self.state.apply(record)
+        self._take_over()
         for file in self._store.sizes(f"{self._folder}/asked"):
             # A process was killed just after it logged the end.
             if file.removesuffix(SUFFIX) in self.state.ended:
                 self._store.remove(f"{self._folder}/asked/{file}")
-        for batch in list(self.state.open.values()):
+        for batch in self.state.open.values():
             try:
                 batch.requests = self._requests.setdefault(batch.name, {}) or self._load(batch.name)
             except MissingFile:
-                if batch.file_id is not None:
-                    logger.warning(
-                        "the requests of batch %s have been removed; the batch is skipped", batch.name
-                    )
-                self.end(batch.name, "removed" if batch.file_id else "never submitted")
+                batch.removed = True
+            for key in batch.requests.keys() & self.state.reserved.keys():
+                batch.requests[key] = replace(batch.requests[key], pico=self.state.reserved[key].pico)
+
+    def _take_over(self) -> None:
+        """Moves the log of reservations that older versions kept into this one."""
+        old = self._old_reservations()
+        if not old:
+            return
+        held: dict[str, Any] = {}
+        with AppendLog(self._store, OLD_RESERVATIONS) as log:
+            for record in sorted(log.read(), key=lambda record: str(record["at"])):
+                held.pop(record["key"], None)
+                if record["held"]:
+                    held[record["key"]] = [record["run"], record["month"], record["pico"]]
+        if held:
+            self.note("reserved", "", requests=held)
+        self._store.remove(OLD_RESERVATIONS)
+
+    def _old_reservations(self) -> bool:
+        return bool(self._store.sizes(OLD_RESERVATIONS))
 
     def _load(self, name: str) -> dict[str, BatchRequest]:
         self._requests[name] = _from_json(self._store.read_bytes(self.requests_path(name)))
@@ -206,13 +260,16 @@ class BatchLog:
 def _as_json(requests: Iterable[BatchRequest]) -> bytes:
     """Everything but the messages, which are in the uploaded file."""
     return json.dumps(
-        [{"question": one.request.identity(), "source": one.source, "size": one.size} for one in requests]
+        [
+            {"question": one.request.identity(), "source": one.source, "size": one.size, "pico": one.pico}
+            for one in requests
+        ]
     ).encode("ascii")
 
 
 def _from_json(data: bytes) -> dict[str, BatchRequest]:
     requests = [
-        BatchRequest(Request(**stored["question"]), stored["source"], stored["size"])
+        BatchRequest(Request(**stored["question"]), stored["source"], stored["size"], stored.get("pico"))
         for stored in json.loads(data)
     ]
     return {one.request.key: one for one in requests}

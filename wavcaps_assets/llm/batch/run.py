@@ -6,15 +6,17 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.llm.batch.collecting import Collector
 from wavcaps_assets.llm.batch.endpoint import BatchEndpoint, Unreachable
-from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal, Results, described_error, split
+from wavcaps_assets.llm.batch.lines import BatchRequest, described_error, split
 from wavcaps_assets.llm.batch.log import BatchLog, LoggedBatch
 from wavcaps_assets.llm.batch.settings import BatchSettings
+from wavcaps_assets.llm.budget import Budget, BudgetExhausted
 from wavcaps_assets.llm.chat import EndpointError
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.network.errors import Paused, Unavailable
@@ -50,33 +52,43 @@ class BatchOutcome:
 
 @dataclass
 class BatchRun:
-    """One call of `BatchModel.answer_all`.
+    """One call of `BatchModel.answer_all` or `BatchModel.collect`.
 
     Attributes:
         most: requests in a batch; less than the limit while the account's queue is full.
         queue_full: whether one batch is submitted at a time.
         in_progress: the requests that the endpoint has answered, for each batch that has not ended.
         no_room: the size of the last batch that the account's queue had no room for, and the message.
+        refusal: why the budget has no room for the next request.
         trouble: why a batch could not be looked at.
         fatal: why no request can be answered.
+        swept: whether the batches of other requests have been looked at.
+        look_until: by batch, until when this run looks for one whose creation got no response (monotonic, s).
     """
 
     limits: BatchSettings
     endpoint: BatchEndpoint
     log: BatchLog
     ledger: ResponseLedger
+    budget: Budget
     wanted: Mapping[str, BatchRequest]
     progress: Progress
     most: int = 0
     queue_full: bool = False
     in_progress: dict[str, int] = field(default_factory=dict)
     no_room: tuple[int, str] | None = None
+    refusal: BudgetExhausted | None = None
     trouble: str = ""
     fatal: EndpointError | None = None
+    swept: bool = False
+    look_until: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     collected: int = 0
     reported: int = -1
+
+    def __post_init__(self) -> None:
+        self.collector = Collector(self.endpoint, self.log, self.ledger, self.budget)
 
     def finish(self) -> BatchOutcome:
         self.most = self.limits.requests
@@ -97,10 +109,19 @@ class BatchRun:
             time.sleep(min(wait, left))
             wait = min(wait * SLOWER, self.limits.longest_poll_s)
 
+    def collect(self) -> None:
+        """Looks once at each batch, whoever submitted it.
+
+        Raises:
+            TimeoutError: another process submits or collects batches.
+        """
+        with self.log.locked(1.0):
+            self.ledger.refresh()
+            self._sweep()
+
     def _step(self) -> bool:
         """Looks at the batches and submits requests. Returns whether nothing more will come."""
         self.ledger.refresh()
-        self._close_answered()
         self._sweep()
         self._report()
         if self.fatal is not None:
@@ -116,21 +137,35 @@ class BatchRun:
             if isinstance(error, Unreachable) and not self.in_progress:
                 raise EndpointError(f"{error}: check WAVCAPS_LLM__BASE_URL") from error
             raise self._pause(str(error)) from error
+        if self.refusal is not None and not list(self._open()):
+            total = len(self.wanted)
+            answered = total - sum(1 for _ in self._missing())
+            raise BudgetExhausted(
+                f"{answered} of {total} requests have been answered by batch, and no other fits: "
+                f"{self.refusal}",
+                self.refusal.setting,
+                self.refusal.until,
+            )
         return not held_back and not list(self._open())
 
     def _sweep(self) -> None:
-        """Looks at each batch once."""
+        """Looks once at each batch; at other requests' batches in the first sweep, or if the queue is full."""
         self.trouble, self.in_progress, self.no_room = "", {}, None
+        self.collector.release_unused()
         wanted = {batch.name for batch in self._open()}
+        others, self.swept = self.queue_full or not self.swept, True
         for batch in self._here():
-            try:
-                if batch.batch_id is not None and (batch.name in wanted or self.queue_full):
-                    self._look(batch, batch.batch_id, batch.name in wanted)
-                elif batch.name in wanted:
-                    self._settle(batch)
-            except Unavailable as error:
-                self.in_progress[batch.name] = 0
-                self.trouble = str(error)
+            if batch.name in wanted:
+                try:
+                    self._look(batch, True)
+                except Unavailable as error:
+                    self.in_progress[batch.name] = 0
+                    self.trouble = str(error)
+            elif others:
+                try:
+                    self._look(batch, False)
+                except (Unavailable, EndpointError) as error:
+                    logger.warning("an earlier batch cannot be collected now: %s", error)
 
     def _missing(self) -> Iterator[BatchRequest]:
         return (one for one in self.wanted.values() if one.request not in self.ledger)
@@ -144,12 +179,6 @@ class BatchRun:
         for batch in self._here():
             if not missing.isdisjoint(batch.requests):
                 yield batch
-
-    def _close_answered(self) -> None:
-        """Ends batches whose answers are all in the ledger: their run was killed before it logged the end."""
-        for batch in list(self.log.state.open.values()):
-            if all(one.request in self.ledger for one in batch.requests.values()):
-                self.log.end(batch.name, "answered", len(batch.requests))
 
     def _submit(self) -> bool:
         """Submits the requests that are not yet in a batch. Returns whether some were held back."""
@@ -168,19 +197,36 @@ class BatchRun:
                     self.failed[key] = f"it has {len(line)} bytes; a batch has {self.limits.bytes} at most"
                 else:
                     lines.append((one, line))
+        # After a refusal, answers make room: they cost far less than what is reserved for them.
+        if lines and self.refusal is not None and submitted:
+            return True
+        self.refusal = None
         for group in split(lines, self.most, self.limits.bytes):
             if self.queue_full and self.in_progress:
                 return True
-            batch = self.log.plan(uuid.uuid4().hex, self.endpoint.url, [one for one, _ in group])
-            file_id = self.endpoint.upload(f"{batch.name}.jsonl", b"".join(line for _, line in group))
-            self.log.note("uploaded", batch.name, file_id=file_id)
-            self._create(batch)
-            self.in_progress[batch.name] = 0
-            logger.info("batch %s with %d requests is submitted", batch.batch_id, len(group))
+            if not self._submit_group(group):
+                return True
         return False
+
+    def _submit_group(self, group: Sequence[tuple[BatchRequest, bytes]]) -> bool:
+        """Submits the first requests of a group, as many as the budget has room for. Returns whether all."""
+        reserved = self.budget.reserve_batch(one.request for one, _ in group)
+        self.refusal = reserved.refusal
+        if not reserved.pico:
+            return False
+        requests = [replace(one, pico=pico) for (one, _), pico in zip(group, reserved.pico, strict=False)]
+        batch = self.log.plan(uuid.uuid4().hex, self.endpoint.url, requests, reserved.reservation)
+        data = b"".join(line for _, line in group[: len(requests)])
+        file_id = self.endpoint.upload(f"{batch.name}.jsonl", data)
+        self.log.note("uploaded", batch.name, file_id=file_id)
+        self._create(batch)
+        self.in_progress[batch.name] = 0
+        logger.info("batch %s with %d requests is submitted", batch.batch_id, len(requests))
+        return self.refusal is None
 
     def _create(self, batch: LoggedBatch, again: bool = True) -> None:
         self.log.note("creating", batch.name)
+        self.look_until.pop(batch.name, None)
         try:
             created = self.endpoint.create(batch.file_id or "", batch.name)
         except Unavailable:
@@ -196,13 +242,22 @@ class BatchRun:
     def _find(self, batch: LoggedBatch) -> Batch | None:
         """The batch at the endpoint. Its creation was requested, and the response was lost."""
         requested_at = batch.creating_at or utc_now()
-        settled = requested_at + timedelta(seconds=self.limits.creation_settles_s)
+        # By this machine's clock: another one may have requested it.
+        until = self.look_until.setdefault(batch.name, time.monotonic() + self.limits.creation_settles_s)
         while True:
-            last_look = utc_now() >= settled
+            last_look = time.monotonic() >= until
             found = self.endpoint.find(batch.name, requested_at - DAY)
             if found is not None or last_look:
                 return found
-            time.sleep(min(self.limits.poll_s, max(0.0, (settled - utc_now()).total_seconds())))
+            time.sleep(min(self.limits.poll_s, max(0.0, until - time.monotonic())))
+
+    def _look(self, batch: LoggedBatch, wanted: bool) -> None:
+        if batch.removed:
+            self.collector.end_removed(batch)
+        elif batch.batch_id is None:
+            self._settle(batch)
+        else:
+            self._look_at(batch, batch.batch_id, wanted)
 
     def _settle(self, batch: LoggedBatch) -> None:
         """Continues a batch whose run ended before its creation was confirmed."""
@@ -214,9 +269,9 @@ class BatchRun:
         if fresh and missing.issuperset(batch.requests):
             self._create(batch)
         else:
-            self.log.end(batch.name, "never submitted")
+            self.collector.end_unsent(batch, "never submitted")
 
-    def _look(self, batch: LoggedBatch, batch_id: str, wanted: bool) -> None:
+    def _look_at(self, batch: LoggedBatch, batch_id: str, wanted: bool) -> None:
         remote = self.endpoint.retrieve(batch_id)
         if remote is None:
             if not wanted:
@@ -228,17 +283,17 @@ class BatchRun:
             )
         if remote.status not in ENDED:
             self.in_progress[batch.name] = remote.request_counts.completed if remote.request_counts else 0
-            return
-        if remote.status == "failed" and not remote.output_file_id:
-            self._not_started(batch, remote)
+        elif remote.status == "failed" and not remote.output_file_id:
+            self._not_started(batch, remote, wanted)
         else:
-            self._collect(batch, remote)
-            self.most = min(self.limits.requests, self.most * 2)
+            self._collect(batch, remote, wanted)
 
-    def _not_started(self, batch: LoggedBatch, remote: Batch) -> None:
+    def _not_started(self, batch: LoggedBatch, remote: Batch, wanted: bool) -> None:
         errors = (remote.errors.data if remote.errors else None) or []
         code, message = described_error(errors[0].to_dict() if errors else {}, self.endpoint.secret)
-        self.log.end(batch.name, f"failed: {code}")
+        self.collector.end_unsent(batch, f"failed: {code}")
+        if not wanted:
+            return
         if code != QUEUE_FULL:
             line = f", line {errors[0].line}" if errors and errors[0].line is not None else ""
             self.fatal = EndpointError(
@@ -249,42 +304,20 @@ class BatchRun:
         self.queue_full = True
         self.no_room = (len(batch.requests), message)
 
-    def _collect(self, batch: LoggedBatch, remote: Batch) -> None:
-        """Stores a batch's answers in the ledger, and logs the requests without one."""
-        ended_at = remote.completed_at or remote.expired_at or remote.cancelled_at
-        seconds = max(0.0, (ended_at or utc_now().timestamp()) - remote.created_at)
-        results = Results()
-        for name, file_id in (("output", remote.output_file_id), ("error", remote.error_file_id)):
-            if not file_id:
-                continue
-            data = self.endpoint.content(file_id)
-            if data is None:
-                results.problems[f"missing {name} file"] = [f"{file_id}, which may have expired"]
-            else:
-                results.read(name, data, batch.requests, seconds, self.endpoint.secret)
-        for key, answer in results.answers.items():
-            one = batch.requests[key]
-            if one.request not in self.ledger:
-                self.ledger.record(one.request, answer, one.source, one.size)
-                self.collected += 1
-        ended = Refusal(f"the batch is {remote.status} without a result", remote.status != "cancelled")
-        unanswered = {
-            key: results.refusals.get(key, ended) for key in batch.requests if key not in results.answers
-        }
-        fatal = [refusal for refusal in unanswered.values() if refusal.fatal]
-        if fatal:
+    def _collect(self, batch: LoggedBatch, remote: Batch, wanted: bool) -> None:
+        collection = self.collector.collect(batch, remote)
+        if collection is None:
+            self.in_progress[batch.name] = 0
+            return
+        self.most = min(self.limits.requests, self.most * 2)
+        self.collected += collection.new
+        self.problems += collection.problems
+        fatal = [refusal for refusal in collection.unanswered.values() if refusal.fatal]
+        if fatal and wanted:
             self.fatal = EndpointError(
                 f"{len(fatal)} requests of batch {remote.id} are refused, as all others would be: "
                 f"{fatal[0].reason}. Earlier answers are kept"
             )
-        counted = {key: refusal for key, refusal in unanswered.items() if not refusal.fatal}
-        self.log.end(batch.name, remote.status, len(results.answers), counted)
-        problems = [f"batch {remote.id}: {problem}" for problem in results.described_problems()]
-        for problem in problems:
-            logger.warning(problem)
-        self.problems += problems
-        counts = f"{len(results.answers)} answers, {len(unanswered)} requests without one"
-        logger.info("batch %s is %s: %s", remote.id, remote.status, counts)
 
     def _report(self) -> None:
         total = len(self.wanted)
