@@ -149,7 +149,7 @@ class BatchRun:
         return not held_back and not list(self._open())
 
     def _sweep(self) -> None:
-        """Looks once at each batch; at other requests' batches in the first sweep, or if the queue is full."""
+        """Looks once at each batch; at other requests' batches in the first sweep or with a full queue."""
         self.trouble, self.in_progress, self.no_room = "", {}, None
         self.collector.release_unused()
         wanted = {batch.name for batch in self._open()}
