@@ -76,7 +76,7 @@ def month_of(server: BatchServer, folder: Path) -> float:
         return budget.month_usd
 
 
-def told(folder: Path) -> float:
+def shown_cost(folder: Path) -> float:
     """What the table of costs says (USD)."""
     with ResponseLedger(Store(folder), ANSWERS) as ledger:
         return sum(costs(ledger.records(), PRICES).column("cost_usd").to_pylist())
@@ -143,7 +143,7 @@ def test_the_bill_is_never_above_the_budget(scenario: str, tmp_path: Path) -> No
                 assert scenario == "does not validate" and "rejects batch" in str(error)
             month = month_of(server, tmp_path)
             assert billed(server) - 1e-6 <= month <= limit
-            assert billed(server) - 1e-6 <= told(tmp_path)
+            assert billed(server) - 1e-6 <= shown_cost(tmp_path)
         most = max(server.billed.values())
     assert most == 1 or loses
     if loses:
@@ -162,7 +162,7 @@ def test_a_lost_file_is_paid_for_once_a_submission(tmp_path: Path) -> None:
             ask(server, tmp_path, 10 * WORST)
         assert sum(server.submitted.values()) == 10
         assert month_of(server, tmp_path) == pytest.approx(10 * WORST)
-        assert told(tmp_path) == pytest.approx(10 * WORST)
+        assert shown_cost(tmp_path) == pytest.approx(10 * WORST)
         # Each file was fetched three times before it was given up.
         assert server.asked["content"] == 3 * len(server.batches)
         server.losses = 0

@@ -92,7 +92,7 @@ class BatchModel:
             return run.finish()
 
     def collect(self, ledger: ResponseLedger, budget: Budget) -> None:
-        """Stores the answers of batches that have ended, whoever submitted them. Sends no request.
+        """Stores the answers of batches that have ended, of any run. Sends no request.
 
         A batch that cannot be collected now is left to a later run.
         """

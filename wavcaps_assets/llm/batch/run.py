@@ -110,7 +110,7 @@ class BatchRun:
             wait = min(wait * SLOWER, self.limits.longest_poll_s)
 
     def collect(self) -> None:
-        """Looks once at each batch, whoever submitted it.
+        """Looks once at each batch, of any run.
 
         Raises:
             TimeoutError: another process submits or collects batches.
