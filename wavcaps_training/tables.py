@@ -100,7 +100,12 @@ CHECKPOINT = TableSchema(
             "clips of the train split that the run has trained on",
             derived_from=("split",),
         ),
-        Column("validation_clips", pa.int32(), "clips in the validation split", derived_from=("split",)),
+        Column(
+            "validation_clips",
+            pa.int32(),
+            "clips of the validation split that it was validated on",
+            derived_from=("split",),
+        ),
         # It has the measured speed of each epoch.
         Column(
             "learning_curve",
@@ -108,6 +113,16 @@ CHECKPOINT = TableSchema(
             "one entry per epoch",
             derived_from=("split",),
             is_data=False,
+        ),
+        # The version of the asset has a hash of the weights, which depend on these clips.
+        Column(
+            "unreadable_clips",
+            pa.list_(pa.string()),
+            "ids of the clips that were left out, because their audio could not be read",
+            nullable=True,
+            derived_from=("clip_id", "audio_path"),
+            is_data=False,
+            added_in=2,
         ),
     ),
     key=("model", "setting"),
@@ -126,7 +141,7 @@ RETRIEVAL_SCORES = TableSchema(
             "the score in percent",
             derived_from=("weights_path", "audio_path", "caption", "split"),
         ),
-        Column("clips", pa.int32(), "clips in the test split", derived_from=("split",)),
+        Column("clips", pa.int32(), "clips of the test split that were scored", derived_from=("split",)),
         Column(
             "checkpoint",
             STRING,
@@ -175,6 +190,14 @@ RETRIEVAL_SCORES = TableSchema(
             derived_from=(),
             added_in=2,
             is_data=False,
+        ),
+        Column(
+            "unreadable",
+            pa.int32(),
+            "clips of the test split that were left out, because their audio could not be read",
+            nullable=True,
+            derived_from=("split", "audio_path"),
+            added_in=3,
         ),
     ),
     key=("model", "direction", "metric"),

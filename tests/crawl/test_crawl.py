@@ -348,6 +348,7 @@ def test_what_is_no_clip_is_set_aside_with_its_reason(tables: TableStore, networ
         Record("3", "http://a/"),
         Record("4", "", problem="no preview"),
         Record("", "", problem="id is a list"),
+        Record("a b", "", problem="an id has no blanks"),
     )
     (row,) = result.stage.kept.to_pylist()
     assert (row["title"], row["description"]) == ("nulbyte", "lone ? surrogate")
@@ -355,7 +356,8 @@ def test_what_is_no_clip_is_set_aside_with_its_reason(tables: TableStore, networ
         "freesound-2022-11-record#1": "bad_id",
         "freesound-2022-11-3#1": "listed_twice",
         "freesound-2022-11-4#1": "bad_record",
-        "freesound-2022-11-record#2": "bad_id",
+        "freesound-2022-11-record#2": "bad_record",
+        "freesound-2022-11-record#3": "bad_id",
     }
 
 

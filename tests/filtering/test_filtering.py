@@ -12,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from pydantic import ValidationError
 
 from tests.support.paths import DATA, SHARED
 from tests.support.rows import audio_row, raw_row
+from wavcaps_assets.audio.normalise import normalise
 from wavcaps_assets.checks.tables import check_nothing_lost
 from wavcaps_assets.filtering import DescriptionForm, FilterSettings, filter_clips
 from wavcaps_assets.filtering.funnel import as_plot, as_table, funnel_of, paper_funnels
@@ -197,6 +199,44 @@ def test_half_a_surrogate_never_gets_here() -> None:
     assert clean("rain \ud800") == "rain ?"
 
 
+@pytest.mark.parametrize(
+    ("sound", "is_silent"),
+    [
+        (np.zeros((32_000, 1)), True),
+        # Dither: three steps of 16 bits.
+        (np.tile([[3.0], [-3.0]], (16_000, 1)) / 32_768, True),
+        (np.full((32_000, 1), 1e-7), True),
+        # The two channels cancel each other in the mix to mono.
+        (np.sin(np.arange(32_000) / 9)[:, None] * [0.5, -0.5], True),
+        (np.sin(np.arange(32_000) / 9)[:, None] * 4 / 32_768, False),
+        # One short sound in a long silence.
+        (np.eye(32_000, 1) / 100, False),
+    ],
+    ids=["zeros", "dither", "below a step of 16 bits", "opposite channels", "quiet", "a click"],
+)
+def test_silence_is_measured_and_dropped_unless_it_may_stay(
+    tmp_path: Path, sound: np.ndarray, is_silent: bool
+) -> None:
+    soundfile.write(tmp_path / "a.wav", sound, 32_000, subtype="FLOAT")
+    facts = normalise(tmp_path / "a.wav", tmp_path / "a.flac")
+    measured = audio([audio_row("a", peak_dbfs=facts.peak_dbfs, duration_s=facts.duration_s)])
+    stage = filter_clips(raw(clip("a")), measured, FilterSettings())
+    assert reasons(stage) == ({"a": "silent"} if is_silent else {})
+    assert kept(filter_clips(raw(clip("a")), measured, FilterSettings(min_peak_dbfs=None))) == ["a"]
+
+
+def test_silence_does_not_change_the_counts_of_the_papers_rules() -> None:
+    rows = [clip(f"six{i}", description="Door") for i in range(6)] + [clip("quiet"), clip("short")]
+    sounds = [audio_row(row["clip_id"], peak_dbfs=-math.inf) for row in rows]
+    sounds[-1]["duration_s"] = 0.5
+    for least in (None, -80.0):
+        stage = filter_clips(raw(*rows), audio(sounds), FilterSettings(min_peak_dbfs=least))
+        counted = Counter(reasons(stage).values())
+        assert (counted["frequent_description"], counted["too_short"]) == (6, 1)
+        assert counted["silent"] == (1 if least is not None else 0)
+    assert details(stage)["quiet"] == "-inf dBFS, minimum -80.0 dBFS"
+
+
 def test_rules_on_signals_take_what_is_beyond_their_thresholds() -> None:
     names = ("silence_share", "clipped_share", "bandwidth_hz")
     measures = {"even": (0.5, 0.1, 4000.0), "silent": (0.51, 0.1, 4000.0)}
@@ -327,6 +367,7 @@ def test_the_funnel_shows_each_rule_that_is_on_beside_the_papers_figures() -> No
         "bad_duration": 0,
         "too_short": 1,
         "frequent_description": 0,
+        "silent": 0,
     }
     assert funnel.kept == 2
     shown = as_table(funnel, paper_funnels()["freesound"])

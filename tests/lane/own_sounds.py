@@ -185,6 +185,6 @@ def messy_folder(path: Path, clips: Iterator[Clip], count: int, long_s: int) -> 
     own.put(Clip("no row/forgotten.wav", short, in_list=False))
     # Another number of cells, and a file that has a row already.
     own.lines = ["Hund.wav,only two cells", 'nothing said.wav,,"A second row of a file.",,,,']
-    own.bad_lines = ["bad_id", "bad_record"]
+    own.bad_lines = ["bad_record", "bad_record"]
     own.write_list()
     return own

@@ -183,6 +183,12 @@ def test_a_row_that_is_none_says_why(folder: Path, row: str, columns: str, messa
     assert message in problem(folder, row, columns)
 
 
+def test_only_a_row_whose_id_is_at_fault_has_one(folder: Path) -> None:
+    """A crawl calls it `bad_id` then, and `bad_record` otherwise."""
+    rows = b"file,id\nrain.flac,../x\nrain.flac\n../y.wav,../y\n"
+    assert [record.source_id for record in listed(folder, rows)] == ["../x", "", ""]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

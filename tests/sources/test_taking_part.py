@@ -107,6 +107,27 @@ def test_the_set_says_what_it_is_made_of(store: Store) -> None:
     assert tables.sources_of(["wavcaps"]) == []
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_folder")
+def test_a_source_that_is_not_captioned_yet_is_named_with_the_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_SOURCE_NAMES", "local_folder,freesound,soundbible")
+    settings = Settings(sources=LIVE, store=str(tmp_path / "store"))
+    TableStore(Store(tmp_path / "store")).write(["manifest"], "local_folder", MANIFEST.empty())
+    job = build(settings).resolve_implicit_global_asset_job_def()
+    with (
+        dg.instance_for_test() as instance,
+        pytest.raises(Exception, match="manifest has no table") as raised,
+    ):
+        job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("wavcaps")])
+    assert str(raised.value.__cause__ or raised.value) == (
+        "manifest has no table of freesound, soundbible yet, and the set is made of all sources that take part. "
+        "Run crawl_freesound, then caption_source with the partition freesound (and so on for the others). Or "
+        "leave them out: set WAVCAPS_SOURCE_NAMES=local_folder, and reload the code location"
+    )
+
+
 @pytest.mark.usefixtures("own_folder")
 def test_the_command_lists_all_with_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAVCAPS_SOURCES", "live")

@@ -137,7 +137,9 @@ def add_records(records: Iterable[Record | Unread | Blanks | Note], diff: CrawlD
         elif not SAFE_ID.fullmatch(item.source_id):
             problem = clean(item.problem or f"{item.source_id!r:.200}") or ""
             tally.problems[problem] += 1
-            diff.drop("record", "bad_id", problem)
+            # Without any id, what is wrong is the record, such as a row of a list with too few cells.
+            is_bad_record = item.problem and not item.source_id
+            diff.drop("record", "bad_record" if is_bad_record else "bad_id", problem)
         elif item.problem:
             problem = clean(item.problem) or ""
             tally.problems[problem] += 1

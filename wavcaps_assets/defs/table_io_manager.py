@@ -10,6 +10,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNod
 from wavcaps_assets.defs.partitions import partition_of
 from wavcaps_assets.defs.processes import tag_run
 from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.publishing.manifests import require_all_sources
 from wavcaps_assets.show.previews import preview, reasons
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import schema_of
@@ -45,7 +46,11 @@ class TableIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         partitions = context.asset_partition_keys if context.has_asset_partitions else [WHOLE]
-        return self.store.tables().read(context.asset_key.path, partitions)
+        tables, key = self.store.tables(), context.asset_key.path
+        if context.has_asset_partitions and not context.has_partition_key:
+            # Of the sources: no asset without partitions has months as its input.
+            require_all_sources(tables, key, list(partitions))
+        return tables.read(key, partitions)
 
     def _require_rows(
         self, context: dg.OutputContext, tables: TableStore, partition: str | None, obj: pa.Table | Stage

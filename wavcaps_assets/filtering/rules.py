@@ -69,9 +69,11 @@ def rules_of(settings: FilterSettings) -> tuple[Rule, ...]:
             "repeats",
             {"max_clips": settings.max_clips_per_description},
         ),
+        # After the paper's rules, so that their counts can be compared with the paper's.
+        _least("silent", "peak_dbfs", settings.min_peak_dbfs, "dBFS"),
         _most("mostly_silent", "silence_share", settings.max_silence_share, "of the frames are silent"),
         _most("clipped", "clipped_share", settings.max_clipped_share, "of the samples are clipped"),
-        _narrow(settings.min_bandwidth_hz),
+        _least("narrow_band", "bandwidth_hz", settings.min_bandwidth_hz, "Hz"),
         _licence(settings.licence_classes),
         Rule(
             "not_english",
@@ -93,6 +95,7 @@ def reasons_of(settings: FilterSettings) -> tuple[str, ...]:
 def measures_of(settings: FilterSettings) -> list[str]:
     """The columns of `tables.AUDIO` that the active rules need, besides the duration."""
     needed = {
+        "peak_dbfs": settings.min_peak_dbfs is not None,
         "silence_share": settings.max_silence_share is not None,
         "clipped_share": settings.max_clipped_share is not None,
         "bandwidth_hz": settings.min_bandwidth_hz is not None,
@@ -108,11 +111,11 @@ def _most(name: str, column: str, most: float | None, what: str) -> Rule | None:
     return Rule(name, f"{column} > $max_{column}", detail, {f"max_{column}": most})
 
 
-def _narrow(least: float | None) -> Rule | None:
+def _least(name: str, column: str, least: float | None, unit: str) -> Rule | None:
     if least is None:
         return None
-    detail = "bandwidth_hz::varchar || ' Hz, minimum ' || $min_bandwidth_hz || ' Hz'"
-    return Rule("narrow_band", "bandwidth_hz < $min_bandwidth_hz", detail, {"min_bandwidth_hz": least})
+    detail = f"{column}::varchar || ' {unit}, minimum ' || $min_{column} || ' {unit}'"
+    return Rule(name, f"{column} < $min_{column}", detail, {f"min_{column}": least})
 
 
 def _licence(classes: list[str]) -> Rule | None:

@@ -1,4 +1,7 @@
-"""The settings of stage 1: the paper's two rules, and rules beyond the paper, which are off."""
+"""The settings of stage 1: the paper's two rules, and rules beyond the paper.
+
+Of these only the one for silent clips is on.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,14 @@ class FilterSettings(BaseModel):
         DescriptionForm.EXACT,
         description="how descriptions are normalised before they are counted: EXACT (not at all, as in the "
         "paper), SPACES, SPACES_AND_CASE or WORDS (letters and digits only)",
+    )
+    min_peak_dbfs: float | None = Field(
+        -80.0,
+        le=0,
+        allow_inf_nan=False,
+        description="clips whose loudest sample is quieter are dropped as `silent` (dBFS): nothing can be "
+        "learned from them. -80 is 3 steps of 16 bits, the noise of dither; none: silent clips are kept. "
+        "Beyond the paper",
     )
     max_silence_share: float | None = Field(
         None,

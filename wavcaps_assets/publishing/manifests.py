@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables import DROPPED, MANIFEST
 from wavcaps_assets.tables.asset_tables import SOURCES, TableStore
 from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
@@ -62,6 +63,29 @@ def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, aud
         kept = database.sql(JOINED).to_arrow_table()
         dropped = database.sql(LEFT_OUT).to_arrow_table()
     return Stage(kept.cast(MANIFEST.arrow), dropped.cast(DROPPED.arrow))
+
+
+def require_all_sources(tables: TableStore, asset_key: Sequence[str], sources: Sequence[str]) -> None:
+    """Checks that each source that takes part has its table.
+
+    Raises:
+        MissingFile: names the sources without one, and the two ways out.
+    """
+    there = {*tables.partitions(asset_key)}
+    missing = [name for name in sources if name not in there]
+    if not missing:
+        return
+    others = ",".join(name for name in sources if name in there)
+    leave_out = (
+        f"Or leave them out: set WAVCAPS_SOURCE_NAMES={others}, and reload the code location"
+        if others
+        else "WAVCAPS_SOURCE_NAMES says which sources take part"
+    )
+    raise MissingFile(
+        f"{'/'.join(asset_key)} has no table of {', '.join(missing)} yet, and the set is made of all sources "
+        f"that take part. Run crawl_{missing[0]}, then caption_source with the partition {missing[0]}"
+        f"{' (and so on for the others)' if len(missing) > 1 else ''}. {leave_out}"
+    )
 
 
 @dataclass(frozen=True)

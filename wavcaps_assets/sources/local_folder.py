@@ -154,13 +154,15 @@ def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:
     file, page_url = row.get(FILE, ""), row.get("page_url") or None
     problem = row.get("") or _problem_of(root, file)
     source_id = row.get("id") or ("" if problem else _id_of(file))
-    safe = SAFE_ID.fullmatch(source_id)
-    if not problem and not safe:
-        problem = f"id {source_id!r:.100}: an id has at most {MAX_ID_CHARS} letters, digits, _ and -"
+    if not SAFE_ID.fullmatch(source_id):
+        if problem:
+            source_id = ""
+        else:
+            problem = f"id {source_id!r:.100}: an id has at most {MAX_ID_CHARS} letters, digits, _ and -"
     if not problem and page_url and not web_url(page_url):
         problem = f"page_url {page_url!r:.100} is not an http(s) link"
     if problem:
-        return Record(source_id if safe else "", "", problem=f"{LIST}, line {line}: {problem}")
+        return Record(source_id, "", problem=f"{LIST}, line {line}: {problem}")
     file = _as_on_disk(root, file)
     path = root / file
     return Record(

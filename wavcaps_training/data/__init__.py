@@ -3,8 +3,9 @@
 from wavcaps_training.data.audio_files import AudioFiles, AudioFolder, AudioReadError
 from wavcaps_training.data.clips import Clip, Example, clips_of, examples_of
 from wavcaps_training.data.crops import read_crop
-from wavcaps_training.data.loading import Batch, EpochShare, LogMelCache, batch_loader
+from wavcaps_training.data.loading import Batch, EpochShare, LogMelCache, batch_loader, unreadable_clips
 from wavcaps_training.data.plan import clips_seen, plan_epoch
+from wavcaps_training.data.unreadable import UnreadableClips
 
 __all__ = [
     "AudioFiles",
@@ -15,10 +16,12 @@ __all__ = [
     "EpochShare",
     "Example",
     "LogMelCache",
+    "UnreadableClips",
     "batch_loader",
     "clips_of",
     "clips_seen",
     "examples_of",
     "plan_epoch",
     "read_crop",
+    "unreadable_clips",
 ]

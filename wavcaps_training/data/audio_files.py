@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wavcaps_assets.benchmark_sets.tars import MEMBER
-from wavcaps_assets.store.storage import Store, StoreError
+from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 from wavcaps_training.data.clips import Clip
 
 
@@ -23,6 +23,10 @@ class AudioReadError(OSError):
             f"clip {clip.clip_id}: {audio.describe(clip)} {problem}; materialize its audio again, or remove "
             "the clip from the training manifest"
         )
+
+
+class StoreUnreachable(AudioReadError):
+    """The store cannot be read at all, such as a bucket that does not answer. No clip is at fault."""
 
 
 class AudioFiles:
@@ -48,6 +52,7 @@ class AudioFiles:
 
         Raises:
             AudioReadError: it does not exist.
+            StoreUnreachable: the store cannot be read.
         """
         member = MEMBER.fullmatch(clip.audio_path)
         try:
@@ -58,8 +63,20 @@ class AudioFiles:
                 return
             with self.store.reading(clip.audio_path) as path:
                 yield path
-        except StoreError as error:
+        except MissingFile as error:
             raise AudioReadError.of(clip, self, f"is missing ({error})") from error
+        except StoreError as error:
+            if self._is_inside(clip):
+                raise StoreUnreachable.of(clip, self, f"cannot be read ({error})") from error
+            raise AudioReadError.of(clip, self, f"is missing ({error})") from error
+
+    def _is_inside(self, clip: Clip) -> bool:
+        """Whether a clip's path can be one of the store."""
+        try:
+            self.store.describe(clip.audio_path)
+        except StoreError:
+            return False
+        return True
 
 
 class AudioFolder(AudioFiles):

@@ -1,9 +1,13 @@
-"""Batches of clips with their audio, read by `loader_workers` processes."""
+"""Batches of clips with their audio, read by `loader_workers` processes.
+
+A clip whose audio cannot be read does not end a run. In training, another clip takes its place, so that all
+batches, and all processes' shares of them, keep their size. An evaluation leaves it out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -11,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wavcaps_training.data.audio_files import AudioFiles
+from wavcaps_training.data.audio_files import AudioFiles, AudioReadError, StoreUnreachable
 from wavcaps_training.data.chance import chance
 from wavcaps_training.data.clips import Clip, Example, examples_of
 from wavcaps_training.data.crops import read_crop
 from wavcaps_training.data.plan import plan_epoch
+from wavcaps_training.data.unreadable import UnreadableClips
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.training import CaptionChoice, RunSettings
 
@@ -28,11 +33,21 @@ class Batch:
         clip_ids: the ids of their clips.
         captions: their captions.
         audio: (batch, samples), or (batch, 1, frames, mel bins) where log-mels are cached.
+        unreadable: what is wrong with the clips that were left out of it, by clip id.
     """
 
     clip_ids: list[str]
     captions: list[str]
     audio: Tensor
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Examples with their audio, and what is wrong with clips that could not be read, by clip id."""
+
+    examples: list[tuple[Example, Tensor]]
+    unreadable: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,7 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
 
     Args:
         epoch: selects the random crops; None: the crops of evaluation.
+        most_unreadable: how many clips may be unreadable.
     """
 
     def __init__(
@@ -84,12 +100,14 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
         settings: RunSettings,
         epoch: int | None,
         cache: LogMelCache | None,
+        most_unreadable: int = 0,
     ) -> None:
         self.examples = examples
         self.audio = audio
         self.settings = settings
         self.epoch = epoch
         self.cache = cache
+        self.most_unreadable = most_unreadable
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -100,6 +118,37 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
             return example, self._waveform(example)
         waveform = None if self.cache.has(example.clip) else self._waveform(example)
         return example, self.cache.log_mel(example.clip, waveform)
+
+    def __getitems__(self, places: list[int]) -> Read:
+        """A batch. In training, the next examples of the list replace those that cannot be read."""
+        read = Read([], {})
+        for place in places:
+            self._read(place, read)
+        if self.epoch is not None:
+            used = {self.examples[place].clip.clip_id for place in places}
+            for place in self._after(places[-1]):
+                if len(read.examples) == len(places) or len(read.unreadable) > self.most_unreadable:
+                    break
+                clip_id = self.examples[place].clip.clip_id
+                if clip_id not in used:
+                    used.add(clip_id)
+                    self._read(place, read)
+        return read
+
+    def _after(self, place: int) -> Iterator[int]:
+        yield from range(place + 1, len(self.examples))
+        yield from range(place)
+
+    def _read(self, place: int, read: Read) -> None:
+        clip_id = self.examples[place].clip.clip_id
+        if clip_id in read.unreadable:
+            return
+        try:
+            read.examples.append(self[place])
+        except StoreUnreachable:
+            raise
+        except AudioReadError as error:
+            read.unreadable[clip_id] = str(error)
 
     def _waveform(self, example: Example) -> Tensor:
         settings, clip = self.settings, example.clip
@@ -112,13 +161,28 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
         return torch.from_numpy(read_crop(clip, self.audio, settings.clip, rate, position))
 
 
+class BatchLoader(DataLoader[Batch]):
+    """Counts the clips that cannot be read, and leaves out batches without a clip."""
+
+    def __init__(self, unreadable: UnreadableClips, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.unreadable = unreadable
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            self.unreadable.add(batch.unreadable)
+            if batch.clip_ids:
+                yield batch
+
+
 def batch_loader(
     clips: Sequence[Clip],
     audio: AudioFiles,
     settings: RunSettings,
     share: EpochShare | None = None,
     cache: LogMelCache | None = None,
-) -> DataLoader[Batch]:
+    unreadable: UnreadableClips | None = None,
+) -> BatchLoader:
     """Batches of an epoch of training, or of an evaluation.
 
     An epoch of training is shuffled and cropped at random, both determined by the settings' seed and the
@@ -130,10 +194,13 @@ def batch_loader(
         settings: of the run.
         share: which batches of training; None: evaluation.
         cache: log-mels in place of waveforms; the processes of `loader_workers` do not fill it.
+        unreadable: gets the clips that are left out because they cannot be read; None: none may be.
 
     Raises:
-        AudioReadError: while iterating; names the clip whose audio cannot be read.
+        AudioReadError: while iterating: more clips cannot be read than may be left out, or the store cannot.
     """
+    if unreadable is None:
+        unreadable = UnreadableClips("clips", len(clips), 0)
     if share is None:
         examples = examples_of(clips, CaptionChoice.ALL, settings.seed, 0)
         batches = plan_epoch(examples, settings, 0, training=False)
@@ -142,8 +209,9 @@ def batch_loader(
         planned = plan_epoch(examples, settings, share.epoch, training=True)
         batches = [_share_of(batch, share) for batch in planned[share.first_batch :]]
     crops = share.epoch if share is not None else None
-    dataset: Dataset[Any] = ExampleDataset(examples, audio, settings, crops, cache)
-    return DataLoader(
+    dataset: Dataset[Any] = ExampleDataset(examples, audio, settings, crops, cache, unreadable.most)
+    return BatchLoader(
+        unreadable,
         dataset,
         batch_sampler=batches,
         num_workers=settings.loader_workers,
@@ -156,17 +224,23 @@ def _share_of(batch: list[int], share: EpochShare) -> list[int]:
     return batch[size * rank // world_size : size * (rank + 1) // world_size]
 
 
-def collate(examples: Sequence[tuple[Example, Tensor]], min_samples: int) -> Batch:
-    """Makes a batch of an `ExampleDataset`'s items, padded with zeros to the longest clip."""
-    sounds = [audio for _, audio in examples]
-    if sounds[0].ndim == 1:
+def unreadable_clips(clips: Sequence[Clip], settings: RunSettings, what: str = "clips") -> UnreadableClips:
+    """For those of some clips that cannot be read: the settings' share of them may be left out."""
+    return UnreadableClips(what, len(clips), settings.max_unreadable_share)
+
+
+def collate(read: Read, min_samples: int) -> Batch:
+    """Makes a batch of what `ExampleDataset` has read, padded with zeros to the longest clip."""
+    sounds = [audio for _, audio in read.examples]
+    if sounds and sounds[0].ndim == 1:
         longest = max(min_samples, *(len(sound) for sound in sounds))
         sounds = [
             sound if len(sound) == longest else torch.nn.functional.pad(sound, (0, longest - len(sound)))
             for sound in sounds
         ]
     return Batch(
-        [example.clip.clip_id for example, _ in examples],
-        [example.caption for example, _ in examples],
-        torch.stack(sounds),
+        [example.clip.clip_id for example, _ in read.examples],
+        [example.caption for example, _ in read.examples],
+        torch.stack(sounds) if sounds else torch.zeros(0),
+        read.unreadable,
     )

@@ -7,7 +7,7 @@ epoch skips the batches that it has trained on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -91,13 +91,16 @@ def _with_leftovers(
     return [both[index] for index in generator.permutation(len(both))]
 
 
-def clips_seen(examples: Sequence[Example], settings: RunSettings, epochs: int) -> int:
+def clips_seen(
+    examples: Sequence[Example], settings: RunSettings, epochs: int, unreadable: Collection[str] = ()
+) -> int:
     """How many different clips are in the batches of a run.
 
     Args:
         examples: of an epoch.
         settings: of the run.
         epochs: how many epochs it has.
+        unreadable: ids of clips that were in a batch, but whose audio could not be read.
     """
     everything = {example.clip.clip_id for example in examples}
     seen: set[str] = set()
@@ -106,7 +109,7 @@ def clips_seen(examples: Sequence[Example], settings: RunSettings, epochs: int) 
             seen |= {examples[index].clip.clip_id for index in batch}
         if seen == everything:
             break
-    return len(seen)
+    return len(seen.difference(unreadable))
 
 
 def _cut(indices: Sequence[int], size: int) -> list[list[int]]:

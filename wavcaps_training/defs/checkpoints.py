@@ -121,6 +121,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
                     )
                 ),
                 "best epoch": row["best_epoch"],
+                "left out, without readable audio": len(row["unreadable_clips"] or []),
                 "parameters": row["parameters"],
                 "clips per second": sum(entry["clips_per_second"] for entry in curve) / len(curve),
                 "GFLOP per clip": row["flops_per_clip"] / 1e9,

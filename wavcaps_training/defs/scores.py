@@ -65,6 +65,8 @@ def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
         context.add_output_metadata(
             {
                 "recall": dg.MetadataValue.md(as_markdown(grouped_bars(bars, "recall (%)"))),
+                "clips scored": scores["clips"][0].as_py(),
+                "left out, without readable audio": scores["unreadable"][0].as_py(),
                 **score_metadata(scores),
             }
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from wavcaps_assets.caption_metrics.scores import Scores, score
-from wavcaps_training.data import AudioFiles, Clip, batch_loader
+from wavcaps_training.data import AudioFiles, Clip, batch_loader, unreadable_clips
 from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.text import clean_caption
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
@@ -89,6 +89,8 @@ def write_captions(
 ) -> list[CaptionedClip]:
     """Generates a caption for each clip, in the clips' order; each clip is read once.
 
+    Clips whose audio cannot be read are left out, with a warning.
+
     Args:
         model: in evaluation mode, on the device to use.
         clips: such as the test split.
@@ -96,13 +98,19 @@ def write_captions(
         settings: how clips are cropped and padded, and how many go into a batch.
 
     Raises:
-        AudioReadError: a clip's audio is missing or unreadable.
+        AudioReadError: the audio of too many clips is missing or unreadable.
     """
     device = next(model.parameters()).device
     once = [replace(clip, captions=clip.captions[:1]) for clip in clips]
     written: dict[str, str] = {}
+    unreadable = unreadable_clips(clips, settings)
     with torch.no_grad():
-        for batch in batch_loader(once, audio, settings):
+        for batch in batch_loader(once, audio, settings, unreadable=unreadable):
             captions = model.generate(model.log_mel(batch.audio.to(device)))
             written.update(zip(batch.clip_ids, captions, strict=True))
-    return [CaptionedClip(clip.clip_id, written[clip.clip_id], clip.captions) for clip in clips]
+    unreadable.warn()
+    return [
+        CaptionedClip(clip.clip_id, written[clip.clip_id], clip.captions)
+        for clip in clips
+        if clip.clip_id in written
+    ]

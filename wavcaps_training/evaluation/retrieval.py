@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavcaps_training.data import AudioFiles, Clip, batch_loader
+from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, batch_loader, unreadable_clips
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.training import TrainingSettings
 
@@ -108,7 +108,11 @@ def chance_recall(n: int, k: int) -> float:
 
 
 def embed(
-    model: RetrievalModel, clips: Sequence[Clip], audio: AudioFiles, settings: TrainingSettings
+    model: RetrievalModel,
+    clips: Sequence[Clip],
+    audio: AudioFiles,
+    settings: TrainingSettings,
+    unreadable: UnreadableClips | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit vectors of clips and of their captions, in the clips' order.
 
@@ -117,18 +121,19 @@ def embed(
         clips: the clips, each with one caption or several.
         audio: where their audio is.
         settings: how clips are cropped and padded, and how many go into a batch.
+        unreadable: gets the clips that are left out, because their audio cannot be read; None: none may be.
 
     Returns:
         Audio (clips, joint dim), text (captions, joint dim), and the row of the clip that each caption
         belongs to (captions,).
 
     Raises:
-        AudioReadError: a clip's audio is missing or unreadable.
+        AudioReadError: the audio of too many clips is missing or unreadable.
     """
     rows: dict[str, int] = {}
     sounds, texts, clip_of_caption = [], [], []
     with torch.no_grad():
-        for batch in batch_loader(clips, audio, settings):
+        for batch in batch_loader(clips, audio, settings, unreadable=unreadable):
             new = []
             for place, clip_id in enumerate(batch.clip_ids):
                 if clip_id not in rows:
@@ -154,12 +159,15 @@ def evaluate_retrieval(
         settings: of the model's training.
 
     Raises:
-        AudioReadError: a clip's audio is missing or unreadable.
+        AudioReadError: the audio of too many clips is missing or unreadable.
     """
-    scores = score_retrieval(*embed(model, clips, audio, settings))
+    unreadable = unreadable_clips(clips, settings, "clips of the test split")
+    scores = score_retrieval(*embed(model, clips, audio, settings, unreadable))
+    unreadable.warn()
+    left_out = len(unreadable.problems)
     directions = {"text_to_audio": scores.text_to_audio, "audio_to_text": scores.audio_to_text}
     return [
-        score_row(name, direction, k, found.recall_at(k), len(clips))
+        score_row(name, direction, k, found.recall_at(k), len(clips) - left_out, left_out)
         for direction, found in directions.items()
         for k in DEPTHS
     ]
@@ -175,14 +183,28 @@ def protocol(settings: TrainingSettings) -> str:
     )
 
 
-def chance_rows(clips: int) -> list[Mapping[str, Any]]:
-    """The rows of `tables.RETRIEVAL_SCORES` for guessing among a number of clips."""
+def chance_rows(clips: int, unreadable: int = 0) -> list[Mapping[str, Any]]:
+    """The rows of `tables.RETRIEVAL_SCORES` for guessing among a number of clips.
+
+    Args:
+        clips: how many were scored.
+        unreadable: how many were left out.
+    """
     return [
-        score_row("chance", direction, k, chance_recall(clips, k), clips)
+        score_row("chance", direction, k, chance_recall(clips, k), clips, unreadable)
         for direction in ("text_to_audio", "audio_to_text")
         for k in DEPTHS
     ]
 
 
-def score_row(model: str, direction: str, k: int, value: float, clips: int) -> Mapping[str, Any]:
-    return {"model": model, "direction": direction, "metric": f"R@{k}", "value": value, "clips": clips}
+def score_row(
+    model: str, direction: str, k: int, value: float, clips: int, unreadable: int
+) -> Mapping[str, Any]:
+    return {
+        "model": model,
+        "direction": direction,
+        "metric": f"R@{k}",
+        "value": value,
+        "clips": clips,
+        "unreadable": unreadable,
+    }

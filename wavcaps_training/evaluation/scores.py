@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from wavcaps_assets.store.storage import Store
@@ -32,7 +34,7 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
     Raises:
         NothingToScore: there is no checkpoint, or no clip in the test split.
         CheckpointError: the weights are missing, or of another model.
-        AudioReadError: a clip's audio is missing or unreadable.
+        AudioReadError: the audio of too many clips is missing or unreadable.
     """
     if not checkpoint.num_rows:
         raise NothingToScore("the checkpoint's table has no row: materialize the checkpoint first")
@@ -45,7 +47,7 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
             "training_manifest"
         )
     test_set = {"scored_on_sha256": rows_sha256(manifest)}
-    rows = [{**score, **test_set} for score in chance_rows(len(clips))]
+    rows: list[dict[str, Any]] = []
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
         with store.reading(row[column]) as weights:
             model, settings = load_checkpoint(weights, device)
@@ -59,4 +61,6 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
         }
         scores = evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
         rows += [{**score, **test_set, **of_whom} for score in scores]
-    return RETRIEVAL_SCORES.from_rows(rows)
+    # Chance guesses among the clips that were scored.
+    guesses = chance_rows(rows[0]["clips"], rows[0]["unreadable"])
+    return RETRIEVAL_SCORES.from_rows([*({**score, **test_set} for score in guesses), *rows])

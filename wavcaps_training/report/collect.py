@@ -138,7 +138,9 @@ def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
     test = training_manifest.filter(pc.equal(training_manifest.column("split"), "test"))
     captions = Counter(test.column("caption").to_pylist())
     sharing = sum(clips for clips in captions.values() if clips > 1)
-    return Scores(scores.column("clips")[0].as_py(), recall, sharing if test.num_rows else None)
+    # Older tables do not say how many clips were left out.
+    unreadable = scores.column("unreadable")[0].as_py() or 0
+    return Scores(scores.column("clips")[0].as_py(), recall, sharing if test.num_rows else None, unreadable)
 
 
 def _sizes(store: Store) -> tuple[Size, ...]:

@@ -135,6 +135,7 @@ class Training:
     best_epoch: int
     settings_json: str
     learning_curve: tuple[Mapping[str, Any], ...]
+    unreadable_clips: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class Scores:
     """Retrieval on the test split.
 
     Attributes:
-        clips: how many clips it has.
+        clips: how many clips were scored.
+        unreadable: clips that were left out, because their audio could not be read.
         recall: R@k in percent, by direction, model and metric, as in `tables.RETRIEVAL_SCORES`.
         sharing_a_caption: test clips with the same caption as another test clip; None: not known.
     """
@@ -150,6 +152,7 @@ class Scores:
     clips: int
     recall: Mapping[str, Mapping[str, Mapping[str, float]]]
     sharing_a_caption: int | None
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,13 @@ class RunSettings(Frozen):
         False,
         description="keep each clip's log-mel in memory; a long clip is then cropped only once per run",
     )
+    max_unreadable_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="share of a split's clips that may be left out because their audio is missing, damaged "
+        "or silent (0 to 1); one clip may always be, unless this is 0. With more, the run fails",
+    )
     loader_workers: int = Field(
         0, ge=0, description="processes that read audio, in addition to the training process"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.distributed as dist
@@ -36,3 +36,12 @@ def gathered(audio: Tensor, text: Tensor, clip_ids: Sequence[str]) -> tuple[Tens
         torch.cat(all_gather(text.contiguous())),
         [clip_id for share in ids for clip_id in share],
     )
+
+
+def gathered_notes(notes: Mapping[str, str]) -> dict[str, str]:
+    """The notes of all processes together."""
+    if not is_distributed():
+        return dict(notes)
+    everything: list[dict[str, str]] = [{} for _ in range(dist.get_world_size())]
+    dist.all_gather_object(everything, dict(notes))
+    return {name: note for of_one in everything for name, note in of_one.items()}

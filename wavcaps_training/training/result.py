@@ -7,7 +7,7 @@ killed after that, before its result was recorded, is not run again.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ class TrainingResult:
         device: the device that it ran on.
         devices: number of devices.
         train_clips: clips of the train split that the run has trained on.
-        validation_clips: clips in the validation split.
+        validation_clips: clips of the validation split that it was validated on.
         flops_per_clip: floating-point operations of a training step, per clip.
         utilisation: share of the devices' peak performance that was reached (MFU); None: not known.
+        unreadable_clips: ids of the clips of both splits that were left out, because their audio could not
+            be read.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class TrainingResult:
     validation_clips: int
     flops_per_clip: float
     utilisation: float | None
+    unreadable_clips: list[str] = field(default_factory=list)
 
     @property
     def weights(self) -> Path:

@@ -26,9 +26,11 @@ from wavcaps_training.data import (
     batch_loader,
     examples_of,
     plan_epoch,
+    unreadable_clips,
 )
 from wavcaps_training.settings.training import Precision, RunSettings
 from wavcaps_training.tasks.base import Task
+from wavcaps_training.tasks.gathering import gathered_notes
 from wavcaps_training.training.reporting import RunReport
 from wavcaps_training.training.state import Position, RunState
 from wavcaps_training.training.throughput import Flops
@@ -80,6 +82,10 @@ class TrainingRun(lightning.LightningModule):
         self.weights = weights
         self.manifest_sha256 = manifest_sha256
         self.state = state
+        self.unreadable = {
+            "train": unreadable_clips(splits.train, self.settings, "clips of the train split"),
+            "validation": unreadable_clips(splits.validation, self.settings, "clips of the validation split"),
+        }
         self.position = Position()
         self.stop_after_step = False
         self.optimizer = adam(self.model, self.settings)
@@ -114,10 +120,17 @@ class TrainingRun(lightning.LightningModule):
             self.settings,
             EpochShare(self.position.epoch, self.position.batch, self.global_rank, self.trainer.world_size),
             self.splits.cache,
+            self.unreadable["train"],
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return batch_loader(self.splits.validation, self.splits.audio, self.settings, cache=self.splits.cache)
+        return batch_loader(
+            self.splits.validation,
+            self.splits.audio,
+            self.settings,
+            cache=self.splits.cache,
+            unreadable=self.unreadable["validation"],
+        )
 
     def on_fit_start(self) -> None:
         steps_to_devices(self.optimizer)
@@ -233,7 +246,16 @@ class TrainingRun(lightning.LightningModule):
             self.save_state()
             self._stop_if_asked()
 
+    def _note_unreadable(self) -> None:
+        """Records the clips that were left out since the run was started or resumed, by any process."""
+        for split, clips in self.unreadable.items():
+            clips.add(gathered_notes(clips.problems))
+            self.position.unreadable.setdefault(split, {}).update(clips.problems)
+            if self.trainer.is_global_zero:
+                clips.warn()
+
     def on_validation_epoch_end(self) -> None:
+        self._note_unreadable()
         # Devices round differently. If each decided by its own scores, one could stop while the others wait.
         scores = self.trainer.strategy.broadcast(self.task.validation_scores())
         position, now = self.position, time.monotonic()

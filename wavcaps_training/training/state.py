@@ -32,6 +32,8 @@ RUN_KEY = "wavcaps_training_run"
 MODEL, OPTIMIZER = "model.", "optimizer."
 # Settings that change how a run is computed, but not what it computes.
 WITHOUT_EFFECT = ("loader_workers", "save_every_steps", "compile", "micro_batch_size")
+# A setting that older versions did not have, and that does not change what is computed.
+LATER = "max_unreadable_share"
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Position:
         seconds: how long the run has taken so far, including reading audio (s).
         loss_scale: state of the gradient scaler of 16-bit training; None: there is no scaler.
         flops_per_clip: as in `TrainingResult`; None: not counted yet.
+        unreadable: of each split, what is wrong with the clips that were left out, by clip id.
     """
 
     step: int = 0
@@ -74,6 +77,7 @@ class Position:
     seconds: float = 0.0
     loss_scale: dict[str, float] | None = None
     flops_per_clip: float | None = None
+    unreadable: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | None) -> str:
@@ -85,7 +89,7 @@ def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | No
     same = settings.model_copy(update={name: fields[name].default for name in WITHOUT_EFFECT})
     # Older versions had no such setting and left these clips out; their runs keep their identity.
     as_before = not (settings.buckets and settings.bucket_leftovers)
-    text = same.model_dump_json(exclude={"bucket_leftovers"} if as_before else None)
+    text = same.model_dump_json(exclude={LATER, "bucket_leftovers"} if as_before else {LATER})
     return hashlib.sha256(json.dumps([text, manifest_sha256, initial_sha256]).encode()).hexdigest()
 
 

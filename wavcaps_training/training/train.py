@@ -83,7 +83,7 @@ def train(
     Raises:
         TrainingError: too few clips, no such device, or a loss that is not finite.
         Stopped: the process got SIGTERM, and the run was saved.
-        AudioReadError: a clip's audio is missing, silent or unreadable.
+        AudioReadError: the audio of more clips than `max_unreadable_share` is missing, silent or unreadable.
         TextModelError: there is no BERT or BART where the settings say.
         ReleasedCheckpointError: `audio_weights` are not those of the audio encoder.
         CheckpointError: the initial weights are not a checkpoint of this model.
@@ -174,10 +174,11 @@ def _result_of(run: TrainingRun, task: Task, output_dir: Path, hardware: str) ->
         seconds=position.seconds,
         device=hardware,
         devices=world_size(),
-        train_clips=clips_seen(examples, settings, position.epoch),
-        validation_clips=len(run.splits.validation),
+        train_clips=clips_seen(examples, settings, position.epoch, position.unreadable.get("train", ())),
+        validation_clips=len(run.splits.validation) - len(position.unreadable.get("validation", ())),
         flops_per_clip=flops,
         utilisation=model_flops_utilisation(flops, rate, hardware, settings.precision, world_size()),
+        unreadable_clips=sorted(clip_id for clips in position.unreadable.values() for clip_id in clips),
     )
 
 

@@ -12,7 +12,10 @@ import soundfile
 import torch
 
 from tests.support.paths import ORACLES
+from tests.support.s3 import S3Bucket
+from wavcaps_assets.store.storage import Store
 from wavcaps_training.data import (
+    AudioFiles,
     AudioFolder,
     AudioReadError,
     Batch,
@@ -23,12 +26,15 @@ from wavcaps_training.data import (
     clips_seen,
     examples_of,
     plan_epoch,
+    unreadable_clips,
 )
+from wavcaps_training.data.audio_files import StoreUnreachable
 from wavcaps_training.data.plan import plan_buckets
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.training import DEMO, PAPER, RELEASED, CaptionChoice, ClipSettings
 
 RATE = 32_000
+BAD = ("lost", "silent", "cut")
 SETTINGS = DEMO.model_copy(
     update={"batch_size": 4, "clip": ClipSettings(seconds=0.25), "cache_log_mel": False}
 )
@@ -197,3 +203,79 @@ def test_a_process_that_reads_says_which_clip_is_wrong(clips: tuple[list[Clip], 
     lost = Clip("bbc_sound_effects-lost", ("A door.",), "lost.flac", 1.0)
     with pytest.raises(AudioReadError, match=r"clip bbc_sound_effects-lost: .*lost\.flac is missing"):
         list(batch_loader([*there, lost], audio, settings))
+
+
+@pytest.fixture(scope="module")
+def with_bad_clips(
+    clips: tuple[list[Clip], AudioFolder], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Clip], AudioFolder]:
+    """The clips, with a missing, a silent and a truncated one among them."""
+    there, audio = clips
+    folder = audio.store.root
+    soundfile.write(folder / "silent.flac", np.zeros(RATE // 2, dtype=np.int16), RATE)
+    (folder / "cut.flac").write_bytes((folder / "0.flac").read_bytes()[:3000])
+    bad = [
+        Clip(f"bad-{name}", ("A door.", "A gate."), f"{name}.flac", 0.5) for name in ("lost", "silent", "cut")
+    ]
+    return [*there[:3], bad[0], *there[3:6], bad[1], *there[6:], bad[2]], audio
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_another_clip_takes_the_place_of_one_that_cannot_be_read(
+    with_bad_clips: tuple[list[Clip], AudioFolder], workers: int
+) -> None:
+    found, audio = with_bad_clips
+    settings = SETTINGS.model_copy(update={"loader_workers": workers, "max_unreadable_share": 0.25})
+    planned = plan_epoch(examples_of(found, settings.captions, settings.seed, 0), settings, 0, training=True)
+    unreadable = unreadable_clips(found, settings)
+    batches = list(batch_loader(found, audio, settings, EpochShare(), unreadable=unreadable))
+    assert [len(batch.clip_ids) for batch in batches] == [len(batch) for batch in planned]
+    seen = {clip_id for batch in batches for clip_id in batch.clip_ids}
+    assert not seen & {"bad-lost", "bad-silent", "bad-cut"}
+    assert set(unreadable.problems) == {"bad-lost", "bad-silent", "bad-cut"}
+    assert "is silent" in unreadable.problems["bad-silent"]
+    # What takes a place is the same in each run, and a resumed run goes on with the same batches.
+    again = batch_loader(found, audio, settings, EpochShare(first_batch=2), unreadable=unreadable)
+    assert same(list(again), batches[2:])
+
+
+def test_an_evaluation_leaves_out_what_cannot_be_read(
+    clips: tuple[list[Clip], AudioFolder], with_bad_clips: tuple[list[Clip], AudioFolder]
+) -> None:
+    found, audio = with_bad_clips
+    # One example a batch: the batch of a clip that cannot be read is empty.
+    settings = SETTINGS.model_copy(update={"batch_size": 1, "max_unreadable_share": 0.25})
+    batches = list(batch_loader(found, audio, settings, unreadable=unreadable_clips(found, settings)))
+    assert same(batches, list(batch_loader(*clips, settings)))
+
+
+def test_many_clips_that_cannot_be_read_are_an_error_and_one_never_is(
+    with_bad_clips: tuple[list[Clip], AudioFolder],
+) -> None:
+    found, audio = with_bad_clips
+    for share in (None, EpochShare()):
+        unreadable = unreadable_clips(found, SETTINGS)
+        with pytest.raises(AudioReadError, match=r"[23] of the 14 clips .* allows 1\. The first: clip bad-"):
+            list(batch_loader(found, audio, SETTINGS, share, unreadable=unreadable))
+        only_one = [clip for clip in found if clip.clip_id not in ("bad-lost", "bad-cut")]
+        unreadable = unreadable_clips(only_one, SETTINGS)
+        list(batch_loader(only_one, audio, SETTINGS, share, unreadable=unreadable))
+        assert set(unreadable.problems) == {"bad-silent"}
+        strict = SETTINGS.model_copy(update={"max_unreadable_share": 0.0})
+        with pytest.raises(AudioReadError, match=r"clip bad-silent: .* is silent"):
+            list(batch_loader(only_one, audio, strict, share, unreadable=unreadable_clips(only_one, strict)))
+    none_left = [clip for clip in found if clip.clip_id.startswith("bad")]
+    everything = SETTINGS.model_copy(update={"max_unreadable_share": 1.0})
+    with pytest.raises(AudioReadError, match="3 of the 3 clips"):
+        list(batch_loader(none_left, audio, everything, unreadable=unreadable_clips(none_left, everything)))
+
+
+def test_a_bucket_that_cannot_be_read_is_no_clips_fault(
+    clips: tuple[list[Clip], AudioFolder], bucket: S3Bucket
+) -> None:
+    store = Store("s3://another-bucket", bucket.client)
+    settings = SETTINGS.model_copy(update={"max_unreadable_share": 1.0})
+    unreadable = unreadable_clips(clips[0], settings)
+    with pytest.raises(StoreUnreachable, match=r"clip bbc_sound_effects-0: .* cannot be read"):
+        list(batch_loader(clips[0], AudioFiles(store), settings, unreadable=unreadable))
+    assert not unreadable.problems

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tests.support.paths import ROOT
 from tests.training.training.test_resume import SETTINGS, clips, manifest_of  # noqa: F401
 from tests.training.training.test_train import TINY
+from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.models.cnn14 import Cnn14
 from wavcaps_training.models.retrieval import RetrievalModel
@@ -34,11 +35,17 @@ pytestmark = pytest.mark.slow
 
 # Batch normalisation and masks see a process's share alone; without them, shares add up to the whole.
 TOGETHER = SETTINGS.model_copy(update={"epochs": 2})
+# A clip without a file.
+LOST = 7
 
 
 def write_job_for(clips: Path, out: Path, settings: TrainingSettings) -> None:  # noqa: F811
     out.mkdir(exist_ok=True)
-    write_job(Job(settings=settings, store=str(clips), output=out, cuda=False), manifest_of(clips), out)
+    rows = manifest_of(clips).to_pylist()
+    # Only one of the processes reads this clip.
+    rows[LOST]["audio_path"] = "lost.flac"
+    manifest = TRAINING_MANIFEST.from_rows(rows)
+    write_job(Job(settings=settings, store=str(clips), output=out, cuda=False), manifest, out)
 
 
 GRADIENTS = """
@@ -118,6 +125,9 @@ def test_a_rank_that_dies_is_restarted_and_the_run_ends_as_it_would_have(
     weights = [load_file(tmp_path / name / WEIGHTS) for name in results]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert results["whole"]["devices"] == 2
+    for result in results.values():
+        assert result["unreadable_clips"] == [f"bbc_sound_effects-{LOST}"]
+        assert result["train_clips"] == 31
     assert [entry["epoch"] for entry in results["broken"]["learning_curve"]] == [1, 2]
 
 

@@ -24,7 +24,7 @@ from wavcaps_training.checkpoints.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from wavcaps_training.data import AudioFolder, clips_of
+from wavcaps_training.data import AudioFolder, AudioReadError, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.paper.experiments import EXPERIMENTS
 from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
@@ -137,6 +137,37 @@ def test_the_result_counts_what_was_trained(result: TrainingResult) -> None:
     assert result.trainable_parameters == result.parameters - frozen - 1
     assert (result.train_clips, result.validation_clips, result.device) == (32, 4, "cpu")
     assert 1 <= result.best_epoch <= EPOCHS
+
+
+def without_sound(table: pa.Table, audio: AudioFolder, *numbers: int) -> pa.Table:
+    """The manifest, with clips that are silent."""
+    soundfile.write(audio.store.root / "silent.flac", np.zeros(RATE, dtype=np.int16), RATE)
+    rows = table.to_pylist()
+    for number in numbers:
+        rows[number]["audio_path"] = "silent.flac"
+    return TRAINING_MANIFEST.from_rows(rows)
+
+
+def test_a_few_silent_clips_are_left_out_and_counted_in_training_and_scores(
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, audio = manifest
+    # One in each split.
+    silent = without_sound(table, audio, 5, 33, 37)
+    settings = TINY.model_copy(update={"epochs": 2})
+    result = train(silent, audio, settings, tmp_path)
+    assert result.unreadable_clips == ["freesound-33", "freesound-5"]
+    assert (result.train_clips, result.validation_clips) == (31, 3)
+    model, _ = load_checkpoint(result.weights)
+    rows = evaluate_retrieval(model, "trained", clips_of(silent, "test"), audio, settings)
+    assert {(row["clips"], row["unreadable"]) for row in rows} == {(3, 1)}
+    # Each is said once, and not in each epoch.
+    for split, number, clips in (("train", 5, 32), ("validation", 33, 4), ("test", 37, 4)):
+        start = f"1 of the {clips} clips of the {split} split are left out"
+        (said,) = [line for line in caplog.messages if line.startswith(start)]
+        assert f"clip freesound-{number}: " in said and "is silent" in said
+    with pytest.raises(AudioReadError, match="2 of the 32 clips of the train split cannot be read"):
+        train(without_sound(table, audio, 5, 6), audio, settings, tmp_path / "two")
 
 
 def test_the_untrained_weights_differ_in_what_was_trained_only(result: TrainingResult) -> None:
