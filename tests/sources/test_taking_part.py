@@ -116,16 +116,12 @@ def test_a_source_that_is_not_captioned_yet_is_named_with_the_ways_out(
     settings = Settings(sources=LIVE, store=str(tmp_path / "store"))
     TableStore(Store(tmp_path / "store")).write(["manifest"], "local_folder", MANIFEST.empty())
     job = build(settings).resolve_implicit_global_asset_job_def()
-    with (
-        dg.instance_for_test() as instance,
-        pytest.raises(Exception, match="manifest has no table") as raised,
-    ):
+    with dg.instance_for_test() as instance, pytest.raises(Exception, match="has no table") as raised:
         job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("wavcaps")])
-    assert str(raised.value.__cause__ or raised.value) == (
-        "manifest has no table of freesound, soundbible yet, and the set is made of all sources that take part. "
-        "Run crawl_freesound, then caption_source with the partition freesound (and so on for the others). Or "
-        "leave them out: set WAVCAPS_SOURCE_NAMES=local_folder, and reload the code location"
-    )
+    said = str(raised.value.__cause__ or raised.value)
+    assert said.startswith("manifest has no table of freesound, soundbible yet")
+    assert "caption_source with the partition freesound (and so on for the others)" in said
+    assert "WAVCAPS_SOURCE_NAMES=local_folder," in said
 
 
 @pytest.mark.usefixtures("own_folder")
