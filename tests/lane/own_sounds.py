@@ -172,6 +172,8 @@ def messy_folder(path: Path, clips: Iterator[Clip], count: int, long_s: int) -> 
     own.put(Clip("nothing said.wav", short, fate="empty_text"))
     german = "Ein Hund bellt laut im Hof hinter dem alten Haus, und es regnet."
     own.put(Clip("Hund.wav", (short[0] / 2, short[1]), german, fate="foreign_text"))
+    silence = (np.zeros(64_000, dtype=np.float32), 32_000)
+    own.put(Clip("silence.flac", silence, "A room is quiet.", fate="silent"))
     own.put(
         Clip(
             "broken.wav",
