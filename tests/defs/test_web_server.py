@@ -1,13 +1,17 @@
-"""The real web server shows the whole graph, asked as the UI asks it."""
+"""The real web server of `wavcaps ui` with live sources shows the whole graph, asked as the UI asks it."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -30,13 +34,54 @@ GRAPH = """
 """
 
 
+# As the README sets them; no site is asked before a schedule is switched on.
+LIVE = {
+    "WAVCAPS_SOURCES": "live",
+    "WAVCAPS_CONTACT": "you@example.org",
+    "WAVCAPS_FREESOUND__TOKEN": "token",
+    "WAVCAPS_AUDIOSET__CLIPS_URL": "/data/audioset",
+    "WAVCAPS_LLM__BASE_URL": "embedded",
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    """`wavcaps ui`.
+
+    Attributes:
+        url: of the web server.
+        process: the command.
+        home: the instance's folder.
+        output: file of all that the command and its processes print.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    home: Path
+    output: Path
+
+    def processes(self) -> list[str]:
+        """The processes of this instance, by their numbers in /proc."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"DAGSTER_HOME={self.home}".encode() in (process / "environ").read_bytes():
+                    found.append(process.name)
+        return found
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "dagster_webserver", "-w", "workspace.yaml", "--port", str(port)]
-    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path_factory.mktemp("home"))}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "wavcaps_assets.cli", "ui", "--port", str(port)]
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, **LIVE, "DAGSTER_HOME": str(home)}
+    output = tmp_path_factory.mktemp("output") / "output.txt"
+    with (
+        output.open("wb") as file,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file) as process,
+    ):
         try:
             url = f"http://127.0.0.1:{port}"
             for attempt in Retrying(
@@ -45,11 +90,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 wait=wait_fixed(0.5),
             ):
                 with attempt:
-                    assert process.poll() is None, "the web server stopped"
+                    assert process.poll() is None, output.read_text()
                     httpx.get(f"{url}/server_info").raise_for_status()
-            yield url
+            yield Running(url, process, home, output)
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def server(running: Running) -> str:
+    return running.url
 
 
 @pytest.mark.slow
@@ -83,3 +133,23 @@ def test_every_check_can_be_executed_on_its_own(server: str) -> None:
     ]
     assert len(checks) > 80
     assert {check["canExecuteIndividually"] for check in checks} == {"CAN_EXECUTE"}
+
+
+@pytest.mark.slow
+def test_it_prints_only_its_own_lines_and_stops_with_all_that_it_started(running: Running) -> None:
+    # The command, the web server and the daemon, and the code servers of both.
+    assert len(running.processes()) >= 3
+    running.process.terminate()
+    assert running.process.wait(60) == 128 + signal.SIGTERM
+    for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.2)):
+        with attempt:
+            assert running.processes() == []
+    port = running.url.rpartition(":")[2]
+    assert running.output.read_text().splitlines() == [
+        "Live sources: FreeSound, BBC Sound Effects, SoundBible, AudioSet SL; "
+        f"store: {running.home / 'store'}",
+        "",
+        f"  The lineage graph: http://127.0.0.1:{port}/asset-groups",
+        "  Ctrl-C stops everything.",
+        "",
+    ]
