@@ -13,7 +13,12 @@ import pytest
 from tests.llm.scripted_model import KEY, MODEL, Endpoint, asked, scripted
 from wavcaps_assets.captioning.presets import captioned_with, choose_settings
 from wavcaps_assets.captioning.prompts import Form, load_prompt, prompt_files
-from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningChoice, Method
+from wavcaps_assets.captioning.settings import (
+    CAPTIONING_PRESETS,
+    CaptioningChoice,
+    CaptioningSettings,
+    Method,
+)
 from wavcaps_assets.captioning.texts import TEXT_FROM, ClipField
 from wavcaps_assets.defs.captioning import captioning_assets
 from wavcaps_assets.defs.captions import caption_assets
@@ -230,6 +235,31 @@ def test_a_prompt_s_file_says_what_it_is_written_for_and_the_launchpad_has_the_l
     chosen = choose_settings(SOURCE, False, CaptioningChoice(prompt="mine", text_from=["title"], added=[]))
     assert (chosen.text_from, chosen.added) == ((ClipField.TITLE,), ())
     assert choose_settings(SOURCE, False, CaptioningChoice(prompt="mine", method="rules")).added == ()
+
+
+def test_temporal_order_is_audioset_s_only() -> None:
+    wanted = CaptioningChoice(temporal=True)
+    by_model = choose_settings("audioset_sl", False, wanted)
+    assert (by_model.method, by_model.prompt) == (Method.MODEL, "temporal")
+    by_template = choose_settings("audioset_sl", True, wanted)
+    assert by_template.method is Method.TEMPLATE
+    assert by_model.text_from == by_template.text_from == (ClipField.TIMED_EVENTS,)
+    # Its prompt implies it. Another prompt gets the times too.
+    assert choose_settings("audioset_sl", False, CaptioningChoice(prompt="temporal")).temporal
+    other = choose_settings("audioset_sl", True, CaptioningChoice(prompt="small", temporal=True))
+    assert (other.method, other.prompt, other.text_from) == (Method.MODEL, "small", by_model.text_from)
+    # One configuration for all sources: the others are captioned as without it.
+    assert choose_settings(SOURCE, False, wanted) == CAPTIONING_PRESETS["paper"]
+    with pytest.raises(ValueError, match="'freesound' has no labelled sound events"):
+        choose_settings(SOURCE, False, CaptioningChoice(prompt="temporal"))
+
+
+def test_settings_without_temporal_order_are_stored_as_before() -> None:
+    """The stored settings are a part of the data version of a table."""
+    stored = json.loads(choose_settings("audioset_sl", False).stored)
+    assert not {"temporal", "max_events", "least_overlap"} & stored.keys()
+    temporal = choose_settings("audioset_sl", False, CaptioningChoice(temporal=True, max_events=3))
+    assert CaptioningSettings.model_validate_json(temporal.stored) == temporal
 
 
 def test_settings_that_this_version_does_not_know_are_said_plainly(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.llm.scripted_model import MODEL, Access, asked, scripted
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.prompts import Form
 from wavcaps_assets.captioning.settings import CAPTIONING_PRESETS, CaptioningSettings, Method
+from wavcaps_assets.captioning.texts import ClipField
 from wavcaps_assets.demo.language_model import MODEL_NAME, running_model
 from wavcaps_assets.llm.chat import ChatModel, EndpointError
 from wavcaps_assets.llm.settings import ModelSettings
@@ -252,6 +253,11 @@ def test_labelled_events_by_template_need_no_model(tmp_path: Path) -> None:
     assert reasons(stage) == {"audioset_sl-2": "empty_text"}
     with pytest.raises(ValueError, match="labelled sound events"):
         run(clips("dog"), settings, None, tmp_path)
+    timed = settings.model_copy(update={"temporal": True, "text_from": (ClipField.TIMED_EVENTS,)})
+    (kept,) = run(table, timed, None, tmp_path, source="audioset_sl").kept.to_pylist()
+    assert kept["text"] == "['Bark' 0.0 to 7.0, 'Creak' 4.0 to 9.0]"
+    # Both are heard for 2 s of the 5 s of the creak.
+    assert kept["caption"] == "A dog is barking and something is creaking."
 
 
 @pytest.mark.slow

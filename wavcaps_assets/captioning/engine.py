@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from wavcaps_assets.captioning.floor import rule_based, template
+from wavcaps_assets.captioning.floor import rule_based, template, temporal
 from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.captioning.requests import first_requests, grouped
 from wavcaps_assets.captioning.rounds import Rounds, TextState
@@ -139,7 +139,8 @@ def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> So
         source: the source's name.
     """
     found = SourceTexts()
-    columns = ["clip_id", "source", *dict.fromkeys((*settings.text_from, *settings.added))]
+    fields = (*settings.text_from, *settings.added)
+    columns = ["clip_id", "source", *dict.fromkeys(field.column for field in fields)]
     for batch in FILTERED_CLIPS.check(clips).select(columns).to_batches(max_chunksize=ROWS):
         rows = batch.to_pylist()
         texts = [clip_text(row, settings.text_from, settings.added, settings.max_text_chars) for row in rows]
@@ -217,8 +218,14 @@ def _by_rules(
 
 
 def _by_template(row: Mapping[str, Any], text: str, settings: CaptioningSettings) -> dict[str, Any]:
-    caption = template.caption_events(row["events"], settings.rules.max_words)
-    return _without_model(row, text, caption, model=template.MODEL_NAME, prompt_version=template.version())
+    most_words = settings.rules.max_words
+    if settings.temporal:
+        limits = temporal.TimeLimits(settings.max_events, settings.least_overlap, most_words)
+        caption = temporal.caption_in_time(row["events"], row["duration_s"], limits)
+        version = temporal.version(limits)
+    else:
+        caption, version = template.caption_events(row["events"], most_words), template.version()
+    return _without_model(row, text, caption, model=template.MODEL_NAME, prompt_version=version)
 
 
 def _without_model(row: Mapping[str, Any], text: str, caption: str, **made_by: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
 STAGE = ["llm_captions"]
+# The prompt of captions in temporal order.
+TEMPORAL_PROMPT = "temporal"
 Named = TypeVar("Named", bound=StrEnum)
 Choice = TypeVar("Choice", bound=CaptioningChoice)
 
@@ -68,14 +70,24 @@ def choose_settings(
         **CAPTIONING_PRESETS[name].model_dump(),
         "method": method or (Method.TEMPLATE if by_template else Method.MODEL),
     }
+    with_events = source == AUDIOSET
+    if choice.temporal and with_events and not choice.prompt:
+        values["prompt"] = TEMPORAL_PROMPT
     if values["method"] is Method.MODEL:
         values |= load_inputs(choice.prompt or values["prompt"], source)
     values |= choice.chosen
+    # A prompt that is written for times implies them.
+    timed = ClipField.TIMED_EVENTS in values["text_from"]
+    if timed and not with_events and len(values["text_from"]) == 1:
+        raise ValueError(f"timed_events are AudioSet's; {source!r} has no labelled sound events")
+    values["temporal"] = with_events and (timed or values["temporal"])
+    if values["temporal"] and not timed:
+        values["text_from"] = (ClipField.TIMED_EVENTS,)
     if values["method"] is not Method.MODEL:
         # Only a model can use the added fields.
         values["added"] = ()
     if values["method"] is Method.TEMPLATE:
-        values["text_from"] = (ClipField.EVENTS,)
+        values["text_from"] = (ClipField.TIMED_EVENTS if values["temporal"] else ClipField.EVENTS,)
     try:
         return CaptioningSettings.model_validate(values)
     except ValidationError as error:

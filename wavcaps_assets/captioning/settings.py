@@ -21,6 +21,10 @@ class Method(StrEnum):
     RULES = "rules"
 
 
+# Settings of captions in temporal order.
+TEMPORAL = ("temporal", "max_events", "least_overlap")
+
+
 class CaptioningSettings(BaseModel):
     """How clips are captioned. The defaults are the preset `paper` (Table I)."""
 
@@ -52,11 +56,26 @@ class CaptioningSettings(BaseModel):
         TEXT_FROM,
         min_length=1,
         description="fields for the text, of which the first that is not empty is used: `events`, "
-        "`description`, `title`, `tags`",
+        "`timed_events`, `description`, `title`, `tags`",
     )
     added: tuple[ClipField, ...] = Field(
         (),
         description="fields to append to the text, in brackets, such as `title` and `tags`; the paper: none",
+    )
+    temporal: bool = Field(
+        False,
+        description="AudioSet's captions in temporal order: with the prompt `temporal`, or by the template; "
+        "other sources have no labelled events, and are captioned as without it; the paper: no",
+    )
+    max_events: int = Field(
+        4, ge=1, le=20, description="with `temporal`: the most sounds in a caption by the template"
+    )
+    least_overlap: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="with `temporal`: the share of the shorter of two sounds in which the template says that "
+        "one is heard while the other is: half, so that most of a short sound is heard with the other",
     )
     first_sentence_only: bool = Field(False, description="give the model only the first sentence of a text")
     max_text_chars: int = Field(MAX_CHARS, ge=20, description="longer texts are cut at the end of a word")
@@ -103,6 +122,15 @@ class CaptioningSettings(BaseModel):
                 "first_sentence_only would cut off what is added: set it to false, or leave `added` empty"
             )
         return self
+
+    @property
+    def stored(self) -> str:
+        """As JSON, for the table's file.
+
+        Without the settings of temporal order where they have no effect: a table that an older version of the
+        project made has the same version of its data.
+        """
+        return self.model_dump_json(exclude=None if self.temporal else set(TEMPORAL))
 
     @property
     def limits(self) -> RequestLimits:
@@ -165,6 +193,9 @@ class CaptioningChoice(BaseModel):
         description="fields to append to the text, in brackets, such as `title` and `tags`; none: as in the "
         "prompt's file, else nothing",
     )
+    temporal: bool | None = _open("temporal")
+    max_events: int | None = _open("max_events")
+    least_overlap: float | None = _open("least_overlap")
     first_sentence_only: bool | None = _open("first_sentence_only")
     max_text_chars: int | None = _open("max_text_chars")
     english_only: bool | None = _open("english_only")

@@ -125,7 +125,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
                 captioned = caption_clips(filtered_clips, source, settings, session, provider)
             chosen = settings.model_dump(mode="json")
             context.add_output_metadata({"settings": dg.MetadataValue.json(chosen)})
-            return replace(captioned.stage, settings=settings.model_dump_json())
+            return replace(captioned.stage, settings=settings.stored)
 
         yield from unless_paused(context, make, [progress])
 
