@@ -5,11 +5,13 @@ the asset graph, whose runs belong to the job `__ASSET_JOB`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.backfill import BackfillSettings, choose, due_again
@@ -29,11 +31,9 @@ UNFINISHED = (
 )
 # The newest runs of a source, among which one that paused is found.
 NEWEST = 20
-# The newest runs of each partition that count. Sources can have partitions of the same name.
-RUNS_OF_PARTITION = 100
-# On a failed run, once its log was read: what ended it.
-FAILURE_TAG = "wavcaps/failure"
-STEP_FAILED, INTERRUPTED = "step", "interrupted"
+# The newest runs of a partition, among which one of this source is found. Sources can have partitions of the
+# same name. At first some are looked at for all partitions together: most often they are enough.
+FIRST_RUNS, RUNS_OF_PARTITION = 3, 100
 
 
 def missing_partitions_schedule(
@@ -64,7 +64,8 @@ def missing_partitions_schedule(
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         instance = context.instance
-        until = paused_until(_runs(instance, source, source.partitions(), NEWEST))
+        newest = _records(instance, source, source.partitions(), NEWEST)
+        until = paused_until([record.dagster_run for record in newest])
         if until is not None:
             return dg.SkipReason(f"{source.title} is paused until {until:%Y-%m-%d %H:%M} UTC")
         tables = store.tables()
@@ -75,9 +76,8 @@ def missing_partitions_schedule(
             )
         # A partition is done when the last asset of the job has it.
         done = finished_partitions(tables, source.name)
-        missing = [name for name in source.partitions() if name not in done]
         history = _history(
-            instance, _records(instance, source, missing, RUNS_OF_PARTITION * len(missing)), limits
+            instance, source, [name for name in source.partitions() if name not in done], limits
         )
         request = choose(
             source.partitions(),
@@ -89,9 +89,7 @@ def missing_partitions_schedule(
             history.cancelled | history.resting,
         )
         now = context.scheduled_execution_time
-        again = list(
-            dict.fromkeys(_to_complete(instance, source, limits) + _due_again(instance, source, now, limits))
-        )[: request.room]
+        again = _again(instance, source, now, limits, request.room)
         if request.partitions or again:
             # Dagster never runs the same key twice: the next tick's attempt is another one.
             tick = context.scheduled_execution_time.isoformat()
@@ -140,28 +138,41 @@ class History:
 
 
 def _history(
-    instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], limits: BackfillSettings
+    instance: dg.DagsterInstance, source: Source, missing: Sequence[str], limits: BackfillSettings
 ) -> History:
-    """The history of partitions, from the records of their runs, newest first."""
-    runs = [record.dagster_run for record in records]
-    newest: dict[str, dg.DagsterRun] = {}
-    for run in runs:
-        newest.setdefault(run.tags[PARTITION_TAG], run)
-    ends = [
-        (run.tags[PARTITION_TAG], record.create_timestamp, _end_of(instance, run))
-        for run, record in zip(runs, records, strict=True)
-        if run.status is dg.DagsterRunStatus.FAILURE
+    """The history of partitions that are missing. Only runs that say something about it are read."""
+    enough = (limits.attempts**2 + limits.interruptions) * len(missing)
+    failed = _records(instance, source, missing, enough, [dg.DagsterRunStatus.FAILURE])
+    by_step = [
+        (record.dagster_run.tags[PARTITION_TAG], record.create_timestamp)
+        for record in failed
+        if record.dagster_run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.STEP_FAILURE.value
     ]
     of_late = utc_now() - timedelta(hours=limits.again_after_h)
-    recent = Counter(name for name, at, end in ends if end == STEP_FAILED and at > of_late)
-    failed_days = {(name, at.date()) for name, at, end in ends if end == STEP_FAILED}
+    recent = Counter(name for name, at in by_step if at > of_late)
+    cancelled = _records(instance, source, missing, enough, [dg.DagsterRunStatus.CANCELED])
+    newest = _newest(instance, source, _partitions(cancelled))
     return History(
-        running={run.tags[PARTITION_TAG] for run in runs if run.status in UNFINISHED},
-        cancelled={name for name, run in newest.items() if run.status is dg.DagsterRunStatus.CANCELED},
+        running=set(_partitions(_records(instance, source, missing, None, UNFINISHED))),
+        cancelled={
+            name
+            for name, record in newest.items()
+            if record.dagster_run.status is dg.DagsterRunStatus.CANCELED
+        },
         resting={name for name, times in recent.items() if times >= limits.attempts},
-        failed_days=Counter(name for name, _ in failed_days),
-        interruptions=Counter(name for name, _, end in ends if end == INTERRUPTED),
+        failed_days=Counter(name for name, _ in {(name, at.date()) for name, at in by_step}),
+        interruptions=_partitions(failed) - Counter(name for name, _ in by_step),
     )
+
+
+def _again(
+    instance: dg.DagsterInstance, source: Source, now: datetime, limits: BackfillSettings, room: int
+) -> list[str]:
+    """The finished partitions to crawl again at this tick: incomplete ones first."""
+    if not room:
+        return []
+    incomplete = _to_complete(instance, source, limits)
+    return list(dict.fromkeys(incomplete + _due_again(instance, source, now, limits)))[:room]
 
 
 def _due_again(
@@ -180,28 +191,15 @@ def _due_again(
         )
     }
     crawled = {name: at[number] for name, number in latest.items() if number in at}
+    due = due_again(crawled, published_until, now, limits)
+    if not due:
+        return []
     # A run that has not succeeded is not requested again at once.
-    recent = instance.get_runs(
-        dg.RunsFilter(
-            tags={PARTITION_TAG: list(crawled)},
-            created_after=now - timedelta(hours=limits.again_after_h),
-        )
+    recent = instance.get_run_records(
+        dg.RunsFilter(tags={PARTITION_TAG: due}, created_after=now - timedelta(hours=limits.again_after_h))
     )
-    requested = _partitions(run for run in recent if _crawls(source, run))
-    return [name for name in due_again(crawled, published_until, now, limits) if name not in requested]
-
-
-def _end_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """What ended a failed run: a step that failed, or else its process died, as in a restart of the machine.
-
-    A run's log is read once: the answer is kept on the run.
-    """
-    if FAILURE_TAG in run.tags:
-        return run.tags[FAILURE_TAG]
-    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
-    end = STEP_FAILED if failures.records else INTERRUPTED
-    instance.add_run_tags(run.run_id, {FAILURE_TAG: end})
-    return end
+    requested = _partitions(record for record in recent if _crawls(source, record.dagster_run))
+    return [name for name in due if name not in requested]
 
 
 def _to_complete(instance: dg.DagsterInstance, source: Source, limits: BackfillSettings) -> list[str]:
@@ -212,40 +210,47 @@ def _to_complete(instance: dg.DagsterInstance, source: Source, limits: BackfillS
         dg.RunsFilter(tags={INCOMPLETE_TAG: "true", PARTITION_TAG: partitions}),
         limit=limits.attempts * len(partitions),
     )
-    tries = _partitions(record.dagster_run for record in records if _crawls(source, record.dagster_run))
+    tries = _partitions(record for record in records if _crawls(source, record.dagster_run))
+    newest = _newest(instance, source, [name for name, times in tries.items() if times < limits.attempts])
     return sorted(
         name
-        for name, times in tries.items()
-        if times < limits.attempts and _ended_incomplete(instance, source, name, before)
+        for name, record in newest.items()
+        if INCOMPLETE_TAG in record.dagster_run.tags
+        and record.dagster_run.is_finished
+        and record.update_timestamp < before
     )
 
 
-def _ended_incomplete(instance: dg.DagsterInstance, source: Source, partition: str, before: datetime) -> bool:
-    """Whether a partition's newest run left it incomplete, and ended before a time."""
-    records = instance.get_run_records(
-        dg.RunsFilter(tags={PARTITION_TAG: partition}), limit=RUNS_OF_PARTITION
-    )
-    newest = next((record for record in records if _crawls(source, record.dagster_run)), None)
-    if newest is None:
-        return False
-    ended = newest.dagster_run.is_finished and newest.update_timestamp < before
-    return ended and INCOMPLETE_TAG in newest.dagster_run.tags
+def _newest(
+    instance: dg.DagsterInstance, source: Source, partitions: Collection[str]
+) -> dict[str, dg.RunRecord]:
+    """The newest run that crawls each partition."""
+    found: dict[str, dg.RunRecord] = {}
+    for record in _records(instance, source, list(partitions), FIRST_RUNS * len(partitions)):
+        found.setdefault(record.dagster_run.tags[PARTITION_TAG], record)
+    for name in set(partitions) - found.keys():
+        if records := _records(instance, source, [name], RUNS_OF_PARTITION):
+            found[name] = records[0]
+    return found
 
 
 def _records(
-    instance: dg.DagsterInstance, source: Source, partitions: Sequence[str], limit: int
+    instance: dg.DagsterInstance,
+    source: Source,
+    partitions: Sequence[str],
+    limit: int | None,
+    statuses: Sequence[dg.DagsterRunStatus] = (),
 ) -> list[dg.RunRecord]:
-    """The newest runs that crawl these partitions of a source, newest first."""
+    """The newest runs that crawl these partitions of a source, newest first.
+
+    Args:
+        statuses: only runs with one of these; empty: all.
+    """
     if not partitions:
         return []
-    records = instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: list(partitions)}), limit=limit)
+    filters = dg.RunsFilter(tags={PARTITION_TAG: list(partitions)}, statuses=list(statuses))
+    records = instance.get_run_records(filters, limit=limit)
     return [record for record in records if _crawls(source, record.dagster_run)]
-
-
-def _runs(
-    instance: dg.DagsterInstance, source: Source, partitions: Sequence[str], limit: int
-) -> list[dg.DagsterRun]:
-    return [record.dagster_run for record in _records(instance, source, partitions, limit)]
 
 
 def _crawls(source: Source, run: dg.DagsterRun) -> bool:
@@ -254,8 +259,8 @@ def _crawls(source: Source, run: dg.DagsterRun) -> bool:
     return run.job_name == crawl_job_name(source) or any(key.path[0] == source.name for key in launched)
 
 
-def _partitions(runs: Iterable[dg.DagsterRun]) -> Counter[str]:
-    return Counter(run.tags[PARTITION_TAG] for run in runs)
+def _partitions(records: Iterable[dg.RunRecord]) -> Counter[str]:
+    return Counter(record.dagster_run.tags[PARTITION_TAG] for record in records)
 
 
 def definitions(location: Location) -> dg.Definitions:
