@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.analysis.words import Lexicon, texts_of
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
@@ -97,7 +98,7 @@ def _published(wavcaps: pa.Table, sources: Sequence[Source], store: Store) -> tu
             Published(
                 title=source.title,
                 durations_s=tuple(clips.column("duration_s").to_pylist()),
-                words=tuple(len(caption.split()) for caption in clips.column("caption").to_pylist()),
+                words=tuple(Lexicon().read(texts_of(clips.column("caption"))).lengths.tolist()),
                 examples=tuple(
                     Example(
                         clip["clip_id"],

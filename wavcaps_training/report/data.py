@@ -97,7 +97,7 @@ class Published:
 
     Attributes:
         durations_s: the duration of each clip (s).
-        words: the length of each caption, in words separated by spaces.
+        words: the length of each caption, in words as the analysis counts them.
         examples: every `every`-th clip in the order of clip ids, starting with the first.
     """
 

@@ -68,8 +68,11 @@ def render_report(data: ReportData) -> str:
 
 
 def number(value: float | None, decimals: int = 0) -> str:
-    """A number with thousands separators; a dash for None."""
-    return NONE if value is None else f"{value:,.{decimals}f}"
+    """A number with thousands separators; a dash for None; what would be rounded to zero is named as less."""
+    if value is None:
+        return NONE
+    least = 10.0**-decimals
+    return f"< {least:.{decimals}f}" if 0 < value < least / 2 else f"{value:,.{decimals}f}"
 
 
 def span(seconds: float) -> str:

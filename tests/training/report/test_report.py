@@ -160,6 +160,36 @@ def test_examples_are_every_nth_clip(tables: TableStore) -> None:
     assert sorted(freesound.words) == [2] * 21
 
 
+@pytest.mark.slow
+def test_words_are_those_of_the_analysis(tables: TableStore) -> None:
+    fill_crawl(tables)
+    caption = "Rain falls - loudly, and a dog clip-clops."
+    tables.write(["wavcaps"], None, MANIFEST.from_rows([published_clip("1", caption)]))
+    fill_analysis(tables)
+    data = collect(tables, SOURCES, DEMO_EXPERIMENT)
+    assert data.analysis is not None
+    (after,) = [
+        row
+        for row in data.analysis.rows("set_statistics")
+        if (row["source"], row["stage"]) == ("freesound", "after")
+    ]
+    assert data.published[0].words == (after["mean_words"],)
+    assert data.published[0].words != (len(caption.split()),)
+
+
+@pytest.mark.slow
+def test_what_is_not_known_is_no_zero(tables: TableStore) -> None:
+    fill_crawl(tables)
+    clips = [{**published_clip(str(number), "Rain falls."), "author": None} for number in (1, 2)]
+    clips[1]["model"] = "template"
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(clips))
+    fill_analysis(tables)
+    text = " ".join(Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))).text.split())
+    assert "belong to their authors and are under" in text
+    assert "by template" in text.partition("Key figures")[0]
+    assert text.partition("HoursAuthors")[2].partition("Kinds of texts")[0].strip().endswith("< 0.01–")
+
+
 def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None:
     fill_training(tables)
     scores = collect(tables, SOURCES, DEMO_EXPERIMENT).scores
@@ -365,6 +395,8 @@ def test_sizes_are_those_of_the_files(tables: TableStore) -> None:
         (number(403050), "403,050"),
         (number(67.594, 2), "67.59"),
         (number(None), "–"),
+        (number(0.0, 2), "0.00"),
+        (number(0.002, 2), "< 0.01"),
         (size(999), "999 B"),
         (size(15_230_000), "15.2 MB"),
         (span(12.04), "12.0 s"),
