@@ -250,6 +250,7 @@ def test_labelled_events_by_template_need_no_model(tmp_path: Path) -> None:
     (kept,) = stage.kept.to_pylist()
     assert kept["caption"] == "A dog is barking while something is creaking."
     assert (kept["text"], kept["model"]) == ("['Bark', 'Creak']", "template")
+    assert kept["events"] == events
     assert reasons(stage) == {"audioset_sl-2": "empty_text"}
     with pytest.raises(ValueError, match="labelled sound events"):
         run(clips("dog"), settings, None, tmp_path)

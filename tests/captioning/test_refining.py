@@ -176,3 +176,25 @@ def test_the_table_of_rules_is_harmless_markdown() -> None:
     lines = as_markdown(refine_captions(table(hostile), PAPER).by_rule).splitlines()
     assert len(lines) >= 3
     assert all("<img" not in line and "[barking](" not in line for line in lines)
+
+
+def test_words_of_time_are_compared_with_the_labels() -> None:
+    events = [
+        {"onset_s": 0.0, "offset_s": 2.0, "label": "Bark"},
+        {"onset_s": 3.0, "offset_s": 5.0, "label": "Cough"},
+    ]
+    asked: list[Rejected] = []
+
+    def ask(rejected: Sequence[Rejected], turn: int) -> list[SecondAnswer]:
+        asked.extend(rejected)
+        return [SecondAnswer("A dog barks, then someone coughs.", "a" * 64) for _ in rejected]
+
+    captions = table("Someone coughs, then a dog barks.", events=events)
+    in_order = RuleSettings(enabled=("event_order",), verdicts={"event_order": "ask_again"})
+    (row,) = refine_captions(captions, in_order, ask).stage.kept.to_pylist()
+    assert row["caption"] == "A dog barks, then someone coughs."
+    (complaint,) = asked[0].complaints
+    assert "Cough (3.0 to 5.0 s), Bark (0.0 to 2.0 s)" in complaint.detail
+    # Tables of older versions have no events.
+    (row,) = refine_captions(table("Someone coughs, then a dog barks."), in_order).stage.kept.to_pylist()
+    assert row["findings"] == []

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -54,6 +56,36 @@ def test_one_line_of_json_lines_and_a_table_with_tabs(tmp_path: Path) -> None:
     found = read_manifest(tmp_path)
     assert found.read == {"one": 1, "tabs": 1}
     assert found.table.column("caption").to_pylist() == ["A dog is barking.", "A dog, barking."]
+
+
+EVENTS: list[Any] = [
+    {"onset_s": 0, "offset_s": 2.0, "label": "Bark"},
+    {"onset_s": 3, "offset_s": 5.0, "label": "Cough"},
+]
+
+
+def test_labelled_events_are_read_and_compared(tmp_path: Path) -> None:
+    about = {"source": "audioset_sl", "text": "['Bark', 'Cough']"}
+    rows = [
+        {"clip_id": "1", "caption": "A dog barks, then someone coughs.", "events": EVENTS},
+        {"clip_id": "2", "caption": "Someone coughs, then a dog barks.", "events": EVENTS},
+        # Not in this form: nothing is compared.
+        *(
+            {"clip_id": f"3{number}", "caption": "Someone coughs, then a dog barks.", "events": odd}
+            for number, odd in enumerate(
+                (None, "Bark", ["Bark"], [{"label": "Bark"}], [{**EVENTS[0], "onset_s": "0"}], [EVENTS])
+            )
+        ),
+    ]
+    (tmp_path / "m.json").write_text(json.dumps([{**about, **row} for row in rows]))
+    found = read_manifest(tmp_path / "m.json")
+    assert [bool(events) for events in found.table.column("events").to_pylist()] == [True] * 2 + [False] * 6
+    result = CliRunner().invoke(check, [str(tmp_path / "m.json"), "--json"])
+    (figure,) = (one for one in json.loads(result.output)["results"] if one["check"] == "event_order")
+    assert (figure["value"], figure["of"], figure["status"]) == (0.5, 2, "warned")
+    as_parquet = pa.Table.from_pylist([{**about, **row} for row in rows[:2]])
+    pq.write_table(as_parquet, tmp_path / "m.parquet")
+    assert read_manifest(tmp_path / "m.parquet").table.column("events").null_count == 0
 
 
 @pytest.mark.parametrize("column", ["caption", "captions"])

@@ -17,12 +17,13 @@ from wavcaps_assets.checks.caption_set import COLUMNS, caption_set
 from wavcaps_assets.checks.drift import drift, word_distance
 from wavcaps_assets.checks.figures import WHOLE, Band, Figure, Limits, Result, Status
 from wavcaps_assets.checks.measures import measure
-from wavcaps_assets.checks.quality import check_quality
-from wavcaps_assets.checks.quality_settings import QualitySettings, Sample
+from wavcaps_assets.checks.quality import check_quality, worst
+from wavcaps_assets.checks.quality_settings import Ceiling, QualitySettings, Sample
 from wavcaps_assets.checks.sampling import even_sample, wilson_interval
 from wavcaps_assets.defs.quality import quality_checks
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
+from wavcaps_assets.rules.settings import RuleSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
 
@@ -180,3 +181,44 @@ def test_in_dagster_a_bad_set_blocks_what_is_downstream_and_a_warning_does_not(t
         check = failed["checks"]["banned_words"]
         assert (check.passed, check.severity.value) == (False, "ERROR")
         assert "heard" in str(check.metadata["worst examples"].value)
+
+
+def test_words_of_time_are_compared_with_the_events_of_the_clips_that_have_some() -> None:
+    events = [
+        {"onset_s": 0.0, "offset_s": 2.0, "label": "Bark"},
+        {"onset_s": 3.0, "offset_s": 5.0, "label": "Cough"},
+    ]
+    captions = {
+        "a": ("A dog barks, then someone coughs.", events),
+        "b": ("Someone coughs, then a dog barks.", events),
+        "c": ("Someone coughs, then a dog barks.", []),
+        "d": ("Someone coughs, then a dog barks.", None),
+    }
+    table = pa.table(
+        [
+            pa.array(column, COLUMNS.field(name).type)
+            for name, column in {
+                "clip_id": list(captions),
+                "source": ["audioset_sl"] * 4,
+                "caption": [caption for caption, _ in captions.values()],
+                "text": [None] * 4,
+                "prompt_version": [None] * 4,
+                "events": [found for _, found in captions.values()],
+            }.items()
+        ],
+        schema=COLUMNS,
+    )
+    rules = RuleSettings(enabled=("event_order",))
+    settings = QualitySettings(rules=rules)
+    (result,) = (one for one in check_quality(caption_set(table), settings) if one.check == "event_order")
+    assert result.figure is not None
+    assert (result.figure.value, result.figure.of, result.status) == (0.5, 2, Status.WARNED)
+    assert [example.clip_id for example in result.figure.examples] == ["b"]
+    strict = settings.model_copy(update={"event_order": Ceiling(error=0.0)})
+    assert worst(check_quality(caption_set(table), strict)) is Status.FAILED
+    (unknown,) = (
+        one
+        for one in check_quality(caption_set(table.drop_columns(["events"])), settings)
+        if one.check == "event_order"
+    )
+    assert (unknown.status, unknown.note) == (Status.SKIPPED, "no clip has labelled sound events")

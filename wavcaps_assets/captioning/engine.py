@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from sys import intern
@@ -121,7 +121,13 @@ def caption_clips(
         raise ValueError("the method `model` needs a session")
     texts = read_texts(clips, source, settings)
     if session is not None and settings.method is Method.MODEL:
-        return _by_model(texts, source, settings, session, provider)
+        captioned = _by_model(texts, source, settings, session, provider)
+    else:
+        captioned = _without_session(clips, texts, settings)
+    return replace(captioned, stage=_with_events(captioned.stage, clips))
+
+
+def _without_session(clips: pa.Table, texts: SourceTexts, settings: CaptioningSettings) -> Captioned:
     text_of = {clip.clip_id: clip.text for clip in texts.clips}
     rows = [row for row in clips.to_pylist() if row["clip_id"] in text_of]
     if settings.method is Method.TEMPLATE:
@@ -129,6 +135,19 @@ def caption_clips(
         return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(texts.dropped)))
     kept, dropped = _by_rules(rows, text_of)
     return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(texts.dropped + dropped)))
+
+
+def _with_events(stage: Stage, clips: pa.Table) -> Stage:
+    """The captions with the labelled events of their clips."""
+    # Slow to import, and not needed to load the definitions.
+    import pyarrow.compute as pc
+
+    places = pc.index_in(stage.kept.column("clip_id"), value_set=clips.column("clip_id"))
+    events = clips.column("events").take(places)
+    some = pc.greater(pc.list_value_length(events), 0)
+    column = stage.kept.schema.get_field_index("events")
+    given = pc.if_else(some, events, pa.scalar(None, events.type))
+    return replace(stage, kept=stage.kept.set_column(column, LLM_CAPTIONS.arrow.field("events"), given))
 
 
 def read_texts(clips: pa.Table, source: str, settings: CaptioningSettings) -> SourceTexts:

@@ -15,7 +15,9 @@ from wavcaps_assets.captioning.settings import (
     Method,
 )
 from wavcaps_assets.captioning.texts import AUDIOSET, ClipField
+from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
+from wavcaps_assets.rules.time_rules import EVENT_ORDER
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
 STAGE = ["llm_captions"]
@@ -94,13 +96,15 @@ def choose_settings(
         raise ValueError(_problems(error)) from error
 
 
-def choose_rules(choice: RuleChoice, embedded_model: bool) -> RuleSettings:
+def choose_rules(choice: RuleChoice, embedded_model: bool, temporal: bool = False) -> RuleSettings:
     """The rules of stage 3: a preset, with what a person overrides.
 
     Args:
         choice: settings to override.
         embedded_model: whether the model is the demo's small one. It does not write better captions when
             it is asked again: it is asked again only if the choice says so.
+        temporal: whether the captions are in temporal order. One whose words of time are false of the labels
+            is then asked about again, unless the choice says otherwise.
 
     Raises:
         ValueError: there is no such preset, rule or repair, or a value is not allowed; says which are.
@@ -112,7 +116,8 @@ def choose_rules(choice: RuleChoice, embedded_model: bool) -> RuleSettings:
     changes = choice.model_dump(exclude={"preset", "verdicts"}, exclude_none=True)
     if embedded_model:
         changes = {"second_questions": 0, **changes}
-    verdicts = {**rules.verdicts, **choice.verdicts}
+    in_order = {EVENT_ORDER: Verdict.ASK_AGAIN} if temporal else {}
+    verdicts = {**rules.verdicts, **in_order, **choice.verdicts}
     try:
         return RuleSettings.model_validate({**rules.model_dump(), **changes, "verdicts": verdicts})
     except ValidationError as error:

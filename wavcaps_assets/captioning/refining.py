@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.captioning.floor.template import sound_events
 from wavcaps_assets.captioning.prompts import find_prompt
 from wavcaps_assets.captioning.rule_counts import RuleCount, count_by_rule
 from wavcaps_assets.captioning.second_questions import Rejected, SecondAnswer, ask_again, second_prompts
@@ -140,7 +141,7 @@ def _candidate(
 ) -> Candidate:
     """A caption with what the prompts of stage 2 and of a second question showed the model."""
     sentences = (*shown.get(row["prompt_version"], ()), *shown.get(second or "", ()))
-    return Candidate(caption, row["text"], sentences)
+    return Candidate(caption, row["text"], sentences, sound_events(row["events"]))
 
 
 def _judge_answers(

@@ -19,6 +19,8 @@ from wavcaps_assets.tables.asset_tables import TableStore
 
 # Failures listed in the message; the UI has a page with all of them.
 SHOWN_FAILURES = 8
+# What stage 3's table lacks.
+OF_STAGE_2 = ("prompt_version", "events")
 
 
 class UnfitSet(ValueError):
@@ -77,9 +79,8 @@ def assess(
         return [partition] if partition else [name for name in tables.partitions([stage]) if name in sources]
 
     if "prompt_version" not in table.column_names:
-        table = _with_prompt_versions(
-            table, tables.read(["llm_captions"], wanted("llm_captions"), ["clip_id", "prompt_version"])
-        )
+        columns = ["clip_id", *OF_STAGE_2]
+        table = _with_stage_2(table, tables.read(["llm_captions"], wanted("llm_captions"), columns))
     dropped = [tables.read_dropped([stage], wanted(stage)) for stage in ("llm_captions", "captions")]
     before = baseline.before()
     results = check_quality(
@@ -151,10 +152,12 @@ def prompts_shown(table: pa.Table) -> Shown:
     return found
 
 
-def _with_prompt_versions(captions: pa.Table, llm_captions: pa.Table) -> pa.Table:
-    """The captions of stage 3, with the prompt versions of stage 2."""
+def _with_stage_2(captions: pa.Table, llm_captions: pa.Table) -> pa.Table:
+    """The captions of stage 3, with the prompt versions and the labelled events of stage 2."""
     # Slow to import, and not needed to load the definitions.
     import pyarrow.compute as pc
 
     places = pc.index_in(captions.column("clip_id"), value_set=llm_captions.column("clip_id"))
-    return captions.append_column("prompt_version", llm_captions.column("prompt_version").take(places))
+    for name in OF_STAGE_2:
+        captions = captions.append_column(name, llm_captions.column(name).take(places))
+    return captions

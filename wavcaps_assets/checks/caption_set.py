@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from wavcaps_assets.checks.figures import EXAMPLES, Example
+from wavcaps_assets.tables import EVENTS
 
 COLUMNS = pa.schema(
-    [(name, pa.string()) for name in ("clip_id", "source", "caption", "text", "prompt_version")]
+    [
+        *((name, pa.string()) for name in ("clip_id", "source", "caption", "text", "prompt_version")),
+        ("events", EVENTS),
+    ]
 )
 # The other sentences that a model was shown, by source and prompt version.
 Shown = Mapping[tuple[str, str], tuple[str, ...]]
@@ -36,7 +40,8 @@ class CaptionSet:
     """Captions by clip.
 
     Attributes:
-        table: `COLUMNS`, one row a caption. `text` (the raw text) and `prompt_version` are null if unknown.
+        table: `COLUMNS`, one row a caption. `text` (the raw text), `prompt_version` and `events` are null if
+            unknown.
         read: the number of captions of each source, readable or not.
         unreadable: captions that are not text.
         repeated: rows whose clip already had a row.
@@ -60,12 +65,13 @@ def caption_set(table: pa.Table, dropped: Iterable[pa.Table] = (), shown: Shown 
     """The captions of a table of this project.
 
     Args:
-        table: the columns of `COLUMNS`, with or without `prompt_version`.
+        table: the columns of `COLUMNS`, with or without `prompt_version` and `events`.
         dropped: `tables.DROPPED` of stages 2 and 3.
         shown: as in `CaptionSet`.
     """
-    if "prompt_version" not in table.column_names:
-        table = table.append_column("prompt_version", pa.nulls(table.num_rows, pa.string()))
+    for name in ("prompt_version", "events"):
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, COLUMNS.field(name).type))
     columns = table.select(COLUMNS.names).cast(COLUMNS)
     lost: Counter[str] = Counter()
     for one in dropped:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,8 @@ from wavcaps_assets.checks.figures import Example
 from wavcaps_assets.checks.manifest_formats import (
     BATCH,
     CAPTION_COLUMNS,
+    EVENT_COLUMN,
+    EVENT_FIELDS,
     ID_COLUMNS,
     SUFFIXES,
     TEXT_COLUMNS,
@@ -133,7 +136,7 @@ class _Reader:
         self._batches: list[pa.RecordBatch] = []
 
     def add(self, file: Path, source: str, rows: Iterator[Row]) -> None:
-        pending: list[dict[str, str | None]] = []
+        pending: list[dict[str, Any]] = []
         for number, row in enumerate(rows, 1):
             of_row = _text(row.get("source")) or source
             self._check_source(of_row, f"{file} row {number}")
@@ -156,7 +159,7 @@ class _Reader:
                 "is unknown"
             )
 
-    def _captions(self, row: Row, source: str, where: str) -> Iterator[dict[str, str | None]]:
+    def _captions(self, row: Row, source: str, where: str) -> Iterator[dict[str, Any]]:
         given = next((row[name] for name in ID_COLUMNS if row.get(name) is not None), None)
         clip_id = str(given) if type(given) is int else _text(given)
         captions = _captions_of(row)
@@ -165,6 +168,7 @@ class _Reader:
             self.repeated.add(source, Example(name, str(captions[0])[:SHOWN_CHARS], where))
         self._known.add((source, name))
         text = next((found for found in (_text(row.get(name)) for name in TEXT_COLUMNS) if found), None)
+        events = _events_of(row)
         for number, caption in enumerate(captions, 1):
             self.read[source] += 1
             readable = _text(caption)
@@ -173,7 +177,7 @@ class _Reader:
                 self.unreadable.add(source, Example(name, str(caption)[:SHOWN_CHARS], problem))
             else:
                 key = clip_id if number == 1 else f"{clip_id}#{number}"
-                yield {"clip_id": key, "source": source, "caption": readable, "text": text}
+                yield {"clip_id": key, "source": source, "caption": readable, "text": text, "events": events}
 
 
 def _captions_of(row: Mapping[str, object]) -> list[object]:
@@ -184,6 +188,23 @@ def _captions_of(row: Mapping[str, object]) -> list[object]:
         given += value if isinstance(value, list) else [value] if name in row else []
     # Some clips have fewer than five captions. A clip without any counts as unreadable.
     return [caption for caption in given if caption is not None] or [None]
+
+
+def _events_of(row: Row) -> list[Mapping[str, object]] | None:
+    """The labelled events of a row; None if it has none, or if they have another form."""
+    given = row.get(EVENT_COLUMN)
+    if not isinstance(given, list):
+        return None
+    events = [_event(event) for event in given]
+    return [event for event in events if event is not None] if None not in events else None
+
+
+def _event(given: object) -> Mapping[str, object] | None:
+    if not isinstance(given, Mapping):
+        return None
+    onset, offset, label = (given.get(name) for name in EVENT_FIELDS)
+    times = all(isinstance(time, int | float) and not isinstance(time, bool) for time in (onset, offset))
+    return {name: given[name] for name in EVENT_FIELDS} if times and _text(label) is not None else None
 
 
 def _text(value: object) -> str | None:

@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 ID_COLUMNS = ("clip_id", "id")
 CAPTION_COLUMNS = ("caption", "captions", *(f"caption_{number}" for number in range(1, 6)))
 TEXT_COLUMNS = ("text", "description", "title")
-USED = frozenset({*ID_COLUMNS, *CAPTION_COLUMNS, *TEXT_COLUMNS, "source"})
+EVENT_COLUMN = "events"
+EVENT_FIELDS = ("onset_s", "offset_s", "label")
+USED = frozenset({*ID_COLUMNS, *CAPTION_COLUMNS, *TEXT_COLUMNS, "source", EVENT_COLUMN})
 PARQUET = ".parquet"
 TEXT_FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 SUFFIXES = (PARQUET, *TEXT_FORMATS, *(f"{suffix}.gz" for suffix in TEXT_FORMATS))

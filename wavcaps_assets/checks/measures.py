@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
 from wavcaps_assets.captioning.alignment import content_stems
+from wavcaps_assets.captioning.floor.template import sound_events
 from wavcaps_assets.checks.alignment import misplaced
 from wavcaps_assets.checks.caption_set import CaptionSet, Counted, Shown
 from wavcaps_assets.checks.content_words import content_words, normalised
@@ -25,7 +27,7 @@ BATCH = 10_000
 # The measure of captions that a repair of stage 3 would change.
 UNREPAIRED = "unrepaired"
 
-Row = Mapping[str, str | None]
+Row = Mapping[str, Any]
 # By scope and measure. The measure of a rule has the rule's name.
 Figures = dict[str, dict[str, Figure]]
 
@@ -38,6 +40,7 @@ class Tally:
         broken: captions that break each rule.
         examples: some of these, by rule.
         parsed: captions that were checked by the rules that need the parser.
+        labelled: captions of clips with labelled sound events.
         prompted: captions whose prompt is known, so that rules like `echo` can be checked.
         words: words of all captions.
         captions: how often each caption occurs, ignoring capitals.
@@ -49,6 +52,7 @@ class Tally:
     broken: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Example]] = field(default_factory=dict)
     parsed: int = 0
+    labelled: int = 0
     prompted: int = 0
     words: int = 0
     captions: Counter[str] = field(default_factory=Counter)
@@ -151,6 +155,7 @@ def _read(rows: Sequence[Row], tallies: Iterable[Tally], shown: Shown) -> None:
         for tally in tallies:
             tally.words += len(caption.split())
             tally.prompted += prompted
+            tally.labelled += bool(row["events"])
             if plain not in tally.captions:
                 first, count = tally.groups.get(key, (Example(clip_id, caption, ""), 0))
                 tally.groups[key] = (first, count + 1)
@@ -174,7 +179,10 @@ def _judge(
     """Counts what the rules find, and, if `repairs`, what the repairs would change."""
     if not settings.enabled and not repairs:
         return
-    candidates = [Candidate(row["caption"] or "", row["text"] or "", _prompt(row, shown)) for row in rows]
+    candidates = [
+        Candidate(row["caption"] or "", row["text"] or "", _prompt(row, shown), sound_events(row["events"]))
+        for row in rows
+    ]
     for row, judged, tallies in zip(rows, judge(candidates, settings), asked, strict=True):
         clip_id, caption = row["clip_id"] or "", row["caption"] or ""
         found = [(finding.rule, finding.detail) for finding in judged.findings]
@@ -226,6 +234,8 @@ def _figures(
             of, shown = tally.parsed if sampled else total, tally.examples.get(rule, ())
             if RULES[rule].compares_prompt:
                 of = tally.prompted
+            if RULES[rule].compares_events:
+                of = tally.labelled
             if not of:
                 continue
             # The parser makes mistakes: one of them among few captions proves nothing.

@@ -13,6 +13,7 @@ from wavcaps_assets.checks.figures import WHOLE, Figure, Limits, Result, Status
 from wavcaps_assets.checks.measures import UNREPAIRED, measure, scopes
 from wavcaps_assets.checks.quality_settings import QualitySettings
 from wavcaps_assets.rules.table import RULES
+from wavcaps_assets.rules.time_rules import EVENT_ORDER
 
 DRIFT = "drift"
 CAPTION_RULES = "caption_rules"
@@ -22,6 +23,7 @@ OWN_CHECK = {
     "banned_words": "banned_words",
     "named_entity": "named_entities",
     "no_verb": "no_verb",
+    EVENT_ORDER: EVENT_ORDER,
 }
 # The checks, in the order in which they are shown.
 CHECKS = {
@@ -37,6 +39,8 @@ CHECKS = {
     "marks, extra spaces or full stops. What this project publishes has been repaired.",
     "named_entities": "Captions name no person, place or brand; measured with spaCy on a sample.",
     "no_verb": "Captions are sentences with a subject and a verb; measured with spaCy on a sample.",
+    EVENT_ORDER: "Words of time such as “then” and “while” are true of the labelled events, where a clip has "
+    "some.",
     CAPTION_RULES: "Captions break no other rule of stage 3.",
     "unique": "Captions differ from each other; of the paper's 403,050, 330,609 are unique.",
     "near_duplicates": "Different captions have different words, not only another order or inflection.",
@@ -105,6 +109,7 @@ NOT_KNOWN = {
     "dropped": "how many clips were dropped is not known",
     "text_mismatch": "the raw texts are not known",
     "misplaced": "the raw texts are not known",
+    EVENT_ORDER: "no clip has labelled sound events",
 }
 NOT_KNOWN_RULES = {
     name: "the prompts that the captions were made with are not known"

@@ -125,6 +125,11 @@ class QualitySettings(Thresholds):
         Ceiling(warn=0.01, error=0.05), description="captions with a name; spaCy has some false alarms"
     )
     no_verb: Ceiling = Field(Ceiling(warn=0.01, error=0.05), description="captions without a verb")
+    event_order: Ceiling = Field(
+        Ceiling(warn=0.05),
+        description="captions of clips with labelled events whose words of time are false of these; for "
+        "captions in temporal order set `error = 0`: the paper's prompt does not give the model the times",
+    )
     caption_rules: Ceiling = Field(
         Ceiling(warn=0.0, error=0.001), description="captions that break any one other rule of stage 3"
     )

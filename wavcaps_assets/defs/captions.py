@@ -55,7 +55,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         def make() -> Stage:
             tables = store.tables()
             captioning = captioned_with(tables, source) or choose_settings(source, embedded)
-            rules = choose_rules(config, embedded)
+            rules = choose_rules(config, embedded, captioning.temporal)
             with (
                 logged_to(context),
                 language_model.serving(rules.second_questions > 0) as llm,

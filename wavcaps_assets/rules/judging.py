@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wavcaps_assets.rules.reading import TEXT_CHARS, Reading, parser
+from wavcaps_assets.rules.reading import TEXT_CHARS, Reading, SoundEvent, parser
 from wavcaps_assets.rules.repairs import repaired
 from wavcaps_assets.rules.rule import Rule, Verdict
 from wavcaps_assets.rules.settings import RuleSettings
@@ -29,11 +29,13 @@ class Candidate:
         caption: as the model wrote it.
         text: the raw text that it describes.
         prompt: the other sentences that the model was shown: the instruction and the example captions.
+        events: the labelled sounds of the clip; empty if it has none.
     """
 
     caption: str
     text: str
     prompt: tuple[str, ...] = ()
+    events: tuple[SoundEvent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def judge(candidates: Sequence[Candidate], settings: RuleSettings) -> list[Judge
         elif length > READ_CHARS:
             findings = [Finding("too_long", Verdict.ASK_AGAIN, f"{length} characters")]
         else:
-            reading = Reading(caption, candidate.text, candidate.prompt, settings, doc, text_doc)
+            reading = Reading(
+                caption, candidate.text, candidate.prompt, settings, doc, text_doc, candidate.events
+            )
             findings = _findings(reading, rules)
         judged.append(Judged(caption, repairs, findings))
     return judged

@@ -22,6 +22,16 @@ WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 @dataclass(frozen=True)
+class SoundEvent:
+    """A labelled sound of a clip: when it is heard (s), its label, and a phrase for what the label means."""
+
+    onset_s: float
+    offset_s: float
+    label: str
+    phrase: str
+
+
+@dataclass(frozen=True)
 class Reading:
     """A repaired caption with its text.
 
@@ -32,6 +42,7 @@ class Reading:
         settings: the limits of the rules.
         parsed: the caption, parsed; None if no enabled rule has `pipes`.
         parsed_text: the raw text, parsed; None if no enabled rule has `text_pipes`.
+        events: the labelled sounds of the clip; empty if it has none.
     """
 
     caption: str
@@ -40,6 +51,7 @@ class Reading:
     settings: RuleSettings
     parsed: Doc | None = None
     parsed_text: Doc | None = None
+    events: tuple[SoundEvent, ...] = ()
 
     @cached_property
     def words(self) -> list[str]:

@@ -42,6 +42,7 @@ class Rule:
             faster by two orders of magnitude.
         text_pipes: the same for `Reading.text_doc`.
         compares_prompt: whether `find` needs `Reading.prompt`. The rule finds nothing where it is unknown.
+        compares_events: the same for `Reading.events`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Rule:
     pipes: frozenset[str] = frozenset()
     text_pipes: frozenset[str] = frozenset()
     compares_prompt: bool = False
+    compares_events: bool = False
 
     @property
     def needs_parser(self) -> bool:

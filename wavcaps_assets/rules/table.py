@@ -19,6 +19,7 @@ MODULES = (
     "grammar_rules",
     "prompt_rules",
     "content_rules",
+    "time_rules",
     "strict_rules",
 )
 

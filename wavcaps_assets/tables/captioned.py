@@ -52,6 +52,13 @@ LLM_CAPTIONS = TableSchema(
             derived_from=(),
         ),
         Column("attempts", pa.int32(), "how many requests it took", derived_from=()),
+        Column(
+            "events",
+            EVENTS,
+            "labelled sound events in order of onset (s), for the rule `event_order`; null if there are none",
+            nullable=True,
+            added_in=2,
+        ),
     ),
 )
 

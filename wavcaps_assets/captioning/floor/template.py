@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 from wavcaps_assets.captioning.texts import merged_labels
+from wavcaps_assets.rules.reading import SoundEvent
 
 MODEL_NAME = "template"
 PHRASES_FILE = "label_phrases.csv"
@@ -37,6 +38,18 @@ def clause(label: str) -> str:
         return clauses()[label]
     name = label.partition(",")[0].partition("(")[0].strip().lower()
     return f"there is the sound of {name}"
+
+
+def sound_events(events: Sequence[Mapping[str, Any]] | None) -> tuple[SoundEvent, ...]:
+    """A clip's labelled events for the rules, each with the clause of its label.
+
+    Args:
+        events: each with `onset_s`, `offset_s` (s) and `label`; None: there are none.
+    """
+    return tuple(
+        SoundEvent(event["onset_s"], event["offset_s"], event["label"], clause(event["label"]))
+        for event in events or ()
+    )
 
 
 def caption_events(events: Sequence[Mapping[str, Any]], max_words: int) -> str:
