@@ -193,7 +193,7 @@ def test_words_of_time_are_compared_with_the_labels() -> None:
     in_order = RuleSettings(enabled=("event_order",), verdicts={"event_order": "ask_again"})
     (row,) = refine_captions(captions, in_order, ask).stage.kept.to_pylist()
     assert row["caption"] == "A dog barks, then someone coughs."
-    (complaint,) = asked[0].complaints
+    (complaint,) = asked[0].findings
     assert "Cough (3.0 to 5.0 s), Bark (0.0 to 2.0 s)" in complaint.detail
     # Tables of older versions have no events.
     (row,) = refine_captions(table("Someone coughs, then a dog barks."), in_order).stage.kept.to_pylist()

@@ -65,8 +65,8 @@ EVENTS: list[Any] = [
 
 
 def test_labelled_events_are_read_and_compared(tmp_path: Path) -> None:
-    about = {"source": "audioset_sl", "text": "['Bark', 'Cough']"}
-    rows = [
+    about: dict[str, Any] = {"source": "audioset_sl", "text": "['Bark', 'Cough']"}
+    rows: list[dict[str, Any]] = [
         {"clip_id": "1", "caption": "A dog barks, then someone coughs.", "events": EVENTS},
         {"clip_id": "2", "caption": "Someone coughs, then a dog barks.", "events": EVENTS},
         # Not in this form: nothing is compared.

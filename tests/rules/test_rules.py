@@ -216,7 +216,8 @@ def test_what_only_looks_like_a_fault_is_none(caption: str) -> None:
 
 def test_every_rule_has_a_case_here() -> None:
     others = (*FAULTY_FOR_SMALL_MODELS, *FAULTY_WHERE_STRICT)
-    cases = {rule for _, rule in FAULTY} | {rule for *_, rule in others} | {"echo"}
+    # `event_order` compares with the labelled events of a clip: test_time_rules.py.
+    cases = {rule for _, rule in FAULTY} | {rule for *_, rule in others} | {"echo", "event_order"}
     assert cases == set(RULES) == set(RULE_PRESETS["strict"].enabled)
 
 
