@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,17 +70,23 @@ class Running:
         return found
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+@contextmanager
+def served(folder: Path, *command: str) -> Iterator[Running]:
+    """A command that serves the web UI, until the context ends."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "wavcaps_assets.cli", "ui", "--port", str(port)]
-    home = tmp_path_factory.mktemp("home")
+    home, output = folder / "home", folder / "output.txt"
+    home.mkdir()
     environment = {**os.environ, **LIVE, "DAGSTER_HOME": str(home)}
-    output = tmp_path_factory.mktemp("output") / "output.txt"
     with (
         output.open("wb") as file,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file) as process,
+        subprocess.Popen(
+            [sys.executable, "-m", *command, "--port", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=file,
+            stderr=file,
+        ) as process,
     ):
         try:
             url = f"http://127.0.0.1:{port}"
@@ -95,6 +101,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(url, process, home, output)
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with served(tmp_path_factory.mktemp("ui"), "wavcaps_assets.cli", "ui") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +165,10 @@ def test_it_prints_only_its_own_lines_and_stops_with_all_that_it_started(running
         "  Ctrl-C stops everything.",
         "",
     ]
+
+
+@pytest.mark.soak
+def test_dagster_dev_serves_the_same_graph(tmp_path: Path) -> None:
+    with served(tmp_path, "dagster", "dev", "-w", "workspace.yaml") as started:
+        answer = httpx.post(f"{started.url}/graphql", json={"query": GRAPH}, timeout=120).json()
+    assert len(answer["data"]["assetNodes"]) > 40

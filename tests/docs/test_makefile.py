@@ -113,3 +113,15 @@ def test_an_interpreter_without_venv_is_a_sentence(clone: Path) -> None:
     code, output = make_env(clone, f"PYTHON={bare}")
     assert code != 0
     assert f"can make virtual environments: {bare}" in output and "apt-get install python3-venv" in output
+
+
+def test_clean_removes_the_demo_and_leaves_what_is_live(clone: Path) -> None:
+    live = [
+        clone / "dagster_home" / name for name in ("store/report.html", "history/runs.db", "dagster.yaml")
+    ]
+    for file in (*live, clone / "dagster_home" / "demo" / "store" / "report.html"):
+        executable(file, "")
+    done = subprocess.run(["make", "clean"], cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (clone / "dagster_home" / "demo").exists()
+    assert all(file.exists() for file in live)
