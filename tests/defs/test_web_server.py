@@ -160,6 +160,7 @@ def test_it_prints_only_its_own_lines_and_stops_with_all_that_it_started(running
     assert running.output.read_text().splitlines() == [
         "Live sources: FreeSound, BBC Sound Effects, SoundBible, AudioSet SL; "
         f"store: {running.home / 'store'}",
+        "Starting the web server and the daemon",
         "",
         f"  The lineage graph: http://127.0.0.1:{port}/asset-groups",
         "  Ctrl-C stops everything.",

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -100,6 +100,7 @@ def ui(port: int, home: Path) -> None:
         sources = sources_to_run(settings)
         refuse_demo_store(tables_of(settings), sources)
         click.echo(f"Live sources: {', '.join(source.title for source in sources)}; store: {settings.store}")
+        click.echo("Starting the web server and the daemon")
         run_servers(port)
         return
     settings = prepare_environment(home)
@@ -114,7 +115,6 @@ def ui(port: int, home: Path) -> None:
 
 def run_servers(port: int) -> None:
     """The web server and the daemon of the instance in DAGSTER_HOME, until Ctrl-C."""
-    click.echo(f"\n  The lineage graph: http://127.0.0.1:{port}/asset-groups\n  Ctrl-C stops everything.\n")
     python = [sys.executable, "-W", "ignore", "-m"]
     workspace = ["-w", str(ROOT / "workspace.yaml"), "--log-level", "error", *QUIET_CODE_SERVERS]
     address = ["--host", "127.0.0.1", "--port", str(port), "--dagster-log-level", "error"]
@@ -126,12 +126,25 @@ def run_servers(port: int) -> None:
         subprocess.Popen(daemon, cwd=ROOT, start_new_session=True) as runner,
     ):
         try:
+            if not answers(web_server, port):
+                raise click.ClickException("the web server has ended; its last lines say why")
+            page = f"http://127.0.0.1:{port}/asset-groups"
+            click.echo(f"\n  The lineage graph: {page}\n  Ctrl-C stops everything.\n")
             web_server.wait()
         except KeyboardInterrupt:
             click.echo("\nStopping")
         finally:
             runner.terminate()
             web_server.terminate()
+
+
+def answers(web_server: subprocess.Popen[bytes], port: int) -> bool:
+    """Waits until the web server accepts connections; False: it has ended."""
+    while web_server.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def prepare_environment(home: Path) -> Settings:
