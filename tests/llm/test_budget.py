@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from tests.llm.scripted_model import scripted
+from tests.support.atomic_s3 import serving_atomic_s3
+from tests.support.s3 import connected, give_credentials, make_bucket
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.budget import Budget, BudgetExhausted, BudgetTooSmall
 from wavcaps_assets.llm.chat import ChatModel
@@ -51,7 +54,7 @@ def budget_in(folder: Path, clock: Any = utc_now, **limits: Any) -> Budget:
 
 
 def question(text: str) -> Request:
-    return Request("v", "m", PARAMETERS, [text], 0)
+    return Request("v", "m", PARAMETERS, [text], 0, MESSAGES)
 
 
 def test_a_run_stops_before_it_would_exceed_its_budget(tmp_path: Path) -> None:
@@ -172,6 +175,45 @@ def test_processes_share_a_months_budget(tmp_path: Path) -> None:
         process.join()
     # Each of the three may give up while the two others have set something aside.
     assert 3000.0 - 3 * WORST < total <= 3000.0
+
+
+def machine_spends(store: Store) -> int:
+    """How many requests one of several machines can pay for."""
+    count = 0
+    with Budget(
+        PRICES, "m", ResponseLedger(store, "log/answers"), settings(budget_month_usd=3000.0)
+    ) as budget:
+        try:
+            while True:
+                budget.settle(ANSWER, budget.reserve(MESSAGES, PARAMETERS))
+                count += 1
+        except BudgetExhausted:
+            return count
+
+
+@pytest.mark.slow
+def test_machines_with_one_bucket_share_a_months_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_credentials(monkeypatch)
+    with serving_atomic_s3() as url:
+        client = connected(url)
+        root = make_bucket(url, client).root
+        with ThreadPoolExecutor(3) as pool:
+            total = sum(pool.map(machine_spends, [Store(root, client) for _ in range(3)])) * 30.0
+        # Each of the three may give up while the two others hold an allowance.
+        assert 3000.0 / 2 < total <= 3000.0
+        ledger = ResponseLedger(Store(root, client), "log/answers")
+        with Budget(PRICES, "m", ledger, settings(budget_month_usd=3000.0)) as budget:
+            assert budget.month_usd == total
+            first = budget.reserve_batch(question(str(number)) for number in range(100))
+            assert len(first.pico) < 100 and first.refusal is not None
+            # A killed machine leaves as spent what it holds.
+            later = Budget(PRICES, "m", ledger, settings(budget_month_usd=3000.0))
+            assert later.month_usd == pytest.approx(total + sum(first.pico) / 1e12)
+            with pytest.raises(BudgetExhausted):
+                later.reserve(MESSAGES, PARAMETERS)
+            budget.settle_batch(first.reservation, 0)
+        with later:
+            assert later.month_usd == total
 
 
 def test_what_a_killed_run_had_under_way_still_counts(tmp_path: Path) -> None:

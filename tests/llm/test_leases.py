@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from tests.llm.scripted_model import Access, asked, scripted
 from tests.support.paths import ROOT
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.settings import CaptioningSettings
-from wavcaps_assets.llm.leases import FILE, LONGEST_S, Leases
+from wavcaps_assets.llm.folder_leases import FILE, LONGEST_S, FolderLeases
+from wavcaps_assets.llm.leases import open_leases
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.store.storage import Store
@@ -67,31 +69,31 @@ def test_runs_that_are_started_together_ask_each_question_once(tmp_path: Path) -
 def test_a_lease_holds_while_its_run_lives_and_asks(tmp_path: Path) -> None:
     ledger = ResponseLedger(Store(tmp_path), ANSWERS)
     other = Request("v", "m", {"seed": 1}, ["cat"], 0)
-    with Leases(ledger) as later:
+    with FolderLeases(ledger) as later:
         assert not later.others_changed()
-        with Leases(ledger) as first:
-            assert first.acquire(QUESTION.key)
-            assert not later.acquire(QUESTION.key)
-            assert later.acquire(other.key)
+        with FolderLeases(ledger) as first:
+            assert first.take(QUESTION.key)
+            assert not later.take(QUESTION.key)
+            assert later.take(other.key)
             assert later.others_changed()
             assert not later.others_changed()
             first.release(QUESTION.key)
             # It goes with the next lease.
-            assert not first.acquire(other.key)
+            assert not first.take(other.key)
             assert later.others_changed()
-            assert later.acquire(QUESTION.key)
-            assert not first.acquire(QUESTION.key)
-        assert not Leases(ledger).acquire(QUESTION.key)
-    assert Leases(ledger).acquire(QUESTION.key)
+            assert later.take(QUESTION.key)
+            assert not first.take(QUESTION.key)
+        assert not FolderLeases(ledger).take(QUESTION.key)
+    assert FolderLeases(ledger).take(QUESTION.key)
 
 
 @pytest.mark.slow
 def test_a_killed_run_leases_nothing(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
-        "from tests.llm.test_leases import ANSWERS, QUESTION, Leases, ResponseLedger, Store\n"
-        "leases = Leases(ResponseLedger(Store(sys.argv[1]), ANSWERS))\n"
-        "assert leases.acquire(QUESTION.key)\n"
+        "from tests.llm.test_leases import ANSWERS, QUESTION, FolderLeases, ResponseLedger, Store\n"
+        "leases = FolderLeases(ResponseLedger(Store(sys.argv[1]), ANSWERS))\n"
+        "assert leases.take(QUESTION.key)\n"
         "print('leased', flush=True)\n"
         "sys.stdin.readline()\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -102,11 +104,11 @@ def test_a_killed_run_leases_nothing(tmp_path: Path) -> None:
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "leased\n"
-        with Leases(ledger) as leases:
-            assert not leases.acquire(QUESTION.key)
+        with FolderLeases(ledger) as leases:
+            assert not leases.take(QUESTION.key)
             process.communicate("\n")
             assert process.returncode == -signal.SIGKILL
-            assert leases.acquire(QUESTION.key)
+            assert leases.take(QUESTION.key)
     assert list((tmp_path / ANSWERS).glob(".*.lock")) == []
 
 
@@ -114,13 +116,13 @@ def test_a_lease_expires_after_a_time(tmp_path: Path) -> None:
     import sqlite3
 
     ledger = ResponseLedger(Store(tmp_path), ANSWERS)
-    with Leases(ledger) as stuck, Leases(ledger) as later:
-        assert stuck.acquire(QUESTION.key)
-        assert not later.acquire(QUESTION.key)
+    with FolderLeases(ledger) as stuck, FolderLeases(ledger) as later:
+        assert stuck.take(QUESTION.key)
+        assert not later.take(QUESTION.key)
         with sqlite3.connect(tmp_path / ANSWERS / FILE) as file:
             file.execute("update claims set at = at - ?", (LONGEST_S,))
         file.close()
-        assert later.acquire(QUESTION.key)
+        assert later.take(QUESTION.key)
 
 
 def test_what_another_run_has_answered_meanwhile_is_not_asked(tmp_path: Path) -> None:
@@ -134,9 +136,19 @@ def test_what_another_run_has_answered_meanwhile_is_not_asked(tmp_path: Path) ->
     assert captions(stage) == whole
 
 
-def test_a_bucket_holds_no_leases(store: Store) -> None:
-    with ResponseLedger(store, ANSWERS) as ledger, Leases(ledger) as one, Leases(ledger) as other:
-        ledger.record(QUESTION, Answer("A dog.", "stop"))
-        assert one.acquire(QUESTION.key)
-        assert other.acquire(QUESTION.key) is not store.is_folder
-        assert not Leases(ledger).others_changed()
+def test_leases_know_what_others_have_answered(store: Store) -> None:
+    """In a folder, and in a bucket."""
+
+    async def both() -> None:
+        with ResponseLedger(store, ANSWERS) as mine, ResponseLedger(store, ANSWERS) as theirs:
+            async with open_leases(mine) as one, open_leases(theirs) as other:
+                assert await one.acquire(QUESTION.key)
+                assert not await one.acquire(QUESTION.key)
+                assert not await other.acquire(QUESTION.key)
+                mine.record(QUESTION, Answer("A dog.", "stop"))
+                one.release(QUESTION.key)
+            async with open_leases(theirs) as other:
+                assert await other.acquire(QUESTION.key)
+                assert theirs.get(QUESTION) == Answer("A dog.", "stop")
+
+    asyncio.run(both())

@@ -2,9 +2,9 @@
 
 Before a request is sent, its maximum cost is reserved; the real cost of the answer replaces the
 reservation. A reservation is never exceeded: a prompt has no more tokens than bytes, and an answer no more
-than `max_tokens`. The totals of runs and months are in a file in the ledger's folder, which all processes
-share. A bucket cannot hold such a file: there, each run starts from what the ledger says, and runs at the
-same time can together exceed the month's limit, each by at most its own limit.
+than `max_tokens`. The totals of runs and months are next to the ledger: in a folder, in a file that all
+processes share; in a bucket with conditional writes, in objects that all machines share. In any other bucket
+each run starts from what the ledger says.
 """
 
 from __future__ import annotations
@@ -14,74 +14,37 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm import spending_totals
+from wavcaps_assets.llm.bucket_totals import BucketTotals
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import FREE, PriceError, Prices, record_cost
 from wavcaps_assets.llm.records import Answer, Request
+from wavcaps_assets.llm.reservations import (
+    PICO,
+    BatchReservation,
+    BudgetExhausted,
+    BudgetTooSmall,
+    Reservation,
+    first_of_next_month,
+    to_pico,
+)
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.spending_totals import SpendingTotals
 from wavcaps_assets.llm.tokens import longest_answer, most_tokens
-from wavcaps_assets.network.errors import Paused
+from wavcaps_assets.store.machines import has_conditional_writes
+
+__all__ = ["Budget", "BudgetExhausted", "BudgetTooSmall", "Reservation"]
 
 logger = logging.getLogger(__name__)
 
-# Amounts are integers (10^-12 USD), so that sums of many small ones are exact.
-PICO = 1_000_000_000_000
 RUN, MONTH = "WAVCAPS_LLM__BUDGET_RUN_USD", "WAVCAPS_LLM__BUDGET_MONTH_USD"
-
-
-class BudgetExhausted(Paused):
-    """The next request could exceed the budget. What was answered is kept.
-
-    Attributes:
-        setting: the environment variable of the budget.
-        until: now for a run's budget, as the next run has its own; for a month's, the next month.
-    """
-
-    def __init__(self, message: str, setting: str, until: datetime) -> None:
-        super().__init__(message, until)
-        self.setting = setting
-
-
-class BudgetTooSmall(ValueError):
-    """One request can cost more than the whole budget, so that waiting does not help."""
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """The maximum cost of one request or one batch, held back from the budget.
-
-    Attributes:
-        run: the run that made it.
-        month: the month it counts in, YYYY-MM.
-        pico: the amount (10^-12 USD).
-    """
-
-    run: str
-    month: str
-    pico: int
-
-
-@dataclass(frozen=True)
-class BatchReservation:
-    """The maximum cost of the first of some requests.
-
-    Attributes:
-        reservation: of them together.
-        pico: of each (10^-12 USD).
-        refusal: why the next request does not fit; None: all fit.
-    """
-
-    reservation: Reservation
-    pico: Sequence[int]
-    refusal: BudgetExhausted | None = None
 
 
 class Budget:
@@ -110,8 +73,8 @@ class Budget:
         run: str = "",
     ) -> None:
         self.price = prices.price_for(settings.model_copy(update={"model": model}))
-        self._run_limit = _pico(settings.budget_run_usd)
-        self._month_limit = _pico(settings.budget_month_usd)
+        self._run_limit = to_pico(settings.budget_run_usd)
+        self._month_limit = to_pico(settings.budget_month_usd)
         guessed = settings.free is None and prices.price(model) is None
         if (self._run_limit or self._month_limit) and (self.price is None or guessed):
             raise PriceError(
@@ -128,9 +91,9 @@ class Budget:
         self._settings = settings
         self._ledger = ledger
         self._counted: set[str] = set()
-        self._totals: SpendingTotals | None = None
+        self._totals: SpendingTotals | BucketTotals | None = None
         if self._run_limit or self._month_limit:
-            self._totals = SpendingTotals(ledger, run)
+            self._totals = open_totals(ledger, run)
             self._totals.at_least(spending_totals.run(self._run), 0)
             self._count_ledger(self._month())
 
@@ -226,7 +189,7 @@ class Budget:
             reservation: None: there is none, or it is not known any more.
         """
         cost = None if self.price is None else self.price.cost_of(answer)
-        pico = None if cost is None else _pico(cost)
+        pico = None if cost is None else to_pico(cost)
         if pico is None and self.price is not None and reservation is not None:
             pico = reservation.pico
         self._end_flight(reservation, pico or 0)
@@ -270,7 +233,7 @@ class Budget:
             # To some servers, -1 is "no limit".
             raise ValueError(f"a request with a price must limit its answer, and `max_tokens` is {longest}")
         output = longest * parameters.get("n", 1)
-        worst = _pico(self.price.cost(most_tokens(messages, parameters), output, batch))
+        worst = to_pico(self.price.cost(most_tokens(messages, parameters), output, batch))
         for limit, setting in ((self._run_limit, RUN), (self._month_limit, MONTH)):
             if limit and worst > limit:
                 raise BudgetTooSmall(
@@ -307,7 +270,7 @@ class Budget:
 
     def _add_run(self, pico: int) -> None:
         self._used_pico += pico
-        if self._totals is not None:
+        if self._totals is not None and self._run_limit:
             self._totals.add(spending_totals.run(self._run), pico)
 
     def _add_month(self, month: str, pico: int) -> None:
@@ -331,10 +294,9 @@ class Budget:
                     MONTH,
                     first_of_next_month(self._clock()),
                 )
-        counted = spending_totals.run(self._run)
         if not self._run_limit:
-            self._totals.add(counted, sum(amounts[:fitting]))
             return fitting, refusal
+        counted = spending_totals.run(self._run)
         of_run = self._totals.add_first(counted, amounts[:fitting], self._run_limit)
         if of_run < fitting:
             self._add_month(month, -sum(amounts[of_run:fitting]))
@@ -356,7 +318,7 @@ class Budget:
             if str(record.get("at")).startswith(month):
                 cost = record_cost(record, self._prices)
                 unknown += cost is None
-                known += _pico(cost or 0.0)
+                known += to_pico(cost or 0.0)
         if unknown:
             logger.warning(
                 "the cost of %d answers of %s is not known; they do not count in %s", unknown, month, MONTH
@@ -364,10 +326,7 @@ class Budget:
         self._totals.at_least(spending_totals.month(month), known)
 
 
-def first_of_next_month(now: datetime) -> datetime:
-    year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)
-    return datetime(year, month, 1, tzinfo=UTC)
-
-
-def _pico(usd: float) -> int:
-    return round(usd * PICO)
+def open_totals(ledger: ResponseLedger, run: str) -> SpendingTotals | BucketTotals:
+    if not ledger.store.is_folder and has_conditional_writes(ledger.store, ledger.folder):
+        return BucketTotals(ledger)
+    return SpendingTotals(ledger, run)

@@ -17,8 +17,6 @@ from wavcaps_assets.llm.sender import Sender
 # While an answer is being stored, the next request is sent; the rate limiter bounds what is in flight. A
 # kill costs the requests that were sent and are not stored: this many at most.
 WORKERS_A_REQUEST = 1.1
-# Until a request that another run has leased is looked at again (s).
-LEASED_ELSEWHERE_S = 0.2
 
 # Called with each request and its answer, or the error in its place, once the answer is in the ledger.
 # Returns the requests that follow from it.
@@ -83,14 +81,13 @@ class Dispatcher:
 
     async def _next(self, request: Request, handle: Handler) -> Iterable[Request]:
         """Sends a request, unless another run does or has. Returns the requests to look at next."""
-        if not self._leases.acquire(request.key):
-            await self._limiter.pause(LEASED_ELSEWHERE_S)
-            self._ledger.refresh()
+        if not await self._leases.acquire(request.key):
             answer = self._ledger.get(request)
-            return [request] if answer is None else handle(request, answer)
+            if answer is not None:
+                return handle(request, answer)
+            await self._limiter.pause(self._leases.poll_s)
+            return [request]
         try:
-            if self._leases.others_changed():
-                self._ledger.refresh()
             answer = self._ledger.get(request)
             return handle(request, await self._send(request) if answer is None else answer)
         finally:

@@ -50,13 +50,8 @@ class ResponseLedger:
         self._read_to: dict[str, int] = {}
         self._open: dict[int, FileIO] = {}
         self._warned: set[tuple[str, int]] = set()
-        if store.is_folder:
-            self.refresh()
-        else:
-            # To read one object for each answer would be slow.
-            for record in self._log.read():
-                if (key := _key_bytes(record.get("key"))) is not None:
-                    self._lines[key] = line_of(record)
+        self._objects: set[str] = set()
+        self.refresh()
 
     def __enter__(self) -> Self:
         return self
@@ -155,12 +150,18 @@ class ResponseLedger:
                 yield record
 
     def refresh(self) -> None:
-        """Reads what other processes have written since the last time. A bucket is not read again.
+        """Reads what other processes have written since the last time.
 
         Raises:
-            StoreError: the folder cannot be read.
+            StoreError: the store cannot be read.
         """
         if not self.store.is_folder:
+            # To read one object for each answer would be slow.
+            known = set(self._objects)
+            for record in self._log.read_new(known):
+                if (key := _key_bytes(record.get("key"))) is not None:
+                    self._lines[key] = line_of(record)
+            self._objects = known
             return
         for name, size in sorted(self.store.sizes(self.folder).items()):
             if name.endswith(SUFFIX) and size > self._read_to.get(name, 0):

@@ -22,7 +22,7 @@ from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.chat import AnswerError, ChatModel
 from wavcaps_assets.llm.dispatcher import Dispatcher, Handler
 from wavcaps_assets.llm.estimate import Estimate, estimate
-from wavcaps_assets.llm.leases import Leases
+from wavcaps_assets.llm.leases import open_leases
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.prices import Prices, load_prices
@@ -34,6 +34,7 @@ from wavcaps_assets.llm.sender import Sender
 from wavcaps_assets.llm.settings import ModelSettings, RequestLimits
 from wavcaps_assets.llm.tokens import size
 from wavcaps_assets.show.progress import NoProgress, Progress
+from wavcaps_assets.store.machines import OneMachine, has_conditional_writes
 from wavcaps_assets.store.storage import Store
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ class Session:
                 continues from there.
             EndpointError: no request can be answered, or the endpoint has no Batch API.
         """
-        opened = self._opened
+        opened = self._sending
         waiting = [
             BatchRequest(one, self._label, size(one.messages)) for one in requests if one not in opened.ledger
         ]
@@ -217,7 +218,7 @@ class Session:
 
     def collect_batches(self) -> None:
         """Stores the answers of batches that earlier runs submitted and that have ended. Sends no request."""
-        opened = self._opened
+        opened = self._sending
         BatchModel(self.settings, self._store).collect(opened.ledger, opened.budget)
 
     def tally(self, texts: int) -> Tally:
@@ -231,6 +232,14 @@ class Session:
         ledger = self._stack.enter_context(ResponseLedger(self._store, ANSWERS))
         budget = Budget(prices, self.model_name, ledger, self.settings, run=self._run)
         return Opened(model, ledger, prices, self._stack.enter_context(budget))
+
+    @cached_property
+    def _sending(self) -> Opened:
+        """As `_opened`; and no other machine may send, where the store cannot tell machines apart."""
+        store = self._store
+        if not has_conditional_writes(store, ANSWERS):
+            self._stack.enter_context(OneMachine(store, ANSWERS))
+        return self._opened
 
     def _checked(self, request: Request) -> Request:
         if request.model != self.model_name:
@@ -254,10 +263,13 @@ class Session:
                 raise
 
     async def _process(self, requests: Sequence[Request], handle: Handler) -> None:
-        opened, limiter = self._opened, self._limiter
+        opened, limiter = self._sending, self._limiter
         limiter.start()
-        with Leases(opened.ledger) as leases:
-            async with opened.model, Recorder(opened.ledger) as recorder:
-                sender = Sender(opened.model, limiter, opened.budget, recorder, self.usage, self._label)
-                dispatcher = Dispatcher(sender, leases, opened.ledger, limiter, self.usage)
-                await dispatcher.run(requests, handle)
+        async with (
+            open_leases(opened.ledger) as leases,
+            opened.model,
+            Recorder(opened.ledger) as recorder,
+        ):
+            sender = Sender(opened.model, limiter, opened.budget, recorder, self.usage, self._label)
+            dispatcher = Dispatcher(sender, leases, opened.ledger, limiter, self.usage)
+            await dispatcher.run(requests, handle)

@@ -1,4 +1,4 @@
-"""What runs and months have spent: a file in the ledger's folder, shared by all processes."""
+"""What runs and months have spent: a file in the ledger's folder, which the processes of a machine share."""
 
 from __future__ import annotations
 

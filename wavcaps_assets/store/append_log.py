@@ -58,7 +58,24 @@ class AppendLog:
         Raises:
             StoreError: the store cannot be read.
         """
-        for name, lines in self._segments():
+        return self._records(self._segments())
+
+    def read_new(self, known: set[str]) -> Iterator[dict[str, Any]]:
+        """The records of a bucket's segments that are not known. This log's own writes are left out.
+
+        Args:
+            known: names of segments; those that are read are added.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if isinstance(self._writer, ObjectWriter):
+            known |= self._writer.names
+        return self._records(self._objects(known))
+
+    @staticmethod
+    def _records(segments: Iterator[tuple[str, Iterable[bytes]]]) -> Iterator[dict[str, Any]]:
+        for name, lines in segments:
             for number, line in enumerate(lines, 1):
                 try:
                     record = json.loads(line) if line.endswith(b"\n") else None
@@ -96,12 +113,15 @@ class AppendLog:
 
     def _segments(self) -> Iterator[tuple[str, Iterable[bytes]]]:
         if not self._store.is_folder:
-            for name, data in ObjectReader(self._store, self._folder).segments():
-                yield name, io.BytesIO(data)
+            yield from self._objects(set())
             return
         for name in sorted(name for name in self._store.sizes(self._folder) if name.endswith(SUFFIX)):
             with self._store.reading(f"{self._folder}/{name}") as path, path.open("rb") as lines:
                 yield name, lines
+
+    def _objects(self, known: set[str]) -> Iterator[tuple[str, Iterable[bytes]]]:
+        for name, data in ObjectReader(self._store, self._folder).segments(known):
+            yield name, io.BytesIO(data)
 
 
 class Writer(Protocol):

@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 
 from wavcaps_assets.store.bucket_errors import (
     CREDENTIALS,
+    EXISTS,
     NOT_FOUND,
+    NOT_IMPLEMENTED,
     OUT_OF_RANGE,
     InterruptedDownload,
     code_of,
@@ -187,6 +189,32 @@ class Bucket:
             self._client.put_object(
                 Bucket=self.name, Key=self._key(relative), Body=data, **_headers(relative)
             )
+
+    def create(self, relative: str, data: bytes) -> bool:
+        from botocore.exceptions import ClientError
+
+        with self._store_errors(relative):
+            try:
+                self._client.put_object(
+                    Bucket=self.name,
+                    Key=self._key(relative),
+                    Body=data,
+                    IfNoneMatch="*",
+                    **_headers(relative),
+                )
+            except ClientError as error:
+                if code_of(error) in EXISTS | NOT_IMPLEMENTED:
+                    return False
+                raise
+        return True
+
+    def hidden(self, folder: str, start: str) -> dict[str, float]:
+        prefix = f"{self._key(folder)}/"
+        with self._store_errors(folder):
+            return {
+                entry["Key"].removeprefix(prefix): entry["LastModified"].timestamp()
+                for entry in self._listing(prefix + start, Delimiter="/")
+            }
 
     def remove(self, relative: str) -> None:
         with self._store_errors(relative):

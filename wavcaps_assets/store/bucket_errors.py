@@ -22,6 +22,10 @@ INTERRUPTED = {
     "RetriesExceededError",
     "S3DownloadFailedError",
 }
+# A PUT with `If-None-Match: *` of an object that exists, or that another request is writing.
+EXISTS = {"409", "412", "ConditionalRequestConflict", "PreconditionFailed"}
+# A server that knows no conditional writes, and says so.
+NOT_IMPLEMENTED = {"501", "NotImplemented"}
 MAX_CODE_CHARS = 80
 CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 # By S3's error codes, HTTP's status where a response has no body, and the classes of botocore's errors.

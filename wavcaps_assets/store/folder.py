@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -80,6 +81,29 @@ class Folder:
     def write_bytes(self, relative: str, data: bytes) -> None:
         with self.writing(relative) as path:
             path.write_bytes(data)
+
+    def create(self, relative: str, data: bytes) -> bool:
+        target = self.root / relative
+        with self._store_errors("write", relative):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+            finally:
+                Path(temporary).unlink()
+        return True
+
+    def hidden(self, folder: str, start: str) -> dict[str, float]:
+        found = {}
+        with self._store_errors("read", folder):
+            for path in (self.root / folder).glob(f"{glob.escape(start)}*"):
+                with suppress(FileNotFoundError):
+                    found[path.name] = path.stat().st_mtime
+        return found
 
     def remove(self, relative: str) -> None:
         path = self.root / relative

@@ -42,7 +42,11 @@ def new_writer() -> str:
 
 
 class ObjectWriter:
-    """Writes an object per call, and merges many objects into one."""
+    """Writes an object per call, and merges many objects into one.
+
+    Attributes:
+        names: of all segments that it has written.
+    """
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
@@ -52,11 +56,13 @@ class ObjectWriter:
         self._lock = threading.Lock()
         self._written: dict[str, bytes] = {}
         self._bytes = 0
+        self.names: set[str] = set()
 
     def write(self, lines: bytes) -> None:
         name = f"{segment_name(self._name)}-{next(self._calls):06d}{SUFFIX}"
         self._store.write_bytes(f"{self._folder}/{name}", lines)
         with self._lock:
+            self.names.add(name)
             self._written[name] = lines
             self._bytes += len(lines)
             full = len(self._written) >= MERGED_SEGMENTS or self._bytes >= MERGED_BYTES
@@ -78,7 +84,8 @@ class ObjectWriter:
         try:
             # A reader may have merged some of them already.
             present = self._store.sizes(self._folder)
-            merge(self._store, self._folder, {name: segments[name] for name in segments if name in present})
+            left = {name: segments[name] for name in segments if name in present}
+            self.names.add(merge(self._store, self._folder, left))
         except StoreError as error:
             # Every record is in the store already; the log is only slower to read.
             logger.warning("%d segments of a log could not be merged: %s", len(segments), error)
@@ -91,13 +98,15 @@ class ObjectReader:
         self._store = store
         self._folder = folder
 
-    def segments(self) -> Iterator[tuple[str, bytes]]:
+    def segments(self, listed: set[str]) -> Iterator[tuple[str, bytes]]:
         """Names and contents.
+
+        Args:
+            listed: names that are not read; those that are read are added.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        listed: set[str] = set()
         incomplete = True
         with ThreadPoolExecutor(READERS) as pool:
             # A segment that disappears after the listing was merged into one that the next listing has.

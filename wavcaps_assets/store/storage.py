@@ -49,6 +49,10 @@ class Backend(Protocol):
 
     def write_bytes(self, relative: str, data: bytes) -> None: ...
 
+    def create(self, relative: str, data: bytes) -> bool: ...
+
+    def hidden(self, folder: str, start: str) -> dict[str, float]: ...
+
     def remove(self, relative: str) -> None: ...
 
     def remove_files(self, relatives: Sequence[str]) -> None: ...
@@ -157,6 +161,24 @@ class Store:
     def write_bytes(self, relative: str, data: bytes) -> None:
         """Writes a small file in one step; it is on disk when this returns."""
         self._backend.write_bytes(self._inside(relative), data)
+
+    def create(self, relative: str, data: bytes) -> bool:
+        """Writes a small file in one step if it does not exist. Of several machines, one succeeds.
+
+        A bucket's server must know conditional writes (`machines.has_conditional_writes`).
+
+        Returns:
+            Whether it did. False as well where only the response of the server was lost.
+        """
+        return self._backend.create(self._inside(relative), data)
+
+    def hidden(self, folder: str, start: str) -> dict[str, float]:
+        """The hidden files directly in a folder whose names start with `start`, which begins with a dot.
+
+        Returns:
+            By name, when each was written (s since 1970), by the clock of the bucket's server.
+        """
+        return self._backend.hidden(self._inside(folder), start)
 
     def remove(self, relative: str) -> None:
         """Removes a file, or everything under a folder. A missing file is not an error."""

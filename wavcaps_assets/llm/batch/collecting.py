@@ -12,9 +12,10 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.endpoint import BatchEndpoint
 from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal, Results
 from wavcaps_assets.llm.batch.log import BatchLog, LoggedBatch
-from wavcaps_assets.llm.budget import PICO, Budget
+from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.records import LOST, Answer, lost_record, record_of
+from wavcaps_assets.llm.reservations import PICO
 
 if TYPE_CHECKING:
     from openai.types import Batch

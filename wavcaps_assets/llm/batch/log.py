@@ -12,20 +12,22 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal
-from wavcaps_assets.llm.budget import Reservation
 from wavcaps_assets.llm.records import Request
+from wavcaps_assets.llm.reservations import Reservation
 from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.machines import has_conditional_writes
+from wavcaps_assets.store.shared_leases import SharedLeases, lease_held
 from wavcaps_assets.store.storage import MissingFile, Store
 
 logger = logging.getLogger(__name__)
@@ -132,6 +134,7 @@ class BatchLog:
         self._store = store
         self._folder = folder
         self._log = AppendLog(store, folder)
+        self._leases = SharedLeases(store, folder, "lock")
         self._requests: dict[str, dict[str, BatchRequest]] = {}
         self.state = State()
 
@@ -142,22 +145,21 @@ class BatchLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._log.close()
+        self._leases.close()
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[State]:
         """Reads the log, and keeps other processes from submitting in the meantime.
 
-        For a folder, these are all processes that share it; for a bucket, those on this machine.
+        For a folder, these are all processes that share it; for a bucket, those of all machines, or, without
+        conditional writes, those on this machine.
 
         Raises:
             TimeoutError: another process held the lock for this long.
         """
-        try:
-            with FileLock(self._lock_file(), timeout=timeout_s):
-                self._read()
-                yield self.state
-        except Timeout:
-            raise TimeoutError("another process submits or collects batches") from None
+        with self._exclusive(timeout_s):
+            self._read()
+            yield self.state
 
     def is_empty(self) -> bool:
         """Whether nothing was ever logged in this store."""
@@ -247,6 +249,11 @@ class BatchLog:
     def requests_path(self, name: str) -> str:
         """The file of a batch's requests, in the store."""
         return f"{self._folder}/asked/{name}{SUFFIX}"
+
+    def _exclusive(self, timeout_s: float) -> AbstractContextManager[object]:
+        if not self._store.is_folder and has_conditional_writes(self._store, self._folder):
+            return lease_held(self._leases, "batches", timeout_s)
+        return FileLock(self._lock_file(), timeout=timeout_s)
 
     def _lock_file(self) -> Path:
         if self._store.is_folder:

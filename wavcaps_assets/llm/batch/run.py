@@ -100,8 +100,8 @@ class BatchRun:
                     if self._step():
                         self.log.returned([key for key in self.failed if key in self.log.state.refusals])
                         return BatchOutcome(self.collected, self.failed, self.problems)
-            except TimeoutError as error:
-                raise self._pause(str(error)) from None
+            except TimeoutError:
+                raise self._pause("another process submits or collects batches") from None
             left = deadline - time.monotonic()
             if left <= 0:
                 waiting = len(list(self._open()))
