@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from starlette.responses import JSONResponse
 
 from tests.llm.batch_server import KEY, MODEL, BatchServer, answer_to, batching, refusal, unbegun
 from tests.llm.scripted_model import Followed, scripted
+from tests.support.atomic_s3 import serving_atomic_s3
+from tests.support.s3 import connected, give_credentials, make_bucket
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.lines import BatchRequest
 from wavcaps_assets.llm.batch.model import BatchModel
@@ -28,6 +31,7 @@ from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import Paused
+from wavcaps_assets.store import shared_leases
 from wavcaps_assets.store.storage import Store
 
 QUICK = BatchSettings(requests=4, poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0)
@@ -382,3 +386,16 @@ def test_a_file_that_is_gone_costs_another_submission(tmp_path: Path) -> None:
         outcome = ask(server, Store(tmp_path))
     assert answered(Store(tmp_path)) == KEYS
     assert "missing output file, first in file-4" in outcome.problems[0]
+
+
+@pytest.mark.slow
+def test_machines_with_one_bucket_submit_each_request_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_credentials(monkeypatch)
+    monkeypatch.setattr(shared_leases, "POLL_S", 0.05)
+    with serving_atomic_s3() as url, batching(polls=3) as server, ThreadPoolExecutor(2) as pool:
+        client = connected(url)
+        root = make_bucket(url, client).root
+        machines = [pool.submit(ask, server, Store(root, client)) for _ in range(2)]
+        assert [machine.result(60).failed for machine in machines] == [{}, {}]
+        assert set(server.submitted.values()) == {1} and set(server.submitted) == set(KEYS)
+        assert answered(Store(root, client)) == KEYS

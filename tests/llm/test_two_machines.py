@@ -126,7 +126,7 @@ def test_each_question_is_asked_once(scene: Scene) -> None:
 
 @pytest.mark.soak
 def test_the_months_budget_holds_for_both(scene: Scene) -> None:
-    limit = 20 * PAID + 4 * WORST
+    limit = 10 * PAID + 4 * WORST
     machines = [scene.start("one", 300, limit), scene.start("other", -300, limit)]
     results = [result(machine) for machine in machines]
     assert any("BudgetExhausted" in one["stopped"] for one in results)
