@@ -10,7 +10,6 @@ from types import TracebackType
 
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store import shared_leases
-from wavcaps_assets.store.errors import StoreError
 from wavcaps_assets.store.shared_leases import SharedLeases
 
 logger = logging.getLogger(__name__)
@@ -82,7 +81,8 @@ class BucketLeases:
             released, self._released = self._released, []
             try:
                 got = await asyncio.to_thread(self._exchange, wanted, released)
-            except StoreError as error:
+            except Exception as error:
+                # Whatever it is, those that wait must hear of it.
                 self._released += released
                 if not wanted:
                     logger.warning("leases cannot be renewed or released now: %s", error)

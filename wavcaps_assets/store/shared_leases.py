@@ -1,7 +1,7 @@
 """Leases of keys that several machines see, and that expire when their owner is dead.
 
 No times of different machines are compared. An owner changes its entry again and again while it lives;
-whoever sees the same entry for long enough, by its own clock, removes it.
+another owner that sees the same entry for long enough, by its own clock, removes it.
 """
 
 from __future__ import annotations
