@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.llm.batch_server import KEY, MODEL, BatchServer, answer_to, batching, refusal
+from tests.support.atomic_s3 import serving_atomic_s3
+from tests.support.s3 import connected, give_credentials, make_bucket
 from wavcaps_assets.llm.batch.lines import BatchRequest
 from wavcaps_assets.llm.batch.model import BatchModel
 from wavcaps_assets.llm.batch.run import BatchOutcome
@@ -52,12 +54,12 @@ KEYS = [one.request.key for one in REQUESTS]
 
 def ask(
     server: BatchServer,
-    folder: Path,
+    place: Path | Store,
     month_usd: float,
     asked: list[BatchRequest] = REQUESTS,
     **limits: Any,
 ) -> BatchOutcome:
-    store, settings = Store(folder), settings_of(server, month_usd)
+    store, settings = store_at(place), settings_of(server, month_usd)
     model = BatchModel(settings, store, limits=QUICK.model_copy(update=limits), max_retries=0)
     with ResponseLedger(store, ANSWERS) as ledger, Budget(PRICES, MODEL, ledger, settings) as budget:
         return model.answer_all(asked, ledger, budget)
@@ -67,10 +69,14 @@ def settings_of(server: BatchServer, month_usd: float) -> ModelSettings:
     return server.settings().model_copy(update={"budget_month_usd": month_usd})
 
 
-def month_of(server: BatchServer, folder: Path) -> float:
+def store_at(place: Path | Store) -> Store:
+    return Store(place) if isinstance(place, Path) else place
+
+
+def month_of(server: BatchServer, place: Path | Store) -> float:
     """What the month's total says (USD)."""
     with (
-        ResponseLedger(Store(folder), ANSWERS) as ledger,
+        ResponseLedger(store_at(place), ANSWERS) as ledger,
         Budget(PRICES, MODEL, ledger, settings_of(server, 1e9)) as budget,
     ):
         return budget.month_usd
@@ -168,6 +174,27 @@ def test_a_lost_file_is_paid_for_once_a_submission(tmp_path: Path) -> None:
         server.losses = 0
         assert ask(server, tmp_path, 100 * WORST).failed == {}
     assert answered(tmp_path) == KEYS
+
+
+@pytest.mark.slow
+def test_in_a_bucket_a_batch_stays_reserved_until_another_machine_collects_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    give_credentials(monkeypatch)
+    with serving_atomic_s3() as url, batching(polls=10**9) as server:
+        client = connected(url)
+        root = make_bucket(url, client).root
+        one, other = Store(root, client), Store(root, client)
+        with pytest.raises(Paused):
+            ask(server, one, 10 * WORST, wait_in_place_s=0)
+        assert month_of(server, other) == pytest.approx(8 * WORST)
+        with pytest.raises(BudgetExhausted):
+            ask(server, other, 8 * WORST, [request("no 18")])
+        # Once it has ended, the other machine collects it first, and then has room.
+        server.polls = 1
+        ask(server, other, 8 * WORST, [request("no 18")])
+        assert month_of(server, one) == pytest.approx(9 * PAID)
+        assert set(server.billed.values()) == {1}
 
 
 def test_what_a_batch_did_not_send_is_submitted_again_as_a_batch(tmp_path: Path) -> None:

@@ -116,12 +116,12 @@ def test_a_lease_is_held_by_one_owner_until_it_is_released_or_its_owner_ends(pla
 
 @pytest.mark.slow
 def test_the_leases_of_a_dead_owner_expire_and_those_of_a_living_one_do_not(
-    place: Store, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_leases, "EXPIRES_S", 0.6)
+    monkeypatch.setattr(shared_leases, "EXPIRES_S", 1.0)
     monkeypatch.setattr(shared_leases, "BEAT_S", 0.1)
     monkeypatch.setattr(shared_leases, "POLL_S", 0.05)
-    dead, living, later = (SharedLeases(place, FOLDER, "leases") for _ in range(3))
+    dead, living, later = (SharedLeases(Store(tmp_path), FOLDER, "leases") for _ in range(3))
     assert dead.exchange(["a"]) and living.exchange(["b"])
     # The clocks of the machines are minutes apart, and one is set meanwhile.
     monkeypatch.setattr(time, "time", lambda: 0.0)
@@ -131,17 +131,19 @@ def test_the_leases_of_a_dead_owner_expire_and_those_of_a_living_one_do_not(
         got = later.exchange(["a", "b"])
     assert got == {"a"}
     with pytest.raises(StoreError, match="others may have taken them"):
-        time.sleep(0.7)
+        time.sleep(1.1)
         dead.exchange(["c"])
 
 
 @pytest.mark.slow
-def test_a_lease_is_renewed_while_it_is_held_for_long(place: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_leases, "EXPIRES_S", 0.8)
+def test_a_lease_is_renewed_while_it_is_held_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_leases, "EXPIRES_S", 1.0)
     monkeypatch.setattr(shared_leases, "BEAT_S", 0.1)
     monkeypatch.setattr(shared_leases, "POLL_S", 0.05)
-    one, other = (SharedLeases(place, FOLDER, "leases") for _ in range(2))
-    with lease_held(one, "batches", 1.0), pytest.raises(TimeoutError), lease_held(other, "batches", 2.0):
+    one, other = (SharedLeases(Store(tmp_path), FOLDER, "leases") for _ in range(2))
+    with lease_held(one, "batches", 1.0), pytest.raises(TimeoutError), lease_held(other, "batches", 1.5):
         pass
     with lease_held(other, "batches", 1.0):
         assert not one.exchange(["batches"])
