@@ -12,6 +12,7 @@ import pytest
 from tests.llm.batch_server import KEY, MODEL, BatchServer, answer_to, batching, refusal
 from tests.support.atomic_s3 import serving_atomic_s3
 from tests.support.s3 import connected, give_credentials, make_bucket
+from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.batch.lines import BatchRequest
 from wavcaps_assets.llm.batch.model import BatchModel
 from wavcaps_assets.llm.batch.run import BatchOutcome
@@ -286,6 +287,43 @@ def test_a_store_with_two_logs_is_read_and_becomes_one(tmp_path: Path, lost: boo
         assert ask(server, tmp_path, 100 * WORST).failed == {}
         assert answered(tmp_path) == KEYS
         assert set(server.submitted.values()) == {2 if lost else 1}
+
+
+def test_an_old_batch_without_a_reservation_is_counted_when_it_is_collected(tmp_path: Path) -> None:
+    """As versions without a month's budget, or with a bucket, left it; and a reservation without a batch."""
+    store = Store(tmp_path)
+    with batching(polls=10**9) as server:
+        with pytest.raises(Paused):
+            ask(server, tmp_path, 0.0, wait_in_place_s=0, requests=8)
+        as_old_versions_wrote(store)
+        store.remove("log/batches_reserved")
+        with AppendLog(store, "log/batches_reserved") as log:
+            month = f"{utc_now():%Y-%m}"
+            unused = {"held": True, "at": "2026-11-27T10:00:00+00:00", "run": "old", "month": month}
+            log.append({"key": "00", "pico": 10**12, **unused})
+        server.polls = 1
+        with (
+            ResponseLedger(store, ANSWERS) as ledger,
+            Budget(PRICES, MODEL, ledger, settings_of(server, 100 * WORST)) as budget,
+        ):
+            budget.settle_batch(None, 10**12)
+            assert budget.month_usd == 1.0
+            BatchModel(server.settings(), store, limits=QUICK).collect(ledger, budget)
+            assert budget.month_usd == pytest.approx(8 * PAID)
+    assert answered(tmp_path) == KEYS
+
+
+def test_a_limit_that_is_set_later_counts_what_was_submitted_without_one(tmp_path: Path) -> None:
+    with batching(polls=10**9) as server:
+        with pytest.raises(Paused):
+            ask(server, tmp_path, 0.0, wait_in_place_s=0)
+        server.polls = 1
+        with (
+            ResponseLedger(Store(tmp_path), ANSWERS) as ledger,
+            Budget(PRICES, MODEL, ledger, settings_of(server, 100 * WORST)) as budget,
+        ):
+            BatchModel(server.settings(), Store(tmp_path), limits=QUICK).collect(ledger, budget)
+            assert budget.month_usd == pytest.approx(8 * PAID)
 
 
 def test_the_key_is_in_no_file(tmp_path: Path) -> None:

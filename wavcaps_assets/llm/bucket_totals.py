@@ -30,6 +30,9 @@ class BucketTotals:
     Every method raises `StoreError` if the bucket cannot be used.
     """
 
+    # Whether they outlive the process.
+    lasting = True
+
     def __init__(self, ledger: ResponseLedger) -> None:
         self._ledger = ledger
         self._states: dict[Total, SharedState] = {}

@@ -150,16 +150,19 @@ class Budget:
             fitting, refusal = self._take(month, worst)
             taken = sum(worst[:fitting])
             self._used_pico += taken
-            return BatchReservation(Reservation(self._run, month, taken), worst[:fitting], refusal)
+            # A later run may have a month's limit, and must not take away what was never added.
+            reservation = Reservation(self._run, month if self._month_limit else "", taken)
+            return BatchReservation(reservation, worst[:fitting], refusal)
 
-    def settle_batch(self, reservation: Reservation, pico: int) -> None:
+    def settle_batch(self, reservation: Reservation | None, pico: int) -> None:
         """Replaces the reservation of a batch by what it cost.
 
         Args:
-            reservation: of this run, or of an earlier one, where it does not count in this run.
+            reservation: of this run, or of an earlier one, where it does not count in this run; None: an
+                earlier run, which had no budget, reserved nothing.
             pico: the cost (10^-12 USD).
         """
-        self._replace(reservation, pico)
+        self._replace(reservation or Reservation("", self._month(), 0), pico)
 
     async def admit(
         self, messages: Sequence[Message], parameters: Mapping[str, Any], batch: bool = False
@@ -259,11 +262,16 @@ class Budget:
                 self._add_run(pico)
             elif reservation.run == self._run:
                 self._add_run(pico - reservation.pico)
-            if reservation is not None:
+            if reservation is not None and self._is_counted(reservation):
                 self._add_month(reservation.month, -reservation.pico)
             month = self._month()
             self._count_ledger(month)
             self._add_month(month, pico)
+
+    def _is_counted(self, reservation: Reservation) -> bool:
+        """Whether the totals have a reservation, which an earlier run may have made."""
+        lasting = self._totals is not None and self._totals.lasting
+        return bool(reservation.month) and (lasting or reservation.run == self._run)
 
     def _month(self) -> str:
         return f"{self._clock():%Y-%m}"

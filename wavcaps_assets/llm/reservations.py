@@ -35,7 +35,7 @@ class Reservation:
 
     Attributes:
         run: the run that made it.
-        month: the month it counts in, YYYY-MM.
+        month: the month it counts in, YYYY-MM; empty: there was no month's limit.
         pico: the amount (10^-12 USD).
     """
 

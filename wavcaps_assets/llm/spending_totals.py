@@ -39,11 +39,15 @@ class SpendingTotals:
         ledger: the file is in its folder. For a ledger in a bucket, the totals end with the process.
         run: its steps share totals that end with the process; empty: nobody shares them.
 
+    Attributes:
+        lasting: whether they outlive the process.
+
     Raises:
         StoreError: the file cannot be used.
     """
 
     def __init__(self, ledger: ResponseLedger, run: str) -> None:
+        self.lasting = ledger.store.is_folder
         self._shared = False
         if ledger.store.is_folder:
             self._connection = _opened(ledger)

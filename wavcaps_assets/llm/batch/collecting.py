@@ -14,7 +14,7 @@ from wavcaps_assets.llm.batch.lines import BatchRequest, Refusal, Results
 from wavcaps_assets.llm.batch.log import BatchLog, LoggedBatch
 from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.ledger import ResponseLedger
-from wavcaps_assets.llm.records import LOST, Answer, lost_record, record_of
+from wavcaps_assets.llm.records import LOST, Answer, answer_in, lost_record, record_of
 from wavcaps_assets.llm.reservations import PICO
 
 if TYPE_CHECKING:
@@ -104,9 +104,12 @@ class Collector:
         unused = {key: one for key, one in state.reserved.items() if key not in used}
         if unused:
             self.log.note("released", "", keys=list(unused))
-            for one in unused.values():
-                # The ledger has the cost of an answer, if there is one.
-                self.budget.settle_batch(one, 0)
+            for key, one in unused.items():
+                record = self.ledger.find(key)
+                answer = None if record is None else answer_in(record)
+                if record is not None and answer is not None:
+                    answer = self.budget.priced(answer, str(record["question"]["model"]), one.pico)
+                self.budget.settle_batch(one, round((answer.cost_usd or 0.0) * PICO) if answer else 0)
 
     def _fetch(self, batch: LoggedBatch, remote: Batch) -> Results:
         ended_at = remote.completed_at or remote.expired_at or remote.cancelled_at
@@ -224,6 +227,8 @@ class Collector:
         if batch.reservation is not None:
             held.append(batch.reservation)
         self.log.end(batch.name, status, answered, unanswered)
+        if not held:
+            self.budget.settle_batch(None, pico or 0)
         for number, one in enumerate(held):
             share = one.pico if pico is None else pico if number == 0 else 0
             self.budget.settle_batch(one, share)

@@ -96,9 +96,10 @@ class BatchModel:
 
         A batch that cannot be collected now is left to a later run.
         """
-        with self._run(ledger, budget, {}) as run:
-            if run.log.is_empty():
+        with BatchLog(self.store, self._folder) as log:
+            if log.is_empty():
                 return
+        with self._run(ledger, budget, {}) as run:
             try:
                 run.collect()
             except (TimeoutError, Unavailable, EndpointError) as error:
