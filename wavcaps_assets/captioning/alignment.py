@@ -8,14 +8,19 @@ The words do: a caption mostly shares a word with its own text, and rarely with 
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 # The start of each word of three letters or more. Words with the same start count as the same word: "croaks"
 # and "croaking".
 STEM = re.compile(r"([^\W\d_]{3,4})[^\W\d_]*")
 ASCII_STEM = re.compile(r"([a-z]{3,4})[a-z]*")
+first_letters = itemgetter(slice(4))
+# Bytes as they are compared: letters in lower case, and spaces for everything else.
+LETTERS = bytes(ord(chr(byte).lower()) if chr(byte) in string.ascii_letters else 32 for byte in range(256))
 # Words of any sound description: they do not show which text a caption is about.
 COMMON = frozenset(
     STEM.findall(
@@ -32,6 +37,7 @@ COMMON = frozenset(
 # Of a longer text, the start.
 READ_CHARS = 500
 SHIFTS = (-2, -1, 1, 2)
+NOTHING = frozenset[str]()
 # The most that one caption counts for or against a shift (words).
 MOST_WORDS = 2
 # A list is shifted if this many more words of adjacent captions are in the text beside theirs than in their
@@ -72,6 +78,14 @@ def content_stems(line: str) -> frozenset[str]:
     return frozenset(stem.findall(line[:READ_CHARS].lower())) - COMMON
 
 
+def _stems(line: str) -> frozenset[str]:
+    """As `content_stems`, with all words: faster where the other line has none of the common ones."""
+    if not line.isascii():
+        return frozenset(STEM.findall(line[:READ_CHARS].lower()))
+    words = line[:READ_CHARS].encode("ascii").translate(LETTERS).decode("ascii").split()
+    return frozenset(map(first_letters, words))
+
+
 def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
     """Compares each caption with its own text and with the other texts of its list.
 
@@ -79,14 +93,20 @@ def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
         texts: of a request, in order.
         captions: under the same indices; None: there is none, or it says nothing about a sound.
     """
-    given = [content_stems(text) for text in texts]
-    said = [content_stems(caption) if caption else frozenset[str]() for caption in captions]
-    own = [len(stems & text) for stems, text in zip(said, given, strict=True)]
+    given = [_stems(text) for text in texts]
+    said = [content_stems(caption) if caption else NOTHING for caption in captions]
+    # The words of each caption that are not in its own text.
+    more = [stems - text for stems, text in zip(said, given, strict=True)]
+    own = [len(stems) - len(others) for stems, others in zip(said, more, strict=True)]
     if len(captions) >= FEWEST and len(set(captions)) <= len(captions) / 2:
-        own = _without_adverts(captions, own)
+        own, more = _without_adverts(captions, own), said
     grounded = frozenset(place for place, count in enumerate(own) if count)
-    compared = [place for place, caption in enumerate(captions) if caption and given[place]]
-    shift = _shift(given, said, own)
+    compared = [
+        place
+        for place, caption in enumerate(captions)
+        if caption and (own[place] or content_stems(texts[place]))
+    ]
+    shift = _shift(given, said, own, more)
     if shift:
         where = "after" if shift > 0 else "before"
         beside = "the text" if abs(shift) == 1 else "the second text"
@@ -116,25 +136,33 @@ def _without_adverts(captions: Sequence[str | None], own: list[int]) -> list[int
     ]
 
 
-def _shift(given: Sequence[frozenset[str]], said: Sequence[frozenset[str]], own: Sequence[int]) -> int:
+def _shift(
+    given: Sequence[frozenset[str]],
+    said: Sequence[frozenset[str]],
+    own: Sequence[int],
+    more: Sequence[frozenset[str]],
+) -> int:
     """By how many places captions are shifted; 0: they are not.
 
     For each shift, the run of adjacent captions that speaks for it most strongly is found (the maximum
     subarray): a list may be shifted from its middle on only.
+
+    Args:
+        more: a caption without one of these words in the text beside its own does not speak for a shift.
     """
     limit = SHIFTED_WORDS_SHORT if len(given) <= SHORT_LIST else SHIFTED_WORDS
-    padding = [frozenset[str]()] * max(SHIFTS)
+    padding = [NOTHING] * max(SHIFTS)
     padded = [*padding, *given, *padding]
     for shift in SHIFTS:
+        besides = padded[len(padding) + shift : len(padding) + shift + len(said)]
+        if MOST_WORDS * list(map(frozenset.isdisjoint, more, besides)).count(False) < limit:
+            continue
         sum_of_run = 0
-        for stems, count, beside in zip(said, own, padded[len(padding) + shift :], strict=False):
-            if not stems.isdisjoint(beside):
-                more = len(stems & beside) - count
-                sum_of_run = max(0, sum_of_run + max(-MOST_WORDS, min(MOST_WORDS, more)))
-                if sum_of_run >= limit:
-                    return shift
-            elif sum_of_run:
-                sum_of_run = max(0, sum_of_run - min(MOST_WORDS, count))
+        for stems, count, beside in zip(said, own, besides, strict=True):
+            difference = len(stems & beside) - count
+            sum_of_run = max(0, sum_of_run + max(-MOST_WORDS, min(MOST_WORDS, difference)))
+            if sum_of_run >= limit:
+                return shift
     return 0
 
 
