@@ -1,13 +1,11 @@
-"""Reads the captions and their indices out of an answer: a numbered list, a table or JSON."""
+"""Reads the captions and their indices out of an answer: a numbered list or a table."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 # A line that starts with an index: "1. ", "(1) ", "**1:** ", "- 1) ", "Index 1: ", "1" alone, "1 A dog".
 ITEM = re.compile(
@@ -24,15 +22,12 @@ TABLE_ROW = re.compile(r"\s*\|(.+)\|\s*")
 # The index, the text if the model repeats it, and the caption.
 MOST_CELLS = 3
 FENCE = "```"
-INDEX_KEYS = ("index", "id", "number", "no", "item")
-CAPTION_KEYS = ("caption", "sentence", "output", "description", "text")
 TABLE = "table"
 ENDED = re.compile(r"""[.!?…]["'”’)*_]*\s*$""")
 # A sentence does not end with one of these.
 DANGLING = re.compile(
     r"\b(?:an?|the|is|are|was|were|and|or|of|with|while|as|from|at|into|its|their)", re.IGNORECASE
 )
-MOST_DIGITS = 6
 # The share of a list that shows how it is written: with full stops, with blank lines.
 MOSTLY = 0.8
 
@@ -68,7 +63,7 @@ def read_list(answer: str, count: int) -> list[Item]:
     lines = answer.splitlines()
     items = _of_one_style(lines)
     if not items:
-        return list(_from_json(answer))
+        return []
     items = _without_prose(items, count)
     last = items[-1]
     if last.lines and ENDED.search(last.caption):
@@ -152,55 +147,3 @@ def _is_complete(last: Item, others: Sequence[Item]) -> bool:
     ended = sum(ENDED.search(item.caption) is not None for item in others)
     mostly = len(others) > 1 and ended >= MOSTLY * len(others)
     return not mostly and not is_cut_short(last.caption)
-
-
-def _from_json(answer: str) -> Iterator[Item]:
-    """The captions of a JSON object or list, whatever it calls them; nothing if they have no indices."""
-    for data in _json_values(answer):
-        yield from _items_of(data)
-
-
-def _json_values(answer: str) -> list[Any]:
-    starts = [place for place in (answer.find("{"), answer.find("[")) if place >= 0]
-    end = max(answer.rfind("}"), answer.rfind("]")) + 1
-    if not starts or not end:
-        return []
-    content = answer[min(starts) : end]
-    try:
-        return [json.loads(content)]
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return [json.loads(line) for line in content.splitlines() if line.strip()]
-    except (ValueError, RecursionError):
-        return []
-
-
-def _items_of(data: Any) -> Iterator[Item]:
-    if isinstance(data, list):
-        for entry in data:
-            yield from _items_of(entry)
-    elif isinstance(data, Mapping):
-        index = next((data[key] for key in INDEX_KEYS if key in data), None)
-        if (number := _number(index)) is not None:
-            yield from _json_item(number, data)
-        elif isinstance(inner := data.get("captions"), list | dict):
-            yield from _items_of(inner)
-        else:
-            for key, value in data.items():
-                if (number := _number(key)) is not None:
-                    yield from _json_item(number, value)
-
-
-def _json_item(index: int, value: Any) -> Iterator[Item]:
-    if isinstance(value, Mapping):
-        value = next((value[key] for key in CAPTION_KEYS if isinstance(value.get(key), str)), None)
-    if isinstance(value, str):
-        first, *lines = value.strip().splitlines() or [""]
-        yield Item(index, first, "JSON", lines=lines)
-
-
-def _number(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= MOST_DIGITS:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -11,6 +11,7 @@ from typing import Any
 
 from wavcaps_assets.captioning import echoes
 from wavcaps_assets.captioning.alignment import align
+from wavcaps_assets.captioning.answer_json import UNINDEXED, looks_like_json, read_json
 from wavcaps_assets.captioning.answer_lists import Item, is_cut_short, read_list
 from wavcaps_assets.captioning.answer_text import readable
 from wavcaps_assets.captioning.prompts import Form, Prompt
@@ -75,8 +76,13 @@ def _read(answer: str, texts: Sequence[str], prompt: Prompt, cut_off: bool) -> l
         items = _items(answer, count, cut_off)
         short = not cut_off and _is_short(items, count)
         found = _matched(items, count, cut_off, short)
+        if count > 1 and items and items[0].style == UNINDEXED:
+            found, short = _of_own_texts(found, texts), True
     if prompt.echo:
         found = _repeated(found, texts)
+    else:
+        # A text that is repeated unasked does not replace the test of the words.
+        found = [replace(parsed, echo=None) if parsed.echo else parsed for parsed in found]
     checked = _unless_repeated([_checked(*pair, prompt) for pair in zip(found, texts, strict=True)])
     return _unless_shifted(checked, texts, short)
 
@@ -95,7 +101,8 @@ def parse_numbered(answer: str, count: int, cut_off: bool = False) -> list[Parse
     Returns:
         A result for each text, in their order.
     """
-    return _matched(_items(answer, count, cut_off), count, cut_off)
+    items = _items(answer, count, cut_off)
+    return _matched([item for item in items if item.style != UNINDEXED or count == 1], count, cut_off)
 
 
 def parse_structured(answer: str, count: int, cut_off: bool = False) -> list[Parsed]:
@@ -123,6 +130,9 @@ def parse_structured(answer: str, count: int, cut_off: bool = False) -> list[Par
 
 def parse_single(answer: str) -> Parsed:
     """The caption in an answer about a single text: the first line that is not empty."""
+    if looks_like_json(answer):
+        items = read_json(answer, 1)
+        return _item(1, items[0], cut_off=False) if len(items) == 1 else Parsed(None, "the answer is JSON")
     lines = [line.strip() for line in answer.splitlines() if line.strip() and not line.startswith("```")]
     if not lines:
         return Parsed(None, "the answer is empty", useless=True)
@@ -131,13 +141,25 @@ def parse_single(answer: str) -> Parsed:
 
 def _items(answer: str, count: int, cut_off: bool) -> list[Item]:
     items = read_list(answer.rpartition("\n")[0] if cut_off else answer, count)
-    if not items and count == 1 and not cut_off:
+    if not items and not cut_off:
+        items = read_json(answer, count)
+    if not items and count == 1 and not cut_off and not looks_like_json(answer):
         # A single text may be answered without an index, after a line such as "Here is the caption:".
         lines = [line.strip() for line in answer.splitlines() if line.strip() and not line.startswith("```")]
         captions = [line for line in lines if not line.endswith(":")]
         if len(captions) == 1:
             items = [Item(1, captions[0], "", complete=not is_cut_short(captions[0]))]
     return items
+
+
+def _of_own_texts(found: Sequence[Parsed], texts: Sequence[str]) -> list[Parsed]:
+    """The captions without those that are given with another text than their own."""
+    return [
+        Parsed(None, f"the answer has this caption for {_shown(parsed.echo)}")
+        if parsed.echo is not None and not echoes.repeats(parsed.echo, text)
+        else parsed
+        for parsed, text in zip(found, texts, strict=True)
+    ]
 
 
 def _is_short(items: Sequence[Item], count: int) -> bool:

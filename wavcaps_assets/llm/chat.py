@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -200,6 +200,8 @@ class ChatModel:
         try:
             return Reply(read_completion(content, time.monotonic() - started), response.headers)
         except NoCompletion as none:
+            if _is_filtered(none.error):
+                return Reply(replace(none.answer, text="", finish_reason=FILTERED), response.headers)
             raise self._no_completion(none, response.headers, parameters) from None
 
     def _no_connection(self, error: BaseException) -> TemporaryError | AnswerError:

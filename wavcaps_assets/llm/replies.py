@@ -19,6 +19,12 @@ MAX_KEPT_CHARS = 2000
 WITHOUT_TEXT = ("length", "content_filter")
 FILTERED = "content_filter"
 FAILED = "error"
+# The beginning of a server-sent event.
+STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
+TEXT_PARTS = (None, "text", "output_text")
+MESSAGE_KEYS = ("message", "error_msg", "msg", "detail")
+CODE_KEYS = ("code", "error_code", "status_code", "type")
+NO_ERROR = (0, 200, "0", "200", "ok", "OK", "success")
 
 
 class NoCompletion(Exception):
@@ -55,10 +61,11 @@ def read_completion(body: bytes, seconds: float) -> Answer:
         raise NoCompletion(completion, Answer(f"{completion}\n{shown}", FAILED, seconds=seconds))
     choices = completion.get("choices")
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
-    message = _mapping(choice.get("message"))
-    refusal = _text(message.get("refusal"))
+    # A piece of a stream has a `delta`; the endpoint of older models writes `text`.
+    message = _mapping(choice.get("message") or choice.get("delta"))
+    refusal = _text(message.get("refusal")) or _refusal_in(message.get("content"))
     finish_reason = _line(choice.get("finish_reason"))
-    text = refusal or _text(message.get("content"))
+    text = refusal or _text(message.get("content")) or _text(choice.get("text"))
     prompt_tokens, completion_tokens = _tokens(_mapping(completion.get("usage")), bool(text))
     answer = Answer(
         text=text,
@@ -69,10 +76,10 @@ def read_completion(body: bytes, seconds: float) -> Answer:
         model=_line(completion.get("model") or ""),
         refusal=bool(refusal),
     )
-    error = completion.get("error") or choice.get("error")
-    if finish_reason == FAILED or (error and not text):
-        found = error if isinstance(error, dict) else {"message": error if isinstance(error, str) else ""}
-        raise NoCompletion("the endpoint's answer is an error", answer, found)
+    error = _error_in(completion, choice)
+    if finish_reason == FAILED or error:
+        # Also next to a text, which may be the half of an answer.
+        raise NoCompletion("the endpoint's answer is an error", answer, error or {"message": ""})
     if not choice:
         raise NoCompletion("the endpoint's answer has no choice (no_choice)", answer)
     if not text.strip() and finish_reason not in WITHOUT_TEXT:
@@ -86,12 +93,70 @@ def _tokens(usage: Mapping[str, Any], text: bool) -> tuple[int | None, int | Non
     return (None, None) if text and 0 in counts else counts
 
 
+def _error_in(completion: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The error in a body, in the forms of OpenAI, vLLM, FastAPI, GraphQL, Cloudflare and Baidu."""
+    errors = completion.get("errors")
+    error = (
+        completion.get("error") or choice.get("error") or (errors[0] if isinstance(errors, list) else errors)
+    )
+    if not error and (completion.get("object") == "error" or not choice):
+        error = completion.get("detail")
+        if not error and any(completion.get(key) for key in ("message", "error_msg", "msg")):
+            error = completion
+    if isinstance(error, list) and error:
+        error = error[0]
+    if isinstance(error, Mapping):
+        message = next((error[key] for key in MESSAGE_KEYS if isinstance(error.get(key), str)), "")
+        code = next((error[key] for key in CODE_KEYS if error.get(key) is not None), None)
+        # Some endpoints always send an error, which says that there is none.
+        harmless = choice and (code in NO_ERROR if code is not None else not message)
+        return None if harmless else {**error, "code": code, "message": message}
+    return {"message": str(error)} if error else None
+
+
+def _refusal_in(content: object) -> str:
+    parts = content if isinstance(content, list) else []
+    return "".join(_text(_mapping(part).get("refusal")) for part in parts)
+
+
+def _from_stream(body: str) -> Mapping[str, Any] | None:
+    """The chat completion that the events of a stream make; None if they are not one.
+
+    Some endpoints stream an answer although they are not asked to.
+    """
+    whole: dict[str, Any] = {}
+    choice: dict[str, Any] = {"message": {}}
+    for line in body.splitlines():
+        _, found, data = line.partition("data:")
+        if not line.startswith("data:") or not found or data.strip() == "[DONE]":
+            continue
+        try:
+            piece = _mapping(json.loads(data))
+        except (ValueError, RecursionError):
+            return None
+        whole |= {key: value for key, value in piece.items() if value is not None and key != "choices"}
+        choices = piece.get("choices")
+        first = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+        if first.get("index", 0) != 0:
+            continue
+        choice |= {key: first[key] for key in ("finish_reason", "error") if first.get(key) is not None}
+        said = _mapping(first.get("delta") or first.get("message"))
+        for key in ("content", "refusal"):
+            choice["message"][key] = choice["message"].get(key, "") + _text(said.get(key))
+    if "error" not in whole and not choice.get("finish_reason"):
+        return None
+    return {**whole, "choices": [choice]}
+
+
 def _object(body: bytes) -> Mapping[str, Any] | str:
     """The JSON object in a body, or why there is none."""
     if len(body) > MAX_BODY_BYTES:
         return f"the endpoint's answer is too long (over {MAX_BODY_BYTES} bytes)"
+    text = body.decode("utf-8-sig", "replace")
+    if STREAM.match(text):
+        return _from_stream(text) or "the endpoint streams its answer, and the stream breaks off"
     try:
-        completion = json.loads(body.decode("utf-8-sig", "replace"))
+        completion = json.loads(text)
     except (ValueError, RecursionError):
         return f"the endpoint's answer is not JSON ({len(body)} bytes)"
     return completion if isinstance(completion, dict) else "the endpoint's answer is not a JSON object"
@@ -138,10 +203,21 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _text(content: object) -> str:
     """A message's content: a text, or the texts among its parts. Lone surrogates are replaced."""
     if isinstance(content, list):
-        content = "".join(_text(_mapping(part).get("text")) for part in content)
+        content = "".join(map(_part, content))
     if not isinstance(content, str):
         return ""
     return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _part(part: object) -> str:
+    """The text of a part of a message: `{"type": "text", "text": "..."}`. Reasoning is none."""
+    if isinstance(part, str):
+        return part
+    found = _mapping(part)
+    if found.get("type") not in TEXT_PARTS:
+        return ""
+    text = found.get("text")
+    return _text(_mapping(text).get("value") if isinstance(text, dict) else text)
 
 
 def _line(value: object) -> str:
