@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import tempfile
+from array import array
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -165,3 +170,48 @@ def test_the_ending_of_a_name_may_be_in_capitals(tmp_path: Path) -> None:
     assert (
         read_manifest(tmp_path / "SB_FINAL.PARQUET").read == read_manifest(tmp_path).read == {"soundbible": 2}
     )
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out() -> None:
+    # Root can read every folder, and others cannot look into pytest's.
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        write_parquet(folder / "a.parquet", good_rows())
+        (folder / "b").mkdir(mode=0)
+        os.seteuid(user or 65534)
+        try:
+            assert f"{folder / 'b'} cannot be read: Permission denied" in refused(folder)
+            assert "cannot be read: Permission denied" in refused(folder / "b")
+        finally:
+            os.seteuid(user)
+            (folder / "b").chmod(0o755)
+
+
+def test_folders_that_are_links_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    write_parquet(tmp_path / "elsewhere" / "a.parquet", good_rows())
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "data").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "again").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "data2").symlink_to(tmp_path / "elsewhere")
+    found = read_manifest(tmp_path / "set")
+    assert found.table.num_rows == len(good_rows())
+    assert found.repeated.rows.total() == 0
+
+
+def test_captions_of_a_type_that_holds_no_text_are_named(tmp_path: Path) -> None:
+    rows = [{"clip_id": "1", "captions": [{"text": "A dog is barking."}]}]
+    said = refused(write_parquet(tmp_path / "m.parquet", rows))
+    assert "the column captions is list<element: struct<text: string>>, and not text" in said
+
+
+def test_bytes_that_are_not_text_spoil_their_row_of_parquet(tmp_path: Path) -> None:
+    data = b"\xff\xfeA dog is barking."
+    offsets = pa.py_buffer(array("i", [0, 2, len(data)]).tobytes())
+    captions = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(data))
+    pq.write_table(pa.table({"clip_id": ["1", "2"], "caption": captions}), tmp_path / "m.parquet")
+    found = read_manifest(tmp_path / "m.parquet")
+    assert found.table.column("clip_id").to_pylist() == ["2"]
+    assert found.unreadable.rows.total() == 1

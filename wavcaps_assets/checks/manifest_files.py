@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,16 +87,40 @@ def _files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UnusableManifest(f"{path} does not exist")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and _is_manifest(file, path))
+    found = [file for file in _walk(path) if file.is_file() and _is_manifest(file)]
     if not found:
         raise UnusableManifest(f"{path} has no file that ends with {', '.join(SUFFIXES)}")
     return found
 
 
-def _is_manifest(file: Path, folder: Path) -> bool:
-    # Tables of dropped clips are next to the tables of a stage. A dot hides caches, such as those of the Hub.
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    if hidden or file.name.endswith(DROPPED_SUFFIX) or NOT_MANIFESTS.fullmatch(file.name):
+def _walk(folder: Path) -> list[Path]:
+    """The files in a folder and its subfolders, sorted, without hidden ones.
+
+    Links to folders are followed, but no folder is read twice. A dot hides caches, such as those of the Hub.
+
+    Raises:
+        UnusableManifest: a folder cannot be read, so that some of the files would be missing.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UnusableManifest(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    read, found = set[tuple[int, int]](), []
+    for root, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        place = Path(root)
+        status = place.stat()
+        if (status.st_dev, status.st_ino) in read:
+            folders.clear()
+            continue
+        read.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [place / name for name in files if not name.startswith((".", "~$"))]
+    return sorted(found)
+
+
+def _is_manifest(file: Path) -> bool:
+    # Tables of dropped clips are next to the tables of a stage.
+    if file.name.endswith(DROPPED_SUFFIX) or NOT_MANIFESTS.fullmatch(file.name):
         return False
     whole = REPEATS.get(file.name.lower())
     return suffix_of(file) != "" and not (whole and file.with_name(whole).is_file())
@@ -235,7 +260,7 @@ def _problem(caption: object) -> str:
 
 
 def _dropped(path: Path) -> Counter[str]:
-    files = [path] if path.is_file() else sorted(path.rglob(f"*{DROPPED_SUFFIX}"))
+    files = [path] if path.is_file() else [one for one in _walk(path) if one.name.endswith(DROPPED_SUFFIX)]
     if not files:
         raise UnusableManifest(f"{path} has no table of dropped clips")
     lost: Counter[str] = Counter()

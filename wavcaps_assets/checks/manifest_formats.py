@@ -70,11 +70,40 @@ def _parquet_rows(file: Path) -> Iterator[Row]:
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UnusableManifest(f"{file} cannot be read as Parquet: {error}") from error
     _require(names, file)
+    for field in parquet.schema_arrow:
+        if field.name in CAPTION_COLUMNS and not _may_hold_text(field.type):
+            raise UnusableManifest(
+                f"{file}: the column {field.name} is {field.type}, and not text or a list of texts"
+            )
     try:
         for batch in parquet.iter_batches(BATCH, columns=[name for name in names if name in USED]):
-            yield from batch.to_pylist()
+            try:
+                yield from batch.to_pylist()
+            except UnicodeDecodeError:
+                yield from _with_spoilt_text(batch)
     except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise UnusableManifest(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _may_hold_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _may_hold_text(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return not pa.types.is_nested(kind.value_type) and _may_hold_text(kind.value_type)
+    return not pa.types.is_nested(kind)
+
+
+def _with_spoilt_text(batch: pa.RecordBatch) -> list[Row]:
+    """The rows of a batch with bytes that are not UTF-8, which spoil their own row."""
+    columns = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+            columns[name] = column.to_pylist()
+            continue
+        kind = pa.binary() if pa.types.is_string(column.type) else pa.large_binary()
+        values = column.cast(kind).to_pylist()
+        columns[name] = [None if one is None else one.decode("utf-8", "surrogateescape") for one in values]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _text_of(file: Path) -> str:
