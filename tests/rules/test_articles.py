@@ -42,6 +42,9 @@ CLOTHO = sorted((DATA / "clotho").glob("*.csv"))
         "An uninterrupted tone is playing.",
         "An upright piano is playing.",
         "An iPhone is ringing.",
+        "An Uber is arriving.",
+        "A 10 piece band is playing, and an 11 piece one.",
+        "An 1100 is read in two ways, as a 1100.",
         "A DJ is speaking.",
         "A TV is playing.",
         # Both are right: speakers differ, or the word could be spelled out or read.
@@ -70,6 +73,10 @@ def test_a_correct_article_is_left_alone(right: str) -> None:
         ("A unusual horn is blowing.", "An unusual horn is blowing."),
         ("A MP3 player is beeping.", "An MP3 player is beeping."),
         ("A E string is plucked.", "An E string is plucked."),
+        ("A SUV is passing.", "An SUV is passing."),
+        ("A MRI scanner is humming.", "An MRI scanner is humming."),
+        ("A 8 bit tune is playing.", "An 8 bit tune is playing."),
+        ("A 18-wheeler and an 118-seater are passing.", "An 18-wheeler and a 118-seater are passing."),
         ("Someone opens an door with a iron key.", "Someone opens a door with an iron key."),
     ],
 )

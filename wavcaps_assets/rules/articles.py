@@ -9,6 +9,7 @@ wrong, and chooses where these rules leave a caption alone ("a LED").
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from functools import lru_cache
 
@@ -26,8 +27,13 @@ UNCLEAR_H = re.compile(r"herb|homage|histor|habitual|hotel|hysteri")
 CONSONANT_VOWELS = re.compile(r"one(?:s|sies?|self|ness|time|year)?$|once$|eu|ew|ou[ai]")
 # "Unable" and "uninterrupted" begin with the prefix "un", but "unanimous", "unicorn" and "union" as "you".
 PREFIX_UN = re.compile(r"un(?!anim|abom|esc)[aeou]|uni(?:d(?!i)|m[pam]|n|ll|r(?!o)|ss)")
-AS_YOU = re.compile(r"u(?!buntu|zi)(?:[bcdfgjklmnqrstvwxz][aeiou]|kr|lys)")
+AS_YOU = re.compile(r"u(?!ber|buntu|zi)(?:[bcdfgjklmnqrstvwxz][aeiou]|kr|lys)")
 LONGEST_ACRONYM = 4
+# Acronyms that could be read as words and are not.
+SPELLED_OUT = frozenset({"hvac", "mri", "sos", "suv"})
+# Eight, eleven and eighteen; 1100 and 1800 can be read in two ways.
+NUMBER_WITH_VOWEL = re.compile(r"8|1[18](?!\d)")
+UNCLEAR_NUMBER = re.compile(r"1[18]\d\d(?!\d)")
 
 
 @lru_cache(maxsize=50_000)
@@ -37,6 +43,8 @@ def begins_with_vowel(word: str) -> bool | None:
     Args:
         word: letters and digits, with the capitals of the caption.
     """
+    if word[0] in string.digits:
+        return None if UNCLEAR_NUMBER.match(word) else NUMBER_WITH_VOWEL.match(word) is not None
     plain = unicodedata.normalize("NFD", word)
     first = plain[0].lower()
     if not first.isascii() or not first.isalpha():
@@ -56,6 +64,8 @@ def _of_acronym(word: str, lowered: str) -> bool | None:
     if not VOWELS & set(lowered.replace("y", "i")):
         # "Shh" and "brr" are read as they are written.
         return spelled if word.isupper() else None
+    if lowered.removesuffix("s") in SPELLED_OUT or lowered in SPELLED_OUT:
+        return spelled
     if lowered[0] == "u" and len(word) <= LONGEST_ACRONYM:
         return False
     return spelled if spelled == _of_word(lowered) else None
