@@ -169,3 +169,15 @@ def test_without_the_setting_no_request_changes() -> None:
     assert load_prompt("paper", "freesound", Form.SINGLE, echo=True) == load_prompt(
         "paper", "freesound", Form.SINGLE
     )
+
+
+def test_texts_that_are_nearly_the_same_may_have_the_same_caption() -> None:
+    prompt = load_prompt("paper", "freesound", Form.NUMBERED_LIST)
+    for size in (2, 3, SIZE):
+        texts = [f"Door creaks, take {take}" for take in range(size)]
+        answer = "\n".join(f"{index}. A door is creaking." for index in range(1, size + 1))
+        assert [one.caption for one in parse(Answer(answer, "stop"), texts, prompt)] == [
+            "A door is creaking."
+        ] * size
+        advert = answer.replace("A door is creaking.", "Visit our shop for great audio.")
+        assert not any(one.caption for one in parse(Answer(advert, "stop"), texts, prompt))

@@ -123,6 +123,12 @@ def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
     return Alignment(astray=astray, grounded=grounded)
 
 
+def is_about_most(caption: str, texts: Sequence[str]) -> bool:
+    """Whether one caption may be that of several texts, as of "door creaks, take 1" to "take 20"."""
+    stems = content_stems(caption)
+    return sum(not stems.isdisjoint(content_stems(text)) for text in texts) >= ADVERT * len(texts)
+
+
 def _without_adverts(captions: Sequence[str | None], own: list[int]) -> list[int]:
     """The words that captions share with their texts; 0 for adverts.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wavcaps_assets.captioning import echoes
-from wavcaps_assets.captioning.alignment import align
+from wavcaps_assets.captioning.alignment import align, is_about_most
 from wavcaps_assets.captioning.answer_json import UNINDEXED, looks_like_json, read_json
 from wavcaps_assets.captioning.answer_lists import Item, is_cut_short, read_list
 from wavcaps_assets.captioning.answer_text import readable
@@ -83,7 +83,8 @@ def _read(answer: str, texts: Sequence[str], prompt: Prompt, cut_off: bool) -> l
     else:
         # A text that is repeated unasked does not replace the test of the words.
         found = [replace(parsed, echo=None) if parsed.echo else parsed for parsed in found]
-    checked = _unless_repeated([_checked(*pair, prompt) for pair in zip(found, texts, strict=True)])
+    checked = [_checked(*pair, prompt) for pair in zip(found, texts, strict=True)]
+    checked = _unless_repeated(checked, texts)
     return _unless_shifted(checked, texts, short)
 
 
@@ -245,10 +246,10 @@ def _repeated(found: Sequence[Parsed], texts: Sequence[str]) -> list[Parsed]:
     return checked
 
 
-def _unless_repeated(found: list[Parsed]) -> list[Parsed]:
+def _unless_repeated(found: list[Parsed], texts: Sequence[str]) -> list[Parsed]:
     captions = {parsed.caption for parsed in found}
     (caption, *others) = captions
-    if len(found) == 1 or others or caption is None or is_failure(caption):
+    if len(found) == 1 or others or caption is None or is_failure(caption) or is_about_most(caption, texts):
         return found
     return _useless(f"{len(found)} texts have the caption {_shown(caption)}", len(found))
 
