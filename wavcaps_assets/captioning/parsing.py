@@ -248,7 +248,7 @@ def _repeated(found: Sequence[Parsed], texts: Sequence[str]) -> list[Parsed]:
 
 def _unless_repeated(found: list[Parsed], texts: Sequence[str]) -> list[Parsed]:
     captions = {parsed.caption for parsed in found}
-    (caption, *others) = captions
+    caption, *others = captions
     if len(found) == 1 or others or caption is None or is_failure(caption) or is_about_most(caption, texts):
         return found
     return _useless(f"{len(found)} texts have the caption {_shown(caption)}", len(found))
