@@ -83,7 +83,7 @@ clean:  ## remove the results of the demo; live stores, the environment and the 
 	@touch $@
 
 # The project itself is installed too, editable: for the command `wavcaps` and its subcommands.
-# Of uv's lines, those on the large downloads and the errors are shown; one per package would be 500.
+# Of uv's lines, those on large downloads and errors are shown, and not those that only name a package.
 $(STAMP): requirements/all.txt pyproject.toml | .cache/uv/bin/uv
 	@suits() { "$$@" -c 'import sys; sys.exit(not $(SUITABLE))' 2> /dev/null; }; \
 	suits $(RUN) || if [ -n "$(PYTHON)" ] && ! suits "$(PYTHON)"; then \
