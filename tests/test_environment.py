@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dagster._core.secrets.env_file import get_env_var_dict
 
 from tests.support.paths import ROOT
 from wavcaps_assets.cli import main
@@ -15,6 +17,7 @@ from wavcaps_assets.environment import (
     PREFIX,
     UnknownVariable,
     as_markdown,
+    read_dotenv,
     require_known_variables,
     variables,
 )
@@ -95,3 +98,11 @@ def test_definitions_and_commands_refuse_it(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_page_of_settings_has_all_of_them() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert as_markdown() in page, "run: python -m wavcaps_assets.environment docs/settings.md"
+
+
+def test_a_dotenv_file_is_read_as_dagster_reads_it(tmp_path: Path) -> None:
+    assert read_dotenv(tmp_path) == {}
+    text = 'WAVCAPS_SOURCES=live\nexport WAVCAPS_CONTACT="me # you"  # a comment\nEMPTY=\nNONE\nA=${HOME}/x\n'
+    (tmp_path / ".env").write_text(text)
+    assert read_dotenv(tmp_path) == get_env_var_dict(str(tmp_path))
+    assert read_dotenv(tmp_path)["WAVCAPS_CONTACT"] == "me # you"

@@ -5,13 +5,20 @@ Any installed package can add one: the name of the entry point is the subcommand
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint, entry_points
 
 import click
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from wavcaps_assets.environment import JOINT, PREFIX, UnknownVariable, require_known_variables
+from wavcaps_assets.environment import (
+    JOINT,
+    PREFIX,
+    UnknownVariable,
+    read_dotenv,
+    require_known_variables,
+)
 from wavcaps_assets.settings import Settings
 
 GROUP = "wavcaps.commands"
@@ -67,6 +74,8 @@ def _broken(entry_point: EntryPoint, error: ImportError) -> click.Command:
 @click.version_option(package_name="wavcaps-on-dagster", prog_name="wavcaps")
 def main() -> None:
     """WavCaps as a Dagster lineage graph: run the demo, check captions, trace a clip, rate captions."""
+    # As Dagster does in each of its own processes: otherwise the web UI would have other settings.
+    os.environ.update(read_dotenv())
     try:
         require_known_variables()
         Settings()

@@ -24,6 +24,8 @@ import wavcaps_assets.sources
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.settings import SourceSettings
 
+ROOT = Path(__file__).parents[1]
+DOTENV = ".env"
 PREFIX = "WAVCAPS_"
 JOINT = "__"
 # Kubernetes gives every container the address of each service, by the service's name, such as `wavcaps`:
@@ -69,6 +71,17 @@ OF_TRAINING = (
 def variables() -> list[Variable]:
     """All variables: those of the data, of each source, and of training."""
     return [*_of_model(Settings, PREFIX), *of_sources(), *OF_TRAINING]
+
+
+def read_dotenv(folder: Path = ROOT) -> dict[str, str]:
+    """The variables of the file `.env` in the project's folder; empty: there is no such file.
+
+    Dagster's own commands read the one in the folder where they are started, and its values win over
+    exported ones. The web server and the daemon of `wavcaps ui` are started in the project's folder.
+    """
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(folder / DOTENV).items() if value is not None}
 
 
 def require_known_variables(environment: Mapping[str, str] = os.environ) -> None:

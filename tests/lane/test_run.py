@@ -92,6 +92,24 @@ def test_a_folder_is_published_without_a_key_and_goes_on_where_it_stopped(folder
 
 
 @pytest.mark.slow
+def test_a_site_that_is_down_makes_only_its_own_crawl_wait(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_SOURCE_NAMES", "soundbible,local_folder")
+    # Nothing listens there.
+    monkeypatch.setenv("WAVCAPS_SOUNDBIBLE__BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WAVCAPS_NETWORK__PRIVATE_HOSTS", '["127.0.0.1:9"]')
+    waits = wavcaps_run("--until", "captions", *("--config", str(folder / "rules.yaml")))
+    # EX_TEMPFAIL, for the script that starts it again.
+    assert waits.exit_code == 75
+    assert "crawl_soundbible[catalogue] ... has to wait" in waits.output
+    assert "local_folder/raw_clips: 6 rows" in waits.output
+    assert "SoundBible cannot be read: http://127.0.0.1:9 lists no sounds" in waits.output
+    assert "; paused until 20" in waits.output
+    assert "Filtering, captioning" not in waits.output
+
+
+@pytest.mark.slow
 def test_it_says_what_is_wrong_before_it_starts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "wrong.yaml").write_text("llm_captions: {method: rules}\n")
     wrong = wavcaps_run("--config", str(folder / "wrong.yaml"))

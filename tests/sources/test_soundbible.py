@@ -303,7 +303,7 @@ def test_a_site_that_is_broken_throughout_is_asked_a_few_times_only(network_to: 
         asked.append(path)
         return PlainTextResponse("", status_code=404 if path == "robots.txt" else 500)
 
-    with pytest.raises(BadAnswer, match=r"lists no sounds: .* responds with 500"):
+    with pytest.raises(Unavailable, match=r"lists no sounds: .* responds with 500"):
         crawl(broken, network_to)
     assert len(asked) == 1 + MAX_UNREAD_IN_A_ROW
 

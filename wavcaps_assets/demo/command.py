@@ -20,7 +20,7 @@ import wavcaps_assets.demo
 from wavcaps_assets.demo.corpus import prepare_corpus
 from wavcaps_assets.demo.language_model import LanguageModelError, running_model
 from wavcaps_assets.demo.server import DemoServerError, serve
-from wavcaps_assets.environment import JOINT, PREFIX, of_sources
+from wavcaps_assets.environment import DOTENV, JOINT, PREFIX, of_sources, read_dotenv
 from wavcaps_assets.lane.chapters import Training, chapters
 from wavcaps_assets.lane.command import (
     INSTANCE,
@@ -73,7 +73,7 @@ def demo(home: Path) -> None:
     settings = prepare_environment(home)
     click.echo("Preparing the sources and the language model")
     with services(settings):
-        run_chapters(chapters(all_sources(settings), {}, Training()))
+        run_chapters(chapters(all_sources(settings), {}, Training()), tables_of(settings))
     report = settings.store_folder / REPORT
     click.echo(
         f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
@@ -162,6 +162,11 @@ def prepare_environment(home: Path) -> Settings:
     log = logging.getLogger(wavcaps_assets.demo.__name__)
     log.addHandler(console)
     log.setLevel(logging.INFO)
+    if of_live := sorted(name for name in read_dotenv() if name.startswith((PREFIX, "DAGSTER_HOME"))):
+        raise click.ClickException(
+            f"{ROOT / DOTENV} sets {', '.join(of_live)}, and Dagster's processes would read it for the demo "
+            "too: move that file away, and export its variables for live sources"
+        )
     if os.environ.get("WAVCAPS_SOURCES", Sources.EMBEDDED) != Sources.EMBEDDED:
         raise click.ClickException(
             "this terminal is set up for live sources: for the demo, open another, or unset WAVCAPS_SOURCES"

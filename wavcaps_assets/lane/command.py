@@ -17,8 +17,8 @@ import yaml
 from pydantic import ValidationError
 
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo
-from wavcaps_assets.lane.chapters import TINY, TRAINING, Stop, Training, chapters
-from wavcaps_assets.lane.outcome import result_lines
+from wavcaps_assets.lane.chapters import TINY, Stop, Training, chapters
+from wavcaps_assets.lane.outcome import result_lines, with_reasons
 from wavcaps_assets.lane.runs import Job, RunFailed, RunWaits, run_job, steps_of, timed
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
@@ -84,7 +84,7 @@ def run(last: str, again: bool, paper_size: bool, config_file: Path | None) -> N
     for source in sources:
         if finished[source.name]:
             click.echo(f"  {source.name}: {len(finished[source.name])} partitions are finished")
-    run_chapters(lane)
+    run_chapters(lane, tables)
     click.echo(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes. The store: {settings.store}")
     if Stop(last) not in (Stop.CRAWL, Stop.CAPTIONS):
         click.echo(result_lines(tables, scores=Stop(last) is not Stop.PUBLISH))
@@ -93,8 +93,10 @@ def run(last: str, again: bool, paper_size: bool, config_file: Path | None) -> N
     click.echo("  The lineage graph: wavcaps ui")
 
 
-def run_chapters(lane: Mapping[str, Sequence[Job]]) -> None:
+def run_chapters(lane: Mapping[str, Sequence[Job]], tables: TableStore) -> None:
     """Runs the jobs one after another, and prints a line for each, and for each step.
+
+    If a job has to wait, the other jobs of its chapter still run.
 
     Raises:
         ClickException: a run failed, or has to wait.
@@ -102,18 +104,24 @@ def run_chapters(lane: Mapping[str, Sequence[Job]]) -> None:
     with dg.DagsterInstance.get() as instance:
         for title, jobs in lane.items():
             click.echo(title)
+            waiting: dict[str, RunWaits] = {}
             for job in jobs:
+                if job.name in waiting:
+                    # Its other partitions are of the same site, or ask the same model.
+                    continue
                 try:
-                    # A training takes minutes: its log has a line for each epoch.
-                    long = job.location == TRAINING
-                    with timed(str(job), own_lines=long):
-                        done = run_job(instance, job, ROOT, shows_log=long)
+                    with timed(str(job), own_lines=job.location == "wavcaps_training"):
+                        done = run_job(instance, job, ROOT)
                 except RunWaits as wait:
-                    raise TryAgain(f"{wait}\nWhat is done is kept: run this again later.") from wait
+                    waiting[job.name] = wait
                 except RunFailed as error:
                     raise click.ClickException(f"{error}\nFor details: wavcaps ui, then Runs.") from error
-                for step in done:
-                    click.echo(f"    {step}")
+                else:
+                    for step in done:
+                        click.echo(f"    {with_reasons(step, job, tables)}")
+            if waiting:
+                why = "\n".join(map(str, waiting.values()))
+                raise TryAgain(f"{why}\nWhat is done is kept: run this again later.")
 
 
 def prepare_home() -> Settings:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from wavcaps_assets.tables.asset_tables import TableStore, path_of
+from wavcaps_assets.lane.runs import Job, Step
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, path_of
 
 SET_KEY = ("wavcaps",)
 # The table of the other code location, whose schema is not known here.
@@ -23,6 +25,15 @@ def result_lines(tables: TableStore, scores: bool = True) -> str:
     """
     lines = [published(tables), *(scored(tables) if scores else ())]
     return "\n".join(f"  {line}" for line in lines)
+
+
+def with_reasons(step: Step, job: Job, tables: TableStore) -> str:
+    """A step that has made its table, with why it dropped clips."""
+    if not step.dropped:
+        return str(step)
+    dropped = tables.read_dropped(step.name.split("/"), [job.partition or WHOLE])
+    reasons = Counter(dropped["reason"].to_pylist()).most_common()
+    return f"{step} ({', '.join(f'{reason} {clips:,}' for reason, clips in reasons)})"
 
 
 def published(tables: TableStore) -> str:

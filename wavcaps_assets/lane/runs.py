@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,10 @@ from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+# It warns of the checks of each table that a step which waits has not made.
+PLAN_LOGGER = "dagster._core.execution.plan.active"
 
 
 class RunFailed(RuntimeError):
@@ -126,7 +130,10 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path, *, shows_log: bo
     shown = _shown_log(instance, run.run_id) if shows_log else nullcontext()
     with shown, execute_run(steps, run, instance) as result:
         if result.success:
-            return _made(job, result)
+            # Logged when the run was created, and no event of its execution.
+            planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+            assets = {entry.get_dagster_event().asset_key for entry in planned}
+            return _made(job, result, assets)
         raise RunFailed("\n".join([f"{job} failed (run {result.run_id})", *_failures(result)]))
 
 
@@ -143,14 +150,13 @@ def _shown_log(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
         instance.end_watch_event_logs(run_id, show)
 
 
-def _made(job: Job, result: dg.JobExecutionResult) -> list[Step]:
+def _made(job: Job, result: dg.JobExecutionResult, planned: Collection[dg.AssetKey | None]) -> list[Step]:
     made = [
         event.step_materialization_data.materialization
         for event in result.all_events
         if event.is_step_materialization
     ]
-    planned = {event.asset_key for event in result.all_events if event.is_asset_materialization_planned}
-    if planned - {materialization.asset_key for materialization in made}:
+    if {*planned} - {materialization.asset_key for materialization in made}:
         # A step that waits says why in an observation of its asset.
         why = [
             event.asset_observation_data.asset_observation.description
@@ -206,6 +212,9 @@ def timed(what: str, *, own_lines: bool) -> Iterator[None]:
     started = time.monotonic()
     try:
         yield
+    except RunWaits:
+        click.echo(" has to wait")
+        raise
     except BaseException:
         click.echo(" failed")
         raise

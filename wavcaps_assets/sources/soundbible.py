@@ -115,6 +115,9 @@ class Soundbible(Source):
                 unread.append(Unread(f"listing-{number}", str(error)))
                 in_a_row += 1
                 if in_a_row == MAX_UNREAD_IN_A_ROW:
+                    if not pages and isinstance(error, Unavailable):
+                        # The site is down, which a later run may find otherwise.
+                        raise Unavailable(f"{self._root} lists no sounds: {error}") from error
                     return pages, unread, unfollowed
                 continue
             in_a_row = 0
