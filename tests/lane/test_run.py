@@ -99,6 +99,7 @@ def test_a_site_that_is_down_makes_only_its_own_crawl_wait(
     # Nothing listens there.
     monkeypatch.setenv("WAVCAPS_SOUNDBIBLE__BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WAVCAPS_NETWORK__PRIVATE_HOSTS", '["127.0.0.1:9"]')
+    monkeypatch.setenv("WAVCAPS_NETWORK__ATTEMPTS", "1")
     waits = wavcaps_run("--until", "captions", *("--config", str(folder / "rules.yaml")))
     # EX_TEMPFAIL, for the script that starts it again.
     assert waits.exit_code == 75

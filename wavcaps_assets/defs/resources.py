@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import dagster as dg
 
 from wavcaps_assets.audio.originals import Origin
-from wavcaps_assets.demo.language_model import available_model
+from wavcaps_assets.demo.language_model import available_model, own_model
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.client import Network
-from wavcaps_assets.settings import Settings
+from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.store.storage import open_store
 from wavcaps_assets.tables.asset_tables import TableStore
 
@@ -64,6 +64,9 @@ class LanguageModelResource(dg.ConfigurableResource):
     def serving(self, needed: bool = True) -> Iterator[ModelSettings]:
         """The model's settings, while it can be asked. The embedded one is started where it does not run.
 
+        With live sources, each run starts its own: one that runs already belongs to a demo or to another run,
+        and ends with it.
+
         Args:
             needed: whether it is going to be asked.
 
@@ -74,5 +77,7 @@ class LanguageModelResource(dg.ConfigurableResource):
         if not (needed and self.embedded):
             yield settings
             return
-        with available_model(Settings().embedded_model_port) as url:
+        whole = Settings()
+        of_demo = whole.sources is Sources.EMBEDDED
+        with available_model(whole.embedded_model_port) if of_demo else own_model() as url:
             yield settings.model_copy(update={"base_url": url})

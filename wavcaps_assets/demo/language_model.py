@@ -89,6 +89,20 @@ def available_model(port: int = EMBEDDED_MODEL_PORT) -> Iterator[str]:
     if is_served(port):
         yield f"{embedded_url(port)}/v1"
         return
+    with own_model() as url:
+        yield url
+
+
+@contextmanager
+def own_model() -> Iterator[str]:
+    """The model in a server of this process's own, on a free port.
+
+    Yields:
+        The endpoint's base URL for OpenAI clients.
+
+    Raises:
+        LanguageModelError: as for `running_model`.
+    """
     with socket.create_server((HOST, 0)) as probe:
         free = probe.getsockname()[1]
     with running_model(free) as url:
