@@ -3,7 +3,8 @@
 The captions are synthesised from templates, 5 to 20 words each. They go with the prompt of the preset
 `paper`, so that the rule `echo` has something to compare with; and a tenth of them has too few words that
 are surely English, and needs a guess of its language, the slowest of these rules (of the released
-SoundBible captions 6% do).
+SoundBible captions 6% do). A quarter has labelled sound events, as AudioSet's clips do, which the rule
+`event_order` compares with the caption's words of time.
 
 Without the parser the limit is 20,000 captions a second a core. With it, the peer is spaCy's own `pipe` of
 the whole of en_core_web_sm over the same texts, and the limit is 80% of its speed. Both are run in turns,
@@ -18,10 +19,11 @@ import time
 from collections.abc import Callable
 
 from benchmarks.result import own_peak_mb, report
+from wavcaps_assets.captioning.floor.template import sound_events
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.rules.judging import Candidate, judge
 from wavcaps_assets.rules.language import surely_english
-from wavcaps_assets.rules.reading import parser, words_of
+from wavcaps_assets.rules.reading import SoundEvent, parser, words_of
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
 from wavcaps_assets.rules.table import RULES_WITHOUT_PARSER
 
@@ -49,8 +51,21 @@ def captions(count: int) -> list[Candidate]:
         caption = " ".join(words.split())
         if 5 <= len(caption.split()) <= 20:
             text = f"Take {len(made)}: {caption}, recorded with a handheld recorder"
-            made.append(Candidate(f"{caption[0].upper()}{caption[1:]}.", text, prompt))
+            labelled = events(drawn) if len(made) % 4 == 0 else ()
+            made.append(Candidate(f"{caption[0].upper()}{caption[1:]}.", text, prompt, labelled))
     return made
+
+
+def events(drawn: random.Random) -> tuple[SoundEvent, ...]:
+    """Nine events, the mean of AudioSet's strong labels, of three sounds."""
+    starts = sorted(drawn.uniform(0, 9) for _ in range(9))
+    labels = [drawn.choice(("Bark", "Door", "Rain", "Train", "Bird")) for _ in range(3)]
+    return sound_events(
+        [
+            {"onset_s": start, "offset_s": start + 1, "label": labels[number % 3]}
+            for number, start in enumerate(starts)
+        ]
+    )
 
 
 def cpu_s(work: Callable[[], object]) -> float:

@@ -7,12 +7,13 @@ that mentions no label, and words of time that are not known, are left alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from wavcaps_assets.rules.reading import Reading, SoundEvent
 from wavcaps_assets.rules.rule import Rule, Verdict
-from wavcaps_assets.rules.time_words import MARKERS, Reader, Said, Statement, meant_by, telling_stems
+from wavcaps_assets.rules.time_words import MARKERS, Reader, Said, Statement, meant_by, stems_of
 
 # People placed the labels. A statement that is false by less is not a fault (s).
 TOLERANCE_S = 0.1
@@ -52,12 +53,14 @@ def event_order(reading: Reading) -> str | None:
     read = Reader(reading.caption)
     if not read.statements and not any(part.again for part in read.parts):
         return None
-    times, vocabulary = _sounds(reading.events)
-    meant = [meant_by(part.words, vocabulary) for part in read.parts]
+    name_of, vocabulary = _names(reading.events)
+    # Few of a clip's sounds are mentioned on both sides of a word of time.
+    times = cache(lambda name: _times(event for event in reading.events if name_of.get(event.label) == name))
+    meant = [meant_by(part.text, vocabulary) for part in read.parts]
     for part, sounds in zip(read.parts, meant, strict=True):
         names = sorted(frozenset[str]().union(*sounds)) if part.again else []
-        if names and all(len(times[name].spans) < 2 for name in names):
-            return f"“again”: {names[0]} (only {times[names[0]]})"
+        if names and all(len(times(name).spans) < 2 for name in names):
+            return f"“again”: {names[0]} (only {times(names[0])})"
     for statement in read.statements:
         first = meant[statement.first]
         beside = read.parts[statement.first].beside
@@ -73,7 +76,7 @@ def _fault(
     statement: Statement,
     first: Sequence[frozenset[str]],
     second: Sequence[frozenset[str]],
-    times: Mapping[str, Times],
+    times: Callable[[str], Times],
 ) -> str | None:
     pairs = [
         (one, other)
@@ -83,40 +86,39 @@ def _fault(
         for other in sorted(later)
     ]
     if not pairs or any(
-        one == other or times[one].may_be(statement.said, times[other]) for one, other in pairs
+        one == other or times(one).may_be(statement.said, times(other)) for one, other in pairs
     ):
         return None
     one, other = pairs[0]
-    return f"“{statement.words}”: {one} ({times[one]}), {other} ({times[other]})"
+    return f"“{statement.words}”: {one} ({times(one)}), {other} ({times(other)})"
 
 
-def _sounds(events: Iterable[SoundEvent]) -> tuple[dict[str, Times], dict[str, frozenset[str]]]:
-    """The times and the stems of each sound, by its first label.
+def _names(events: Iterable[SoundEvent]) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
+    """The name of the sound of each label, and the stems of each name.
 
-    Labels with the same phrase are one sound.
+    Labels with the same phrase are one sound, and its name is its first label.
     """
-    of_label: dict[tuple[str, str], list[Span]] = {}
-    for event in events:
-        if -math.inf < event.onset_s <= event.offset_s < math.inf:
-            of_label.setdefault((event.phrase, event.label), []).append((event.onset_s, event.offset_s))
+    phrases = {event.label: event.phrase for event in events if _is_timed(event)}
     names: dict[str, str] = {}
-    spans: dict[str, list[Span]] = {}
     stems: dict[str, frozenset[str]] = {}
-    for (phrase, label), found in of_label.items():
+    for label, phrase in phrases.items():
         name = names.setdefault(phrase, label)
-        spans.setdefault(name, []).extend(found)
-        stems[name] = stems.get(name, telling_stems(phrase)) | telling_stems(label)
-    return {name: Times(_joined(found)) for name, found in spans.items()}, stems
+        stems[name] = stems.get(name, frozenset()) | stems_of(label, phrase)
+    return {label: names[phrase] for label, phrase in phrases.items()}, stems
 
 
-def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+def _is_timed(event: SoundEvent) -> bool:
+    return -math.inf < event.onset_s <= event.offset_s < math.inf
+
+
+def _times(events: Iterable[SoundEvent]) -> Times:
     joined: list[Span] = []
-    for start, end in sorted(spans):
+    for start, end in sorted((event.onset_s, event.offset_s) for event in events if _is_timed(event)):
         if joined and start <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
             joined.append((start, end))
-    return tuple(joined)
+    return Times(tuple(joined))
 
 
 RULES = (

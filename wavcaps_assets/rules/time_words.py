@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from importlib import resources
@@ -16,7 +16,6 @@ from wavcaps_assets.rules.reading import WORD
 LISTS = tomllib.loads(
     (resources.files("wavcaps_assets.rules") / "time_words.toml").read_text(encoding="utf-8")
 )
-TOKEN = re.compile(rf"{WORD.pattern}|[,;]")
 
 
 class Said(StrEnum):
@@ -28,41 +27,46 @@ class Said(StrEnum):
 
 
 # What is said about the part before the words and the part after them; a longer one comes first.
-ORDER_WORDS: Mapping[tuple[str, ...], Said] = {
-    ("at", "the", "same", "time", "as"): Said.TOGETHER,
-    ("at", "the", "same", "time"): Said.TOGETHER,
-    ("followed", "by"): Said.THEN,
-    ("then",): Said.THEN,
-    ("later",): Said.THEN,
-    ("afterwards",): Said.THEN,
-    ("afterward",): Said.THEN,
-    ("subsequently",): Said.THEN,
-    ("before",): Said.BEFORE,
-    ("while",): Said.TOGETHER,
-    ("whilst",): Said.TOGETHER,
-    ("as",): Said.TOGETHER,
-    ("during",): Said.TOGETHER,
-    ("meanwhile",): Said.TOGETHER,
-    ("simultaneously",): Said.TOGETHER,
+ORDER_WORDS: Mapping[str, Said] = {
+    "at the same time as": Said.TOGETHER,
+    "at the same time": Said.TOGETHER,
+    "followed by": Said.THEN,
+    "then": Said.THEN,
+    "later": Said.THEN,
+    "afterwards": Said.THEN,
+    "afterward": Said.THEN,
+    "subsequently": Said.THEN,
+    "before": Said.BEFORE,
+    "while": Said.TOGETHER,
+    "whilst": Said.TOGETHER,
+    "as": Said.TOGETHER,
+    "during": Said.TOGETHER,
+    "meanwhile": Said.TOGETHER,
+    "simultaneously": Said.TOGETHER,
     # What comes after these words was first.
-    ("after",): Said.THEN,
-    ("preceded", "by"): Said.THEN,
+    "after": Said.THEN,
+    "preceded by": Said.THEN,
 }
-REVERSED = frozenset({("after",), ("preceded", "by")})
+REVERSED = frozenset({"after", "preceded by"})
 # They may also be at the end of what they are about: "A dog barks and a car passes afterwards".
 ADVERBS = frozenset(
-    {("later",), ("afterwards",), ("afterward",), ("subsequently",), ("meanwhile",), ("simultaneously",)}
-) | {("at", "the", "same", "time")}
+    {"later", "afterwards", "afterward", "subsequently", "meanwhile", "simultaneously", "at the same time"}
+)
 # Where these words say something else.
-IDIOMS = tuple(tuple(idiom.split()) for idiom in LISTS["idioms"])
-BEHIND = ("in", "the", "background")
-# By their first word: idioms, which come first, and words of time.
-BY_FIRST_WORD: Mapping[str, Sequence[tuple[str, ...]]] = {
-    first: [words for words in (*IDIOMS, *ORDER_WORDS) if words[0] == first]
-    for first in {words[0] for words in (*IDIOMS, *ORDER_WORDS)}
-}
-# A caption without any of these says nothing about time.
-MARKERS = frozenset(words[0] for words in ORDER_WORDS) | {"again", "with"}
+IDIOMS: Sequence[str] = LISTS["idioms"]
+BEHIND = "in the background"
+# A caption without any of these words says nothing about time.
+MARKERS = frozenset(words.split()[0] for words in ORDER_WORDS) | {"again", "with"}
+
+
+def _any_of(phrases: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(phrases, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(longest_first)})\b|[,;]")
+
+
+# What a caption is split at.
+MARK = _any_of((*IDIOMS, *ORDER_WORDS, "again", "with"))
+ORDER = _any_of(ORDER_WORDS)
 # Words that do not show which label a part of a caption is about.
 NOT_TELLING = frozenset(map(stem, LISTS["not_telling"]))
 # Words that people use for one another in captions, by their stems.
@@ -71,15 +75,14 @@ SYNONYMS = {stem(word): stem(first) for first, *others in LISTS["synonyms"] for 
 
 @dataclass
 class Part:
-    """The words of a caption between two words of time.
+    """The text of a caption between two words of time, in lower case.
 
     Attributes:
-        words: in lower case.
         beside: the number of the part before it, if both are at the same time.
         again: whether it says that a sound comes back.
     """
 
-    words: list[str] = field(default_factory=list)
+    text: str = ""
     beside: int | None = None
     again: bool = False
 
@@ -100,72 +103,49 @@ class Reader:
     def __init__(self, caption: str) -> None:
         self.parts = [Part()]
         self.statements: list[Statement] = []
-        self._tokens = tuple(TOKEN.findall(caption.lower()))
         # Words of time before both of their parts: "While a dog barks, a car passes".
-        self._opening: tuple[str, ...] | None = None
-        place = 0
-        while place < len(self._tokens):
-            place += self._read(place)
+        self._opening: str | None = None
+        text, place = caption.lower(), 0
+        for mark in MARK.finditer(text):
+            words, part = mark[0], self.parts[-1]
+            part.text += text[place : mark.start()]
+            place = mark.end()
+            if words in ORDER_WORDS:
+                self._at(words, text[place:].lstrip())
+            elif words in (",", ";"):
+                self._close_opening()
+            elif words == "again":
+                part.again = True
+            elif words == "with" and part.text.strip() and _is_behind(text, place):
+                self._next_part(Said.TOGETHER, words)
+        self.parts[-1].text += text[place:]
 
-    def _read(self, place: int) -> int:
-        """Reads some tokens. Returns how many."""
-        token, part = self._tokens[place], self.parts[-1]
-        for words in BY_FIRST_WORD.get(token, ()):
-            if self._are(words, place):
-                if words in ORDER_WORDS:
-                    self._at(words, place + len(words))
-                return len(words)
-        if token in ",;":
-            self._close_opening()
-        elif token == "again":
-            part.again = True
-        elif token == "with" and part.words and self._is_behind(place + 1):
-            self._next_part(Said.TOGETHER, ("with",))
-        else:
-            part.words.append(token)
-        return 1
-
-    def _are(self, words: tuple[str, ...], place: int) -> bool:
-        return self._tokens[place : place + len(words)] == words
-
-    def _is_behind(self, place: int) -> bool:
-        """Whether the next words are of something "in the background"."""
-        for at in range(place, len(self._tokens)):
-            if self._are(BEHIND, at):
-                return True
-            if self._tokens[at] in MARKERS or self._tokens[at] in ",;":
-                return False
-        return False
-
-    def _at(self, words: tuple[str, ...], after: int) -> None:
-        said, part = ORDER_WORDS[words], self.parts[-1]
-        ends = after == len(self._tokens) or self._tokens[after] in ",;"
-        if words in ADVERBS and ends and part.words:
+    def _at(self, words: str, rest: str) -> None:
+        said, before = ORDER_WORDS[words], self.parts[-1].text.split()
+        if words in ADVERBS and rest[:1] in ("", ",", ";", ".") and before:
             self._split(said, words)
-        elif not part.words or part.words == ["and"]:
+        elif before in ([], ["and"]):
             self._opening = words
-        elif part.words[-1] == "and" and said is not Said.THEN:
+        elif before[-1] == "and" and said is not Said.THEN:
             # "A dog barks, and while a car passes, ...".
             self.parts.append(Part())
             self._opening = words
         else:
             self._next_part(said, words)
 
-    def _next_part(self, said: Said, words: tuple[str, ...]) -> None:
+    def _next_part(self, said: Said, words: str, text: str = "") -> None:
         number = len(self.parts) - 1
-        self.parts.append(Part(beside=number if said is Said.TOGETHER else None))
+        self.parts.append(Part(text, beside=number if said is Said.TOGETHER else None))
         first, second = (number + 1, number) if words in REVERSED else (number, number + 1)
-        self.statements.append(Statement(said, " ".join(words), first, second))
+        self.statements.append(Statement(said, words, first, second))
 
-    def _split(self, said: Said, words: tuple[str, ...]) -> None:
+    def _split(self, said: Said, words: str) -> None:
         """ "A dog barks and a car passes afterwards" is two parts."""
         part = self.parts[-1]
-        if "and" in part.words:
-            last = len(part.words) - 1 - part.words[::-1].index("and")
-            rest = part.words[last + 1 :]
-            del part.words[last:]
-            self._next_part(said, words)
-            self.parts[-1].words = rest
+        one, joint, other = part.text.rpartition(" and ")
+        if joint:
+            part.text = one
+            self._next_part(said, words, other)
         self.parts.append(Part())
 
     def _close_opening(self) -> None:
@@ -176,24 +156,36 @@ class Reader:
         said, number = ORDER_WORDS[words], len(self.parts) - 1
         self.parts.append(Part(beside=number if said is Said.TOGETHER else None))
         first, second = (number + 1, number) if said is Said.BEFORE else (number, number + 1)
-        self.statements.append(Statement(said, " ".join(words), first, second))
+        self.statements.append(Statement(said, words, first, second))
+
+
+def _is_behind(text: str, place: int) -> bool:
+    """Whether "with" at this place is of something "in the background"."""
+    behind = text.find(BEHIND, place)
+    return behind > 0 and ORDER.search(text, place, behind) is None
 
 
 @lru_cache(maxsize=10_000)
-def telling_stems(words: str) -> frozenset[str]:
+def telling_stems(text: str) -> frozenset[str]:
     """The stems of the words that show what sounds; synonyms have one stem."""
-    found = {stem(word) for word in WORD.findall(words.lower())} - NOT_TELLING
+    found = {stem(word) for word in WORD.findall(text.lower())} - NOT_TELLING
     return frozenset(SYNONYMS.get(one, one) for one in found)
 
 
-def meant_by(words: Iterable[str], vocabulary: Mapping[str, frozenset[str]]) -> Sequence[frozenset[str]]:
+@lru_cache(maxsize=10_000)
+def stems_of(label: str, phrase: str) -> frozenset[str]:
+    """The stems of the words that name a labelled sound."""
+    return telling_stems(label) | telling_stems(phrase)
+
+
+def meant_by(text: str, vocabulary: Mapping[str, frozenset[str]]) -> Sequence[frozenset[str]]:
     """The sounds that a part of a caption mentions; of each, the names that it may have.
 
     Args:
-        words: of the part.
+        text: of the part.
         vocabulary: the stems of each name.
     """
-    stems = telling_stems(" ".join(words))
+    stems = telling_stems(text)
     shared = [(name, common) for name, known in vocabulary.items() if (common := stems & known)]
     if len(shared) < 2:
         return [frozenset({name}) for name, _ in shared]
