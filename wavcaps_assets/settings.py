@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wavcaps_assets.llm.settings import ModelSettings
+from wavcaps_assets.network.links import without_credentials
 from wavcaps_assets.network.settings import KNOWN_QUOTAS, UNLIMITED, NetworkSettings
 
 
@@ -95,6 +96,11 @@ class Settings(BaseSettings):
         return (
             [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
         )
+
+    @field_validator("recordings_url")
+    @classmethod
+    def _without_credentials(cls, url: str) -> str:
+        return without_credentials(url)
 
     @model_validator(mode="after")
     def fill_defaults(self) -> Settings:

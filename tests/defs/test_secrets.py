@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import socket
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
@@ -85,15 +91,33 @@ def home(server: RudeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def found(home: Path) -> set[tuple[str, str]]:
-    """Every planted secret in every file, except in the file of the tokens."""
+    """Every planted secret in every file, in any encoding, except in the file of the tokens."""
     files = [path for path in home.rglob("*") if path.is_file() and path.name != FILE]
     assert len(files) > 5
     return {
         (secret, str(path.relative_to(home)))
         for path in files
+        for content in contents(path)
         for secret in (*SECRETS.values(), ACCESS, REFRESH)
-        if secret.encode() in path.read_bytes()
+        if any(form in content for form in forms(secret))
     }
+
+
+def contents(path: Path) -> Iterator[bytes]:
+    """What a file contains, also where it is compressed."""
+    yield path.read_bytes()
+    if path.suffix == ".parquet":
+        yield repr(pq.read_table(path).to_pylist()).encode()
+    for line in path.read_bytes().splitlines() if "pages" in path.parts else ():
+        record = json.loads(line)
+        if packed := base64.b64decode(record.get("body", "")):
+            yield pa.decompress(packed, record["bytes"], codec="zstd", asbytes=True)
+
+
+def forms(secret: str) -> list[bytes]:
+    """A secret, and the middle of its Base64 at any place."""
+    encoded = [base64.b64encode(b"x" * before + secret.encode())[4:-4] for before in range(3)]
+    return [secret.encode(), *encoded]
 
 
 def materialize(assets: list[Any], partition: str, **more: Any) -> dg.ExecuteInProcessResult:
@@ -169,6 +193,92 @@ def test_a_crawl_whose_pages_and_files_echo_the_request(server: RudeServer, home
     materialize(freesound_assets(), MONTH)
     assert any("planted-access-token" in echo(asked) for asked in server.asked)
     assert found(home) == set()
+
+
+@pytest.mark.slow
+def test_a_crawl_whose_server_echoes_in_other_encodings_and_places(server: RudeServer, home: Path) -> None:
+    def basic(asked: Asked) -> str:
+        key = asked.headers.get("authorization", "").rpartition(" ")[2]
+        return base64.b64encode(f"user:{key}".encode()).decode()
+
+    texts: list[Callable[[Asked], str]] = [
+        basic,
+        lambda asked: json.dumps({"body": json.dumps(dict(asked.headers))}),
+        lambda asked: quote(quote(echo(asked))),
+        lambda asked: html.escape(repr(echo(asked).encode())),
+        lambda asked: f"{'x' * 150} {echo(asked)}",
+        lambda asked: "no text",
+        lambda asked: "no text",
+    ]
+
+    def listing(asked: Asked, connection: socket.socket) -> None:
+        sounds = [sound(number, text(asked)) for number, text in enumerate(texts, 1)]
+        answer(json.dumps({"count": len(texts), "results": sounds}).encode())(asked, connection)
+
+    def cut(asked: Asked, connection: socket.socket) -> None:
+        # The part stays on the disk for the next attempt.
+        body = f"RIFF {echo(asked)} {basic(asked)}".encode()
+        answer(body, headers={"ETag": '"one"'}, length=len(body) + 1000)(asked, connection)
+
+    def header(asked: Asked, connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{echo(asked)}\r\n\r\n".encode())
+
+    def encoding(asked: Asked, connection: socket.socket) -> None:
+        key = asked.headers["authorization"]
+        answer(b"x", headers={"Content-Encoding": f"{'x' * 20}{key}"})(asked, connection)
+
+    def elsewhere(asked: Asked, connection: socket.socket) -> None:
+        target = f"ftp://example.org/{'x' * 165}{asked.headers['authorization'].rpartition(' ')[2]}"
+        answer(status="302 Found", headers={"Location": target})(asked, connection)
+
+    def missing(asked: Asked, connection: socket.socket) -> None:
+        path = quote(asked.headers["authorization"], safe="")
+        answer(status="302 Found", headers={"Location": f"/there/{path}?{path}"})(asked, connection)
+
+    server.answers["/apiv2/search/"] = listing
+    for number, response in enumerate((cut, header, encoding, elsewhere, missing, cut, cut), 1):
+        server.answers[f"/apiv2/sounds/{number}/download/"] = response
+    materialize(freesound_assets(), MONTH)
+    assert any("planted-access-token" in echo(asked) for asked in server.asked)
+    assert found(home) == set()
+    # Nor a part of one, where an error was shortened.
+    parts = [secret[:12].encode() for secret in (ACCESS, SECRETS["WAVCAPS_FREESOUND__TOKEN"])]
+    files = [path for path in home.rglob("*") if path.is_file() and path.name != FILE]
+    assert not [path for path in files for text in contents(path) for part in parts if part in text]
+
+
+@pytest.mark.slow
+def test_a_short_key(server: RudeServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAVCAPS_FREESOUND__TOKEN", "q7Zk2")
+
+    def listing(asked: Asked, connection: socket.socket) -> None:
+        key = asked.headers["authorization"].rpartition(" ")[2]
+        text = f"{echo(asked)} https://example.org/?token={key}&x"
+        answer(json.dumps({"count": 1, "results": [sound(1, text)]}).encode())(asked, connection)
+
+    server.answers["/apiv2/search/"] = listing
+    materialize(freesound_assets()[:1], MONTH)
+    assert "q7Zk2" in echo(server.asked[0])
+    files = [path for path in home.rglob("*") if path.is_file() and path.name != FILE]
+    assert not [path for path in files for text in contents(path) if b"q7Zk2" in text]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("WAVCAPS_LLM__BASE_URL", "WAVCAPS_RECORDINGS_URL", "WAVCAPS_AUDIOSET__CLIPS_URL"),
+        *("WAVCAPS_FREESOUND__BASE_URL", "WAVCAPS_BBC__MEDIA_URL"),
+    ],
+)
+def test_an_address_with_a_password_is_refused_and_not_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "https://me:planted-password@example.org/x")
+    with pytest.raises(ValueError, match="contains a user name or a password") as raised:
+        all_sources(Settings())
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "planted-password" not in shown
+    assert name.rpartition("__")[2].removeprefix("WAVCAPS_").lower() in shown
 
 
 @pytest.mark.slow

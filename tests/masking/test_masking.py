@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -18,7 +20,18 @@ SECRET = 'Sä"ret/+ & key=='
 
 @pytest.mark.parametrize(
     "written",
-    [SECRET, quote(SECRET, safe=""), json.dumps(SECRET), json.dumps({"a": SECRET}), html.escape(SECRET)],
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        quote(quote(SECRET, safe=""), safe=""),
+        json.dumps(SECRET),
+        json.dumps({"a": SECRET}),
+        json.dumps(SECRET, ensure_ascii=False),
+        json.dumps({"body": json.dumps({"a": SECRET})}),
+        html.escape(SECRET),
+        repr({"a": SECRET}),
+        repr(f"Token {SECRET}".encode()),
+    ],
 )
 def test_a_secret_is_masked_in_every_encoding(written: str) -> None:
     register_secret(SECRET)
@@ -59,3 +72,50 @@ def test_every_error_of_network_and_store_is_masked() -> None:
 def test_small_hexadecimal_digits_in_a_url() -> None:
     register_secret("ab+cd/ef=gh12")
     assert masked("https://example.org/?key=ab%2bcd%2fef%3dgh12") == f"https://example.org/?key={MASK}"
+
+
+@pytest.mark.parametrize("user", ["", "u", "us", "use", "user"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_in_base64_is_masked_wherever_it_begins(user: str, encode: Callable[[bytes], bytes]) -> None:
+    secret = "a-password?of~20>chars"
+    register_secret(secret)
+    written = encode(f"{user}:{secret}".encode()).decode()
+    found = masked(f"Authorization: Basic {written}")
+    assert MASK in found
+    left = found.replace(MASK, "").removeprefix("Authorization: Basic ")
+    assert len(left) <= len(encode(f"{user}:".encode())) + 4
+
+
+@pytest.mark.parametrize("secret", ["abc", "sesame", "x1y2z3!"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Token {}",
+        "{{'authorization': 'Bearer {}'}}",
+        "https://example.org/?api_key={}&page=1",
+        '{{"token": "{}"}}',
+        '"{{\\"access_token\\": \\"{}\\"}}"',
+        "&quot;secret&quot;: &quot;{}&quot;",
+        "x-api-key: {}, accept: */*",
+        "password%3D{}",
+    ],
+)
+def test_a_short_secret_is_masked_behind_its_name(secret: str, text: str) -> None:
+    register_secret(secret)
+    for found in (masked(text.format(secret)), masked_bytes(text.format(secret).encode()).decode()):
+        assert found == text.format(MASK)
+
+
+@pytest.mark.parametrize("value", ["********", "----------------", "****", "…………………………", "ab"])
+def test_what_a_form_shows_in_place_of_a_secret_is_none(value: str) -> None:
+    register_secret(value)
+    assert masked(f"a line {value} between paragraphs; token={value}") == (
+        f"a line {value} between paragraphs; token={value}"
+    )
+
+
+def test_bytes_that_are_no_text_stay_as_they_are() -> None:
+    register_secret("shorty", "a-longer-secret")
+    assert masked_bytes(b"\xff\x00 token=shorty a-longer-secret \xfe") == (
+        b"\xff\x00 token=\xe2\x80\xa6 \xe2\x80\xa6 \xfe"
+    )

@@ -413,3 +413,23 @@ def test_a_real_answer_with_nulls_is_whole(network_to: Opener) -> None:
     results = json.loads(NULLS.read_text(encoding="utf-8"))["results"]
     found = crawl(Api(results), network_to, page_size=150)
     assert (ids(found), unread(found)) == (["700001"], {})
+
+
+def test_a_bad_byte_costs_one_sound_which_is_listed_all_the_same(network_to: Opener) -> None:
+    page = JSONResponse({"count": 3, "results": [sound(1), sound(2), sound(3)]}).body
+    damaged = bytes(page).replace(b'"sound 2.wav"', b'"sound \xff.wav"')
+    found = crawl(Api([], {1: lambda: Response(damaged)}), network_to, page_size=3)
+    assert ids(found) == ["1", "3"]
+    (bad,) = [item for item in found if isinstance(item, Record) and item.problem]
+    assert (bad.source_id, bad.problem) == ("2", "it has bytes that are not UTF-8")
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("nameless", ["a text", {"name": "no id"}, {"id": "12"}, {"id": 2.5}, [], 7])
+def test_a_result_without_an_id_may_be_any_sound_so_that_none_counts_as_gone(
+    network_to: Opener, nameless: object
+) -> None:
+    found = crawl(Api([sound(1), nameless, sound(3)]), network_to)
+    assert ids(found) == ["1", "3"]
+    assert [item for item in found if isinstance(item, Blanks)] == [Blanks(1)]
+    assert not unread(found)

@@ -109,12 +109,6 @@ class ChatModel:
                 "no language model is set: set WAVCAPS_LLM__BASE_URL, WAVCAPS_LLM__MODEL and, "
                 "where it needs one, WAVCAPS_LLM__API_KEY"
             )
-        if "@" in urlsplit(settings.base_url).netloc:
-            # It would be in every error message.
-            raise EndpointError(
-                "WAVCAPS_LLM__BASE_URL contains a user name or a password, which is not sent: "
-                "set the key in WAVCAPS_LLM__API_KEY"
-            )
         if not settings.model:
             raise EndpointError(f"no model is set for {settings.base_url}: set WAVCAPS_LLM__MODEL")
         if urlsplit(settings.base_url).hostname == OPENAI_HOST and not settings.api_key.get_secret_value():

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from wavcaps_assets.llm.parameters import ParameterChanges, families
 from wavcaps_assets.masking import register_secret
+from wavcaps_assets.network.links import without_credentials
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ class ModelSettings(BaseModel):
         if reserved:
             raise ValueError(f"{', '.join(sorted(reserved))} cannot be set here")
         return parameters
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, url: str) -> str:
+        return without_credentials(url)
 
     @field_validator("api_key")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from wavcaps_assets.masking import masked
 from wavcaps_assets.network.errors import BadAnswer, TooLarge
 
 # zlib detects from the header which of the two it is.
@@ -31,7 +32,7 @@ def blocks(response: httpx.Response, limit: int, where: str) -> Iterator[bytes]:
     elif encoding in {"gzip", "x-gzip", "deflate"}:
         decoded = _inflated(response, where)
     else:
-        raise BadAnswer(f"{where} is encoded as {encoding[:40]!r}, which was not requested")
+        raise BadAnswer(f"{where} is encoded as {masked(encoding)[:40]!r}, which was not requested")
     size = 0
     for block in decoded:
         size += len(block)

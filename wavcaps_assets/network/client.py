@@ -6,7 +6,6 @@ reads a limited number of bytes, and fails with an error named by its cause.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
@@ -27,7 +26,7 @@ from tenacity import (
 )
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.masking import masked_bytes, register_header
+from wavcaps_assets.masking import masked, masked_bytes, register_header
 from wavcaps_assets.network.addresses import Deadline, GuardedBackend
 from wavcaps_assets.network.bodies import blocks
 from wavcaps_assets.network.clients import Clients
@@ -40,9 +39,11 @@ from wavcaps_assets.network.errors import (
     HostDown,
     NetworkError,
     NotThere,
+    Paused,
     QuotaExhausted,
     Unavailable,
 )
+from wavcaps_assets.network.json_pages import is_damaged, parse
 from wavcaps_assets.network.links import host_of, shown
 from wavcaps_assets.network.pages import Page, PageLog, key_of
 from wavcaps_assets.network.proxies import refuse_proxy
@@ -103,18 +104,18 @@ class Network:
         *,
         reread: int = 0,
     ) -> Any:
-        """Fetches and parses JSON. Raises NetworkError, Paused.
+        """Fetches and parses JSON; see `json_pages.parse`. Raises NetworkError, Paused.
 
         Args:
             reread: number of times this crawl has read the page before; a new number is a new request.
         """
         key = key_of("GET", url, dict(params or {}), None, reread)
-        return self._page(key, url, json.loads, "GET", params=params, headers=headers)
+        return self._page(key, url, parse, "GET", params=params, headers=headers)
 
     def post_json(self, url: str, body: object, headers: Mapping[str, str] | None = None) -> Any:
         """Posts JSON and parses the JSON of the response. Raises NetworkError, Paused."""
         key = key_of("POST", url, {}, body, 0)
-        return self._page(key, url, json.loads, "POST", json=body, headers=headers)
+        return self._page(key, url, parse, "POST", json=body, headers=headers)
 
     def get_text(self, url: str, most_bytes: int | None = None) -> str:
         """Fetches a text in UTF-8, without a byte order mark; invalid bytes become U+FFFD."""
@@ -153,7 +154,7 @@ class Network:
         redirected: the form has secrets, which another server must not get.
         """
         page = self._fetch("POST", url, attempts=1, redirects=0, data=dict(data))
-        return self._parsed(url, json.loads, page.body)
+        return self._parsed(url, parse, page.body)
 
     def download(
         self, url: str, target: Path, headers: Mapping[str, str] | None = None, md5: str | None = None
@@ -179,19 +180,20 @@ class Network:
 
         try:
             return self._retried(url, attempt)
-        except Unavailable:
+        except (Unavailable, Paused):
+            partial.discard_secrets()
             raise
         except NetworkError:
             # A partial file is of no use.
             partial.discard()
             raise
 
-    def _page(self, key: str, url: str, parse: Callable[[bytes], Any], method: str, **request: Any) -> Any:
+    def _page(self, key: str, url: str, read: Callable[[bytes], Any], method: str, **request: Any) -> Any:
         page = self._pages.get(key) if self._pages else None
         if page is not None:
             if page.status == 404:
                 raise NotThere(f"{shown(url)} does not exist (404)")
-            return self._parsed(url, parse, page.body)
+            return self._parsed(url, read, page.body)
         if self._pages and self._pages.has_failed_too_often(key):
             raise Unavailable(f"{shown(url)} failed each time that this crawl requested it")
         try:
@@ -206,15 +208,15 @@ class Network:
             if self._pages:
                 self._pages.add_failure(key)
             raise
-        parsed = self._parsed(url, parse, page.body)
+        parsed = self._parsed(url, read, page.body)
         # Only readable pages are kept: a broken page may be complete the next time.
-        if self._pages:
+        if self._pages and not is_damaged(parsed):
             self._pages.add(key, shown(url), page)
         return parsed
 
-    def _parsed(self, url: str, parse: Callable[[bytes], Any], body: bytes) -> Any:
+    def _parsed(self, url: str, read: Callable[[bytes], Any], body: bytes) -> Any:
         try:
-            return parse(body)
+            return read(body)
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"{shown(url)} did not respond with JSON: {error}") from error
 
@@ -342,7 +344,7 @@ class Network:
     def _before(self, request: httpx.Request) -> None:
         # httpx calls this for every request, also after a redirect.
         if request.url.scheme not in {"http", "https"} or not request.url.host:
-            raise AddressNotAllowed(f"{str(request.url)[:200]!r} is not an http(s) address")
+            raise AddressNotAllowed(f"{masked(str(request.url))[:200]!r} is not an http(s) address")
         host = request.url.netloc.decode("ascii").rpartition("@")[2]
         if host not in self.settings.private_hosts:
             refuse_proxy(request.url.scheme, request.url.host)

@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 
-from wavcaps_assets.masking import masked
+from wavcaps_assets.masking import masked, masked_bytes
 from wavcaps_assets.network.bodies import blocks
 from wavcaps_assets.network.errors import TooLarge, Unavailable
 
 ETAG, LAST_MODIFIED = "ETag", "Last-Modified"
+# Pages of text are shorter, and audio quotes no request.
+BYTES_SEARCHED = 2**20
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -59,6 +61,15 @@ class Partial:
     def discard(self) -> None:
         self._part.unlink(missing_ok=True)
         self._about.unlink(missing_ok=True)
+
+    def discard_secrets(self) -> None:
+        """Discards the part if its beginning quotes a request's secrets, as an error page may."""
+        if not self._part.is_file():
+            return
+        with self._part.open("rb") as file:
+            start = file.read(BYTES_SEARCHED)
+        if masked_bytes(start) != start:
+            self.discard()
 
     def receive(self, response: httpx.Response, limit: int, where: str, md5: str | None) -> Download:
         """Appends a response to the part, or replaces the part with it.

@@ -17,9 +17,11 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavcaps_assets.network.errors import BadAnswer
+from wavcaps_assets.network.json_pages import DamagedItem
 from wavcaps_assets.sources.base import (
     NEEDS_CONTACT,
     SAFE_ID,
+    Blanks,
     Record,
     Source,
     Unread,
@@ -127,14 +129,18 @@ class BbcSoundEffects(Source):
     def audio_headers(self, network: Network) -> Mapping[str, str]:
         return self._headers
 
-    def records(self, network: Network, partition: str) -> Iterator[Record | Unread]:
+    def records(self, network: Network, partition: str) -> Iterator[Record | Unread | Blanks]:
         catalogue = Catalogue(self._settings, network, self._headers)
         known: set[str] = set()
         for sound in catalogue.sounds({}, SLICE_CRITERIA):
             key = _key(sound)
             if key not in known:
                 known.add(key)
-                yield self.record(sound)
+                record = self.record(sound)
+                yield record
+                if not record.source_id:
+                    # It may be any of the known sounds.
+                    yield Blanks(1)
         if len(known) < catalogue.total:
             # Another search may have shown what an unread page contains, unless sounds are missing.
             yield from catalogue.unread.values()
@@ -143,6 +149,8 @@ class BbcSoundEffects(Source):
 
     def record(self, sound: Any) -> Record:
         """A result as a record. If it is malformed, the problem names the fields."""
+        if isinstance(sound, DamagedItem):
+            return Record("" if sound.id is None else str(sound.id), "", problem=sound.problem)
         try:
             read = Sound.model_validate(sound)
         except ValidationError as error:
@@ -322,7 +330,7 @@ def _name(criteria: Criteria) -> str:
 
 def _key(sound: Any) -> str:
     """What identifies a sound: its id, or its whole content if it has no usable id."""
-    given = sound.get("id") if isinstance(sound, dict) else None
+    given = sound.get("id") if isinstance(sound, dict) else getattr(sound, "id", None)
     return given if isinstance(given, str) else repr(sound)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
+from wavcaps_assets.network.json_pages import DamagedItem
 from wavcaps_assets.sources.base import Blanks, Record, Source, Unread, expect, malformed, read_part, web_url
 from wavcaps_assets.sources.freesound_oauth import access_token
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
@@ -38,12 +39,14 @@ class Reading:
         unread: the pages that could not be read.
         cut_short: whether a page was gone before it was read.
         blanks: results that were null, which happens where the index and the database of the site differ.
+        unnamed: results that cannot be read, and of which the id is not known either.
     """
 
     counts: list[int] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     cut_short: bool = False
     blanks: int = 0
+    unnamed: int = 0
 
     @property
     def steady(self) -> bool:
@@ -111,8 +114,8 @@ class Freesound(Source):
             )
         elif not reading.unread and reading.count > len(found) + reading.blanks:
             yield Unread("listing", f"the source reports {reading.count} sounds, {len(found)} were found")
-        if reading.blanks:
-            yield Blanks(reading.blanks)
+        if nameless := reading.blanks + reading.unnamed:
+            yield Blanks(nameless)
 
     def _read(
         self, network: Network, month: str, again: int, reading: Reading, found: set[object]
@@ -142,6 +145,7 @@ class Freesound(Source):
                 for sound in (sound for sound in sounds if sound is not None):
                     key = _key(sound)
                     seen.add(key)
+                    reading.unnamed += not isinstance(key, int)
                     if key not in found:
                         found.add(key)
                         yield self.record(sound)
@@ -186,6 +190,8 @@ class Freesound(Source):
 
     def record(self, sound: Any) -> Record:
         """A sound of an answer as a record. If it is malformed, the problem names the fields."""
+        if isinstance(sound, DamagedItem):
+            return Record("" if sound.id is None else str(sound.id), "", problem=sound.problem)
         try:
             read = Sound.model_validate(sound)
         except ValidationError as error:
@@ -243,7 +249,7 @@ def configured(demo_url: str | None, state: Path) -> Freesound:
 
 def _key(sound: Any) -> object:
     """What identifies a sound: its id, or its whole content if it has no usable id."""
-    number = sound.get("id") if isinstance(sound, dict) else None
+    number = sound.get("id") if isinstance(sound, dict) else getattr(sound, "id", None)
     return number if type(number) is int else repr(sound)
 
 

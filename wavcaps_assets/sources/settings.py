@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, create_model, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wavcaps_assets.masking import register_secret
+from wavcaps_assets.network.links import without_credentials
 
 # A folder of the user's; an empty variable is the same as none.
 FolderPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
@@ -34,6 +35,11 @@ class SourceSettings(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     key: ClassVar[str]
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_credentials(cls, value: object) -> object:
+        return without_credentials(value) if isinstance(value, str) else value
 
     @classmethod
     def read(cls, demo_url: str | None) -> Self:
