@@ -21,7 +21,7 @@ from wavcaps_assets.demo.clips import CC0, Corpus, DemoClip, Source
 from wavcaps_assets.demo.media import Media
 from wavcaps_assets.demo.protocols.bbc import Bbc
 from wavcaps_assets.network.errors import BadAnswer
-from wavcaps_assets.sources.base import Record, Unread
+from wavcaps_assets.sources.base import Blanks, Record, Unread
 from wavcaps_assets.sources.bbc_sound_effects import CATALOGUE, BbcSettings, BbcSoundEffects
 
 SITE = "https://sound-effects.example"
@@ -84,7 +84,7 @@ def crawl(
     window: int = WINDOW,
     believed: int | None = None,
     instead: Callable[[dict[str, Any]], Response | None] = lambda criteria: None,
-) -> tuple[list[Record | Unread], Scripted]:
+) -> tuple[list[Record | Unread | Blanks], Scripted]:
     """Crawls a catalogue.
 
     Args:
@@ -104,11 +104,11 @@ def crawl(
         return list(BbcSoundEffects(settings).records(network_to(url), CATALOGUE)), api
 
 
-def ids(found: list[Record | Unread]) -> list[int]:
+def ids(found: list[Record | Unread | Blanks]) -> list[int]:
     return sorted(int(item.source_id[4:]) for item in found if isinstance(item, Record) and not item.problem)
 
 
-def unread(found: list[Record | Unread]) -> dict[str, str]:
+def unread(found: list[Record | Unread | Blanks]) -> dict[str, str]:
     return {item.part: item.problem for item in found if isinstance(item, Unread)}
 
 
