@@ -31,6 +31,27 @@ EMBEDDED_SOURCES_PORT = 8731
 EMBEDDED_MODEL_PORT = 8732
 
 
+class ExtraCopy(StrEnum):
+    """What is kept next to the 32 kHz FLAC. The names are those of the run configuration."""
+
+    none = "none"
+    original = "original"
+    flac_44100 = "flac_44100"
+    flac_48000 = "flac_48000"
+
+    @property
+    def folder(self) -> str:
+        """The folder in the store, which has the same structure as `audio`."""
+        return f"audio_{self.value}"
+
+
+EXTRA_COPY = (
+    "what is also kept of each clip: `original` (the downloaded file, in `audio_original/`), or `flac_44100` "
+    "or `flac_48000` (16-bit FLAC at 44.1 or 48 kHz with the original's channels, in `audio_flac_44100/` or "
+    "`audio_flac_48000/`); `none`: nothing. Clips that are stored without it are fetched again, once"
+)
+
+
 class S3Settings(BaseModel):
     """The server of a store in a bucket. boto3 finds the credentials, for example by `AWS_PROFILE`."""
 
@@ -78,6 +99,7 @@ class Settings(BaseSettings):
         description="a table is not replaced by one with less than this share of its rows, unless the run "
         "has the tag `wavcaps/allow_fewer_rows`",
     )
+    extra_copy: ExtraCopy = Field(ExtraCopy.none, description=EXTRA_COPY)
     s3: S3Settings = S3Settings()
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")
     embedded_model_port: int = Field(EMBEDDED_MODEL_PORT, description="port of the embedded language model")

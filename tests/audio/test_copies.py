@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import soxr
 from tests.audio.files import scene, sixteen_bits, wav
 from tests.support.rows import raw_row
 from tests.support.rude_server import RudeServer, answer, rude_server
-from wavcaps_assets.audio.copies import ExtraCopy, copy_path
+from wavcaps_assets.audio.copies import copy_path
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
@@ -23,6 +24,7 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import HostDown
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
+from wavcaps_assets.settings import ExtraCopy
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import RAW_CLIPS
@@ -55,7 +57,7 @@ def server() -> Iterator[RudeServer]:
 
 
 def fetch(
-    server: RudeServer, store: Store, folder: Path, extra: ExtraCopy, names: tuple[str, ...] = ("a",)
+    server: RudeServer, store: Store, folder: Path, extra: ExtraCopy | None, names: tuple[str, ...] = ("a",)
 ) -> Stage:
     clips = RAW_CLIPS.from_rows(
         raw_row(f"freesound-{number}", audio_url=f"{server.url}/{name}.wav")
@@ -82,7 +84,7 @@ def copy_of(stage: Stage, extra: ExtraCopy) -> str:
 
 
 def test_no_copy_is_kept_by_default(server: RudeServer, store: Store, tmp_path: Path) -> None:
-    fetch(server, store, tmp_path, FetchSettings().extra_copy)
+    fetch(server, store, tmp_path, None)
     assert set(store.usage()) == {"audio", "log", "tables"}
 
 
@@ -159,6 +161,16 @@ def test_a_host_that_refuses_every_copy_is_blamed_and_no_clip_is_lost(
     server.answers.update({f"/{name}.wav": short for name in names})
     assert fetch(server, store, tmp_path, ExtraCopy.original, names).kept.num_rows == 22
     assert len(store.sizes("audio_original/freesound/2022-11")) == 22
+
+
+def test_the_original_of_a_file_that_was_replaced_is_not_kept(server: RudeServer, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    fetch(server, store, tmp_path, ExtraCopy.original)
+    flac = io.BytesIO()
+    soundfile.write(flac, SAMPLES, 44_100, format="FLAC")
+    server.answers["/b.wav"] = answer(flac.getvalue())
+    fetch(server, store, tmp_path, ExtraCopy.original, ("b",))
+    assert list(store.sizes("audio_original/freesound/2022-11")) == ["freesound-1.flac"]
 
 
 @pytest.mark.slow

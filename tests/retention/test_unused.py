@@ -13,11 +13,11 @@ import pytest
 
 from tests.support.rows import audio_row, manifest_row
 from tests.support.s3 import S3Bucket
-from wavcaps_assets.audio.copies import ExtraCopy
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.retention import remove_unused_files
 from wavcaps_assets.retention.disk_use import disk_use
 from wavcaps_assets.retention.unused import COPIES, find_unused
+from wavcaps_assets.settings import ExtraCopy
 from wavcaps_assets.store.storage import MissingFile, Store
 from wavcaps_assets.tables import AUDIO, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore

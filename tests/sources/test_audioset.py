@@ -21,7 +21,7 @@ from wavcaps_assets.crawl.licences import normalise_licence
 from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
 from wavcaps_assets.sources.audioset_files import find_clips
 from wavcaps_assets.sources.audioset_sl import HEADER, MAX_BAD_ROWS, AudiosetSettings, AudiosetStrongLabels
-from wavcaps_assets.sources.base import Record
+from wavcaps_assets.sources.base import Note, Record
 
 AUDIOSET = DATA / "audioset"
 TRAIN = "audioset_train_strong.tsv"
@@ -42,7 +42,12 @@ def crawl(
 
     with running(Starlette(routes=[Route("/{name}", serve)])) as url:
         chosen = AudiosetSettings(labels_url=url, watch_url=WATCH, **settings)
-        return list(AudiosetStrongLabels(chosen).records(network_to(url), partition))
+        found = list(AudiosetStrongLabels(chosen).records(network_to(url), partition))
+    notes = [item.text for item in found if isinstance(item, Note)]
+    assert len(notes) <= 1
+    # Every clip without a file is in the note.
+    assert not notes or "clips have no file in " in notes[0]
+    return [item for item in found if isinstance(item, Record)]
 
 
 def labels(*rows: str, names: str = MIDS) -> dict[str, str]:
@@ -289,6 +294,31 @@ def test_a_folder_of_other_files_says_what_is_expected_and_what_is_there(
         f"Y{VIDEO}.wav",
         "other-video.wav",
     }
+
+
+def test_a_folder_with_the_clips_of_one_split_is_right_for_both(network_to: Opener, tmp_path: Path) -> None:
+    trained = [f"train-{number:05d}" for number in range(30)]
+    tested = [f"eval--{number:05d}" for number in range(20)]
+    files = {
+        NAMES: MIDS,
+        **{
+            f"audioset_{split}_strong.tsv": "\n".join([HEAD, *(f"{video}_0\t0\t1\t/m/2" for video in videos)])
+            for split, videos in (("train", trained), ("eval", tested))
+        },
+    }
+    for video in trained:
+        (tmp_path / f"Y{video}.wav").touch()
+    assert len(crawl(files, network_to, "train", clips_url=str(tmp_path))) == 30
+    assert len(crawl(files, network_to, "eval", clips_url=str(tmp_path))) == 20
+    # With other files than those of the other split, it is a wrong folder.
+    for number in range(40):
+        (tmp_path / f"wrong-{number:05d}-eval.wav").touch()
+    with pytest.raises(NotThere, match="0 of the 20 clips of eval"):
+        crawl(files, network_to, "eval", clips_url=str(tmp_path))
+    # The labels of the other split cannot be read.
+    del files[TRAIN]
+    with pytest.raises(NotThere, match="0 of the 20 clips of eval"):
+        crawl(files, network_to, "eval", clips_url=str(tmp_path))
 
 
 def test_many_events_without_a_name_do_not_stop_a_split(network_to: Opener) -> None:

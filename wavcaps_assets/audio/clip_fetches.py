@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from wavcaps_assets.audio.copies import ExtraCopy, copy_path, write_copy
+from wavcaps_assets.audio.copies import copy_path, write_copy
 from wavcaps_assets.audio.host_health import HostHealth
 from wavcaps_assets.audio.local_files import WrongFolder, other_release, require_folder, wrong_checksums
 from wavcaps_assets.audio.normalise import AudioLimits, EmptyAudio, UnreadableAudio, normalise
@@ -23,6 +23,7 @@ from wavcaps_assets.crawl.history import TEMPORARY, Event, History
 from wavcaps_assets.crawl.past_fetches import PastFetches, with_file_version
 from wavcaps_assets.masking import masked
 from wavcaps_assets.network.errors import NotAllowed, NotThere, Paused
+from wavcaps_assets.settings import ExtraCopy
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.migration import fits
 from wavcaps_assets.store.storage import MissingFile, StoreError
@@ -60,7 +61,7 @@ class Fetch:
         self._folder = f"audio/{source.name}/{partition}"
         self._store.sweep(self._folder)
         self._sizes = self._store.sizes(self._folder)
-        self._extra = settings.extra_copy
+        self._extra = settings.extra_copy or ExtraCopy.none
         self._copies: dict[str, int] = {}
         if self._extra is not ExtraCopy.none:
             copies = f"{self._extra.folder}/{source.name}/{partition}"
@@ -110,6 +111,8 @@ class Fetch:
         if stored is not None and self._is_missing(clip):
             # Without its file it can still be used. A person who does not want it removes its row.
             self._without_file.append(clip_id)
+            if self._wants_copy(stored) and not self._copied_from_original(stored):
+                self._without_copy.append(clip_id)
             return stored
         # What is stored, and would only be requested again for its copy.
         spare = stored if same else None
@@ -285,8 +288,13 @@ class Fetch:
         return True
 
     def _write_copy(self, original_file: Path, audio_path: str, original_format: str) -> None:
-        with self._store.writing(copy_path(audio_path, original_format, self._extra)) as target:
+        path = copy_path(audio_path, original_format, self._extra)
+        with self._store.writing(path) as target:
             write_copy(original_file, target, self._extra)
+        # The file that its source replaced may have had another suffix.
+        clip, name = Path(audio_path).stem, Path(path).name
+        for old in [found for found in self._copies if Path(found).stem == clip and found != name]:
+            self._store.remove(f"{Path(path).parent.as_posix()}/{old}")
 
     def _fetch(self, clip: dict[str, Any]) -> dict[str, Any]:
         relative = f"{self._folder}/{clip['clip_id']}.flac"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,6 +15,7 @@ import soxr
 
 from wavcaps_assets.audio.blocks import Decoded, Samples
 from wavcaps_assets.audio.decode import decoding
+from wavcaps_assets.settings import ExtraCopy
 
 FULL_SCALE = 32_768
 # A FLAC file has no more channels (RFC 9639, section 9.1.3); more are mixed to mono.
@@ -37,20 +37,6 @@ SUFFIXES = {
     "MATROSKA": ".mka",
     "WAVPACK": ".wv",
 }
-
-
-class ExtraCopy(StrEnum):
-    """What is kept next to the 32 kHz FLAC. The names are those of the run configuration."""
-
-    none = "none"
-    original = "original"
-    flac_44100 = "flac_44100"
-    flac_48000 = "flac_48000"
-
-    @property
-    def folder(self) -> str:
-        """The folder in the store, which has the same structure as `audio`."""
-        return f"audio_{self.value}"
 
 
 def copy_path(audio_path: str, original_format: str, kind: ExtraCopy) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from wavcaps_assets.audio.copies import ExtraCopy
+from wavcaps_assets.settings import EXTRA_COPY, ExtraCopy
 
 
 class FetchSettings(BaseModel):
@@ -35,10 +35,6 @@ class FetchSettings(BaseModel):
         "be gone, if a stored clip of the source can still be downloaded",
     )
     failure_pause_h: float = Field(6.0, gt=0, description="how long it pauses then (h)")
-    extra_copy: ExtraCopy = Field(
-        ExtraCopy.none,
-        description="what is also kept of each clip: `original` (the downloaded file, in "
-        "`audio_original/`), or `flac_44100` or `flac_48000` (16-bit FLAC at 44.1 or 48 kHz with the "
-        "original's channels, in `audio_flac_44100/` or `audio_flac_48000/`); clips stored without it are "
-        "fetched again",
+    extra_copy: ExtraCopy | None = Field(
+        None, description=f"{EXTRA_COPY}; unset: what WAVCAPS_EXTRA_COPY says"
     )

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from wavcaps_assets.audio.copies import ExtraCopy
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.audio.summary import duration_mismatches, exact_duplicates
@@ -28,6 +27,7 @@ from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import ALLOW_FEWER_ROWS, refusal, schema_metadata
 from wavcaps_assets.network.errors import Paused
+from wavcaps_assets.settings import ExtraCopy
 from wavcaps_assets.show.plots import as_markdown, histogram, stacked_bars
 from wavcaps_assets.show.previews import counts, preview, tally
 from wavcaps_assets.show.progress import progress_bar
@@ -52,11 +52,14 @@ class Crawl:
     checks: list[dg.AssetChecksDefinition]
 
 
-def crawl_definitions(source: Source, smallest_share: float = 0.0) -> Crawl:
+def crawl_definitions(
+    source: Source, smallest_share: float = 0.0, extra_copy: ExtraCopy = ExtraCopy.none
+) -> Crawl:
     """The assets and checks of a source.
 
     Args:
         smallest_share: the least share of the previous crawl's clips that a crawl is accepted with (0 to 1).
+        extra_copy: what is kept next to each FLAC where the configuration of a run does not say it.
     """
     partitions = dg.StaticPartitionsDefinition(source.partitions())
     shared: dict[str, Any] = {
@@ -117,6 +120,7 @@ def crawl_definitions(source: Source, smallest_share: float = 0.0) -> Crawl:
         store: StoreResource,
     ) -> Iterator[Any]:
         title = f"audio of {source.title}"
+        settings = config.model_copy(update={"extra_copy": config.extra_copy or extra_copy})
         try:
             with (
                 network.client() as client,
@@ -125,7 +129,7 @@ def crawl_definitions(source: Source, smallest_share: float = 0.0) -> Crawl:
             ):
                 origin, tables = network.origin(client), store.tables()
                 stage = fetch_audio(
-                    source, context.partition_key, raw_clips, tables, origin, config, bar.step
+                    source, context.partition_key, raw_clips, tables, origin, settings, bar.step
                 )
         except Paused as pause:
             yield from paused(context, pause)
@@ -139,7 +143,7 @@ def crawl_definitions(source: Source, smallest_share: float = 0.0) -> Crawl:
                     preview(duration_mismatches(stage.kept))
                 ),
                 "exact duplicates": dg.MetadataValue.md(preview(exact_duplicates(stage.kept))),
-                "extra copy": _extra_copy(config, source.name, context.partition_key),
+                "extra copy": _extra_copy(settings, source.name, context.partition_key),
             }
         )
         yield dg.Output(stage)
@@ -204,14 +208,15 @@ def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.Asse
 
 def definitions(location: Location) -> dg.Definitions:
     share = location.settings.smallest_share
-    crawls = [crawl_definitions(source, share) for source in location.sources]
+    copy = location.settings.extra_copy
+    crawls = [crawl_definitions(source, share, copy) for source in location.sources]
     return dg.Definitions(
         assets=[asset for crawl in crawls for asset in crawl.assets],
         asset_checks=[check for crawl in crawls for check in crawl.checks],
     )
 
 
-def _extra_copy(config: FetchSettings, source: str, partition: str) -> str:
-    if config.extra_copy is ExtraCopy.none:
-        return "none (the setting extra_copy)"
-    return f"{config.extra_copy.folder}/{source}/{partition}/<clip_id>.*"
+def _extra_copy(settings: FetchSettings, source: str, partition: str) -> str:
+    if settings.extra_copy is None or settings.extra_copy is ExtraCopy.none:
+        return "none (WAVCAPS_EXTRA_COPY, or extra_copy in the launchpad)"
+    return f"{settings.extra_copy.folder}/{source}/{partition}/<clip_id>.*"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wavcaps_assets.network.errors import NotThere
 from wavcaps_assets.sources.folders import SUFFIXES, files_in
 
 VIDEO_CHARS = 11
@@ -37,6 +38,51 @@ class ClipFiles:
     paths: dict[str, str] = field(default_factory=dict)
     audio_files: int = 0
     examples: list[str] = field(default_factory=list)
+
+
+def require_clips(
+    folder: Path,
+    split: str,
+    segments: Collection[str],
+    least_found: float,
+    others: Iterable[Collection[str]],
+) -> tuple[Mapping[str, str], str]:
+    """The files of a split's clips, by segment id, and how many clips have none, in words.
+
+    Args:
+        least_found: the share of the folder's files, or of the clips if they are fewer, that must match.
+            Files of other splits' clips do not count.
+        others: ids of the clips of the other splits, read only where too little matches.
+
+    Raises:
+        NotThere: there is no such folder, or it has other files than clips of AudioSet.
+    """
+
+    def is_enough(files: int) -> bool:
+        return len(found.paths) >= least_found * min(files, len(segments))
+
+    try:
+        found = find_clips(folder, segments)
+        enough = found.audio_files > 0 and is_enough(found.audio_files)
+        if not enough and found.audio_files:
+            of_others = sum(len(find_clips(folder, other).paths) for other in others)
+            enough = bool(of_others) and is_enough(found.audio_files - of_others)
+    except OSError as error:
+        raise NotThere(
+            f"WAVCAPS_AUDIOSET__CLIPS_URL is {folder}, which cannot be read as a folder of clips: "
+            f"{error.strerror}"
+        ) from error
+    if segments and not enough:
+        raise NotThere(
+            f"WAVCAPS_AUDIOSET__CLIPS_URL is {folder}: it has {found.audio_files} audio files, and "
+            f"{len(found.paths)} of the {len(segments)} clips of {split}. Expected are names such as "
+            f"{', '.join(PATTERNS)}, with start and end in s or ms, and the suffixes "
+            f"{', '.join(SUFFIXES)}, also in subfolders. The folder has "
+            f"{', '.join(found.examples) or 'no audio'}. If you have no more of the clips, set "
+            "WAVCAPS_AUDIOSET__LEAST_FOUND=0"
+        )
+    without = len(segments) - len(found.paths)
+    return found.paths, f"{without} of {len(segments)} clips have no file in {folder}" if without else ""
 
 
 def find_clips(folder: Path, segments: Collection[str]) -> ClipFiles:

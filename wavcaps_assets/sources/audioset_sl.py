@@ -17,10 +17,9 @@ from urllib.parse import quote
 import numpy as np
 from pydantic import Field
 
-from wavcaps_assets.network.errors import BadAnswer, NotAllowed, NotThere
-from wavcaps_assets.sources.audioset_files import PATTERNS, find_clips
-from wavcaps_assets.sources.base import Record, Source, clean, seconds
-from wavcaps_assets.sources.folders import SUFFIXES
+from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed
+from wavcaps_assets.sources.audioset_files import require_clips
+from wavcaps_assets.sources.base import Note, Record, Source, clean, seconds
 from wavcaps_assets.sources.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -97,12 +96,14 @@ class AudiosetStrongLabels(Source):
     def partitions(self) -> list[str]:
         return ["train", "eval"]
 
-    def records(self, network: Network, partition: str) -> Iterator[Record]:
+    def records(self, network: Network, partition: str) -> Iterator[Record | Note]:
         labels = Labels()
         yield from labels.read_names(self._rows(network, NAMES))
         events = f"audioset_{partition}_strong.tsv"
         yield from labels.read_events(events, self._rows(network, events))
-        files = self._find_clips(partition, labels.segments)
+        files, missing = self._find_clips(network, partition, labels.segments)
+        if missing:
+            yield Note(missing)
         for segment, labelled, mids in labels.clips():
             match = SEGMENT.fullmatch(segment)
             assert match is not None
@@ -142,33 +143,25 @@ class AudiosetStrongLabels(Source):
         usual = f"Y{video}.wav"
         return f"{root}/{quote(usual)}" if "://" in root else files.get(segment, usual)
 
-    def _find_clips(self, partition: str, segments: Collection[str]) -> Mapping[str, str]:
-        """The files of the clips, by segment id.
+    def _find_clips(
+        self, network: Network, partition: str, segments: Collection[str]
+    ) -> tuple[Mapping[str, str], str]:
+        """The files of a split's clips, by segment id, and how many clips have none, in words."""
+        if self.folder is None:
+            return {}, ""
+        # The folder may hold the clips of the other split only.
+        others = (self._segments_of(network, other) for other in self.partitions() if other != partition)
+        return require_clips(self.folder, partition, segments, self._settings.least_found, others)
 
-        Raises:
-            NotThere: there is no such folder, or it has other files.
-        """
-        folder = self.folder
-        if folder is None:
-            return {}
+    def _segments_of(self, network: Network, partition: str) -> set[str]:
+        """The ids of a split's clips, as far as they can be read."""
         try:
-            found = find_clips(folder, segments)
-        except OSError as error:
-            raise NotThere(
-                f"WAVCAPS_AUDIOSET__CLIPS_URL is {folder}, which cannot be read as a folder of clips: "
-                f"{error.strerror}"
-            ) from error
-        possible = min(found.audio_files, len(segments))
-        if segments and (not possible or len(found.paths) < self._settings.least_found * possible):
-            examples = ", ".join(found.examples) or "no audio"
-            raise NotThere(
-                f"WAVCAPS_AUDIOSET__CLIPS_URL is {folder}: it has {found.audio_files} audio files, and "
-                f"{len(found.paths)} of the {len(segments)} clips of {partition}. Expected are names such as "
-                f"{', '.join(PATTERNS)}, with start and end in s or ms, and the suffixes "
-                f"{', '.join(SUFFIXES)}, also in subfolders. The folder has {examples}. If you have no more "
-                "of the clips, set WAVCAPS_AUDIOSET__LEAST_FOUND=0"
-            )
-        return found.paths
+            rows = self._rows(network, f"audioset_{partition}_strong.tsv")
+            return {row[0] for _, row in rows if SEGMENT.fullmatch(row[0])}
+        except NotAllowed:
+            raise
+        except NetworkError:
+            return set()
 
 
 def configured(demo_url: str | None, state: Path) -> AudiosetStrongLabels:
