@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tests.sources.packs import sound, write_pack
 from tests.support.dagster_host import SELECTOR, Host, host, wait_until
 from tests.support.paths import ROOT
 from wavcaps_assets.definitions import build
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MONTHS = ["2022-09", "2022-10", "2022-11"]
 SOURCES = ["freesound", "bbc_sound_effects"]
+PACK_IDS = [12_345, 99_999, 200_000, 212_345]
 LANE = ["filtered_clips", "llm_captions", "captions", "manifest", "caption_comparison"]
 # Without a language model.
 BY_RULES = {
@@ -156,6 +158,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         environment.setenv("DAGSTER_HOME", str(home))
         environment.setenv("WAVCAPS_STORE", str(home / "store"))
         environment.setenv("WAVCAPS_EMBEDDED_SOURCES_PORT", url.rpartition(":")[2])
+        environment.setenv("WAVCAPS_FREESOUND_DATA_PACKS__PATH", str(home / "packs"))
+        write_pack(home / "packs", [sound(number) for number in PACK_IDS])
         with host(home) as dagster:
             yield Pipeline(dagster)
 
@@ -175,6 +179,18 @@ def test_several_partitions_of_several_assets_from_the_graph(pipeline: Pipeline)
     pipeline.backfill(assetSelection=paths(*keys), partitionNames=MONTHS)
     for key in keys:
         pipeline.require(key, MONTHS)
+
+
+@pytest.mark.soak
+def test_several_partitions_of_data_packs(pipeline: Pipeline) -> None:
+    names = ["0000000-0099999", "0200000-0299999"]
+    keys = [["freesound_data_packs", name] for name in ("raw_clips", "audio", "ledger")]
+    pipeline.backfill(assetSelection=paths(*keys), partitionNames=names)
+    for key in keys:
+        pipeline.require(key, names)
+    stored = {name: sorted(pipeline.tables.read(keys[1], [name])["clip_id"].to_pylist()) for name in names}
+    clips = [f"freesound_data_packs-{number}" for number in PACK_IDS]
+    assert stored == {names[0]: clips[:2], names[1]: clips[2:]}
 
 
 @pytest.mark.soak

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -356,6 +358,44 @@ def test_a_row_names_no_file_outside_the_folder(folder: Path) -> None:
     assert {one.claimed_format for one in found.values()} == {None}
     (folder / "12/12002.wav").symlink_to(secret)
     assert reasons(run(folder)[1]) == {"12002": "outside_folder"}
+
+
+@pytest.mark.parametrize("length", [200_000, 5_000_000])
+def test_a_long_description_costs_no_sound(folder: Path, length: int) -> None:
+    texts = {12_001: "Rain.", 12_002: "x" * length, 12_003: "Wind."}
+    write_pack(folder, [sound(number, description=text) for number, text in texts.items()])
+    assert {int(number): one.description for number, one in records(folder).items()} == texts
+
+
+@pytest.mark.parametrize("name", ["metadata_0099.csv", f"manifests/{VARIANT}/audio_0099"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "elsewhere"])
+def test_what_is_no_file_of_the_folder_is_reported_and_not_read(folder: Path, name: str, kind: str) -> None:
+    write_pack(folder, [sound(12_345)])
+    secret = write(folder.parent / "secret.csv", "id,license,a-secret\n1,Attribution,x\n")
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero" if kind == "device" else secret)
+    found = listed(folder)
+    assert [one.source_id for one in found if isinstance(one, Record)] == ["12345"]
+    (unread,) = [one for one in found if isinstance(one, Unread)]
+    assert "cannot be read: it is" in unread.problem
+    assert "secret" not in unread.problem.replace("secret.csv", "")
+
+
+def test_archives_that_are_not_unpacked_are_not_opened(folder: Path) -> None:
+    write_pack(folder, [sound(12_345)])
+    for name, member in (
+        ("up.zip", "../../escaped.csv"),
+        ("absolute.zip", "/tmp/escaped.csv"),
+        ("bomb.zip", "b"),
+    ):
+        with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(member, b"\0" * 10_000_000)
+    before = sorted(folder.parent.rglob("*"))
+    assert list(records(folder)) == ["12345"]
+    assert [path for path in sorted(folder.parent.rglob("*")) if path.name == "escaped.csv"] == []
+    assert set(before) <= set(folder.parent.rglob("*"))
 
 
 def test_hidden_files_and_archives_of_macs_are_not_read(folder: Path) -> None:

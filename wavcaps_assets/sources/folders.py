@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import errno
 import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 # In order of preference.
 SUFFIXES = ("wav", "flac", "aiff", "aif", "ogg", "opus", "m4a", "mp4", "mkv", "webm", "mp3")
 
 
 BLOCK_BYTES = 2**20
+# Python's own limit of a cell is 131,072: a longer description would end the reading of the file.
+MAX_CELL_CHARS = 2**27
 
 
 def crc32_of(path: Path) -> str:
@@ -25,6 +33,26 @@ def crc32_of(path: Path) -> str:
         while block := file.read(BLOCK_BYTES):
             value = zlib.crc32(block, value)
     return f"{value:08x}"
+
+
+def csv_cells(file: TextIO) -> Reader:
+    """Reads the rows of a csv file; cells may be long, and quotation marks must be closed."""
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL_CHARS))
+    return csv.reader(file, strict=True)
+
+
+def require_file(folder: Path, path: str) -> Path:
+    """A file of a folder, by its path in it.
+
+    Raises:
+        OSError: it is a link that leads out of the folder, or a device or pipe, which may have no end.
+    """
+    file = folder / path
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise OSError(errno.EPERM, "it is a link to a file outside the folder")
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
 
 
 def files_in(folder: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavcaps_assets.network.errors import BadAnswer
-from wavcaps_assets.sources.folders import SUFFIXES, crc32_of, files_in
+from wavcaps_assets.sources.folders import SUFFIXES, crc32_of, csv_cells, files_in, require_file
 
 # `123.wav` in a data pack; `123_45.wav` on FreeSound's server; `123__author__name.wav` as sounds are
 # downloaded one by one.
@@ -137,7 +137,7 @@ def read_checksums(folder: Path, manifests: Sequence[str], ids: range) -> Checks
         bad = 0
         first_bad = 0
         try:
-            with (folder / path).open(encoding="utf-8-sig", errors="replace") as file:
+            with require_file(folder, path).open(encoding="utf-8-sig", errors="replace") as file:
                 for number, line in enumerate(map(str.strip, file), start=1):
                     if line and not _add_line(read, line, ids):
                         bad += 1
@@ -171,8 +171,8 @@ def _add_line(read: Checksums, line: str, ids: range) -> bool:
 def columns_of(folder: Path, path: str) -> list[str]:
     """The columns of a csv file, in lower case; empty if the file has none."""
     try:
-        with (folder / path).open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return [name.strip().lower() for name in next(csv.reader(file), [])]
+        with require_file(folder, path).open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            return [name.strip().lower() for name in next(csv_cells(file), [])]
     except (OSError, csv.Error):
         return []
 
@@ -187,8 +187,10 @@ def read_rows(folder: Path, path: str) -> Iterator[tuple[int, int, Mapping[str, 
     odd: list[str] = []
     try:
         # A byte that is not UTF-8 is kept as a surrogate, so that it costs one row and not the file.
-        with (folder / path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, strict=True)
+        with require_file(folder, path).open(
+            encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as file:
+            reader = csv_cells(file)
             columns = [name.strip().lower() for name in next(reader, [])]
             repeated = [name for name, count in Counter(columns).items() if count > 1 and name]
             if repeated or not set(columns) >= NEEDED:
@@ -218,7 +220,7 @@ def warn_of_changed_lists(folder: Path, lists: Sequence[str], allowed: Mapping[s
     for path in lists:
         expected = allowed.get(path.rpartition("/")[2])
         try:
-            changed = bool(expected) and crc32_of(folder / path) not in (expected or ())
+            changed = bool(expected) and crc32_of(require_file(folder, path)) not in (expected or ())
         except OSError:
             # Who reads it says so.
             continue

@@ -25,6 +25,7 @@ from pydantic import Field
 
 from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.sources.base import SAFE_ID, Note, Record, Source, web_url
+from wavcaps_assets.sources.folders import csv_cells
 from wavcaps_assets.sources.settings import FolderPath, SourceSettings
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 CATALOGUE = "catalogue"
 # The longest name in common file systems (bytes).
 MAX_NAME_BYTES = 255
+# The longest path on Linux (bytes).
+MAX_PATH_BYTES = 4096
 LIST = "clips.csv"
 FILE = "file"
 COLUMNS = (FILE, "id", "title", "description", "tags", "author", "licence", "page_url", "recording")
@@ -106,7 +109,7 @@ def _rows(root: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         # Spreadsheet programs may write a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv_cells(file)
             columns = _columns(root, next(reader, []))
             for cells in reader:
                 if len(cells) == len(columns):
@@ -177,14 +180,22 @@ def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:
         recording=row.get("recording") or None,
         claimed_format=path.suffix.lower().removeprefix(".") or None,
         # Another size tells that a file was replaced, and has its audio read again.
-        claimed_bytes=path.stat().st_size if path.is_file() else None,
+        claimed_bytes=path.stat().st_size if _is_file(path) else None,
     )
 
 
 def _as_on_disk(root: Path, file: str) -> str:
     """The file's name with its accents as the file system has them: composed, or decomposed as on a Mac."""
     forms = (file, unicodedata.normalize("NFC", file), unicodedata.normalize("NFD", file))
-    return next((name for name in forms if (root / name).is_file()), file)
+    return next((name for name in forms if _is_file(root / name)), file)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file exists. An impossible name, such as one that is too long, is none of a file."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _problem_of(root: Path, file: str) -> str | None:
@@ -192,7 +203,10 @@ def _problem_of(root: Path, file: str) -> str | None:
     if not file:
         return "the row names no file"
     pure = PurePosixPath(file)
-    if not pure.name or max(len(part.encode()) for part in pure.parts) > MAX_NAME_BYTES:
+    too_long = len(file.encode()) > MAX_PATH_BYTES or any(
+        len(part.encode()) > MAX_NAME_BYTES for part in pure.parts
+    )
+    if not pure.name or too_long:
         return f"{file!r:.200} is not a file name"
     if not file.isprintable() or "\\" in file or pure.is_absolute() or ".." in pure.parts:
         return f"{file!r:.200} is not a path inside the folder, such as dogs/barking.wav"
