@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
+from tests.simulation.stepped_clock import SteppedClock
 from tests.support.rude_server import answer, in_turn, rude_server
 from wavcaps_assets.crawl.crawl import CrawlResult, crawl
 from wavcaps_assets.crawl.history import History
@@ -407,6 +409,31 @@ def test_one_of_two_missing_clips_is_listed_without_content_and_neither_is_gone(
     blank = crawled(tables, network, CAT, Blanks(1))
     assert (len(kept(blank)), dropped(blank)) == (3, {})
     assert dropped(crawled(tables, network, CAT, fox)) == {"freesound-1": "gone"}
+
+
+def test_a_clip_that_is_missing_for_a_week_is_gone_although_some_records_have_no_content(
+    tables: TableStore, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SteppedClock(datetime(2026, 11, 1, tzinfo=UTC), monkeypatch)
+    fox = Record("3", "http://a/3", description="a fox")
+
+    def on(day: int, *records: Record | Blanks) -> dict[str, str]:
+        clock.set(datetime(2026, 11, day, day, tzinfo=UTC))
+        return dropped(crawled(tables, network, *records))
+
+    assert on(1, DOG, CAT, fox) == {}
+    # The dog is missing from the 2nd on; the fox is listed again on the 6th.
+    assert on(2, CAT, Blanks(2)) == {}
+    assert on(6, CAT, fox, Blanks(1)) == {}
+    assert on(8, CAT, Blanks(2)) == {}
+    assert on(9, CAT, Blanks(2)) == {"freesound-1": "gone"}
+    assert on(14, CAT, Blanks(2)) == {"freesound-1": "gone"}
+    assert on(15, CAT, Blanks(2)) == {"freesound-1": "gone", "freesound-3": "gone"}
+    # It returns as any other clip does.
+    assert on(16, CAT, fox, Blanks(1)) == {"freesound-1": "gone"}
+    events = ledger_of(tables, "freesound", PARTITION)
+    assert "missing" in events.column("event").to_pylist()
+    assert set(statuses(events).column("status").to_pylist()) == {"waiting", "gone"}
 
 
 def test_a_listing_of_unusable_records_fails_and_books_nothing(tables: TableStore, network: Network) -> None:

@@ -301,3 +301,44 @@ def test_an_incomplete_run_of_the_asset_graph_is_completed(instance: dg.DagsterI
     ledger = ["freesound", "ledger"]
     add_run(instance, "2022-05", dg.DagsterRunStatus.SUCCESS, {INCOMPLETE_TAG: "true"}, graph_asset=ledger)
     assert tick(instance, BackfillSettings(again_after_h=1e-9))[0] == ["2022-05"]
+
+
+@pytest.mark.slow
+def test_sources_with_a_partition_of_the_same_name_do_not_hide_each_others_runs(
+    instance: dg.DagsterInstance,
+) -> None:
+    repository = build(Settings()).get_repository_def()
+    bbc = next(source for source in all_sources(Settings()) if source.name == "bbc_sound_effects")
+    store_of(Settings()).tables().write([bbc.name, "ledger"], "catalogue", LEDGER.empty())
+    schedule = missing_partitions_schedule(
+        bbc, store_of(Settings()), live=False, settings=BackfillSettings(again_after_h=1e-9)
+    )
+
+    def requested() -> tuple[list[str | None], str | None]:
+        at = datetime(2026, 11, 1, tzinfo=UTC)
+        with dg.build_schedule_context(
+            instance=instance, repository_def=repository, scheduled_execution_time=at
+        ) as context:
+            evaluated = schedule.evaluate_tick(context)
+        return [request.partition_key for request in evaluated.run_requests or []], evaluated.skip_message
+
+    def add(source: str, tags: dict[str, str]) -> None:
+        key = [source, "ledger"]
+        add_run(instance, "catalogue", dg.DagsterRunStatus.SUCCESS, tags, graph_asset=key)
+
+    incomplete = {INCOMPLETE_TAG: "true"}
+    assert requested() == ([], "0 partitions of BBC Sound Effects are missing")
+    for number in range(3):
+        assert requested()[0] == (["catalogue"] if number else [])
+        add(bbc.name, incomplete)
+        for _ in range(4):
+            add("soundbible", incomplete)
+    # Three crawls left it incomplete: it is crawled again when it is due, and a person is told.
+    asked, skipped = requested()
+    assert asked == []
+    assert "still incomplete after 3 crawls" in str(skipped) and str(skipped).endswith(": catalogue")
+    until = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    add(bbc.name, {PAUSED_TAG: until})
+    for _ in range(25):
+        add("soundbible", {})
+    assert "paused until" in str(requested()[1])

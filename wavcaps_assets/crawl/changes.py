@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from wavcaps_assets.clock import utc_now
@@ -25,6 +25,9 @@ VANISHED = "vanished"
 # Sounds are deleted one by one. More than this share at once, and more than a few, is a fault of the site.
 MAX_GONE_SHARE = 0.1
 MAX_GONE_CLIPS = 5
+# A clip that is not listed may be one of the records without content. Where their source lists such records
+# without end, it counts as gone once it was missing in each crawl for so long.
+MISSING_FOR = timedelta(days=7)
 ADDED_IN = {column.name: column.added_in for column in RAW_CLIPS.columns}
 CLIP_EVENTS = frozenset({Event.LISTED, Event.CHANGED, Event.GONE, Event.RETURNED})
 
@@ -66,6 +69,7 @@ class CrawlDiff:
         self._tombstones = {row["clip_id"]: row for row in dropped if row["reason"] == GONE}
         self._dropped_before = {row["clip_id"]: row for row in dropped if row["reason"] != GONE}
         self._versions, self._ever_listed = self._read_versions()
+        self._missing_since = self._read_missing(before.crawl_id if before else None)
         # Listed with an unusable record, and therefore not gone.
         self._unusable: set[str] = set()
         self._blanks = 0
@@ -133,8 +137,9 @@ class CrawlDiff:
         doubtful = [clip_id for clip_id in missing if clip_id in self._unusable]
         vanished = [clip_id for clip_id in missing if clip_id not in self._unusable]
         if self._blanks:
-            # Which of the missing clips are listed without content is not known, so none counts as gone.
-            doubtful, vanished = missing, []
+            # Which of the missing clips are listed without content is not known.
+            vanished = [clip_id for clip_id in vanished if self._is_long_missing(clip_id)]
+            doubtful = [clip_id for clip_id in missing if clip_id not in vanished]
         if self._is_suspicious(len(vanished)):
             self.unread(
                 VANISHED,
@@ -152,6 +157,10 @@ class CrawlDiff:
             unlisted = self._ever_listed - self._rows.keys() - self._known.keys() - self._tombstones.keys()
             for clip_id in unlisted if not self._blanks else ():
                 self._bury(clip_id, self._versions[clip_id], None)
+        if self._blanks and not self._changes.unread:
+            for clip_id in doubtful:
+                since = self._missing_since.get(clip_id, self._started)
+                self._note(Event.MISSING, clip_id, since=since.isoformat())
         self._rows.update((clip_id, self._known[clip_id]) for clip_id in doubtful)
         for clip_id in vanished:
             self._bury(clip_id, self._known[clip_id]["version"], _as_json(self._known[clip_id]))
@@ -184,6 +193,18 @@ class CrawlDiff:
             if record["round"] != self._crawl_id and record["event"] in CLIP_EVENTS:
                 versions[record["clip_id"]] = max(versions.get(record["clip_id"], 0), record["version"])
         return versions, set(versions)
+
+    def _read_missing(self, previous: str | None) -> dict[str, datetime]:
+        """From the history: the clips that the previous crawl missed, and since when they are missing."""
+        return {
+            record["clip_id"]: datetime.fromisoformat(record["since"])
+            for record in self._history
+            if record["event"] == Event.MISSING and record["round"] == previous
+        }
+
+    def _is_long_missing(self, clip_id: str) -> bool:
+        since = self._missing_since.get(clip_id)
+        return since is not None and self._started - since >= MISSING_FOR
 
     def _note(self, event: Event, clip_id: str, **more: Any) -> None:
         self._events.append(event_of(event, clip_id, self._crawl_id, self._at, **more))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -101,7 +101,8 @@ def crawl(
 
 def _before(tables: TableStore, source: str, partition: str) -> Stage | None:
     try:
-        return tables.read_stage([source, STAGE], [partition])
+        stage = tables.read_stage([source, STAGE], [partition])
+        return replace(stage, crawl_id=tables.crawl_id_of([source, STAGE], partition))
     except NewerVersion:
         raise
     except (MissingFile, DamagedTable, OtherVersion):

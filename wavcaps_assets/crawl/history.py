@@ -27,6 +27,8 @@ class Event(StrEnum):
     CHANGED = "changed"
     GONE = "gone"
     RETURNED = "returned"
+    # Not listed, while the source lists records without content; `since` says for how long.
+    MISSING = "missing"
     # The record has fields that the project did not read when it read the record last. Not a change.
     FIELDS_ADDED = "fields_added"
     # The name in the stored history.

@@ -5,7 +5,7 @@ the asset graph, whose runs belong to the job `__ASSET_JOB`.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -34,6 +34,8 @@ NEWEST = 20
 # The newest runs of a partition, among which one of this source is found. Sources can have partitions of the
 # same name. At first some are looked at for all partitions together: most often they are enough.
 FIRST_RUNS, RUNS_OF_PARTITION = 3, 100
+# A tick looks through no more runs of other sources than so many times those that it needs.
+MOST_PAGES = 20
 
 
 def missing_partitions_schedule(
@@ -108,7 +110,16 @@ def missing_partitions_schedule(
             if request.given_up
             else ""
         )
-        return dg.SkipReason(f"{request.missing} partitions of {source.title} are missing{given_up}")
+        left = _left_incomplete(instance, source, limits)
+        incomplete = (
+            f"; still incomplete after {limits.attempts} crawls, and crawled again only when they are due "
+            f"(see the check listing_whole, and the failures in the ledger): {', '.join(left)}"
+            if left
+            else ""
+        )
+        return dg.SkipReason(
+            f"{request.missing} partitions of {source.title} are missing{given_up}{incomplete}"
+        )
 
     return schedule
 
@@ -205,12 +216,7 @@ def _due_again(
 def _to_complete(instance: dg.DagsterInstance, source: Source, limits: BackfillSettings) -> list[str]:
     """The partitions that were left incomplete a while ago, and were not crawled too often since."""
     before = utc_now() - timedelta(hours=limits.again_after_h)
-    partitions = source.partitions()
-    records = instance.get_run_records(
-        dg.RunsFilter(tags={INCOMPLETE_TAG: "true", PARTITION_TAG: partitions}),
-        limit=limits.attempts * len(partitions),
-    )
-    tries = _partitions(record for record in records if _crawls(source, record.dagster_run))
+    tries = _incomplete(instance, source, limits)
     newest = _newest(instance, source, [name for name, times in tries.items() if times < limits.attempts])
     return sorted(
         name
@@ -219,6 +225,20 @@ def _to_complete(instance: dg.DagsterInstance, source: Source, limits: BackfillS
         and record.dagster_run.is_finished
         and record.update_timestamp < before
     )
+
+
+def _left_incomplete(instance: dg.DagsterInstance, source: Source, limits: BackfillSettings) -> list[str]:
+    """The partitions that are incomplete still after as many crawls as are made for that."""
+    tries = _incomplete(instance, source, limits)
+    newest = _newest(instance, source, [name for name, times in tries.items() if times >= limits.attempts])
+    return sorted(name for name, record in newest.items() if INCOMPLETE_TAG in record.dagster_run.tags)
+
+
+def _incomplete(instance: dg.DagsterInstance, source: Source, limits: BackfillSettings) -> Counter[str]:
+    """How many runs left each partition incomplete, as far as it matters."""
+    partitions = source.partitions()
+    enough = limits.attempts * len(partitions)
+    return _partitions(_records(instance, source, partitions, enough, tags={INCOMPLETE_TAG: "true"}))
 
 
 def _newest(
@@ -240,17 +260,27 @@ def _records(
     partitions: Sequence[str],
     limit: int | None,
     statuses: Sequence[dg.DagsterRunStatus] = (),
+    tags: Mapping[str, str] | None = None,
 ) -> list[dg.RunRecord]:
     """The newest runs that crawl these partitions of a source, newest first.
 
     Args:
         statuses: only runs with one of these; empty: all.
+        tags: only runs with these; None: all.
     """
     if not partitions:
         return []
-    filters = dg.RunsFilter(tags={PARTITION_TAG: list(partitions)}, statuses=list(statuses))
-    records = instance.get_run_records(filters, limit=limit)
-    return [record for record in records if _crawls(source, record.dagster_run)]
+    filters = dg.RunsFilter(tags={PARTITION_TAG: list(partitions), **(tags or {})}, statuses=list(statuses))
+    found: list[dg.RunRecord] = []
+    cursor: str | None = None
+    # Sources can have partitions of the same name, and the runs of one must not hide those of another.
+    for _ in range(MOST_PAGES):
+        records = instance.get_run_records(filters, limit=limit, cursor=cursor)
+        found += [record for record in records if _crawls(source, record.dagster_run)]
+        if limit is None or len(records) < limit or len(found) >= limit:
+            break
+        cursor = records[-1].dagster_run.run_id
+    return found[:limit]
 
 
 def _crawls(source: Source, run: dg.DagsterRun) -> bool:

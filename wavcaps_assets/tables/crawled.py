@@ -174,7 +174,7 @@ LEDGER = TableSchema(
         Column(
             "event",
             STRING,
-            "`listed`, `changed`, `gone`, `returned`, `set_aside`, `unread`, `resolved`, "
+            "`listed`, `changed`, `gone`, `returned`, `missing`, `set_aside`, `unread`, `resolved`, "
             "`fields_added`, `stored`, `failed`, `copy_failed` or `host_fault`",
             derived_from=(),
         ),
