@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -49,6 +50,7 @@ class PageLog:
         self._folder = folder
         self._pages: dict[str, dict[str, Any]] = {}
         self._failures: Counter[str] = Counter()
+        self._known: set[tuple[object, object]] = set()
         self.crawl = ""
         self.started = utc_now()
         self._log = AppendLog(store, folder)
@@ -56,10 +58,9 @@ class PageLog:
             if "crawl" in record:
                 self.crawl = record["crawl"]
                 self.started = datetime.fromisoformat(record["started"])
-            elif "failed" in record:
-                self._failures[record["failed"]] += 1
-            elif "failures_forgotten" in record:
-                self._failures.clear()
+            elif "failed" in record or "failures_forgotten" in record:
+                if self._is_new(record):
+                    self._add_failure(record)
             else:
                 self._pages[record["key"]] = record
         if not self.crawl or self.crawl == done:
@@ -104,12 +105,29 @@ class PageLog:
     def forget_failures(self) -> None:
         """Requests every page again that failed, however often."""
         self._failures.clear()
-        self._log.append({"failures_forgotten": True})
+        self._log.append({"failures_forgotten": True, "at": utc_now().isoformat()})
 
     def add_failure(self, key: str) -> None:
         """Records that all attempts to read a page failed."""
         self._failures[key] += 1
-        self._log.append({"failed": key})
+        self._log.append({"failed": key, "at": utc_now().isoformat()})
+
+    def _is_new(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record is seen for the first time: a log can show one twice after a kill."""
+        if "at" not in record:
+            # Versions before 0.2 wrote no time.
+            return True
+        once = record.get("failed"), record["at"]
+        if once in self._known:
+            return False
+        self._known.add(once)
+        return True
+
+    def _add_failure(self, record: Mapping[str, Any]) -> None:
+        if "failed" in record:
+            self._failures[record["failed"]] += 1
+        else:
+            self._failures.clear()
 
     def has_failed_too_often(self, key: str) -> bool:
         """Whether this crawl skips a page because it failed too often; the next crawl requests it."""
