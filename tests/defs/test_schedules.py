@@ -333,7 +333,7 @@ def test_sources_with_a_partition_of_the_same_name_do_not_hide_each_others_runs(
         add(bbc.name, incomplete)
         for _ in range(4):
             add("soundbible", incomplete)
-    # Three crawls left it incomplete: it is crawled again when it is due, and a person is told.
+    # Three crawls left it incomplete: it is crawled again when it is due, and a person is informed.
     asked, skipped = requested()
     assert asked == []
     assert "still incomplete after 3 crawls" in str(skipped) and str(skipped).endswith(": catalogue")

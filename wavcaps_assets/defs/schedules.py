@@ -34,7 +34,7 @@ NEWEST = 20
 # The newest runs of a partition, among which one of this source is found. Sources can have partitions of the
 # same name. At first some are looked at for all partitions together: most often they are enough.
 FIRST_RUNS, RUNS_OF_PARTITION = 3, 100
-# A tick looks through no more runs of other sources than so many times those that it needs.
+# A tick looks through at most this many times the runs that it needs, for those of its source.
 MOST_PAGES = 20
 
 
