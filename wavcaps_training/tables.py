@@ -130,18 +130,34 @@ CHECKPOINT = TableSchema(
 
 RETRIEVAL_SCORES = TableSchema(
     "retrieval_scores",
-    "Audio-language retrieval on the test split: R@k in percent, in both directions.",
+    "Audio-language retrieval on the test split, in both directions: R@k, mAP@10 and the median rank.",
     (
         Column("model", STRING, "`trained`, `untrained` or `chance`", derived_from=("weights_path",)),
         Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
-        Column("metric", STRING, "`R@1`, `R@5` or `R@10`", derived_from=()),
+        Column("metric", STRING, "`R@1`, `R@5`, `R@10`, `mAP@10` or `median rank`", derived_from=()),
         Column(
             "value",
             pa.float64(),
-            "the score in percent",
+            "the score, in percent; a median rank counts from 1",
             derived_from=("weights_path", "audio_path", "caption", "split"),
         ),
         Column("clips", pa.int32(), "clips of the test split that were scored", derived_from=("split",)),
+        Column(
+            "low",
+            pa.float64(),
+            "lower end of the 95 % bootstrap interval over test clips; null for chance",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+            added_in=2,
+        ),
+        Column(
+            "high",
+            pa.float64(),
+            "upper end of that interval; null for chance",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+            added_in=2,
+        ),
         Column(
             "checkpoint",
             STRING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wavcaps_training.data import Clip
 from wavcaps_training.defs.scores import score_metadata
 from wavcaps_training.evaluation.retrieval import chance_rows
 from wavcaps_training.tables import RETRIEVAL_SCORES
@@ -20,7 +21,9 @@ def test_the_scores_of_the_trained_model_are_numbers_by_metric_and_direction() -
         {"model": "trained", "direction": direction, "metric": metric, "value": value, "clips": 20}
         for (direction, metric), value in trained.items()
     ]
-    metadata = score_metadata(RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(20)]))
+    rows.append({**rows[-1], "metric": "median rank", "value": 7.0, "low": 5.0, "high": 9.0})
+    clips = [Clip(f"clip-{number}", ("Rain.",), "", 1.0) for number in range(20)]
+    metadata = score_metadata(RETRIEVAL_SCORES.from_rows([*rows, *chance_rows(clips)]))
     assert {name: entry.value for name, entry in metadata.items()} == {
         "R@1, text to audio (%)": 10.0,
         "R@5, text to audio (%)": 25.5,
@@ -28,4 +31,7 @@ def test_the_scores_of_the_trained_model_are_numbers_by_metric_and_direction() -
         "R@1, audio to text (%)": 12.0,
         "R@5, audio to text (%)": 30.0,
         "R@10, audio to text (%)": 45.25,
+        "median rank, audio to text": 7.0,
+        "median rank, audio to text, 95 % from": 5.0,
+        "median rank, audio to text, 95 % to": 9.0,
     }

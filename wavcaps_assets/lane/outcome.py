@@ -49,7 +49,9 @@ def scored(tables: TableStore) -> list[str]:
     if not tables.store.exists(path):
         return []
     with tables.store.opening_table(path) as file:
-        rows = file.read(columns=["model", "direction", "metric", "value", "clips"]).to_pylist()
+        # A table of an older version has no interval.
+        interval = [name for name in ("low", "high") if name in file.schema_arrow.names]
+        rows = file.read(columns=["model", "direction", "metric", "value", "clips", *interval]).to_pylist()
     return list(_compared(rows))
 
 
@@ -58,7 +60,9 @@ def _compared(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
     for direction, name in DIRECTIONS.items():
         trained, chance = values.get((direction, "trained")), values.get((direction, "chance"))
         if trained and chance:
+            low, high = trained.get("low"), trained.get("high")
+            interval = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
             yield (
-                f"{METRIC}, {name}: {trained['value']:.1f} % on {trained['clips']:,} test clips; "
+                f"{METRIC}, {name}: {trained['value']:.1f} %{interval} on {trained['clips']:,} test clips; "
                 f"by chance {chance['value']:.1f} %"
             )

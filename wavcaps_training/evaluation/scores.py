@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
-from wavcaps_training.data import AudioFiles, clips_of
+from wavcaps_training.data import AudioFiles, Clip, clips_of
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval, protocol
 from wavcaps_training.models.device import device_name
@@ -48,6 +48,7 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
         )
     test_set = {"scored_on_sha256": rows_sha256(manifest)}
     rows: list[dict[str, Any]] = []
+    scored: list[Clip] = []
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
         with store.reading(row[column]) as weights:
             model, settings = load_checkpoint(weights, device)
@@ -59,8 +60,8 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
             "protocol": protocol(settings),
             "device": device_name(model.device),
         }
-        scores = evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
+        scores, scored = evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
         rows += [{**score, **test_set, **of_whom} for score in scores]
     # Chance guesses among the clips that were scored.
-    guesses = chance_rows(rows[0]["clips"], rows[0]["unreadable"])
+    guesses = chance_rows(scored, len(clips) - len(scored))
     return RETRIEVAL_SCORES.from_rows([*({**score, **test_set} for score in guesses), *rows])

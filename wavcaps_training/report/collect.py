@@ -26,6 +26,7 @@ from wavcaps_training.report.data import (
     Published,
     ReportData,
     RunFacts,
+    Score,
     Scores,
     Size,
     Training,
@@ -132,16 +133,16 @@ def _training(checkpoint: pa.Table) -> Training | None:
 def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
     if not scores.num_rows:
         return None
-    recall: dict[str, dict[str, dict[str, float]]] = {}
+    values: dict[str, dict[str, dict[str, Score]]] = {}
     for row in scores.to_pylist():
-        models = recall.setdefault(row["direction"], {})
-        models.setdefault(row["model"], {})[row["metric"]] = row["value"]
+        models = values.setdefault(row["direction"], {})
+        models.setdefault(row["model"], {})[row["metric"]] = Score(row["value"], row["low"], row["high"])
     test = training_manifest.filter(pc.equal(training_manifest.column("split"), "test"))
     captions = Counter(test.column("caption").to_pylist())
     sharing = sum(clips for clips in captions.values() if clips > 1)
     # Older tables do not say how many clips were left out.
     unreadable = scores.column("unreadable")[0].as_py() or 0
-    return Scores(scores.column("clips")[0].as_py(), recall, sharing if test.num_rows else None, unreadable)
+    return Scores(scores.column("clips")[0].as_py(), values, sharing if test.num_rows else None, unreadable)
 
 
 def _sizes(store: Store) -> tuple[Size, ...]:

@@ -139,18 +139,27 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Score:
+    """A score and its 95 % bootstrap interval over test clips; None: it has none, or is of an older table."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class Scores:
     """Retrieval on the test split.
 
     Attributes:
         clips: how many clips were scored.
         unreadable: clips that were left out, because their audio could not be read.
-        recall: R@k in percent, by direction, model and metric, as in `tables.RETRIEVAL_SCORES`.
+        values: by direction, model and metric, as in `tables.RETRIEVAL_SCORES`.
         sharing_a_caption: test clips with the same caption as another test clip; None: not known.
     """
 
     clips: int
-    recall: Mapping[str, Mapping[str, Mapping[str, float]]]
+    values: Mapping[str, Mapping[str, Mapping[str, Score]]]
     sharing_a_caption: int | None
     unreadable: int = 0
 

@@ -67,9 +67,10 @@ def _learning_curve(training: Training) -> Iterator[tuple[str, Figure]]:
 
 
 def _scores(scores: Scores) -> Iterator[tuple[str, Figure]]:
-    for direction, models in scores.recall.items():
+    for direction, models in scores.values.items():
         groups: dict[str, dict[str, float]] = {}
         for model in MODELS:
-            for metric, value in models.get(model, {}).items():
-                groups.setdefault(metric, {})[model] = value
+            for metric, score in models.get(model, {}).items():
+                if metric.startswith("R@"):
+                    groups.setdefault(metric, {})[model] = score.value
         yield direction, plots.grouped_bars(groups, "recall (%)")

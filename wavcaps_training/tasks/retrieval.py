@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import Batch, Clip
-from wavcaps_training.evaluation.retrieval import score_retrieval
+from wavcaps_training.evaluation.ranking import score_retrieval
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.training import TrainingSettings
 from wavcaps_training.tasks.base import Part, Task, micro_batches

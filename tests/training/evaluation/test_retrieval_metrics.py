@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavcaps_training.evaluation.retrieval import (
-    DirectionScores,
-    chance_recall,
-    chance_rows,
-    score_direction,
-    score_retrieval,
-)
+from wavcaps_training.data import Clip
+from wavcaps_training.evaluation import ranking
+from wavcaps_training.evaluation.guessing import chance_median_rank, chance_recall
+from wavcaps_training.evaluation.intervals import intervals
+from wavcaps_training.evaluation.ranking import BrokenEmbeddings, DirectionScores, score_retrieval
+from wavcaps_training.evaluation.retrieval import chance_rows
 from wavcaps_training.tables import RETRIEVAL_SCORES
 
 
@@ -31,12 +30,68 @@ def test_scores_of_the_released_code(oracles: Path, direction: str) -> None:
 
 def test_ranks_and_average_precision_by_hand() -> None:
     similarity = np.array([[0.9, 0.1, 0.5, 0.3], [0.2, 0.8, 0.4, 0.6]])
-    right = np.array([[False, True, True, False], [False, True, True, False]])
-    scores = score_direction(similarity, right)
-    assert scores.ranks.tolist() == [1, 0]
-    # Right candidates at positions 2 and 4, then at 1 and 3.
-    assert scores.map10 == pytest.approx(100 * np.mean([(1 / 2 + 2 / 4) / 2, (1 / 1 + 2 / 3) / 2]))
-    assert (scores.median_rank, scores.mean_rank) == (1.0, 1.5)
+    # Each clip's row is its similarity to the captions, which are the unit vectors.
+    scores = score_retrieval(similarity, np.eye(4), np.array([1, 0, 0, 1]))
+    # Clip 0 finds captions 1 and 2 at places 4 and 2, clip 1 finds 0 and 3 at places 4 and 2.
+    assert scores.audio_to_text.ranks.tolist() == [1, 1]
+    assert scores.audio_to_text.map10 == pytest.approx(100 * (1 / 2 + 2 / 4) / 2)
+    assert (scores.audio_to_text.median_rank, scores.audio_to_text.mean_rank) == (2.0, 2.0)
+    # Captions 0 and 1 prefer the wrong clip, captions 2 and 3 their own.
+    assert scores.text_to_audio.ranks.tolist() == [1, 1, 0, 0]
+    assert scores.text_to_audio.map10 == pytest.approx(100 * (1 / 2 + 1 / 2 + 1 + 1) / 4)
+
+
+def sorted_scores(similarity: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks and average precision by sorting each query, wrong candidates first among ties."""
+    order = np.lexsort((right, -np.round(similarity, 6)), axis=1)
+    hits = np.take_along_axis(right, order, axis=1)
+    first_ten = hits[:, :10]
+    precision = np.cumsum(first_ten, axis=1) / np.arange(1, first_ten.shape[1] + 1)
+    return hits.argmax(axis=1), (precision * first_ten).sum(axis=1) / right.sum(axis=1)
+
+
+def test_counting_in_blocks_gives_what_sorting_gives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With many exact ties, an uneven number of captions, captions in no order, and memory-mapped files."""
+    monkeypatch.setattr(ranking, "CLIPS_A_BLOCK", 7)
+    monkeypatch.setattr(ranking, "CAPTIONS_A_BLOCK", 11)
+    generator = np.random.default_rng(0)
+    clip_of_caption = generator.permutation(np.repeat(np.arange(60), generator.integers(1, 6, 60)))
+    # Few different vectors: most similarities are tied.
+    directions = np.linalg.qr(generator.normal(size=(16, 16)))[0].astype(np.float32)
+    audio = directions[generator.integers(0, 12, 60)]
+    text = directions[generator.integers(4, 16, len(clip_of_caption))]
+    text[::5] = unit(audio[clip_of_caption[::5]] + 0.3 * text[::5])
+    for name, array in (("audio", audio), ("text", text)):
+        np.save(tmp_path / name, array)
+    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("audio", "text")]
+    scores = score_retrieval(*mapped, clip_of_caption)
+    similarity = audio.astype(np.float64) @ text.astype(np.float64).T
+    right = np.arange(60)[:, None] == clip_of_caption[None, :]
+    for found, (ranks, precision) in (
+        (scores.audio_to_text, sorted_scores(similarity, right)),
+        (scores.text_to_audio, sorted_scores(similarity.T, right.T)),
+    ):
+        np.testing.assert_array_equal(found.ranks, ranks)
+        np.testing.assert_allclose(found.average_precision, precision, rtol=1e-12)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("which", ["clip", "caption"])
+def test_broken_embeddings_are_an_error_and_no_score(value: float, which: str) -> None:
+    audio, text = np.eye(3), np.eye(3)
+    (audio if which == "clip" else text)[1, 2] = value
+    with pytest.raises(BrokenEmbeddings, match=f"embeddings of 1 {which}s hold NaN or infinity.* row 1"):
+        score_retrieval(audio, text, np.arange(3))
+
+
+def test_a_clip_without_a_caption_is_an_error() -> None:
+    with pytest.raises(BrokenEmbeddings, match="1 clips have no caption, the first in row 2"):
+        score_retrieval(np.eye(3), np.eye(3), np.array([0, 1, 1]))
 
 
 def test_a_model_that_tells_nothing_apart_scores_nothing() -> None:
@@ -54,21 +109,75 @@ def test_clips_that_share_a_caption_compete() -> None:
 def test_recall_sum_is_over_both_directions_and_every_k() -> None:
     perfect = score_retrieval(np.eye(12), np.eye(12), np.arange(12))
     assert perfect.recall_sum == 600
-    assert DirectionScores(ranks=np.array([0, 4, 9, 10]), map10=0).recall_at(5) == 50
+    assert DirectionScores(np.array([0, 4, 9, 10]), np.zeros(4)).recall_at(5) == 50
 
 
 def test_chance_is_what_random_orders_give() -> None:
+    """For clips with one caption to four, both ways."""
     generator = np.random.default_rng(0)
-    n, trials = 23, 400
-    ranks = np.concatenate(
-        [score_direction(generator.random((n, n)), np.eye(n, dtype=bool)).ranks for _ in range(trials)]
-    )
-    for k in (1, 5, 10, 50):
-        found = 100 * np.mean(ranks < k)
-        assert found == pytest.approx(chance_recall(n, k), abs=1.5)
+    clips = [Clip(str(number), ("Rain.",) * (1 + number % 4), "", 1.0) for number in range(23)]
+    captions = [len(clip.captions) for clip in clips]
+    clip_of_caption = np.repeat(np.arange(23), captions)
+    found: dict[tuple[str, str], list[float]] = {}
+    for _ in range(400):
+        audio, text = (unit(generator.normal(size=(count, 8))) for count in (23, sum(captions)))
+        scores = score_retrieval(audio, text, clip_of_caption)
+        for direction in ("text_to_audio", "audio_to_text"):
+            of = getattr(scores, direction)
+            for k in (1, 5, 10):
+                found.setdefault((direction, f"R@{k}"), []).append(of.recall_at(k))
+            found.setdefault((direction, "mAP@10"), []).append(of.map10)
+            found.setdefault((direction, "median rank"), []).append(of.median_rank)
+    expected = {(row["direction"], row["metric"]): row["value"] for row in chance_rows(clips)}
+    assert expected.keys() == found.keys()
+    for key, values in found.items():
+        assert np.mean(values) == pytest.approx(expected[key], abs=1.0), key
+
+
+def test_chance_by_hand() -> None:
+    assert chance_recall(40, 10) == pytest.approx(25)
+    # One query with two correct candidates among four: it misses at 2 in 1 of 6 cases.
+    assert chance_recall(4, 2, [2]) == pytest.approx(100 * 5 / 6)
+    assert chance_recall(5, 10) == 100
+    assert chance_median_rank(87) == 44
 
 
 def test_chance_rows_fit_the_table() -> None:
-    table = RETRIEVAL_SCORES.from_rows(chance_rows(40))
-    assert table.num_rows == 6
-    assert sorted(set(table["value"].to_pylist())) == [2.5, 12.5, 25.0]
+    clips = [Clip(str(number), ("Rain.",), "", 1.0) for number in range(40)]
+    table = RETRIEVAL_SCORES.from_rows(chance_rows(clips))
+    recall = [row["value"] for row in table.to_pylist() if row["metric"].startswith("R@")]
+    assert sorted(set(recall)) == pytest.approx([2.5, 12.5, 25.0])
+
+
+def test_intervals_contain_what_another_sample_gives() -> None:
+    """Of 200 test sets from one population, the interval contains the population's score in about 95 %."""
+    generator = np.random.default_rng(0)
+    captions, clips = 5, 60
+    covered: dict[str, int] = {}
+    truth = {"R@10": 0.0, "mAP@10": 0.0}
+
+    def ranks_of(count: int) -> np.ndarray:
+        # The captions of a clip are alike: some clips are easy for all of theirs.
+        easy = generator.random(count) < 0.4
+        return np.where(np.repeat(easy, captions), 3, generator.integers(0, 100, count * captions))
+
+    def scores_of(count: int) -> DirectionScores:
+        ranks = ranks_of(count)
+        return DirectionScores(ranks, np.where(ranks < 10, 1 / (ranks + 1), 0.0))
+
+    whole = scores_of(200_000)
+    truth = {"R@10": whole.recall_at(10), "mAP@10": whole.map10}
+    for _ in range(200):
+        found = intervals(scores_of(clips), np.repeat(np.arange(clips), captions), (10,))
+        for name, value in truth.items():
+            low, high = found[name]
+            covered[name] = covered.get(name, 0) + (low <= value <= high)
+    # Binomial: fewer than 180 of 200 has a probability of 0.3 % if 95 % are covered.
+    assert all(count >= 180 for count in covered.values()), covered
+
+
+def test_the_same_test_set_has_the_same_interval() -> None:
+    scores = DirectionScores(np.arange(20), np.zeros(20))
+    assert intervals(scores, np.arange(20), (1, 5)) == intervals(scores, np.arange(20), (1, 5))
+    certain = intervals(DirectionScores(np.zeros(20, int), np.ones(20)), np.arange(20), (1,))
+    assert certain == {"R@1": (100, 100), "mAP@10": (100, 100), "median rank": (1, 1)}

@@ -196,7 +196,11 @@ def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None
     assert scores is not None
     # Of the test clips 0 to 4, three are captioned "Rain."; the train clip with that caption is no rival.
     assert scores.sharing_a_caption == 3
-    assert scores.recall["text_to_audio"]["trained"] == {"R@1": 20.0, "R@5": 60.0, "R@10": 100.0}
+    assert {name: score.value for name, score in scores.values["text_to_audio"]["trained"].items()} == {
+        "R@1": 20.0,
+        "R@5": 60.0,
+        "R@10": 100.0,
+    }
 
 
 @pytest.mark.slow
