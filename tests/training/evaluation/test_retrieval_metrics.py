@@ -63,8 +63,8 @@ def test_counting_in_blocks_gives_what_sorting_gives(monkeypatch: pytest.MonkeyP
     text[::5] = unit(audio[clip_of_caption[::5]] + 0.3 * text[::5])
     for name, array in (("audio", audio), ("text", text)):
         np.save(tmp_path / name, array)
-    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("audio", "text")]
-    scores = score_retrieval(*mapped, clip_of_caption)
+    mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("audio", "text")}
+    scores = score_retrieval(mapped["audio"], mapped["text"], clip_of_caption)
     similarity = audio.astype(np.float64) @ text.astype(np.float64).T
     right = np.arange(60)[:, None] == clip_of_caption[None, :]
     for found, (ranks, precision) in (
