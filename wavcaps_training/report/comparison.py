@@ -21,8 +21,12 @@ def lay_out(comparison: pa.Table) -> tuple[PaperTable, ...]:
 def _table(name: str, rows: list[dict[str, object]]) -> PaperTable:
     names = tuple(dict.fromkeys(str(row["row"]) for row in rows))
     columns = dict.fromkeys(str(row["column"]) for row in rows)
-    # A dash in a cell shows already that there is no figure.
-    noted = [row for row in rows if row["paper"] is not None and row["measured"] is not None]
+    # A dash in a cell shows already that there is no figure. It needs a note where the line has no other.
+    figures = [sum(row[side] is not None for side in ("paper", "measured")) for row in rows]
+    most = {row["column"]: 0 for row in rows}
+    for row, found in zip(rows, figures, strict=True):
+        most[row["column"]] = max(most[row["column"]], found)
+    noted = [row for row, found in zip(rows, figures, strict=True) if found and found == most[row["column"]]]
     notes = list(dict.fromkeys(str(row["note"]) for row in noted))
     by_cell = {(row["row"], row["column"]): row for row in rows}
     lines = []
