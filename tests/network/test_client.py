@@ -38,6 +38,7 @@ from wavcaps_assets.network.errors import (
 )
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
+from wavcaps_assets.network.statuses import retry_after_s
 
 GOOD = answer(b'{"good": true}')
 MIB = 2**20
@@ -391,3 +392,24 @@ def test_hosts_without_a_proxy_are_reached_directly(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(AddressNotAllowed):
         opened(rude.url, private_hosts=frozenset()).get_json(f"{rude.url}/page")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        # The three formats of a date that a server may use (RFC 9110, section 5.6.7).
+        ("Sun, 06 Nov 2094 08:49:37 GMT", 86_400),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+        ("Sat Nov  6 08:49:37 2094", 86_400),
+        ("Sat, 06 Nov 2094 08:49:37 -0000", 86_400),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", None),
+        ("Sun Nov  6 08:49:37 1994", None),
+        ("Sat, 31 Feb 2094 00:00:00 GMT", None),
+        ("Sun, 06 Nov 2094 08:49:37 +99999999999", None),
+        ("120", 120),
+        ("9" * 5000, 86_400),
+        *((value, None) for value in ("", "0", "-5", "1.5", "120, 240", "1e5", "soon")),
+    ],
+)
+def test_every_form_of_retry_after(value: str, seconds: float | None) -> None:
+    assert retry_after_s(value) == seconds

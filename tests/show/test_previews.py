@@ -52,3 +52,7 @@ def test_a_checked_link_leads_where_it_says() -> None:
 def test_a_link_cannot_leave_its_cell() -> None:
     assert link("https://a.example/|x>)<b>\\") == r"[a.example](<https://a.example/%7Cx%3E)%3Cb%3E%5C>)"
     assert link("javascript:alert(1)") == "javascript:alert(1)"
+
+
+def test_crawled_text_does_not_reverse_its_row() -> None:
+    assert cell("a \u202egnp.exe\u202c \u2067b\u2069 \u200fc") == "a gnp.exe b c"

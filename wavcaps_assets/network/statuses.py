@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -78,7 +79,10 @@ def retry_after_s(value: str | None) -> float | None:
     if value.strip().isdecimal():
         return min(float(value), LONGEST_PAUSE_S) or None
     try:
-        wait = (parsedate_to_datetime(value) - utc_now()).total_seconds()
+        at = parsedate_to_datetime(value)
+        # Two of the three formats that a server may use name no zone: it is always GMT (section 5.6.7).
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        wait = (at - utc_now()).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
     return min(wait, LONGEST_PAUSE_S) if wait > 0 else None

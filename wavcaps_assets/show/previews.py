@@ -16,6 +16,8 @@ MAX_CELL_CHARS = 90
 # https://github.com/syntax-tree/mdast-util-gfm-autolink-literal
 AUTOLINK = re.compile(r"https?:(?=//)|www(?=\.)|(?=@)", re.IGNORECASE)
 WORD_JOINER = "\u2060"
+# They would show the rest of a row in another order.
+BIDI_CONTROLS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 # Links that a source has checked; the UI may open them.
 LINK_COLUMNS = frozenset({"page_url"})
 LINK = re.compile(r"https?://([^/?#\s]+)\S*", re.IGNORECASE)
@@ -80,7 +82,7 @@ def cell(value: object) -> str:
         value = ", ".join(
             str(item.get("label", item)) if isinstance(item, dict) else str(item) for item in value
         )
-    text = " ".join(str(value).split())
+    text = " ".join(str(value).translate(BIDI_CONTROLS).split())
     if len(text) > MAX_CELL_CHARS:
         text = text[: MAX_CELL_CHARS - 1] + "…"
     text = AUTOLINK.sub(lambda match: f"{match[0]}{WORD_JOINER}", text)
