@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import click
+from dagster import DagsterInstance
 
 import wavcaps_assets.demo
 from wavcaps_assets.demo.corpus import prepare_corpus
@@ -49,8 +50,6 @@ ENVIRONMENT = {
 }
 # Settings that may be those of live sources in the same terminal.
 OF_LIVE_SOURCES = ("SOURCE_NAMES", "STORE", "STATE", "S3__", "RECORDINGS_URL")
-# The daemon starts new code servers every minute, and each old one warns that nobody talks to it any more.
-QUIET_CODE_SERVERS = ("--code-server-log-level", "error")
 
 
 def home_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -95,6 +94,8 @@ def ui(port: int, home: Path) -> None:
     require_free_port(port)
     # When this process ends, so does all that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # A shell starts its background commands with SIGINT ignored. `dagster dev` then ignores SIGTERM too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("WAVCAPS_SOURCES") == Sources.LIVE:
         settings = prepare_home()
         sources = sources_to_run(settings)
@@ -114,33 +115,39 @@ def ui(port: int, home: Path) -> None:
 
 
 def run_servers(port: int) -> None:
-    """The web server and the daemon of the instance in DAGSTER_HOME, until Ctrl-C."""
+    """The web server, the daemon and the code servers of the instance in DAGSTER_HOME, until Ctrl-C."""
+    make_instance()
+    # Web server and daemon share the code servers. Alone, a daemon starts new ones every minute, and the web
+    # server never sees a new month.
     python = [sys.executable, "-W", "ignore", "-m"]
-    workspace = ["-w", str(ROOT / "workspace.yaml"), "--log-level", "error", *QUIET_CODE_SERVERS]
-    address = ["--host", "127.0.0.1", "--port", str(port), "--dagster-log-level", "error"]
-    web = [*python, "dagster_webserver", *workspace, *address]
-    daemon = [*python, "dagster._daemon", "run", *workspace]
-    # In their own process groups: Ctrl-C reaches them once, from here.
-    with (
-        subprocess.Popen(web, cwd=ROOT, start_new_session=True) as web_server,
-        subprocess.Popen(daemon, cwd=ROOT, start_new_session=True) as runner,
-    ):
+    quiet = ["--log-level", "error", "--code-server-log-level", "error"]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [*python, "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), *quiet, *address]
+    # In its own process group: Ctrl-C reaches it once, from here.
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as servers:
         try:
-            if not answers(web_server, port):
+            if not answers(servers, port):
                 raise click.ClickException("the web server has ended; its last lines say why")
             page = f"http://127.0.0.1:{port}/asset-groups"
             click.echo(f"\n  The lineage graph: {page}\n  Ctrl-C stops everything.\n")
-            web_server.wait()
+            servers.wait()
         except KeyboardInterrupt:
             click.echo("\nStopping")
         finally:
-            runner.terminate()
-            web_server.terminate()
+            servers.terminate()
 
 
-def answers(web_server: subprocess.Popen[bytes], port: int) -> bool:
-    """Waits until the web server accepts connections; False: it has ended."""
-    while web_server.poll() is None:
+def make_instance() -> None:
+    """Makes the databases of the instance in DAGSTER_HOME. Two processes at once cannot make SQLite files."""
+    with DagsterInstance.get() as instance:
+        instance.get_runs(limit=1)
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+
+
+def answers(servers: subprocess.Popen[bytes], port: int) -> bool:
+    """Waits until the web server accepts connections; False: the servers have ended."""
+    while servers.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
         time.sleep(0.2)
