@@ -18,7 +18,7 @@ from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.captioning.requests import first_requests, grouped
 from wavcaps_assets.captioning.rounds import Rounds, TextState
 from wavcaps_assets.captioning.settings import CaptioningSettings, Method
-from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_sentence
+from wavcaps_assets.captioning.texts import AUDIOSET, clean, clip_text, first_of_list, first_sentence
 from wavcaps_assets.llm.session import Session
 from wavcaps_assets.rules.languages import foreign_languages
 from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS, LLM_CAPTIONS
@@ -271,6 +271,8 @@ def _foreign(texts: Sequence[str]) -> dict[str, str | None]:
 
 def _given(text: str, settings: CaptioningSettings) -> str:
     """The part of a text that the model is given."""
+    if settings.temporal:
+        return first_of_list(text, settings.max_text_chars)
     if settings.first_sentence_only and not text.startswith("["):
         text = first_sentence(text, settings.max_text_chars) or text
     return clean(text, settings.max_text_chars)

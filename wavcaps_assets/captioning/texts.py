@@ -72,24 +72,26 @@ def merged_labels(events: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(clean(event["label"]) for event in ordered))
 
 
-def timed_labels(events: Iterable[Mapping[str, Any]], max_chars: int = MAX_CHARS) -> str:
+def timed_labels(events: Iterable[Mapping[str, Any]]) -> str:
     """The sounds with the seconds in which they are heard, as in "['Bark' 0.2 to 1.4, 'Car' 3.0 to 9.5]".
 
-    Events of one label in a row are one sound. Those that would make the text too long are left out, the last
-    ones first.
+    Events of one label in a row are one sound.
     """
     listed = list(events)
     spans = spans_of(listed, None, clean)
     if not spans:
         return str(labels) if (labels := merged_labels(listed)) else ""
-    text = ""
-    for bout in bouts_of({label: union(found) for label, found in spans.items()}):
-        longer = f"{text}, {bout.name!r}" if text else f"[{bout.name!r}"
-        longer += f" {bout.start:.1f} to {bout.end:.1f}"
-        if text and len(longer) >= max_chars:
-            break
-        text = longer
-    return f"{text}]"
+    bouts = bouts_of({label: union(found) for label, found in spans.items()})
+    items = (f"{bout.name!r} {bout.start:.1f} to {bout.end:.1f}" for bout in bouts)
+    return first_of_list(f"[{', '.join(items)}]", MAX_CHARS)
+
+
+def first_of_list(text: str, max_chars: int) -> str:
+    """A text of `timed_labels` with as many of its sounds as fit, at least one."""
+    ends = [match.end() for match in re.finditer(r"\d(?=, ['\"]|\]$)", text)]
+    # A bracket follows.
+    fitting = [end for end in ends if end < max_chars] or ends[:1]
+    return f"{text[: fitting[-1]]}]" if fitting else clean(text, max_chars)
 
 
 def clip_text(
@@ -109,10 +111,8 @@ def clip_text(
         added: appended in brackets, as in "Dog in a yard (tags: dog, bark)".
         max_chars: the text is cut to make room for what is added.
     """
-    used, text = next(
-        ((field, text) for field in text_from if (text := _text(clip, field, max_chars))), (None, "")
-    )
-    others = ((field, _text(clip, field, max_chars)) for field in added if text and field is not used)
+    used, text = next(((field, text) for field in text_from if (text := _text(clip, field))), (None, ""))
+    others = ((field, _text(clip, field)) for field in added if text and field is not used)
     more = "; ".join(f"{field.value}: {other}" for field, other in others if other)
     if not more:
         return text
@@ -120,9 +120,9 @@ def clip_text(
     return clean(text, max_chars - len(more)) + more
 
 
-def _text(clip: Mapping[str, Any], field: ClipField, max_chars: int) -> str:
+def _text(clip: Mapping[str, Any], field: ClipField) -> str:
     if field is ClipField.TIMED_EVENTS:
-        return timed_labels(clip["events"], max_chars)
+        return timed_labels(clip["events"])
     if field is ClipField.EVENTS:
         labels = merged_labels(clip["events"])
         return str(labels) if labels else ""
