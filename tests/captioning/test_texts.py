@@ -11,6 +11,7 @@ from wavcaps_assets.captioning.texts import (
     ClipField,
     clean,
     clip_text,
+    first_of_list,
     first_sentence,
     merged_labels,
     words_of_name,
