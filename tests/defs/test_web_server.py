@@ -71,8 +71,8 @@ class Running:
 
 
 @contextmanager
-def served(folder: Path, *command: str) -> Iterator[Running]:
-    """A command that serves the web UI, until the context ends."""
+def served(folder: Path, *command: str, stop: int = signal.SIGTERM) -> Iterator[Running]:
+    """A command that serves the web UI, until the context ends and stops it with a signal."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     home, output = folder / "home", folder / "output.txt"
@@ -100,7 +100,7 @@ def served(folder: Path, *command: str) -> Iterator[Running]:
                     httpx.get(f"{url}/server_info").raise_for_status()
             yield Running(url, process, home, output)
         finally:
-            process.terminate()
+            process.send_signal(stop)
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +170,7 @@ def test_it_prints_only_its_own_lines_and_stops_with_all_that_it_started(running
 
 @pytest.mark.soak
 def test_dagster_dev_serves_the_same_graph(tmp_path: Path) -> None:
-    with served(tmp_path, "dagster", "dev", "-w", "workspace.yaml") as started:
+    command = ("dagster", "dev", "-w", "workspace.yaml")
+    with served(tmp_path, *command, stop=signal.SIGINT) as started:
         answer = httpx.post(f"{started.url}/graphql", json={"query": GRAPH}, timeout=120).json()
     assert len(answer["data"]["assetNodes"]) > 40
