@@ -65,6 +65,25 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         'instruction = """Please. ',
         RULES,
     ),
+    "the rule on words of time": (
+        f"{RULE_FILES}/time_rules.py",
+        "TOLERANCE_S = 0.1",
+        "TOLERANCE_S = 0.2",
+        RULES,
+    ),
+    "captions in temporal order": (
+        "wavcaps_assets/captioning/floor/temporal.py",
+        "BACKGROUND_SHARE = 0.9",
+        "BACKGROUND_SHARE = 0.8",
+        STAGE_2,
+    ),
+    # The rule on words of time finds labels by them.
+    "the words for a label": (
+        "wavcaps_assets/captioning/floor/label_phrases.csv",
+        "a dog is barking",
+        "a dog is yapping",
+        RULES - {"report"} | STAGE_2,
+    ),
     "a filter's default": (
         "wavcaps_assets/filtering/settings.py",
         "min_duration_s: float = Field(\n        1.0",
