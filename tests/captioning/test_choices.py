@@ -183,6 +183,17 @@ def test_two_prompts_of_one_s_own_are_compared_or_two_models(endpoint: Endpoint)
 
 
 @pytest.mark.slow
+def test_models_of_two_families_are_compared(endpoint: Endpoint) -> None:
+    materialize("caption_comparison", second={"model": "a-thinker", "family": "openai_reasoning"})
+    one, other = endpoint.requests
+    assert (one["model"], "max_tokens" in one, "temperature" in one) == (MODEL, True, True)
+    assert (other["model"], "max_tokens" in other, "temperature" in other) == ("a-thinker", False, False)
+    assert "max_completion_tokens" in other
+    with pytest.raises(ValueError, match="there is no family 'gpt9'"):
+        materialize("caption_comparison", second={"model": "a-thinker", "family": "gpt9"})
+
+
+@pytest.mark.slow
 def test_the_costs_are_shown_by_prompt_version(endpoint: Endpoint) -> None:
     materialize("caption_comparison", first={"prompt": "mine"}, second={"prompt": "other"})
     (made,) = materialize("llm_costs").asset_materializations_for_node("llm_costs")

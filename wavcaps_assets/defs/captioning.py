@@ -47,6 +47,10 @@ class VariantConfig(dg.Config, CaptioningChoice):
     """A way to caption: the settings of `llm_captions`, and a model."""
 
     model: str = Field(default="", description="the model's name; empty: WAVCAPS_LLM__MODEL")
+    family: str | None = Field(
+        default=None,
+        description="the model's family (llm/families.toml), empty for none; unset: WAVCAPS_LLM__FAMILY",
+    )
 
 
 class ComparisonConfig(dg.Config):
@@ -157,7 +161,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
             for choice, page in zip((config.first, or_floor(source, config.second)), pages, strict=True):
                 settings = choose_settings(source, language_model.embedded, choice)
                 session = Session(
-                    llm.model_copy(update={"model": choice.model or llm.model}),
+                    llm.of_model(choice.model, choice.family),
                     files,
                     limits=settings.limits,
                     label=source,

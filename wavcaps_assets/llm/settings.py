@@ -79,6 +79,19 @@ class ModelSettings(BaseModel):
         """What `family` and `parameters` change."""
         return ParameterChanges(self.family, json.dumps(self.parameters, sort_keys=True))
 
+    def of_model(self, model: str, family: str | None) -> ModelSettings:
+        """The settings of another model at the same endpoint.
+
+        Args:
+            model: its name; empty: this one.
+            family: its family, empty: none; None: this one's.
+
+        Raises:
+            ValueError: there is no such family.
+        """
+        changes = {"model": model or self.model, "family": self.family if family is None else family}
+        return ModelSettings.model_validate({**self.model_dump(), **changes})
+
     @field_validator("family")
     @classmethod
     def _family_exists(cls, name: str) -> str:
