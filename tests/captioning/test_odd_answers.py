@@ -204,6 +204,18 @@ def test_an_error_with_status_200_is_tried_again(outage: Any, tmp_path: Path) ->
     assert list(captions(stage).values()) == [OWN[TEXTS[0]]]
 
 
+def test_an_answer_of_another_protocol_is_no_error_and_counts(tmp_path: Path) -> None:
+    """As Ollama's own API answers: the model has worked, so that a retry would be paid for again."""
+    foreign = JSONResponse(
+        {"model": "m", "message": {"role": "assistant", "content": "A dog."}, "done": True}
+    )
+    once = SINGLE.model_copy(update={"max_attempts": 1})
+    with scripted(lambda body: foreign) as endpoint:
+        stage = run(clips(TEXTS[0]), once, endpoint.model(max_retries=4), tmp_path)
+        assert len(endpoint.requests) == 1
+    assert "no_choice" in stage.dropped.to_pylist()[0]["detail"]
+
+
 def test_a_filter_with_status_200_is_that_texts_result(tmp_path: Path) -> None:
     refused = JSONResponse({"error": {"code": "content_filter", "message": "filtered"}})
     once = SINGLE.model_copy(update={"max_attempts": 1})

@@ -101,7 +101,7 @@ def _error_in(completion: Mapping[str, Any], choice: Mapping[str, Any]) -> Mappi
     )
     if not error and (completion.get("object") == "error" or not choice):
         error = completion.get("detail")
-        if not error and any(completion.get(key) for key in ("message", "error_msg", "msg")):
+        if not error and any(isinstance(completion.get(key), str) for key in MESSAGE_KEYS):
             error = completion
     if isinstance(error, list) and error:
         error = error[0]
