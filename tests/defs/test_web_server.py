@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,14 @@ class Running:
 
 
 @contextmanager
-def served(folder: Path, *command: str, stop: int = signal.SIGTERM) -> Iterator[Running]:
-    """A command that serves the web UI, until the context ends and stops it with a signal."""
+def served(
+    folder: Path, *command: str, before: Sequence[str] = (), stop: int = signal.SIGTERM
+) -> Iterator[Running]:
+    """A command that serves the web UI, until the context ends and stops it with a signal.
+
+    Args:
+        before: a command that executes it.
+    """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     home, output = folder / "home", folder / "output.txt"
@@ -81,7 +87,7 @@ def served(folder: Path, *command: str, stop: int = signal.SIGTERM) -> Iterator[
     with (
         output.open("wb") as file,
         subprocess.Popen(
-            [sys.executable, "-m", *command, "--port", str(port)],
+            [*before, sys.executable, "-m", *command, "--port", str(port)],
             cwd=ROOT,
             env=environment,
             stdout=file,
@@ -105,7 +111,9 @@ def served(folder: Path, *command: str, stop: int = signal.SIGTERM) -> Iterator[
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with served(tmp_path_factory.mktemp("ui"), "wavcaps_assets.cli", "ui") as started:
+    # A script's shell starts its background commands with SIGINT ignored.
+    shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    with served(tmp_path_factory.mktemp("ui"), "wavcaps_assets.cli", "ui", before=shell) as started:
         yield started
 
 
