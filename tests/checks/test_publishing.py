@@ -17,6 +17,7 @@ from wavcaps_assets.defs.publishing import publishing_assets
 from wavcaps_assets.defs.quality import quality_checks
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
+from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import CAPTIONS, DROPPED, LLM_CAPTIONS, MANIFEST
@@ -69,7 +70,7 @@ class Pipeline:
         return self.run([manifest, checks], [manifest, checks], SOURCE)
 
     def publish(self, thresholds: str = "") -> dg.ExecuteInProcessResult:
-        _, wavcaps = publishing_assets([OneSource()], thresholds)
+        _, wavcaps = publishing_assets([OneSource()], Settings(quality=thresholds))
 
         @dg.asset(deps=["wavcaps"])
         def downstream() -> None:

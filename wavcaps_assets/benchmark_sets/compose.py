@@ -27,7 +27,7 @@ from wavcaps_assets.benchmark_sets.sets import (
     TrainingSet,
 )
 from wavcaps_assets.tables import DROPPED, TRAINING_MANIFEST
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of, with_set_version
 from wavcaps_assets.tables.stage import Stage
 
 DEFAULTS = OverlapSettings()
@@ -78,7 +78,10 @@ def compose(
         dropped.append(_dropped(found, IN_EVALUATION, where))
         clips = _without(clips, found)
     manifest = clips.select(TRAINING_MANIFEST.arrow.names).cast(TRAINING_MANIFEST.arrow)
-    stage = Stage(manifest, pa.concat_tables(dropped), settings=settings.model_dump_json())
+    version = set_version_of(parts[0].kept) if training_set.pipeline is not None else None
+    stage = Stage(
+        with_set_version(manifest, version), pa.concat_tables(dropped), settings=settings.model_dump_json()
+    )
     return ComposedSet(stage, overlaps)
 
 
@@ -98,7 +101,8 @@ def _without(clips: pa.Table, found: pa.Table) -> pa.Table:
 
 
 def _wavcaps(tables: TableStore) -> Stage:
-    return Stage(_training_rows(tables.read(["wavcaps"], [WHOLE], OF_MANIFEST)), DROPPED.empty())
+    wavcaps = tables.read(["wavcaps"], [WHOLE], OF_MANIFEST)
+    return Stage(with_set_version(_training_rows(wavcaps), set_version_of(wavcaps)), DROPPED.empty())
 
 
 def _after_stage_3(tables: TableStore) -> Stage:

@@ -45,8 +45,8 @@ def disk_use(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Tabl
 
 
 @dg.op(
-    description="Removes audio and checkpoints that no table refers to. By default it only lists them: "
-    "set `dry_run` to false to remove them."
+    description="Removes audio and checkpoints that no table refers to, and old versions of the set. By "
+    "default it only lists them: set `dry_run` to false to remove them."
 )
 def remove_unused(context: dg.OpExecutionContext, config: RemovalConfig, store: StoreResource) -> None:
     others = [
@@ -63,7 +63,8 @@ def remove_unused(context: dg.OpExecutionContext, config: RemovalConfig, store: 
         )
     files = store.tables().store
     listed = list(files.files())
-    unused = find_unused(files, listed, time.time() - config.unused_for_days * DAY_S)
+    before = time.time() - config.unused_for_days * DAY_S
+    unused = find_unused(files, listed, before, config.keep_versions)
     if not config.dry_run:
         files.remove_files([file.path for file in unused])
     done = "would be removed" if config.dry_run else "removed"
@@ -85,8 +86,9 @@ def remove_unused(context: dg.OpExecutionContext, config: RemovalConfig, store: 
 
 
 @dg.job(
-    description="Removes what nothing refers to: audio of clips that are gone, and checkpoints that were "
-    "replaced. It lists them first; to remove them, set `dry_run` to false in the launchpad.",
+    description="Removes what nothing refers to: audio of clips that are gone, checkpoints that were "
+    "replaced, and old versions of the set. It lists them first; to remove them, set `dry_run` to false in "
+    "the launchpad.",
     executor_def=dg.in_process_executor,
 )
 def remove_unused_files() -> None:

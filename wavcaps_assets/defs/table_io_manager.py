@@ -1,6 +1,6 @@
 """Writes the tables of assets to the store and reads them, and describes and versions them for the UI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -38,7 +38,10 @@ class TableIOManager(dg.ConfigurableIOManager):
         key = context.asset_key.path
         partition = partition_of(key, _node(context).partitions_def, context)
         tables = self.store.tables()
-        self._require_rows(context, tables, partition, obj)
+        assert context.step_context is not None
+        refuse_far_fewer_rows(
+            context.step_context.dagster_run, tables, (key, partition), obj, self.smallest_share
+        )
         size = tables.write(key, partition, obj)
         context.add_output_metadata({**outcome_metadata(obj), "size (bytes)": dg.MetadataValue.int(size)})
         context.add_output_metadata(_lineage(context))
@@ -52,17 +55,27 @@ class TableIOManager(dg.ConfigurableIOManager):
             require_all_sources(tables, key, list(partitions))
         return tables.read(key, partitions)
 
-    def _require_rows(
-        self, context: dg.OutputContext, tables: TableStore, partition: str | None, obj: pa.Table | Stage
-    ) -> None:
-        assert context.step_context is not None
-        if ALLOW_FEWER_ROWS in context.step_context.dagster_run.tags:
-            return
-        kept = obj.kept if isinstance(obj, Stage) else obj
-        try:
-            require_rows(tables, context.asset_key.path, partition, kept.num_rows, self.smallest_share)
-        except FarFewerRows as error:
-            raise refusal(error, obj.dropped if isinstance(obj, Stage) else None) from error
+
+def refuse_far_fewer_rows(
+    run: dg.DagsterRun,
+    tables: TableStore,
+    place: tuple[Sequence[str], str | None],
+    outcome: pa.Table | Stage,
+    smallest_share: float,
+) -> None:
+    """Fails the step if its table has far fewer rows than the one that it replaces, unless the run says so.
+
+    Args:
+        place: the asset's key, and its partition.
+        smallest_share: the least share of the old table's rows that is accepted (0 to 1).
+    """
+    if ALLOW_FEWER_ROWS in run.tags:
+        return
+    kept = outcome.kept if isinstance(outcome, Stage) else outcome
+    try:
+        require_rows(tables, *place, kept.num_rows, smallest_share)
+    except FarFewerRows as error:
+        raise refusal(error, outcome.dropped if isinstance(outcome, Stage) else None) from error
 
 
 def refusal(error: FarFewerRows, dropped: pa.Table | None = None) -> dg.Failure:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables import DROPPED, MANIFEST
@@ -86,6 +87,22 @@ def require_all_sources(tables: TableStore, asset_key: Sequence[str], sources: S
         f"that take part. Run crawl_{missing[0]}, then caption_source with the partition {missing[0]}"
         f"{' (and so on for the others)' if len(missing) > 1 else ''}. {leave_out}"
     )
+
+
+def words_by_source(manifest: pa.Table) -> dict[str, list[int]]:
+    """The length of each caption, in words separated by white space.
+
+    Args:
+        manifest: `tables.MANIFEST`.
+    """
+    words = pc.list_value_length(
+        pc.utf8_split_whitespace(pc.utf8_trim_whitespace(manifest.column("caption")))
+    )
+    sources = manifest.column("source")
+    return {
+        source: words.filter(pc.equal(sources, source)).to_pylist()
+        for source in pc.unique(sources).to_pylist()
+    }
 
 
 @dataclass(frozen=True)

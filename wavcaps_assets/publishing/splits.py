@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from wavcaps_assets.publishing.components import components
 from wavcaps_assets.store.storage import DamagedTable
 from wavcaps_assets.tables import SPLIT_ASSIGNMENTS, TRAINING_MANIFEST
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of, with_set_version
 from wavcaps_assets.tables.shrinking import ENOUGH_ROWS, FarFewerRows
 
 logger = logging.getLogger(__name__)
@@ -163,8 +163,9 @@ def split_by_recording(
     )
     moved = here.filter(changed.fill_null(False)).select(["clip_id", "before", "split", "because"])
     return Split(
-        manifest=pa.table(
-            [split[name] for name in TRAINING_MANIFEST.arrow.names], schema=TRAINING_MANIFEST.arrow
+        manifest=with_set_version(
+            pa.table([split[name] for name in TRAINING_MANIFEST.arrow.names], schema=TRAINING_MANIFEST.arrow),
+            set_version_of(manifest),
         ),
         assignments=pa.concat_tables(
             [assigned.filter(pc.invert(own)), _updated(before, groups, settings.seed, now)]

@@ -16,6 +16,7 @@ KINDS = {
     "log": "pages, downloads and answers: what a restart must not request or pay for again",
     "quality": "the last measurement of each quality check",
     "tables": "the tables of the assets",
+    "versions": "published versions of the set",
     "": "reports and cards",
 }
 COPIES = "copies of the originals"

@@ -1,18 +1,22 @@
-"""Files of the store that no table refers to: audio of clips that are gone, checkpoints that were replaced.
+"""Files of the store that nothing refers to: audio of clips that are gone, checkpoints that were replaced.
 
-A table refers to a file by a column whose name ends with `_path`. Only audio and checkpoints are judged;
-tables and logs are never unused.
+A table refers to a file by a column whose name ends with `_path`, and to a version of the set by one of the
+columns `VERSION_COLUMNS`, or by its metadata. Old versions that nothing refers to are unused too. Tables and
+logs never are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Container, Iterable, Iterator
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from wavcaps_assets.retention.settings import KEPT_VERSIONS
 from wavcaps_assets.store.storage import Store, StoredFile
-from wavcaps_assets.tables.asset_tables import path_of
+from wavcaps_assets.tables.asset_tables import SET_VERSION, path_of
+from wavcaps_assets.tables.set_versions import ABOUT, FOLDER, NAME, number_of, paths_of
 
 AUDIO = "audio"
 # Copies of the originals have the structure of `audio`, in folders with these names. Other folders are not
@@ -22,11 +26,15 @@ CHECKPOINTS = "checkpoints"
 # A file of a training run is inside its folder: what lies next to the runs is a person's.
 PARTS_OF_RUN = 4
 TABLES = "tables"
+VERSION_FILE = re.compile(rf"{FOLDER}/(?P<name>{NAME.pattern})\..+")
 REFERENCE = "_path"
+VERSION_COLUMNS = frozenset({"set_version", "trained_on_version", "scored_on_version"})
 
 
-def find_unused(store: Store, files: Iterable[StoredFile], written_before: float) -> list[StoredFile]:
-    """The files that nothing refers to, in the order of their paths.
+def find_unused(
+    store: Store, files: Iterable[StoredFile], written_before: float, keep_versions: int = KEPT_VERSIONS
+) -> list[StoredFile]:
+    """The files that nothing refers to, in the order in which they are to be removed.
 
     Audio is never unused while its partition has no table of audio, or one that is older than the file:
     a fetch that was paused will use it. Of a checkpoint, all files or none are unused.
@@ -36,6 +44,7 @@ def find_unused(store: Store, files: Iterable[StoredFile], written_before: float
         files: its files; list them before this reads the tables, so that a file that is written
             in between is not judged.
         written_before: files that were written later (s since the epoch) are kept.
+        keep_versions: how many of the newest versions of the set are kept.
 
     Raises:
         StoreError: a table cannot be read. Nothing is known about the files then.
@@ -43,7 +52,12 @@ def find_unused(store: Store, files: Iterable[StoredFile], written_before: float
     listed = {file.path: file for file in files}
     clips: set[tuple[str, ...]] = set()
     runs: set[str] = set()
-    for path in _references(store, listed):
+    tables = [path for path in listed if path.startswith(f"{TABLES}/") and path.endswith(".parquet")]
+    named = {name for path in tables for name in _named_versions(store, path)}
+    old_versions = _old_versions(listed.values(), named, keep_versions, written_before)
+    # What only an old version refers to is unused with it.
+    kept = [path for path in listed if path.startswith(f"{FOLDER}/") and path not in old_versions]
+    for path in _references(store, [*tables, *kept]):
         if _is_audio(path):
             clips.add(_clip(path))
         elif path.startswith(f"{CHECKPOINTS}/"):
@@ -62,13 +76,47 @@ def find_unused(store: Store, files: Iterable[StoredFile], written_before: float
         table = listed.get(_table_of(file.path))
         return table is not None and file.modified < table.modified
 
-    return [file for _, file in sorted(listed.items()) if is_unused(file)]
+    others = [file for _, file in sorted(listed.items()) if is_unused(file)]
+    return [*(listed[path] for path in old_versions), *others]
 
 
-def _references(store: Store, listed: Iterable[str]) -> Iterator[str]:
-    """The paths in all tables, each as often as it occurs."""
-    for path in listed:
-        if not path.startswith(f"{TABLES}/") or not path.endswith(".parquet"):
+def _named_versions(store: Store, path: str) -> Iterator[str]:
+    """The versions of the set that a table names."""
+    with store.opening_table(path) as table:
+        named = (table.schema_arrow.metadata or {}).get(SET_VERSION.encode())
+        if named is not None:
+            yield named.decode()
+        columns = [name for name in table.schema_arrow.names if name in VERSION_COLUMNS]
+        for column in table.read(columns).columns if columns else ():
+            yield from (name for name in column.unique().to_pylist() if name)
+
+
+def _old_versions(
+    files: Iterable[StoredFile], named: Container[str], keep: int, written_before: float
+) -> list[str]:
+    """The paths of the versions that are not kept, and of what killed runs left of others.
+
+    The description of a version comes before its other files: without it, there is no such version.
+    """
+    by_name: dict[str, list[StoredFile]] = {}
+    for file in files:
+        if match := VERSION_FILE.fullmatch(file.path):
+            by_name.setdefault(match["name"], []).append(file)
+    complete = {name for name, parts in by_name.items() if any(part.path.endswith(ABOUT) for part in parts)}
+    kept = {*sorted(complete, key=number_of)[-keep:], *(name for name in complete if name in named)}
+    old = [
+        name
+        for name, parts in by_name.items()
+        if name not in kept and max(part.modified for part in parts) < written_before
+    ]
+    there = {part.path for name in old for part in by_name[name]}
+    return [path for name in sorted(old, key=number_of) for path in paths_of(name) if path in there]
+
+
+def _references(store: Store, tables: Iterable[str]) -> Iterator[str]:
+    """The paths in these tables, each as often as it occurs."""
+    for path in tables:
+        if not path.endswith(".parquet"):
             continue
         with store.opening_table(path) as table:
             columns = [

@@ -12,8 +12,8 @@ from wavcaps_assets.store.schema import TableSchema
 LENGTH = 16
 
 
-def rows_hash(table: pa.Table, schema: TableSchema) -> str:
-    """A hash of the rows in their order.
+def rows_hash(table: pa.Table, schema: TableSchema, order: pa.Array | None = None) -> str:
+    """A hash of the rows in their order, or in another one.
 
     How the table is stored, and how it is cut into chunks, does not matter. Columns that the schema declares
     as no part of the data (`Column.is_data`) do not count. Neither does a column without any value: so a new
@@ -21,12 +21,14 @@ def rows_hash(table: pa.Table, schema: TableSchema) -> str:
 
     Args:
         table: has the schema's columns, in any order.
+        order: the numbers of the rows, in the order that counts; None: their own.
     """
     digest = hashlib.sha256(f"{table.num_rows}".encode())
     for name in sorted(column.name for column in schema.columns if column.is_data):
         column = table.column(name)
         if column.null_count < len(column):
-            digest.update(f"\0{name}\0".encode() + _hash_of(column))
+            ordered = column if order is None else column.take(order)
+            digest.update(f"\0{name}\0".encode() + _hash_of(ordered))
     return digest.hexdigest()[:LENGTH]
 
 

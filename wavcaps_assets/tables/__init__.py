@@ -22,6 +22,7 @@ from wavcaps_assets.tables.operations import DISK_USE
 from wavcaps_assets.tables.published import (
     MANIFEST,
     RECORDINGS,
+    SET_CHANGES,
     SPLIT_ASSIGNMENTS,
     STRONG_LABELS,
     TRAINING_MANIFEST,
@@ -42,6 +43,7 @@ __all__ = [
     "MANIFEST",
     "RAW_CLIPS",
     "RECORDINGS",
+    "SET_CHANGES",
     "SPLIT_ASSIGNMENTS",
     "STRONG_LABELS",
     "TRAINING_MANIFEST",

@@ -20,6 +20,9 @@ CRAWL_ID = "wavcaps.round"
 SETTINGS = "wavcaps.settings"
 # Of the whole set: the names of the sources that it is made of, separated by commas.
 SOURCES = "wavcaps.sources"
+# Of the whole set, and of what is made of it: the name of the published version.
+SET_VERSION = "wavcaps.set_version"
+KEPT_METADATA = (SOURCES, SET_VERSION)
 
 
 class OtherVersion(StoreError):
@@ -46,13 +49,13 @@ class TableStore:
         schema = schema_of(asset_key)
         if isinstance(outcome, pa.Table):
             return self.store.write_table(
-                path_of(asset_key, partition), outcome, schema, _sources_in(outcome)
+                path_of(asset_key, partition), outcome, schema, _kept_metadata(outcome)
             )
         # The dropped clips first: a run killed between the two writes then leaves the old table with
         # too many reasons, which the check `nothing_lost` reports, and never a table without reasons.
         size = self.store.write_table(path_of(asset_key, partition, dropped=True), outcome.dropped, DROPPED)
         metadata = {CRAWL_ID: outcome.crawl_id, SETTINGS: outcome.settings}
-        about = {name: value for name, value in metadata.items() if value} | _sources_in(outcome.kept)
+        about = {name: value for name, value in metadata.items() if value} | _kept_metadata(outcome.kept)
         return size + self.store.write_table(path_of(asset_key, partition), outcome.kept, schema, about)
 
     def read(
@@ -62,6 +65,8 @@ class TableStore:
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """An asset's table. If an older version wrote it, columns that were added since are null.
+
+        The table of one partition has the metadata `KEPT_METADATA` of its file.
 
         Args:
             partitions: the partitions to read, `WHOLE` for an asset without partitions; None for all
@@ -77,7 +82,8 @@ class TableStore:
         paths = self._paths(asset_key, partitions)
         wanted = schema.arrow.names if columns is None else list(columns)
         tables = [self._table(path, schema, wanted) for path in paths]
-        return pa.concat_tables([schema.empty().select(wanted), *tables])
+        whole = pa.concat_tables([schema.empty().select(wanted), *tables])
+        return whole.replace_schema_metadata(tables[0].schema.metadata) if len(tables) == 1 else whole
 
     def read_dropped(self, asset_key: Sequence[str], partitions: Sequence[str] | None = None) -> pa.Table:
         """The clips that an asset dropped. A partition without such a table dropped none."""
@@ -133,7 +139,8 @@ class TableStore:
     def _table(self, path: str, schema: TableSchema, columns: Sequence[str]) -> pa.Table:
         try:
             with self.store.opening_table(path) as file:
-                return read_columns(file, schema, columns)
+                table = read_columns(file, schema, columns)
+                return table.replace_schema_metadata(_kept_metadata(file.schema_arrow))
         except MissingFile as error:
             raise MissingFile(
                 f"there is no table {self.store.describe(path)}: materialize {_asset_of(path)} first"
@@ -159,10 +166,20 @@ class TableStore:
         return [path for path in paths if path != whole] if len(paths) > 1 else paths
 
 
-def _sources_in(table: pa.Table) -> dict[str, str]:
-    """The names of the sources in a table's metadata, if it has them."""
-    own = table.schema.metadata or {}
-    return {SOURCES: own[SOURCES.encode()].decode()} if SOURCES.encode() in own else {}
+def set_version_of(table: pa.Table) -> str | None:
+    """The published version of the set that a table is, or is made of; None: not known, or of no set."""
+    return _kept_metadata(table).get(SET_VERSION)
+
+
+def with_set_version(table: pa.Table, name: str | None) -> pa.Table:
+    """A table that says which version of the set it is, or is made of."""
+    return table.replace_schema_metadata({**_kept_metadata(table), **({SET_VERSION: name} if name else {})})
+
+
+def _kept_metadata(of: pa.Table | pa.Schema) -> dict[str, str]:
+    """What a table's metadata says about the set."""
+    own = (of.schema if isinstance(of, pa.Table) else of).metadata or {}
+    return {name: own[name.encode()].decode() for name in KEPT_METADATA if name.encode() in own}
 
 
 def _asset_of(path: str) -> str:

@@ -149,3 +149,29 @@ SPLIT_ASSIGNMENTS = TableSchema(
     ),
     key=("clip_id", "seed"),
 )
+
+SET_CHANGES = TableSchema(
+    "set_changes",
+    "What a version of the set changed, compared with another: one row for each change of a clip.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column(
+            "change",
+            STRING,
+            "`added`, `removed`, `recaptioned`, `relicensed`, `preference_changed`, `audio_changed` or "
+            "`details_changed`",
+        ),
+        Column(
+            "why",
+            STRING,
+            "of a removed clip: `gone`, `licence`, `preference`, `decontamination`, `rule`, `audio`, "
+            "`same_sound`, `source` or `unknown`",
+            nullable=True,
+        ),
+        Column("before", STRING, "the old caption, licence or preference", nullable=True),
+        Column("after", STRING, "the new one", nullable=True),
+        Column("detail", STRING, "what is known besides, for people", nullable=True),
+    ),
+    key=("clip_id", "change"),
+)

@@ -120,6 +120,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
                         )
                     )
                 ),
+                "version of the set": row["set_version"] or "none",
                 "best epoch": row["best_epoch"],
                 "left out, without readable audio": len(row["unreadable_clips"] or []),
                 "parameters": row["parameters"],

@@ -14,6 +14,7 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.plots import as_markdown, grouped_bars
 from wavcaps_assets.tables.analysis import SET_STATISTICS
+from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
@@ -73,6 +74,8 @@ def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
                 "recall": dg.MetadataValue.md(as_markdown(grouped_bars(bars, "recall (%)"))),
                 "clips scored": scores["clips"][0].as_py(),
                 "left out, without readable audio": scores["unreadable"][0].as_py(),
+                "version of the set that was scored": set_version_of(training_manifest) or "none",
+                "version of the set that was trained on": checkpoint["set_version"][0].as_py() or "none",
                 **score_metadata(scores),
             }
         )

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.data import AudioFiles, Clip, clips_of
 from wavcaps_training.data.manifest_version import rows_sha256
@@ -46,7 +47,7 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
             "caption more clips, or give the test split a larger share, and another seed, in the settings of "
             "training_manifest"
         )
-    test_set = {"scored_on_sha256": rows_sha256(manifest)}
+    test_set = {"scored_on_sha256": rows_sha256(manifest), "scored_on_version": set_version_of(manifest)}
     rows: list[dict[str, Any]] = []
     scored: list[Clip] = []
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
@@ -57,6 +58,7 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
             "checkpoint": f"{row['model']}/{row['setting']}",
             "weights_sha256": origin.weights_sha256,
             "trained_on_sha256": row["manifest_sha256"],
+            "trained_on_version": row["set_version"],
             "protocol": protocol(settings),
             "device": device_name(model.device),
         }

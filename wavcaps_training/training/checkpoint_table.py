@@ -22,7 +22,7 @@ import pyarrow as pa
 from wavcaps_assets.show.progress import Progress
 from wavcaps_assets.store.row_hash import LENGTH, rows_hash
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_store
-from wavcaps_assets.tables.asset_tables import WHOLE, NewerVersion, OtherVersion, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, NewerVersion, OtherVersion, TableStore, set_version_of
 from wavcaps_training.checkpoints.checkpoint import read_origin
 from wavcaps_training.data import AudioFiles
 from wavcaps_training.data.manifest_version import rows_sha256
@@ -136,6 +136,7 @@ def train_experiment(
                 "setting": experiment.setting,
                 "settings_json": settings.model_dump_json(),
                 "manifest_sha256": version,
+                "set_version": set_version_of(manifest),
                 "weights_path": f"{folder}/{WEIGHTS}",
                 "untrained_weights_path": f"{folder}/{UNTRAINED_WEIGHTS}",
                 "tensorboard_path": f"{folder}/{TENSORBOARD}",

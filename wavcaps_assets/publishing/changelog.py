@@ -1,0 +1,61 @@
+"""What a version changed, as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.publishing.version_diff import KINDS
+from wavcaps_assets.show.previews import cell, tally
+
+EXAMPLES = 10
+TITLES = {
+    "added": ("Added", ("clip", "caption", "")),
+    "removed": ("Removed", ("clip", "caption", "why")),
+    "recaptioned": ("Re-captioned", ("clip", "before", "after")),
+    "relicensed": ("Re-licensed", ("clip", "before", "after")),
+    "preference_changed": ("Changed preference about generative models", ("clip", "before", "after")),
+    "audio_changed": ("Changed audio", ("clip",)),
+    "details_changed": ("Other changes, such as a title or the model", ("clip",)),
+}
+
+
+def changelog(title: str, changes: pa.Table, counts: Mapping[str, int], removed: Mapping[str, int]) -> str:
+    """The page, as Markdown: counts, and examples side by side.
+
+    Args:
+        title: what was compared.
+        changes: `tables.SET_CHANGES`.
+        counts: the number of changes of each kind.
+        removed: the number of removed clips, by the reason.
+    """
+    parts = [f"# {title}", tally({TITLES[kind][0].lower(): counts.get(kind, 0) for kind in KINDS}, "clips")]
+    if removed:
+        parts += ["## Why clips were removed", tally(removed, "clips")]
+    for kind in KINDS:
+        if counts.get(kind):
+            parts += [f"## {TITLES[kind][0]}", examples(changes, kind)]
+    return "\n\n".join(parts) + "\n"
+
+
+def examples(changes: pa.Table, kind: str, number: int = EXAMPLES) -> str:
+    """Changes of one kind, side by side, as a Markdown table: at equal distances in the order of the ids."""
+    rows = changes.filter(pc.equal(changes.column("change"), kind))
+    if not len(rows):
+        return "*none*"
+    number = min(number, len(rows))
+    shown = rows.take([place * len(rows) // number for place in range(number)])
+    heads = [head for head in TITLES[kind][1] if head]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in shown.to_pylist():
+        texts = {
+            "clip": row["clip_id"],
+            "caption": row["before"] if kind == "removed" else row["after"],
+            "why": f"{row['why'] or ''}: {row['detail'] or ''}",
+            "before": row["before"],
+            "after": row["after"],
+        }
+        lines.append("| " + " | ".join(cell(texts[head]) for head in heads) + " |")
+    return "\n".join(lines)
