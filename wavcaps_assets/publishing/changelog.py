@@ -40,13 +40,24 @@ def changelog(title: str, changes: pa.Table, counts: Mapping[str, int], removed:
     return "\n\n".join(parts) + "\n"
 
 
-def examples(changes: pa.Table, kind: str, number: int = EXAMPLES) -> str:
-    """Changes of one kind, side by side, as a Markdown table: at equal distances in the order of the ids."""
+def of_kind(changes: pa.Table, kind: str, number: int = EXAMPLES) -> pa.Table:
+    """Some changes of one kind, at equal distances in the order of the ids.
+
+    Args:
+        changes: `tables.SET_CHANGES`.
+        kind: of `KINDS`.
+        number: at most so many.
+    """
     rows = changes.filter(pc.equal(changes.column("change"), kind))
-    if not len(rows):
-        return "*none*"
     number = min(number, len(rows))
-    shown = rows.take([place * len(rows) // number for place in range(number)])
+    return rows.take(pa.array([place * len(rows) // number for place in range(number)], pa.int64()))
+
+
+def examples(changes: pa.Table, kind: str, number: int = EXAMPLES) -> str:
+    """Changes of one kind, side by side, as a Markdown table."""
+    shown = of_kind(changes, kind, number)
+    if not len(shown):
+        return "*none*"
     heads = [head for head in TITLES[kind][1] if head]
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for row in shown.to_pylist():

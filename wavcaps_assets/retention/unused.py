@@ -16,7 +16,7 @@ import pyarrow as pa
 from wavcaps_assets.retention.settings import KEPT_VERSIONS
 from wavcaps_assets.store.storage import Store, StoredFile
 from wavcaps_assets.tables.asset_tables import SET_VERSION, path_of
-from wavcaps_assets.tables.set_versions import ABOUT, FOLDER, NAME, number_of, paths_of
+from wavcaps_assets.tables.set_versions import ABOUT, FOLDER, NAME, TABLE, number_of, paths_of
 
 AUDIO = "audio"
 # Copies of the originals have the structure of `audio`, in folders with these names. Other folders are not
@@ -55,8 +55,11 @@ def find_unused(
     tables = [path for path in listed if path.startswith(f"{TABLES}/") and path.endswith(".parquet")]
     named = {name for path in tables for name in _named_versions(store, path)}
     old_versions = _old_versions(listed.values(), named, keep_versions, written_before)
-    # What only an old version refers to is unused with it.
-    kept = [path for path in listed if path.startswith(f"{FOLDER}/") and path not in old_versions]
+    # What only an old version refers to is unused with it. What is incomplete is no version.
+    complete = {
+        path.removesuffix(ABOUT) for path in listed if VERSION_FILE.fullmatch(path) and path.endswith(ABOUT)
+    }
+    kept = [f"{path}{TABLE}" for path in complete if f"{path}{ABOUT}" not in old_versions]
     for path in _references(store, [*tables, *kept]):
         if _is_audio(path):
             clips.add(_clip(path))
@@ -116,8 +119,6 @@ def _old_versions(
 def _references(store: Store, tables: Iterable[str]) -> Iterator[str]:
     """The paths in these tables, each as often as it occurs."""
     for path in tables:
-        if not path.endswith(".parquet"):
-            continue
         with store.opening_table(path) as table:
             columns = [
                 field.name

@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.analysis.words import Lexicon, texts_of
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.publishing.changelog import of_kind
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.set_versions import SetVersions
 from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.report.analysis import read_analysis
 from wavcaps_training.report.comparison import lay_out
@@ -28,6 +30,8 @@ from wavcaps_training.report.data import (
     RunFacts,
     Score,
     Scores,
+    SetChange,
+    SetHistory,
     Size,
     Training,
 )
@@ -37,6 +41,7 @@ from wavcaps_training.report.stories import read_stories
 from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
 
 EXAMPLES_PER_SOURCE = 8
+VERSIONS_SHOWN = 10
 # Packages whose version can change a figure of the report.
 PACKAGES = (
     "wavcaps-on-dagster",
@@ -83,6 +88,7 @@ def collect(
         sizes=_sizes(tables.store),
         analysis=read_analysis(tables),
         stories=read_stories(tables, sources, wavcaps),
+        set_history=_set_history(tables.store),
         versions=_versions(),
     )
 
@@ -143,6 +149,23 @@ def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
     # Older tables do not say how many clips were left out.
     unreadable = scores.column("unreadable")[0].as_py() or 0
     return Scores(scores.column("clips")[0].as_py(), values, sharing if test.num_rows else None, unreadable)
+
+
+def _set_history(store: Store) -> SetHistory | None:
+    known = SetVersions(store)
+    names = known.names()
+    if not names:
+        return None
+    versions = tuple(known.about(name) for name in reversed(names[-VERSIONS_SHOWN:]))
+    changes = known.changes(versions[0])
+    examples = {
+        kind: tuple(
+            SetChange(row["clip_id"], shown(row["before"]), shown(row["after"]), row["why"] or "")
+            for row in of_kind(changes, kind, EXAMPLES_PER_SOURCE).to_pylist()
+        )
+        for kind in ("recaptioned", "removed", "added", "relicensed")
+    }
+    return SetHistory(versions, len(names), examples)
 
 
 def _sizes(store: Store) -> tuple[Size, ...]:

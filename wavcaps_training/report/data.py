@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from wavcaps_assets.tables.set_versions import SetVersion
 from wavcaps_training.report.analysis import Analysis
 from wavcaps_training.report.sound import Sound
 from wavcaps_training.report.stories import Story
@@ -204,6 +205,31 @@ class PaperTable:
 
 
 @dataclass(frozen=True)
+class SetChange:
+    """A clip that a version of the set changed, as an example; texts are empty where there are none."""
+
+    clip_id: str
+    before: str
+    after: str
+    why: str
+
+
+@dataclass(frozen=True)
+class SetHistory:
+    """The published versions of the set.
+
+    Attributes:
+        versions: the newest ones, the newest first.
+        number: how many there are.
+        changes: examples of what the newest one changed, by the kind of change.
+    """
+
+    versions: tuple[SetVersion, ...]
+    number: int
+    changes: Mapping[str, tuple[SetChange, ...]]
+
+
+@dataclass(frozen=True)
 class Size:
     """A folder of the store: the number of its files and of their bytes."""
 
@@ -229,6 +255,7 @@ class ReportData:
     sizes: tuple[Size, ...] = ()
     analysis: Analysis | None = None
     stories: tuple[Story, ...] = ()
+    set_history: SetHistory | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
