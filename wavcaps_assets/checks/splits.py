@@ -107,6 +107,8 @@ def check_split_kept(split: pa.Table, assignments: pa.Table) -> CheckOutcome:
         database.register("manifest", split)
         database.register("assignments", assignments)
         found = database.sql(ELSEWHERE).fetchall()
+    if not len(split):
+        return CheckOutcome(True, "there are no clips", {"elsewhere": 0})
     if not found:
         return CheckOutcome(
             False, "no part of the split is written down for any clip", {"elsewhere": len(split)}

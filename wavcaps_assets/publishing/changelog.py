@@ -46,7 +46,7 @@ def of_kind(changes: pa.Table, kind: str, number: int = EXAMPLES) -> pa.Table:
     Args:
         changes: `tables.SET_CHANGES`.
         kind: of `KINDS`.
-        number: at most so many.
+        number: the largest number of examples.
     """
     rows = changes.filter(pc.equal(changes.column("change"), kind))
     number = min(number, len(rows))
