@@ -22,12 +22,14 @@ RUN_BY = {
     "make ui": "tests/defs/test_web_server.py",
     "wavcaps check": "tests/checks/test_command.py",
     "wavcaps demo": "tests/demo/test_readme.py",
+    "wavcaps diff": "tests/publishing/test_versions.py",
     "wavcaps freesound-login": "tests/sources/test_freesound_oauth.py",
     "wavcaps provenance": "tests/provenance/test_provenance.py",
     "wavcaps rate": "tests/validation/test_assets.py",
     "wavcaps run": "tests/lane/test_run.py",
     "wavcaps sources": "tests/sources/test_taking_part.py",
     "wavcaps ui": "tests/defs/test_web_server.py",
+    "wavcaps versions": "tests/publishing/test_versions.py",
 }
 COMMAND = re.compile(r"(?:^|[`/])((?:make|wavcaps|dagster) [a-z][\w-]+)", re.MULTILINE)
 EXPORTED = re.compile(rf"\b({PREFIX}\w+)=")
