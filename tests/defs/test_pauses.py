@@ -14,7 +14,7 @@ from wavcaps_assets.defs.pauses import PAUSED_TAG, paused_until
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
-from wavcaps_assets.lane.runs import Job, run_job
+from wavcaps_assets.lane.runs import Job, RunWaits, run_job
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -52,7 +52,8 @@ def test_a_crawl_pauses_at_its_quota_and_goes_on_behind_it(
     with dg.DagsterInstance.get() as instance:
         # One page of the listing, then nothing more today.
         allow(monkeypatch, host, per_day=1)
-        run_job(instance, job, ROOT)
+        with pytest.raises(RunWaits, match="used up"):
+            run_job(instance, job, ROOT)
         (run,) = instance.get_runs()
         assert run.status is dg.DagsterRunStatus.SUCCESS
         until = paused_until([run])
@@ -64,7 +65,8 @@ def test_a_crawl_pauses_at_its_quota_and_goes_on_behind_it(
 
         # The listing is read on; then the audio has to wait.
         allow(monkeypatch, host, per_day=5)
-        run_job(instance, job, ROOT)
+        with pytest.raises(RunWaits, match="used up"):
+            run_job(instance, job, ROOT)
         assert instance.get_materialized_partitions(RAW) == {MONTH}
         assert not instance.get_materialized_partitions(AUDIO)
         assert not instance.get_materialized_partitions(LEDGER)

@@ -17,7 +17,8 @@ import yaml
 from pydantic import ValidationError
 
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo
-from wavcaps_assets.lane.chapters import TINY, Stop, Training, chapters
+from wavcaps_assets.lane.chapters import TINY, TRAINING, Stop, Training, chapters
+from wavcaps_assets.lane.killed import lane_of
 from wavcaps_assets.lane.outcome import result_lines, with_reasons
 from wavcaps_assets.lane.runs import Job, RunFailed, RunWaits, run_job, steps_of, timed
 from wavcaps_assets.settings import Settings, Sources
@@ -101,7 +102,7 @@ def run_chapters(lane: Mapping[str, Sequence[Job]], tables: TableStore) -> None:
     Raises:
         ClickException: a run failed, or has to wait.
     """
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, lane_of(instance) as owner:
         for title, jobs in lane.items():
             click.echo(title)
             waiting: dict[str, RunWaits] = {}
@@ -110,8 +111,10 @@ def run_chapters(lane: Mapping[str, Sequence[Job]], tables: TableStore) -> None:
                     # Its other partitions are of the same site, or ask the same model.
                     continue
                 try:
-                    with timed(str(job), own_lines=job.location == "wavcaps_training"):
-                        done = run_job(instance, job, ROOT)
+                    # A training takes minutes: its log has a line for each epoch.
+                    long = job.location == TRAINING
+                    with timed(str(job), own_lines=long):
+                        done = run_job(instance, job, ROOT, owner, shows_log=long)
                 except RunWaits as wait:
                     waiting[job.name] = wait
                 except RunFailed as error:

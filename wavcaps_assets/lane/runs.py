@@ -24,6 +24,8 @@ from dagster._core.remote_origin import (
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from wavcaps_assets.lane.killed import LANE_TAG
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -107,11 +109,14 @@ def _reconstructable(job: Job, root: Path) -> ReconstructableJob:
     return repository.get_reconstructable_job(job.name)
 
 
-def run_job(instance: dg.DagsterInstance, job: Job, root: Path, *, shows_log: bool = False) -> list[Step]:
+def run_job(
+    instance: dg.DagsterInstance, job: Job, root: Path, owner: str = "", *, shows_log: bool = False
+) -> list[Step]:
     """Runs a job to its end. Returns the steps that made a table, in their order.
 
     Args:
         root: the folder of the workspace.
+        owner: the name of this process, as of `killed.lane_of`; empty: none.
         shows_log: print what the steps log, such as the epochs of a training.
 
     Raises:
@@ -122,7 +127,7 @@ def run_job(instance: dg.DagsterInstance, job: Job, root: Path, *, shows_log: bo
     run = instance.create_run_for_job(
         steps.get_definition(),
         run_config=job.run_config,
-        tags=job.tags,
+        tags={**job.tags, LANE_TAG: owner} if owner else job.tags,
         remote_job_origin=_origin(job, root),
         job_code_origin=steps.get_python_origin(),
         repository_load_data=steps.repository.get_definition().repository_load_data,

@@ -1,0 +1,55 @@
+"""Runs of a `wavcaps run` that was killed: the next one ends them, and frees the pools that they hold.
+
+Without a daemon nobody else does that, and a step would wait for its pool for ever.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+# On a run: which `wavcaps run` executes it.
+LANE_TAG = "wavcaps/lane"
+LOCK = ".lane-{owner}.lock"
+
+
+@contextmanager
+def lane_of(instance: dg.DagsterInstance) -> Iterator[str]:
+    """The name of this process for the tag of its runs. First ends the runs of processes that were killed.
+
+    The operating system releases the lock of a process that ends, for whatever reason.
+    """
+    folder = Path(instance.root_directory)
+    end_killed(instance)
+    owner = uuid.uuid4().hex
+    path = folder / LOCK.format(owner=owner)
+    with FileLock(path):
+        try:
+            yield owner
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def end_killed(instance: dg.DagsterInstance) -> None:
+    """Ends the runs of every `wavcaps run` on this instance whose process no longer exists."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(unfinished):
+        owner = run.tags.get(LANE_TAG, "")
+        # A tag can have been typed, and becomes part of a path.
+        if not owner.isalnum():
+            continue
+        path = Path(instance.root_directory) / LOCK.format(owner=owner)
+        if path.exists():
+            try:
+                with FileLock(path, timeout=0):
+                    pass
+            except Timeout:
+                continue
+            path.unlink(missing_ok=True)
+        instance.report_run_failed(run, "Its process was killed; its work so far is kept.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
