@@ -15,12 +15,13 @@ import click
 import dagster as dg
 import yaml
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo
 from wavcaps_assets.lane.chapters import TINY, TRAINING, Stop, Training, chapters
 from wavcaps_assets.lane.killed import lane_of
 from wavcaps_assets.lane.outcome import result_lines, with_reasons
-from wavcaps_assets.lane.runs import Job, RunFailed, RunWaits, run_job, steps_of, timed
+from wavcaps_assets.lane.runs import Job, RunFailed, RunStopped, RunWaits, run_job, steps_of, timed
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import Source
@@ -37,6 +38,12 @@ class TryAgain(click.ClickException):
     """A source or a model must not be asked now. The exit status is EX_TEMPFAIL of sysexits.h."""
 
     exit_code = 75
+
+
+class StoppedByUser(click.ClickException):
+    """By Ctrl-C. The exit status is the one that shells give it."""
+
+    exit_code = 130
 
 
 @click.command()
@@ -85,7 +92,13 @@ def run(last: str, again: bool, paper_size: bool, config_file: Path | None) -> N
     for source in sources:
         if finished[source.name]:
             click.echo(f"  {source.name}: {len(finished[source.name])} partitions are finished")
-    run_chapters(lane, tables)
+    try:
+        run_chapters(lane, tables)
+    except DBAPIError as error:
+        raise click.ClickException(
+            f"the instance in {os.environ['DAGSTER_HOME']} cannot be read or written: {error.orig}. What is "
+            "done is kept: free some space, or repair it, and run this again"
+        ) from error
     click.echo(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes. The store: {settings.store}")
     if Stop(last) not in (Stop.CRAWL, Stop.CAPTIONS):
         click.echo(result_lines(tables, scores=Stop(last) is not Stop.PUBLISH))
@@ -100,7 +113,7 @@ def run_chapters(lane: Mapping[str, Sequence[Job]], tables: TableStore) -> None:
     If a job has to wait, the other jobs of its chapter still run.
 
     Raises:
-        ClickException: a run failed, or has to wait.
+        ClickException: a run failed, was stopped, or has to wait.
     """
     with dg.DagsterInstance.get() as instance, lane_of(instance) as owner:
         for title, jobs in lane.items():
@@ -117,6 +130,8 @@ def run_chapters(lane: Mapping[str, Sequence[Job]], tables: TableStore) -> None:
                         done = run_job(instance, job, ROOT, owner, shows_log=long)
                 except RunWaits as wait:
                     waiting[job.name] = wait
+                except RunStopped as stop:
+                    raise StoppedByUser(f"{stop}. What is done is kept: run this again.") from stop
                 except RunFailed as error:
                     raise click.ClickException(f"{error}\nFor details: wavcaps ui, then Runs.") from error
                 else:

@@ -1,6 +1,6 @@
 """Runs of a `wavcaps run` that was killed: the next one ends them, and frees the pools that they hold.
 
-Without a daemon nobody else does that, and a step would wait for its pool for ever.
+Without a daemon nobody else does that, and a step would wait for its pool without end.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import dagster as dg
+from dagster._core import errors as dg_errors
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
 from dagster._core.events.log import EventLogEntry
@@ -33,8 +34,15 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 PLAN_LOGGER = "dagster._core.execution.plan.active"
 
 
+INTERRUPTED = dg_errors.DagsterExecutionInterruptedError.__name__
+
+
 class RunFailed(RuntimeError):
     """A run failed."""
+
+
+class RunStopped(RuntimeError):
+    """A person stopped a run, by Ctrl-C."""
 
 
 class RunWaits(RuntimeError):
@@ -122,6 +130,7 @@ def run_job(
     Raises:
         RunFailed: says which steps failed, and with which error.
         RunWaits: says why a table could not be made now.
+        RunStopped: by Ctrl-C.
     """
     steps = _reconstructable(job, root)
     run = instance.create_run_for_job(
@@ -139,7 +148,15 @@ def run_job(
             planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
             assets = {entry.get_dagster_event().asset_key for entry in planned}
             return _made(job, result, assets)
+        if any(_is_interrupt(event) for event in result.all_events):
+            raise RunStopped(f"{job} was stopped (run {result.run_id})")
         raise RunFailed("\n".join([f"{job} failed (run {result.run_id})", *_failures(result)]))
+
+
+def _is_interrupt(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error if event.is_step_failure else None
+    # Dagster wraps the error of the step.
+    return error is not None and INTERRUPTED in {one.cls_name for one in (error, error.cause) if one}
 
 
 @contextmanager
