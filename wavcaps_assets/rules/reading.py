@@ -21,7 +21,7 @@ TEXT_CHARS = 2_000
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SoundEvent:
     """A labelled sound of a clip: when it is heard (s), its label, and a phrase for what the label means."""
 

@@ -23,7 +23,7 @@ EVENT_ORDER = "event_order"
 Span = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Times:
     """When a sound is heard: its events in order, without overlap (s)."""
 

@@ -73,7 +73,7 @@ NOT_TELLING = frozenset(map(stem, LISTS["not_telling"]))
 SYNONYMS = {stem(word): stem(first) for first, *others in LISTS["synonyms"] for word in (first, *others)}
 
 
-@dataclass
+@dataclass(slots=True)
 class Part:
     """The text of a caption between two words of time, in lower case.
 
@@ -87,7 +87,7 @@ class Part:
     again: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     """What a caption says about two of its parts, by their numbers: `first` before or with `second`."""
 
