@@ -22,7 +22,7 @@ from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
-from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore, with_set_version
 from wavcaps_training import definitions as training_location
 from wavcaps_training.defs.checkpoints import checkpoint_asset
 from wavcaps_training.executor.gpu_tags import GPU_TAG
@@ -242,7 +242,7 @@ def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> 
     clips = [manifest_row(f"freesound-{n}", audio_path=f"audio/{n}.flac", duration_s=1.0) for n in (6, 7)]
     (store / "audio").mkdir()
     soundfile.write(store / "audio" / "6.flac", np.full(32_000, 0.1), 32_000)
-    tables.write(["wavcaps"], None, MANIFEST.from_rows(clips))
+    tables.write(["wavcaps"], None, with_set_version(MANIFEST.from_rows(clips), "v1-0123abcd"))
     made = [
         *training_manifest_assets(),
         *(
@@ -268,6 +268,8 @@ def test_pretraining_and_fine_tuning_run_end_to_end(store: Path, model: str) -> 
     # freesound-7 is on the list of what the benchmarks are evaluated on.
     assert [row["clip_id"] for row in manifest if row["source"] == "freesound"] == ["freesound-6"]
     before, after = (tables.read(key).to_pylist()[0] for key in keys[2:])
+    # Clotho alone is of no version of the set.
+    assert (before["set_version"], after["set_version"]) == ("v1-0123abcd", None)
     assert [len(row["learning_curve"]) for row in (before, after)] == [1, 1]
     assert json.loads(after["settings_json"])["batch_size"] == 4
     weights, start = (
