@@ -181,3 +181,12 @@ def test_texts_that_are_nearly_the_same_may_have_the_same_caption() -> None:
         ] * size
         advert = answer.replace("A door is creaking.", "Visit our shop for great audio.")
         assert not any(one.caption for one in parse(Answer(advert, "stop"), texts, prompt))
+
+
+def test_a_caption_that_a_model_repeats_from_some_place_on_is_asked_for_again() -> None:
+    """As SmolLM2 answered a list of 20 of the BBC's texts: six captions, and one for all others."""
+    texts = [*TEXTS, "harbour", "public bar", "stream", "steam whistle", "conveyor belt", "rock falls"]
+    found = align(texts, [*CAPTIONS, *["A crowd is murmuring."] * 6])
+    assert (found.problem, found.astray) == ("", frozenset(range(6, 12)))
+    fitting = align(texts[:6] + ["crowd"] * 6, [*CAPTIONS, *["A crowd is murmuring."] * 6])
+    assert not fitting.astray

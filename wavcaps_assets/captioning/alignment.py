@@ -61,7 +61,8 @@ class Alignment:
     Attributes:
         problem: why no caption of the list can be trusted; empty if most can.
         ungrounded: whether the problem is that hardly any caption shares a word with any text.
-        astray: the places, from 0, of single captions that fit another text of the list and not their own.
+        astray: the places, from 0, of single captions that fit another text of the list and not their own, or
+            that several texts got and do not fit theirs.
         grounded: the places of captions that share a word with their own text.
     """
 
@@ -98,7 +99,9 @@ def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
     # The words of each caption that are not in its own text.
     more = [stems - text for stems, text in zip(said, given, strict=True)]
     own = [len(stems) - len(others) for stems, others in zip(said, more, strict=True)]
-    if len(captions) >= FEWEST and len(set(captions)) <= len(captions) / 2:
+    different = len(set(captions))
+    copies = _adverts(captions, own) if len(captions) - different >= FEWEST_ASTRAY - 1 else frozenset()
+    if len(captions) >= FEWEST and different <= len(captions) / 2:
         own, more = _without_adverts(captions, own), said
     grounded = frozenset(place for place, count in enumerate(own) if count)
     compared = [
@@ -120,7 +123,7 @@ def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
         problem = f"only {len(grounded)} of {len(compared)} captions share a word with their text"
         return Alignment(problem, ungrounded=True, grounded=grounded)
     astray = frozenset(place for place, fitting in strays.items() if _is_astray(place, fitting, strays))
-    return Alignment(astray=astray, grounded=grounded)
+    return Alignment(astray=astray | copies, grounded=grounded)
 
 
 def is_about_most(caption: str, texts: Sequence[str]) -> bool:
@@ -140,6 +143,20 @@ def _without_adverts(captions: Sequence[str | None], own: list[int]) -> list[int
         count if copies[caption] < FEWEST_ASTRAY or shared[caption] >= ADVERT * copies[caption] else 0
         for caption, count in zip(captions, own, strict=True)
     ]
+
+
+def _adverts(captions: Sequence[str | None], own: Sequence[int]) -> frozenset[int]:
+    """The places of captions that several texts got, few of which share a word with it, and theirs do not."""
+    times = Counter(captions)
+    shared = Counter(caption for caption, count in zip(captions, own, strict=True) if count)
+    return frozenset(
+        place
+        for place, (caption, count) in enumerate(zip(captions, own, strict=True))
+        if caption
+        and not count
+        and times[caption] >= FEWEST_ASTRAY
+        and shared[caption] < ADVERT * times[caption]
+    )
 
 
 def _shift(
