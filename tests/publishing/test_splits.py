@@ -83,6 +83,15 @@ def test_a_list_of_recordings_with_other_columns_is_refused() -> None:
         parse_recordings("id,name\na,r\n")
 
 
+@pytest.mark.parametrize(
+    ("row", "message"), [('a,"tape 1', "near line"), ("a,tape 1, side B", "more cells than the header")]
+)
+def test_a_list_whose_rows_would_be_lost_or_cut_is_refused(row: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_recordings(f"clip_id,recording\n{row}\nb,tape 2\n")
+    assert parse_recordings('\ufeffclip_id,recording\na,"tape 1, side B",\n').num_rows == 1
+
+
 def test_clips_without_a_recording_in_the_list_are_not_one_recording() -> None:
     clips = [f"clip{i}" for i in range(60)]
     listed = parse_recordings("clip_id,recording\n" + "".join(f"{clip},\n" for clip in clips) + "clip0\n")

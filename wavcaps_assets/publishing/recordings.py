@@ -21,14 +21,27 @@ def parse_recordings(text: str) -> pa.Table:
     """Reads the csv `clip_id,recording` as `tables.RECORDINGS`. Rows with an empty cell are left out.
 
     Raises:
-        ValueError: a column is missing.
+        ValueError: a column is missing, a row has more cells than the header, or a quote is not closed.
     """
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), skipinitialspace=True, strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        # Without a quote that closes, all rows that follow would be one cell.
+        raise ValueError(
+            f"the list of recordings is not a csv file, near line {reader.line_num}: {error}"
+        ) from error
     if not {"clip_id", "recording"} <= set(reader.fieldnames or ()):
         raise ValueError(
             f"the list of recordings needs the columns clip_id,recording; it has {reader.fieldnames}"
         )
-    pairs = {((row["clip_id"] or "").strip(), _name(row["recording"])) for row in reader}
+    for row in rows:
+        if any(row.get(None, ())):
+            raise ValueError(
+                f"the row of {row['clip_id']!r} in the list of recordings has more cells than the header: "
+                "put a name that has a comma in quotes"
+            )
+    pairs = {((row["clip_id"] or "").strip(), _name(row["recording"])) for row in rows}
     return RECORDINGS.from_rows(
         {"clip_id": clip_id, "recording": recording}
         for clip_id, recording in sorted(pairs)
