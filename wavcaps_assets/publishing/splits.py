@@ -4,6 +4,9 @@ The part of each clip is written down in the table `split_assignments` when the 
 kept when the clip leaves the set. So a clip that was once in the test split is never trained on, in this
 version of the set or in a later one. Only new knowledge moves clips: two recordings that turn out to be one
 both go to `test` if one of them is there, else to `validation`.
+
+Only ids are written down. A sound whose clip left the set, and that comes back under another id, is new: its
+part is drawn again, unless the list of recordings names both ids.
 """
 
 from __future__ import annotations
