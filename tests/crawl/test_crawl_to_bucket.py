@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from wavcaps_assets.checks.ledgers import check_reconciled
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 from wavcaps_assets.network.client import Network
+from wavcaps_assets.network.errors import HostDown
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import Store
@@ -54,4 +56,6 @@ def test_a_crawl_into_a_bucket_is_the_same(
     with Network(settings.state, settings.network) as network:
         for source in sources:
             for partition in source.partitions():
-                crawl_partition(source, partition, network, s3, settings)
+                # A sound that was lost is requested again: the partition pauses, as its host is down.
+                with suppress(HostDown):
+                    crawl_partition(source, partition, network, s3, settings)
