@@ -8,7 +8,6 @@ The limits: 5 s to write, 0.5 s to filter.
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import TypeAlias
 
 import pyarrow.parquet as pq
 
+from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
 from benchmarks.whole_set import SOURCES, manifest
 from wavcaps_assets.store.storage import Store
@@ -28,7 +28,7 @@ LIMIT_S, FILTER_LIMIT_S = 5.0, 0.5
 ROUNDS = 3
 ROWS, SOURCE = "rows.parquet", "soundbible"
 COLUMNS = ["clip_id", "source", "caption"]
-Results: TypeAlias = "multiprocessing.Queue[tuple[float, float, float, int]]"
+Side: TypeAlias = Callable[[Path], tuple[Callable[[], None], Callable[[], int]]]
 
 
 def write_rows(folder: Path) -> None:
@@ -62,9 +62,7 @@ def pandas(folder: Path) -> tuple[Callable[[], None], Callable[[], int]]:
     return lambda: frame.to_parquet(path, compression="zstd"), find
 
 
-def run(
-    side: Callable[[Path], tuple[Callable[[], None], Callable[[], int]]], folder: Path, result: Results
-) -> None:
+def run(side: Side, folder: Path) -> tuple[float, float, float, int]:
     write, find = side(folder)
     times, rows = [], 0
     for action in (write, find):
@@ -74,19 +72,12 @@ def run(
             rows = action() or 0
             best = min(best, time.perf_counter() - started)
         times.append(best)
-    result.put((times[0], times[1], own_peak_mb(), rows))
+    return times[0], times[1], own_peak_mb(), rows
 
 
-def measured(
-    side: Callable[[Path], tuple[Callable[[], None], Callable[[], int]]], folder: Path
-) -> tuple[float, float, float]:
+def measured(side: Side, folder: Path) -> tuple[float, float, float]:
     """Seconds to write and to filter, and MB, in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    result: Results = context.Queue()
-    process = context.Process(target=run, args=(side, folder, result))
-    process.start()
-    writing, finding, peak_mb, rows = result.get()
-    process.join()
+    writing, finding, peak_mb, rows = in_own_process(run, side, folder)
     assert rows == SOURCES[SOURCE]
     print(f"{side.__name__}: {writing:.2f} s, filter {finding:.3f} s, {peak_mb:.0f} MB")  # noqa: T201
     return writing, finding, peak_mb
@@ -95,9 +86,7 @@ def measured(
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        writer = multiprocessing.get_context("spawn").Process(target=write_rows, args=(folder,))
-        writer.start()
-        writer.join()
+        in_own_process(write_rows, folder)
         writing, finding, peak_mb = measured(ours, folder)
         other_writing, other_finding, _ = measured(pandas, folder)
     report("manifest_filter", finding, "s", "pandas", other_finding, peak_mb)

@@ -12,7 +12,6 @@ types (`dtype_backend="pyarrow"`) is measured and reported too, with no limit.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.filtering import FilterSettings, filter_clips
 from wavcaps_assets.filtering.stage1 import RAW_COLUMNS, audio_columns
@@ -186,27 +186,23 @@ def in_pandas(folder: Path, types: Mapping[str, Any]) -> Stage:
     )
 
 
-def run(side: Filter, folder: Path, out: Path, result: multiprocessing.Queue[tuple[float, float]]) -> None:
+def run(side: Filter, folder: Path, out: Path) -> tuple[float, float]:
     times = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
         stage = side(folder)
         times.append(time.perf_counter() - started)
-    result.put((min(times), own_peak_mb()))
+    peak_mb = own_peak_mb()
     pq.write_table(stage.kept, out / "kept.parquet")
     pq.write_table(stage.dropped, out / "dropped.parquet")
+    return min(times), peak_mb
 
 
 def measure(side: Filter, folder: Path) -> tuple[float, float]:
     """Seconds (the fastest of some rounds) and MB in a separate process; its tables stay."""
-    context = multiprocessing.get_context("spawn")
-    result = context.Queue()
     out = folder / side.__name__
     out.mkdir()
-    process = context.Process(target=run, args=(side, folder, out, result))
-    process.start()
-    seconds, peak_mb = result.get()
-    process.join()
+    seconds, peak_mb = in_own_process(run, side, folder, out)
     print(f"{side.__name__}: {seconds:.2f} s, {peak_mb:.0f} MB")  # noqa: T201
     return seconds, peak_mb
 
@@ -223,9 +219,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Not in this process: what it holds at its largest would count as its children's.
-        writer = multiprocessing.get_context("spawn").Process(target=write, args=(folder,))
-        writer.start()
-        writer.join()
+        in_own_process(write, folder)
         seconds, peak_mb = measure(ours, folder)
         peers = {peer.__name__: measure(peer, folder)[0] for peer in PEERS}
         kept, dropped = same(folder, "kept.parquet"), same(folder, "dropped.parquet")

@@ -10,17 +10,16 @@ The limits: ten sets in 10 s, and 1.5 GB. Next to them stands the time to read a
 from __future__ import annotations
 
 import json
-import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
 from benchmarks.whole_set import SOURCES, manifest, sentences
 from wavcaps_assets.benchmark_sets.compose import compose
@@ -36,7 +35,6 @@ LISTS = {
     "clotho": {"train": (3_839, 5), "val": (1_045, 5), "test": (1_045, 5)},
     "laion": {"train": (100_000, 1)},
 }
-Results: TypeAlias = "multiprocessing.Queue[tuple[float, float]]"
 LIMIT_S, LIMIT_MB = 10.0, 1_500.0
 
 
@@ -122,28 +120,20 @@ def copies(folder: Path) -> float:
     return total
 
 
-def run(measure: Callable[[Path], float], folder: Path, result: Results) -> None:
-    result.put((measure(folder), own_peak_mb()))
+def run(measure: Callable[[Path], float], folder: Path) -> tuple[float, float]:
+    return measure(folder), own_peak_mb()
 
 
 def measured(measure: Callable[[Path], float], folder: Path) -> tuple[float, float]:
     """Seconds and MB, in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    result: Results = context.Queue()
-    process = context.Process(target=run, args=(measure, folder, result))
-    process.start()
-    found = result.get()
-    process.join()
-    return found
+    return in_own_process(run, measure, folder)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Not in this process: what it holds at its largest would count as its children's.
-        writer = multiprocessing.get_context("spawn").Process(target=write, args=(folder,))
-        writer.start()
-        writer.join()
+        in_own_process(write, folder)
         seconds, peak_mb = measured(ten_sets, folder)
         copying, _ = measured(copies, folder)
     report("training_sets", seconds, "s", "reading and writing the same rows", copying, peak_mb)

@@ -9,7 +9,6 @@ The limits of ours: 10 s and 1.5 GB. Publishing (the hash, the diff, the files) 
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
 from benchmarks.whole_set import manifest
 from wavcaps_assets.publishing.publish_version import publish_version
@@ -34,7 +34,6 @@ from wavcaps_assets.tables.stage import Stage
 LIMIT_S, LIMIT_MB = 10.0, 1_500.0
 BEFORE, AFTER = "before.parquet", "after.parquet"
 Counts: TypeAlias = dict[str, int]
-Results: TypeAlias = "multiprocessing.Queue[tuple[float, float, Counts]]"
 
 
 def write(folder: Path) -> None:
@@ -83,32 +82,24 @@ def publishing(folder: Path) -> Counts:
     return {kind: number for kind, number in found.version.changes.items() if number}
 
 
-def run(side: Callable[[Path], Counts], folder: Path, result: Results) -> None:
+def run(side: Callable[[Path], Counts], folder: Path) -> tuple[float, float, Counts]:
     started = time.perf_counter()
     counts = side(folder)
-    result.put((time.perf_counter() - started, own_peak_mb(), counts))
+    return time.perf_counter() - started, own_peak_mb(), counts
 
 
 def measured(side: Callable[[Path], Counts], folder: Path) -> tuple[float, float, Counts]:
     """Seconds, MB and what it found, in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    result: Results = context.Queue()
-    process = context.Process(target=run, args=(side, folder, result))
-    process.start()
-    found = result.get()
-    process.join()
-    seconds, peak_mb, counts = found
+    seconds, peak_mb, counts = in_own_process(run, side, folder)
     print(f"{side.__name__}: {seconds:.2f} s, {peak_mb:.0f} MB, {counts}")  # noqa: T201
-    return found
+    return seconds, peak_mb, counts
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Not in this process: what it holds at its largest would count as its children's.
-        writer = multiprocessing.get_context("spawn").Process(target=write, args=(folder,))
-        writer.start()
-        writer.join()
+        in_own_process(write, folder)
         seconds, peak_mb, counts = measured(ours, folder)
         other_seconds, _, other_counts = measured(pandas, folder)
         _, _, published = measured(publishing, folder)

@@ -16,7 +16,19 @@ from transformers import BartForConditionalGeneration, BertConfig, BertModel
 from wavcaps_training.models.captioner import SpecialTokens, bart_config
 from wavcaps_training.models.text import clean_caption
 from wavcaps_training.settings.captioner import BartSettings
+from wavcaps_training.settings.encoder import FrontEndSettings
+from wavcaps_training.settings.encoders.htsat import HtsatSettings
 
+# Of two stages, for tests whose subject is not the sound.
+SMALL_HTSAT = HtsatSettings(
+    front_end=FrontEndSettings(window=2048, hop=1280),
+    spec_size=128,
+    patch_size=8,
+    embed_dim=16,
+    depths=(1, 1),
+    heads=(1, 2),
+    classes=4,
+)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTERS = string.ascii_lowercase + string.digits
 LETTERS = (*CHARACTERS, *(f"##{character}" for character in CHARACTERS))

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tests.training.small_models import SMALL_HTSAT
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_training.checkpoints import checkpoint
 from wavcaps_training.checkpoints.checkpoint import (
@@ -35,24 +36,13 @@ from wavcaps_training.settings.captioner import (
     CaptionerTrainingSettings,
     GenerationSettings,
 )
-from wavcaps_training.settings.encoder import FrontEndSettings
-from wavcaps_training.settings.encoders.htsat import HtsatSettings
 from wavcaps_training.settings.model import ModelSettings, TextEncoderSettings
 from wavcaps_training.settings.training import DEMO, TrainingSettings
 
-HTSAT = HtsatSettings(
-    front_end=FrontEndSettings(window=2048, hop=1280),
-    spec_size=128,
-    patch_size=8,
-    embed_dim=16,
-    depths=(1, 1),
-    heads=(1, 2),
-    classes=4,
-)
 BART = BartSettings(width=16, encoder_layers=1, decoder_layers=1, heads=2, feed_forward=32, max_positions=256)
-CAPTIONING = CaptionerTrainingSettings(model=CaptionerSettings(audio=HTSAT, bart=BART))
+CAPTIONING = CaptionerTrainingSettings(model=CaptionerSettings(audio=SMALL_HTSAT, bart=BART))
 RETRIEVAL = TrainingSettings(
-    model=ModelSettings(audio=HTSAT, text=TextEncoderSettings(frozen=True), joint_dim=32)
+    model=ModelSettings(audio=SMALL_HTSAT, text=TextEncoderSettings(frozen=True), joint_dim=32)
 )
 TIED = (
     "decoder.lm_head.weight",
@@ -321,8 +311,8 @@ def test_fine_tuning_begins_with_a_model_of_the_same_settings(
 
 def test_weights_that_fit_but_mean_something_else_are_refused(captioning_file: Path) -> None:
     """Another range of the mel bins changes no shape."""
-    front_end = HTSAT.front_end.model_copy(update={"f_max": 8_000.0})
-    audio = HTSAT.model_copy(update={"front_end": front_end})
+    front_end = SMALL_HTSAT.front_end.model_copy(update={"f_max": 8_000.0})
+    audio = SMALL_HTSAT.model_copy(update={"front_end": front_end})
     settings = CAPTIONING.model_copy(update={"model": CAPTIONING.model.model_copy(update={"audio": audio})})
     with pytest.raises(
         CheckpointError,

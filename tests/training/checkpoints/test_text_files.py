@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from tests.training.small_models import SPECIAL, small_bert
+from tests.training.small_models import SMALL_HTSAT, SPECIAL, small_bert
 from wavcaps_training.checkpoints.checkpoint import (
     FORMAT_KEY,
     TEXT_FILES_KEY,
@@ -22,20 +22,9 @@ from wavcaps_training.checkpoints.checkpoint import (
 )
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.models.text_encoder import TextModelError
-from wavcaps_training.settings.encoder import FrontEndSettings
-from wavcaps_training.settings.encoders.htsat import HtsatSettings
 from wavcaps_training.settings.model import ModelSettings, TextEncoderSettings
 from wavcaps_training.settings.training import TrainingSettings
 
-HTSAT = HtsatSettings(
-    front_end=FrontEndSettings(window=2048, hop=1280),
-    spec_size=128,
-    patch_size=8,
-    embed_dim=16,
-    depths=(1, 1),
-    heads=(1, 2),
-    classes=4,
-)
 CAPTIONS = ("a dog barks", "rain falls on a tin roof", "Ein Zug fährt vorbei")
 
 
@@ -47,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def settings_of(folder: Path) -> TrainingSettings:
     return TrainingSettings(
-        model=ModelSettings(audio=HTSAT, text=TextEncoderSettings(folder=str(folder)), joint_dim=32)
+        model=ModelSettings(audio=SMALL_HTSAT, text=TextEncoderSettings(folder=str(folder)), joint_dim=32)
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.training.small_models import small_bart
+from tests.training.small_models import SMALL_HTSAT, small_bart
 from wavcaps_assets.caption_metrics.cider import cider_d
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
@@ -28,8 +28,7 @@ from wavcaps_training.settings.captioner import (
     CaptionerTrainingSettings,
     GenerationSettings,
 )
-from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
-from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.encoder import SpecAugmentSettings
 from wavcaps_training.settings.training import ClipSettings
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.captioning import CaptioningTask
@@ -49,16 +48,7 @@ BART = BartSettings(
 WORDS = small_bart(tuple(caption for pair in CAPTIONS.values() for caption in pair), BART)
 TINY = CaptionerTrainingSettings(
     model=CaptionerSettings(
-        audio=HtsatSettings(
-            front_end=FrontEndSettings(window=2048, hop=1280),
-            spec_augment=SpecAugmentSettings(time_width=16),
-            spec_size=128,
-            patch_size=8,
-            embed_dim=16,
-            depths=(1, 1),
-            heads=(1, 2),
-            classes=4,
-        ),
+        audio=SMALL_HTSAT.model_copy(update={"spec_augment": SpecAugmentSettings(time_width=16)}),
         bart=BART.model_copy(update={"folder": str(WORDS)}),
         generation=GenerationSettings(beams=2, max_tokens=12),
     ),

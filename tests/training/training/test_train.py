@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch._dynamo.utils import counters
 
-from tests.training.small_models import small_bert
+from tests.training.small_models import SMALL_HTSAT, small_bert
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.checkpoints.checkpoint import (
@@ -27,8 +27,7 @@ from wavcaps_training.checkpoints.checkpoint import (
 from wavcaps_training.data import AudioFolder, AudioReadError, clips_of
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.paper.experiments import EXPERIMENTS
-from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
-from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.encoder import SpecAugmentSettings
 from wavcaps_training.settings.model import ModelSettings, Pooling, TextEncoderSettings
 from wavcaps_training.settings.training import DEMO, ClipSettings, Objective, Precision, TrainingSettings
 from wavcaps_training.tables import LEARNING_CURVE, RETRIEVAL_SCORES
@@ -52,16 +51,7 @@ TINY = DEMO.model_copy(
     update={
         "model": DEMO.model.model_copy(
             update={
-                "audio": HtsatSettings(
-                    front_end=FrontEndSettings(window=2048, hop=1280),
-                    spec_augment=SpecAugmentSettings(time_width=16),
-                    spec_size=128,
-                    patch_size=8,
-                    embed_dim=16,
-                    depths=(1, 1),
-                    heads=(1, 2),
-                    classes=4,
-                ),
+                "audio": SMALL_HTSAT.model_copy(update={"spec_augment": SpecAugmentSettings(time_width=16)}),
                 "text": TextEncoderSettings(folder=str(small_bert()), pooling=Pooling.MEAN, frozen=True),
                 "joint_dim": 32,
             }
