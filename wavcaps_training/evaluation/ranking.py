@@ -15,6 +15,8 @@ DEPTHS = (1, 5, 10)  # k in Table V
 MAP_DEPTH = 10
 # Similarities of unit vectors in float32 that are closer than this differ only by rounding, and are tied.
 TIE = 1e-6
+# A vector of another length than 1 is no unit vector, beyond the rounding of 16-bit numbers.
+LENGTH_TOLERANCE = 0.01
 CLIPS_A_BLOCK, CAPTIONS_A_BLOCK = 512, 8192
 
 
@@ -83,7 +85,8 @@ def score_retrieval(audio: np.ndarray, text: np.ndarray, clip_of_caption: np.nda
         clip_of_caption: (captions,) the row of `audio` that each caption belongs to. Each clip has one.
 
     Raises:
-        BrokenEmbeddings: a number is not finite, or a clip has no caption; names the first rows.
+        BrokenEmbeddings: there are none; or a number is not finite, a vector is not of length 1, or a clip has
+            no caption; names the first row.
     """
     _check(audio, text, clip_of_caption)
     own = np.empty(len(text))
@@ -96,14 +99,20 @@ def score_retrieval(audio: np.ndarray, text: np.ndarray, clip_of_caption: np.nda
 
 
 def _check(audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> None:
+    if not len(audio):
+        raise BrokenEmbeddings("there is no clip to score")
     for name, vectors in (("clip", audio), ("caption", text)):
         for rows in _blocks(len(vectors), CAPTIONS_A_BLOCK):
-            broken = np.flatnonzero(~np.isfinite(vectors[rows]).all(axis=1))
-            if len(broken):
-                raise BrokenEmbeddings(
-                    f"the embeddings of {len(broken)} {name}s hold NaN or infinity, the first in row "
-                    f"{rows.start + broken[0]}: the model or its input is broken"
-                )
+            lengths = np.linalg.norm(np.asarray(vectors[rows], np.float32), axis=1)
+            for broken, what in (
+                (~np.isfinite(lengths), "hold NaN or infinity"),
+                (np.abs(lengths - 1) > LENGTH_TOLERANCE, "are not of length 1, so ties cannot be seen"),
+            ):
+                if broken.any():
+                    raise BrokenEmbeddings(
+                        f"the embeddings of {broken.sum()} {name}s {what}, the first in row "
+                        f"{rows.start + broken.argmax()}: the model or its input is broken"
+                    )
     without = np.setdiff1d(np.arange(len(audio)), clip_of_caption)
     if len(without):
         raise BrokenEmbeddings(f"{len(without)} clips have no caption, the first in row {without[0]}")

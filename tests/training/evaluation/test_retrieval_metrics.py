@@ -29,9 +29,10 @@ def test_scores_of_the_released_code(oracles: Path, direction: str) -> None:
 
 
 def test_ranks_and_average_precision_by_hand() -> None:
-    similarity = np.array([[0.9, 0.1, 0.5, 0.3], [0.2, 0.8, 0.4, 0.6]])
-    # Each clip's row is its similarity to the captions, which are the unit vectors.
-    scores = score_retrieval(similarity, np.eye(4), np.array([1, 0, 0, 1]))
+    similarity = np.array([[0.45, 0.05, 0.25, 0.15], [0.1, 0.4, 0.2, 0.3]])
+    # The captions are the axes, so a clip's row is its similarity to them; the fifth number makes it a unit.
+    rest = np.sqrt(1 - np.square(similarity).sum(axis=1, keepdims=True))
+    scores = score_retrieval(np.hstack([similarity, rest]), np.eye(4, 5), np.array([1, 0, 0, 1]))
     # Clip 0 finds captions 1 and 2 at places 4 and 2, clip 1 finds 0 and 3 at places 4 and 2.
     assert scores.audio_to_text.ranks.tolist() == [1, 1]
     assert scores.audio_to_text.map10 == pytest.approx(100 * (1 / 2 + 2 / 4) / 2)
@@ -87,6 +88,20 @@ def test_broken_embeddings_are_an_error_and_no_score(value: float, which: str) -
     (audio if which == "clip" else text)[1, 2] = value
     with pytest.raises(BrokenEmbeddings, match=f"embeddings of 1 {which}s hold NaN or infinity.* row 1"):
         score_retrieval(audio, text, np.arange(3))
+
+
+def test_vectors_that_are_no_units_are_an_error() -> None:
+    """Ties of large vectors could not be told from rounding: a collapsed model once scored 100 %."""
+    large = np.full((600, 4), 340.0, np.float16)
+    with pytest.raises(BrokenEmbeddings, match="embeddings of 600 clips are not of length 1"):
+        score_retrieval(large, large, np.arange(600))
+    half = (np.ones((600, 4)) / 2).astype(np.float16)
+    assert score_retrieval(half, half, np.arange(600)).recall_sum == 0
+
+
+def test_nothing_to_score_is_an_error() -> None:
+    with pytest.raises(BrokenEmbeddings, match="there is no clip to score"):
+        score_retrieval(np.empty((0, 4)), np.empty((0, 4)), np.empty(0, int))
 
 
 def test_a_clip_without_a_caption_is_an_error() -> None:
