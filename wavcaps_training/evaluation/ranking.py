@@ -85,8 +85,8 @@ def score_retrieval(audio: np.ndarray, text: np.ndarray, clip_of_caption: np.nda
         clip_of_caption: (captions,) the row of `audio` that each caption belongs to. Each clip has one.
 
     Raises:
-        BrokenEmbeddings: there are none; or a number is not finite, a vector is not of length 1, or a clip has
-            no caption; names the first row.
+        BrokenEmbeddings: there are none; or a number is not finite, a vector is not of length 1, or a clip
+            has no caption; names the first row.
     """
     _check(audio, text, clip_of_caption)
     own = np.empty(len(text))
