@@ -91,7 +91,7 @@ def test_broken_embeddings_are_an_error_and_no_score(value: float, which: str) -
 
 
 def test_vectors_that_are_no_units_are_an_error() -> None:
-    """Ties of large vectors could not be told from rounding: a collapsed model once scored 100 %."""
+    """Ties of large vectors could not be distinguished from rounding: a collapsed model once scored 100 %."""
     large = np.full((600, 4), 340.0, np.float16)
     with pytest.raises(BrokenEmbeddings, match="embeddings of 600 clips are not of length 1"):
         score_retrieval(large, large, np.arange(600))
