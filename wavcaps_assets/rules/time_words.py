@@ -36,7 +36,12 @@ ORDER_WORDS: Mapping[str, Said] = {
     "afterwards": Said.THEN,
     "afterward": Said.THEN,
     "subsequently": Said.THEN,
+    "next": Said.THEN,
+    "after which": Said.THEN,
     "before": Said.BEFORE,
+    "prior to": Said.BEFORE,
+    # What lasts until something else began before it.
+    "until": Said.BEFORE,
     "while": Said.TOGETHER,
     "whilst": Said.TOGETHER,
     "as": Said.TOGETHER,
@@ -54,19 +59,38 @@ ADVERBS = frozenset(
 )
 # Where these words say something else.
 IDIOMS: Sequence[str] = LISTS["idioms"]
+# "A dog barks as it walks", "while walking", "while in a car": one subject, and no word on a second sound.
+NOUNS_IN_ING = "|".join(LISTS["nouns_in_ing"])
+SAME_SUBJECT = (
+    *(f"{words} (?:he|she|it|they)" for words in ("as", "while", "whilst", "at the same time as")),
+    *(
+        rf"{word} (?:in|on|at|(?:also |still )?(?!(?:{NOUNS_IN_ING})\b)[a-z]+ing)"
+        for word in ("while", "whilst")
+    ),
+)
+# Not "in the next room" or "next to".
+NEXT = r"next(?:(?<=[,;.] next)|(?<= and next))(?! to\b| door\b)"
+# What a part with one of these words says of a sound is not known.
+NEGATION = re.compile(r"\b(?:no|not|never|nor|neither|nothing|nobody|without|cannot)\b|n['’]t\b")
 BEHIND = "in the background"
 # A caption without any of these words says nothing about time.
 MARKERS = frozenset(words.split()[0] for words in ORDER_WORDS) | {"again", "with"}
 
 
 def _any_of(phrases: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(phrases, key=len, reverse=True)
-    return re.compile(rf"\b(?:{'|'.join(longest_first)})\b|[,;]")
+    patterns = [NEXT if phrase == "next" else phrase for phrase in phrases]
+    # One branch for each first letter: most words fail at once.
+    rest: dict[str, list[str]] = {}
+    for pattern in sorted(patterns, key=len, reverse=True):
+        rest.setdefault(pattern[0], []).append(pattern[1:])
+    branches = (f"{letter}(?:{'|'.join(ends)})" for letter, ends in rest.items())
+    return re.compile(rf"\b(?:{'|'.join(branches)})\b|[,;]")
 
 
 # What a caption is split at.
-MARK = _any_of((*IDIOMS, *ORDER_WORDS, "again", "with"))
+MARK = _any_of((*SAME_SUBJECT, *IDIOMS, *ORDER_WORDS, "again", "with"))
 ORDER = _any_of(ORDER_WORDS)
+THEN_NEXT = re.compile(r"\s*(?:and )?(?:then|later|next|followed by)\b")
 # Words that do not show which label a part of a caption is about.
 NOT_TELLING = frozenset(map(stem, LISTS["not_telling"]))
 # Words that people use for one another in captions, by their stems.
@@ -113,7 +137,7 @@ class Reader:
             if words in ORDER_WORDS:
                 self._at(words, text[place:].lstrip())
             elif words in (",", ";"):
-                self._close_opening()
+                self._close_opening(text[place:])
             elif words == "again":
                 part.again = True
             elif words == "with" and part.text.strip() and _is_behind(text, place):
@@ -148,12 +172,15 @@ class Reader:
             self._next_part(said, words, other)
         self.parts.append(Part())
 
-    def _close_opening(self) -> None:
+    def _close_opening(self, rest: str) -> None:
         """At the comma of "While a dog barks, a car passes", or of "After a dog barks, a car passes"."""
         words, self._opening = self._opening, None
         if words is None or (ORDER_WORDS[words] is Said.THEN and words not in REVERSED):
             return
         said, number = ORDER_WORDS[words], len(self.parts) - 1
+        if words not in REVERSED and THEN_NEXT.match(rest):
+            # "While a dog barks a car passes, then ...": the comma is not the one between both parts.
+            return
         self.parts.append(Part(beside=number if said is Said.TOGETHER else None))
         first, second = (number + 1, number) if said is Said.BEFORE else (number, number + 1)
         self.statements.append(Statement(said, words, first, second))
@@ -181,13 +208,17 @@ def stems_of(label: str, phrase: str) -> frozenset[str]:
 def meant_by(text: str, vocabulary: Mapping[str, frozenset[str]]) -> Sequence[frozenset[str]]:
     """The sounds that a part of a caption mentions; of each, the names that it may have.
 
+    Of a part that denies something, no sound is known.
+
     Args:
         text: of the part.
         vocabulary: the stems of each name.
     """
     stems = telling_stems(text)
     shared = [(name, common) for name, known in vocabulary.items() if (common := stems & known)]
-    if len(shared) < 2:
+    if not shared or NEGATION.search(text):
+        return []
+    if len(shared) == 1:
         return [frozenset({name}) for name, _ in shared]
     best = [(name, common) for name, common in shared if not any(common < other for _, other in shared)]
     groups: list[tuple[frozenset[str], frozenset[str]]] = []
