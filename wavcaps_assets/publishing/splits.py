@@ -5,8 +5,8 @@ kept when the clip leaves the set. So a clip that was once in the test split is 
 version of the set or in a later one. Only new knowledge moves clips: two recordings that turn out to be one
 both go to `test` if one of them is there, else to `validation`.
 
-Only ids are written down. A sound whose clip left the set, and that comes back under another id, is new: its
-part is drawn again, unless the list of recordings names both ids.
+The samples and the recordings of each clip are written down too. So a sound whose clip left the set, and that
+comes back under another id, goes where it was.
 """
 
 from __future__ import annotations
@@ -32,13 +32,22 @@ ASSIGNMENTS_KEY = ("split_assignments",)
 MANIFEST_KEY = ("training_manifest",)
 DRAWN, ADOPTED, JOINED = "drawn", "adopted", "joined"
 
-# The clips of the set, and those that left it, as far as the recordings or their part are known.
+# The clips of the set, and those that left it, as far as the recordings or their part are known. Samples that
+# a clip once had stay its own. A recording that it was of counts until a list or its source says another.
 MATERIALS = """
     select clip_id, 'samples:' || samples_sha256 as material from clips
     union
     select clip_id, 'recording:' || recording from recordings
     where clip_id in (select clip_id from clips union select clip_id from assigned)
+    union
+    select clip_id, material from (select clip_id, unnest(materials) as material from assigned)
+    where material like 'samples:%' or (
+        clip_id not in (select clip_id from clips) and clip_id not in (select clip_id from recordings)
+    )
 """
+MATERIALS_OF_CLIP = (
+    "select clip_id, list(material order by material) as materials from pairs group by clip_id"
+)
 # By clip: its group, and the part of the group, if one of its clips has one.
 KNOWN = """
     with members as (
@@ -145,7 +154,10 @@ def split_by_recording(
     with duckdb.connect() as database:
         for name, table in (("clips", clips), ("recordings", recordings), ("assigned", before)):
             database.register(name, table)
-        database.register("groups", components(database.sql(MATERIALS).to_arrow_table()))
+        pairs = database.sql(MATERIALS).to_arrow_table()
+        database.register("pairs", pairs)
+        materials = database.sql(MATERIALS_OF_CLIP).to_arrow_table()
+        database.register("groups", components(pairs))
         database.sql("create temp table known as " + KNOWN)
         test, validation = _digits(settings.test_share), settings.test_share + settings.validation_share
         drawn = {"seed": settings.seed, "test": test, "validation": _digits(validation)}
@@ -171,7 +183,10 @@ def split_by_recording(
             set_version_of(manifest),
         ),
         assignments=pa.concat_tables(
-            [assigned.filter(pc.invert(own)), _updated(before, groups, settings.seed, now)]
+            [
+                assigned.filter(pc.invert(own)),
+                _with_materials(_updated(before, groups, settings.seed, now), materials),
+            ]
         ),
         moved=moved.sort_by("clip_id"),
         train_before=pc.sum(pc.equal(here.column("before"), "train").fill_null(False)).as_py() or 0,
@@ -215,6 +230,14 @@ def _updated(before: pa.Table, groups: pa.Table, seed: str, now: datetime) -> pa
     return pa.concat_tables([stays, _rows(new, seed, origin, now)])
 
 
+def _with_materials(assignments: pa.Table, materials: pa.Table) -> pa.Table:
+    """The assignments with what is known now of the clips' samples and recordings."""
+    place = pc.index_in(assignments.column("clip_id"), value_set=materials.column("clip_id").combine_chunks())
+    names = SPLIT_ASSIGNMENTS.arrow.names
+    known = materials.column("materials").take(place)
+    return assignments.set_column(names.index("materials"), "materials", known).cast(SPLIT_ASSIGNMENTS.arrow)
+
+
 def _rows(clips: pa.Table, seed: str, origin: pa.Array, now: datetime | None) -> pa.Table:
     """Rows of `tables.SPLIT_ASSIGNMENTS`."""
     nothing = pa.nulls(len(clips), pa.string())
@@ -225,6 +248,7 @@ def _rows(clips: pa.Table, seed: str, origin: pa.Array, now: datetime | None) ->
         "origin": origin,
         "moved_from": clips.column("before") if "before" in clips.column_names else nothing,
         "because": clips.column("because") if "because" in clips.column_names else nothing,
+        "materials": pa.nulls(len(clips), pa.list_(pa.string())),
         "since": pa.array(np.repeat(np.datetime64(now and now.replace(tzinfo=None), "us"), len(clips))),
     }
     table = pa.table([columns[name] for name in SPLIT_ASSIGNMENTS.arrow.names], SPLIT_ASSIGNMENTS.arrow.names)

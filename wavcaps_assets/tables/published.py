@@ -146,6 +146,16 @@ SPLIT_ASSIGNMENTS = TableSchema(
             derived_from=(),
             is_data=False,
         ),
+        Column(
+            "materials",
+            pa.list_(pa.string()),
+            "the hashes of the samples that it has or had, and the recordings that it is of; null: it left "
+            "the set before these were written down",
+            nullable=True,
+            derived_from=("samples_sha256", "recording"),
+            added_in=2,
+            is_data=False,
+        ),
     ),
     key=("clip_id", "seed"),
 )
