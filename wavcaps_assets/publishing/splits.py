@@ -6,7 +6,8 @@ version of the set or in a later one. Only new knowledge moves clips: two record
 both go to `test` if one of them is there, else to `validation`.
 
 The samples and the recordings of each clip are written down too. So a sound whose clip left the set, and that
-comes back under another id, goes where it was.
+comes back under another id, goes where it was. Of clips that left before this was written down, only the ids
+are known.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def split_by_recording(
         ),
         assignments=pa.concat_tables(
             [
-                assigned.filter(pc.invert(own)),
+                _with_materials(assigned.filter(pc.invert(own)), materials, only_missing=True),
                 _with_materials(_updated(before, groups, settings.seed, now), materials),
             ]
         ),
@@ -230,11 +231,19 @@ def _updated(before: pa.Table, groups: pa.Table, seed: str, now: datetime) -> pa
     return pa.concat_tables([stays, _rows(new, seed, origin, now)])
 
 
-def _with_materials(assignments: pa.Table, materials: pa.Table) -> pa.Table:
-    """The assignments with what is known now of the clips' samples and recordings."""
+def _with_materials(assignments: pa.Table, materials: pa.Table, only_missing: bool = False) -> pa.Table:
+    """The assignments with what is known now of the clips' samples and recordings.
+
+    Args:
+        assignments: of one seed or several.
+        materials: `clip_id` and `materials`.
+        only_missing: whether what is written down already stays, as it does for other seeds.
+    """
     place = pc.index_in(assignments.column("clip_id"), value_set=materials.column("clip_id").combine_chunks())
     names = SPLIT_ASSIGNMENTS.arrow.names
     known = materials.column("materials").take(place)
+    if only_missing:
+        known = pc.coalesce(assignments.column("materials"), known)
     return assignments.set_column(names.index("materials"), "materials", known).cast(SPLIT_ASSIGNMENTS.arrow)
 
 
