@@ -100,7 +100,6 @@ def test_an_advert_for_every_text_is_no_caption(tmp_path: Path) -> None:
 GARBAGE: dict[str, Callable[[list[str]], str]] = {
     "no index": lambda texts: "\n".join(line.partition(" ")[2] for line in lines(texts)),
     "roman numbers": lambda texts: "\n".join(f"{'i' * i}. {text}" for i, text in enumerate(texts, 1)),
-    "positions in JSON": lambda texts: json.dumps([f"A {text} is calling." for text in texts]),
     "one caption": lambda texts: "\n".join(f"{i}. {ADVERT}" for i, _ in enumerate(texts, 1)),
     "reasoning": lambda texts: "<think>\nFirst, " + "\n".join(lines(texts)),
 }

@@ -113,14 +113,16 @@ def test_scores_stand_beside_chance(made: Made) -> None:
     assert set(scores.column("model").to_pylist()) == {"chance", "untrained", "trained"}
     # What the demo prints at its end.
     at_10 = {
-        row["model"]: row["value"]
+        row["model"]: row
         for row in scores.to_pylist()
         if (row["metric"], row["direction"]) == ("R@10", "text_to_audio")
     }
     size, to_audio, to_text = result_lines(made.tables).splitlines()
     assert size.strip().startswith(f"{made.tables.read(['wavcaps']).num_rows} clips with a caption, from ")
-    assert f"text to audio: {at_10['trained']:.1f} % on {clips} test clips" in to_audio
-    assert f"by chance {at_10['chance']:.1f} %" in to_audio
+    trained = at_10["trained"]
+    interval = f"(95 % interval {trained['low']:.1f} to {trained['high']:.1f})"
+    assert f"text to audio: {trained['value']:.1f} % {interval} on {clips} test clips" in to_audio
+    assert f"by chance {at_10['chance']['value']:.1f} %" in to_audio
     assert "audio to text" in to_text
 
 
