@@ -145,6 +145,7 @@ main(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.soak
 def test_all_ranks_stop_early_in_the_same_epoch(clips: Path, tmp_path: Path) -> None:  # noqa: F811
     """By its own scores, the first rank would stop after two epochs, and the other would never."""
     settings = TOGETHER.model_copy(update={"epochs": 4, "early_stop_epochs": 1})

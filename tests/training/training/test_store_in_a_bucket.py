@@ -37,7 +37,7 @@ def store(clips: Path, bucket: S3Bucket) -> Store:  # noqa: F811
     return made
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_another_machine_resumes_a_killed_run_from_the_bucket(
     clips: Path,  # noqa: F811
     bucket: S3Bucket,
