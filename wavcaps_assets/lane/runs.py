@@ -28,12 +28,6 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from wavcaps_assets.lane.killed import LANE_TAG
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-# It warns of the checks of each table that a step which waits has not made.
-PLAN_LOGGER = "dagster._core.execution.plan.active"
-
-
 INTERRUPTED = dg_errors.DagsterExecutionInterruptedError.__name__
 
 

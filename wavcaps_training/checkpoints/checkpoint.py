@@ -159,11 +159,6 @@ def read_origin(path: Path) -> CheckpointOrigin:
     )
 
 
-def read_settings(path: Path) -> AnyTrainingSettings:
-    """The settings of a checkpoint's run; raises as `read_origin` does."""
-    return read_origin(path).settings
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The weights of a checkpoint, on the CPU, checked against their hash.
 

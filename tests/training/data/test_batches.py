@@ -34,7 +34,6 @@ from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.training import DEMO, PAPER, RELEASED, CaptionChoice, ClipSettings
 
 RATE = 32_000
-BAD = ("lost", "silent", "cut")
 SETTINGS = DEMO.model_copy(
     update={"batch_size": 4, "clip": ClipSettings(seconds=0.25), "cache_log_mel": False}
 )
