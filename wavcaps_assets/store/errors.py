@@ -14,5 +14,9 @@ class MissingFile(StoreError):
     """The store has no such file."""
 
 
+class OutsideStore(StoreError):
+    """A path is not one inside the store."""
+
+
 class DamagedTable(StoreError):
     """A file is not a Parquet table, or not one that can be read to its end."""

@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavcaps_assets.store.bucket import Bucket, connect
-from wavcaps_assets.store.errors import DamagedTable, MissingFile, StoreError
+from wavcaps_assets.store.errors import DamagedTable, MissingFile, OutsideStore, StoreError
 from wavcaps_assets.store.folder import Folder
 from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.store.stored_file import StoredFile
 
-__all__ = ["DamagedTable", "MissingFile", "Store", "StoreError", "StoredFile", "open_store"]
+__all__ = ["DamagedTable", "MissingFile", "OutsideStore", "Store", "StoreError", "StoredFile", "open_store"]
 
 BUCKET_SCHEME = "s3://"
 
@@ -237,7 +237,7 @@ class Store:
 
     def _inside(self, relative: str) -> str:
         if not _is_plain(relative):
-            raise StoreError(f"{relative!r} is not a path inside the store {self._backend.describe('')}")
+            raise OutsideStore(f"{relative!r} is not a path inside the store {self._backend.describe('')}")
         return relative
 
 

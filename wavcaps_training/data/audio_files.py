@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wavcaps_assets.benchmark_sets.tars import MEMBER
-from wavcaps_assets.store.storage import MissingFile, Store, StoreError
+from wavcaps_assets.store.storage import MissingFile, OutsideStore, Store, StoreError
 from wavcaps_training.data.clips import Clip
 
 
@@ -63,20 +63,10 @@ class AudioFiles:
                 return
             with self.store.reading(clip.audio_path) as path:
                 yield path
-        except MissingFile as error:
+        except (MissingFile, OutsideStore) as error:
             raise AudioReadError.of(clip, self, f"is missing ({error})") from error
         except StoreError as error:
-            if self._is_inside(clip):
-                raise StoreUnreachable.of(clip, self, f"cannot be read ({error})") from error
-            raise AudioReadError.of(clip, self, f"is missing ({error})") from error
-
-    def _is_inside(self, clip: Clip) -> bool:
-        """Whether a clip's path can be one of the store."""
-        try:
-            self.store.describe(clip.audio_path)
-        except StoreError:
-            return False
-        return True
+            raise StoreUnreachable.of(clip, self, f"cannot be read ({error})") from error
 
 
 class AudioFolder(AudioFiles):
