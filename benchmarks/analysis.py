@@ -13,7 +13,6 @@ clip, times a hundred, as it takes minutes).
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from importlib.util import find_spec
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
 
 CLIPS = 403_050
@@ -131,26 +131,19 @@ def python_sets(clips: pa.Table) -> int:
     return len(similar)
 
 
-def run(
-    analyse: Callable[[pa.Table], int], result: multiprocessing.Queue[tuple[float, float, float]]
-) -> None:
+def run(analyse: Callable[[pa.Table], int]) -> tuple[float, float, float]:
     clips = make_set()
     start, cpu = time.perf_counter(), time.process_time()
     done = analyse(clips)
     spent = time.process_time() - cpu
     assert done == CLIPS, done
     peak = own_peak_mb()
-    result.put((spent, time.perf_counter() - start, peak))
+    return spent, time.perf_counter() - start, peak
 
 
 def measure(analyse: Callable[[pa.Table], int]) -> tuple[float, float]:
     """CPU seconds and MB, measured in a separate process; making the set counts for the MB only."""
-    context = multiprocessing.get_context("spawn")
-    result = context.Queue()
-    process = context.Process(target=run, args=(analyse, result))
-    process.start()
-    cpu, wall, peak = result.get()
-    process.join()
+    cpu, wall, peak = in_own_process(run, analyse)
     print(f"{analyse.__name__}: {cpu:.1f} s of CPU, {wall:.1f} s, {peak:.0f} MB")  # noqa: T201
     return cpu, peak
 

@@ -7,7 +7,6 @@ training steps and nothing else.
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmarks.own_process import in_own_process
 from benchmarks.released_recipe import plain_copy
 from benchmarks.result import report
 from wavcaps_training.models.audio_encoder import build_audio_encoder
@@ -100,16 +100,10 @@ def training_step(model: nn.Module, sounds: Tensor) -> Callable[[], object]:
 
 def measure_memory(settings: HtsatSettings | Cnn14Settings, which: int) -> float:
     """The peak (MB) of training steps of ours (0) or the plain one (1), in a separate process."""
-    context = multiprocessing.get_context("spawn")
-    queue: multiprocessing.Queue[float] = context.Queue()
-    process = context.Process(target=_steps, args=(settings, which, queue))
-    process.start()
-    peak = queue.get()
-    process.join()
-    return peak
+    return in_own_process(_steps, settings, which)
 
 
-def _steps(settings: HtsatSettings | Cnn14Settings, which: int, queue: multiprocessing.Queue[float]) -> None:
+def _steps(settings: HtsatSettings | Cnn14Settings, which: int) -> float:
     torch.manual_seed(4)
     ours = build_audio_encoder(settings).eval()
     model: nn.Module = ours
@@ -122,7 +116,7 @@ def _steps(settings: HtsatSettings | Cnn14Settings, which: int, queue: multiproc
         step()
     # Not what getrusage says: a process begins there with the peak of the one that started it.
     status = Path("/proc/self/status").read_text()
-    queue.put(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def compare(name: str, settings: HtsatSettings | Cnn14Settings, limits: Limits) -> None:

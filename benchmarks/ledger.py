@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import SecretStr
 
+from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.captioning.requests import request_of
@@ -144,22 +144,15 @@ def peer(folder: Path, form: str, clips: int) -> int:
     return sum(key not in records for key in keys)
 
 
-def in_process(
-    plan: Plan, folder: Path, form: str, clips: int, result: multiprocessing.Queue[Result]
-) -> None:
+def run(plan: Plan, folder: Path, form: str, clips: int) -> Result:
     started = time.process_time()
     left = plan(folder, form, clips)
-    result.put((time.process_time() - started, own_peak_mb(), left))
+    return time.process_time() - started, own_peak_mb(), left
 
 
 def measure(plan: Plan, folder: Path, form: str, clips: int) -> tuple[float, float]:
     """Seconds and MB, in a separate process."""
-    context = multiprocessing.get_context("spawn")
-    result = context.Queue()
-    process = context.Process(target=in_process, args=(plan, folder, form, clips, result))
-    process.start()
-    seconds, peak_mb, left = result.get()
-    process.join()
+    seconds, peak_mb, left = in_own_process(run, plan, folder, form, clips)
     expected = -(-(clips // NEW) // FORMS[form].first_group)
     assert left == expected, f"{left} requests are left, not {expected}"
     print(f"{plan.__name__}, {form}: {seconds:.1f} s, {peak_mb:.0f} MB")  # noqa: T201
@@ -173,9 +166,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             # Not in this process: what it holds at its largest would count as its children's.
-            writer = multiprocessing.get_context("spawn").Process(target=write, args=(folder, form, clips))
-            writer.start()
-            writer.join()
+            in_own_process(write, folder, form, clips)
             size = sum(path.stat().st_size for path in (folder / ANSWERS).iterdir())
             print(f"{clips} clips, {form}: a ledger of {size / 1e6:.0f} MB")  # noqa: T201
             seconds, peak_mb = measure(ours, folder, form, clips)
