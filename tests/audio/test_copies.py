@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import soxr
 
+from tests.audio.fetching import KEY, PARTITION, Site
 from tests.audio.files import scene, sixteen_bits, wav
 from tests.support.rows import raw_row
 from tests.support.rude_server import RudeServer, answer, rude_server
@@ -25,28 +26,13 @@ from wavcaps_assets.network.errors import HostDown
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.network.settings import UNLIMITED, NetworkSettings
 from wavcaps_assets.settings import ExtraCopy
-from wavcaps_assets.sources.base import Record, Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import RAW_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage
 
-KEY, PARTITION = ["freesound", "audio"], "2022-11"
 SAMPLES = sixteen_bits(scene(44_100, 1.0))
 ORIGINAL = wav(SAMPLES.tobytes(), channels=2)
-
-
-class Site(Source):
-    """A source whose audio is downloaded."""
-
-    name = "freesound"
-    title = "FreeSound"
-
-    def partitions(self) -> list[str]:
-        return [PARTITION]
-
-    def records(self, network: Network, partition: str) -> Iterator[Record]:
-        raise AssertionError("only its audio is requested")
 
 
 @pytest.fixture

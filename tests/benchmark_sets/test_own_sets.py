@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
+from tests.support.own_sets import FIVE, write_audiocaps_and_clotho
 from tests.support.paths import DATA
 from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.folders import CLIPS, OwnSet
@@ -20,25 +18,10 @@ from wavcaps_assets.benchmark_sets.sets import ALL, SETS
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
-FIVE = ["A.", "B, and c.", "C.", "D.", "E."]
-
-
-def write_set(store: Path, name: str, split: str, files: dict[str, list[str]]) -> None:
-    folder = store / "sets" / name
-    (folder / split).mkdir(parents=True)
-    with (folder / f"{split}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file_name", *(f"caption_{number}" for number in range(1, 6))])
-        for audio, captions in files.items():
-            writer.writerow([audio, *captions])
-            soundfile.write(folder / split / audio, np.full(16_000, 0.1), 16_000)
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    for name in ("audiocaps", "clotho"):
-        for split in ("train", "val", "test"):
-            write_set(tmp_path, name, split, {f"Y{name[:3]}-{split[:2]}xxxxx{n}.wav": FIVE for n in range(2)})
+    write_audiocaps_and_clotho(tmp_path)
     return tmp_path
 
 

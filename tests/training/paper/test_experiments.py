@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from tests.support.own_sets import write_audiocaps_and_clotho
 from tests.support.rows import manifest_row
 from wavcaps_assets import definitions as assets_location
 from wavcaps_assets.benchmark_sets.sets import EVALUATION
@@ -213,24 +213,9 @@ def test_the_demo_has_its_own_experiment_only() -> None:
     assert {key for key in keys if key.startswith("checkpoint/")} == {"checkpoint/htsat_bert/demo"}
 
 
-def write_set(store: Path, name: str, split: str, files: dict[str, list[str]]) -> None:
-    folder = store / "sets" / name
-    (folder / split).mkdir(parents=True)
-    with (folder / f"{split}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file_name", *(f"caption_{number}" for number in range(1, 6))])
-        for audio, captions in files.items():
-            writer.writerow([audio, *captions])
-            soundfile.write(folder / split / audio, np.full(16_000, 0.1), 16_000)
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    five = ["A.", "B, and c.", "C.", "D.", "E."]
-    for name in ("audiocaps", "clotho"):
-        for split in ("train", "val", "test"):
-            files = {f"Y{name[:3]}-{split[:2]}xxxxx{n}.wav": five for n in range(2)}
-            write_set(tmp_path, name, split, files)
+    write_audiocaps_and_clotho(tmp_path)
     (tmp_path / "sets" / f"{EVALUATION}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": ["7"]}))
     return tmp_path
 
