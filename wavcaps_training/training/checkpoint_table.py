@@ -7,7 +7,6 @@ row refers to.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import tempfile
 import time
@@ -35,7 +34,7 @@ from wavcaps_training.training.result import RESULT, TENSORBOARD, UNTRAINED_WEIG
 from wavcaps_training.training.run_copy import RunCopy
 from wavcaps_training.training.state import STATE
 from wavcaps_training.training.train import NO_PROGRESS, RunOptions, run_of, train
-from wavcaps_training.training.worker import EPOCH_DONE, WORKER, Job, read_failure, write_job
+from wavcaps_training.training.worker import WORKER, EpochReader, Job, read_failure, write_job
 
 LOCK = ".lock"
 # How often processes that train together are restarted when one of them dies.
@@ -237,19 +236,19 @@ def _train_on_several(job: Job, manifest: pa.Table, devices: int, lock: int, pro
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_job(job, manifest, folder)
+        epochs = EpochReader(folder, progress)
 
         def read_line(line: str) -> None:
             failure = read_failure(folder)
             if failure is not None and failure.kind != "stopped":
                 # Raised before all are restarted. A process that was asked to stop may still be saving.
                 raise failure.as_error()
-            if line.startswith(EPOCH_DONE):
-                progress.record(json.loads(line.removeprefix(EPOCH_DONE)))
-            else:
-                logger.info(line)
+            epochs.pass_on()
+            logger.info(line)
 
         try:
             launch([WORKER, str(folder)], devices, read_line, RESTARTS, locks=[lock])
+            epochs.pass_on()
         except LaunchError:
             failure = read_failure(folder)
             if failure is None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavcaps_assets.show.progress import Facts
+from wavcaps_assets.show.progress import Facts, Progress
 from wavcaps_assets.store.storage import StoreError, open_store
 from wavcaps_training.data import AudioFiles, AudioReadError
 from wavcaps_training.executor.step_process import stop_with_parent
@@ -30,8 +30,9 @@ from wavcaps_training.training.train import RunOptions, train
 WORKER = "wavcaps_training.training.worker"
 # Files in a job's folder.
 JOB, MANIFEST, FAILURE = "job.json", "manifest.parquet", "failure.json"
-# A printed line that starts with this is an entry of the learning curve, as JSON.
-EPOCH_DONE = "epoch done: "
+# The learning curve, one JSON object a line. It is not printed, because processes that share an output can
+# write into each other's lines.
+EPOCHS = "epochs.jsonl"
 # The error that the launching process raises for each kind of failure.
 ERRORS: dict[str, type[Exception]] = {"stopped": Stopped, "final": TrainingError, "other": LaunchError}
 
@@ -66,14 +67,41 @@ class Failure(BaseModel):
         return ERRORS[self.kind](self.message)
 
 
-class PrintedEpochs:
-    """A `Progress` that prints each epoch for the process that launched this one."""
+class WrittenEpochs:
+    """A `Progress` that writes each epoch down for the process that launched this one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / EPOCHS
 
     def update(self, done: int, total: int, note: str = "") -> None:
         pass
 
     def record(self, facts: Facts) -> None:
-        print(EPOCH_DONE + json.dumps(facts), flush=True)  # noqa: T201
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(facts) + "\n")
+
+
+class EpochReader:
+    """Passes on the epochs that the processes of a job write down.
+
+    Args:
+        folder: the job's folder.
+        progress: gets each epoch once.
+    """
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self._path, self._progress, self._read = folder / EPOCHS, progress, 0
+
+    def pass_on(self) -> None:
+        """Passes on what is new, up to the last complete line."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            complete, _, _ = file.read().rpartition(b"\n")
+        self._read += len(complete) + 1 if complete else 0
+        for line in complete.splitlines():
+            self._progress.record(json.loads(line))
 
 
 def write_job(job: Job, manifest: pa.Table, folder: Path) -> None:
@@ -118,7 +146,7 @@ def _train(folder: Path) -> None:
     options = RunOptions(
         device=f"cuda:{local_rank()}" if job.cuda else "cpu",
         initial_weights=job.initial_weights,
-        progress=PrintedEpochs(),
+        progress=WrittenEpochs(folder),
         copy=RunCopy(store, job.copy_to, job.output) if job.copy_to else None,
     )
     train(pq.read_table(folder / MANIFEST), AudioFiles(store), job.settings, job.output, options)

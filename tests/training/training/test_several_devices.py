@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tests.support.paths import ROOT
 from tests.training.training.test_resume import SETTINGS, clips, manifest_of  # noqa: F401
 from tests.training.training.test_train import TINY
+from wavcaps_assets.show.progress import Facts, NoProgress
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.models.cnn14 import Cnn14
@@ -29,7 +30,7 @@ from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.training.launching import LaunchError, launch
 from wavcaps_training.training.result import RESULT, WEIGHTS
 from wavcaps_training.training.state import STATE
-from wavcaps_training.training.worker import EPOCH_DONE, WORKER, Job, write_job
+from wavcaps_training.training.worker import EPOCHS, WORKER, EpochReader, Job, write_job
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +100,24 @@ def test_gathered_negatives_have_the_gradients_of_one_process(tmp_path: Path) ->
             assert torch.allclose(found[name], parameter.grad, rtol=1e-5, atol=1e-7), (objective, name)
 
 
+def test_an_epoch_is_passed_on_once_and_only_when_its_line_is_complete(tmp_path: Path) -> None:
+    recorded: list[Facts] = []
+
+    class Recorded(NoProgress):
+        def record(self, facts: Facts) -> None:
+            recorded.append(facts)
+
+    reader = EpochReader(tmp_path, Recorded())
+    reader.pass_on()
+    (tmp_path / EPOCHS).write_text('{"epoch": 1, "R@1": 3.5}\n{"epo')
+    reader.pass_on()
+    assert recorded == [{"epoch": 1, "R@1": 3.5}]
+    (tmp_path / EPOCHS).write_text('{"epoch": 1, "R@1": 3.5}\n{"epoch": 2, "R@1": 4}\n')
+    reader.pass_on()
+    reader.pass_on()
+    assert recorded == [{"epoch": 1, "R@1": 3.5}, {"epoch": 2, "R@1": 4}]
+
+
 def test_a_rank_that_dies_is_restarted_and_the_run_ends_as_it_would_have(
     clips: Path,  # noqa: F811
     tmp_path: Path,
@@ -112,7 +131,7 @@ def test_a_rank_that_dies_is_restarted_and_the_run_ends_as_it_would_have(
 
         def on_line(line: str, out: Path = out, name: str = name, killed: list[int] = killed) -> None:
             lines.append(line)  # noqa: B023
-            if name == "broken" and not killed and line.startswith(EPOCH_DONE):
+            if name == "broken" and not killed and line.startswith("epoch 1:"):
                 victim = next(pid for pid in ranks(out) if pid)
                 killed.append(victim)
                 os.kill(victim, signal.SIGKILL)
