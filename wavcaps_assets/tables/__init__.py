@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import analysis
+from wavcaps_assets.tables.benchmarks import BENCHMARK_CLIPS, OVERLAPS
 from wavcaps_assets.tables.captioned import (
     CAPTION_COMPARISON,
     CAPTIONS,
@@ -31,6 +32,7 @@ from wavcaps_assets.tables.validation import VALIDATION_RATINGS, VALIDATION_SCOR
 
 __all__ = [
     "AUDIO",
+    "BENCHMARK_CLIPS",
     "CAPTIONS",
     "CAPTION_COMPARISON",
     "DISK_USE",
@@ -41,6 +43,7 @@ __all__ = [
     "LLM_CAPTIONS",
     "LLM_COSTS",
     "MANIFEST",
+    "OVERLAPS",
     "RAW_CLIPS",
     "RECORDINGS",
     "SET_CHANGES",
@@ -68,6 +71,8 @@ BY_ASSET: dict[str, TableSchema] = {
     "strong_labels": STRONG_LABELS,
     "recordings": RECORDINGS,
     "split_assignments": SPLIT_ASSIGNMENTS,
+    "benchmark": BENCHMARK_CLIPS,
+    "overlaps": OVERLAPS,
     "training_manifest": TRAINING_MANIFEST,
     "validation_study": VALIDATION_STUDY,
     "validation_ratings": VALIDATION_RATINGS,
