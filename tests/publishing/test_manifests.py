@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.rows import audio_row, raw_row
 from wavcaps_assets.checks.tables import check_nothing_lost
 from wavcaps_assets.publishing.manifests import make_manifest
-from wavcaps_assets.tables import AUDIO, CAPTIONS, LLM_CAPTIONS, RAW_CLIPS
+from wavcaps_assets.store.migration import SCHEMA_VERSION
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import AUDIO, CAPTIONS, LLM_CAPTIONS, MANIFEST, OTHER_CAPTIONS, RAW_CLIPS
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.set_versions import content_hash
 from wavcaps_assets.tables.stage import Stage
 
 CLIPS = ("published", "gone", "gone without audio", "asked again", "waiting")
@@ -61,3 +69,49 @@ def test_the_counts_add_up_and_the_check_sees_when_they_do_not(stage: Stage) -> 
         "1 clips not in the input, such as gone"
         in check_nothing_lost(captions.filter([clip != "gone" for clip in CLIPS]), stage).description
     )
+
+
+def other_row(clip: str, kind: str, caption: str) -> dict[str, object]:
+    row = {"clip_id": clip, "source": "freesound", "kind": kind, "caption": caption, "model": "test"}
+    return {**row, "prompt_version": f"{kind}-1", "repairs": []}
+
+
+def test_further_captions_come_with_their_clip_in_the_order_of_their_kinds() -> None:
+    """ "tags", "short", "long", "query", "temporal"; of a clip that is not published, none."""
+    clips = ["one", "none", "waiting"]
+    stage = make_manifest(
+        CAPTIONS.from_rows(map(caption_row, clips)),
+        LLM_CAPTIONS.from_rows(map(answer_row, clips)),
+        RAW_CLIPS.from_rows(map(raw_row, clips)),
+        AUDIO.from_rows(map(audio_row, clips[:2])),
+        OTHER_CAPTIONS.from_rows(
+            [
+                other_row("one", "query", "dog, \"barking\""),
+                other_row("one", "short", "Dog.\n"),
+                other_row("one", "tags", "dog, animal"),
+                other_row("waiting", "short", "Lost."),
+            ]
+        ),
+    )
+    published = {row["clip_id"]: row["other_captions"] for row in stage.kept.to_pylist()}
+    assert published["none"] is None and [*published] == ["none", "one"]
+    assert published["one"] == [
+        {"text": text, "kind": kind, "model": "test", "prompt_version": f"{kind}-1"}
+        for kind, text in (("tags", "dog, animal"), ("short", "Dog.\n"), ("query", 'dog, "barking"'))
+    ]
+    assert {row["caption"] for row in stage.kept.to_pylist()} == {"A dog barks."}
+
+
+def test_a_set_from_before_further_captions_is_read_without_any_and_is_the_same_version(
+    stage: Stage, tmp_path: Path
+) -> None:
+    tables = TableStore(Store(tmp_path))
+    tables.write(["wavcaps"], None, stage.kept)
+    (path,) = tmp_path.rglob("*.parquet")
+    old = stage.kept.drop_columns(["other_captions"]).replace_schema_metadata({SCHEMA_VERSION: "4"})
+    pq.write_table(old, path)
+    read = tables.read(["wavcaps"], [WHOLE])
+    assert read["other_captions"].to_pylist() == [None] and read.drop_columns(["other_captions"]).equals(
+        old.cast(pa.schema([field for field in MANIFEST.arrow if field.name != "other_captions"]))
+    )
+    assert content_hash(read) == content_hash(stage.kept)

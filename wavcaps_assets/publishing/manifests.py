@@ -9,11 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.store.storage import MissingFile
-from wavcaps_assets.tables import DROPPED, MANIFEST
+from wavcaps_assets.tables import DROPPED, MANIFEST, OTHER_CAPTIONS
 from wavcaps_assets.tables.asset_tables import SOURCES, TableStore
-from wavcaps_assets.tables.columns import SITE_FIELD_NAMES
+from wavcaps_assets.tables.columns import CAPTION_KINDS, SITE_FIELD_NAMES
 from wavcaps_assets.tables.stage import Stage
 
+# The further captions of each clip, in the order of their kinds.
+FURTHER = """
+    select clip_id,
+        list({'text': caption, 'kind': kind, 'model': model, 'prompt_version': prompt_version}
+            order by list_position(kinds, kind)) as other_captions
+    from others, (select $kinds as kinds) as known
+    group by clip_id
+"""
 JOINED = f"""
     select
         captions.clip_id, captions.source, raw.source_id, captions.caption, captions.text, raw.title,
@@ -23,11 +31,12 @@ JOINED = f"""
         coalesce(captions.second_prompt_version, llm.prompt_version) as prompt_version,
         raw.recording,
         {", ".join(f"raw.{name}" for name in SITE_FIELD_NAMES)},
-        raw.event_mids, raw.start_s
+        raw.event_mids, raw.start_s, further.other_captions
     from captions
     join raw using (clip_id)
     join llm using (clip_id)
     join audio using (clip_id)
+    left join further using (clip_id)
     order by captions.clip_id
 """
 # A table may be newer than the captions: a clip can leave it between two stages.
@@ -48,19 +57,33 @@ LEFT_OUT = """
 """
 
 
-def make_manifest(captions: pa.Table, llm_captions: pa.Table, raw: pa.Table, audio: pa.Table) -> Stage:
+def make_manifest(
+    captions: pa.Table,
+    llm_captions: pa.Table,
+    raw: pa.Table,
+    audio: pa.Table,
+    others: pa.Table | None = None,
+) -> Stage:
     """Joins a source's captions with their clips and audio, by `clip_id`.
 
     Where a second request replaced a caption, the model and the prompt are those of that request.
+
+    Args:
+        others: further captions, `tables.OTHER_CAPTIONS`; None: none were made.
 
     Returns:
         `tables.MANIFEST`, and the captions that have no clip, no answer or no audio any more, or not yet.
     """
     import duckdb
 
+    if others is None:
+        others = OTHER_CAPTIONS.empty()
     with duckdb.connect() as database:
         for name, table in (("captions", captions), ("llm", llm_captions), ("raw", raw), ("audio", audio)):
             database.register(name, table)
+        database.register("others", others)
+        further = database.sql(FURTHER, params={"kinds": list(CAPTION_KINDS)}).to_arrow_table()
+        database.register("further", further)
         kept = database.sql(JOINED).to_arrow_table()
         dropped = database.sql(LEFT_OUT).to_arrow_table()
     return Stage(kept.cast(MANIFEST.arrow), dropped.cast(DROPPED.arrow))

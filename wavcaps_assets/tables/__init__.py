@@ -16,6 +16,7 @@ from wavcaps_assets.tables.captioned import (
     FILTERED_CLIPS,
     LLM_CAPTIONS,
     LLM_COSTS,
+    OTHER_CAPTIONS,
 )
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
@@ -43,6 +44,7 @@ __all__ = [
     "LLM_CAPTIONS",
     "LLM_COSTS",
     "MANIFEST",
+    "OTHER_CAPTIONS",
     "OVERLAPS",
     "RAW_CLIPS",
     "RECORDINGS",
@@ -66,6 +68,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "llm_costs": LLM_COSTS,
     "caption_comparison": CAPTION_COMPARISON,
     "captions": CAPTIONS,
+    "other_captions": OTHER_CAPTIONS,
     "manifest": MANIFEST,
     "wavcaps": MANIFEST,
     "strong_labels": STRONG_LABELS,

@@ -62,6 +62,33 @@ LLM_CAPTIONS = TableSchema(
     ),
 )
 
+OTHER_CAPTIONS = TableSchema(
+    "other_captions",
+    "Further captions of the clips, of other kinds than the main one, that passed the rules.",
+    (
+        CLIP_ID,
+        SOURCE,
+        Column("kind", STRING, "`tags`, `short`, `long`, `query` or `temporal`", derived_from=()),
+        Column(
+            "caption",
+            STRING,
+            "the caption, after repair",
+            derived_from=("title", "description", "tags", "events"),
+        ),
+        Column("model", STRING, "the model that answered, or `template`", derived_from=()),
+        Column("prompt_version", STRING, "content hash of the prompt and its examples", derived_from=()),
+        Column(
+            "answer_id",
+            STRING,
+            "the answer's key in the response ledger; null: made without a model",
+            nullable=True,
+            derived_from=(),
+        ),
+        Column("repairs", STRINGS, "the rules that repaired the caption", derived_from=("caption",)),
+    ),
+    key=("clip_id", "kind"),
+)
+
 CAPTION_COMPARISON = TableSchema(
     "caption_comparison",
     "Captions of the same clips with two settings; the least similar first.",

@@ -19,6 +19,20 @@ EVENTS = pa.list_(
     )
 )
 
+# Kinds of further captions, in the order in which a clip has them. `other` is one whose kind is not known, such
+# as the second of five captions that people wrote.
+CAPTION_KINDS = ("tags", "short", "long", "query", "temporal", "other")
+FURTHER_CAPTIONS = pa.list_(
+    pa.struct(
+        [
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("model", pa.string(), nullable=False),
+            pa.field("prompt_version", pa.string(), nullable=False),
+        ]
+    )
+)
+
 # AudioSet's identifiers of its classes, such as `/m/0bt9lr` for a dog.
 EVENT_MIDS = Column(
     "event_mids",

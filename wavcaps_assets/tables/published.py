@@ -9,6 +9,7 @@ from wavcaps_assets.tables.columns import (
     CLIP_ID,
     EVENT_MIDS,
     EVENTS,
+    FURTHER_CAPTIONS,
     RECORDING,
     SECONDS,
     SITE_FIELDS,
@@ -48,6 +49,14 @@ MANIFEST = TableSchema(
             "start of the clip in its recording (s); AudioSet only",
             nullable=True,
             added_in=4,
+        ),
+        Column(
+            "other_captions",
+            FURTHER_CAPTIONS,
+            "further captions of the clip, each with its kind (`tags`, `short`, `long`, `query`, `temporal` or "
+            "`other`), the model that wrote it and the version of its prompt; null: none was made",
+            nullable=True,
+            added_in=5,
         ),
     ),
 )
