@@ -86,7 +86,7 @@ def test_further_captions_come_with_their_clip_in_the_order_of_their_kinds() -> 
         AUDIO.from_rows(map(audio_row, clips[:2])),
         OTHER_CAPTIONS.from_rows(
             [
-                other_row("one", "query", "dog, \"barking\""),
+                other_row("one", "query", 'dog, "barking"'),
                 other_row("one", "short", "Dog.\n"),
                 other_row("one", "tags", "dog, animal"),
                 other_row("waiting", "short", "Lost."),

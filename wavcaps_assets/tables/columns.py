@@ -19,8 +19,8 @@ EVENTS = pa.list_(
     )
 )
 
-# Kinds of further captions, in the order in which a clip has them. `other` is one whose kind is not known, such
-# as the second of five captions that people wrote.
+# Kinds of further captions, in the order in which a clip has them. `other`: the kind is not known, such as of
+# the second of five captions that people wrote.
 CAPTION_KINDS = ("tags", "short", "long", "query", "temporal", "other")
 FURTHER_CAPTIONS = pa.list_(
     pa.struct(

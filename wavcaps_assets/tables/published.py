@@ -53,7 +53,7 @@ MANIFEST = TableSchema(
         Column(
             "other_captions",
             FURTHER_CAPTIONS,
-            "further captions of the clip, each with its kind (`tags`, `short`, `long`, `query`, `temporal` or "
+            "further captions, each with its kind (`tags`, `short`, `long`, `query`, `temporal` or "
             "`other`), the model that wrote it and the version of its prompt; null: none was made",
             nullable=True,
             added_in=5,
