@@ -23,6 +23,7 @@ RUN_BY = {
     "wavcaps check": "tests/checks/test_command.py",
     "wavcaps demo": "tests/demo/test_readme.py",
     "wavcaps diff": "tests/publishing/test_versions.py",
+    "wavcaps export": "tests/exports/test_command.py",
     "wavcaps freesound-login": "tests/sources/test_freesound_oauth.py",
     "wavcaps provenance": "tests/provenance/test_provenance.py",
     "wavcaps rate": "tests/validation/test_assets.py",

@@ -13,6 +13,7 @@ from wavcaps_assets.tables.operations import DISK_USE
 KINDS = {
     "audio": "audio as FLAC, 32 kHz, mono",
     "checkpoints": "weights, the progress of training, learning curves",
+    "exports": "exports of published versions, in the formats of other tools",
     "log": "pages, downloads and answers: what a restart must not request or pay for again",
     "quality": "the last measurement of each quality check",
     "tables": "the tables of the assets",

@@ -20,6 +20,7 @@ from wavcaps_assets.tables.captioned import (
 )
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
+from wavcaps_assets.tables.exported import EXPORTS
 from wavcaps_assets.tables.operations import DISK_USE
 from wavcaps_assets.tables.published import (
     MANIFEST,
@@ -39,6 +40,7 @@ __all__ = [
     "DISK_USE",
     "DROPPED",
     "EVENTS",
+    "EXPORTS",
     "FILTERED_CLIPS",
     "LEDGER",
     "LLM_CAPTIONS",
@@ -76,6 +78,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "split_assignments": SPLIT_ASSIGNMENTS,
     "benchmark": BENCHMARK_CLIPS,
     "overlaps": OVERLAPS,
+    "export": EXPORTS,
     "training_manifest": TRAINING_MANIFEST,
     "validation_study": VALIDATION_STUDY,
     "validation_ratings": VALIDATION_RATINGS,

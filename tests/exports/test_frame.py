@@ -1,0 +1,155 @@
+"""What all formats share: complete or absent, resumed after a kill, in a folder and in a bucket."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.exports.sets import NOW, publish
+from wavcaps_assets.exports.description import DESCRIPTION, read_description
+from wavcaps_assets.exports.export import Export, NotEmpty, export
+from wavcaps_assets.exports.export_folder import ExportFolder, NotEnoughSpace, Part
+from wavcaps_assets.exports.exported_set import ExportedSet
+from wavcaps_assets.exports.format import ExportFormat, FormatSettings
+from wavcaps_assets.exports.formats import all_formats
+from wavcaps_assets.store.storage import Store, StoreError
+
+CLIPS = [{"clip_id": f"freesound-{number}"} for number in range(6)]
+
+
+class LetterSettings(FormatSettings):
+    letter: str = "a"
+
+
+class Killed(BaseException):
+    """As a killed process: nothing catches it."""
+
+
+def letters(kill_at: int | None = None, written: list[str] | None = None) -> ExportFormat[LetterSettings]:
+    """A format of three files, which is killed before one of them, or writes all."""
+
+    def write(exported: ExportedSet, settings: LetterSettings, folder: ExportFolder) -> None:
+        def write_part(number: int, part: Part) -> None:
+            with part.stream(f"texts/{number}.txt") as file:
+                file.write(settings.letter.encode())
+                if number == kill_at:
+                    raise Killed
+                file.write(exported.name.encode())
+            part.clips = 2
+            if written is not None:
+                written.append(str(number))
+
+        for number in range(3):
+            folder.add(f"{number}", lambda part, number=number: write_part(number, part))
+
+    return ExportFormat("letters", "Three files.", LetterSettings, write)
+
+
+def files_of(done: Export) -> dict[str, bytes]:
+    return {file.name: done.store.read_bytes(f"{done.folder}/{file.name}") for file in done.description.files}
+
+
+def test_an_export_is_absent_until_it_is_complete_and_goes_on_after_a_kill(store: Store) -> None:
+    exported = publish(store, CLIPS)
+    for kill_at in range(3):
+        with pytest.raises(Killed):
+            export(exported, letters(kill_at), LetterSettings(), NOW)
+        assert read_description(store, f"exports/{exported.name}/letters") is None
+    written: list[str] = []
+    done = export(exported, letters(written=written), LetterSettings(), NOW)
+    assert written == ["2"]
+    assert done.new and done.description.clips == 6
+    assert done.description == read_description(store, done.folder)
+    assert files_of(done)["texts/1.txt"] == f"a{exported.name}".encode()
+    under = {file.path for file in store.files() if file.path.startswith("exports/")}
+    assert under == {
+        f"{done.folder}/{name}" for name in [*(file.name for file in done.description.files), DESCRIPTION]
+    }
+
+    again: list[str] = []
+    assert not export(exported, letters(written=again), LetterSettings(), NOW).new
+    assert not again
+
+
+def test_other_settings_or_a_lost_file_make_the_export_again(store: Store) -> None:
+    exported = publish(store, CLIPS)
+    done = export(exported, letters(), LetterSettings(), NOW)
+    store.remove(f"{done.folder}/texts/1.txt")
+    repaired = export(exported, letters(), LetterSettings(), NOW)
+    assert repaired.new and len(files_of(repaired)) == 4
+
+    other = export(exported, letters(), LetterSettings(letter="b"), NOW)
+    assert other.new and files_of(other)["texts/0.txt"].startswith(b"b")
+
+
+def test_an_unfinished_export_of_other_settings_is_not_gone_on_with(store: Store) -> None:
+    exported = publish(store, CLIPS)
+    with pytest.raises(Killed):
+        export(exported, letters(2), LetterSettings(), NOW)
+    done = export(exported, letters(), LetterSettings(letter="b"), NOW)
+    assert files_of(done)["texts/0.txt"].startswith(b"b")
+
+
+def test_the_checksum_list_is_accepted_by_sha256sum(tmp_path: Path) -> None:
+    exported = publish(Store(tmp_path / "store"), CLIPS)
+    done = export(exported, letters(), LetterSettings(), NOW)
+    check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    place = Path(done.place)
+    assert subprocess.run(check, cwd=place, check=True, capture_output=True).stdout.count(b"OK") == 3
+    (place / "texts/0.txt").write_bytes(b"other")
+    assert subprocess.run(check, cwd=place, capture_output=True).returncode != 0
+
+
+def test_a_folder_outside_of_the_store(tmp_path: Path) -> None:
+    exported = publish(Store(tmp_path / "store"), CLIPS)
+    to = tmp_path / "other" / "export"
+    with pytest.raises(Killed):
+        export(exported, letters(1), LetterSettings(), NOW, to)
+    with pytest.raises(NotEmpty, match="name a new or empty folder"):
+        export(
+            exported, all_formats()["duckdb_file"], all_formats()["duckdb_file"].settings(), NOW, to / ".."
+        )
+    written: list[str] = []
+    assert export(exported, letters(written=written), LetterSettings(), NOW, to).new
+    assert written == ["1", "2"]
+    assert {path.name for path in to.iterdir()} == {"texts", "SHA256SUMS", DESCRIPTION}
+    assert not export(exported, letters(), LetterSettings(), NOW, to).new
+    (to / "texts/1.txt").unlink()
+    assert export(exported, letters(), LetterSettings(), NOW, to).new
+
+    with pytest.raises(NotEmpty, match="has the export letters of v1-"):
+        export(exported, letters(), LetterSettings(letter="b"), NOW, to)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.tex").write_text("precious")
+    with pytest.raises(NotEmpty, match=r"has thesis\.tex"):
+        export(exported, letters(), LetterSettings(), NOW, full)
+    assert (full / "thesis.tex").read_text() == "precious"
+    with pytest.raises(NotEmpty, match="is a file"):
+        export(exported, letters(), LetterSettings(), NOW, full / "thesis.tex")
+
+
+def test_too_little_space_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
+    def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:
+        folder.require_space(10**17)
+        folder.add("one", lambda part: part.write("one.txt", b"one"))
+
+    exported = publish(Store(tmp_path), CLIPS)
+    huge = ExportFormat("huge", "Too large.", FormatSettings, write)
+    with pytest.raises(NotEnoughSpace, match=r"needs 100,000,000\.00 GB more, and .* has .* GB free: free"):
+        export(exported, huge, FormatSettings(), NOW)
+    assert not (tmp_path / "exports" / exported.name / "huge" / "one.txt").exists()
+
+
+def test_two_processes_do_not_write_one_export(tmp_path: Path) -> None:
+    exported = publish(Store(tmp_path), CLIPS)
+
+    def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:
+        with pytest.raises(StoreError, match="another process writes an export"):
+            export(exported, letters(), LetterSettings(), NOW)
+        folder.add("one", lambda part: part.write("one.txt", b"one"))
+
+    outer = ExportFormat("letters", "It tries to write itself.", LetterSettings, write)
+    assert export(exported, outer, LetterSettings(), NOW).new

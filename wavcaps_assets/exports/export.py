@@ -1,0 +1,221 @@
+"""Exports a set in a format: complete or absent, and resumable after a kill."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from wavcaps_assets.exports.checksums import SUMS, checksum_lines
+from wavcaps_assets.exports.description import DESCRIPTION, ExportDescription, read_description
+from wavcaps_assets.exports.export_folder import ExportFolder
+from wavcaps_assets.exports.exported_set import ExportedSet
+from wavcaps_assets.exports.format import ExportFormat, FormatSettings
+from wavcaps_assets.exports.journal import Journal
+from wavcaps_assets.show.progress import NoProgress, Progress
+from wavcaps_assets.store.storage import Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "exports"
+LOCK = ".export.lock"
+NAMED_CLIPS = 5
+
+
+class NotEmpty(StoreError):
+    """The folder of an export has something else."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """The outcome of an export.
+
+    Attributes:
+        description: of the export.
+        store: where it is.
+        folder: its path in that store.
+        new: whether something was written; false: it was complete before.
+    """
+
+    description: ExportDescription
+    store: Store
+    folder: str
+    new: bool
+
+    @property
+    def place(self) -> str:
+        return self.store.describe(self.folder)
+
+
+def folder_of(exported: ExportedSet, format_name: str) -> str:
+    """Where an export is in the store, `exports/<version>[-<slice>]/<format>`."""
+    return f"{FOLDER}/{exported.name}/{format_name}"
+
+
+def export(
+    exported: ExportedSet,
+    fmt: ExportFormat[Any],
+    settings: FormatSettings,
+    now: datetime,
+    to: Path | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """Exports a set, unless the same export is there and complete.
+
+    An unfinished export of the same set with the same settings is completed: its finished parts are not
+    written again. In the store, an export with other settings is replaced.
+
+    Args:
+        fmt: the format.
+        settings: of the format, an instance of `fmt.settings`.
+        now: the time, for the description.
+        to: a folder, outside of the store or in it; None: `folder_of` in the set's store.
+        progress: receives the number of clips.
+
+    Raises:
+        NotEmpty: `to` has something else than this export.
+        NotEnoughSpace: the disk has too little space.
+        StoreError: a file cannot be read or written.
+    """
+    store, path = (exported.store, folder_of(exported, fmt.name)) if to is None else _outside(to)
+    identity = {
+        "format": fmt.name,
+        "version": exported.version.name,
+        "content_hash": exported.version.content_hash,
+        "slice": exported.slice,
+        "settings": settings.model_dump(mode="json"),
+    }
+    with _alone(store, _lock_of(path, to)):
+        journal = Journal(store, path, identity)
+        there = read_description(store, path)
+        if there is not None and _is_complete(there, identity, store, path):
+            journal.remove()
+            return Export(there, store, path, new=False)
+        if to is not None:
+            _require_free(there, journal, store, path)
+        if journal.resume():
+            logger.info("going on with %s: %d parts are finished", store.describe(path), len(journal.parts))
+        elif to is None:
+            # What is there is of other settings, or of an export that was complete once.
+            store.remove(f"{path}/{DESCRIPTION}")
+            store.remove(path)
+            journal.begin()
+        else:
+            journal.begin()
+        store.remove(f"{path}/{DESCRIPTION}")
+        folder = ExportFolder(store, path, journal, progress or NoProgress(), exported.table.num_rows)
+        fmt.write(exported, settings, folder)
+        description = _describe(journal, identity, now)
+        folder.add(SUMS, lambda part: part.write(SUMS, checksum_lines(description.files)))
+        description = _describe(journal, identity, now)
+        store.write_bytes(f"{path}/{DESCRIPTION}", description.model_dump_json(indent=1).encode())
+        journal.remove()
+    _log(description, store.describe(path))
+    return Export(description, store, path, new=True)
+
+
+def _describe(journal: Journal, identity: dict[str, Any], now: datetime) -> ExportDescription:
+    parts = [record for _, record in sorted(journal.parts.items())]
+    files = sorted((file for part in parts for file in part.files), key=lambda file: file.name)
+    notes: Counter[str] = Counter()
+    for part in parts:
+        notes.update(part.notes)
+    return ExportDescription(
+        **identity,
+        created=now,
+        clips=sum(part.clips for part in parts),
+        bytes=sum(file.bytes for file in files),
+        files=tuple(files),
+        left_out=tuple(sorted((one for part in parts for one in part.left_out), key=lambda one: one.clip_id)),
+        notes=dict(sorted(notes.items())),
+    )
+
+
+def _is_complete(there: ExportDescription, identity: dict[str, Any], store: Store, path: str) -> bool:
+    """Whether an export is the one that is wanted, and all of its files are there."""
+    if there.model_dump(mode="json", include=set(identity)) != identity:
+        return False
+    sizes: dict[str, dict[str, int]] = {}
+    for file in there.files:
+        parent, _, name = f"{path}/{file.name}".rpartition("/")
+        if parent not in sizes:
+            sizes[parent] = store.sizes(parent)
+        if sizes[parent].get(name) != file.bytes:
+            place = store.describe(f"{path}/{file.name}")
+            logger.warning("%s is missing or changed: the export is made again", place)
+            return False
+    return True
+
+
+def _outside(to: Path) -> tuple[Store, str]:
+    """A folder as a store and a path in it."""
+    whole = to.resolve()
+    if whole.exists() and not whole.is_dir():
+        raise NotEmpty(f"{whole} is a file: name a folder")
+    if whole == whole.parent:
+        raise NotEmpty(f"{whole} is the root of the file system: name a folder in it")
+    return Store(whole.parent), whole.name
+
+
+def _require_free(there: ExportDescription | None, journal: Journal, store: Store, path: str) -> None:
+    """Refuses a person's folder with files that are not of this export, finished or not."""
+    if there is None and journal.exists:
+        return
+    if there is not None and there.model_dump(mode="json", include=set(journal.identity)) == journal.identity:
+        return
+    has = [entry.name for entry in store.path(path).iterdir() if entry.name != LOCK]
+    if has:
+        what = f"the export {there.format} of {there.version}" if there is not None else min(has)
+        raise NotEmpty(f"{store.describe(path)} has {what}: name a new or empty folder")
+
+
+def _lock_of(path: str, to: Path | None) -> str:
+    """The file that a process locks while it writes: an export of the store may be removed as a whole."""
+    if to is not None:
+        return f"{path}/{LOCK}"
+    parent, _, name = path.rpartition("/")
+    return f"{parent}/.{name}{LOCK}"
+
+
+@contextmanager
+def _alone(store: Store, lock: str) -> Iterator[None]:
+    """In a folder, only one process writes an export at a time."""
+    if not store.is_folder:
+        yield
+        return
+    path = store.path(lock)
+    held = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise StoreError(f"another process writes an export in {path.parent}: wait for it") from error
+    except OSError as error:
+        raise StoreError(f"cannot write an export in {path.parent}: {error}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        held.release()
+
+
+def _log(description: ExportDescription, place: str) -> None:
+    logger.info(
+        "exported %d clips of %s as %s, %.1f MB: %s",
+        description.clips,
+        description.version,
+        description.format,
+        description.bytes / 1e6,
+        place,
+    )
+    for reason, number in description.reasons.items():
+        clips = [one.clip_id for one in description.left_out if one.reason == reason]
+        some = ", ".join(clips[:NAMED_CLIPS])
+        logger.warning("%d clips are left out (%s), first %s", number, reason, some)
