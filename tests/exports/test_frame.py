@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def letters(kill_at: int | None = None, written: list[str] | None = None) -> Exp
                 written.append(str(number))
 
         for number in range(3):
-            folder.add(f"{number}", lambda part, number=number: write_part(number, part))
+            folder.add(f"{number}", partial(write_part, number))
 
     return ExportFormat("letters", "Three files.", LetterSettings, write)
 
