@@ -12,6 +12,7 @@ import wavcaps_training.definitions
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.slices.uses import USES
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -24,6 +25,7 @@ CLEAR_ERRORS = {
     "soundbible/raw_clips": "lists no sounds",
     "checkpoint/htsat_bert/demo": "has 0 train and 0 validation clips",
     "scores/retrieval": "materialize the checkpoint first",
+    **dict.fromkeys((f"slice/{use}" for use in USES), "because the set has none"),
     "validation_study": "the manifest is empty",
     "validation_ratings": "put the files there that the raters saved",
 }

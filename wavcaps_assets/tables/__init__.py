@@ -73,6 +73,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "other_captions": OTHER_CAPTIONS,
     "manifest": MANIFEST,
     "wavcaps": MANIFEST,
+    "slice": MANIFEST,
     "strong_labels": STRONG_LABELS,
     "recordings": RECORDINGS,
     "split_assignments": SPLIT_ASSIGNMENTS,

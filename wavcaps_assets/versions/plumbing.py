@@ -22,6 +22,8 @@ PLUMBING: Mapping[str, str] = {
     "wavcaps_assets.publishing.publish_version": "which versions there are; their content is the set's",
     "wavcaps_assets.publishing.removals": "what people see of a version",
     "wavcaps_assets.publishing.version_diff": "what people see of a version",
+    "wavcaps_assets.slices.attributions": "the credit lines of a slice, which the set has",
+    "wavcaps_assets.slices.counts": "what people see next to a slice",
     "wavcaps_assets.versions": "this",
     "wavcaps_assets.sources.freesound_oauth": "how to sign in",
     "wavcaps_assets.audio.summary": "what people see next to the audio",
