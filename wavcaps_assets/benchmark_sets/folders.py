@@ -1,10 +1,12 @@
 """Your own data sets, such as AudioCaps and Clotho: one folder of the store each, with lists and audio.
 
 `sets/<name>/<split>.csv` or `.json`, and the audio in `sets/<name>/<split>/`, or `sets/<name>/audio/`; or
-WebDataset tars, `sets/<name>/<split>*.tar`. Splits are `train`, `val` and `test`.
+WebDataset tars, `sets/<name>/<split>*.tar`. Splits are `train`, `val` and `test`. The names that Clotho's own
+archives and the usual download tools give to lists and folders are known, too.
 
 A CSV has `file_name` and `caption`, or `caption_1` to `caption_5`, as Clotho's; or AudioCaps' own columns,
-with `Y<youtube_id>.wav` as the audio. A JSON file has the format of WavCaps' own files.
+with `Y<youtube_id>.wav` as the audio. A JSON file has the format of WavCaps' own files. The audio has the
+listed name, or the same with another format's ending; AudioCaps' also any name with the video's id.
 
 A clip's id is `<name>-<file>`. A file name that two splits have, as four of Clotho's do, is two clips: their
 ids are `<name>-<split>-<file>`.
@@ -15,10 +17,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 import soundfile
 
+from wavcaps_assets.benchmark_sets.audio_files import AudioFiles, video_of
 from wavcaps_assets.benchmark_sets.lists import SetError, SetList, read_csv, read_files, read_json
 from wavcaps_assets.benchmark_sets.tars import tar_keys, tar_manifest
 from wavcaps_assets.store.storage import Store
@@ -28,8 +32,21 @@ from wavcaps_assets.tables.stage import Stage
 FOLDER = "sets"
 # The name of each split in the lists of a set.
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
+# The names of a split's list, the first that is there; and the folders of its audio, the last that has it.
+CSV_FOLDER = "clotho_csv_files"
+LISTS = {
+    "train": ("train", "train_v2", "clotho_captions_development"),
+    "validation": ("val", "clotho_captions_validation"),
+    "test": ("test", "clotho_captions_evaluation"),
+}
+PLACES = {
+    "train": ("audio", "audio_32000Hz/train", "clotho_audio_files/development", "development", "train"),
+    "validation": ("audio", "audio_32000Hz/val", "clotho_audio_files/validation", "validation", "val"),
+    "test": ("audio", "audio_32000Hz/test", "clotho_audio_files/evaluation", "evaluation", "test"),
+}
 STAGE = "training_manifest"
 NO_AUDIO = "no_audio"
+AUDIOCAPS = "audiocaps"
 # What the lists say about a clip, beside the columns of a training manifest: its file, and its `id`.
 FILE, LISTED_ID = "file", "listed_id"
 CLIPS = pa.schema([*TRAINING_MANIFEST.arrow, pa.field(FILE, pa.string()), pa.field(LISTED_ID, pa.string())])
@@ -47,7 +64,11 @@ class OwnSet:
         self._store = store
         self._name = name
         self._folder = f"{FOLDER}/{name}"
-        self._there = store.sizes(self._folder)
+        self._there = {
+            file: f"{folder}/{file}"
+            for folder in (f"{self._folder}/{CSV_FOLDER}", self._folder)
+            for file in store.sizes(folder)
+        }
         self._lists: dict[str, SetList] = {}
 
     def read(self, split: str) -> Stage:
@@ -73,11 +94,7 @@ class OwnSet:
             own = clips.append_column(FILE, pa.array(files, pa.string())).append_column(LISTED_ID, unknown)
             return Stage(own.cast(CLIPS), DROPPED.empty())
         listed = self._list(split)
-        audio = {
-            file: f"{self._folder}/{place}/{file}"
-            for place in ("audio", SPLITS[split])
-            for file in self._store.sizes(f"{self._folder}/{place}")
-        }
+        audio = self._audio(split, listed.files)
         here = [number for number, file in enumerate(listed.files) if file in audio]
         if not here:
             example = repr(listed.files[0]) if listed.files else "'file_name'"
@@ -87,6 +104,56 @@ class OwnSet:
                 f"there with the names of the list, such as {example}"
             )
         return Stage(self._table(listed, split, here, audio), self._without_audio(listed, split, set(here)))
+
+    def has(self, split: str) -> bool:
+        """Whether there is a list, or tars, of a split."""
+        return bool(self._tars(split) or self._address(split))
+
+    def address(self, split: str) -> str | None:
+        """The path of the list of a split; None: there is none, or the split is in tars."""
+        return None if self._tars(split) else self._address(split) or None
+
+    def list_clips(self, split: str) -> dict[str, list[Any]]:
+        """All clips that a split lists, with or without audio, which is not opened.
+
+        Returns:
+            By name, the columns `clip_id`, `file`, `captions`, `audio_path`, `duration_s`, `listed_id` and
+            `start_s`; the last four may be None.
+
+        Raises:
+            SetError, TarError, StoreError: as `read`.
+        """
+        if self._tars(split):
+            kept = self.read(split).kept.select(
+                ["clip_id", FILE, "caption", "other_captions", "audio_path", "duration_s"]
+            )
+            columns = kept.to_pydict()
+            pairs = zip(columns.pop("caption"), columns.pop("other_captions"), strict=True)
+            unknown = [None] * len(kept)
+            captions = [[one, *others] for one, others in pairs]
+            return {**columns, "captions": captions, "listed_id": unknown, "start_s": unknown}
+        listed = self._list(split)
+        audio = self._audio(split, listed.files)
+        return {
+            "clip_id": [self._clip_id(file, split) for file in listed.files],
+            FILE: listed.files,
+            "captions": listed.captions,
+            "audio_path": [audio.get(file) for file in listed.files],
+            "duration_s": listed.durations,
+            "listed_id": listed.ids,
+            "start_s": listed.starts,
+        }
+
+    def _audio(self, split: str, files: Iterable[str]) -> dict[str, str]:
+        """The paths of the listed files that are there."""
+        there = AudioFiles(self._store, [f"{self._folder}/{place}" for place in PLACES[split]])
+        found = {}
+        for file in files:
+            video = video_of(file) if self._name == AUDIOCAPS else None
+            path = there.find(file) or (there.find_video(video) if video else None)
+            if path is not None:
+                found[file] = path
+        return found
 
     def _table(self, listed: SetList, split: str, here: list[int], audio: dict[str, str]) -> pa.Table:
         files = [listed.files[number] for number in here]
@@ -146,15 +213,13 @@ class OwnSet:
     def _tars(self, split: str) -> list[str]:
         stem = SPLITS[split]
         return sorted(
-            f"{self._folder}/{file}"
-            for file in self._there
-            if file.startswith(stem) and file.endswith(".tar")
+            path for file, path in self._there.items() if file.startswith(stem) and file.endswith(".tar")
         )
 
     def _address(self, split: str) -> str:
         """The path of a split's list; empty: there is none."""
-        names = (f"{SPLITS[split]}{ending}" for ending in (".csv", ".json"))
-        return next((f"{self._folder}/{name}" for name in names if name in self._there), "")
+        names = (f"{stem}{ending}" for stem in LISTS[split] for ending in (".csv", ".json"))
+        return next((self._there[name] for name in names if name in self._there), "")
 
     def _list(self, split: str) -> SetList:
         if split not in self._lists:

@@ -28,12 +28,14 @@ class SetList:
         captions: of each clip, at least one.
         durations: in s; None: the list does not say.
         ids: the `id` of each clip in a JSON file; None: the list has none.
+        starts: where each clip starts in its recording (s); None: the list does not say.
     """
 
     files: list[str] = field(default_factory=list)
     captions: list[list[str]] = field(default_factory=list)
     durations: list[float | None] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
+    starts: list[float | None] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def add(
@@ -42,6 +44,7 @@ class SetList:
         captions: Sequence[str],
         duration: float | None = None,
         own_id: str | None = None,
+        start: float | None = None,
     ) -> None:
         """Adds a clip, or further captions of one: in AudioCaps' own lists, each line is a caption."""
         place = self._places.setdefault(file, len(self.files))
@@ -52,6 +55,7 @@ class SetList:
         self.captions.append(list(captions))
         self.durations.append(duration)
         self.ids.append(own_id)
+        self.starts.append(start)
 
 
 def read_csv(store: Store, path: str) -> SetList:
@@ -68,7 +72,7 @@ def read_csv(store: Store, path: str) -> SetList:
             raise SetError(
                 f"{store.describe(path)}: a row has no file_name (or youtube_id) or no caption: {dict(row)}"
             )
-        listed.add(file, captions)
+        listed.add(file, captions, start=_start(row))
     return listed
 
 
@@ -108,6 +112,13 @@ def _csv_rows(store: Store, path: str) -> Iterator[dict[str, str]]:
 
 def _csv_file(row: Mapping[str, str]) -> str | None:
     return row.get("file_name") or (f"Y{row['youtube_id']}.wav" if row.get("youtube_id") else None)
+
+
+def _start(row: Mapping[str, str]) -> float | None:
+    try:
+        return float(row.get("start_time") or "")
+    except ValueError:
+        return None
 
 
 def _json_file(entry: Mapping[str, Any]) -> str:

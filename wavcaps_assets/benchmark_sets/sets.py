@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-AUDIOCAPS, CLOTHO, LAION = "audiocaps", "clotho", "laion"
+from wavcaps_assets.benchmark_sets.folders import AUDIOCAPS
+
+CLOTHO, LAION = "clotho", "laion"
 # The released lists: all clips of AudioCaps and Clotho, and only their validation and test clips.
 ALL, EVALUATION = "blacklist_exclude_all_ac", "blacklist_exclude_test_ac"
 FREESOUND = "freesound"

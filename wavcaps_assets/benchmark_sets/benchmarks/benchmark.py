@@ -1,0 +1,121 @@
+"""The interface of a benchmark: its clips, read from its official lists in the store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.benchmark_sets.folders import FOLDER
+from wavcaps_assets.benchmark_sets.lists import SetError
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import BENCHMARK_CLIPS
+
+NO_SPLIT = "none"
+UNKNOWN_VERSION = "unknown"
+
+
+@dataclass(frozen=True)
+class BenchmarkClips:
+    """The clips of a benchmark.
+
+    Attributes:
+        clips: `tables.BENCHMARK_CLIPS`, in the order of the lists.
+        notes: what is missing or not known, a sentence each.
+    """
+
+    clips: pa.Table
+    notes: tuple[str, ...] = ()
+
+
+class Benchmark(ABC):
+    """A benchmark.
+
+    Attributes:
+        name: in asset keys and clip ids, and its folder in the store, such as `esc50`.
+        title: for people.
+        source: where its lists and its audio are published.
+        layout: which files are expected in its folder, for people.
+        official_clips: how many clips its lists have, for each version; empty: not known.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    layout: ClassVar[str]
+    official_clips: ClassVar[Mapping[str, int]] = {}
+
+    @property
+    def folder(self) -> str:
+        return f"{FOLDER}/{self.name}"
+
+    @abstractmethod
+    def read(self, store: Store) -> BenchmarkClips:
+        """Reads the official lists, and looks which audio files are there. No audio is opened.
+
+        Raises:
+            SetError: the lists are not there, or do not have the expected columns; says what is expected.
+            StoreError: the store cannot be read.
+        """
+
+    def first_there(self, store: Store, paths: Iterable[str]) -> str | None:
+        """The first of some files of its folder that exists, as a path in the store."""
+        return next(
+            (path for path in (f"{self.folder}/{name}" for name in paths) if store.exists(path)), None
+        )
+
+    def no_lists(self, store: Store) -> SetError:
+        """The error for lists that are not there."""
+        return SetError(
+            f"the benchmark {self.name!r} has no lists here: put {self.layout} into "
+            f"{store.describe(self.folder)} (docs/benchmarks.md; {self.source})"
+        )
+
+    def clips(self, version: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+        """Its table, from the columns that its lists have. Those that they lack are null.
+
+        Raises:
+            SetError: a file is listed twice.
+        """
+        rows = len(columns["file"])
+        constant = {"benchmark": self.name, "version": version, "split": NO_SPLIT}
+        arrays = []
+        for field in BENCHMARK_CLIPS.arrow:
+            if field.name in columns:
+                arrays.append(pa.array(columns[field.name], field.type))
+            elif field.name == "clip_id":
+                arrays.append(pc.binary_join_element_wise(f"{self.name}-", pa.array(columns["file"]), ""))
+            elif field.name == "captions":
+                arrays.append(pa.array([[]] * rows, field.type))
+            elif field.name in constant:
+                arrays.append(pa.repeat(constant[field.name], rows))
+            else:
+                arrays.append(pa.nulls(rows, field.type))
+        table = pa.table(arrays, schema=BENCHMARK_CLIPS.arrow)
+        repeated = BENCHMARK_CLIPS.repeated_keys(table)
+        if len(repeated):
+            raise SetError(
+                f"the lists of the benchmark {self.name!r} have {len(repeated)} files twice, such as "
+                f"{repeated.column('clip_id')[0].as_py()}: expected is one line for each file"
+            )
+        return table
+
+
+def missing_audio(clips: pa.Table) -> pa.Table:
+    """The listed clips whose audio is not there."""
+    return clips.filter(pc.is_null(clips.column("audio_path")))
+
+
+def whole_number(value: str, column: str, where: str) -> int:
+    """A whole number of a list.
+
+    Raises:
+        SetError: it is none; names the file and the column.
+    """
+    if not value.isdecimal():
+        raise SetError(f"{where}: the column {column!r} is a whole number, not {value!r}")
+    return int(value)

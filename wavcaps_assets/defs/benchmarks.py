@@ -1,0 +1,106 @@
+"""The benchmarks that models are scored on, one asset each."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import dagster as dg
+import pyarrow as pa
+
+from wavcaps_assets.benchmark_sets.benchmarks import known_benchmarks
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark, missing_audio
+from wavcaps_assets.benchmark_sets.durations import with_durations
+from wavcaps_assets.checks.benchmarks import check_known_ids, check_official_size, check_splits
+from wavcaps_assets.checks.outcome import CheckOutcome
+from wavcaps_assets.defs.checks import Check, table_checks
+from wavcaps_assets.defs.common import OWNERS, Location
+from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.show.previews import cell, counts, preview, tally
+from wavcaps_assets.show.progress import progress_bar
+from wavcaps_assets.tables import BENCHMARK_CLIPS
+from wavcaps_assets.tables.asset_tables import WHOLE
+
+GROUP = "benchmarks"
+# The table has all of them.
+SHOWN_MISSING = 50
+
+
+def benchmark_key(benchmark: Benchmark) -> list[str]:
+    return ["benchmark", benchmark.name]
+
+
+def benchmark_asset(benchmark: Benchmark) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=benchmark_key(benchmark),
+        group_name=GROUP,
+        kinds={"csv", "parquet"},
+        owners=OWNERS,
+        description=f"The clips of {benchmark.title}, by its official lists. Put {benchmark.layout} into the "
+        f"store's folder {benchmark.folder}. No job materializes it; do it by hand.",
+        metadata={**schema_metadata(BENCHMARK_CLIPS), "source": dg.MetadataValue.url(benchmark.source)},
+    )
+    def clips(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
+        opened = store.tables().store
+        listed = benchmark.read(opened)
+        with logged_to(context), progress_bar(benchmark.title, len(listed.clips)) as bar:
+            table, unreadable = with_durations(opened, listed.clips, bar)
+        missing = missing_audio(table)
+        files = {
+            "clips without audio here": len(missing),
+            "audio files that cannot be read": len(unreadable),
+        }
+        for note in listed.notes:
+            context.log.warning(note)
+        notes = "\n".join(f"- {cell(note)}" for note in listed.notes)
+        context.add_output_metadata(
+            {
+                "version of the lists": table.column("version")[0].as_py() if len(table) else "",
+                "clips by split": dg.MetadataValue.md(counts(table, "split")),
+                "what is not there": dg.MetadataValue.md(tally(files, "files")),
+                "what is not known": dg.MetadataValue.md(notes or "–"),
+                "clips without audio": dg.MetadataValue.int(len(missing)),
+                "clips without audio, the first": dg.MetadataValue.md(
+                    preview(missing, ["clip_id", "split", "file"], rows=SHOWN_MISSING)
+                ),
+                "unreadable audio files": dg.MetadataValue.md(
+                    preview(pa.table({"audio_path": unreadable[:SHOWN_MISSING]}), rows=SHOWN_MISSING)
+                ),
+            }
+        )
+        return table
+
+    return clips
+
+
+def benchmark_checks(benchmark: Benchmark) -> dg.AssetChecksDefinition:
+    key = benchmark_key(benchmark)
+
+    def of_table(check: Callable[[pa.Table], CheckOutcome]) -> Check:
+        return lambda tables, _: check(tables.read(key, [WHOLE]))
+
+    return table_checks(
+        key,
+        None,
+        splits=(
+            "Every clip is in a split, and its fold counts from 1.",
+            of_table(check_splits),
+        ),
+        official_size=(
+            "The lists have as many clips as the official ones.",
+            of_table(partial(check_official_size, official=benchmark.official_clips)),
+        ),
+        known_ids=(
+            "The FreeSound sound or the YouTube video of every clip is known.",
+            of_table(check_known_ids),
+        ),
+        advisory=("official_size", "known_ids"),
+    )
+
+
+def definitions(location: Location) -> dg.Definitions:
+    benchmarks: Sequence[Benchmark] = known_benchmarks(demo=not location.live)
+    return dg.Definitions(
+        assets=[benchmark_asset(benchmark) for benchmark in benchmarks],
+        asset_checks=[benchmark_checks(benchmark) for benchmark in benchmarks],
+    )
