@@ -236,7 +236,7 @@ def test_the_asset_measures_durations_and_names_what_is_missing(tmp_path: Path) 
     assert {name for name, check in checks.items() if not check.passed} == {"official_size"}
     assert checks["official_size"].severity is dg.AssetCheckSeverity.WARN
     (event,) = result.asset_materializations_for_node("benchmark__esc50")
-    assert "1-30322-B-0.wav" in event.metadata["unreadable audio files"].value
+    assert "1-30322-B-0.wav" in str(event.metadata["unreadable audio files"].value)
 
 
 def test_every_benchmark_says_where_its_lists_belong() -> None:
