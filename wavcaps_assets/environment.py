@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[1]
 DOTENV = ".env"
 PREFIX = "WAVCAPS_"
 JOINT = "__"
+# The module of imported sources, of which there may be several.
+IMPORTED = "imported"
 # Kubernetes gives every container the address of each service, by the service's name, such as `wavcaps`:
 # https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
 KUBERNETES = re.compile(r"\w+_SERVICE_(HOST|PORT)(_\w+)?|\w+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
@@ -129,7 +131,7 @@ def _names_in(name: str, value: str, parents: set[str]) -> Iterator[str]:
 
 
 def of_sources() -> Iterator[Variable]:
-    for name in wavcaps_assets.sources.MODULES:
+    for name in (*wavcaps_assets.sources.MODULES, IMPORTED):
         module = import_module(f"{wavcaps_assets.sources.__name__}.{name}")
         for found in vars(module).values():
             if isclass(found) and issubclass(found, SourceSettings) and hasattr(found, "key"):

@@ -25,6 +25,7 @@ RUN_BY = {
     "wavcaps diff": "tests/publishing/test_versions.py",
     "wavcaps export": "tests/exports/test_command.py",
     "wavcaps freesound-login": "tests/sources/test_freesound_oauth.py",
+    "wavcaps import": "tests/importing/test_import_command.py",
     "wavcaps provenance": "tests/provenance/test_provenance.py",
     "wavcaps rate": "tests/validation/test_assets.py",
     "wavcaps run": "tests/lane/test_run.py",

@@ -235,13 +235,13 @@ class Fetch:
             request.append(clip["claimed_crc32"])
         if self._source.folder is not None:
             # A file that was replaced is another one, even under the same name.
-            request += file_version(self._source.folder, clip["audio_url"])
+            request += file_version(self._source, clip["audio_url"])
         return request
 
     def _is_missing(self, clip: dict[str, Any]) -> bool:
         """Whether it is a clip of a folder that does not have its file."""
-        folder = self._source.folder
-        return folder is not None and file_version(folder, clip["audio_url"]) == [None, None]
+        is_local = self._source.folder is not None
+        return is_local and file_version(self._source, clip["audio_url"]) == [None, None]
 
     def _is_final(self, clip_id: str, failed: dict[str, Any]) -> bool:
         """Whether a failure is not retried, at all or in this fetch."""

@@ -13,6 +13,7 @@ from wavcaps_assets.masking import masked_bytes
 from wavcaps_assets.network.errors import NotThere, Unavailable
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.sources.folders import crc32_of
+from wavcaps_assets.sources.packed_audio import copy_from_archive, file_of, is_packed
 
 if TYPE_CHECKING:
     from wavcaps_assets.network.client import Network
@@ -70,13 +71,21 @@ def original(source: Source, clip: dict[str, Any], origin: Origin) -> Iterator[O
         OutsideFolder: its path is outside the source's folder.
         UnreadableFile: it may not be read.
         WrongChecksum: it is not the file that its source lists.
+        PackedAudioError: its archive does not have it.
         NetworkError, Paused: it cannot be fetched.
     """
-    if source.folder is not None:
-        yield _local(source.folder, clip["audio_url"], clip["claimed_crc32"])
-        return
     # A `clip_id` has characters only that are safe in a path.
     path = origin.partial / source.name / clip["clip_id"]
+    if source.folder is not None:
+        if not (source.has_archives and is_packed(clip["audio_url"])):
+            yield _local(source.folder, clip["audio_url"], clip["claimed_crc32"])
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield _unpacked(source.folder, clip["audio_url"], path)
+        finally:
+            path.unlink(missing_ok=True)
+        return
     headers = source.audio_headers(origin.network)
     download = origin.network.download(clip["audio_url"], path, headers, clip["claimed_md5"])
     try:
@@ -90,16 +99,43 @@ def original(source: Source, clip: dict[str, Any], origin: Origin) -> Iterator[O
         path.unlink(missing_ok=True)
 
 
-def file_version(folder: Path, name: str) -> list[int | None]:
-    """Size (bytes) and modification time (ns) of a file of the folder; None where there is no such file."""
+def file_version(source: Source, name: str) -> list[int | None]:
+    """Size (bytes) and modification time (ns) of a clip's file, or of its archive, in the source's folder.
+
+    None where there is no such file.
+    """
+    assert source.folder is not None
     try:
-        stat = (folder / name).stat()
+        stat = (source.folder / (file_of(name) if source.has_archives else name)).stat()
     except (OSError, ValueError):
         return [None, None]
     return [stat.st_size, stat.st_mtime_ns]
 
 
 def _local(folder: Path, name: str, crc32: str | None) -> Original:
+    path = _inside(folder, name)
+    try:
+        _require_audio(path)
+        if crc32 is not None:
+            _require_checksum(path, name, crc32)
+        return _whole(path)
+    except OSError as error:
+        raise UnreadableFile(f"{name!r:.200} cannot be read: {error.strerror}") from error
+
+
+def _unpacked(folder: Path, place: str, target: Path) -> Original:
+    archive = _inside(folder, file_of(place))
+    try:
+        archive.open("rb").close()
+    except OSError as error:
+        raise UnreadableFile(f"{place!r:.200} cannot be read: {error.strerror}") from error
+    # Other errors are those of the disk that the copy is written to, and not of this clip.
+    copy_from_archive(archive, place, target)
+    _require_audio(target)
+    return _whole(target)
+
+
+def _inside(folder: Path, name: str) -> Path:
     root = folder.resolve()
     try:
         path = (root / name).resolve()
@@ -108,15 +144,16 @@ def _local(folder: Path, name: str, crc32: str | None) -> Original:
     if not path.is_relative_to(root):
         raise OutsideFolder(f"{name!r:.200} is outside the folder of clips")
     try:
-        if not path.is_file():
-            raise NotThere(f"no file {name!r:.200} in the folder of clips")
-        _require_audio(path)
-        if crc32 is not None:
-            _require_checksum(path, name, crc32)
-        with path.open("rb") as file:
-            return Original(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        if path.is_file():
+            return path
     except OSError as error:
         raise UnreadableFile(f"{name!r:.200} cannot be read: {error.strerror}") from error
+    raise NotThere(f"no file {name!r:.200} in the folder of clips")
+
+
+def _whole(path: Path) -> Original:
+    with path.open("rb") as file:
+        return Original(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _require_checksum(path: Path, name: str, crc32: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wavcaps_assets.audio.limits import EmptyAudio, TooLong, UnreadableAudio
 from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile, WrongChecksum
 from wavcaps_assets.network.errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
+from wavcaps_assets.sources.packed_audio import PackedAudioError
 
 WRONG_CHECKSUM = "wrong_checksum"
 # The most specific class first: the first that matches gives the reason.
@@ -18,6 +19,7 @@ REASONS: dict[type[Exception], str] = {
     OutsideFolder: "outside_folder",
     UnreadableFile: "unreadable_file",
     WrongChecksum: WRONG_CHECKSUM,
+    PackedAudioError: "damaged_archive",
     EmptyAudio: "empty_audio",
     TooLong: "too_long",
     UnreadableAudio: "unreadable_audio",
@@ -26,7 +28,7 @@ REASONS: dict[type[Exception], str] = {
 LASTING = frozenset(
     {
         *("unreadable_audio", "empty_audio", "too_long", "audio_too_large"),
-        *("outside_folder", WRONG_CHECKSUM),
+        *("outside_folder", "damaged_archive", WRONG_CHECKSUM),
     }
 )
 

@@ -75,14 +75,14 @@ def tar_keys(store: Store, tars: Sequence[str]) -> Iterator[str]:
     """
     for tar in tars:
         with store.reading(tar) as path:
-            yield from (_in_id(key) for key in _members(tar, path)[0])
+            yield from (_in_id(key) for key in tar_members(tar, path)[0])
 
 
 def _in_id(key: str) -> str:
     return key.replace("/", "-")
 
 
-def _members(tar: str, path: Path) -> tuple[dict[str, dict[str, tarfile.TarInfo]], int]:
+def tar_members(tar: str, path: Path) -> tuple[dict[str, dict[str, tarfile.TarInfo]], int]:
     """The members of a tar by their key and ending, and where the last one ends (bytes)."""
     found: dict[str, dict[str, tarfile.TarInfo]] = {}
     try:
@@ -108,9 +108,9 @@ def _members(tar: str, path: Path) -> tuple[dict[str, dict[str, tarfile.TarInfo]
 
 def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str, Any]]:
     with store.reading(tar) as path:
-        found, end = _members(tar, path)
+        found, end = tar_members(tar, path)
         with path.open("rb") as file:
-            _check_end(tar, file, end)
+            check_end(tar, file, end)
             for key, members in found.items():
                 audio = next((members[ending] for ending in members if ending in AUDIO_ENDINGS), None)
                 if audio is None:
@@ -128,7 +128,7 @@ def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str,
                 }
 
 
-def _check_end(tar: str, file: io.BufferedReader, end: int) -> None:
+def check_end(tar: str, file: io.BufferedReader, end: int) -> None:
     """A tar ends with a block of zeros. Python also accepts any damaged member as the end."""
     file.seek(end)
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from wavcaps_assets.captioning.floor import rule_based, template, temporal
+from wavcaps_assets.captioning.given import keep_given
 from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.captioning.requests import first_requests, grouped
 from wavcaps_assets.captioning.rounds import Rounds, TextState
@@ -90,6 +91,7 @@ def caption_clips(
     settings: CaptioningSettings,
     session: Session | None = None,
     provider: Provider = Provider.ONLINE,
+    given: pa.Table | None = None,
 ) -> Captioned:
     """Captions the clips of one source.
 
@@ -102,10 +104,12 @@ def caption_clips(
         clips: `tables.FILTERED_CLIPS`.
         source: the source's name, which selects the prompt.
         session: may be None for methods without a model.
+        given: for the method `given`, the captions that the clips came with, `tables.IMPORTED_CLIPS`.
 
     Returns:
         The captions. Clips are dropped as `empty_text`, `foreign_text`, `llm_failure` (the model answers
-        "Failure."), `no_answer`, `unusable_answer`, or, by the method `rules`, `no_rule`.
+        "Failure."), `no_answer`, `unusable_answer`, or, by the method `rules`, `no_rule`; by the method
+        `given` only as `no_given_caption`.
 
     Raises:
         PromptError: there is no such prompt preset.
@@ -119,6 +123,13 @@ def caption_clips(
         raise ValueError("the rules need texts; use the template for AudioSet's labelled events")
     if settings.method is Method.MODEL and session is None:
         raise ValueError("the method `model` needs a session")
+    if settings.method is Method.GIVEN:
+        if given is None:
+            raise ValueError(
+                f"the clips of {source!r} came without captions, and the method `given` keeps those: choose "
+                "another method"
+            )
+        return Captioned(_with_events(keep_given(clips, given), clips))
     texts = read_texts(clips, source, settings)
     if session is not None and settings.method is Method.MODEL:
         captioned = _by_model(texts, source, settings, session, provider)

@@ -16,7 +16,7 @@ from wavcaps_assets.captioning.settings import (
 )
 from wavcaps_assets.captioning.texts import AUDIOSET, ClipField
 from wavcaps_assets.rules.rule import Verdict
-from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice, RuleSettings
+from wavcaps_assets.rules.settings import AS_GIVEN, RULE_PRESETS, RuleChoice, RuleSettings
 from wavcaps_assets.rules.time_rules import EVENT_ORDER
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
@@ -126,6 +126,20 @@ def choose_rules(choice: RuleChoice, embedded_model: bool, temporal: bool = Fals
             for one in error.errors()
         )
         raise ValueError(f"these rules of stage 3 are not possible: {'; '.join(problems)}") from error
+
+
+def or_given(choice: Choice, as_given: bool) -> Choice:
+    """The choice; or, if nothing is chosen for clips that are published as they came, their own captions."""
+    if as_given and not (choice.preset or choice.method or choice.chosen):
+        return choice.model_copy(update={"method": Method.GIVEN.value})
+    return choice
+
+
+def rules_of_given(choice: RuleChoice, captioning: CaptioningSettings) -> RuleChoice:
+    """The choice; or, if nothing is chosen for captions that are kept as they came, no rules."""
+    if captioning.method is Method.GIVEN and choice == type(choice)():
+        return choice.model_copy(update={"preset": AS_GIVEN})
+    return choice
 
 
 def or_floor(source: str, choice: Choice) -> Choice:

@@ -14,11 +14,15 @@ from wavcaps_assets.rules.settings import RULE_PRESETS, RuleSettings
 
 
 class Method(StrEnum):
-    """What writes captions: a language model, a template for labelled sound events, or rules for texts."""
+    """What writes captions: a language model, a template for labelled sound events, or rules for texts.
+
+    Or nothing: an imported clip keeps the caption that it came with.
+    """
 
     MODEL = "model"
     TEMPLATE = "template"
     RULES = "rules"
+    GIVEN = "given"
 
 
 # Settings of captions in temporal order.
@@ -32,7 +36,8 @@ class CaptioningSettings(BaseModel):
 
     method: Method = Field(
         Method.MODEL,
-        description="`template` (of AudioSet's labelled events) and `rules` (of texts) need no model",
+        description="`template` (of AudioSet's labelled events) and `rules` (of texts) need no model; "
+        "`given` keeps the captions of an imported set",
     )
     prompt: str = Field(
         "paper",
@@ -173,8 +178,9 @@ class CaptioningChoice(BaseModel):
     )
     method: str = Field(
         "",
-        description="`model`; `template` for AudioSet's events; `rules` for texts; empty: the template for "
-        "these events with the embedded model, else the model",
+        description="`model`; `template` for AudioSet's events; `rules` for texts; `given`: the captions "
+        "imported clips came with; empty: `given` for imported clips, the template for AudioSet's events "
+        "with the embedded model, else the model",
     )
     prompt: str | None = _open("prompt")
     second_prompt: str | None = _open("second_prompt")

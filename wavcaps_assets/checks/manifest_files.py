@@ -71,7 +71,7 @@ def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
         UnusableManifest: nothing is there, it cannot be read, columns are missing, or it has no rows.
     """
     reader = _Reader()
-    files = _files(path)
+    files = manifest_files(path)
     for file, source in zip(files, sources_of(files), strict=True):
         reader.add(file, source, rows_of(file))
     if not reader.read:
@@ -80,20 +80,25 @@ def read_manifest(path: Path, dropped: Path | None = None) -> CaptionSet:
     return CaptionSet(reader.table(), reader.read, reader.unreadable, reader.repeated, lost)
 
 
-def _files(path: Path) -> list[Path]:
+def manifest_files(path: Path) -> list[Path]:
+    """The file, or all manifest files of a folder and its subfolders.
+
+    Raises:
+        UnusableManifest: there is none.
+    """
     if path.is_file():
         if not suffix_of(path):
             raise UnusableManifest(f"{path} has another format: the name must end with {', '.join(SUFFIXES)}")
         return [path]
     if not path.is_dir():
         raise UnusableManifest(f"{path} does not exist")
-    found = [file for file in _walk(path) if file.is_file() and _is_manifest(file)]
+    found = [file for file in walk(path) if file.is_file() and _is_manifest(file)]
     if not found:
         raise UnusableManifest(f"{path} has no file that ends with {', '.join(SUFFIXES)}")
     return found
 
 
-def _walk(folder: Path) -> list[Path]:
+def walk(folder: Path) -> list[Path]:
     """The files in a folder and its subfolders, sorted, without hidden ones.
 
     Links to folders are followed, but no folder is read twice. A dot hides caches, such as those of the Hub.
@@ -143,7 +148,7 @@ def _source_of(file: Path) -> str:
     for part in reversed(file.parts[:-1]):
         if (named := SOURCE_FOLDER.fullmatch(part)) is not None:
             return named[1]
-    stem = file.name[: -len(suffix_of(file))]
+    stem = file.name[: len(file.name) - len(suffix_of(file) or file.suffix)]
     shard = SHARD.sub("", stem) or file.parent.name or stem
     for name in (stem, shard, file.parent.name):
         if name.lower() in RELEASED_NAMES:
@@ -187,7 +192,7 @@ class _Reader:
     def _captions(self, row: Row, source: str, where: str) -> Iterator[dict[str, Any]]:
         given = next((row[name] for name in ID_COLUMNS if row.get(name) is not None), None)
         clip_id = str(given) if type(given) is int else _text(given)
-        captions = _captions_of(row)
+        captions = captions_of(row)
         name = clip_id or where
         if (source, name) in self._known:
             self.repeated.add(source, Example(name, str(captions[0])[:SHOWN_CHARS], where))
@@ -205,7 +210,7 @@ class _Reader:
                 yield {"clip_id": key, "source": source, "caption": readable, "text": text, "events": events}
 
 
-def _captions_of(row: Mapping[str, object]) -> list[object]:
+def captions_of(row: Mapping[str, object]) -> list[object]:
     """The captions of a row, at least one; None for a missing caption."""
     given: list[object] = []
     for name in CAPTION_COLUMNS:
@@ -260,7 +265,7 @@ def _problem(caption: object) -> str:
 
 
 def _dropped(path: Path) -> Counter[str]:
-    files = [path] if path.is_file() else [one for one in _walk(path) if one.name.endswith(DROPPED_SUFFIX)]
+    files = [path] if path.is_file() else [one for one in walk(path) if one.name.endswith(DROPPED_SUFFIX)]
     if not files:
         raise UnusableManifest(f"{path} has no table of dropped clips")
     lost: Counter[str] = Counter()

@@ -9,6 +9,8 @@ import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,23 @@ KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a lis
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of a file.
+
+    Attributes:
+        columns: the columns; others are left out, so that 262,300 clips fit into memory.
+        captions: whether a file without captions is refused.
+    """
+
+    columns: frozenset[str] = USED
+    captions: bool = True
+
+
+# What the checks of captions read.
+CAPTIONED = Wanted()
+
+
 class UnusableManifest(ValueError):
     """A file or folder that is not a manifest. The message says why, and what was found instead."""
 
@@ -43,7 +62,7 @@ def suffix_of(file: Path) -> str:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
-def rows_of(file: Path) -> Iterator[Row]:
+def rows_of(file: Path, wanted: Wanted = CAPTIONED) -> Iterator[Row]:
     """The rows of a file.
 
     Raises:
@@ -51,11 +70,11 @@ def rows_of(file: Path) -> Iterator[Row]:
     """
     suffix = suffix_of(file).removesuffix(".gz")
     if suffix == PARQUET:
-        return _parquet_rows(file)
+        return _parquet_rows(file, wanted)
     content = _text_of(file)
     if suffix in (".csv", ".tsv"):
-        return _csv_rows(file, content, "\t" if suffix == ".tsv" else ",")
-    return _json_rows(file, content)
+        return _csv_rows(file, content, "\t" if suffix == ".tsv" else ",", wanted)
+    return _json_rows(file, content, wanted)
 
 
 def kind_of(value: object) -> str:
@@ -63,20 +82,20 @@ def kind_of(value: object) -> str:
     return KINDS.get(type(value), f"a {type(value).__name__}")
 
 
-def _parquet_rows(file: Path) -> Iterator[Row]:
+def _parquet_rows(file: Path, wanted: Wanted) -> Iterator[Row]:
     try:
         parquet = pq.ParquetFile(file)
         names = parquet.schema_arrow.names
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UnusableManifest(f"{file} cannot be read as Parquet: {error}") from error
-    _require(names, file)
+    _require(names, file, wanted)
     for field in parquet.schema_arrow:
         if field.name in CAPTION_COLUMNS and not _may_hold_text(field.type):
             raise UnusableManifest(
                 f"{file}: the column {field.name} is {field.type}, and not text or a list of texts"
             )
     try:
-        for batch in parquet.iter_batches(BATCH, columns=[name for name in names if name in USED]):
+        for batch in parquet.iter_batches(BATCH, columns=[name for name in names if name in wanted.columns]):
             try:
                 yield from batch.to_pylist()
             except UnicodeDecodeError:
@@ -118,11 +137,11 @@ def _text_of(file: Path) -> str:
         raise UnusableManifest(f"{file} cannot be read: {error}") from error
 
 
-def _csv_rows(file: Path, content: str, delimiter: str) -> Iterator[Row]:
+def _csv_rows(file: Path, content: str, delimiter: str, wanted: Wanted) -> Iterator[Row]:
     lines = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     try:
         lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
-        _require(lines.fieldnames, file)
+        _require(lines.fieldnames, file, wanted)
         for row in lines:
             if None in row:
                 raise UnusableManifest(
@@ -134,14 +153,14 @@ def _csv_rows(file: Path, content: str, delimiter: str) -> Iterator[Row]:
         raise UnusableManifest(f"{file} line {lines.line_num} cannot be read as CSV: {error}") from error
 
 
-def _json_rows(file: Path, text: str) -> Iterator[Row]:
+def _json_rows(file: Path, text: str, wanted: Wanted) -> Iterator[Row]:
     rows: Any
     try:
-        content = json.loads(text, object_hook=_used_only)
+        content = json.loads(text, object_hook=partial(_used_only, wanted))
     except RecursionError as error:
         raise UnusableManifest(f"{file} cannot be read as JSON: {error}") from error
     except ValueError as error:
-        rows = _json_lines(file, text, error)
+        rows = _json_lines(file, text, error, wanted)
     else:
         rows = content.get("data") if isinstance(content, dict) and "data" in content else content
         if isinstance(rows, dict) and not rows.keys().isdisjoint(ID_COLUMNS):
@@ -155,11 +174,11 @@ def _json_rows(file: Path, text: str) -> Iterator[Row]:
                 f"{file}: row {number} is {'text' if isinstance(row, str) else kind_of(row)}, not an object"
             )
     if rows:
-        _require(set(chain.from_iterable(rows)), file)
+        _require(set(chain.from_iterable(rows)), file, wanted)
     yield from rows
 
 
-def _json_lines(file: Path, text: str, whole: ValueError) -> list[Any]:
+def _json_lines(file: Path, text: str, whole: ValueError, wanted: Wanted) -> list[Any]:
     """The objects of JSON Lines, one a line.
 
     Args:
@@ -170,25 +189,26 @@ def _json_lines(file: Path, text: str, whole: ValueError) -> list[Any]:
         if not line.strip():
             continue
         try:
-            rows.append(json.loads(line, object_hook=_used_only))
+            rows.append(json.loads(line, object_hook=partial(_used_only, wanted)))
         except (ValueError, RecursionError) as error:
             problem = f"line {number}: {error}" if rows else str(whole)
             raise UnusableManifest(f"{file} cannot be read as JSON or JSON Lines: {problem}") from error
     return rows
 
 
-def _used_only(value: dict[str, Any]) -> dict[str, Any]:
+def _used_only(wanted: Wanted, value: dict[str, Any]) -> dict[str, Any]:
     """A clip with its used columns only, so that 262,300 fit into memory; any other object as it is."""
-    if not (any(name in value for name in ID_COLUMNS) and any(name in value for name in CAPTION_COLUMNS)):
+    has_captions = any(name in value for name in CAPTION_COLUMNS) or not wanted.captions
+    if not (any(name in value for name in ID_COLUMNS) and has_captions):
         return value
-    return {name: field for name, field in value.items() if name in USED}
+    return {name: field for name, field in value.items() if name in wanted.columns}
 
 
-def _require(names: Iterable[str], file: Path) -> None:
+def _require(names: Iterable[str], file: Path, wanted: Wanted) -> None:
     existing = sorted(names)
     problems = [
         f"no column {' or '.join(needed)}{_similar(needed, existing)}"
-        for needed in (ID_COLUMNS, ("caption", "caption_1"))
+        for needed in (ID_COLUMNS, *([("caption", "caption_1")] if wanted.captions else []))
         if not {*(needed if needed is ID_COLUMNS else CAPTION_COLUMNS)} & {*existing}
     ]
     if problems:

@@ -11,7 +11,7 @@ from pydantic import Field
 from wavcaps_assets.captioning import prompts, second_questions
 from wavcaps_assets.captioning.comparison import Variant, compare_variants
 from wavcaps_assets.captioning.engine import Provider, caption_clips
-from wavcaps_assets.captioning.presets import choose_settings, named, or_floor
+from wavcaps_assets.captioning.presets import choose_settings, named, or_floor, or_given
 from wavcaps_assets.captioning.settings import CaptioningChoice, Method
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.code_versions import Scope, scoped
@@ -87,6 +87,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         embedded_model: whether the model is the demo's small one.
     """
     by_source = source_partitions(sources)
+    named_sources = {source.name: source for source in sources}
 
     @dg.asset(
         partitions_def=by_source,
@@ -108,7 +109,10 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         store: StoreResource,
     ) -> Iterator[Any]:
         source, files = context.partition_key, store.tables().store
-        settings = choose_settings(source, language_model.embedded, config)
+        origin = named_sources[source]
+        choice = or_given(config, origin.as_given)
+        settings = choose_settings(source, language_model.embedded, choice)
+        given = origin.given_captions() if settings.method is Method.GIVEN else None
         provider = named(Provider, config.provider, "provider")
         progress = PageProgress(context)
 
@@ -126,7 +130,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
                     progress=progress,
                 ) as session,
             ):
-                captioned = caption_clips(filtered_clips, source, settings, session, provider)
+                captioned = caption_clips(filtered_clips, source, settings, session, provider, given)
             chosen = settings.model_dump(mode="json")
             context.add_output_metadata({"settings": dg.MetadataValue.json(chosen)})
             return replace(captioned.stage, settings=settings.stored)

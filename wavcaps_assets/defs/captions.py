@@ -7,7 +7,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.captioning import rule_counts
-from wavcaps_assets.captioning.presets import captioned_with, choose_rules, choose_settings
+from wavcaps_assets.captioning.presets import captioned_with, choose_rules, choose_settings, rules_of_given
 from wavcaps_assets.captioning.refining import refine_source
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
@@ -55,7 +55,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         def make() -> Stage:
             tables = store.tables()
             captioning = captioned_with(tables, source) or choose_settings(source, embedded)
-            rules = choose_rules(config, embedded, captioning.temporal)
+            rules = choose_rules(rules_of_given(config, captioning), embedded, captioning.temporal)
             with (
                 logged_to(context),
                 language_model.serving(rules.second_questions > 0) as llm,

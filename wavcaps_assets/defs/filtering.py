@@ -24,6 +24,7 @@ class FilterConfig(dg.Config, FilterSettings):
 
 def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
     by_source = source_partitions(sources)
+    as_given = {source.name for source in sources if source.as_given}
 
     @dg.asset(
         deps=deps_on(sources, "raw_clips", "audio"),
@@ -38,8 +39,11 @@ def filtering_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]
         context: dg.AssetExecutionContext, config: FilterConfig, store: StoreResource
     ) -> Stage:
         source = context.partition_key
-        stage = filter_clips(*read_inputs(store.tables(), source, config), config)
-        funnel, paper = funnel_of(stage, config), paper_funnels().get(source)
+        settings = config.for_given if source in as_given else config
+        stage = filter_clips(*read_inputs(store.tables(), source, settings), settings)
+        # The paper's figures are those of its own crawl.
+        paper = None if source in as_given else paper_funnels().get(source)
+        funnel = funnel_of(stage, settings)
         context.add_output_metadata(
             {
                 "funnel": dg.MetadataValue.md(as_table(funnel, paper)),

@@ -91,6 +91,13 @@ class FilterSettings(BaseModel):
         description="of clips with the same samples, only the first by clip_id is kept; beyond the paper",
     )
 
+    @property
+    def for_given(self) -> FilterSettings:
+        """For clips that are published as they came: if nothing is chosen, no rule applies."""
+        if self.model_dump() != FilterSettings().model_dump():
+            return self
+        return FilterSettings(min_duration_s=0, frequency_filtered_sources=[], min_peak_dbfs=None)
+
     @field_validator("frequency_filtered_sources")
     @classmethod
     def _sources_exist(cls, names: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.sources import MODULES
+from wavcaps_assets.sources import source_names
 from wavcaps_assets.tables.asset_tables import TableStore
 
 # An address or a path of a raw clip.
@@ -48,6 +48,6 @@ def clip_id_of(tables: TableStore, name: str) -> str | None:
 
 
 def _raw_clips(tables: TableStore) -> Iterator[pa.Table]:
-    for source in MODULES:
+    for source in source_names():
         for partition in tables.partitions([source, "raw_clips"]):
             yield tables.read([source, "raw_clips"], [partition], ["clip_id", *COLUMNS])

@@ -103,12 +103,15 @@ def _require(what: str, named: Iterable[str], there: Sequence[str]) -> None:
         raise ValueError(f"there is no {what} {', '.join(unknown)}; there are {', '.join(there)}")
 
 
+# The preset of captions that imported clips came with, and keep.
+AS_GIVEN = "as_given"
 # `answers` judges the answers of stage 2. Stage 3 judges them by the other rules, and asks again.
 RULE_PRESETS = {
     "paper": RuleSettings(),
     "strict": RuleSettings(enabled=_of_preset("strict"), min_words=3, verdicts=_verdicts("strict")),
     "small": RuleSettings(enabled=_of_preset("small"), min_words=3, second_questions=0),
     "answers": RuleSettings(enabled=_of_preset("answers"), second_questions=0),
+    AS_GIVEN: RuleSettings(enabled=(), repairs=(), second_questions=0),
 }
 
 
@@ -118,7 +121,9 @@ class RuleChoice(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     preset: str = Field(
-        "", description="`paper` (a reconstruction), `strict`, or `small` for a small model; empty: `paper`"
+        "",
+        description="`paper` (a reconstruction), `strict`, `small` for a small model, or `as_given`: no "
+        "rule; empty: `as_given` for captions that imported clips came with, else `paper`",
     )
     second_questions: int | None = Field(
         None,

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.sources.imported import imported_sets, imported_sources
 
 # Modules of this package, in the order in which people see the sources. A module has the name of its source,
 # and a function `configured(demo_url, state)`, which gives the source with its settings.
@@ -24,11 +25,24 @@ MODULES = (
 def known_sources(settings: Settings) -> tuple[Source, ...]:
     """Every source that this project can crawl, each with its own settings from the environment.
 
+    An imported source takes the place of the one of its name: no clip id can have two sources.
+
     Raises:
         ValidationError: a source's environment variable has a value that its field does not allow.
+        DamagedImport: the list of imported sources cannot be read.
     """
-    modules = [import_module(f"{__name__}.{name}") for name in MODULES]
-    return tuple(module.configured(settings.demo_url, settings.state) for module in modules)
+    imported = {source.name: source for source in imported_sources(settings.demo_url, settings.state)}
+    modules = {name: import_module(f"{__name__}.{name}") for name in MODULES}
+    known = [
+        imported.pop(name, None) or module.configured(settings.demo_url, settings.state)
+        for name, module in modules.items()
+    ]
+    return (*known, *imported.values())
+
+
+def source_names() -> tuple[str, ...]:
+    """The names of all sources, those of imported sets too."""
+    return tuple(dict.fromkeys((*MODULES, *imported_sets(Settings().state))))
 
 
 def all_sources(settings: Settings) -> tuple[Source, ...]:
@@ -54,8 +68,10 @@ def require_sources(names: Iterable[str]) -> None:
     Raises:
         ValueError: there is no source of that name; says which name is nearest, and which there are.
     """
-    for name in names:
-        if name not in MODULES:
-            near = get_close_matches(name, MODULES, n=1)
+    unknown = [name for name in names if name not in MODULES]
+    known = source_names() if unknown else MODULES
+    for name in unknown:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"there is no source {name!r}: {meant}The sources are {', '.join(MODULES)}")
+            raise ValueError(f"there is no source {name!r}: {meant}The sources are {', '.join(known)}")

@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from wavcaps_assets.network.client import Network
     from wavcaps_assets.settings import Settings
 
@@ -46,6 +48,14 @@ class Source(ABC):
     ids_of: str | None = None
     # Whether `Record.claimed_bytes` is the size of the file at `Record.audio_url`.
     exact_bytes: bool = False
+    # Whether `Record.audio_url` may be a part of an archive of the folder (`packed_audio`).
+    has_archives: bool = False
+    # Whether its clips came with captions, and are published as they came unless a run says otherwise.
+    as_given: bool = False
+
+    def given_captions(self) -> pa.Table | None:
+        """The captions that its clips came with, `tables.IMPORTED_CLIPS`; None: it has none."""
+        return None
 
     @property
     def folder(self) -> Path | None:

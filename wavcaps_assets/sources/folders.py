@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import os
+import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 # In order of preference.
 SUFFIXES = ("wav", "flac", "aiff", "aif", "ogg", "opus", "m4a", "mp4", "mkv", "webm", "mp3")
 
-
+# Names of files that are audio.
+AUDIO_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mp3", ".mp4"}
+    | {".oga", ".ogg", ".opus", ".wav", ".wma", ".wv"}
+)
+MAX_ID_CHARS = 64
+HASH_DIGITS = 8
 BLOCK_BYTES = 2**20
 # Python's own limit of a cell is 131,072: a longer description would end the reading of the file.
 MAX_CELL_CHARS = 2**27
@@ -69,3 +77,13 @@ def files_in(folder: Path) -> Iterator[str]:
         within = os.path.relpath(root, folder)
         for name in sorted(names):
             yield name if within == os.curdir else f"{within}{os.sep}{name}"
+
+
+def safe_id(file: str) -> str:
+    """An id that does not depend on other files: the name, with a hash where characters are replaced."""
+    stem = str(PurePosixPath(file).with_suffix(""))
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")
+    if safe == stem and len(safe) <= MAX_ID_CHARS:
+        return safe
+    digest = hashlib.sha256(file.encode("utf-8", errors="replace")).hexdigest()[:HASH_DIGITS]
+    return f"{safe[: MAX_ID_CHARS - HASH_DIGITS - 1]}-{digest}".lstrip("-")

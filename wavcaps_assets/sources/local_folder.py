@@ -13,9 +13,7 @@ This file and its line in `sources/__init__.py` are an example of all that a new
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -25,7 +23,7 @@ from pydantic import Field
 
 from wavcaps_assets.network.errors import BadAnswer, NotThere
 from wavcaps_assets.sources.base import SAFE_ID, Note, Record, Source, web_url
-from wavcaps_assets.sources.folders import csv_cells
+from wavcaps_assets.sources.folders import AUDIO_SUFFIXES, MAX_ID_CHARS, csv_cells, safe_id
 from wavcaps_assets.sources.settings import FolderPath, SourceSettings
 
 if TYPE_CHECKING:
@@ -40,14 +38,7 @@ MAX_PATH_BYTES = 4096
 LIST = "clips.csv"
 FILE = "file"
 COLUMNS = (FILE, "id", "title", "description", "tags", "author", "licence", "page_url", "recording")
-# Names of audio files, which a row may have been forgotten for.
-AUDIO_SUFFIXES = frozenset(
-    {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mp3", ".mp4"}
-    | {".oga", ".ogg", ".opus", ".wav", ".wma", ".wv"}
-)
 NAMES_SHOWN = 5
-MAX_ID_CHARS = 64
-HASH_DIGITS = 8
 
 
 class LocalFolderSettings(SourceSettings):
@@ -156,7 +147,7 @@ def _columns(root: Path, header: list[str]) -> list[str]:
 def _record(root: Path, line: int, row: Mapping[str, str]) -> Record:
     file, page_url = row.get(FILE, ""), row.get("page_url") or None
     problem = row.get("") or _problem_of(root, file)
-    source_id = row.get("id") or ("" if problem else _id_of(file))
+    source_id = row.get("id") or ("" if problem else safe_id(file))
     if not SAFE_ID.fullmatch(source_id):
         if problem:
             source_id = ""
@@ -215,13 +206,3 @@ def _problem_of(root: Path, file: str) -> str | None:
     except (OSError, RuntimeError) as error:
         return f"{file!r:.200} is not a usable path: {error}"
     return None if inside else f"{file!r:.200} is a link to a file outside the folder"
-
-
-def _id_of(file: str) -> str:
-    """An id that does not depend on other files: the name, with a hash where characters are replaced."""
-    stem = str(PurePosixPath(file).with_suffix(""))
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")
-    if safe == stem and len(safe) <= MAX_ID_CHARS:
-        return safe
-    digest = hashlib.sha256(file.encode("utf-8", errors="replace")).hexdigest()[:HASH_DIGITS]
-    return f"{safe[: MAX_ID_CHARS - HASH_DIGITS - 1]}-{digest}".lstrip("-")
