@@ -60,7 +60,7 @@ class AudioIndex:
             elif pure.as_posix() in self._paths:
                 return self._use(pure.as_posix(), source), None
         if problem:
-            # The name of such a file is not looked for either: the row is not to be trusted.
+            # A file of the same name is not used either: such a row is wrong, or hostile.
             return None, problem
         for name in (*(PurePosixPath(path.replace("\\", "/")).stem for path in paths), *names):
             for owner in (source, ""):
