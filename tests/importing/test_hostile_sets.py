@@ -108,8 +108,8 @@ def test_members_are_those_of_python_s_own_reader(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
         for name, content in files.items():
             written.writestr(name, content)
-        with written.open("streamed.flac", "w", force_zip64=True) as member:
-            member.write(flac(5))
+        with written.open("streamed.flac", "w", force_zip64=True) as stream:
+            stream.write(flac(5))
     with zipfile.ZipFile(archive) as peer:
         expected = [(info.filename, info.file_size, peer.read(info)) for info in peer.infolist()]
     found = []

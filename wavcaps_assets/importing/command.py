@@ -127,7 +127,7 @@ def _next_steps(imported: dict[str, ImportedSet]) -> str:
 
 
 def _renames(given: tuple[str, ...]) -> dict[str, str]:
-    renames = {}
+    renames: dict[str, str] = {}
     for one in given:
         old, sign, new = one.partition("=")
         if not (old and sign and new):
