@@ -110,6 +110,7 @@ def export(
         else:
             journal.begin()
         store.remove(f"{path}/{DESCRIPTION}")
+        store.sweep(path)
         folder = ExportFolder(store, path, journal, progress or NoProgress(), exported.table.num_rows)
         fmt.write(exported, settings, folder)
         description = _describe(journal, identity, now)

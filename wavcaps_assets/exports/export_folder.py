@@ -149,6 +149,12 @@ class ExportFolder:
         self._progress.update(min(done, self._total), self._total, name)
         return self.journal.parts[name]
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The ids of the clips that the finished parts have left out."""
+        parts = self.journal.parts.values()
+        return frozenset(clip.clip_id for record in parts for clip in record.left_out)
+
     def require_space(self, needed: int, largest: int = 0) -> None:
         """Checks that the disk has room for the export.
 

@@ -14,23 +14,25 @@ LONGEST = 60
 DIGITS = 8
 
 
-def file_stems(ids: Sequence[str]) -> list[str]:
-    """A file name without its ending for each id, in the same order.
+def file_stems(ids: Sequence[str], names: Sequence[str] | None = None) -> list[str]:
+    """A file name without its ending for each clip, in the same order.
 
-    An id with letters, digits, hyphens and underscores is its own name. Other characters become `_`, and a
-    hash of the id follows; so it does where the names of two ids differ in case only, which are one file on
-    some machines.
+    A name of letters, digits, hyphens and underscores is kept. Other characters become `_`, and a hash of the
+    clip's id follows; so it does where the names of two clips are the same, or differ in case only, which is
+    one file on some machines.
 
     Args:
-        ids: each once.
+        ids: of the clips, each once.
+        names: what the files are to be named after; None: the ids.
     """
-    cut = [UNSAFE.sub("_", one)[:LONGEST] for one in ids]
+    wanted = ids if names is None else names
+    cut = [UNSAFE.sub("_", one)[:LONGEST] for one in wanted]
     times = Counter(name.casefold() for name in cut)
     return [
-        name if name == one and times[name.casefold()] == 1 else f"{name}-{_digits(one)}"
-        for name, one in zip(cut, ids, strict=True)
+        name if name == one and times[name.casefold()] == 1 else f"{name}-{_digits(clip_id)}"
+        for name, one, clip_id in zip(cut, wanted, ids, strict=True)
     ]
 
 
-def _digits(one: str) -> str:
-    return hashlib.sha256(one.encode()).hexdigest()[:DIGITS]
+def _digits(clip_id: str) -> str:
+    return hashlib.sha256(clip_id.encode()).hexdigest()[:DIGITS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +13,7 @@ from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import ExportFormat, FormatSettings
 from wavcaps_assets.publishing.strong_labels import label_rows
 from wavcaps_assets.store.schema import TableSchema
+from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import MANIFEST, SET_CHANGES, STRONG_LABELS
 from wavcaps_assets.tables.set_versions import SetVersions
 
@@ -57,15 +59,24 @@ def _write_file(tables: Mapping[str, pa.Table], part: Part) -> None:
     with part.file(FILE) as path:
         # DuckDB makes its files itself.
         path.unlink()
-        with duckdb.connect(path) as database:
-            for name, table in tables.items():
-                database.register("rows", table)
-                database.execute(f"create table {name} as select * from rows")
-                database.unregister("rows")
-                for column in SCHEMAS[name].columns if name in SCHEMAS else ():
-                    text = column.description.replace("'", "''")
-                    database.execute(f"comment on column {name}.{column.name} is '{text}'")
+        try:
+            with duckdb.connect(path) as database:
+                for name, table in tables.items():
+                    _write_table(database, name, table)
+                # What cannot be written when a connection is closed is lost without an error.
+                database.execute("checkpoint")
+        except duckdb.Error as error:
+            raise StoreError(f"DuckDB cannot write {FILE}: {error}; free some space") from error
     part.clips = tables["manifest"].num_rows
+
+
+def _write_table(database: Any, name: str, table: pa.Table) -> None:
+    database.register("rows", table)
+    database.execute(f"create table {name} as select * from rows")
+    database.unregister("rows")
+    for column in SCHEMAS[name].columns if name in SCHEMAS else ():
+        text = column.description.replace("'", "''")
+        database.execute(f"comment on column {name}.{column.name} is '{text}'")
 
 
 def _changes(exported: ExportedSet) -> pa.Table:

@@ -86,7 +86,7 @@ def _records(rows: pa.Table) -> Iterator[dict[str, Any]]:
     """What the tar says about each clip."""
     for batch in rows.drop_columns([BYTES, "audio_path"]).to_batches():
         for row in batch.to_pylist():
-            others = row.pop("other_captions", None) or ()
+            others = row["other_captions"] or ()
             labels = dict.fromkeys(event["label"] for event in row["events"])
             yield {
                 "text": [row.pop("caption"), *(other["text"] for other in others)],
