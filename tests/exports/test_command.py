@@ -28,7 +28,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def test_the_commands_of_the_page_work(store: Store, tmp_path: Path) -> None:
-    publish(store, [{"clip_id": f"freesound-{number}"} for number in range(3)])
+    wish = {"gen_ai_preference": "no-additional-preferences"}
+    publish(store, [{"clip_id": f"freesound-{number}", **wish} for number in range(3)])
     commands = COMMAND.findall((ROOT / "docs" / "exports.md").read_text(encoding="utf-8"))
     assert len(commands) >= 4
     for command in commands:

@@ -18,11 +18,13 @@ from wavcaps_assets.exports.exported_set import CURRENT, open_set
 from wavcaps_assets.exports.format import ExportFormat
 from wavcaps_assets.exports.formats import all_formats
 from wavcaps_assets.show.previews import tally
+from wavcaps_assets.slices.uses import USES
 from wavcaps_assets.tables import EXPORTS
 from wavcaps_assets.tables.stage import Stage
 
 GROUP = "exports"
 VERSION = "the published version: a name such as v3-1a2b3c4d, a number, or `latest` (`wavcaps versions`)"
+SLICE = f"only the clips that may be used for a purpose: {', '.join(USES)}; empty: the whole version"
 LISTED = 50
 
 
@@ -31,6 +33,7 @@ def export_asset(fmt: ExportFormat[Any]) -> dg.AssetsDefinition:
         "ExportConfig",
         __base__=(dg.Config, fmt.settings),
         version=(str, Field(CURRENT, description=VERSION)),
+        slice=(str, Field("", description=SLICE)),
     )
 
     @dg.asset(
@@ -44,7 +47,7 @@ def export_asset(fmt: ExportFormat[Any]) -> dg.AssetsDefinition:
     )
     def exported(context: dg.AssetExecutionContext, config: config_class, store: StoreResource) -> Stage:
         values = config.model_dump()
-        wanted = open_set(store.tables().store, values.pop("version"))
+        wanted = open_set(store.tables().store, values.pop("version"), values.pop("slice"))
         with logged_to(context):
             done = export(wanted, fmt, fmt.settings.model_validate(values), utc_now())
         context.add_output_metadata(export_metadata(done))

@@ -12,11 +12,11 @@ from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.previews import counts, tally
 from wavcaps_assets.slices.attributions import write_attributions
 from wavcaps_assets.slices.counts import clips_by_class
-from wavcaps_assets.slices.select import MEASURES, EmptySlice, make_slice
+from wavcaps_assets.slices.select import EmptySlice, make_slice, measures_of
 from wavcaps_assets.slices.settings import SliceSettings
 from wavcaps_assets.slices.uses import USES, IntendedUse
 from wavcaps_assets.tables import MANIFEST
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE
 from wavcaps_assets.tables.stage import Stage
 
 GROUP = "slices"
@@ -46,7 +46,7 @@ def _slice(use: IntendedUse, sources: Sequence[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SliceConfig, wavcaps: pa.Table, store: StoreResource
     ) -> Stage:
         tables = store.tables()
-        measures = _measures(tables, sources) if config.needs_measures else None
+        measures = measures_of(tables, sources) if config.needs_measures else None
         try:
             stage = make_slice(wavcaps, use, config, measures)
         except EmptySlice as error:
@@ -63,11 +63,6 @@ def _slice(use: IntendedUse, sources: Sequence[str]) -> dg.AssetsDefinition:
         return stage
 
     return slice_of_set
-
-
-def _measures(tables: TableStore, sources: Sequence[str]) -> pa.Table:
-    columns = ["clip_id", *MEASURES]
-    return pa.concat_tables([tables.read([source, "audio"], columns=columns) for source in sources])
 
 
 def definitions(location: Location) -> dg.Definitions:

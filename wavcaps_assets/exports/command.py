@@ -16,12 +16,19 @@ from wavcaps_assets.exports.format import ExportFormat, FormatSettings
 from wavcaps_assets.exports.formats import all_formats
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.progress import progress_bar
+from wavcaps_assets.slices.uses import USES
 from wavcaps_assets.store.storage import StoreError, open_store
 
 
 @click.command()
 @click.argument("name", metavar="[FORMAT]", required=False)
 @click.option("--version", default=CURRENT, show_default=True, help="The version, such as v3 or v3-1a2b3c4d.")
+@click.option(
+    "--slice",
+    "use",
+    type=click.Choice(list(USES)),
+    help="Only the clips that may be used for this purpose (docs/slices.md).",
+)
 @click.option(
     "--to",
     type=click.Path(file_okay=False, path_type=Path),
@@ -34,7 +41,7 @@ from wavcaps_assets.store.storage import StoreError, open_store
     metavar="NAME=VALUE",
     help="A setting of the format. May be repeated.",
 )
-def export(name: str | None, version: str, to: Path | None, chosen: tuple[str, ...]) -> None:
+def export(name: str | None, version: str, use: str | None, to: Path | None, chosen: tuple[str, ...]) -> None:
     """Export a published version of the set. Without FORMAT, list the formats and their settings.
 
     An export that was stopped is completed by the same command. The store is the one that WAVCAPS_STORE
@@ -51,7 +58,7 @@ def export(name: str | None, version: str, to: Path | None, chosen: tuple[str, .
     machine = Settings()
     store = open_store(machine.store, machine.s3.endpoint_url or None, machine.s3.region or None)
     try:
-        exported = open_set(store, version)
+        exported = open_set(store, version, use or "")
         with progress_bar(f"exporting {exported.name}", exported.table.num_rows) as progress:
             done = make_export(exported, fmt, settings, utc_now(), to, progress)
     except StoreError as error:

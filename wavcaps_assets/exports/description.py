@@ -62,6 +62,7 @@ class ExportDescription(BaseModel):
         version: the published version that it was made from.
         content_hash: of that version's rows.
         slice: the part of the version; empty: all of it.
+        slice_settings: those of the slice that are not the defaults.
         settings: of the format.
         created: when it was complete.
         clips: how many it has.
@@ -77,6 +78,7 @@ class ExportDescription(BaseModel):
     version: str
     content_hash: str
     slice: str = ""
+    slice_settings: Mapping[str, Any] = {}
     settings: Mapping[str, Any] = {}
     created: datetime
     clips: int

@@ -90,6 +90,7 @@ def export(
         "version": exported.version.name,
         "content_hash": exported.version.content_hash,
         "slice": exported.slice,
+        "slice_settings": dict(exported.slice_settings),
         "settings": settings.model_dump(mode="json"),
     }
     with _alone(store, _lock_of(path, to)):

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.store.storage import Store
+from wavcaps_assets.slices.select import make_slice, measures_of
+from wavcaps_assets.slices.settings import SliceSettings
+from wavcaps_assets.slices.uses import USES
+from wavcaps_assets.store.storage import Store, StoreError
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, with_set_version
 from wavcaps_assets.tables.set_versions import SetVersion, SetVersions
 
 CURRENT = "latest"
+
+
+class UnknownSlice(StoreError):
+    """There is no such slice."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +32,14 @@ class ExportedSet:
         version: the published version.
         table: `tables.MANIFEST`, by clip_id: all clips of the version, or those of the slice.
         slice: the name of the slice, a plain file name; empty: the whole version.
+        slice_settings: the settings of the slice, without its defaults.
     """
 
     store: Store
     version: SetVersion
     table: pa.Table
     slice: str = ""
+    slice_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -34,15 +47,29 @@ class ExportedSet:
         return f"{self.version.name}-{self.slice}" if self.slice else self.version.name
 
 
-def open_set(store: Store, version: str = CURRENT) -> ExportedSet:
-    """A published version of the set.
+def open_set(store: Store, version: str = CURRENT, use: str = "") -> ExportedSet:
+    """A published version of the set, or the slice of it for a use.
+
+    A slice has the settings that the asset `slice/<use>` was made with the last time, else the defaults.
 
     Args:
         version: a name such as `v3-1a2b3c4d`, a number, with or without `v`, or `latest`.
+        use: the name of an intended use, such as `commercial`; empty: the whole version.
 
     Raises:
         UnknownSetVersion, DamagedSetVersion: there is no such version, or it cannot be read.
+        UnknownSlice: there is no such use.
+        EmptySlice: no clip of the version may be used for it.
     """
+    if use and use not in USES:
+        raise UnknownSlice(f"there is no slice {use!r}: the slices are {', '.join(USES)}")
     versions = SetVersions(store)
     found = versions.find(version)
-    return ExportedSet(store, found, versions.read(found).sort_by("clip_id"))
+    table = with_set_version(versions.read(found).sort_by("clip_id"), found.name)
+    if not use:
+        return ExportedSet(store, found, table)
+    tables = TableStore(store)
+    settings = SliceSettings.model_validate(json.loads(tables.settings_of(["slice", use], WHOLE) or "{}"))
+    measures = measures_of(tables, found.sources) if settings.needs_measures else None
+    kept = make_slice(table, USES[use], settings, measures).kept
+    return ExportedSet(store, found, kept, use, settings.model_dump(mode="json", exclude_defaults=True))

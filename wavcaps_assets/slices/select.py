@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,8 +13,8 @@ from wavcaps_assets.slices.preferences import ASKING_SOURCES, PREFERENCES, permi
 from wavcaps_assets.slices.settings import SliceSettings
 from wavcaps_assets.slices.uses import OPEN_SOURCE_MODELS, IntendedUse
 from wavcaps_assets.store.storage import StoreError
-from wavcaps_assets.tables import DROPPED, MANIFEST
-from wavcaps_assets.tables.asset_tables import set_version_of, with_set_version
+from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST
+from wavcaps_assets.tables.asset_tables import TableStore, set_version_of, with_set_version
 from wavcaps_assets.tables.stage import Stage
 
 STAGE = "slice"
@@ -76,6 +76,13 @@ def make_slice(
     return Stage(
         with_set_version(kept.cast(MANIFEST.arrow), version), dropped, settings=settings.model_dump_json()
     )
+
+
+def measures_of(tables: TableStore, sources: Sequence[str]) -> pa.Table:
+    """The measures of the audio of some sources: `clip_id` and `MEASURES`."""
+    columns = ["clip_id", *MEASURES]
+    stored = [tables.read([source, "audio"], columns=columns) for source in sources]
+    return pa.concat_tables([AUDIO.empty().select(columns), *stored])
 
 
 def _why_empty(use: IntendedUse, clips: pa.Table, dropped: pa.Table) -> str:
