@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import os
 import shutil
@@ -12,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from wavcaps_assets.exports.description import ExportedFile, LeftOut
+from wavcaps_assets.exports.hashing import HashingFile
 from wavcaps_assets.exports.journal import Journal, PartRecord
 from wavcaps_assets.show.progress import Progress
 from wavcaps_assets.store.storage import Store, StoreError
@@ -28,30 +27,6 @@ SPARE_BYTES = 50_000_000
 
 class NotEnoughSpace(StoreError):
     """An export needs more space than its disk has."""
-
-
-class HashingFile(io.RawIOBase):
-    """A file to write to from its start to its end, which hashes what it is given."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
-        self._file.write(data)
-        self._digest.update(data)
-        self.size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self.size
-
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
 
 
 class Part:
@@ -82,10 +57,8 @@ class Part:
     @contextmanager
     def stream(self, name: str) -> Iterator[HashingFile]:
         """Gives a file to write to from start to end; on success it becomes `name` in one step."""
-        with self._folder.writing(name) as path, path.open("wb", BUFFER_BYTES) as file:
-            hashing = HashingFile(file)
+        with self._folder.writing(name) as path, path.open("wb") as file, HashingFile(file) as hashing:
             yield hashing
-            file.flush()
         self._files.append(ExportedFile(name=name, bytes=hashing.size, sha256=hashing.sha256()))
 
     def write(self, name: str, content: bytes) -> None:

@@ -17,9 +17,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from wavcaps_assets.exports.audio import BYTES, clips_of, read_audio, with_audio
-from wavcaps_assets.exports.export_folder import ExportFolder, HashingFile, Part
+from wavcaps_assets.exports.export_folder import ExportFolder, Part
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import AudioSettings, ExportFormat
+from wavcaps_assets.exports.hashing import HashingFile
 from wavcaps_assets.exports.names import file_stems
 from wavcaps_assets.store.storage import Store
 
