@@ -22,7 +22,8 @@ from wavcaps_assets.demo.corpus import prepare_corpus
 from wavcaps_assets.demo.language_model import LanguageModelError, running_model
 from wavcaps_assets.demo.server import DemoServerError, serve
 from wavcaps_assets.environment import DOTENV, JOINT, PREFIX, of_sources, read_dotenv
-from wavcaps_assets.lane.chapters import Training, chapters
+from wavcaps_assets.exports.export import FOLDER as EXPORTS_FOLDER
+from wavcaps_assets.lane.chapters import ASSETS, Training, chapters
 from wavcaps_assets.lane.command import (
     INSTANCE,
     prepare_home,
@@ -32,12 +33,15 @@ from wavcaps_assets.lane.command import (
     tables_of,
 )
 from wavcaps_assets.lane.outcome import result_lines
+from wavcaps_assets.lane.runs import Job
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "demo"
 REPORT = "report.html"
+# A set of this size is exported in seconds, so the demo does it.
+EXPORTS = {"Exporting the set in the formats of other tools": [Job(ASSETS, "export_all")]}
 # At most: the downloads, their unpacked contents, tables, audio and weights.
 NEEDED_BYTES = 1_000_000_000
 # The demo's own instance and store. Those of live sources are in DAGSTER_HOME and WAVCAPS_STORE.
@@ -72,13 +76,15 @@ def demo(home: Path) -> None:
     settings = prepare_environment(home)
     click.echo("Preparing the sources and the language model")
     with services(settings):
-        run_chapters(chapters(all_sources(settings), {}, Training()), tables_of(settings))
+        lane = chapters(all_sources(settings), {}, Training())
+        run_chapters({**lane, **EXPORTS}, tables_of(settings))
     report = settings.store_folder / REPORT
     click.echo(
         f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
         f"{result_lines(tables_of(settings))}\n"
         f"  The report:        {report}\n"
         f"  The tables, audio: {settings.store}\n"
+        f"  The exports:       {settings.store_folder / EXPORTS_FOLDER}\n"
         "  The lineage graph: make ui"
     )
 
