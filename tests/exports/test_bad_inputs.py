@@ -38,7 +38,7 @@ IDS = [
     LONG,
     "freesound-é",
 ]
-WITH_AUDIO = ["wavcaps_json", "webdataset"]
+WITH_AUDIO = ["hugging_face", "wavcaps_json", "webdataset"]
 
 
 def make(exported: ExportedSet, name: str, **settings: Any) -> Export:
@@ -70,8 +70,14 @@ def from_tars(done: Export) -> dict[str, str]:
     return found
 
 
+def from_parquet(done: Export) -> dict[str, str]:
+    table = pq.read_table(done.store.path(f"{done.folder}/data"), columns=["clip_id", "caption"])
+    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
 READERS: dict[str, Callable[[Export], dict[str, str]]] = {
     "duckdb_file": from_duckdb,
+    "hugging_face": from_parquet,
     "wavcaps_json": from_json,
     "webdataset": from_tars,
 }
@@ -249,7 +255,9 @@ print(kills)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "writes"), [("duckdb_file", 3), ("wavcaps_json", 5), ("webdataset", 3)])
+@pytest.mark.parametrize(
+    ("name", "writes"), [("duckdb_file", 3), ("hugging_face", 7), ("wavcaps_json", 5), ("webdataset", 3)]
+)
 def test_a_killed_run_leaves_an_export_complete_or_absent(tmp_path: Path, name: str, writes: int) -> None:
     clips = [{"clip_id": f"freesound-{number}"} for number in range(3)]
     exported = publish(Store(tmp_path / "store"), clips)

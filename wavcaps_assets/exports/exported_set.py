@@ -13,6 +13,7 @@ from wavcaps_assets.slices.select import make_slice, measures_of
 from wavcaps_assets.slices.settings import SliceSettings
 from wavcaps_assets.slices.uses import USES
 from wavcaps_assets.store.storage import Store, StoreError
+from wavcaps_assets.tables import DROPPED
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, with_set_version
 from wavcaps_assets.tables.set_versions import SetVersion, SetVersions
 
@@ -33,6 +34,7 @@ class ExportedSet:
         table: `tables.MANIFEST`, by clip_id: all clips of the version, or those of the slice.
         slice: the name of the slice, a plain file name; empty: the whole version.
         slice_settings: the settings of the slice, without its defaults.
+        left_out: the other clips of the version, `tables.DROPPED`.
     """
 
     store: Store
@@ -40,6 +42,7 @@ class ExportedSet:
     table: pa.Table
     slice: str = ""
     slice_settings: Mapping[str, Any] = field(default_factory=dict)
+    left_out: pa.Table = field(default_factory=DROPPED.empty)
 
     @property
     def name(self) -> str:
@@ -71,5 +74,6 @@ def open_set(store: Store, version: str = CURRENT, use: str = "") -> ExportedSet
     tables = TableStore(store)
     settings = SliceSettings.model_validate(json.loads(tables.settings_of(["slice", use], WHOLE) or "{}"))
     measures = measures_of(tables, found.sources) if settings.needs_measures else None
-    kept = make_slice(table, USES[use], settings, measures).kept
-    return ExportedSet(store, found, kept, use, settings.model_dump(mode="json", exclude_defaults=True))
+    stage = make_slice(table, USES[use], settings, measures)
+    chosen = settings.model_dump(mode="json", exclude_defaults=True)
+    return ExportedSet(store, found, stage.kept, use, chosen, stage.dropped)

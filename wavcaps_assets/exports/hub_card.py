@@ -51,7 +51,7 @@ def hub_card(exported: ExportedSet, clips: pa.Table) -> bytes:
     sources = _sums(clips, "source")
     page = environment.get_template("hub_card.md").render(
         name=exported.name,
-        use=USES[exported.slice] if exported.slice else None,
+        use=USES.get(exported.slice),
         version=exported.version,
         clips=len(clips),
         hours=sum(row["hours"] for row in sources),
