@@ -63,8 +63,7 @@ def clip_of(row: Mapping[str, Any], source: str) -> dict[str, Any]:
     Raises:
         BadRow: it has no usable id.
     """
-    nested = row.get(NESTED)
-    said = {**nested, **row} if isinstance(nested, Mapping) else row
+    said = with_nested(row)
     source_id = id_of(said, source)
     clip: dict[str, Any] = {name: _text(said, names) for name, names in TEXTS.items()}
     clip |= {
@@ -83,6 +82,12 @@ def clip_of(row: Mapping[str, Any], source: str) -> dict[str, Any]:
     }
     assert clip.keys() == {*IMPORTED_CLIPS.arrow.names}
     return clip
+
+
+def with_nested(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row with the fields of its `original_data`, where it has none of the name itself."""
+    nested = row.get(NESTED)
+    return {**nested, **row} if isinstance(nested, Mapping) else row
 
 
 def id_of(row: Mapping[str, Any], source: str) -> str:

@@ -28,7 +28,7 @@ from wavcaps_assets.checks.manifest_formats import (
     suffix_of,
 )
 from wavcaps_assets.importing.audio_index import AudioIndex
-from wavcaps_assets.importing.fields import FIELDS, BadRow, clip_of, paths_of
+from wavcaps_assets.importing.fields import FIELDS, BadRow, clip_of, paths_of, with_nested
 from wavcaps_assets.sources.imported import NAME
 from wavcaps_assets.sources.packed_audio import of_cell, of_tar
 
@@ -169,7 +169,7 @@ def read_clips(files: SetFiles, notes: Notes, *, with_audio: bool = True) -> Ite
 
 
 def _clip(row: Mapping[str, Any], source: str, where: str, notes: Notes) -> dict[str, Any] | None:
-    given = row.get("source")
+    given = with_nested(row).get("source")
     try:
         clip = clip_of(row, source_name(given) if isinstance(given, str) and given else source)
     except BadRow as error:
