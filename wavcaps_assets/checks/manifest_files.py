@@ -40,8 +40,13 @@ RELEASED_NAMES = {
     "soundbible": "soundbible",
     "audioset_sl": "audioset_sl",
 }
-# Files in a folder that are not manifests: descriptions of a set on the Hub, and lists of excluded clips.
-NOT_MANIFESTS = re.compile(r"(?:dataset_infos?|dataset_dict|state)\.json|blacklist_.*\.json", re.IGNORECASE)
+# Files in a folder that are not manifests: descriptions of a set on the Hub and of an export, and lists of
+# excluded clips.
+NOT_MANIFESTS = re.compile(
+    r"(?:dataset_infos?|dataset_dict|state|export|sizes|croissant)\.json|blacklist_.*\.json", re.IGNORECASE
+)
+# As an export names the file of a source that the release does not have.
+FINAL = "_final"
 # A part of the release that is in another file of it too.
 REPEATS = {"fsd_final_2s.json": "fsd_final.json"}
 DROPPED_SUFFIX = ".dropped.parquet"
@@ -149,6 +154,8 @@ def _source_of(file: Path) -> str:
         if (named := SOURCE_FOLDER.fullmatch(part)) is not None:
             return named[1]
     stem = file.name[: len(file.name) - len(suffix_of(file) or file.suffix)]
+    if stem == f"{file.parent.name}{FINAL}" and stem.lower() not in RELEASED_NAMES:
+        return file.parent.name
     shard = SHARD.sub("", stem) or file.parent.name or stem
     for name in (stem, shard, file.parent.name):
         if name.lower() in RELEASED_NAMES:

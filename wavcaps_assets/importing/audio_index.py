@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from wavcaps_assets.checks.manifest_files import RELEASED_NAMES, walk
@@ -55,6 +55,8 @@ class AudioIndex:
         problem = None
         for path in paths:
             pure = PurePosixPath(path.replace("\\", "/"))
+            if pure.is_relative_to(self._root):
+                pure = pure.relative_to(self._root)
             if pure.is_absolute() or ".." in pure.parts or "\0" in path:
                 problem = f"its path {path!r:.100} leads out of the set"
             elif pure.as_posix() in self._paths:
@@ -62,7 +64,7 @@ class AudioIndex:
         if problem:
             # A file of the same name is not used either: such a row is wrong, or hostile.
             return None, problem
-        for name in (*(PurePosixPath(path.replace("\\", "/")).stem for path in paths), *names):
+        for name in names:
             for owner in (source, ""):
                 if place := self._by_name.get((owner, name)):
                     return self._use(place, source), None
@@ -113,6 +115,5 @@ class AudioIndex:
 
 def _source_of(path: PurePosixPath) -> str:
     """The released source that a path names; empty: none."""
-    parts: Iterable[str] = (path.stem, *reversed(path.parts[:-1]))
-    names: Mapping[str, str] = RELEASED_NAMES
-    return next((names[part.lower()] for part in parts if part.lower() in names), "")
+    parts = (part.lower().removesuffix("_flac") for part in (path.stem, *reversed(path.parts[:-1])))
+    return next((RELEASED_NAMES[part] for part in parts if part in RELEASED_NAMES), "")

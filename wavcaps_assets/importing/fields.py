@@ -36,14 +36,18 @@ OTHER_CAPTIONS = "other_captions"
 # The path of a clip's audio in the set. The released files have a placeholder in `audio`.
 PATHS = ("audio_path", "audio", "file", "file_name", "path")
 PLACEHOLDERS = frozenset({"", "wav_path"})
+FREESOUND = "freesound"
+# The released file of BBC Sound Effects has its categories as Python shows a list.
+CATEGORY = "category"
 NESTED = "original_data"
 FIELDS = frozenset(
     {name for names in TEXTS.values() for name in names}
     | {*PAGES, *TAGS, *DURATIONS, *PATHS, *ID_COLUMNS, *CAPTION_COLUMNS, OTHER_CAPTIONS, NESTED}
-    | {"source", "source_id", "events", "start_s", "synthetic"}
+    | {"source", "source_id", "events", "start_s", "synthetic", CATEGORY}
 )
+QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 # The pages that `href` of the released files is relative to.
-SITES = {"freesound": "https://freesound.org/", "soundbible": "https://soundbible.com/"}
+SITES = {FREESOUND: "https://freesound.org/", "soundbible": "https://soundbible.com/"}
 VIDEO_FILE = re.compile(r"Y([A-Za-z0-9_-]{11})\.(?:wav|flac)")
 # What an exported `text` or a title may be.
 NO_TEXT = frozenset({"", "nan", "None", "null"})
@@ -66,6 +70,9 @@ def clip_of(row: Mapping[str, Any], source: str) -> dict[str, Any]:
     said = with_nested(row)
     source_id = id_of(said, source)
     clip: dict[str, Any] = {name: _text(said, names) for name, names in TEXTS.items()}
+    if source == FREESOUND and not clip["title"]:
+        # The released file of FreeSound has a sound's title there.
+        clip["title"] = _text(said, ("file_name",))
     clip |= {
         "clip_id": f"{source}-{source_id}",
         "source": source,
@@ -149,6 +156,9 @@ def _captions(row: Mapping[str, Any]) -> list[str]:
 def _tags(row: Mapping[str, Any]) -> list[str]:
     value = next((row[name] for name in TAGS if row.get(name)), ())
     given = value.split(";") if isinstance(value, str) else value
+    category = row.get(CATEGORY)
+    if not given and isinstance(category, str) and category.startswith("["):
+        given = [one or other for one, other in QUOTED.findall(category[:MAX_TEXT_CHARS])]
     if not isinstance(given, list | tuple):
         return []
     tags = (clean(tag) for tag in given if isinstance(tag, str))

@@ -28,6 +28,7 @@ from wavcaps_assets.checks.manifest_formats import (
     suffix_of,
 )
 from wavcaps_assets.importing.audio_index import AudioIndex
+from wavcaps_assets.importing.duckdb_rows import DUCKDB, duckdb_rows
 from wavcaps_assets.importing.fields import FIELDS, BadRow, clip_of, paths_of, with_nested
 from wavcaps_assets.sources.imported import NAME
 from wavcaps_assets.sources.packed_audio import of_cell, of_tar
@@ -88,8 +89,8 @@ def find_set(path: Path, audio: Path | None = None, source: str | None = None) -
     """The files of a set.
 
     Args:
-        path: a tar, a list (Parquet, JSON, JSON Lines, CSV), or a folder of them. A folder with tars is one
-            of tars; other lists in it are not read.
+        path: a tar, a list (Parquet, JSON, JSON Lines, CSV, an exported DuckDB file), or a folder of them. A
+            folder with tars is one of tars; other lists in it are not read.
         audio: the folder of the audio, if it is another one.
         source: the source of rows that do not name one; None: by the names of the files.
 
@@ -99,9 +100,10 @@ def find_set(path: Path, audio: Path | None = None, source: str | None = None) -
     if path.is_file() and path.suffix == TAR:
         files = [path]
     else:
-        tars = [file for file in walk(path) if file.suffix == TAR and file.is_file()] if path.is_dir() else []
+        there = [file for file in walk(path) if file.is_file()] if path.is_dir() else [path]
+        packed = [[file for file in there if file.suffix == suffix] for suffix in (TAR, DUCKDB)]
         try:
-            files = tars or manifest_files(path)
+            files = packed[0] or packed[1] or manifest_files(path)
         except UnusableManifest as error:
             raise UnusableSet(f"{error}, and no .tar") from error
     if audio is not None and files[0].suffix == TAR:
@@ -149,7 +151,9 @@ def read_clips(files: SetFiles, notes: Notes, *, with_audio: bool = True) -> Ite
             cells = _cells_of(file, files.root)
             if with_audio and cells is None and index is None:
                 index = AudioIndex(files.root, notes.problems)
-            for number, row in enumerate(rows_of(file, WANTED if cells is None else WITHOUT_CELLS)):
+            wanted = WANTED if cells is None else WITHOUT_CELLS
+            rows = duckdb_rows(file, FIELDS) if file.suffix == DUCKDB else rows_of(file, wanted)
+            for number, row in enumerate(rows):
                 clip = _clip(row, source, f"{file.name} row {number + 1}", notes)
                 if clip is None:
                     continue

@@ -1,0 +1,56 @@
+"""Each export of this project can be imported again, with the same captions and the same sound."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.exports.sets import publish
+from wavcaps_assets.exports.export import export
+from wavcaps_assets.exports.formats import all_formats
+from wavcaps_assets.importing.importing import build_tables, write_import
+from wavcaps_assets.importing.reading import find_set
+from wavcaps_assets.sources.imported import imported_sources
+from wavcaps_assets.sources.packed_audio import copy_from_archive, file_of, is_packed
+from wavcaps_assets.store.storage import Store
+
+CAPTION = 'A "dog" barks,\nand rain falls; 50 % of it.'
+CLIPS = [
+    {"clip_id": f"{source}-{number}", "source_id": str(number), "source": source, "text": "The raw text."}
+    for source in ("freesound", "local_folder")
+    for number in (1, 2)
+]
+# Formats whose audio is in the store, and not in the export.
+WITHOUT_AUDIO = ("duckdb_file",)
+
+
+@pytest.mark.parametrize("name", [name for name in all_formats() if name != "croissant"])
+def test_an_export_is_imported_with_its_captions_and_sound(tmp_path: Path, state: Path, name: str) -> None:
+    clips = [{**clip, "caption": f"{CAPTION} ({number})"} for number, clip in enumerate(CLIPS)]
+    exported = publish(Store(tmp_path / "store"), clips, seconds=0.1)
+    fmt = all_formats()[name]
+    export(exported, fmt, fmt.settings(), datetime.now(UTC), to=tmp_path / "export")
+    files = find_set(tmp_path / "export", tmp_path / "store" if name in WITHOUT_AUDIO else None)
+    built = build_tables(files)
+    write_import(built, files, state)
+    rows = [row for table in built.tables.values() for row in table.to_pylist()]
+    assert {row["clip_id"]: row["captions"] for row in rows} == {
+        str(clip["clip_id"]): [clip["caption"]] for clip in clips
+    }
+    assert {row["description"] for row in rows} == {"The raw text."}
+    assert [source.name for source in imported_sources(None, state)] == ["freesound", "local_folder"]
+    hashes = dict(
+        zip(*(exported.table.column(c).to_pylist() for c in ("clip_id", "samples_sha256")), strict=True)
+    )
+    for row in rows:
+        audio = files.root / file_of(row["audio"])
+        if is_packed(row["audio"]):
+            copy_from_archive(audio, row["audio"], tmp_path / "one")
+            audio = tmp_path / "one"
+        samples = np.asarray(soundfile.read(audio, dtype="int16")[0])
+        assert hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest() == hashes[row["clip_id"]]
