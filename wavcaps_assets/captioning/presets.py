@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TypeVar
 
@@ -163,6 +164,15 @@ def captioned_with(tables: TableStore, source: str) -> CaptioningSettings | None
             f"llm_captions of {source} was made with settings that this version of the project does not have "
             f"({_problems(error)}): materialize it again"
         ) from error
+
+
+def keeps_given(tables: TableStore, source: str) -> bool:
+    """Whether a source's captions are those that its clips came with, by the table of stage 2."""
+    written = tables.settings_of(STAGE, source)
+    try:
+        return bool(written) and json.loads(written or "")["method"] == Method.GIVEN
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _problems(error: ValidationError) -> str:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from wavcaps_assets.captioning.presets import keeps_given
 from wavcaps_assets.captioning.prompts import find_prompt
 from wavcaps_assets.captioning.second_questions import find_second_prompt
 from wavcaps_assets.checks.baseline import Baseline, version_of
 from wavcaps_assets.checks.caption_set import Shown, caption_set
-from wavcaps_assets.checks.figures import Result, Status
-from wavcaps_assets.checks.quality import check_drift, check_quality, worst
+from wavcaps_assets.checks.figures import WHOLE, Band, Limits, Result, Status
+from wavcaps_assets.checks.measures import UNREPAIRED
+from wavcaps_assets.checks.quality import CAPTION_RULES, check_drift, check_quality, worst
 from wavcaps_assets.checks.quality_settings import QualitySettings, load_settings
+from wavcaps_assets.rules.time_rules import EVENT_ORDER
 from wavcaps_assets.tables.asset_tables import TableStore
 
 # Failures listed in the message; the UI has a page with all of them.
 SHOWN_FAILURES = 8
+# Checks of how captions are written, and not of whether they belong to their clips.
+WORDING = frozenset(
+    {"mean_words", "digits", "banned_words", UNREPAIRED, "named_entities", "no_verb", EVENT_ORDER}
+    | {CAPTION_RULES, "unique", "near_duplicates", "most_frequent"}
+)
 # What stage 3's table lacks.
 OF_STAGE_2 = ("prompt_version", "events")
 
@@ -88,7 +96,8 @@ def assess(
         _settings(thresholds),
         before,
     )
-    return Assessed(results, None if before is None else version_of(before))
+    given = [name for name in _sources(table) if keeps_given(tables, name)]
+    return Assessed(_as_given(results, given), None if before is None else version_of(before))
 
 
 def require_quality(
@@ -126,6 +135,21 @@ def require_quality(
         "if they are correct, change the thresholds (WAVCAPS_QUALITY; docs/quality.md)",
         failed,
     )
+
+
+def _as_given(results: Sequence[Result], given: Sequence[str]) -> list[Result]:
+    """The results, where the wording of captions that imported clips came with warns and does not block.
+
+    Args:
+        given: the sources whose captions are published as they came.
+    """
+    softened = {*given, WHOLE} if given else set[str]()
+    return [
+        replace(result, limits=Limits(warn=result.limits.error, error=Band()))
+        if result.status is Status.FAILED and result.check in WORDING and result.scope in softened
+        else result
+        for result in results
+    ]
 
 
 def _settings(thresholds: str) -> QualitySettings:

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import click
 
-from wavcaps_assets.checks.render import CONTROL, REPLACED
 from wavcaps_assets.importing.importing import (
     CannotImport,
     SetTables,
-    build_tables,
     forget,
+    import_from,
     missing_audio,
-    require_names,
-    write_import,
+    printable,
+    summary,
 )
-from wavcaps_assets.importing.reading import UnusableSet, find_set, source_name
+from wavcaps_assets.importing.reading import UnusableSet
+from wavcaps_assets.importing.settings import ImportSettings
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources.imported import DamagedImport, ImportedSet
+from wavcaps_assets.sources.imported import DamagedImport
 from wavcaps_assets.store.storage import StoreError, open_store
 from wavcaps_assets.tables.asset_tables import TableStore
 
@@ -80,45 +80,24 @@ def import_set(
             forget(list(forgotten), settings.state, tables)
             click.echo(f"forgotten: {', '.join(forgotten)}. Reload the code location in the web UI.")
             return
-        names = _renames(renames)
-        files = find_set(path, audio, source)
-        built = build_tables(files, names)
-        require_names(
-            built, files, tables, settings.state, frozenset(built.tables) if replace else frozenset()
+        chosen = ImportSettings(
+            path=str(path),
+            audio=str(audio or ""),
+            source=source or "",
+            rename=_renames(renames),
+            replace=replace,
         )
+        built, _ = import_from(chosen, tables, settings.state, dry_run=dry_run)
         if missing is not None:
             _write_missing(missing, built)
-        imported = {} if dry_run else write_import(built, files, settings.state, names)
     except (UnusableSet, CannotImport, DamagedImport, StoreError, OSError) as error:
         raise click.ClickException(printable(str(error))) from error
     click.echo(summary(built))
-    click.echo("Nothing was written." if dry_run else _next_steps(imported))
+    click.echo("Nothing was written." if dry_run else _next_steps(built))
 
 
-def summary(built: SetTables) -> str:
-    """What a set has, as lines for the terminal."""
-    lines = [f"{'source':<24} {'clips':>9} {'with audio':>11} {'missing':>9} {'repeated':>9}"]
-    for name, table in built.tables.items():
-        without = built.without_audio(name)
-        lines.append(
-            f"{name:<24} {table.num_rows:>9,} {table.num_rows - without:>11,} {without:>9,} "
-            f"{built.repeated[name]:>9,}"
-        )
-    for problem, count in built.notes.problems.items():
-        such = ", ".join(built.notes.examples.get(problem, ()))
-        lines.append(printable(f"{count:,} {problem}" + (f": {such}" if such else "")))
-    if built.notes.unused_audio:
-        lines.append(f"{built.notes.unused_audio:,} audio files have no row, and are not read")
-    return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """A text from outside, without characters that a terminal would obey."""
-    return CONTROL.sub(REPLACED, text).encode("utf-8", "backslashreplace").decode()
-
-
-def _next_steps(imported: dict[str, ImportedSet]) -> str:
-    crawls = ", ".join(f"crawl_{name}" for name in imported)
+def _next_steps(built: SetTables) -> str:
+    crawls = ", ".join(f"crawl_{name}" for name in built.tables)
     return (
         "Imported. Next: `wavcaps run --until publish`, or reload the code location in the web UI and run "
         f"{crawls}, then caption_source and publish. The captions are published as they came; "
@@ -134,7 +113,7 @@ def _renames(given: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(f"--rename {one}: write OLD=NEW, such as freesound=released_freesound")
         if old in renames or new in renames.values():
             raise click.UsageError(f"--rename {one}: a name occurs twice")
-        renames[old] = source_name(new)
+        renames[old] = new
     return renames
 
 

@@ -21,7 +21,7 @@ def duckdb_rows(file: Path, wanted: frozenset[str]) -> Iterator[Row]:
 
     try:
         # A file from outside must not be able to read others, by a view.
-        config = {"enable_external_access": "false"}
+        config: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": False}
         with duckdb.connect(str(file), read_only=True, config=config) as database:
             table = database.table(TABLE)
             chosen = ", ".join(f'"{name}"' for name in table.columns if name in wanted)

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wavcaps_assets.importing.reading import Notes, SetFiles, UnusableSet, read_clips
+from wavcaps_assets.checks.render import CONTROL, REPLACED
+from wavcaps_assets.importing.reading import Notes, SetFiles, UnusableSet, find_set, read_clips, source_name
+from wavcaps_assets.importing.settings import ImportSettings
 from wavcaps_assets.sources.imported import (
     PARTITION,
     ImportedSet,
@@ -25,7 +27,7 @@ from wavcaps_assets.sources.imported import (
 )
 from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.tables.asset_tables import TableStore, path_of
-from wavcaps_assets.tables.imported import IMPORTED_CLIPS
+from wavcaps_assets.tables.imported import IMPORTED_CLIPS, IMPORTED_SETS
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,45 @@ class SetTables:
 
     def without_audio(self, source: str) -> int:
         return int(self.tables[source].column("audio").null_count)
+
+
+def import_from(
+    chosen: ImportSettings, tables: TableStore, state: Path, *, dry_run: bool = False
+) -> tuple[SetTables, pa.Table]:
+    """Imports a set: its sources are there when the definitions are loaded the next time.
+
+    Args:
+        tables: of the store, whose clips no imported source may repeat.
+        state: the folder of the list of imported sources.
+        dry_run: only read the set.
+
+    Returns:
+        The clips, and `tables.IMPORTED_SETS`.
+
+    Raises:
+        UnusableSet: the set cannot be read.
+        CannotImport: its sources would repeat ids, or cannot be written.
+    """
+    if not chosen.path:
+        raise UnusableSet("no set is named: set `path` to its folder, or to one list")
+    renames = {old: source_name(new) for old, new in chosen.rename.items()}
+    files = find_set(Path(chosen.path), Path(chosen.audio) if chosen.audio else None, chosen.source or None)
+    built = build_tables(files, renames)
+    replaces = frozenset(built.tables) if chosen.replace else frozenset[str]()
+    require_names(built, files, tables, state, replaces)
+    if not dry_run:
+        write_import(built, files, state, renames)
+    rows = [
+        {
+            "source": name,
+            "path": str(files.root),
+            "clips": table.num_rows,
+            "without_audio": built.without_audio(name),
+            "repeated": built.repeated[name],
+        }
+        for name, table in built.tables.items()
+    ]
+    return built, IMPORTED_SETS.from_rows(rows)
 
 
 def build_tables(
@@ -206,6 +247,28 @@ def missing_audio(built: SetTables) -> Iterator[tuple[str, str]]:
             without.column("clip_id").to_pylist(), without.column("problem").to_pylist(), strict=True
         ):
             yield clip_id, problem or "no audio in the set"
+
+
+def summary(built: SetTables) -> str:
+    """What a set has, as lines for the terminal."""
+    lines = [f"{'source':<24} {'clips':>9} {'with audio':>11} {'missing':>9} {'repeated':>9}"]
+    for name, table in built.tables.items():
+        without = built.without_audio(name)
+        lines.append(
+            f"{name:<24} {table.num_rows:>9,} {table.num_rows - without:>11,} {without:>9,} "
+            f"{built.repeated[name]:>9,}"
+        )
+    for problem, count in built.notes.problems.items():
+        such = ", ".join(built.notes.examples.get(problem, ()))
+        lines.append(printable(f"{count:,} {problem}" + (f": {such}" if such else "")))
+    if built.notes.unused_audio:
+        lines.append(f"{built.notes.unused_audio:,} audio files have no row, and are not read")
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """A text from outside, without characters that a terminal would obey."""
+    return CONTROL.sub(REPLACED, text).encode("utf-8", "backslashreplace").decode()
 
 
 def _without_contested(table: pa.Table, contested: set[str]) -> pa.Table:

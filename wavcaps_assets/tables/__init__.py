@@ -21,6 +21,7 @@ from wavcaps_assets.tables.captioned import (
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.exported import EXPORTS
+from wavcaps_assets.tables.imported import IMPORTED_SETS
 from wavcaps_assets.tables.operations import DISK_USE
 from wavcaps_assets.tables.published import (
     MANIFEST,
@@ -42,6 +43,7 @@ __all__ = [
     "EVENTS",
     "EXPORTS",
     "FILTERED_CLIPS",
+    "IMPORTED_SETS",
     "LEDGER",
     "LLM_CAPTIONS",
     "LLM_COSTS",
@@ -85,6 +87,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "validation_ratings": VALIDATION_RATINGS,
     "validation_scores": VALIDATION_SCORES,
     "disk_use": DISK_USE,
+    "imported_set": IMPORTED_SETS,
     **{f"analysis/{schema.name}": schema for schema in analysis.TABLES},
 }
 

@@ -7,6 +7,19 @@ import pyarrow as pa
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.tables.columns import CLIP_ID, EVENTS, SECONDS, SOURCE, STRING, STRINGS
 
+IMPORTED_SETS = TableSchema(
+    "imported_sets",
+    "The sources that an import made.",
+    (
+        Column("source", STRING, "the source's name"),
+        Column("path", STRING, "the folder of the set, on the machine that imported it"),
+        Column("clips", pa.int64(), "its clips"),
+        Column("without_audio", pa.int64(), "those whose audio is not in the set"),
+        Column("repeated", pa.int64(), "rows with the id of an earlier one, which are left out"),
+    ),
+    key=("source",),
+)
+
 IMPORTED_CLIPS = TableSchema(
     "imported_clips",
     "The clips of an imported set, with the captions that they came with.",
