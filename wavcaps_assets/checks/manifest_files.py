@@ -43,7 +43,9 @@ RELEASED_NAMES = {
 # Files in a folder that are not manifests: descriptions of a set on the Hub and of an export, and lists of
 # excluded clips.
 NOT_MANIFESTS = re.compile(
-    r"(?:dataset_infos?|dataset_dict|state|export|sizes|croissant)\.json|blacklist_.*\.json", re.IGNORECASE
+    r"(?:dataset_infos?|dataset_dict|state|export|sizes|croissant|training-content-summary)\.json"
+    r"|attributions\.csv|blacklist_.*\.json",
+    re.IGNORECASE,
 )
 # As an export names the file of a source that the release does not have.
 FINAL = "_final"
