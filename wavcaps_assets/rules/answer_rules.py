@@ -45,8 +45,10 @@ CLOSING = re.compile(
 CLOSING_WORDS = frozenset({"know", "hope", "free", "would", "anything"})
 # Words that follow themselves by a slip only, unlike "very very" and "that that".
 SLIPS = "a|an|the|and|are|at|by|for|in|is|of|on|or|then|to|was|were|while|with"
+# Words are matched whole (`++`): a part of one is followed by no space.
 TWICE = re.compile(
-    rf"\b(?P<word>{SLIPS}|\w+ing) (?P=word)\b|\b(?P<phrase>\w+(?: \w+){{2,7}}) (?P=phrase)\b", re.IGNORECASE
+    rf"\b(?:(?P<word>{SLIPS}|\w++(?<=\wing)) (?P=word)\b|(?P<phrase>\w++(?: \w++){{2,7}}) (?P=phrase)\b)",
+    re.IGNORECASE,
 )
 
 

@@ -16,7 +16,8 @@ from functools import lru_cache
 # An article, and the first part of the word after it: "one" of "one-way", "MP3". A later capital is not an
 # article: "The note A is played." Neither is it before a word that follows no article: "A and E are played."
 NO_NOUN = r"(?:and|are|at|in|is|of|on|or|the)\b(?!-)"
-BEFORE_WORD = re.compile(rf"(\AA|\ba)(n?)(?= (?!{NO_NOUN})([^\W_]+)(?![^\W_]))")
+# The letter comes first, and what is before it second: so letters that are no "a" are skipped fast.
+BEFORE_WORD = re.compile(rf"(A(?<![\s\S]A)|a(?<!\wa))(n?)(?= (?!{NO_NOUN})([^\W_]+)(?![^\W_]))")
 VOWELS = frozenset("aeiou")
 # Letters whose own name begins with a vowel: "an FM radio", "an X-ray".
 VOWEL_NAMES = frozenset("aefhilmnorsx")

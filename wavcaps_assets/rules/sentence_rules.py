@@ -52,6 +52,8 @@ def too_long(reading: Reading) -> str | None:
 
 
 def several_sentences(reading: Reading) -> str | None:
+    if reading.plain:
+        return None
     ends = SENTENCE_END.finditer(reading.caption)
     found = any(not ABBREVIATED.search(reading.caption, 0, end.start() + 1) for end in ends)
     return "full stop inside" if found else None
