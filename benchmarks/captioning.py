@@ -10,24 +10,30 @@ second after these, with answers that take 200 ms and with answers that take 500
 Then the server allows everything and answers at once. The result is requests per second of CPU time, compared
 with bare loops of aiohttp and httpx that send the same requests and parse the answers' JSON. Each has the
 number of connections that suits it best. The engine also writes each answer to the disk.
+
+Last, it is asked about lists of 20 texts, and the CPU time of the test whether captions are under their own
+texts (`captioning/alignment.py`) is compared with that of a whole request. The limit: 5%.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.result import own_peak_mb, report
 from benchmarks.serving import server
+from benchmarks.stage3_rules import captions
+from wavcaps_assets.captioning.alignment import align
 
 CONCURRENCY = 100
 LIMITED_S = 20
@@ -43,6 +49,10 @@ LIMITED = (
 )
 UNLIMITED_QUESTIONS = 1500
 CONNECTIONS = (10, 30, CONCURRENCY)
+LISTS, LIST_SIZE = 500, 20
+MOST_ALIGNMENT = 0.05
+TURNS = 3
+LISTED = re.compile(r'^(\d+)\. "Take \d+: (.*), recorded with', re.MULTILINE)
 PARAMETERS = {"temperature": 0.0, "max_tokens": 60, "seed": 0, "stop": ["\n"]}
 
 
@@ -99,11 +109,17 @@ def serve(listener: socket.socket) -> None:
     answer = json.dumps({"id": "1", "object": "chat.completion", "model": "m", **completion}).encode("ascii")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        while (await receive()).get("more_body", False):
-            pass
+        received = [await receive()]
+        while received[-1].get("more_body", False):
+            received.append(await receive())
         status, body, headers = 200, answer, []
         a_second, _, rest = scope["path"][1:].partition("/")
-        if a_second.isdecimal():
+        if a_second == "lists":
+            asked_for = json.loads(b"".join(part["body"] for part in received))["messages"][-1]["content"]
+            lines = [f"{index}. {said.capitalize()}." for index, said in LISTED.findall(asked_for)]
+            whole = completion["choices"][0] | {"message": message | {"content": "\n".join(lines)}}
+            body = json.dumps({"id": "1", "model": "m", **completion, "choices": [whole]}).encode("ascii")
+        elif a_second.isdecimal():
             milliseconds, _, asked = rest.partition("/")
             bucket = buckets.setdefault(f"{a_second}/{milliseconds}", TokenBucket(int(a_second)))
             if asked == "counts":
@@ -129,8 +145,14 @@ def questions(count: int) -> list[str]:
     return [f"Dog number {number} barks in the distance" for number in range(count)]
 
 
-def send_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[float, float]:
-    """Sends requests as stage 2 does, one for each text. Returns the seconds and the CPU seconds of it."""
+def send_all(
+    url: str, texts: Sequence[str], concurrency: int = CONCURRENCY, list_size: int = 1
+) -> tuple[float, float]:
+    """Sends requests as stage 2 does. Returns the seconds and the CPU seconds of it.
+
+    Args:
+        list_size: the texts of a request.
+    """
     from wavcaps_assets.captioning.prompts import Form, load_prompt
     from wavcaps_assets.captioning.rounds import Rounds, TextState
     from wavcaps_assets.captioning.settings import CaptioningSettings
@@ -139,12 +161,13 @@ def send_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[floa
     from wavcaps_assets.show.progress import NoProgress
     from wavcaps_assets.store.storage import Store
 
-    settings = CaptioningSettings(form=Form.SINGLE, concurrency=concurrency, max_attempts=1)
+    form = Form.SINGLE if list_size == 1 else Form.NUMBERED_LIST
+    settings = CaptioningSettings(form=form, batch_size=list_size, concurrency=concurrency, max_attempts=1)
     marks: list[tuple[float, float]] = []
 
     class Marks(NoProgress):
         def update(self, done: int, total: int, note: str = "") -> None:
-            if done in (1, total):
+            if done in (list_size, total):
                 marks.append((time.perf_counter(), time.process_time()))
 
     llm = ModelSettings(base_url=url, model="m")
@@ -152,9 +175,9 @@ def send_all(url: str, count: int, concurrency: int = CONCURRENCY) -> tuple[floa
         tempfile.TemporaryDirectory() as folder,
         Session(llm, Store(folder), limits=settings.limits, progress=Marks()) as session,
     ):
-        prompt = load_prompt("paper", "freesound", Form.SINGLE)
-        Rounds(prompt, settings, session).settle([TextState(text) for text in questions(count)])
-        assert len(session.ledger) == count
+        prompt = load_prompt("paper", "freesound", form)
+        Rounds(prompt, settings, session).settle([TextState(text) for text in texts])
+        assert len(session.ledger) == len(texts) / list_size
     (started, cpu_started), (ended, cpu_ended) = marks
     return ended - started, cpu_ended - cpu_started
 
@@ -205,7 +228,7 @@ def limited(url: str, a_second: int, milliseconds: int) -> float:
     import httpx
 
     place = f"{url}/{a_second}/{milliseconds}"
-    send_all(place, a_second * LIMITED_S)
+    send_all(place, questions(a_second * LIMITED_S))
     counts = httpx.get(f"{place}/counts").json()
     times = counts["times"]
     steady = [at for at in times if at >= times[0] + RAMP_S]
@@ -228,7 +251,7 @@ def unlimited(url: str) -> tuple[float, str, float]:
     """Returns requests a second of CPU time: ours; the best peer's name, and its own."""
     found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for connections in CONNECTIONS:
-        found["ours"].append(send_all(url, UNLIMITED_QUESTIONS, connections))
+        found["ours"].append(send_all(url, questions(UNLIMITED_QUESTIONS), connections))
         for peer, ask in (("aiohttp alone", by_aiohttp), ("httpx alone", by_httpx)):
             found[peer].append(asyncio.run(ask(url, connections)))
     best = {}
@@ -247,13 +270,36 @@ def unlimited(url: str) -> tuple[float, str, float]:
     return ours, peer, best[peer]
 
 
+def alignment_share(url: str) -> float:
+    """The CPU time of the alignment test as a share of that of a list's request; each is the best of some."""
+    made = captions(LISTS * LIST_SIZE)
+    texts = [candidate.text for candidate in made]
+    lists = [
+        (texts[first : first + LIST_SIZE], [one.caption for one in made[first : first + LIST_SIZE]])
+        for first in range(0, len(texts), LIST_SIZE)
+    ]
+    requests, tests = [], []
+    for _ in range(TURNS):
+        requests.append(min(send_all(f"{url}/lists", texts, count, LIST_SIZE)[1] for count in CONNECTIONS))
+        started = time.process_time()
+        assert not any(align(*one).problem for one in lists)
+        tests.append(time.process_time() - started)
+    # The first request is not in the time of the requests.
+    share = min(tests) / LISTS / (min(requests) / (LISTS - 1))
+    print(  # noqa: T201
+        f"lists of {LIST_SIZE}: {1e3 * min(requests) / (LISTS - 1):.2f} ms of CPU time a request, of which "
+        f"the alignment test is {1e6 * min(tests) / LISTS:.0f} µs"
+    )
+    return share
+
+
 def main() -> None:
     from wavcaps_assets.rules.reading import parser
 
     parser()
     missed = []
     with server(serve) as url:
-        send_all(url, CONCURRENCY)
+        send_all(url, questions(CONCURRENCY))
         ours, peer, peers = unlimited(url)
         peak_mb = own_peak_mb()
         for a_second, milliseconds, demanded in LIMITED:
@@ -262,7 +308,13 @@ def main() -> None:
             report(name, share * a_second, "requests/s", "the limit", a_second, peak_mb)
             if demanded and share < LEAST_SHARE:
                 missed.append(f"{share:.1%} of {a_second} a second with answers after {milliseconds} ms")
+        share = alignment_share(url)
+    report(
+        "captioning_alignment", 100 * share, "% of the CPU time", "the limit", 100 * MOST_ALIGNMENT, peak_mb
+    )
     report("captioning", ours, "requests/s a core", peer, peers, peak_mb)
+    if share > MOST_ALIGNMENT:
+        sys.exit(f"the alignment test takes {share:.1%} of the CPU time of a list, not {MOST_ALIGNMENT:.0%}")
     if missed:
         sys.exit(f"less than {LEAST_SHARE:.0%} of what the limit allows: {', '.join(missed)}")
 

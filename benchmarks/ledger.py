@@ -53,7 +53,7 @@ FORMS = {
     "lists of 20": CaptioningSettings(),
 }
 WORDS = "recorded with a handheld recorder near the river while birds sing and a dog barks far away, " * 5
-SAID = "A dog is barking far away while birds are singing near a river."
+SAID_WORDS = 12
 # Seconds, MB, and how many texts are left.
 Result = tuple[float, float, int]
 Plan = Callable[[Path, str, int], int]
@@ -62,6 +62,11 @@ Plan = Callable[[Path, str, int], int]
 def text_of(number: int) -> str:
     """Descriptions of 20 to 400 characters, as FreeSound's are."""
     return clean(f"{number} {WORDS[number % 40 : 60 + number * 7 % 381]} of it")
+
+
+def caption_of(text: str) -> str:
+    """An answer that is about its text, as the alignment test of lists demands."""
+    return f"{' '.join(text.split()[1 : 1 + SAID_WORDS]).capitalize()}."
 
 
 def write(folder: Path, form: str, clips: int) -> None:
@@ -74,9 +79,9 @@ def write(folder: Path, form: str, clips: int) -> None:
     def records() -> Iterator[dict[str, object]]:
         for first in range(0, clips, size):
             texts = [text_of(number) for number in range(first, min(first + size, clips))]
-            said = (
-                SAID if size == 1 else "\n".join(f"{index}. {SAID[:-1]} {index}." for index in range(1, 21))
-            )
+            captions = [caption_of(text) for text in texts]
+            numbered = "\n".join(f"{index}. {caption}" for index, caption in enumerate(captions, 1))
+            said = captions[0] if size == 1 else numbered
             asked = request_of(prompt, settings, LLM.model, texts)
             answer = Answer(said, "stop", 640, 15, 0.412, False, 0.000105, "gpt-4o-mini-2024-07-18")
             yield record_of(asked, answer, SOURCE, 2400)

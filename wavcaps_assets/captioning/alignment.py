@@ -10,17 +10,19 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 # The start of each word of three letters or more. Words with the same start count as the same word: "croaks"
 # and "croaking".
 STEM = re.compile(r"([^\W\d_]{3,4})[^\W\d_]*")
-ASCII_STEM = re.compile(r"([a-z]{3,4})[a-z]*")
-first_letters = itemgetter(slice(4))
-# Bytes as they are compared: letters in lower case, and spaces for everything else.
-LETTERS = bytes(ord(chr(byte).lower()) if chr(byte) in string.ascii_letters else 32 for byte in range(256))
+LETTERS_OF_STEM = 4
+WORD = re.compile(r"[^\W\d_]+")
+# Bytes as they are compared: letters in lower case, and spaces for everything else but the ends of lines.
+LETTERS = bytes(
+    ord(chr(byte).lower()) if chr(byte) in f"{string.ascii_letters}\n" else 32 for byte in range(256)
+)
+BETWEEN = " \n "
 # Words of any sound description: they do not show which text a caption is about.
 COMMON = frozenset(
     STEM.findall(
@@ -34,10 +36,12 @@ COMMON = frozenset(
         """
     )
 )
+# The starts of so many words are remembered, which is more than the vocabulary of a source.
+REMEMBERED = 200_000
 # Of a longer text, the start.
 READ_CHARS = 500
 SHIFTS = (-2, -1, 1, 2)
-NOTHING = frozenset[str]()
+BEYOND = " "
 # The most that one caption counts for or against a shift (words).
 MOST_WORDS = 2
 # A list is shifted if this many more words of adjacent captions are in the text beside theirs than in their
@@ -74,17 +78,44 @@ class Alignment:
 
 def content_stems(line: str) -> frozenset[str]:
     """The first letters of a line's words, without words that any sound description may have."""
-    # Faster, and most lines are ASCII.
-    stem = ASCII_STEM if line.isascii() else STEM
-    return frozenset(stem.findall(line[:READ_CHARS].lower())) - COMMON
+    return frozenset(STEM.findall(line[:READ_CHARS].lower())) - COMMON
 
 
-def _stems(line: str) -> frozenset[str]:
-    """As `content_stems`, with all words: faster where the other line has none of the common ones."""
-    if not line.isascii():
-        return frozenset(STEM.findall(line[:READ_CHARS].lower()))
-    words = line[:READ_CHARS].encode("ascii").translate(LETTERS).decode("ascii").split()
-    return frozenset(map(first_letters, words))
+def _words(lines: Sequence[str]) -> list[str]:
+    """The words of each line in lower case, with a space or more before and after each."""
+    lines = [line[:READ_CHARS] for line in lines]
+    # All at once: that is faster.
+    whole = f" {BETWEEN.join(lines)} "
+    if whole.isascii() and whole.count("\n") == len(lines) - 1:
+        return whole.encode("ascii").translate(LETTERS).decode("ascii").split("\n")
+    return [f" {' '.join(WORD.findall(line.lower()))} " for line in lines]
+
+
+class _Starts(dict[str, str]):
+    """What the words of a line contain exactly if a word of it has the same stem as this one.
+
+    That is the space before the word and its stem, and the space after it if the word is as short as that. It
+    is empty for words that say nothing. To look for a few of these is faster than to cut the words of a text.
+    """
+
+    def __missing__(self, word: str) -> str:
+        stem = word[:LETTERS_OF_STEM]
+        start = f" {stem}" if len(stem) == LETTERS_OF_STEM else f" {stem} "
+        if len(stem) < LETTERS_OF_STEM - 1 or stem in COMMON:
+            start = ""
+        if len(self) < REMEMBERED:
+            self[word] = start
+        return start
+
+
+_start_of = _Starts().__getitem__
+
+
+def _starts(words: str) -> set[str]:
+    """The starts of a line's words, see `_Starts`."""
+    starts = set(map(_start_of, words.split()))
+    starts.discard("")
+    return starts
 
 
 def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
@@ -94,28 +125,35 @@ def align(texts: Sequence[str], captions: Sequence[str | None]) -> Alignment:
         texts: of a request, in order.
         captions: under the same indices; None: there is none, or it says nothing about a sound.
     """
-    given = [_stems(text) for text in texts]
-    said = [content_stems(caption) if caption else NOTHING for caption in captions]
+    given = _words(texts)
+    said = [_starts(words) for words in _words([caption or "" for caption in captions])]
     # The words of each caption that are not in its own text.
-    more = [stems - text for stems, text in zip(said, given, strict=True)]
-    own = [len(stems) - len(others) for stems, others in zip(said, more, strict=True)]
+    more = [
+        [start for start in starts if start not in words] for starts, words in zip(said, given, strict=True)
+    ]
+    own = [len(starts) - len(others) for starts, others in zip(said, more, strict=True)]
     different = len(set(captions))
     copies = _adverts(captions, own) if len(captions) - different >= FEWEST_ASTRAY - 1 else frozenset()
     if len(captions) >= FEWEST and different <= len(captions) / 2:
-        own, more = _without_adverts(captions, own), said
+        own, more = _without_adverts(captions, own), list(map(list, said))
     grounded = frozenset(place for place, count in enumerate(own) if count)
     compared = [
         place
         for place, caption in enumerate(captions)
-        if caption and (own[place] or content_stems(texts[place]))
+        if caption and (own[place] or any(map(_start_of, given[place].split())))
     ]
     shift = _shift(given, said, own, more)
     if shift:
         where = "after" if shift > 0 else "before"
         beside = "the text" if abs(shift) == 1 else "the second text"
         return Alignment(f"captions fit {beside} {where} their own", grounded=grounded)
+    if len(grounded) == len(compared):
+        return Alignment(astray=copies, grounded=grounded)
+    whole = "".join(given)
     strays = {
-        place: fitting for place in compared if not own[place] and (fitting := _fitting(place, given, said))
+        place: fitting
+        for place in compared
+        if not own[place] and (fitting := _fitting(said[place], given, whole))
     }
     if len(strays) >= FEWEST_ASTRAY and len(strays) > len(grounded):
         return Alignment("more captions fit another text of the list than their own", grounded=grounded)
@@ -160,10 +198,7 @@ def _adverts(captions: Sequence[str | None], own: Sequence[int]) -> frozenset[in
 
 
 def _shift(
-    given: Sequence[frozenset[str]],
-    said: Sequence[frozenset[str]],
-    own: Sequence[int],
-    more: Sequence[frozenset[str]],
+    given: Sequence[str], said: Sequence[set[str]], own: Sequence[int], more: Sequence[Sequence[str]]
 ) -> int:
     """By how many places captions are shifted; 0: they are not.
 
@@ -174,28 +209,49 @@ def _shift(
         more: a caption without one of these words in the text beside its own does not speak for a shift.
     """
     limit = SHIFTED_WORDS_SHORT if len(given) <= SHORT_LIST else SHIFTED_WORDS
-    padding = [NOTHING] * max(SHIFTS)
+    padding = [BEYOND] * max(SHIFTS)
     padded = [*padding, *given, *padding]
+    # Most captions have no word of the texts around their own, which is seen at once.
+    near = []
+    for place, starts in enumerate(more):
+        if starts:
+            around = "".join(padded[place : place + 2 * len(padding) + 1])
+            if found := [start for start in starts if start in around]:
+                near.append((place, found))
+    if MOST_WORDS * len(near) < limit:
+        return 0
     for shift in SHIFTS:
         besides = padded[len(padding) + shift : len(padding) + shift + len(said)]
-        if MOST_WORDS * list(map(frozenset.isdisjoint, more, besides)).count(False) < limit:
+
+        def difference(place: int, besides: Sequence[str] = besides) -> int:
+            beside = besides[place]
+            shared = len([start for start in said[place] if start in beside])
+            return max(-MOST_WORDS, min(MOST_WORDS, shared - own[place]))
+
+        # The sum of a run is not above that of the captions that speak for the shift.
+        speaking = (place for place, found in near if any(start in besides[place] for start in found))
+        if sum(max(0, difference(place)) for place in speaking) < limit:
             continue
         sum_of_run = 0
-        for stems, count, beside in zip(said, own, besides, strict=True):
-            difference = len(stems & beside) - count
-            sum_of_run = max(0, sum_of_run + max(-MOST_WORDS, min(MOST_WORDS, difference)))
+        for place in range(len(said)):
+            sum_of_run = max(0, sum_of_run + difference(place))
             if sum_of_run >= limit:
                 return shift
     return 0
 
 
-def _fitting(place: int, given: Sequence[frozenset[str]], said: Sequence[frozenset[str]]) -> dict[int, int]:
-    """The other texts that share words with a caption, and how many."""
-    stems = said[place]
-    return {other: len(stems & text) for other, text in enumerate(given) if not stems.isdisjoint(text)}
+def _fitting(starts: set[str], given: Sequence[str], whole: str) -> Counter[int]:
+    """The texts that share words with a caption, and how many.
+
+    Args:
+        whole: all texts as one.
+    """
+    return Counter(
+        place for start in starts if start in whole for place, words in enumerate(given) if start in words
+    )
 
 
-def _is_astray(place: int, fitting: dict[int, int], strays: dict[int, dict[int, int]]) -> bool:
+def _is_astray(place: int, fitting: Mapping[int, int], strays: Mapping[int, Mapping[int, int]]) -> bool:
     """Whether a caption without a word of its own text fits the text beside it, or another one clearly."""
     return any(
         abs(other - place) == 1 or shared > 1 or place in strays.get(other, ())

@@ -21,9 +21,7 @@ MASS_NOUNS = frozenset(
 )
 NEVER_COUNTED = MASS_NOUNS - {"fire", "glass", "metal", "paper", "wind", "wood"}
 VERBS_AFTER = r"(?:is|has|keeps|can (?:[a-z]+ly )?be)\b"
-WITH_ARTICLE = re.compile(
-    rf"[aA](?<!\w[aA])[nN]? (?i:({'|'.join(sorted(NEVER_COUNTED))})(?= {VERBS_AFTER}))"
-)
+WITH_ARTICLE = re.compile(rf"[aA](?<!\w[aA])[nN]? (?i:({'|'.join(sorted(NEVER_COUNTED))})(?= {VERBS_AFTER}))")
 BRACKETED_NUMBER = re.compile(r"[(\[{<]\s*\d{1,6}(?:[.,:]\d+)?\s*[)\]}>]|^\d{1,6}[.):]\s")
 # The mark of a list item or a quoted line: "- A dog is barking."
 LIST_MARK = re.compile(r"\A\s*[-–—•·●▪‣>]+\s*(?=\w)")
