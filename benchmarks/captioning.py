@@ -105,7 +105,8 @@ def serve(listener: socket.socket) -> None:
     buckets: defaultdict[str, TokenBucket] = defaultdict(lambda: TokenBucket(0))
     message = {"role": "assistant", "content": "A dog is barking in the distance."}
     usage = {"prompt_tokens": 300, "completion_tokens": 9, "total_tokens": 309}
-    completion = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    completion = {"choices": [choice], "usage": usage}
     answer = json.dumps({"id": "1", "object": "chat.completion", "model": "m", **completion}).encode("ascii")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -117,7 +118,7 @@ def serve(listener: socket.socket) -> None:
         if a_second == "lists":
             asked_for = json.loads(b"".join(part["body"] for part in received))["messages"][-1]["content"]
             lines = [f"{index}. {said.capitalize()}." for index, said in LISTED.findall(asked_for)]
-            whole = completion["choices"][0] | {"message": message | {"content": "\n".join(lines)}}
+            whole = choice | {"message": message | {"content": "\n".join(lines)}}
             body = json.dumps({"id": "1", "model": "m", **completion, "choices": [whole]}).encode("ascii")
         elif a_second.isdecimal():
             milliseconds, _, asked = rest.partition("/")
