@@ -194,7 +194,7 @@ def test_captions_of_labelled_clips(real: bool) -> None:
     times = [made_up(rng) for _ in range(500)]
     if real:
         times = [[(start, end) for start, end, _ in events] for events in real_clips().values()]
-    exchanged = together = found_exchanged = found_together = 0
+    exchanged = together = apart = found_exchanged = found_together = found_apart = 0
     for _ in range(1_000):
         events = drawn(rng, times)
         caption = caption_in_time(rows(events), 10.0, TimeLimits(4, LEAST_SHARE, 19))
@@ -206,6 +206,9 @@ def test_captions_of_labelled_clips(real: bool) -> None:
             if labels.of.keys() >= {one, other} and not labels.ends_before(other, one):
                 exchanged += 1
                 found_exchanged += bool(complaint(f"{other}, then {one}.", events))
+            if labels.of.keys() >= {one, other} and labels.grid(one).isdisjoint(labels.grid(other)):
+                apart += 1
+                found_apart += bool(complaint(f"{one} while {other}.", events))
         if match := re.fullmatch(r"(\w)([^,]*) while ([^,]*)\.", caption):
             one, other = f"{match[1].lower()}{match[2]}", match[3]
             if labels.of.keys() >= {one, other} and not labels.ends_before(one, other):
@@ -213,3 +216,4 @@ def test_captions_of_labelled_clips(real: bool) -> None:
                 found_together += bool(complaint(f"{one}, then {other}.", events))
     assert exchanged > 20 and found_exchanged >= 0.85 * exchanged
     assert together > 20 and found_together >= 0.85 * together
+    assert apart > 20 and found_apart >= 0.85 * apart

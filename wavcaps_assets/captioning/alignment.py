@@ -36,7 +36,7 @@ COMMON = frozenset(
         """
     )
 )
-# The starts of so many words are remembered, which is more than the vocabulary of a source.
+# The most words whose starts are remembered: more than the vocabulary of a source.
 REMEMBERED = 200_000
 # Of a longer text, the start.
 READ_CHARS = 500
