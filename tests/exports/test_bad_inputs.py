@@ -129,7 +129,7 @@ def test_clips_without_good_audio_are_left_out_and_named(store: Store, name: str
     assert {one.clip_id: one.reason for one in done.description.left_out} == {
         ids[0]: "audio_gone",
         ids[1]: "audio_damaged",
-        ids[2]: "audio_damaged",
+        ids[2]: "audio_unreadable",
     }
     assert done.description.clips == 3
     assert done.description.left_out_table().num_rows == 3
@@ -140,6 +140,18 @@ def test_clips_without_good_audio_are_left_out_and_named(store: Store, name: str
     assert strict.new and strict.description.clips == 2
     (found,) = (one for one in strict.description.left_out if one.clip_id == ids[3])
     assert "has other samples than the published version" in found.detail
+
+
+@pytest.mark.parametrize("name", WITH_AUDIO)
+def test_audio_that_is_back_is_exported(tmp_path: Path, name: str) -> None:
+    exported = publish(Store(tmp_path), [{"clip_id": "freesound-1"}, {"clip_id": "freesound-2"}])
+    path = exported.store.path(exported.table.column("audio_path")[0].as_py())
+    kept = path.rename(path.with_suffix(".away"))
+    assert make(exported, name).description.reasons == {"audio_gone": 1}
+    assert not make(exported, name).new
+    kept.rename(path)
+    done = make(exported, name)
+    assert done.new and done.description.clips == 2 and not done.description.left_out
 
 
 @pytest.mark.parametrize("name", WITH_AUDIO)

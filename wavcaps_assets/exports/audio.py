@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.exports.description import LeftOut
 from wavcaps_assets.exports.export_folder import ExportFolder, Part
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.journal import Journal
@@ -22,6 +22,8 @@ from wavcaps_assets.tables import AUDIO
 from wavcaps_assets.tables.asset_tables import TableStore
 
 GONE, DAMAGED, CHANGED = "audio_gone", "audio_damaged", "audio_changed"
+# Found when the file is read.
+UNREADABLE = "audio_unreadable"
 BYTES = "audio_bytes"
 PLAN = "audio.parquet"
 PLAN_PART = "audio"
@@ -62,7 +64,7 @@ class Clip:
 
 
 def with_audio(exported: ExportedSet, folder: ExportFolder) -> pa.Table:
-    """The clips whose audio is there, by clip_id. The others become clips that are left out.
+    """The clips whose audio is there, in their order. The others become clips that are left out.
 
     The choice is made once: a run that goes on after a kill has the same clips.
 
@@ -77,7 +79,15 @@ def with_audio(exported: ExportedSet, folder: ExportFolder) -> pa.Table:
     sizes = folder.store.read_table(journal.path(PLAN))
     positions = pc.index_in(exported.table.column("clip_id"), sizes.column("clip_id").combine_chunks())
     table = exported.table.append_column(BYTES, sizes.column(BYTES).combine_chunks().take(positions))
-    return table.filter(positions.is_valid())
+    return table.filter(positions.is_valid()) if positions.null_count else table
+
+
+def is_outdated(exported: ExportedSet, left_out: Collection[LeftOut]) -> bool:
+    """Whether some of the clips that an export left out have their audio again."""
+    ids = {one.clip_id for one in left_out if one.reason in (GONE, DAMAGED, CHANGED)}
+    rows = exported.table.filter(pc.is_in(exported.table.column("clip_id"), pa.array(ids, pa.string())))
+    checked = _checked_files(replace(exported, table=rows)) if ids else None
+    return checked is not None and checked.column("reason").null_count > 0
 
 
 def clips_of(table: pa.Table) -> Iterator[Clip]:
@@ -127,10 +137,10 @@ def _checked(clip: Clip, data: bytes | None, part: Part, check_samples: bool) ->
         return None
     if len(data) != clip.size or not data.startswith(b"fLaC"):
         what = "is not a FLAC file" if len(data) == clip.size else "changed during the export"
-        part.leave_out(clip.clip_id, clip.source, DAMAGED, f"{clip.audio_path} {what}")
+        part.leave_out(clip.clip_id, clip.source, UNREADABLE, f"{clip.audio_path} {what}")
         return None
     if check_samples and (fault := _fault(clip, data)):
-        part.leave_out(clip.clip_id, clip.source, DAMAGED, f"{clip.audio_path} {fault}")
+        part.leave_out(clip.clip_id, clip.source, UNREADABLE, f"{clip.audio_path} {fault}")
         return None
     return data
 
@@ -148,14 +158,7 @@ def _fault(clip: Clip, data: bytes) -> str | None:
 
 def _choose(exported: ExportedSet, folder: ExportFolder, part: Part) -> None:
     """Writes down which clips have their audio, and how large it is."""
-    import duckdb
-
-    columns = ["clip_id", "source", "audio_path", "samples_sha256"]
-    with duckdb.connect() as database:
-        database.register("published", exported.table.select(columns))
-        database.register("sizes", _sizes(exported))
-        database.register("stored", _stored(exported))
-        checked = database.sql(CHECKED).to_arrow_table()
+    checked = _checked_files(exported)
     there = pc.is_null(checked.column("reason"))
     for row in checked.filter(pc.invert(there)).to_pylist():
         path, size = row["audio_path"], row[BYTES]
@@ -169,6 +172,18 @@ def _choose(exported: ExportedSet, folder: ExportFolder, part: Part) -> None:
     _write_plan(folder.store, folder.journal, plan)
 
 
+def _checked_files(exported: ExportedSet) -> pa.Table:
+    """Each clip with the size of its file, and why it cannot be exported, if it cannot."""
+    import duckdb
+
+    columns = ["clip_id", "source", "audio_path", "samples_sha256"]
+    with duckdb.connect() as database:
+        database.register("published", exported.table.select(columns))
+        database.register("sizes", _sizes(exported))
+        database.register("stored", _stored(exported))
+        return database.sql(CHECKED).to_arrow_table()
+
+
 def _write_plan(store: Store, journal: Journal, plan: pa.Table) -> None:
     import pyarrow.parquet as pq
 
@@ -178,17 +193,17 @@ def _write_plan(store: Store, journal: Journal, plan: pa.Table) -> None:
 
 def _sizes(exported: ExportedSet) -> pa.Table:
     """The files in the folders of the clips, by one listing for each folder: `path`, `bytes`."""
-    paths = pc.unique(exported.table.column("audio_path").combine_chunks()).to_pylist()
-    found: dict[str, int] = {}
-    for parent in sorted({str(PurePosixPath(path).parent) for path in paths}):
+    folders = pc.replace_substring_regex(exported.table.column("audio_path"), "/[^/]*$", "")
+    tables = [pa.table({"path": pa.array([], pa.string()), "bytes": pa.array([], pa.int64())})]
+    for folder in sorted(pc.unique(folders).to_pylist()):
         try:
-            files = exported.store.sizes(parent)
+            files = exported.store.sizes(folder)
         except OutsideStore:
             continue
-        found.update((f"{parent}/{name}", size) for name, size in files.items())
-    return pa.table(
-        {"path": pa.array(found, pa.string()), "bytes": pa.array(found.values(), pa.int64())},
-    )
+        names = pa.array(files, pa.string())
+        paths = pc.binary_join_element_wise(pa.repeat(folder, len(names)), names, "/")
+        tables.append(pa.table({"path": paths, "bytes": pa.array(files.values(), pa.int64())}))
+    return pa.concat_tables(tables)
 
 
 def _stored(exported: ExportedSet) -> pa.Table:

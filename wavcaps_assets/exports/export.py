@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from wavcaps_assets.exports.audio import is_outdated
 from wavcaps_assets.exports.checksums import SUMS, checksum_lines
 from wavcaps_assets.exports.description import DESCRIPTION, ExportDescription, read_description
 from wavcaps_assets.exports.export_folder import ExportFolder
@@ -67,7 +68,7 @@ def export(
     to: Path | None = None,
     progress: Progress | None = None,
 ) -> Export:
-    """Exports a set, unless the same export is there and complete.
+    """Exports a set, unless the same export is there and complete, and no clip that it left out is back.
 
     An unfinished export of the same set with the same settings is completed: its finished parts are not
     written again. In the store, an export with other settings is replaced.
@@ -96,7 +97,11 @@ def export(
     with _alone(store, _lock_of(path, to)):
         journal = Journal(store, path, identity)
         there = read_description(store, path)
-        if there is not None and _is_complete(there, identity, store, path):
+        if (
+            there is not None
+            and _is_complete(there, identity, store, path)
+            and not is_outdated(exported, there.left_out)
+        ):
             journal.remove()
             return Export(there, store, path, new=False)
         if to is not None:

@@ -31,7 +31,7 @@ class ExportedSet:
     Attributes:
         store: where the version and its audio are.
         version: the published version.
-        table: `tables.MANIFEST`, by clip_id: all clips of the version, or those of the slice.
+        table: `tables.MANIFEST`: all clips of the version, in its order, or those of the slice.
         slice: the name of the slice, a plain file name; empty: the whole version.
         slice_settings: the settings of the slice, without its defaults.
         left_out: the other clips of the version, `tables.DROPPED`.
@@ -68,7 +68,7 @@ def open_set(store: Store, version: str = CURRENT, use: str = "") -> ExportedSet
         raise UnknownSlice(f"there is no slice {use!r}: the slices are {', '.join(USES)}")
     versions = SetVersions(store)
     found = versions.find(version)
-    table = with_set_version(versions.read(found).sort_by("clip_id"), found.name)
+    table = with_set_version(versions.read(found), found.name)
     if not use:
         return ExportedSet(store, found, table)
     tables = TableStore(store)

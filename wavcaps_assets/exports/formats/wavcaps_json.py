@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wavcaps_assets.exports.audio import BYTES, ROWS_AT_ONCE, clips_of, read_audio, with_audio
 from wavcaps_assets.exports.export_folder import ExportFolder, Part
@@ -85,13 +85,22 @@ class WavCapsJsonSettings(AudioSettings):
         "store, which must be a folder.",
     )
 
+    @model_validator(mode="after")
+    def _samples_are_read(self) -> WavCapsJsonSettings:
+        if self.check_samples and self.audio_files == "in_store":
+            raise ValueError(
+                "check_samples reads the audio, which audio_files=in_store does not: leave one out"
+            )
+        return self
+
 
 def write(exported: ExportedSet, settings: WavCapsJsonSettings, folder: ExportFolder) -> None:
     """Writes `waveforms/<Source>_flac/<id>.flac` and `json_files/<Source>/<name>_final.json`."""
     table = with_audio(exported, folder)
     copies = settings.audio_files == "copy"
     audio = pc.sum(table.column(BYTES)).as_py() or 0
-    folder.require_space((audio if copies else 0) + table.num_rows * RECORD_BYTES)
+    records = table.num_rows * RECORD_BYTES
+    folder.require_space((audio if copies else 0) + records, records)
     for layout, rows in _by_layout(table):
         if copies:
             paths = _paths(layout, rows)
