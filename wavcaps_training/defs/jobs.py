@@ -3,7 +3,7 @@
 import dagster as dg
 
 from wavcaps_training.defs.common import Location
-from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
+from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY, WITHDRAWN_CLIPS_KEY
 
 
 def definitions(location: Location) -> dg.Definitions:
@@ -17,9 +17,10 @@ def definitions(location: Location) -> dg.Definitions:
             ),
             dg.define_asset_job(
                 "write_report",
-                selection=dg.AssetSelection.assets("report"),
+                selection=dg.AssetSelection.assets("report", list(WITHDRAWN_CLIPS_KEY)),
                 executor_def=dg.in_process_executor,
-                description="Writes the report from the tables in the store.",
+                description="Writes the report from the tables in the store, and the table of clips that "
+                "checkpoints were trained on and that were withdrawn since.",
             ),
         ]
     )
