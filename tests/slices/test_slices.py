@@ -21,7 +21,7 @@ from wavcaps_assets.slices.command import slice_set
 from wavcaps_assets.slices.counts import clips_by_class
 from wavcaps_assets.slices.licence_classes import BY_LICENCE, LICENCE_CLASSES, licence_class_of
 from wavcaps_assets.slices.preferences import PREFERENCES
-from wavcaps_assets.slices.select import EmptySlice, make_slice
+from wavcaps_assets.slices.select import EmptySlice, UnknownSource, make_slice
 from wavcaps_assets.slices.settings import SliceSettings
 from wavcaps_assets.slices.uses import USES
 from wavcaps_assets.store.storage import Store
@@ -123,10 +123,22 @@ def test_what_the_user_has_cleared() -> None:
     assert permitted(freesound(1, "CC-BY-SA-4.0", "no-gen-ai"), shared) == set()
 
 
-@pytest.mark.parametrize("setting", [{"sources": ["freesond"]}, {"cleared_licence_classes": ["by"]}])
-def test_a_name_that_does_not_exist_is_an_error(setting: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="there are"):
-        SliceSettings(**setting)
+def test_a_name_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="no class of licences 'by'; there are public_domain"):
+        SliceSettings(cleared_licence_classes=["by"])
+    table = clips(manifest_row("mine-1", "mine"))
+    for settings in (SliceSettings(sources=["freesond"]), SliceSettings(cleared_sources=["freesond"])):
+        with pytest.raises(UnknownSource, match=r"no source 'freesond': there are audioset_sl.*mine"):
+            make_slice(table, USES["research"], settings)
+    assert make_slice(table, USES["research"], SliceSettings(sources=["mine"])).kept.num_rows == 1
+
+
+def test_an_imported_clip_of_freesound_is_known_by_its_page() -> None:
+    page = "https://www.FreeSound.org/people/x/sounds/1/"
+    released = manifest_row("released_one-1", "released_one", page_url=page)
+    assert permitted(released) == set()
+    assert permitted(released | {"gen_ai_preference": FREE}) == ALL
+    assert permitted(released | {"page_url": "https://example.org/freesound.org/"}) == ALL
 
 
 def test_every_licence_has_one_class() -> None:
@@ -225,4 +237,4 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = runner.invoke(slice_set, ["--use", "commercial", "--shortest", "100"])
     assert empty.exit_code == 1 and "none of 2 clips" in empty.output
     unknown = runner.invoke(slice_set, ["--use", "commercial", "--cleared-source", "nobody"])
-    assert unknown.exit_code == 2 and "no source 'nobody'" in unknown.output
+    assert unknown.exit_code == 1 and "no source 'nobody'" in unknown.output

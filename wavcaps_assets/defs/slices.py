@@ -1,9 +1,8 @@
 """Slices of the set by licence, consent and use: one asset for each intended use."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
@@ -12,7 +11,7 @@ from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.previews import counts, tally
 from wavcaps_assets.slices.attributions import write_attributions
 from wavcaps_assets.slices.counts import clips_by_class
-from wavcaps_assets.slices.select import EmptySlice, make_slice, measures_of
+from wavcaps_assets.slices.select import EmptySlice, UnknownSource, make_slice, measures_of
 from wavcaps_assets.slices.settings import SliceSettings
 from wavcaps_assets.slices.uses import USES, IntendedUse
 from wavcaps_assets.tables import MANIFEST
@@ -27,11 +26,7 @@ class SliceConfig(dg.Config, SliceSettings):
     """What a slice has besides its intended use."""
 
 
-def slice_assets(location: Location) -> Sequence[dg.AssetsDefinition]:
-    return [_slice(use, [source.name for source in location.sources]) for use in USES.values()]
-
-
-def _slice(use: IntendedUse, sources: Sequence[str]) -> dg.AssetsDefinition:
+def slice_asset(use: IntendedUse) -> dg.AssetsDefinition:
     @dg.asset(
         key=[PREFIX, use.name],
         group_name=GROUP,
@@ -46,10 +41,11 @@ def _slice(use: IntendedUse, sources: Sequence[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SliceConfig, wavcaps: pa.Table, store: StoreResource
     ) -> Stage:
         tables = store.tables()
+        sources = pc.unique(wavcaps.column("source")).to_pylist()
         measures = measures_of(tables, sources) if config.needs_measures else None
         try:
             stage = make_slice(wavcaps, use, config, measures)
-        except EmptySlice as error:
+        except (EmptySlice, UnknownSource) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         files = write_attributions(tables.store, use.name, stage.kept)
         context.add_output_metadata(
@@ -65,9 +61,9 @@ def _slice(use: IntendedUse, sources: Sequence[str]) -> dg.AssetsDefinition:
     return slice_of_set
 
 
-def definitions(location: Location) -> dg.Definitions:
+def definitions(_location: Location) -> dg.Definitions:
     return dg.Definitions(
-        assets=slice_assets(location),
+        assets=[slice_asset(use) for use in USES.values()],
         asset_checks=[
             table_checks(
                 [PREFIX, use], None, lambda tables, _: tables.read(["wavcaps"], [WHOLE], ["clip_id"])

@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from wavcaps_assets.slices.uses import OPEN_SOURCE_MODELS, USES
 
-# Sources that ask their authors. Of the others, nothing is known, and the licence alone counts.
+# Sources that ask their authors, and the pages of their clips, by which imported ones are known too. Of the
+# others, nothing is known, and the licence alone counts.
 ASKING_SOURCES = ("freesound", "freesound_data_packs")
+ASKING_PAGES = r"(?i)^https?://(?:[^/?#]*[.@])?freesound\.org(?:[:/?#]|$)"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,16 @@ PREFERENCES: Mapping[str, Preference] = {
         ),
     )
 }
+
+
+def are_asked(clips: pa.Table) -> pa.ChunkedArray:
+    """For each clip, whether its site asks its authors.
+
+    Args:
+        clips: with the columns `source` and `page_url` of `tables.MANIFEST`.
+    """
+    by_page = pc.fill_null(pc.match_substring_regex(clips.column("page_url"), ASKING_PAGES), False)
+    return pc.or_(pc.is_in(clips.column("source"), value_set=pa.array(ASKING_SOURCES)), by_page)
 
 
 def permits(preference: str, use: str, released_openly: bool) -> bool:

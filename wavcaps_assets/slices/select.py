@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.slices.counts import clips_by_reason
 from wavcaps_assets.slices.licence_classes import UNKNOWN, licence_class_of
-from wavcaps_assets.slices.preferences import ASKING_SOURCES, PREFERENCES, permits
+from wavcaps_assets.slices.preferences import PREFERENCES, are_asked, permits
 from wavcaps_assets.slices.settings import SliceSettings
 from wavcaps_assets.slices.uses import OPEN_SOURCE_MODELS, IntendedUse
+from wavcaps_assets.sources import MODULES
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore, set_version_of, with_set_version
@@ -24,6 +25,10 @@ Verdict = tuple[str, str] | None
 # Of each clip, the reason and the sentence; null: the rule permits it.
 Findings = tuple[pa.Array, pa.Array]
 SHOWN_REASONS = 5
+
+
+class UnknownSource(StoreError):
+    """A setting names a source that neither this project nor the set has."""
 
 
 class EmptySlice(StoreError):
@@ -44,7 +49,9 @@ def make_slice(
 
     Raises:
         EmptySlice: no clip is left; says why.
+        UnknownSource: a setting names a source that does not exist.
     """
+    _require_sources(clips, [*settings.sources, *settings.cleared_sources])
     rules = [
         _of_sources(clips, settings),
         _uncleared(clips, settings, _of_licences(clips, use, settings)),
@@ -76,6 +83,15 @@ def make_slice(
     return Stage(
         with_set_version(kept.cast(MANIFEST.arrow), version), dropped, settings=settings.model_dump_json()
     )
+
+
+def _require_sources(clips: pa.Table, names: Sequence[str]) -> None:
+    """An imported source has a name that only the set knows."""
+    known = {*MODULES, *pc.unique(clips.column("source")).to_pylist()}
+    if unknown := sorted(set(names) - known):
+        raise UnknownSource(
+            f"there is no source {', '.join(map(repr, unknown))}: there are {', '.join(sorted(known))}"
+        )
 
 
 def measures_of(tables: TableStore, sources: Sequence[str]) -> pa.Table:
@@ -129,9 +145,8 @@ def _of_preferences(clips: pa.Table, use: IntendedUse, settings: SliceSettings) 
             return "preference_unknown", f"the preference {preference!r} is not known"
         return "preference_not_allowed", f"{preference} is not for {use.title}: {known.why_not}"
 
-    asked = pc.is_in(clips.column("source"), value_set=pa.array(ASKING_SOURCES))
     preference = clips.column("gen_ai_preference")
-    return _by_value(pc.if_else(asked, pc.fill_null(preference, ""), preference), verdict)
+    return _by_value(pc.if_else(are_asked(clips), pc.fill_null(preference, ""), preference), verdict)
 
 
 def _uncleared(clips: pa.Table, settings: SliceSettings, findings: Findings) -> Findings:

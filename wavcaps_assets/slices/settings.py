@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pydantic import BaseModel, Field, field_validator
 
 from wavcaps_assets.slices.licence_classes import BY_NAME
-from wavcaps_assets.sources import MODULES
 
 
 class SliceSettings(BaseModel):
@@ -50,25 +47,18 @@ class SliceSettings(BaseModel):
         None, ge=0, allow_inf_nan=False, description="smallest bandwidth of the audio (Hz); empty: any"
     )
 
-    @field_validator("sources", "cleared_sources")
-    @classmethod
-    def _known_sources(cls, names: list[str]) -> list[str]:
-        return _known(names, MODULES, "source")
-
     @field_validator("cleared_licence_classes")
     @classmethod
     def _known_classes(cls, names: list[str]) -> list[str]:
-        return _known(names, BY_NAME, "class of licences")
+        unknown = [name for name in names if name not in BY_NAME]
+        if unknown:
+            raise ValueError(
+                f"no class of licences {', '.join(map(repr, unknown))}; there are {', '.join(BY_NAME)}"
+            )
+        return names
 
     @property
     def needs_measures(self) -> bool:
         """Whether the measures of the audio are needed, which the manifest does not have."""
         limits = (self.most_clipping, self.most_silence, self.least_bandwidth_hz)
         return any(limit is not None for limit in limits)
-
-
-def _known(names: list[str], known: Iterable[str], what: str) -> list[str]:
-    unknown = [name for name in names if name not in set(known)]
-    if unknown:
-        raise ValueError(f"no {what} {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
-    return names

@@ -22,7 +22,7 @@ from wavcaps_assets.exports.training_summary.facts import (
 )
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.slices.counts import clips_by_class, clips_by_reason
-from wavcaps_assets.slices.preferences import ASKING_SOURCES
+from wavcaps_assets.slices.preferences import are_asked
 from wavcaps_assets.slices.uses import USES
 
 # The template's ranges of audio (hours) and of text (tokens).
@@ -178,7 +178,7 @@ def _sources(clips: pa.Table, exported: ExportedSet) -> list[Section]:
 
 def _processing(exported: ExportedSet) -> list[Section]:
     clips = exported.table
-    asked = clips.filter(pc.is_in(clips.column("source"), value_set=pa.array(ASKING_SOURCES)))
+    asked = clips.filter(are_asked(clips))
     wishes = pc.fill_null(asked.column("gen_ai_preference"), "not known")
     counted = {row["values"]: row["counts"] for row in pc.value_counts(wishes).to_pylist()}
     opt_outs = _counted(dict(sorted(counted.items())), "clips") or ["no clip of a site that asks its authors"]
