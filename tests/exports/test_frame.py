@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,16 @@ def test_an_unfinished_export_of_other_settings_is_not_gone_on_with(store: Store
     assert files_of(done)["texts/0.txt"].startswith(b"b")
 
 
+def test_a_finished_part_whose_file_is_lost_is_written_again(store: Store) -> None:
+    exported = publish(store, CLIPS)
+    with pytest.raises(Killed):
+        export(exported, letters(2), LetterSettings(), NOW)
+    store.write_bytes(f"exports/{exported.name}/letters/texts/0.txt", b"shorter")
+    written: list[str] = []
+    export(exported, letters(written=written), LetterSettings(), NOW)
+    assert written == ["0", "2"]
+
+
 def test_the_checksum_list_is_accepted_by_sha256sum(tmp_path: Path) -> None:
     exported = publish(Store(tmp_path / "store"), CLIPS)
     done = export(exported, letters(), LetterSettings(), NOW)
@@ -122,6 +133,15 @@ def test_a_folder_outside_of_the_store(tmp_path: Path) -> None:
 
     with pytest.raises(NotEmpty, match="has the export letters of v1-"):
         export(exported, letters(), LetterSettings(letter="b"), NOW, to)
+    begun = tmp_path / "begun"
+    with pytest.raises(Killed):
+        export(exported, letters(1), LetterSettings(), NOW, begun)
+    with pytest.raises(NotEmpty, match="has texts"):
+        export(exported, letters(), LetterSettings(letter="b"), NOW, begun)
+    # Nothing has been written yet.
+    shutil.rmtree(begun / "texts")
+    done = export(exported, letters(), LetterSettings(letter="b"), NOW, begun)
+    assert files_of(done)["texts/0.txt"].startswith(b"b")
     full = tmp_path / "full"
     full.mkdir()
     (full / "thesis.tex").write_text("precious")
@@ -139,7 +159,7 @@ def test_too_little_space_is_an_error_before_anything_is_written(tmp_path: Path)
 
     exported = publish(Store(tmp_path), CLIPS)
     huge = ExportFormat("huge", "Too large.", FormatSettings, write)
-    with pytest.raises(NotEnoughSpace, match=r"needs 100,000,000\.00 GB more, and .* has .* GB free: free"):
+    with pytest.raises(NotEnoughSpace, match=r"needs 100,000,000\.05 GB, and .* has .* GB free: free"):
         export(exported, huge, FormatSettings(), NOW)
     assert not (tmp_path / "exports" / exported.name / "huge" / "one.txt").exists()
 

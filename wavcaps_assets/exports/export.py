@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from wavcaps_assets.exports.description import DESCRIPTION, ExportDescription, r
 from wavcaps_assets.exports.export_folder import ExportFolder
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import ExportFormat, FormatSettings
-from wavcaps_assets.exports.journal import Journal
+from wavcaps_assets.exports.journal import UNFINISHED, Journal, missing_files
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store, StoreError
 
@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "exports"
 LOCK = ".export.lock"
-NAMED_CLIPS = 5
+# Of clips or files that something is said about.
+NAMED = 5
 
 
 class NotEmpty(StoreError):
@@ -104,16 +105,19 @@ def export(
         ):
             journal.remove()
             return Export(there, store, path, new=False)
+        if there is not None:
+            # It was complete, so there is nothing to go on with.
+            journal.remove()
         if to is not None:
             _require_free(there, journal, store, path)
         if journal.resume():
             logger.info("going on with %s: %d parts are finished", store.describe(path), len(journal.parts))
-        elif to is None:
-            # What is there is of other settings, or of an export that was complete once.
-            store.remove(f"{path}/{DESCRIPTION}")
-            store.remove(path)
-            journal.begin()
         else:
+            journal.remove()
+            if to is None:
+                # What is there is of other settings, or of an export that was complete once.
+                store.remove(f"{path}/{DESCRIPTION}")
+                store.remove(path)
             journal.begin()
         store.remove(f"{path}/{DESCRIPTION}")
         store.sweep(path)
@@ -145,20 +149,18 @@ def _describe(journal: Journal, identity: dict[str, Any], now: datetime) -> Expo
     )
 
 
+def _is_same(there: ExportDescription, identity: Mapping[str, Any]) -> bool:
+    return there.model_dump(mode="json", include=set(identity)) == identity
+
+
 def _is_complete(there: ExportDescription, identity: dict[str, Any], store: Store, path: str) -> bool:
     """Whether an export is the one that is wanted, and all of its files are there."""
-    if there.model_dump(mode="json", include=set(identity)) != identity:
+    if not _is_same(there, identity):
         return False
-    sizes: dict[str, dict[str, int]] = {}
-    for file in there.files:
-        parent, _, name = f"{path}/{file.name}".rpartition("/")
-        if parent not in sizes:
-            sizes[parent] = store.sizes(parent)
-        if sizes[parent].get(name) != file.bytes:
-            place = store.describe(f"{path}/{file.name}")
-            logger.warning("%s is missing or changed: the export is made again", place)
-            return False
-    return True
+    lost = missing_files(store, path, there.files)
+    for name in lost[:NAMED]:
+        logger.warning("%s is missing or changed: the export is made again", store.describe(f"{path}/{name}"))
+    return not lost
 
 
 def _outside(to: Path) -> tuple[Store, str]:
@@ -173,12 +175,9 @@ def _outside(to: Path) -> tuple[Store, str]:
 
 def _require_free(there: ExportDescription | None, journal: Journal, store: Store, path: str) -> None:
     """Refuses a person's folder with files that are not of this export, finished or not."""
-    if there is None and journal.exists:
-        return
-    if there is not None and there.model_dump(mode="json", include=set(journal.identity)) == journal.identity:
-        return
-    has = [entry.name for entry in store.path(path).iterdir() if entry.name != LOCK]
-    if has:
+    same = journal.is_of_this if there is None else _is_same(there, journal.identity)
+    has = [entry.name for entry in store.path(path).iterdir() if entry.name not in (LOCK, UNFINISHED)]
+    if has and not same:
         what = f"the export {there.format} of {there.version}" if there is not None else min(has)
         raise NotEmpty(f"{store.describe(path)} has {what}: name a new or empty folder")
 
@@ -224,5 +223,5 @@ def _log(description: ExportDescription, place: str) -> None:
     )
     for reason, number in description.reasons.items():
         clips = [one.clip_id for one in description.left_out if one.reason == reason]
-        some = ", ".join(clips[:NAMED_CLIPS])
+        some = ", ".join(clips[:NAMED])
         logger.warning("%d clips are left out (%s), first %s", number, reason, some)

@@ -144,11 +144,12 @@ class ExportFolder:
         else:
             place, needed = Path(tempfile.gettempdir()), largest
         free = shutil.disk_usage(place).free
-        if needed + SPARE_BYTES > free:
+        needed += SPARE_BYTES
+        if needed > free:
             where = "free some space, or export to a folder of another disk (wavcaps export … --to FOLDER)"
             advice = where if self.store.is_folder else "free some space there, or set TMPDIR"
             raise NotEnoughSpace(
-                f"the export needs {needed / 1e9:,.2f} GB more, and {place} has {free / 1e9:,.2f} GB free: "
+                f"the export needs {needed / 1e9:,.2f} GB, and {place} has {free / 1e9:,.2f} GB free: "
                 f"{advice}"
             )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,26 +46,36 @@ class Journal:
 
     def __init__(self, store: Store, folder: str, identity: Mapping[str, Any]) -> None:
         self._store = store
+        self._export = folder
         self._folder = f"{folder}/{UNFINISHED}"
         self.identity = identity
         self.parts: dict[str, PartRecord] = {}
 
     @property
-    def exists(self) -> bool:
-        """Whether a run has begun an export here, of this or of something else."""
-        return self._begun() is not None
+    def is_of_this(self) -> bool:
+        """Whether a run has begun an export of the same set with the same settings here."""
+        try:
+            return self._store.read_bytes(f"{self._folder}/{BEGUN}") == self._content()
+        except MissingFile:
+            return False
 
     def resume(self) -> bool:
         """Reads the finished parts. False: there is no unfinished export of the same set and settings."""
-        if self._begun() != self._content():
+        if not self.is_of_this:
             return False
+        records = {}
         for name in sorted(self._store.sizes(f"{self._folder}/{PARTS}")):
-            try:
-                content = self._store.read_bytes(f"{self._folder}/{PARTS}/{name}")
-                self.parts[name.removesuffix(".json")] = PartRecord.model_validate_json(content)
-            except ValidationError:
-                # The part is written again.
-                continue
+            content = self._store.read_bytes(f"{self._folder}/{PARTS}/{name}")
+            # A part that cannot be read is written again.
+            with suppress(ValidationError):
+                records[name.removesuffix(".json")] = PartRecord.model_validate_json(content)
+        files = (file for record in records.values() for file in record.files)
+        lost = frozenset(missing_files(self._store, self._export, files))
+        self.parts = {
+            name: record
+            for name, record in records.items()
+            if lost.isdisjoint(file.name for file in record.files)
+        }
         return True
 
     def begin(self) -> None:
@@ -87,8 +98,15 @@ class Journal:
     def _content(self) -> bytes:
         return json.dumps(self.identity, sort_keys=True).encode()
 
-    def _begun(self) -> bytes | None:
-        try:
-            return self._store.read_bytes(f"{self._folder}/{BEGUN}")
-        except MissingFile:
-            return None
+
+def missing_files(store: Store, folder: str, files: Iterable[ExportedFile]) -> list[str]:
+    """The names of the files of an export that are not there, or have another size; lists each folder once."""
+    sizes: dict[str, dict[str, int]] = {}
+    missing = []
+    for file in files:
+        parent, _, name = f"{folder}/{file.name}".rpartition("/")
+        if parent not in sizes:
+            sizes[parent] = store.sizes(parent)
+        if sizes[parent].get(name) != file.bytes:
+            missing.append(file.name)
+    return missing
