@@ -100,7 +100,7 @@ class Journal:
 
 
 def missing_files(store: Store, folder: str, files: Iterable[ExportedFile]) -> list[str]:
-    """The names of the files of an export that are not there, or have another size; lists each folder once."""
+    """The names of the files of an export that are not there, or have another size; a listing a folder."""
     sizes: dict[str, dict[str, int]] = {}
     missing = []
     for file in files:
