@@ -23,7 +23,8 @@ from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
 from benchmarks.whole_set import SOURCES, manifest, sentences
 from wavcaps_assets.benchmark_sets.compose import compose
-from wavcaps_assets.benchmark_sets.sets import ALL, EVALUATION, SETS
+from wavcaps_assets.benchmark_sets.exclusion_lists import RELEASED
+from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, FILTERED_CLIPS, RAW_CLIPS
@@ -57,7 +58,7 @@ def write(folder: Path) -> None:
     for name, splits in LISTS.items():
         for split, (clips, captions) in splits.items():
             _write_list(folder / "sets" / name, split, clips, captions)
-    for name in (ALL, EVALUATION):
+    for name in RELEASED:
         lists = {"AudioSet": [f"Y{n:011x}.wav" for n in range(20_000)], "FreeSound": list(range(5_905))}
         (folder / "sets" / f"{name}.json").write_text(json.dumps(lists))
 

@@ -6,16 +6,20 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.support.own_sets import FIVE, write_audiocaps_and_clotho
 from tests.support.paths import DATA
+from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.compose import compose
-from wavcaps_assets.benchmark_sets.folders import CLIPS, OwnSet
+from wavcaps_assets.benchmark_sets.evidence import compared, overlaps_by_id
+from wavcaps_assets.benchmark_sets.exclusion_lists import ALL, LISTED, read_listed
+from wavcaps_assets.benchmark_sets.folders import OwnSet
 from wavcaps_assets.benchmark_sets.lists import SetError
-from wavcaps_assets.benchmark_sets.overlap import in_two_splits, on_list, read_exclusions
-from wavcaps_assets.benchmark_sets.sets import ALL, SETS
+from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import BENCHMARK_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
 
 
@@ -54,7 +58,7 @@ def test_what_is_not_there_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SetError, match=r"'audiocaps' has no train split here: put train\.csv"):
         compose(SETS["audiocaps"], TableStore(Store(tmp_path)))
     with pytest.raises(SetError, match=r"put the released blacklist_exclude_all_ac\.json there"):
-        read_exclusions(Store(tmp_path), ALL)
+        read_listed(Store(tmp_path), [ALL])
 
 
 @pytest.mark.parametrize("text", ["", "file_name\nx.wav\n", "caption\nA dog.\n"])
@@ -72,9 +76,9 @@ def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
         pytest.skip("the released exclusion lists are not at hand")
     (tmp_path / "sets").mkdir()
     shutil.copy(path, tmp_path / "sets")
-    listed = read_exclusions(Store(tmp_path), ALL)
+    listed = read_listed(Store(tmp_path), [ALL])
     # As counted independently: 5,905 different FreeSound ids, and 50,725 videos.
-    assert sum(key.startswith("FreeSound") for key in listed.to_pylist()) == 5_905
+    assert sum(key.startswith("FreeSound") for key in listed["key"].to_pylist()) == 5_905
     assert len(listed) == 5_905 + 50_725
     names = json.loads(path.read_text())
     video, sound = names["AudioSet"][0].removeprefix("Y").removesuffix(".wav"), names["FreeSound"][0]
@@ -88,13 +92,9 @@ def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
         # A benchmark's own training clips.
         f"audiocaps-Y{video}.wav": False,
     }
-    clips = CLIPS.empty_table().from_pylist(
-        [{"clip_id": clip, "source": clip.partition("-")[0], "split": "train"} for clip in train],
-        schema=CLIPS,
-    )
-    assert set(on_list(clips, listed)["clip_id"].to_pylist()) == {
-        clip for clip, there in train.items() if there
-    }
+    clips = pa.table({"clip_id": list(train), "source": [clip.partition("-")[0] for clip in train]})
+    found = overlaps_by_id(compared(clips), BENCHMARK_CLIPS.empty(), listed)
+    assert set(found["clip_id"].to_pylist()) == {clip for clip, there in train.items() if there}
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_the_released_lists_exclude_what_they_name(tmp_path: Path) -> None:
         ("YXtF4-3abcde.wav", False),
     ],
 )
-def test_a_video_is_found_however_a_download_tool_names_it(file: str, same: bool) -> None:
-    rows = [
-        {"clip_id": "audioset_sl-YtF4-3abcde_30000", "source": "audioset_sl", "split": "train"},
-        {"clip_id": f"audiocaps-{file}", "source": "audiocaps", "split": "test", "file": file},
-    ]
-    found = in_two_splits(CLIPS.empty_table().from_pylist(rows, schema=CLIPS)).to_pylist()
-    assert [row["same_as"] for row in found] == ([f"audiocaps-{file}"] if same else [])
+def test_a_video_is_found_however_a_download_tool_names_it(tmp_path: Path, file: str, same: bool) -> None:
+    clips = pa.table({"clip_id": ["audioset_sl-YtF4-3abcde_30000"], "source": ["audioset_sl"]})
+    (tmp_path / "sets" / "audiocaps").mkdir(parents=True)
+    (tmp_path / "sets" / "audiocaps" / "test.csv").write_text(f"file_name,caption\n{file},A dog.\n")
+    test = benchmark_named("audiocaps").read(Store(tmp_path)).clips
+    found = overlaps_by_id(compared(clips), test, LISTED.empty_table()).to_pylist()
+    assert [row["benchmark_clip_id"] for row in found] == ([f"audiocaps-{file}"] if same else [])

@@ -14,8 +14,9 @@ import pytest
 from tests.support.paths import DATA
 from tests.support.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets.benchmark_sets.compose import ComposedSet, compose
-from wavcaps_assets.benchmark_sets.overlap import OverlapPolicy, OverlapSettings
-from wavcaps_assets.benchmark_sets.sets import ALL, EVALUATION, SETS
+from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
+from wavcaps_assets.benchmark_sets.exclusion_lists import ALL, RELEASED
+from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.checks.splits import check_evaluation_apart
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, FILTERED_CLIPS, MANIFEST, RAW_CLIPS
@@ -68,7 +69,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory, videos: list[str]) -> Table
     few = [{"file_name": f"Ytrain-clip-{number}.wav", "caption": "A dog barks."} for number in range(2)]
     write_list(root / "sets" / "audiocaps", "train", few)
     write_list(root / "sets" / "laion", "train", [{"file_name": "77.flac", "caption": "A dog barks."}])
-    for name in (ALL, EVALUATION):
+    for name in RELEASED:
         (root / "sets" / f"{name}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": []}))
     tables = TableStore(Store(root))
     clips = [manifest_row(f"audioset_sl-{video}_30000", "audioset_sl") for video in videos]
@@ -128,7 +129,7 @@ def test_a_file_name_in_two_of_clothos_lists_is_two_clips(tables: TableStore) ->
     assert dropped(made) == {
         f"clotho-{one}-{file}": "in_evaluation" for file, (one, _) in IN_TWO_LISTS.items() if one == "train"
     }
-    assert {(row["clip_id"], row["same_as"]) for row in made.overlaps.to_pylist()} == {
+    assert {(row["clip_id"], row["benchmark_clip_id"]) for row in made.overlaps.to_pylist()} == {
         (f"clotho-{one}-{file}", f"clotho-{other}-{file}") for file, (one, other) in IN_TWO_LISTS.items()
     }
 

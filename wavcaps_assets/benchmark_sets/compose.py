@@ -8,16 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.benchmark_sets.folders import CLIPS, FILE, LISTED_ID, STAGE, OwnSet
-from wavcaps_assets.benchmark_sets.overlap import (
-    EXCLUSION_LIST,
-    IN_EVALUATION,
-    OverlapPolicy,
-    OverlapSettings,
-    in_two_splits,
-    on_list,
-    read_exclusions,
-)
+from wavcaps_assets.benchmark_sets.decontaminate import Compared, OverlapSettings, decontaminate
+from wavcaps_assets.benchmark_sets.evidence import COMPARED, compared
+from wavcaps_assets.benchmark_sets.folders import CLIPS, FILE, STAGE, TEXTS, OwnSet
 from wavcaps_assets.benchmark_sets.sets import (
     AFTER_STAGE_1,
     AFTER_STAGE_3,
@@ -31,8 +24,9 @@ from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of
 from wavcaps_assets.tables.stage import Stage
 
 DEFAULTS = OverlapSettings()
-COMPARED = ["clip_id", "source", "split", FILE, LISTED_ID]
-OF_MANIFEST = ["clip_id", "source", "caption", "audio_path", "duration_s"]
+NAMING = ["title", "attribution", "page_url"]
+OF_MANIFEST = ["clip_id", "source", "caption", "audio_path", "duration_s", "text", *NAMING]
+OF_RAW = ["clip_id", "source", "description", *NAMING]
 
 
 @dataclass(frozen=True)
@@ -41,11 +35,15 @@ class ComposedSet:
 
     Attributes:
         stage: `tables.TRAINING_MANIFEST`, and every clip that was left out, with the reason.
-        overlaps: the clips that are in two splits, removed or not, see `overlap.in_two_splits`.
+        overlaps: `tables.OVERLAPS`: the clips that are in two of its splits, removed or not.
+        exclusions: `tables.OVERLAPS`: the evidence for every clip that was removed.
+        compared: the benchmarks that it was compared with.
     """
 
     stage: Stage
     overlaps: pa.Table
+    exclusions: pa.Table
+    compared: tuple[Compared, ...]
 
 
 def compose(
@@ -65,32 +63,33 @@ def compose(
         parts += [own[name].read(split) for split in ("validation", "test")]
     clips = pa.concat_tables([part.kept for part in parts])
     dropped = [part.dropped for part in parts]
-    if training_set.excluded is not None:
-        found = on_list(clips.select(COMPARED), read_exclusions(tables.store, training_set.excluded))
-        dropped.append(_dropped(found, EXCLUSION_LIST, f" is on the list {training_set.excluded}"))
-        clips = _without(clips, found)
-    overlaps = in_two_splits(clips.select(COMPARED))
-    if settings.overlaps is OverlapPolicy.remove_from_train:
-        found = overlaps.filter(pc.equal(overlaps.column("split"), "train"))
-        where = pc.binary_join_element_wise(
-            " is also ", found.column("same_as"), " of the ", found.column("other_split"), " split", ""
-        )
-        dropped.append(_dropped(found, IN_EVALUATION, where))
-        clips = _without(clips, found)
+    evaluated_on = {name: own[name] for name in training_set.evaluated_on}
+    found = decontaminate(
+        clips.select(COMPARED.names), tables, training_set.excluded, evaluated_on, settings.overlaps
+    )
+    dropped.append(_dropped(found.excluded))
+    clips = _without(clips, found.excluded)
     manifest = clips.select(TRAINING_MANIFEST.arrow.names).cast(TRAINING_MANIFEST.arrow)
     version = set_version_of(parts[0].kept) if training_set.pipeline is not None else None
     stage = Stage(
         with_set_version(manifest, version), pa.concat_tables(dropped), settings=settings.model_dump_json()
     )
-    return ComposedSet(stage, overlaps)
+    return ComposedSet(stage, found.in_two_splits, found.exclusions, found.compared)
 
 
-def _dropped(found: pa.Table, reason: str, why: str | pa.ChunkedArray) -> pa.Table:
-    """Rows of `tables.DROPPED`. The detail is the key by which a clip was found, and why that matters."""
-    detail = pc.binary_join_element_wise(found.column("key"), why, "")
-    columns = [found.column("clip_id"), found.column("source"), pa.repeat(STAGE, len(found))]
-    columns += [pa.repeat(reason, len(found)), detail]
-    return pa.table(columns, schema=DROPPED.arrow)
+def _dropped(found: pa.Table) -> pa.Table:
+    """Rows of `tables.DROPPED`."""
+    stages = pa.repeat(STAGE, len(found))
+    return pa.table(
+        [
+            found.column("clip_id"),
+            found.column("source"),
+            stages,
+            found.column("reason"),
+            found.column("detail"),
+        ],
+        schema=DROPPED.arrow,
+    )
 
 
 def _without(clips: pa.Table, found: pa.Table) -> pa.Table:
@@ -110,14 +109,11 @@ def _after_stage_3(tables: TableStore) -> Stage:
 
 
 def _before_stage_1(tables: TableStore) -> Stage:
-    return _described(
-        tables, tables.read([FREESOUND, "raw_clips"], columns=["clip_id", "source", "description"])
-    )
+    return _described(tables, tables.read([FREESOUND, "raw_clips"], columns=OF_RAW))
 
 
 def _after_stage_1(tables: TableStore) -> Stage:
-    clips = tables.read(["filtered_clips"], [FREESOUND], ["clip_id", "source", "description"])
-    return _described(tables, clips)
+    return _described(tables, tables.read(["filtered_clips"], [FREESOUND], [*OF_RAW[:3], "title"]))
 
 
 def _described(tables: TableStore, clips: pa.Table) -> Stage:
@@ -127,7 +123,7 @@ def _described(tables: TableStore, clips: pa.Table) -> Stage:
     place = pc.index_in(clips.column("clip_id"), value_set=audio.column("clip_id").combine_chunks())
     without_text, without_audio = pc.equal(text, ""), pc.is_null(place)
     kept = pc.invert(pc.or_(without_text, without_audio))
-    described = clips.select(["clip_id", "source"]).append_column("caption", text).filter(kept)
+    described = clips.append_column("caption", text).filter(kept)
     for name in ("audio_path", "duration_s"):
         described = described.append_column(name, audio.column(name).take(place.filter(kept)))
     reasons = pc.if_else(without_text, "no_text", "no_audio_yet")
@@ -146,7 +142,7 @@ def _training_rows(clips: pa.Table) -> pa.Table:
         "recording": clips.column("clip_id"),
         "split": pa.repeat("train", rows),
         FILE: pa.nulls(rows, pa.string()),
-        LISTED_ID: pa.nulls(rows, pa.string()),
+        TEXTS: compared(clips).column(TEXTS),
     }
     columns = [constant[name] if name in constant else clips.column(name) for name in CLIPS.names]
     return pa.table(columns, schema=CLIPS)

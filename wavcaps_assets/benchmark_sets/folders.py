@@ -47,9 +47,10 @@ PLACES = {
 STAGE = "training_manifest"
 NO_AUDIO = "no_audio"
 AUDIOCAPS = "audiocaps"
-# What the lists say about a clip, beside the columns of a training manifest: its file, and its `id`.
-FILE, LISTED_ID = "file", "listed_id"
-CLIPS = pa.schema([*TRAINING_MANIFEST.arrow, pa.field(FILE, pa.string()), pa.field(LISTED_ID, pa.string())])
+# What is known about a clip, beside the columns of a training manifest: its file in the list of a set, and
+# its texts, which may say which sound of another set it is.
+FILE, TEXTS = "file", "texts"
+CLIPS = pa.schema([*TRAINING_MANIFEST.arrow, pa.field(FILE, pa.string()), pa.field(TEXTS, pa.string())])
 
 
 class OwnSet:
@@ -70,6 +71,7 @@ class OwnSet:
             for file in store.sizes(folder)
         }
         self._lists: dict[str, SetList] = {}
+        self._found: dict[str, dict[str, str]] = {}
 
     def read(self, split: str) -> Stage:
         """The clips of one split.
@@ -90,8 +92,8 @@ class OwnSet:
             files = [clip_id[prefix:] for clip_id in clips.column("clip_id").to_pylist()]
             ids = pa.array([self._clip_id(file, split) for file in files], pa.string())
             clips = clips.set_column(clips.column_names.index("clip_id"), "clip_id", ids)
-            unknown = pa.nulls(len(files), pa.string())
-            own = clips.append_column(FILE, pa.array(files, pa.string())).append_column(LISTED_ID, unknown)
+            named = pa.array(files, pa.string())
+            own = clips.append_column(FILE, named).append_column(TEXTS, named)
             return Stage(own.cast(CLIPS), DROPPED.empty())
         listed = self._list(split)
         audio = self._audio(split, listed.files)
@@ -146,11 +148,14 @@ class OwnSet:
 
     def _audio(self, split: str, files: Iterable[str]) -> dict[str, str]:
         """The paths of the listed files that are there."""
+        if split in self._found:
+            return self._found[split]
         there = AudioFiles(self._store, [f"{self._folder}/{place}" for place in PLACES[split]])
-        found = {}
+        found = self._found.setdefault(split, {})
         for file in files:
-            video = video_of(file) if self._name == AUDIOCAPS else None
-            path = there.find(file) or (there.find_video(video) if video else None)
+            path = there.find(file)
+            if path is None and self._name == AUDIOCAPS and (video := video_of(file)):
+                path = there.find_video(video)
             if path is not None:
                 found[file] = path
         return found
@@ -173,7 +178,7 @@ class OwnSet:
             "recording": [f"{self._name}-{file}" for file in files],
             "split": pa.repeat(split, len(files)),
             FILE: files,
-            LISTED_ID: [listed.ids[number] for number in here],
+            TEXTS: files,
         }
         return pa.table([pa.array(columns[field.name], field.type) for field in CLIPS], schema=CLIPS)
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from wavcaps_assets.benchmark_sets.folders import AUDIOCAPS
+from wavcaps_assets.benchmark_sets.presets import (
+    CLOTHO,
+    PRE_TRAINING,
+    ZERO_SHOT,
+    ZERO_SHOT_CLASSIFICATION,
+    Preset,
+)
 
-CLOTHO, LAION = "clotho", "laion"
-# The released lists: all clips of AudioCaps and Clotho, and only their validation and test clips.
-ALL, EVALUATION = "blacklist_exclude_all_ac", "blacklist_exclude_test_ac"
+LAION = "laion"
 FREESOUND = "freesound"
 
 
@@ -21,7 +26,7 @@ class TrainingSet:
         description: for people.
         own: your own data sets whose train split it contains.
         pipeline: what it contains of this pipeline: `wavcaps`, or a stage of FreeSound; None for nothing.
-        excluded: the exclusion list for the clips of the pipeline and of LAION; None for no list.
+        excluded: the benchmarks whose clips it must not contain; None: only those that it is evaluated on.
         evaluated_on: your own data sets whose validation and test splits it contains.
         upstream: keys of the assets that it reads.
     """
@@ -30,7 +35,7 @@ class TrainingSet:
     description: str
     own: tuple[str, ...] = ()
     pipeline: str | None = None
-    excluded: str | None = None
+    excluded: Preset | None = None
     evaluated_on: tuple[str, ...] = (AUDIOCAPS, CLOTHO)
     upstream: tuple[tuple[str, ...], ...] = field(default=())
 
@@ -51,7 +56,7 @@ SETS = {
             "wavcaps_zero_shot",
             "WavCaps without any clip of AudioCaps and Clotho: zero-shot",
             pipeline="wavcaps",
-            excluded=ALL,
+            excluded=ZERO_SHOT,
             upstream=(("wavcaps",),),
         ),
         TrainingSet(
@@ -59,37 +64,46 @@ SETS = {
             "WavCaps, AudioCaps and Clotho, without the evaluation clips of the two: pre-training",
             (AUDIOCAPS, CLOTHO),
             "wavcaps",
-            EVALUATION,
+            PRE_TRAINING,
             upstream=(("wavcaps",),),
         ),
         TrainingSet(
-            "laion_zero_shot", "LAION-Audio-630K instead of WavCaps: zero-shot", (LAION,), excluded=ALL
+            "wavcaps_classification",
+            "WavCaps, AudioCaps and Clotho, without ESC-50, UrbanSound8K and VGGSound's test set: zero-shot "
+            "classification (Table VII)",
+            (AUDIOCAPS, CLOTHO),
+            "wavcaps",
+            ZERO_SHOT_CLASSIFICATION,
+            upstream=(("wavcaps",),),
+        ),
+        TrainingSet(
+            "laion_zero_shot", "LAION-Audio-630K instead of WavCaps: zero-shot", (LAION,), excluded=ZERO_SHOT
         ),
         TrainingSet(
             "laion_audiocaps_clotho",
             "LAION-Audio-630K instead of WavCaps: pre-training",
             (LAION, AUDIOCAPS, CLOTHO),
-            excluded=EVALUATION,
+            excluded=PRE_TRAINING,
         ),
         TrainingSet(
             BEFORE_STAGE_1,
             "FreeSound's raw descriptions, before stage 1 (Table IX)",
             pipeline=BEFORE_STAGE_1,
-            excluded=ALL,
+            excluded=ZERO_SHOT,
             upstream=((FREESOUND, "raw_clips"), AUDIO),
         ),
         TrainingSet(
             AFTER_STAGE_1,
             "FreeSound's raw descriptions, after stage 1 (Tables IX and X)",
             pipeline=AFTER_STAGE_1,
-            excluded=ALL,
+            excluded=ZERO_SHOT,
             upstream=(("filtered_clips",), AUDIO),
         ),
         TrainingSet(
             AFTER_STAGE_3,
             "FreeSound's captions, after stage 3 (Tables IX and X)",
             pipeline=AFTER_STAGE_3,
-            excluded=ALL,
+            excluded=ZERO_SHOT,
             upstream=(("manifest",),),
         ),
     )

@@ -7,7 +7,7 @@ from functools import partial
 import dagster as dg
 
 from wavcaps_assets.benchmark_sets.compose import compose
-from wavcaps_assets.benchmark_sets.overlap import OverlapSettings
+from wavcaps_assets.benchmark_sets.decontaminate import OverlapSettings
 from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
 from wavcaps_assets.checks.outcome import CheckOutcome
 from wavcaps_assets.checks.splits import check_evaluation_apart

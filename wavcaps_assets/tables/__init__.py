@@ -81,6 +81,8 @@ BY_ASSET: dict[str, TableSchema] = {
     "split_assignments": SPLIT_ASSIGNMENTS,
     "benchmark": BENCHMARK_CLIPS,
     "overlaps": OVERLAPS,
+    "audio_overlaps": OVERLAPS,
+    "exclusions": OVERLAPS,
     "export": EXPORTS,
     "training_manifest": TRAINING_MANIFEST,
     "validation_study": VALIDATION_STUDY,

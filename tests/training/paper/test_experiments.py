@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tests.support.own_sets import write_audiocaps_and_clotho
 from tests.support.rows import manifest_row
 from wavcaps_assets import definitions as assets_location
-from wavcaps_assets.benchmark_sets.sets import EVALUATION
+from wavcaps_assets.benchmark_sets.exclusion_lists import EVALUATION
 from wavcaps_assets.defs.training_manifests import training_manifest_assets
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources

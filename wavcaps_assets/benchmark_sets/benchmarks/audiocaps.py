@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wavcaps_assets.benchmark_sets.audio_files import video_of
-from wavcaps_assets.benchmark_sets.benchmarks.benchmark import UNKNOWN_VERSION, Benchmark, BenchmarkClips
-from wavcaps_assets.benchmark_sets.benchmarks.own_lists import listed_clips
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import UNKNOWN_VERSION, BenchmarkClips
+from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet, listed_clips
 from wavcaps_assets.benchmark_sets.folders import AUDIOCAPS, OwnSet
 from wavcaps_assets.store.storage import Store
 
@@ -14,7 +14,7 @@ TRAIN_CAPTIONS = {"v1": 49_838, "v2": 91_256}
 LEAST_SHARE = 0.85
 
 
-class AudioCaps(Benchmark):
+class AudioCaps(ListedAsOwnSet):
     """AudioCaps, v1 or v2. Its clips are `Y<YouTube id>.wav`."""
 
     name = AUDIOCAPS
@@ -22,8 +22,8 @@ class AudioCaps(Benchmark):
     source = "https://github.com/cdjkim/audiocaps"
     layout = "train.csv, val.csv and test.csv, and the audio in train/, val/ and test/, or in audio/"
 
-    def read(self, store: Store) -> BenchmarkClips:
-        columns, notes = listed_clips(OwnSet(store, self.name))
+    def read_own(self, store: Store, own: OwnSet) -> BenchmarkClips:
+        columns, notes = listed_clips(own)
         if not columns["file"]:
             raise self.no_lists(store)
         columns["youtube_id"] = [video_of(file) for file in columns["file"]]

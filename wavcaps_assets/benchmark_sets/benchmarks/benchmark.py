@@ -32,6 +32,10 @@ class BenchmarkClips:
     notes: tuple[str, ...] = ()
 
 
+class NoLists(SetError):
+    """The lists of a benchmark are not in the store."""
+
+
 class Benchmark(ABC):
     """A benchmark.
 
@@ -58,7 +62,8 @@ class Benchmark(ABC):
         """Reads the official lists, and looks which audio files are there. No audio is opened.
 
         Raises:
-            SetError: the lists are not there, or do not have the expected columns; says what is expected.
+            NoLists: the lists are not there; says what is expected.
+            SetError: they do not have the expected columns.
             StoreError: the store cannot be read.
         """
 
@@ -68,9 +73,9 @@ class Benchmark(ABC):
             (path for path in (f"{self.folder}/{name}" for name in paths) if store.exists(path)), None
         )
 
-    def no_lists(self, store: Store) -> SetError:
+    def no_lists(self, store: Store) -> NoLists:
         """The error for lists that are not there."""
-        return SetError(
+        return NoLists(
             f"the benchmark {self.name!r} has no lists here: put {self.layout} into "
             f"{store.describe(self.folder)} (docs/benchmarks.md; {self.source})"
         )

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from wavcaps_assets.benchmark_sets.benchmarks.benchmark import UNKNOWN_VERSION, Benchmark, BenchmarkClips
-from wavcaps_assets.benchmark_sets.benchmarks.own_lists import listed_clips
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import UNKNOWN_VERSION, BenchmarkClips
+from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet, listed_clips
 from wavcaps_assets.benchmark_sets.columns import read_list_columns
 from wavcaps_assets.benchmark_sets.folders import CSV_FOLDER, OwnSet
 from wavcaps_assets.store.storage import Store
@@ -37,7 +37,7 @@ SOUND_LINK = re.compile(r"freesound\.org/(?:people/[^/\s]+/sounds|s)/(\d+)")
 REPLACED = re.compile(r"[^a-z0-9]+")
 
 
-class Clotho(Benchmark):
+class Clotho(ListedAsOwnSet):
     """Clotho, v1, v2 or v2.1. Its validation and test splits are its validation and evaluation subsets."""
 
     name = "clotho"
@@ -49,8 +49,7 @@ class Clotho(Benchmark):
     )
     official_clips: ClassVar = {"v1": 3_938, "v2": 5_929, "v2.1": 5_929}
 
-    def read(self, store: Store) -> BenchmarkClips:
-        own = OwnSet(store, self.name)
+    def read_own(self, store: Store, own: OwnSet) -> BenchmarkClips:
         columns, notes = listed_clips(own)
         if not columns["file"]:
             raise self.no_lists(store)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark, BenchmarkClips
 from wavcaps_assets.benchmark_sets.folders import SPLITS, OwnSet
+from wavcaps_assets.store.storage import Store
+
+
+class ListedAsOwnSet(Benchmark):
+    """A benchmark whose lists are also read as training sets."""
+
+    def read(self, store: Store) -> BenchmarkClips:
+        return self.read_own(store, OwnSet(store, self.name))
+
+    @abstractmethod
+    def read_own(self, store: Store, own: OwnSet) -> BenchmarkClips:
+        """As `read`, from lists that may have been read before."""
 
 
 def listed_clips(own: OwnSet) -> tuple[dict[str, list[Any]], list[str]]:

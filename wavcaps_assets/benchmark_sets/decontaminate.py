@@ -1,0 +1,221 @@
+"""Finds the clips of a training set that are in benchmarks, by all evidence, and what was not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, Field
+
+from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NoLists
+from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet
+from wavcaps_assets.benchmark_sets.evidence import overlaps_by_id
+from wavcaps_assets.benchmark_sets.exclusion_lists import read_listed
+from wavcaps_assets.benchmark_sets.folders import OwnSet
+from wavcaps_assets.benchmark_sets.presets import EVALUATED, Preset
+from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+
+EXCLUSION_LIST, IN_EVALUATION, IN_BENCHMARK = "exclusion_list", "in_evaluation", "in_benchmark"
+AUDIO_OVERLAPS = "audio_overlaps"
+
+# Which evidence excludes a clip, with the reason. Of a clip that is in two splits of the training set,
+# `split` is its own. A clip is not excluded for being in its own benchmark.
+EXCLUDING = f"""
+    select evidence.*, clips.split, case
+            when evidence.evidence = 'list' then '{EXCLUSION_LIST}'
+            when evaluated.benchmark is not null then '{IN_EVALUATION}'
+            else '{IN_BENCHMARK}'
+        end as reason
+    from evidence join clips using (clip_id)
+    left join excluded evaluated on evaluated.why = '{IN_EVALUATION}'
+        and evaluated.benchmark = evidence.benchmark and evaluated.split = evidence.benchmark_split
+    left join excluded preset on preset.why = '{IN_BENCHMARK}' and preset.benchmark <> evidence.source
+        and preset.benchmark = evidence.benchmark and preset.split = evidence.benchmark_split
+    where evidence.verdict = 'same' and (
+        (clips.split = 'train' and (evaluated.benchmark is not null or preset.benchmark is not null))
+        or (clips.split = 'validation' and evidence.benchmark_split = 'test' and evidence.evidence = 'id'
+            and evaluated.benchmark is not null)
+    )
+    order by all
+"""
+# One row for each clip: the first reason in the order of the list, with its evidence.
+WHY = f"""
+    with ranked as (
+        select *, list_position(['{EXCLUSION_LIST}', '{IN_EVALUATION}', '{IN_BENCHMARK}'], reason) as place,
+            replace(key, ' on the list ', ' is on the list ') || case
+                when evidence = 'list' then ''
+                when benchmark_split = 'none' then ' is also ' || benchmark_clip_id
+                else ' is also ' || benchmark_clip_id || ' of the ' || benchmark_split || ' split'
+            end as detail
+        from excluding
+    )
+    select clip_id, any_value(source) as source, arg_min(reason, (place, detail)) as reason,
+        arg_min(detail, (place, detail)) as detail
+    from ranked group by clip_id order by clip_id
+"""
+
+
+class OverlapPolicy(StrEnum):
+    """What happens to a training clip that is also a validation or test clip of the same training set."""
+
+    remove_from_train = "remove_from_train"
+    """It is removed from the train split, and stays in the evaluation."""
+    keep = "keep"
+    """It stays in both; the table of overlaps names it."""
+
+
+class OverlapSettings(BaseModel):
+    """How a training set treats clips that are in two of its splits."""
+
+    overlaps: OverlapPolicy = Field(
+        OverlapPolicy.remove_from_train,
+        description="training clips with the id of a validation or test clip of the same set: "
+        "`remove_from_train`, or `keep`, which trains on what is tested. Clips of validation and test stay "
+        "in both",
+    )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a training set was compared with, and what not.
+
+    Attributes:
+        benchmark: its name.
+        splits: the splits whose clips are excluded.
+        clips: how many clips its lists have; None: the lists are not there.
+        without_ids: how many of these have neither a FreeSound nor a YouTube id that is known.
+        without_audio: how many of these have no audio here.
+        by_audio: whether the audio was compared.
+    """
+
+    benchmark: str
+    splits: tuple[str, ...]
+    clips: int | None
+    without_ids: int
+    without_audio: int
+    by_audio: bool
+
+
+@dataclass(frozen=True)
+class Decontamination:
+    """What must leave a training set.
+
+    Attributes:
+        excluded: `clip_id`, `source`, `reason` and `detail` of each training clip that is removed.
+        exclusions: `tables.OVERLAPS`: all evidence for these.
+        in_two_splits: `tables.OVERLAPS`: clips of a split that are also in another one, removed or not.
+        compared: with which benchmarks.
+    """
+
+    excluded: pa.Table
+    exclusions: pa.Table
+    in_two_splits: pa.Table
+    compared: tuple[Compared, ...]
+
+
+def decontaminate(
+    clips: pa.Table,
+    tables: TableStore,
+    preset: Preset | None,
+    evaluated_on: Mapping[str, OwnSet],
+    policy: OverlapPolicy,
+) -> Decontamination:
+    """Finds the training clips that are in a benchmark.
+
+    Args:
+        clips: `evidence.COMPARED`, of all splits.
+        tables: of the store with the benchmarks' lists, and with evidence by audio, if there is any.
+        preset: which benchmarks are excluded; None: only what the set is evaluated on.
+        evaluated_on: the benchmarks whose validation and test clips are in the set.
+        policy: what happens to clips that are in two splits of the set.
+
+    Raises:
+        SetError: the preset's exclusion list is not there, or a list does not have the expected format.
+        StoreError: the store cannot be read.
+    """
+    splits = {name: set(EVALUATED) for name in evaluated_on}
+    for name, excluded in (preset.excluded if preset else {}).items():
+        splits.setdefault(name, set()).update(excluded)
+    found = {name: _benchmark_clips(tables, name, evaluated_on.get(name)) for name in splits}
+    listed = read_listed(tables.store, [preset.released_list] if preset else [])
+    benchmark_clips = pa.concat_tables(
+        [BENCHMARK_CLIPS.empty(), *(one for one in found.values() if one is not None)]
+    )
+    # Of a clip of the test split, nothing is asked.
+    to_compare = clips.filter(pc.not_equal(clips.column("split"), "test"))
+    by_audio = {name: _by_audio(tables, name) for name in splits}
+    evidence = pa.concat_tables(
+        [
+            overlaps_by_id(to_compare, benchmark_clips, listed),
+            *(one for one in by_audio.values() if one is not None),
+        ]
+    )
+    rules = [(IN_EVALUATION, name, split) for name in evaluated_on for split in sorted(EVALUATED)]
+    for name, excluded in (preset.excluded if preset else {}).items():
+        rules += [(IN_BENCHMARK, name, split) for split in sorted(excluded)]
+    excluding = _query(
+        EXCLUDING, evidence=evidence, clips=to_compare.select(["clip_id", "split"]), excluded=rules
+    )
+    of_set = pc.equal(excluding.column("reason"), IN_EVALUATION)
+    removed = pc.equal(excluding.column("split"), "train")
+    if policy is OverlapPolicy.keep:
+        removed = pc.and_(removed, pc.invert(of_set))
+    removing = excluding.filter(removed)
+    return Decontamination(
+        _query(WHY, excluding=removing),
+        removing.select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
+        excluding.filter(of_set).select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
+        tuple(
+            _compared(name, tuple(sorted(splits[name])), found[name], by_audio[name] is not None)
+            for name in splits
+        ),
+    )
+
+
+def _benchmark_clips(tables: TableStore, name: str, own: OwnSet | None) -> pa.Table | None:
+    """The clips of a benchmark; None: its lists are not there."""
+    benchmark = benchmark_named(name)
+    try:
+        if own is not None and isinstance(benchmark, ListedAsOwnSet):
+            return benchmark.read_own(tables.store, own).clips
+        return benchmark.read(tables.store).clips
+    except NoLists:
+        return None
+
+
+def _by_audio(tables: TableStore, name: str) -> pa.Table | None:
+    """The evidence by audio; None: it was not looked for."""
+    key = [AUDIO_OVERLAPS, name]
+    return tables.read(key, [WHOLE]) if tables.exists(key, None) else None
+
+
+def _compared(name: str, splits: tuple[str, ...], clips: pa.Table | None, by_audio: bool) -> Compared:
+    if clips is None:
+        return Compared(name, splits, None, 0, 0, by_audio)
+    unknown = pc.and_(pc.is_null(clips.column("freesound_id")), pc.is_null(clips.column("youtube_id")))
+    return Compared(
+        name,
+        splits,
+        len(clips),
+        pc.sum(unknown).as_py() or 0,
+        clips.column("audio_path").null_count,
+        by_audio,
+    )
+
+
+def _query(query: str, **tables: pa.Table | list[tuple[str, str, str]]) -> pa.Table:
+    import duckdb
+
+    with duckdb.connect() as database:
+        for name, table in tables.items():
+            if isinstance(table, list):
+                columns = zip(*table, strict=True) if table else ([], [], [])
+                arrays = [pa.array(column, pa.string()) for column in columns]
+                table = pa.table(arrays, names=["why", "benchmark", "split"])
+            database.register(name, table)
+        return database.sql(query).to_arrow_table()

@@ -1,0 +1,144 @@
+"""Clips that are, or may be, in a benchmark: the evidence by released lists, by ids and by texts.
+
+Every comparison is a join of keys (`keys`): time and memory grow with the number of clips, not of pairs.
+Evidence by audio has the same form, `tables.OVERLAPS`, and is found elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavcaps_assets.benchmark_sets.keys import AUDIOSET, BENCHMARK_KEYS, CLIP_KEYS, FREESOUND_SOURCES
+from wavcaps_assets.tables import OVERLAPS
+
+LIST, ID, TEXT = "list", "id", "text"
+SAME, REVIEW = "same", "review"
+ON_LIST = " on the list "
+# What a clip is compared by. `file` is the name in the list of a set of your own.
+COMPARED = pa.schema([(name, pa.string()) for name in ("clip_id", "source", "split", "file", "texts")])
+# Where a clip's texts name other sounds, of the columns that it may have; and where a clip whose source has
+# FreeSound's or YouTube's ids only names its own.
+TEXT_COLUMNS = ("title", "text", "description")
+OWN_PAGE_COLUMNS = ("attribution", "page_url")
+SHOWN_TEXT_CHARS = 200
+
+BY_ID = f"""
+    with of_clip as (
+        select * from clip_keys
+        union all
+        select clips.clip_id, clips.source, clips.split, benchmark_keys.key, ''
+        from clips join benchmark_keys using (clip_id)
+    )
+    select one.clip_id, any_value(one.source) as source, other.benchmark,
+        other.clip_id as benchmark_clip_id, other.split as benchmark_split, '{ID}' as evidence,
+        one.key || min(one.named) as key, null::double as score, null::double as offset_s,
+        '{SAME}' as verdict
+    from of_clip one join benchmark_keys other on one.key = other.key and one.clip_id <> other.clip_id
+    group by one.clip_id, one.key, other.benchmark, other.clip_id, other.split
+    union all
+    select one.clip_id, any_value(one.source), listed.benchmark, listed.entry, listed.benchmark_split,
+        '{LIST}', one.key || min(one.named) || '{ON_LIST}' || listed.list, null, null, '{SAME}'
+    from of_clip one join listed on one.key = listed.key
+    where one.source not in (select distinct benchmark from listed)
+    group by one.clip_id, one.key, listed.benchmark, listed.entry, listed.benchmark_split, listed.list
+    order by all
+"""
+PLAIN = r"trim(regexp_replace(lower({0}), '[^\p{{L}}\p{{N}}]+', ' ', 'g'))"
+# Of a text that many clips of a benchmark have, such as "a dog barks", the first clip: there may be many
+# pairs.
+BY_TEXT = f"""
+    with captions as (
+        select clip_id, benchmark, split, unnest(captions) as caption from benchmark_clips
+    ),
+    of_benchmark as (
+        select {PLAIN.format("caption")} as plain, benchmark, min(clip_id) as clip_id,
+            arg_min(split, clip_id) as split
+        from captions group by plain, benchmark
+    ),
+    of_clip as (
+        select clip_id, source, {PLAIN.format("caption")} as plain from clips where caption is not null
+        union
+        select clip_id, source, {PLAIN.format("text")} from clips where text is not null
+    )
+    select one.clip_id, one.source, other.benchmark, other.clip_id as benchmark_clip_id,
+        other.split as benchmark_split, '{TEXT}' as evidence,
+        'the text "' || substr(plain, 1, {SHOWN_TEXT_CHARS}) || '"' as key, 1.0::double as score,
+        null::double as offset_s, '{REVIEW}' as verdict
+    from of_clip one join of_benchmark other using (plain)
+    where plain <> '' and one.clip_id <> other.clip_id
+    order by all
+"""
+
+
+def compared(clips: pa.Table) -> pa.Table:
+    """What clips are compared by, from a table with `clip_id` and `source`, and any of its other columns.
+
+    Args:
+        clips: `split`, `file` and `texts` are taken where it has them; else its texts are joined.
+
+    Returns:
+        `COMPARED`.
+    """
+    names, rows = clips.column_names, len(clips)
+    texts = [clips.column(name) for name in TEXT_COLUMNS if name in names]
+    own_ids = pa.array([*FREESOUND_SOURCES, AUDIOSET])
+    has_own_ids = pc.is_in(clips.column("source"), value_set=own_ids)
+    nothing = pa.scalar(None, pa.string())
+    texts += [
+        pc.if_else(has_own_ids, nothing, clips.column(name)) for name in OWN_PAGE_COLUMNS if name in names
+    ]
+    joined = pc.binary_join_element_wise(*texts, " ", null_handling="skip") if texts else pa.nulls(rows)
+    columns = {
+        "split": pa.repeat("train", rows),
+        "file": pa.nulls(rows, pa.string()),
+        "texts": joined,
+        **{name: clips.column(name) for name in COMPARED.names if name in names},
+    }
+    return pa.table([columns[name] for name in COMPARED.names], names=COMPARED.names).cast(COMPARED)
+
+
+def overlaps_by_id(clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table) -> pa.Table:
+    """Clips that have an id of a benchmark's clip, or of an entry of an exclusion list.
+
+    Args:
+        clips: `COMPARED`, see `compared`. The keys of a benchmark's own clips are those of its lists. They
+            are not compared with exclusion lists.
+        benchmark_clips: `tables.BENCHMARK_CLIPS` of any number of benchmarks.
+        listed: `exclusion_lists.LISTED`.
+
+    Returns:
+        `tables.OVERLAPS`, all with the verdict `same`.
+    """
+    steps = (*CLIP_KEYS, BENCHMARK_KEYS, BY_ID)
+    return _found(steps, clips=clips, benchmark_clips=benchmark_clips, listed=listed)
+
+
+def overlaps_by_text(clips: pa.Table, benchmark_clips: pa.Table) -> pa.Table:
+    """Clips whose caption or raw text equals a caption of a benchmark, but for case and punctuation.
+
+    Such clips may be the same recording, or two dogs that bark: people look at them.
+
+    Args:
+        clips: with `clip_id`, `source`, `caption` and `text`.
+        benchmark_clips: `tables.BENCHMARK_CLIPS` of any number of benchmarks.
+
+    Returns:
+        `tables.OVERLAPS`, all with the verdict `review`. For each text of a clip, the first clip of each
+        benchmark that has it.
+    """
+    return _found((BY_TEXT,), clips=clips, benchmark_clips=benchmark_clips)
+
+
+def _found(queries: Sequence[str], **tables: pa.Table) -> pa.Table:
+    """The result of the last query."""
+    import duckdb
+
+    with duckdb.connect() as database:
+        for name, table in tables.items():
+            database.register(name, table)
+        for query in queries[:-1]:
+            database.execute(query)
+        return OVERLAPS.check(database.sql(queries[-1]).to_arrow_table().cast(OVERLAPS.arrow))

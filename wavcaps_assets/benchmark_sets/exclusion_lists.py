@@ -1,0 +1,98 @@
+"""The released exclusion lists: ids of the benchmarks' clips that a training set must not contain.
+
+https://huggingface.co/datasets/cvssp/WavCaps/tree/main/json_files/blacklist (section IV.A, footnote 9).
+They are not complete: clips are also compared with the benchmarks' own lists (`evidence`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from wavcaps_assets.benchmark_sets.folders import AUDIOCAPS, FOLDER
+from wavcaps_assets.benchmark_sets.keys import SOUND, VIDEO
+from wavcaps_assets.benchmark_sets.lists import SetError
+from wavcaps_assets.store.storage import Store, StoreError
+
+# All clips of AudioCaps and Clotho; only their validation and test clips; and of three other benchmarks.
+ALL, EVALUATION = "blacklist_exclude_all_ac", "blacklist_exclude_test_ac"
+CLASSIFICATION = "blacklist_exclude_ub8k_esc50_vggsound"
+LISTED = pa.schema([(name, pa.string()) for name in ("list", "benchmark", "benchmark_split", "entry", "key")])
+
+
+@dataclass(frozen=True)
+class ExclusionList:
+    """One of the released lists, `sets/<name>.json`.
+
+    Attributes:
+        videos_of: the benchmarks that its YouTube videos are of.
+        sounds_of: those that its FreeSound sounds are of.
+        split: the split of all of its clips; `test` stands for validation or test.
+    """
+
+    name: str
+    videos_of: tuple[str, ...]
+    sounds_of: tuple[str, ...]
+    split: str
+
+    @property
+    def path(self) -> str:
+        return f"{FOLDER}/{self.name}.json"
+
+
+RELEASED = {
+    one.name: one
+    for one in (
+        ExclusionList(ALL, (AUDIOCAPS,), ("clotho",), "none"),
+        ExclusionList(EVALUATION, (AUDIOCAPS,), ("clotho",), "test"),
+        ExclusionList(CLASSIFICATION, ("vggsound",), ("esc50", "urbansound8k"), "none"),
+    )
+}
+
+
+def lists_of(benchmark: str) -> list[str]:
+    """The names of the released lists that have clips of a benchmark."""
+    return [one.name for one in RELEASED.values() if benchmark in (*one.videos_of, *one.sounds_of)]
+
+
+def read_listed(store: Store, names: Iterable[str]) -> pa.Table:
+    """The entries of exclusion lists.
+
+    Returns:
+        `LISTED`: a row for each list, benchmark and entry.
+
+    Raises:
+        SetError: a list is missing, or does not have the expected format.
+    """
+    tables = [LISTED.empty_table()]
+    for name in names:
+        one = RELEASED[name]
+        sounds, videos = _read(store, one)
+        for benchmarks, kind, entries in ((one.sounds_of, SOUND, sounds), (one.videos_of, VIDEO, videos)):
+            keys = [f"{kind}{entry}" for entry in entries]
+            for benchmark in benchmarks:
+                constant = [pa.repeat(value, len(entries)) for value in (name, benchmark, one.split)]
+                tables.append(pa.table([*constant, pa.array(entries), pa.array(keys)], schema=LISTED))
+    return pa.concat_tables(tables)
+
+
+def _read(store: Store, one: ExclusionList) -> tuple[list[str], list[str]]:
+    """The ids of sounds and of videos, each once."""
+    try:
+        lists = json.loads(store.read_bytes(one.path))
+        sounds = {str(number) for number in lists["FreeSound"]}
+        videos = {entry.removeprefix("Y").removesuffix(".wav") for entry in lists["AudioSet"]}
+        return sorted(sounds), sorted(videos)
+    except StoreError as error:
+        raise SetError(
+            f"the exclusion list {store.describe(one.path)} does not exist: put the released {one.name}.json "
+            "there. Without it, the model may be trained on clips that it is tested on"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SetError(
+            f"{store.describe(one.path)} is no exclusion list: an object with `FreeSound` and `AudioSet`, "
+            "lists of ids"
+        ) from error

@@ -1,0 +1,125 @@
+"""The keys by which clips of different sets are the same: a sound of FreeSound, a video of YouTube, a file.
+
+A clip's key is in its own id, if its source has the ids of FreeSound or YouTube. Other keys are in its texts:
+links to FreeSound and YouTube, and file names of FreeSound's downloads, ESC-50, UrbanSound8K, AudioCaps,
+AudioSet and VGGSound, which have an id in them. So a clip of SoundBible or of a local folder is found, too,
+if its text says where the sound is from.
+"""
+
+from __future__ import annotations
+
+# Sources whose clips' ids are those of FreeSound's sounds, or start with a video's.
+FREESOUND_SOURCES = ("freesound", "freesound_data_packs", "laion")
+AUDIOSET = "audioset_sl"
+SOUND, VIDEO = "FreeSound sound ", "YouTube video "
+NAMED = ", named in its text"
+
+
+# Links to a sound or a video: RE2, whose group is the id. Of FreeSound, pages of sounds, short links, the
+# API, the embedded player, and previews and spectrograms, which are `<id // 1000>/<id>_<user>-hq.mp3`.
+LINKS = (
+    (
+        SOUND,
+        r"(?i)freesound\.org/(?:people/[^/\s]+/sounds|s|sounds|apiv2/sounds|embed/sound/iframe)/(\d{1,9})",
+    ),
+    (SOUND, r"(?i)freesound\.org/(?:data/)?(?:previews|displays)/\d+/(\d{1,9})_"),
+    (
+        VIDEO,
+        r"(?i)(?:youtube(?:-nocookie)?\.com/(?:watch\?(?:[^\s#]*&)?v=|embed/|shorts/|live/|v/)|youtu\.be/)"
+        r"([A-Za-z0-9_-]{11})",
+    ),
+)
+# Names of files without their ending, alone or at the end of a longer name: ids of local clips are paths with
+# other characters replaced by "-", and may end in a hash.
+ID_START, ID_END = r"(?:^|-)", r"(?:-[0-9a-f]{6,16})?$"
+VIDEO_ID, TIMES = r"([A-Za-z0-9_-]{11})", r"(?:_\d+)*"
+NAMES = (
+    # A download of FreeSound: `<id>__<user>__<name>`.
+    (SOUND, rf"{ID_START}(\d{{1,9}})__[A-Za-z0-9-]"),
+    # ESC-50: `<fold>-<id>-<take>-<class>`; in ESC-10's copies without the class.
+    (SOUND, rf"{ID_START}[1-5]-(\d{{1,9}})-[A-Z](?:-\d{{1,2}})?{ID_END}"),
+    # UrbanSound8K: `<id>-<class>-<occurrence>-<slice>`.
+    (SOUND, rf"{ID_START}(\d{{1,9}})-\d-\d{{1,3}}-\d{{1,4}}{ID_END}"),
+    # AudioCaps, AudioSet and VGGSound: `Y<id>`, `<id>_<start>`, `<id>_<start>_<end>`. An id may start with Y.
+    (VIDEO, rf"{ID_START}Y{VIDEO_ID}{TIMES}{ID_END}"),
+    (VIDEO, rf"{ID_START}{VIDEO_ID}{TIMES}{ID_END}"),
+)
+AUDIO_ENDING = r"\.(?i:wav|flac|ogg|opus|mp3|m4a|aac|aiff?|mp4|webm|mkv)\b"
+# A file name in a text that may have an id in it.
+FILE_NAME = rf"([A-Za-z0-9_-]{{7,}}){AUDIO_ENDING}"
+# Names that are also known without an ending: ESC-50's, and FreeSound's downloads.
+BARE_NAME = r"\b(?:[1-5]-\d{1,9}-[A-Z]-\d{1,2}|\d{2,9}__[A-Za-z0-9-]+__[A-Za-z0-9-]+)\b"
+
+# A text without a match has none of these. Most texts are passed over by this one pattern.
+HINT = (
+    rf"(?i:freesound\.org|youtu\.?be)|[A-Z]-?\d*{AUDIO_ENDING}|-\d+{AUDIO_ENDING}|\d__|"
+    rf"[A-Za-z0-9_-]{{11}}{AUDIO_ENDING}|[1-5]-\d+-[A-Z]-\d"
+)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _each(patterns: tuple[tuple[str, str], ...], table: str) -> str:
+    return " union all ".join(
+        f"""
+        select clip_id, source, split,
+            {_quoted(kind)} || unnest(regexp_extract_all(value, {_quoted(pattern)}, 1)) as key, named
+        from {table}
+        """
+        for kind, pattern in patterns
+    )
+
+
+FREESOUND = ", ".join(map(_quoted, FREESOUND_SOURCES))
+# These make `clip_keys` from a table `clips` with `clip_id`, `source`, `split`, `file` and `texts`, the
+# last two of which may be null: the keys of every clip. `named` is empty for a key that is the clip's own
+# id.
+CLIP_KEYS = (
+    f"""
+    create temp table own_ids as
+    select clip_id, source, split, file, substr(clip_id, length(source) + 2) as value, '' as named,
+        source in ({FREESOUND}) or source = {_quoted(AUDIOSET)} as is_known
+    from clips
+    """,
+    f"""
+    create temp table hinted as
+    select clip_id, source, split, texts as value, {_quoted(NAMED)} as named
+    from clips where regexp_matches(texts, {_quoted(HINT)})
+    """,
+    f"""
+    create temp table names as
+    select clip_id, source, split, value, named from own_ids where not is_known and file is null
+    union all
+    select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(FILE_NAME)}, 1)), named
+    from hinted
+    union all
+    select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(BARE_NAME)})), named
+    from hinted
+    """,
+    f"""
+    create temp table clip_keys as
+    select clip_id, source, split, {_quoted(SOUND)} || split_part(value, '.', 1) as key, named
+    from own_ids where source in ({FREESOUND})
+    union all
+    select clip_id, source, split, {_quoted(VIDEO)} || substr(value, 1, 11) as key, named
+    from own_ids where source = {_quoted(AUDIOSET)}
+    union all
+    select clip_id, source, split, 'file ' || file || ' of ' || source as key, named
+    from own_ids where file is not null
+    union all {_each(LINKS, "hinted")}
+    union all {_each(NAMES, "names")}
+    """,
+)
+# From a table `benchmark_clips` of `tables.BENCHMARK_CLIPS`.
+BENCHMARK_KEYS = f"""
+    create temp table benchmark_keys as
+    select clip_id, benchmark, split, {_quoted(SOUND)} || freesound_id as key
+    from benchmark_clips where freesound_id is not null
+    union all
+    select clip_id, benchmark, split, {_quoted(VIDEO)} || youtube_id
+    from benchmark_clips where youtube_id is not null
+    union all
+    select clip_id, benchmark, split, 'file ' || file || ' of ' || benchmark from benchmark_clips
+"""
