@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.decontaminate import Compared, OverlapSettings, decontaminate
-from wavcaps_assets.benchmark_sets.evidence import COMPARED, compared
+from wavcaps_assets.benchmark_sets.evidence import NOBODY, compared
 from wavcaps_assets.benchmark_sets.folders import CLIPS, FILE, STAGE, TEXTS, OwnSet
 from wavcaps_assets.benchmark_sets.sets import (
     AFTER_STAGE_1,
@@ -47,9 +47,15 @@ class ComposedSet:
 
 
 def compose(
-    training_set: TrainingSet, tables: TableStore, settings: OverlapSettings = DEFAULTS
+    training_set: TrainingSet,
+    tables: TableStore,
+    settings: OverlapSettings = DEFAULTS,
+    ids_of: Mapping[str, str] = NOBODY,
 ) -> ComposedSet:
     """Composes a training set.
+
+    Args:
+        ids_of: by source, the source whose ids its clips have, for sources that were imported.
 
     Raises:
         SetError: one of your own data sets, or an exclusion list, is not in the store.
@@ -65,7 +71,7 @@ def compose(
     dropped = [part.dropped for part in parts]
     evaluated_on = {name: own[name] for name in training_set.evaluated_on}
     found = decontaminate(
-        clips.select(COMPARED.names), tables, training_set.excluded, evaluated_on, settings.overlaps
+        compared(clips, ids_of), tables, training_set.excluded, evaluated_on, settings.overlaps
     )
     dropped.append(_dropped(found.excluded))
     clips = _without(clips, found.excluded)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, Field
 
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
-from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NoLists
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NoLists, without_ids
 from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet
 from wavcaps_assets.benchmark_sets.evidence import overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import read_listed
@@ -197,15 +197,8 @@ def _by_audio(tables: TableStore, name: str) -> pa.Table | None:
 def _compared(name: str, splits: tuple[str, ...], clips: pa.Table | None, by_audio: bool) -> Compared:
     if clips is None:
         return Compared(name, splits, None, 0, 0, by_audio)
-    unknown = pc.and_(pc.is_null(clips.column("freesound_id")), pc.is_null(clips.column("youtube_id")))
-    return Compared(
-        name,
-        splits,
-        len(clips),
-        pc.sum(unknown).as_py() or 0,
-        clips.column("audio_path").null_count,
-        by_audio,
-    )
+    audio = clips.column("audio_path").null_count
+    return Compared(name, splits, len(clips), len(without_ids(clips)), audio, by_audio)
 
 
 def _query(query: str, **tables: pa.Table | list[tuple[str, str, str]]) -> pa.Table:

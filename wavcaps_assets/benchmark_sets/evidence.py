@@ -6,19 +6,23 @@ Evidence by audio has the same form, `tables.OVERLAPS`, and is found elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.benchmark_sets.keys import AUDIOSET, BENCHMARK_KEYS, CLIP_KEYS, FREESOUND_SOURCES
+from wavcaps_assets.benchmark_sets.keys import BENCHMARK_KEYS, CLIP_KEYS, IDS_OF
 from wavcaps_assets.tables import OVERLAPS
 
 LIST, ID, TEXT = "list", "id", "text"
 SAME, REVIEW = "same", "review"
 ON_LIST = " on the list "
-# What a clip is compared by. `file` is the name in the list of a set of your own.
-COMPARED = pa.schema([(name, pa.string()) for name in ("clip_id", "source", "split", "file", "texts")])
+# What a clip is compared by. `file` is the name in the list of a set of your own; `ids_of` the source whose
+# ids the clip has, FreeSound or AudioSet, or null.
+COMPARED = pa.schema(
+    [(name, pa.string()) for name in ("clip_id", "source", "split", "file", "texts", "ids_of")]
+)
+NOBODY: Mapping[str, str] = {}
 # Where a clip's texts name other sounds, of the columns that it may have; and where a clip whose source has
 # FreeSound's or YouTube's ids only names its own.
 TEXT_COLUMNS = ("title", "text", "description")
@@ -73,28 +77,33 @@ BY_TEXT = f"""
 """
 
 
-def compared(clips: pa.Table) -> pa.Table:
+def compared(clips: pa.Table, ids_of: Mapping[str, str] = NOBODY) -> pa.Table:
     """What clips are compared by, from a table with `clip_id` and `source`, and any of its other columns.
 
     Args:
         clips: `split`, `file` and `texts` are taken where it has them; else its texts are joined.
+        ids_of: by source, the source whose ids its clips have, for sources that `keys.IDS_OF` does not name.
 
     Returns:
         `COMPARED`.
     """
     names, rows = clips.column_names, len(clips)
     texts = [clips.column(name) for name in TEXT_COLUMNS if name in names]
-    own_ids = pa.array([*FREESOUND_SOURCES, AUDIOSET])
-    has_own_ids = pc.is_in(clips.column("source"), value_set=own_ids)
+    sources = {**ids_of, **IDS_OF}
+    place = pc.index_in(clips.column("source"), value_set=pa.array(list(sources), pa.string()))
+    own = pa.array(list(sources.values()), pa.string()).take(place.combine_chunks())
     nothing = pa.scalar(None, pa.string())
     texts += [
-        pc.if_else(has_own_ids, nothing, clips.column(name)) for name in OWN_PAGE_COLUMNS if name in names
+        pc.if_else(pc.is_valid(own), nothing, clips.column(name))
+        for name in OWN_PAGE_COLUMNS
+        if name in names
     ]
     joined = pc.binary_join_element_wise(*texts, " ", null_handling="skip") if texts else pa.nulls(rows)
     columns = {
         "split": pa.repeat("train", rows),
         "file": pa.nulls(rows, pa.string()),
         "texts": joined,
+        "ids_of": own,
         **{name: clips.column(name) for name in COMPARED.names if name in names},
     }
     return pa.table([columns[name] for name in COMPARED.names], names=COMPARED.names).cast(COMPARED)

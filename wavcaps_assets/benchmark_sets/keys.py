@@ -8,9 +8,10 @@ if its text says where the sound is from.
 
 from __future__ import annotations
 
-# Sources whose clips' ids are those of FreeSound's sounds, or start with a video's.
-FREESOUND_SOURCES = ("freesound", "freesound_data_packs", "laion")
-AUDIOSET = "audioset_sl"
+# The source whose ids a source's clips have: FreeSound's sounds, or AudioSet's segments, which start with a
+# video's id, or with Y and the id.
+FREESOUND, AUDIOSET = "freesound", "audioset_sl"
+IDS_OF = {FREESOUND: FREESOUND, "freesound_data_packs": FREESOUND, "laion": FREESOUND, AUDIOSET: AUDIOSET}
 SOUND, VIDEO = "FreeSound sound ", "YouTube video "
 NAMED = ", named in its text"
 
@@ -72,15 +73,12 @@ def _each(patterns: tuple[tuple[str, str], ...], table: str) -> str:
     )
 
 
-FREESOUND = ", ".join(map(_quoted, FREESOUND_SOURCES))
-# These make `clip_keys` from a table `clips` with `clip_id`, `source`, `split`, `file` and `texts`, the
-# last two of which may be null: the keys of every clip. `named` is empty for a key that is the clip's own
-# id.
+# These make `clip_keys` from a table `clips` of `evidence.COMPARED`: the keys of every clip. `named` is empty
+# for a key that is the clip's own id.
 CLIP_KEYS = (
-    f"""
+    """
     create temp table own_ids as
-    select clip_id, source, split, file, substr(clip_id, length(source) + 2) as value, '' as named,
-        source in ({FREESOUND}) or source = {_quoted(AUDIOSET)} as is_known
+    select clip_id, source, split, file, ids_of, substr(clip_id, length(source) + 2) as value, '' as named
     from clips
     """,
     f"""
@@ -90,7 +88,7 @@ CLIP_KEYS = (
     """,
     f"""
     create temp table names as
-    select clip_id, source, split, value, named from own_ids where not is_known and file is null
+    select clip_id, source, split, value, named from own_ids where ids_of is null and file is null
     union all
     select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(FILE_NAME)}, 1)), named
     from hinted
@@ -101,10 +99,13 @@ CLIP_KEYS = (
     f"""
     create temp table clip_keys as
     select clip_id, source, split, {_quoted(SOUND)} || split_part(value, '.', 1) as key, named
-    from own_ids where source in ({FREESOUND})
+    from own_ids where ids_of = {_quoted(FREESOUND)}
     union all
     select clip_id, source, split, {_quoted(VIDEO)} || substr(value, 1, 11) as key, named
-    from own_ids where source = {_quoted(AUDIOSET)}
+    from own_ids where ids_of = {_quoted(AUDIOSET)}
+    union all
+    select clip_id, source, split, {_quoted(VIDEO)} || substr(value, 2, 11) as key, named
+    from own_ids where ids_of = {_quoted(AUDIOSET)} and starts_with(value, 'Y')
     union all
     select clip_id, source, split, 'file ' || file || ' of ' || source as key, named
     from own_ids where file is not null

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from wavcaps_assets.benchmark_sets.folders import AUDIOCAPS
 from wavcaps_assets.benchmark_sets.presets import (
     CLOTHO,
+    EVALUATED,
     PRE_TRAINING,
     ZERO_SHOT,
     ZERO_SHOT_CLASSIFICATION,
@@ -38,6 +39,19 @@ class TrainingSet:
     excluded: Preset | None = None
     evaluated_on: tuple[str, ...] = (AUDIOCAPS, CLOTHO)
     upstream: tuple[tuple[str, ...], ...] = field(default=())
+
+    @property
+    def compared_with(self) -> tuple[str, ...]:
+        """The benchmarks that its train split must be free of."""
+        excluded = () if self.excluded is None else self.excluded.excluded
+        return tuple(dict.fromkeys((*self.evaluated_on, *excluded)))
+
+    def excluded_splits(self, benchmark: str) -> frozenset[str]:
+        """The splits of a benchmark whose clips its train split must not contain."""
+        excluded = (
+            frozenset() if self.excluded is None else self.excluded.excluded.get(benchmark, frozenset())
+        )
+        return excluded | EVALUATED if benchmark in self.evaluated_on else excluded
 
 
 BEFORE_STAGE_1, AFTER_STAGE_1, AFTER_STAGE_3 = (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import without_ids
 from wavcaps_assets.checks.outcome import CheckOutcome
 
 SPLITS = frozenset({"train", "validation", "test", "none"})
@@ -49,10 +50,7 @@ def check_known_ids(clips: pa.Table) -> CheckOutcome:
     Args:
         clips: `tables.BENCHMARK_CLIPS`.
     """
-    import pyarrow.compute as pc
-
-    known = pc.or_(pc.is_valid(clips.column("freesound_id")), pc.is_valid(clips.column("youtube_id")))
-    unknown = clips.filter(pc.invert(known))
+    unknown = without_ids(clips)
     example = f", but not of {unknown.column('clip_id')[0].as_py()}" if len(unknown) else ""
     described = f"the ids of {len(clips) - len(unknown)} of {len(clips)} clips are known{example}"
     return CheckOutcome(not len(unknown), described, {"unknown": len(unknown)})

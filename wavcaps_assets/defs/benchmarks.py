@@ -1,6 +1,6 @@
-"""The benchmarks that models are scored on, one asset each."""
+"""The benchmarks that models are scored on, one asset each, and what the set shares with them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import dagster as dg
@@ -9,6 +9,8 @@ import pyarrow as pa
 from wavcaps_assets.benchmark_sets.benchmarks import known_benchmarks
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark, missing_audio
 from wavcaps_assets.benchmark_sets.durations import with_durations
+from wavcaps_assets.benchmark_sets.overlap_report import missed_by_lists
+from wavcaps_assets.benchmark_sets.shared_clips import COLUMNS, shared_clips
 from wavcaps_assets.checks.benchmarks import check_known_ids, check_official_size, check_splits
 from wavcaps_assets.checks.outcome import CheckOutcome
 from wavcaps_assets.defs.checks import Check, table_checks
@@ -16,9 +18,9 @@ from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.show.previews import cell, counts, preview, tally
+from wavcaps_assets.show.previews import counts, preview, tally
 from wavcaps_assets.show.progress import progress_bar
-from wavcaps_assets.tables import BENCHMARK_CLIPS
+from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
 from wavcaps_assets.tables.asset_tables import WHOLE
 
 GROUP = "benchmarks"
@@ -52,7 +54,7 @@ def benchmark_asset(benchmark: Benchmark) -> dg.AssetsDefinition:
         }
         for note in listed.notes:
             context.log.warning(note)
-        notes = "\n".join(f"- {cell(note)}" for note in listed.notes)
+        notes = "\n".join(f"- {note}" for note in listed.notes)
         context.add_output_metadata(
             {
                 "version of the lists": table.column("version")[0].as_py() if len(table) else "",
@@ -71,6 +73,43 @@ def benchmark_asset(benchmark: Benchmark) -> dg.AssetsDefinition:
         return table
 
     return clips
+
+
+def overlaps_asset(benchmark: Benchmark, ids_of: Mapping[str, str]) -> dg.AssetsDefinition:
+    """What the set shares with a benchmark.
+
+    Args:
+        ids_of: by source, the source whose ids its clips have, for sources that were imported.
+    """
+
+    @dg.asset(
+        key=["overlaps", benchmark.name],
+        ins={"benchmark_clips": dg.AssetIn(key=benchmark_key(benchmark))},
+        deps=["wavcaps"],
+        group_name=GROUP,
+        kinds={"duckdb", "parquet"},
+        owners=OWNERS,
+        description=f"The clips of the set that are, or may be, in {benchmark.title}: by released lists, ids "
+        "and texts. No job materializes it; do it by hand.",
+        metadata=schema_metadata(OVERLAPS),
+    )
+    def overlaps(
+        context: dg.AssetExecutionContext, benchmark_clips: pa.Table, store: StoreResource
+    ) -> pa.Table:
+        tables = store.tables()
+        clips = tables.read(["wavcaps"], [WHOLE], COLUMNS)
+        shared = shared_clips(clips, benchmark_clips, benchmark.name, tables.store, ids_of)
+        found = shared.overlaps.column("clip_id").unique()
+        context.add_output_metadata(
+            {
+                "report": dg.MetadataValue.md(shared.report),
+                "clips found": dg.MetadataValue.int(len(found)),
+                "on no released list": dg.MetadataValue.int(missed_by_lists(shared.overlaps)),
+            }
+        )
+        return shared.overlaps
+
+    return overlaps
 
 
 def benchmark_checks(benchmark: Benchmark) -> dg.AssetChecksDefinition:
@@ -100,7 +139,14 @@ def benchmark_checks(benchmark: Benchmark) -> dg.AssetChecksDefinition:
 
 def definitions(location: Location) -> dg.Definitions:
     benchmarks: Sequence[Benchmark] = known_benchmarks(demo=not location.live)
+    ids_of = {source.name: source.ids_of for source in location.sources if source.ids_of is not None}
     return dg.Definitions(
-        assets=[benchmark_asset(benchmark) for benchmark in benchmarks],
-        asset_checks=[benchmark_checks(benchmark) for benchmark in benchmarks],
+        assets=[
+            *(benchmark_asset(benchmark) for benchmark in benchmarks),
+            *(overlaps_asset(benchmark, ids_of) for benchmark in benchmarks),
+        ],
+        asset_checks=[
+            *(benchmark_checks(benchmark) for benchmark in benchmarks),
+            *(table_checks(["overlaps", one.name], None, unique=False) for one in benchmarks),
+        ],
     )

@@ -1,91 +1,157 @@
-"""The training sets of the paper's experiments, one asset each."""
+"""The training sets of the paper's experiments, each with what was removed from it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from wavcaps_assets.benchmark_sets.against import against, texts_of
 from wavcaps_assets.benchmark_sets.compose import compose
-from wavcaps_assets.benchmark_sets.decontaminate import OverlapSettings
+from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
+from wavcaps_assets.benchmark_sets.overlap_report import decontamination_report
 from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
+from wavcaps_assets.checks.contamination import check_free_of
 from wavcaps_assets.checks.outcome import CheckOutcome
 from wavcaps_assets.checks.splits import check_evaluation_apart
-from wavcaps_assets.defs.checks import table_checks
+from wavcaps_assets.defs.checks import Check, table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.previews import counts, preview
-from wavcaps_assets.tables import TRAINING_MANIFEST
+from wavcaps_assets.tables import OVERLAPS, TRAINING_MANIFEST
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_assets.tables.stage import Stage
 
+GROUP = "training_sets"
 # Overlaps inside a benchmark are few; the table of dropped clips has all that were removed.
 SHOWN_OVERLAPS = 50
+NOBODY: Mapping[str, str] = {}
 
 
 class OverlapConfig(dg.Config, OverlapSettings):
     """How clips that are in two splits are treated."""
 
 
-def training_manifest_assets() -> Sequence[dg.AssetsDefinition]:
-    return [_training_manifest(training_set) for training_set in SETS.values()]
+def training_manifest_assets(ids_of: Mapping[str, str] = NOBODY) -> Sequence[dg.AssetsDefinition]:
+    """The training sets.
+
+    Args:
+        ids_of: by source, the source whose ids its clips have.
+    """
+    return [_training_manifest(training_set, ids_of) for training_set in SETS.values()]
 
 
-def _training_manifest(training_set: TrainingSet) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=["training_manifest", training_set.name],
-        deps=[list(key) for key in training_set.upstream],
-        group_name="training_sets",
-        kinds={"parquet"},
-        owners=OWNERS,
-        description=f"{training_set.description}. No job materializes it; do it by hand.",
-        metadata=schema_metadata(TRAINING_MANIFEST),
+def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> dg.AssetsDefinition:
+    name = training_set.name
+    upstream = [list(key) for key in training_set.upstream]
+    upstream += [["benchmark", benchmark] for benchmark in training_set.compared_with]
+
+    @dg.multi_asset(
+        name=f"training_manifest__{name}",
+        outs={
+            "manifest": dg.AssetOut(
+                key=["training_manifest", name],
+                group_name=GROUP,
+                kinds={"parquet"},
+                owners=OWNERS,
+                description=f"{training_set.description}. No job materializes it; do it by hand.",
+                metadata=schema_metadata(TRAINING_MANIFEST),
+            ),
+            "exclusions": dg.AssetOut(
+                key=["exclusions", name],
+                group_name=GROUP,
+                kinds={"parquet"},
+                owners=OWNERS,
+                description=f"The clips that were removed from training_manifest/{name}, because they are in "
+                "a benchmark, with all evidence.",
+                metadata=schema_metadata(OVERLAPS),
+            ),
+        },
+        deps=upstream,
     )
     def training_manifest(
         context: dg.AssetExecutionContext, config: OverlapConfig, store: StoreResource
-    ) -> Stage:
-        composed = compose(training_set, store.tables(), config)
+    ) -> tuple[Stage, pa.Table]:
+        composed = compose(training_set, store.tables(), config, ids_of)
         if composed.overlaps.num_rows:
             context.log.warning(
                 f"{composed.overlaps.num_rows} clips are in two splits, by their ids. The page of this "
                 f"materialization names them; the setting `overlaps` is {config.overlaps.value}."
             )
+        kept = composed.stage.kept
+        trained = pc.sum(pc.equal(kept.column("split"), "train")).as_py() or 0
+        report = dg.MetadataValue.md(decontamination_report(composed.exclusions, composed.compared, trained))
         context.add_output_metadata(
             {
-                "clips by split and source": dg.MetadataValue.md(
-                    counts(composed.stage.kept, "split", "source")
-                ),
+                "clips by split and source": dg.MetadataValue.md(counts(kept, "split", "source")),
                 "clips in two splits": dg.MetadataValue.md(preview(composed.overlaps, rows=SHOWN_OVERLAPS)),
-            }
+                "decontamination": report,
+            },
+            output_name="manifest",
         )
-        return composed.stage
+        context.add_output_metadata({"decontamination": report}, output_name="exclusions")
+        return composed.stage, composed.exclusions
 
     return training_manifest
 
 
 def training_manifest_checks() -> Sequence[dg.AssetChecksDefinition]:
-    return [
-        table_checks(
-            ["training_manifest", name],
-            None,
-            evaluation_apart=(
-                "No clip of the train split has the id of a validation or test clip.",
-                partial(_evaluation_apart, name),
-            ),
+    manifests = [_manifest_checks(training_set) for training_set in SETS.values()]
+    return [*manifests, *(table_checks(["exclusions", name], None, unique=False) for name in SETS)]
+
+
+def _manifest_checks(training_set: TrainingSet) -> dg.AssetChecksDefinition:
+    free: dict[str, tuple[str, Check]] = {
+        f"free_of_{benchmark}": (
+            f"No clip of the train split is one of {benchmark}'s that it must not contain: by ids, texts, "
+            "exclusion lists, and audio where it was compared.",
+            _free_of(training_set, benchmark),
         )
-        for name in SETS
-    ]
+        for benchmark in training_set.compared_with
+    }
+    return table_checks(
+        ["training_manifest", training_set.name],
+        None,
+        None,
+        unique=True,
+        advisory=(),
+        evaluation_apart=(
+            "No clip of the train split has the id of a validation or test clip.",
+            partial(_evaluation_apart, training_set.name),
+        ),
+        **free,
+    )
 
 
 def _evaluation_apart(name: str, tables: TableStore, _partition: str | None) -> CheckOutcome:
     key = ["training_manifest", name]
-    settings = json.loads(tables.settings_of(key, WHOLE) or "{}")
-    return check_evaluation_apart(tables.read(key, [WHOLE]), settings.get("overlaps"))
+    return check_evaluation_apart(tables.read(key, [WHOLE]), _policy(tables, name))
+
+
+def _free_of(training_set: TrainingSet, benchmark: str) -> Check:
+    def check(tables: TableStore, _: str | None) -> CheckOutcome:
+        name = training_set.name
+        manifest = tables.read(["training_manifest", name], [WHOLE], ["clip_id", "source", "split"])
+        keeps = _policy(tables, name) == OverlapPolicy.keep
+        return check_free_of(
+            manifest, texts_of(tables, training_set), against(tables, training_set, benchmark, keeps)
+        )
+
+    return check
+
+
+def _policy(tables: TableStore, name: str) -> str | None:
+    settings = json.loads(tables.settings_of(["training_manifest", name], WHOLE) or "{}")
+    policy = settings.get("overlaps")
+    return None if policy is None else str(policy)
 
 
 def definitions(location: Location) -> dg.Definitions:
     # The demo has no AudioCaps and no Clotho, which these are made with.
     if not location.live:
         return dg.Definitions()
-    return dg.Definitions(assets=training_manifest_assets(), asset_checks=training_manifest_checks())
+    ids_of = {source.name: source.ids_of for source in location.sources if source.ids_of is not None}
+    return dg.Definitions(assets=training_manifest_assets(ids_of), asset_checks=training_manifest_checks())

@@ -23,6 +23,7 @@ BY_REASON = {
     "preference_not_allowed": "preference",
     "exclusion_list": "decontamination",
     "in_evaluation": "decontamination",
+    "in_benchmark": "decontamination",
     "same_sound": "same_sound",
     "exact_duplicate": "same_sound",
     "no_audio_yet": "audio",

@@ -115,6 +115,13 @@ def missing_audio(clips: pa.Table) -> pa.Table:
     return clips.filter(pc.is_null(clips.column("audio_path")))
 
 
+def without_ids(clips: pa.Table) -> pa.Table:
+    """The clips whose FreeSound sound or YouTube video is not known."""
+    return clips.filter(
+        pc.and_(pc.is_null(clips.column("freesound_id")), pc.is_null(clips.column("youtube_id")))
+    )
+
+
 def whole_number(value: str, column: str, where: str) -> int:
     """A whole number of a list.
 

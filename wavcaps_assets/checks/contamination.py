@@ -1,0 +1,106 @@
+"""Whether a training set is free of a benchmark. Independent of the code that removes its clips."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from wavcaps_assets.benchmark_sets.against import Against
+from wavcaps_assets.checks.outcome import CheckOutcome
+
+# Numbers and video ids that a clip's name, page and texts have, wherever they stand: more than is needed,
+# since only those of the benchmark count.
+LEAKS = r"""
+    with train as (
+        select clip_id, source, substr(clip_id, length(source) + 2) as name,
+            concat_ws(' ', texts.title, texts.text, texts.attribution, texts.page_url) as said
+        from manifest left join texts using (clip_id)
+        where split = 'train' and source <> $benchmark
+    ),
+    links as (
+        select clip_id, unnest(regexp_extract_all(said, '(?i)freesound\.org/[^\s"<>]+')) as link,
+            'sound' as kind
+        from train
+        union all
+        select clip_id, unnest(regexp_extract_all(said, '(?i)youtu[^\s"<>]+')), 'video' from train
+    ),
+    tokens as (
+        select clip_id, list_last(regexp_extract_all(link, '/(\d+)', 1)) as id, kind
+        from links where kind = 'sound'
+        union all
+        select clip_id, unnest(regexp_extract_all(link || ' ', '[=/]([\w-]{11})[^\w-]', 1)), kind
+        from links where kind = 'video'
+        union all
+        select clip_id, regexp_extract(name, '^(?:(?:train|validation|test)-)?(\d+)', 1), 'sound'
+        from train where source in ('freesound', 'freesound_data_packs', 'laion')
+        union all
+        select clip_id, regexp_extract(name || ' ' || said, '[1-5]-(\d+)-[A-Z]-\d', 1), 'sound' from train
+        union all
+        select clip_id, unnest([left(name, 11), substr(name, 2, 11), regexp_extract(name, 'Y([\w-]{11})',
+        1)]), 'video' from train where source in ('audioset_sl', 'audiocaps') union all select clip_id,
+        freesound_id, 'sound' from train join own using (clip_id) where freesound_id is not null union all
+        select clip_id, youtube_id, 'video' from train join own using (clip_id) where youtube_id is not null
+    )
+    select tokens.clip_id, 'the ' || kind || ' ' || id || ' of ' || coalesce(
+        any_value(ids.clip_id), 'an exclusion list'
+    )
+    from tokens join ids using (kind, id) where id <> ''
+    group by tokens.clip_id, kind, id
+    union all
+    select manifest.clip_id, any_value(heard.key)
+    from manifest join heard using (clip_id) where split = 'train' group by manifest.clip_id
+    order by all
+"""
+IDS = """
+    select clip_id, 'sound' as kind, freesound_id as id from benchmark_clips
+    where freesound_id is not null and list_contains($splits, split)
+    union
+    select clip_id, 'video', youtube_id from benchmark_clips
+    where youtube_id is not null and list_contains($splits, split)
+    union
+    select null, case when starts_with(key, 'FreeSound') then 'sound' else 'video' end, entry from listed
+"""
+
+
+def check_free_of(manifest: pa.Table, texts: pa.Table, against: Against) -> CheckOutcome:
+    """Whether no clip of the train split is one of a benchmark, by its ids, its texts or its audio.
+
+    Args:
+        manifest: `clip_id`, `source` and `split` of a training set.
+        texts: `clip_id`, `title`, `text`, `attribution` and `page_url` of the clips of the published set.
+        against: the benchmark.
+    """
+    import duckdb
+
+    clips = against.clips
+    if clips is None and not len(against.listed):
+        return CheckOutcome(
+            True, f"not compared: neither lists of {against.benchmark} nor an exclusion list are there"
+        )
+    empty = {name: pa.array([], pa.string()) for name in ("clip_id", "split", "freesound_id", "youtube_id")}
+    with duckdb.connect() as database:
+        for name, table in (
+            ("manifest", manifest),
+            ("texts", texts),
+            ("listed", against.listed),
+            ("heard", against.overlaps.select(["clip_id", "key"])),
+            ("own", against.own.select(list(empty))),
+            ("benchmark_clips", pa.table(empty) if clips is None else clips.select(list(empty))),
+        ):
+            database.register(name, table)
+        database.execute(f"create temp table ids as {IDS}", {"splits": list(against.splits)})
+        found = database.execute(LEAKS, {"benchmark": against.benchmark}).fetchall()
+    compared = {
+        "clips of the benchmark": 0 if clips is None else len(clips),
+        "listed ids": len(against.listed),
+    }
+    if not found:
+        by = "its exclusion list" if clips is None else f"{len(clips):,} clips"
+        described = f"no training clip is in {against.benchmark}, compared with {by}"
+        return CheckOutcome(True, described, {"leaks": 0, **compared})
+    clip, what = found[0]
+    number = len({clip for clip, _ in found})
+    return CheckOutcome(
+        False,
+        f"{number} training clips are in {against.benchmark}, such as {clip} ({what})",
+        {"leaks": number, **compared},
+    )
