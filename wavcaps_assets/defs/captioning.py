@@ -87,7 +87,8 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         embedded_model: whether the model is the demo's small one.
     """
     by_source = source_partitions(sources)
-    named_sources = {source.name: source for source in sources}
+    # A list: the code of the sources does not count for the version of this asset.
+    listed = list(sources)
 
     @dg.asset(
         partitions_def=by_source,
@@ -109,7 +110,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         store: StoreResource,
     ) -> Iterator[Any]:
         source, files = context.partition_key, store.tables().store
-        origin = named_sources[source]
+        origin = next(one for one in listed if one.name == source)
         choice = or_given(config, origin.as_given)
         settings = choose_settings(source, language_model.embedded, choice)
         given = origin.given_captions() if settings.method is Method.GIVEN else None
