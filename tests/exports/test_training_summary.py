@@ -17,7 +17,7 @@ from wavcaps_assets.tables.asset_tables import TableStore
 
 FREESOUND = {"gen_ai_preference": "no-additional-preferences", "page_url": "https://freesound.org/s/1/"}
 CLIPS: list[dict[str, Any]] = [
-    {"clip_id": "freesound-1", **FREESOUND, "duration_s": 3600.0, "synthetic": False},
+    {"clip_id": "freesound-1", **FREESOUND, "duration_s": 3600.0, "synthetic": False, "category": "Music"},
     {"clip_id": "freesound-2", **FREESOUND, "gen_ai_preference": "no-gen-ai", "synthetic": True},
     {
         "clip_id": "soundbible-3",
@@ -56,7 +56,11 @@ def published(store: Store) -> ExportedSet:
 def test_every_figure_is_counted(store: Store) -> None:
     done = export(published(store), FORMAT, TrainingSummarySettings(), NOW)
     found = answers(done)
-    assert found["1.3", "Audio"]["answer"].startswith("Less than 10,000 hours: 1.51 hours in 3 clips")
+    assert found["1.3", "Audio"]["answer"] == [
+        "Less than 10,000 hours: 1.51 hours in 3 clips",
+        "Music: 1.00 hours, 1 clips",
+        "without a category: 0.51 hours, 2 clips",
+    ]
     # Three captions of three words, two raw texts of one, and one of twelve.
     assert found["1.3", "Text"]["answer"].startswith("Less than 1 billion tokens: 23 words")
     assert found["1.3", "Latest date of data acquisition"]["answer"] == "01/2026"

@@ -89,4 +89,5 @@ def _lines(one: Answer) -> list[str]:
     lines = [one.answer] if isinstance(one.answer, str) else [f"- {line}" for line in one.answer or ()]
     # Names of models and sites come from outside.
     found = [MARKUP.sub(r"\\\1", line) for line in lines]
-    return [*found, *([f"TO FILL IN: {one.to_fill_in}"] if one.to_fill_in else [])]
+    blank = [f"TO FILL IN: {one.to_fill_in}"] if one.to_fill_in else []
+    return [*found, *([""] if found and blank else []), *blank]

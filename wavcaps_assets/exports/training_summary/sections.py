@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.training_summary.document import Answer, Section, TrainingSummary
 from wavcaps_assets.exports.training_summary.facts import (
+    categories,
     collection_period,
     hours_by_domain,
     hours_of,
@@ -78,8 +79,11 @@ def _general(clips: pa.Table, exported: ExportedSet) -> list[Section]:
             answers=(
                 Answer(
                     question="Audio: size and types of content",
-                    answer=f"{size}: {hours:,.2f} hours in {len(clips):,} clips. Sound effects and field "
-                    "recordings; speech and music occur.",
+                    answer=[
+                        f"{size}: {hours:,.2f} hours in {len(clips):,} clips",
+                        *(f"{name}: {line}" for name, line in categories(clips).items()),
+                    ],
+                    to_fill_in="the types of content of what has no category",
                 ),
                 Answer(
                     question="Text: size and types of content",
