@@ -120,6 +120,10 @@ TEXTS: list[tuple[str, str | None]] = [
 def test_a_clips_own_id_is_found() -> None:
     clips = pa.table({"clip_id": [clip for clip, *_ in IDS], "source": [source for _, source, _ in IDS]})
     of = found(clips, {"released_freesound": "freesound"})
+    # Columns without any text are no obstacle.
+    assert of == found(
+        clips.append_column("text", pa.nulls(len(clips), pa.string())), {"released_freesound": "freesound"}
+    )
     assert of == {clip: [] if expected is None else [expected] for clip, _, expected in IDS}
 
 

@@ -98,7 +98,9 @@ def compared(clips: pa.Table, ids_of: Mapping[str, str] = NOBODY) -> pa.Table:
         for name in OWN_PAGE_COLUMNS
         if name in names
     ]
-    joined = pc.binary_join_element_wise(*texts, " ", null_handling="skip") if texts else pa.nulls(rows)
+    # Of columns without any value, Arrow would make an array without rows.
+    texts = [text.cast(pa.string()).fill_null("") for text in texts]
+    joined = pc.binary_join_element_wise(*texts, " ") if texts else pa.nulls(rows)
     columns = {
         "split": pa.repeat("train", rows),
         "file": pa.nulls(rows, pa.string()),
