@@ -31,7 +31,7 @@ class AudioFiles:
     """
 
     def __init__(self, store: Store, folders: Iterable[str]) -> None:
-        self._by_name = {name: f"{folder}/{name}" for folder in folders for name in store.sizes(folder)}
+        self._by_name = {name: f"{folder}/{name}" for folder in folders for name in store.names(folder)}
 
     def find(self, file: str) -> str | None:
         """The path of a listed file, or of one with the same name and another audio format's ending."""

@@ -100,6 +100,8 @@ def _dropped(found: pa.Table) -> pa.Table:
 
 def _without(clips: pa.Table, found: pa.Table) -> pa.Table:
     """The clips that were not found. A clip of another split with the same id stays."""
+    if not len(found):
+        return clips
     ids = found.column("clip_id").combine_chunks()
     train = pc.equal(clips.column("split"), "train")
     return clips.filter(pc.invert(pc.and_(train, pc.is_in(clips.column("clip_id"), value_set=ids))))

@@ -14,12 +14,13 @@ ids are `<name>-<split>-<file>`.
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import soundfile
 
 from wavcaps_assets.benchmark_sets.audio_files import AudioFiles, video_of
@@ -68,7 +69,7 @@ class OwnSet:
         self._there = {
             file: f"{folder}/{file}"
             for folder in (f"{self._folder}/{CSV_FOLDER}", self._folder)
-            for file in store.sizes(folder)
+            for file in store.names(folder)
         }
         self._lists: dict[str, SetList] = {}
         self._found: dict[str, dict[str, str]] = {}
@@ -168,17 +169,19 @@ class OwnSet:
             for number, path in zip(here, paths, strict=True)
         ]
         captions = [listed.captions[number] for number in here]
+        names = pa.array(files, pa.string())
+        recordings = pc.binary_join_element_wise(self._name, names, "-")
         columns = {
-            "clip_id": [self._clip_id(file, split) for file in files],
+            "clip_id": [self._clip_id(file, split) for file in files] if self._in_two_splits else recordings,
             "source": pa.repeat(self._name, len(files)),
             "caption": [texts[0] for texts in captions],
             "other_captions": [texts[1:] for texts in captions],
             "audio_path": paths,
             "duration_s": durations,
-            "recording": [f"{self._name}-{file}" for file in files],
+            "recording": recordings,
             "split": pa.repeat(split, len(files)),
-            FILE: files,
-            TEXTS: files,
+            FILE: names,
+            TEXTS: names,
         }
         return pa.table([pa.array(columns[field.name], field.type) for field in CLIPS], schema=CLIPS)
 
@@ -202,8 +205,8 @@ class OwnSet:
     @cached_property
     def _in_two_splits(self) -> frozenset[str]:
         """The file names that several splits have. All lists count, whichever of them are asked for."""
-        counted = Counter(file for split in SPLITS for file in set(self._files(split)))
-        return frozenset(file for file, splits in counted.items() if splits > 1)
+        files = [frozenset(self._files(split)) for split in SPLITS]
+        return frozenset().union(*(one & other for one, other in itertools.combinations(files, 2)))
 
     def _files(self, split: str) -> Iterable[str]:
         tars = self._tars(split)

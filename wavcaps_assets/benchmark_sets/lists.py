@@ -84,8 +84,11 @@ def read_json(store: Store, path: str) -> SetList:
     """
     listed = SetList()
     with _named_errors(store, path):
-        for entry in json.loads(store.read_bytes(path))["data"]:
-            captions = [text for column in CAPTION_COLUMNS if (text := entry.get(column))]
+        entries = json.loads(store.read_bytes(path))["data"]
+        there = set[str]().union(*entries)
+        columns = [column for column in CAPTION_COLUMNS if column in there]
+        for entry in entries:
+            captions = [text for column in columns if (text := entry.get(column))]
             file = _json_file(entry)
             if not captions:
                 raise SetError(f"{store.describe(path)}: {file!r} has no caption")

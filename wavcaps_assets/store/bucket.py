@@ -110,6 +110,9 @@ class Bucket:
             return False
         return True
 
+    def names(self, folder: str) -> list[str]:
+        return list(self.sizes(folder))
+
     def sizes(self, folder: str) -> dict[str, int]:
         prefix = f"{self._key(folder)}/"
         with self._store_errors(folder):

@@ -30,6 +30,10 @@ class Folder:
             return S_ISREG((self.root / relative).stat().st_mode)
         return False
 
+    def names(self, folder: str) -> list[str]:
+        with self._store_errors("read", folder):
+            return [entry.name for entry in _files(self.root / folder)]
+
     def sizes(self, folder: str) -> dict[str, int]:
         with self._store_errors("read", folder):
             return _sizes(self.root / folder)
@@ -142,13 +146,19 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    """The files directly in a folder, without hidden ones."""
+    """The files directly in a folder, without hidden ones, and what the system says about them."""
+    for entry in _files(folder):
+        # Another process may have removed it since the listing.
+        with suppress(FileNotFoundError):
+            yield entry, entry.stat()
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The files directly in a folder, without hidden ones. No file is opened or measured."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        # Another process may have removed it since the listing.
-        with suppress(FileNotFoundError):
-            if not entry.name.startswith(".") and entry.is_file():
-                yield entry, entry.stat()
+        if not entry.name.startswith(".") and entry.is_file():
+            yield entry

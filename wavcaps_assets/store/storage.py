@@ -35,6 +35,8 @@ class Backend(Protocol):
 
     def exists(self, relative: str) -> bool: ...
 
+    def names(self, folder: str) -> list[str]: ...
+
     def sizes(self, folder: str) -> dict[str, int]: ...
 
     def files(self) -> Iterator[StoredFile]: ...
@@ -107,6 +109,10 @@ class Store:
     def exists(self, relative: str) -> bool:
         """Whether the file exists. For many files, `sizes` is faster."""
         return self._backend.exists(self._inside(relative))
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files directly in a folder, without hidden files: faster than their sizes."""
+        return self._backend.names(self._inside(folder))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Sizes (bytes) of the files directly in a folder, by name, without hidden files."""
