@@ -94,16 +94,17 @@ class AudioIndex:
             self._problems["archives that are links out of the folder"] += 1
             return
         logger.info("reading the directory of %s", relative)
+        owner = _source_of(PurePosixPath(relative))
         try:
             for member in members_of(archive):
-                pure = PurePosixPath(member.name)
-                if pure.suffix.lower() not in AUDIO_SUFFIXES:
+                # Not a Path for each member: there are hundreds of thousands.
+                stem, dot, suffix = member.name.rpartition("/")[2].rpartition(".")
+                if f"{dot}{suffix}".lower() not in AUDIO_SUFFIXES:
                     continue
                 if member.problem:
                     self._problems[f"{relative}: files of which {member.problem}"] += 1
                     continue
-                owner = _source_of(PurePosixPath(relative)) or _source_of(pure)
-                self._add(of_zip(relative, member), pure.stem, owner)
+                self._add(of_zip(relative, member), stem, owner or _source_of(PurePosixPath(member.name)))
         except ZipError as error:
             self._problems[f"archives that cannot be read: {error}"] += 1
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -247,8 +247,7 @@ def _wide(extra: bytes, values: list[int], disk: int) -> tuple[int, int, int, in
 
 
 def _problem(name: str, flags: int, mode: int, size: int) -> str:
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+    if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name:
         return "its name leads out of the archive"
     if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
         return "it is a link or a device"
