@@ -20,6 +20,7 @@ RUN_BY = {
     "make env": "tests/docs/test_makefile.py",
     "make test": ".ci/run",
     "make ui": "tests/defs/test_web_server.py",
+    "wavcaps audit": "tests/importing/test_audit.py",
     "wavcaps check": "tests/checks/test_command.py",
     "wavcaps demo": "tests/demo/test_readme.py",
     "wavcaps diff": "tests/publishing/test_versions.py",

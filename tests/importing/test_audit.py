@@ -167,7 +167,7 @@ def test_what_is_wrong_is_said_with_the_status_2(
 
 
 def test_the_commands_of_the_page_work(tmp_path: Path, sets: Path) -> None:
-    page = (ROOT / "docs" / "decontamination.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
     commands = COMMAND.findall(page)
     assert len(commands) >= 2
     folder = write_set(tmp_path / "set", "json")
