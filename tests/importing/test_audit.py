@@ -59,7 +59,7 @@ def write_set(folder: Path, kind: str) -> Path:
     if kind == "json":
         write_json(folder / "json_files/FreeSound/fsd_final.json", CLIPS)
     elif kind == "tars":
-        files = {}
+        files: dict[str, bytes] = {}
         for clip in CLIPS:
             record = {"text": [clip["caption"]], "original_data": {"description": clip["description"]}}
             files |= {f"{clip['id']}.flac": flac(1), f"{clip['id']}.json": json.dumps(record).encode()}
