@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.show.previews import counts, tally
 from wavcaps_assets.slices.attributions import write_attributions
 from wavcaps_assets.slices.counts import clips_by_class
@@ -35,7 +35,7 @@ def slice_asset(use: IntendedUse) -> dg.AssetsDefinition:
         description=f"The clips that may be used for {use.title}, by their licences and their authors' "
         f"wishes, and why the others may not; with the credit lines as CSV and text. That is: "
         f"{use.description}. The rules are in docs/slices.md. They are no legal advice.",
-        metadata=schema_metadata(MANIFEST),
+        metadata={**schema_metadata(MANIFEST), **MAY_SHRINK},
     )
     def slice_of_set(
         context: dg.AssetExecutionContext, config: SliceConfig, wavcaps: pa.Table, store: StoreResource

@@ -21,6 +21,8 @@ from wavcaps_assets.tables.stage import Stage
 
 # On a run, with any value: its tables may have far fewer rows than those that they replace.
 ALLOW_FEWER_ROWS = "wavcaps/allow_fewer_rows"
+# In an asset's metadata: its table may have far fewer rows in any run, since it is what is left of others.
+MAY_SHRINK: Mapping[str, Any] = {"wavcaps/may_shrink": True}
 
 
 class TableIOManager(dg.ConfigurableIOManager):
@@ -39,9 +41,10 @@ class TableIOManager(dg.ConfigurableIOManager):
         partition = partition_of(key, _node(context).partitions_def, context)
         tables = self.store.tables()
         assert context.step_context is not None
-        refuse_far_fewer_rows(
-            context.step_context.dagster_run, tables, (key, partition), obj, self.smallest_share
-        )
+        if not MAY_SHRINK.items() <= (context.definition_metadata or {}).items():
+            refuse_far_fewer_rows(
+                context.step_context.dagster_run, tables, (key, partition), obj, self.smallest_share
+            )
         size = tables.write(key, partition, obj)
         context.add_output_metadata({**outcome_metadata(obj), "size (bytes)": dg.MetadataValue.int(size)})
         context.add_output_metadata(_lineage(context))

@@ -4,7 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.show.previews import counts, tally
 from wavcaps_assets.tables.asset_tables import WHOLE
 from wavcaps_training.checkpoints.withdrawn import TrainedModel, by_checkpoint, find_withdrawn
@@ -25,7 +25,7 @@ def definitions(location: Location) -> dg.Definitions:
         kinds={"parquet"},
         owners=OWNERS,
         description=WITHDRAWN_CLIPS.description,
-        metadata=schema_metadata(WITHDRAWN_CLIPS),
+        metadata={**schema_metadata(WITHDRAWN_CLIPS), **MAY_SHRINK},
     )
     def withdrawn_clips(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
         table = find_withdrawn(store.tables(), models)
