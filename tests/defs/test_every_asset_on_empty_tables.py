@@ -22,6 +22,7 @@ from wavcaps_assets.tables.stage import Stage
 CLEAR_ERRORS = {
     "audioset_sl/raw_clips": "names no labels",
     "bbc_sound_effects/raw_clips": "finds no sounds at all",
+    "imported_set": "no set is named",
     "soundbible/raw_clips": "lists no sounds",
     "checkpoint/htsat_bert/demo": "has 0 train and 0 validation clips",
     "scores/retrieval": "materialize the checkpoint first",
