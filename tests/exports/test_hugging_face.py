@@ -17,6 +17,8 @@ from tests.exports.sets import NOW, publish
 from wavcaps_assets.exports.export import Export, export
 from wavcaps_assets.exports.exported_set import open_set
 from wavcaps_assets.exports.formats.hugging_face import FORMAT, HuggingFaceSettings
+from wavcaps_assets.exports.usage_policies import ANY_USE, TERMS
+from wavcaps_assets.slices.licence_classes import BY_NAME
 from wavcaps_assets.slices.select import EmptySlice
 from wavcaps_assets.store.storage import Store
 
@@ -155,6 +157,30 @@ def test_which_model_wrote_the_captions(folder: Path) -> None:
         }"""
     found = {(str(row.model), str(row.prompt)) for row in graph_of(folder).query(question)}
     assert found == {("gpt/4 o", "1"), ("test", "1")}
+
+
+def test_a_model_and_a_licence_are_found_by_their_names(folder: Path) -> None:
+    question = """
+        prefix odrl: <http://www.w3.org/ns/odrl/2/>
+        prefix prov: <http://www.w3.org/ns/prov#>
+        prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#>
+        ask {
+            ?agent a prov:SoftwareAgent ; rdfs:label "gpt/4 o" .
+            ?activity prov:wasAssociatedWith ?agent ; prov:used/<https://schema.org/version> "1" .
+            ?policy odrl:target/odrl:refinement/odrl:rightOperand "CC-BY-4.0" ;
+                odrl:permission/odrl:duty/odrl:action <http://creativecommons.org/ns#Attribution> .
+            ?wish odrl:target/odrl:refinement/odrl:rightOperand "no-gen-ai" ;
+                odrl:prohibition/odrl:action odrl:use .
+        }"""
+    assert graph_of(folder).query(question).askAnswer
+
+
+def test_every_class_of_licences_has_terms() -> None:
+    assert TERMS.keys() == BY_NAME.keys()
+    for name, terms in TERMS.items():
+        assert bool(terms.purposes) == bool(BY_NAME[name].uses)
+        # What may be sold is not restricted to a purpose.
+        assert "commercial" not in BY_NAME[name].uses or terms.purposes == (ANY_USE,)
 
 
 def test_which_policy_governs_which_licence(folder: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.exports.sets import NOW, publish
 from tests.support.rows import raw_row
@@ -14,6 +17,12 @@ from wavcaps_assets.exports.formats.training_summary import DATA, FORMAT, PAGE, 
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import RAW_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
 
 FREESOUND = {"gen_ai_preference": "no-additional-preferences", "page_url": "https://freesound.org/s/1/"}
 CLIPS: list[dict[str, Any]] = [
@@ -53,6 +62,7 @@ def published(store: Store) -> ExportedSet:
     return exported
 
 
+@pytest.mark.slow
 def test_every_figure_is_counted(store: Store) -> None:
     done = export(published(store), FORMAT, TrainingSummarySettings(), NOW)
     found = answers(done)
@@ -87,6 +97,7 @@ def test_every_figure_is_counted(store: Store) -> None:
     assert "not restricted" in found["3.1", "Opt-outs by licence and by authors' wishes"]["answer"][0]
 
 
+@pytest.mark.slow
 def test_what_only_the_provider_knows_is_a_named_blank(store: Store) -> None:
     done = export(published(store), FORMAT, TrainingSummarySettings(), NOW)
     found = answers(done)

@@ -235,12 +235,12 @@ def _provenance(column: str, clips: pa.Table) -> dict[str, Any]:
                 "prov:wasAssociatedWith": {
                     **agent,
                     "@type": "prov:SoftwareAgent",
-                    "rdfs:label": shown(model),
+                    "rdfs:label": {"@value": shown(model)},
                 },
                 "prov:used": [
                     {
                         **_labelled(f"urn:wavcaps:prompt:{quote(prompt, safe='')}", "prov:Plan", "prompt"),
-                        "version": prompt,
+                        "version": {"@value": prompt},
                     },
                     {"@id": f"{RECORDS}/text"},
                 ],
@@ -273,4 +273,4 @@ def _provenance(column: str, clips: pa.Table) -> dict[str, Any]:
 
 
 def _labelled(identifier: str, kind: str, label: str) -> dict[str, Any]:
-    return {"@id": identifier, "@type": kind, "rdfs:label": shown(label)}
+    return {"@id": identifier, "@type": kind, "rdfs:label": {"@value": shown(label)}}

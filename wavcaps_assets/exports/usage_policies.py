@@ -85,7 +85,8 @@ def _rows(records: str, name: str, column: str, values: list[str]) -> dict[str, 
             "@type": "odrl:Constraint",
             "odrl:leftOperand": {"@id": f"{records}/{column}"},
             "odrl:operator": {"@id": "odrl:isAnyOf"},
-            "odrl:rightOperand": values,
+            # Identifiers have no language, as the document's texts have.
+            "odrl:rightOperand": [{"@value": value} for value in values],
         },
     }
 
