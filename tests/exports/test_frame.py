@@ -75,6 +75,17 @@ def test_an_export_is_absent_until_it_is_complete_and_goes_on_after_a_kill(store
     assert not again
 
 
+def test_a_long_export_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wavcaps_assets.exports.export_folder.LOG_EVERY_S", 0.0)
+    with caplog.at_level("INFO", "wavcaps_assets.exports"):
+        export(publish(Store(tmp_path), CLIPS), letters(), LetterSettings(), NOW)
+    assert [line for line in caplog.messages if "of 6 clips" in line] == [
+        *(f"exported {clips} of 6 clips, 0.0 MB" for clips in (2, 4, 6, 6)),
+    ]
+
+
 def test_other_settings_or_a_lost_file_make_the_export_again(store: Store) -> None:
     exported = publish(store, CLIPS)
     done = export(exported, letters(), LetterSettings(), NOW)

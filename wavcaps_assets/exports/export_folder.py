@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 BUFFER_BYTES = 1 << 20
 # Kept free on a disk besides what is written.
 SPARE_BYTES = 50_000_000
+# How often a run says how far it is.
+LOG_EVERY_S = 60.0
 
 
 class NotEnoughSpace(StoreError):
@@ -103,6 +106,7 @@ class ExportFolder:
         self._progress = progress
         self._total = total
         self._swept: set[str] = set()
+        self._logged_at = time.monotonic()
 
     def add(self, name: str, write: Callable[[Part], None]) -> PartRecord:
         """Writes a part, unless a run before this one has finished it.
@@ -119,7 +123,12 @@ class ExportFolder:
             write(part)
             self.journal.add(name, part.record())
         done = sum(record.clips + len(record.left_out) for record in self.journal.parts.values())
-        self._progress.update(min(done, self._total), self._total, name)
+        done = min(done, self._total)
+        self._progress.update(done, self._total, name)
+        if time.monotonic() - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = time.monotonic()
+            size = sum(file.bytes for part in self.journal.parts.values() for file in part.files)
+            logger.info("exported %d of %d clips, %.1f MB", done, self._total, size / 1e6)
         return self.journal.parts[name]
 
     @property
