@@ -45,7 +45,9 @@ def _function(asset: object) -> list[tuple[str, FunctionType]]:
     if not isinstance(asset, dg.AssetsDefinition) or not asset.is_executable:
         return []
     function = getattr(asset.op.compute_fn, "decorated_fn", None)
-    return [(asset.key.to_user_string(), function)] if isinstance(function, FunctionType) else []
+    if not isinstance(function, FunctionType):
+        return []
+    return [(key.to_user_string(), function) for key in asset.keys]
 
 
 def _versions(functions: dict[str, FunctionType]) -> dict[str, str]:

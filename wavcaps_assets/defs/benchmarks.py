@@ -5,9 +5,11 @@ from functools import partial
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from wavcaps_assets.benchmark_sets.benchmarks import known_benchmarks
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark, missing_audio
+from wavcaps_assets.benchmark_sets.downloads import download_published
 from wavcaps_assets.benchmark_sets.durations import with_durations
 from wavcaps_assets.benchmark_sets.overlap_report import missed_by_lists
 from wavcaps_assets.benchmark_sets.shared_clips import COLUMNS, shared_clips
@@ -16,7 +18,7 @@ from wavcaps_assets.checks.outcome import CheckOutcome
 from wavcaps_assets.defs.checks import Check, table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
-from wavcaps_assets.defs.resources import StoreResource
+from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.previews import counts, preview, tally
 from wavcaps_assets.show.progress import progress_bar
@@ -26,6 +28,16 @@ from wavcaps_assets.tables.asset_tables import WHOLE
 GROUP = "benchmarks"
 # The table has all of them.
 SHOWN_MISSING = 50
+
+
+class BenchmarkConfig(dg.Config):
+    """What is done before the lists are read."""
+
+    download: bool = Field(
+        default=False,
+        description="download the files that are published with a checksum, where they are not there: the "
+        "lists of Clotho and FSD50K, and UrbanSound8K with its audio (6 GB). Of the others, put them there",
+    )
 
 
 def benchmark_key(benchmark: Benchmark) -> list[str]:
@@ -42,8 +54,22 @@ def benchmark_asset(benchmark: Benchmark) -> dg.AssetsDefinition:
         f"store's folder {benchmark.folder}. No job materializes it; do it by hand.",
         metadata={**schema_metadata(BENCHMARK_CLIPS), "source": dg.MetadataValue.url(benchmark.source)},
     )
-    def clips(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Table:
+    def clips(
+        context: dg.AssetExecutionContext,
+        config: BenchmarkConfig,
+        store: StoreResource,
+        network: NetworkResource,
+    ) -> pa.Table:
         opened = store.tables().store
+        if config.download and not benchmark.published:
+            context.log.warning(
+                f"No file of {benchmark.title} is published with a checksum, so none is downloaded: put "
+                f"{benchmark.layout} into {opened.describe(benchmark.folder)} ({benchmark.source})."
+            )
+        if config.download:
+            with network.client() as client, logged_to(context):
+                scratch = network.origin(client).partial
+                download_published(benchmark.published, opened, benchmark.folder, client, scratch)
         listed = benchmark.read(opened)
         with logged_to(context), progress_bar(benchmark.title, len(listed.clips)) as bar:
             table, unreadable = with_durations(opened, listed.clips, bar)

@@ -1,7 +1,7 @@
 """The training sets of the paper's experiments, each with what was removed from it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import dagster as dg
@@ -59,6 +59,7 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
                 owners=OWNERS,
                 description=f"{training_set.description}. No job materializes it; do it by hand.",
                 metadata=schema_metadata(TRAINING_MANIFEST),
+                is_required=False,
             ),
             "exclusions": dg.AssetOut(
                 key=["exclusions", name],
@@ -68,13 +69,16 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
                 description=f"The clips that were removed from training_manifest/{name}, because they are in "
                 "a benchmark, with all evidence.",
                 metadata=schema_metadata(OVERLAPS),
+                is_required=False,
             ),
         },
         deps=upstream,
+        # A person may choose one of the two.
+        can_subset=True,
     )
     def training_manifest(
         context: dg.AssetExecutionContext, config: OverlapConfig, store: StoreResource
-    ) -> tuple[Stage, pa.Table]:
+    ) -> Iterator[dg.Output[Stage | pa.Table]]:
         composed = compose(training_set, store.tables(), config, ids_of)
         if composed.overlaps.num_rows:
             context.log.warning(
@@ -84,16 +88,21 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
         kept = composed.stage.kept
         trained = pc.sum(pc.equal(kept.column("split"), "train")).as_py() or 0
         report = dg.MetadataValue.md(decontamination_report(composed.exclusions, composed.compared, trained))
-        context.add_output_metadata(
-            {
-                "clips by split and source": dg.MetadataValue.md(counts(kept, "split", "source")),
-                "clips in two splits": dg.MetadataValue.md(preview(composed.overlaps, rows=SHOWN_OVERLAPS)),
-                "decontamination": report,
-            },
-            output_name="manifest",
-        )
-        context.add_output_metadata({"decontamination": report}, output_name="exclusions")
-        return composed.stage, composed.exclusions
+        outputs: dict[str, dg.Output[Stage | pa.Table]] = {
+            "manifest": dg.Output(
+                composed.stage,
+                "manifest",
+                {
+                    "clips by split and source": dg.MetadataValue.md(counts(kept, "split", "source")),
+                    "clips in two splits": dg.MetadataValue.md(
+                        preview(composed.overlaps, rows=SHOWN_OVERLAPS)
+                    ),
+                    "decontamination": report,
+                },
+            ),
+            "exclusions": dg.Output(composed.exclusions, "exclusions", {"decontamination": report}),
+        }
+        yield from (outputs[name] for name in outputs if name in context.selected_output_names)
 
     return training_manifest
 

@@ -157,23 +157,29 @@ class Network:
         return self._parsed(url, parse, page.body)
 
     def download(
-        self, url: str, target: Path, headers: Mapping[str, str] | None = None, md5: str | None = None
+        self,
+        url: str,
+        target: Path,
+        headers: Mapping[str, str] | None = None,
+        md5: str | None = None,
+        most_bytes: int | None = None,
     ) -> Download:
         """Streams a file to `target`; resumes an interrupted download.
 
         Args:
             md5: the file's MD5, where its source gives one.
+            most_bytes: a larger file is refused; None: the largest audio file of the settings.
 
         Raises:
             NetworkError, Paused.
         """
-        partial = Partial(target, url)
+        partial, limit = Partial(target, url), most_bytes or self.settings.audio_bytes
 
         def attempt() -> Download:
             sent = {**(headers or {}), **partial.headers(), "Accept-Encoding": "identity"}
             try:
                 with self._response("GET", url, self.settings.audio_timeout_s, headers=sent) as response:
-                    return partial.receive(response, self.settings.audio_bytes, shown(url), md5)
+                    return partial.receive(response, limit, shown(url), md5)
             except OutOfRange as error:
                 partial.discard()
                 raise Unavailable(f"{shown(url)} has another length than before") from error

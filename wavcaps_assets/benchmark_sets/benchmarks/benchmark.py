@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.benchmark_sets.downloads import PublishedFile
 from wavcaps_assets.benchmark_sets.folders import FOLDER
 from wavcaps_assets.benchmark_sets.lists import SetError
 from wavcaps_assets.store.storage import Store
@@ -45,6 +46,7 @@ class Benchmark(ABC):
         source: where its lists and its audio are published.
         layout: which files are expected in its folder, for people.
         official_clips: how many clips its lists have, for each version; empty: not known.
+        published: the files that are published with a checksum, and can be downloaded.
     """
 
     name: ClassVar[str]
@@ -52,6 +54,7 @@ class Benchmark(ABC):
     source: ClassVar[str]
     layout: ClassVar[str]
     official_clips: ClassVar[Mapping[str, int]] = {}
+    published: ClassVar[Sequence[PublishedFile]] = ()
 
     @property
     def folder(self) -> str:

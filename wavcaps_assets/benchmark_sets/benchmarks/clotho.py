@@ -14,6 +14,7 @@ from typing import ClassVar
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import UNKNOWN_VERSION, BenchmarkClips
 from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet, listed_clips
 from wavcaps_assets.benchmark_sets.columns import read_list_columns
+from wavcaps_assets.benchmark_sets.downloads import PublishedFile
 from wavcaps_assets.benchmark_sets.folders import CSV_FOLDER, OwnSet
 from wavcaps_assets.store.storage import Store
 
@@ -46,6 +47,18 @@ class Clotho(ListedAsOwnSet):
     layout = (
         "clotho_captions_<subset>.csv (or train.csv, val.csv, test.csv), clotho_metadata_<subset>.csv, and "
         "the audio in <subset>/, for development, validation and evaluation,"
+    )
+    # The lists of v2.1. The audio is published as 7-Zip archives.
+    published = tuple(
+        PublishedFile(f"https://zenodo.org/records/4783391/files/{name}?download=1", md5)
+        for name, md5 in (
+            ("clotho_captions_development.csv", "d4090b39ce9f2491908eebf4d5b09bae"),
+            ("clotho_captions_validation.csv", "5879e023032b22a2c930aaa0528bead4"),
+            ("clotho_captions_evaluation.csv", "1b16b9e57cf7bdb7f13a13802aeb57e2"),
+            ("clotho_metadata_development.csv", "170d20935ecfdf161ce1bb154118cda5"),
+            ("clotho_metadata_validation.csv", "2e010427c56b1ce6008b0f03f41048ce"),
+            ("clotho_metadata_evaluation.csv", "13946f054d4e1bf48079813aac61bf77"),
+        )
     )
     official_clips: ClassVar = {"v1": 3_938, "v2": 5_929, "v2.1": 5_929}
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from wavcaps_assets.benchmark_sets.audio_files import AudioFiles
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark, BenchmarkClips, whole_number
 from wavcaps_assets.benchmark_sets.columns import read_list_columns
+from wavcaps_assets.benchmark_sets.downloads import PublishedFile
 from wavcaps_assets.benchmark_sets.lists import SetError
 from wavcaps_assets.store.storage import Store
 
@@ -30,6 +31,17 @@ class Fsd50k(Benchmark):
         "eval_clips_info_FSD50K.json, or both"
     )
     official_clips: ClassVar = {"1": 51_197}
+    # The lists. The audio is published as split archives, of 30 GB.
+    published = (
+        PublishedFile(
+            "https://zenodo.org/records/4060432/files/FSD50K.ground_truth.zip?download=1",
+            "ca27382c195e37d2269c4c866dd73485",
+        ),
+        PublishedFile(
+            "https://zenodo.org/records/4060432/files/FSD50K.metadata.zip?download=1",
+            "b9ea0c829a411c1d42adb9da539ed237",
+        ),
+    )
 
     def read(self, store: Store) -> BenchmarkClips:
         found: dict[str, dict[str, Any]] = {}

@@ -7,6 +7,7 @@ from typing import ClassVar
 from wavcaps_assets.benchmark_sets.audio_files import AudioFiles
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark, BenchmarkClips, whole_number
 from wavcaps_assets.benchmark_sets.columns import number, read_list_columns
+from wavcaps_assets.benchmark_sets.downloads import PublishedFile
 from wavcaps_assets.store.storage import Store
 
 # An unpacked archive, and its content.
@@ -32,6 +33,14 @@ class UrbanSound8k(Benchmark):
     source = "https://zenodo.org/records/1203745"
     layout = "metadata/UrbanSound8K.csv and audio/fold1/ to audio/fold10/"
     official_clips: ClassVar = {"1": 8_732}
+    # About 6 GB. The checksum is that of the record's page.
+    published = (
+        PublishedFile(
+            "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz?download=1",
+            "9aa69802bbf37fb986f71ec1483a196e",
+            2**33,
+        ),
+    )
 
     def read(self, store: Store) -> BenchmarkClips:
         path = self.first_there(store, (f"{root}{LIST}" for root in ROOTS))
