@@ -108,6 +108,15 @@ def test_the_released_training_code_reads_the_json(
     assert len(released_examples(files, excluded)) == len(CLIPS) - 3
 
 
+def test_a_path_that_misleads_the_released_code_is_named(
+    exported: ExportedSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(exported, "wavcaps_json", tmp_path / "plain", audio_files="in_store")
+    assert not caplog.messages
+    make(exported, "wavcaps_json", tmp_path / "MyFreeSound", audio_files="in_store")
+    assert "contains 'FreeSound', by which the released training code" in caplog.text
+
+
 def test_further_captions_become_five(exported: ExportedSet) -> None:
     done = make(exported, "wavcaps_json", captions="five", audio_root="/data/WavCaps/")
     (freesound,) = (file.name for file in done.description.files if "fsd_final" in file.name)

@@ -11,6 +11,7 @@ know which list of excluded ids applies.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,9 +30,13 @@ from wavcaps_assets.exports.format import AudioSettings, ExportFormat
 from wavcaps_assets.exports.names import file_stems
 from wavcaps_assets.store.storage import Store
 
+logger = logging.getLogger(__name__)
+
 # The code that scores models accepts one caption for each clip, or five.
 CAPTIONS = 5
 REPEATED = "captions that repeat another of their clip, to make five"
+# Words in the path of a JSON file by which the released code chooses its list of excluded ids.
+MARKS = ("FreeSound", "AudioSet", "AudioCaps", "Clotho")
 # Clips whose audio is copied as one part: what a killed run may have to copy again.
 CLIPS_AT_ONCE = 500
 RECORD_BYTES = 1024
@@ -101,6 +106,15 @@ def write(exported: ExportedSet, settings: WavCapsJsonSettings, folder: ExportFo
     audio = pc.sum(table.column(BYTES)).as_py() or 0
     records = table.num_rows * RECORD_BYTES
     folder.require_space((audio if copies else 0) + records, records)
+    place = folder.store.describe(folder.path)
+    for word in MARKS:
+        if word in place:
+            logger.warning(
+                "%s contains %r, by which the released training code chooses its list of excluded ids: for "
+                "every source, it would be the same one. Read the files at another path",
+                place,
+                word,
+            )
     for layout, rows in _by_layout(table):
         if copies:
             paths = _paths(layout, rows)
