@@ -1,4 +1,4 @@
-"""Composes the ten training sets of the paper's experiments, at the paper's sizes.
+"""Composes the training sets of the paper's experiments, at the paper's sizes.
 
 The set has 403,050 clips; FreeSound has 567,078 raw records; AudioCaps and Clotho have the lengths of their
 official lists, and LAION is a list of 100,000 clips. Each set is written as its asset writes it, in one

@@ -14,10 +14,8 @@ ENDINGS = frozenset(
 )
 VIDEO_ID_CHARS = 11
 # AudioCaps' files are `Y<id>.wav`; download tools also write `<id>.wav` and `<id>_<start>.wav`.
-VIDEO_FILES = (
-    re.compile(r"Y([A-Za-z0-9_-]{11})([._].*)?"),
-    re.compile(r"([A-Za-z0-9_-]{11})([._].*)?"),
-)
+# An id may start with Y, too.
+VIDEO_FILE = re.compile(r"(?:Y(?=[A-Za-z0-9_-]{11}(?:[._]|$)))?([A-Za-z0-9_-]{11})(?:[._].*)?")
 # What stands after the id: nothing, or `_` and a time, as in `<id>_30.flac` or `<id>_30_40.wav`.
 AFTER_VIDEO_ID = re.compile(r"(_.*)?")
 
@@ -63,7 +61,8 @@ class AudioFiles:
 
 def video_of(file: str) -> str | None:
     """The id of the YouTube video that a file of AudioCaps is named after; None: its name has no id."""
-    return next((match[1] for pattern in VIDEO_FILES if (match := pattern.fullmatch(file))), None)
+    match = VIDEO_FILE.fullmatch(file)
+    return match[1] if match else None
 
 
 def _stem(name: str) -> str:

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import soundfile
 
 from wavcaps_assets.benchmark_sets.audio_files import AudioFiles, video_of
-from wavcaps_assets.benchmark_sets.lists import SetError, SetList, read_csv, read_files, read_json
+from wavcaps_assets.benchmark_sets.lists import SetError, SetList, read_csv, read_json
 from wavcaps_assets.benchmark_sets.tars import tar_keys, tar_manifest
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, TRAINING_MANIFEST
@@ -211,9 +211,7 @@ class OwnSet:
     def _files(self, split: str) -> Iterable[str]:
         tars = self._tars(split)
         if not tars:
-            if split in self._lists:
-                return self._lists[split].files
-            return read_files(self._store, path) if (path := self._address(split)) else ()
+            return self._list(split).files if self._address(split) else ()
         # One split in tars has nothing to be compared with, and is not scanned for it.
         others = any(self._tars(other) or self._address(other) for other in SPLITS if other != split)
         return tar_keys(self._store, tars) if others else ()

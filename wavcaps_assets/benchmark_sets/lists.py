@@ -97,18 +97,6 @@ def read_json(store: Store, path: str) -> SetList:
     return listed
 
 
-def read_files(store: Store, path: str) -> set[str]:
-    """Reads only the file names of a list, which is faster.
-
-    Raises:
-        SetError: it does not have the format of its ending.
-    """
-    if path.endswith(".csv"):
-        return {file for row in _csv_rows(store, path) if (file := _csv_file(row)) is not None}
-    with _named_errors(store, path):
-        return {_json_file(entry) for entry in json.loads(store.read_bytes(path))["data"]}
-
-
 def _csv_rows(store: Store, path: str) -> Iterator[dict[str, str]]:
     return csv.DictReader(io.StringIO(store.read_bytes(path).decode("utf-8-sig", "replace")))
 
