@@ -27,6 +27,7 @@ from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import FILTERED_CLIPS
+from wavcaps_assets.tables.imported import IMPORTED_CLIPS
 from wavcaps_assets.tables.stage import Stage
 
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1, max_attempts=1)
@@ -118,6 +119,29 @@ def test_a_model_is_compared_with_the_floor(tmp_path: Path) -> None:
     assert (result.clips, result.first.captions) == (3, 3)
     assert len(endpoint.requests) == 3
     assert MODEL in result.as_markdown() and "rules" in result.as_markdown()
+
+
+def test_captions_that_clips_came_with_are_compared_without_a_model(tmp_path: Path) -> None:
+    described = clips(*ANIMALS)
+    rows = [
+        {"clip_id": name, "source": "freesound", "source_id": name, "captions": [f"Caption of {name}."],
+         "tags": [], "events": []}
+        for name in described.column("clip_id").to_pylist()[:2]
+    ]  # fmt: skip
+    given = SINGLE.model_copy(update={"method": Method.GIVEN})
+    by_rules = SINGLE.model_copy(update={"method": Method.RULES})
+    with scripted(answer) as endpoint:
+        llm = ModelSettings(base_url=f"{endpoint.root}/v1", model=MODEL, api_key=KEY)
+        first, second = (session_of(llm, tmp_path / "store") for _ in range(2))
+        variants = (Variant(given, first, IMPORTED_CLIPS.from_rows(rows)), Variant(by_rules, second))
+        result = compare_variants(described, "freesound", variants, len(described))
+    assert (result.first.captions, result.first.failures["no_given_caption"]) == (2, len(described) - 2)
+    assert {row["first_caption"] for row in result.table.to_pylist()} >= {
+        "Caption of " + rows[0]["clip_id"] + "."
+    }
+    assert not endpoint.requests
+    with pytest.raises(ValueError, match="came without captions"):
+        caption_clips(described, "freesound", given)
 
 
 def test_two_models_are_compared_within_one_budget_and_by_all_that_they_were_asked(tmp_path: Path) -> None:

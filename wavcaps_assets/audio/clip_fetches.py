@@ -246,6 +246,10 @@ class Fetch:
     def _is_final(self, clip_id: str, failed: dict[str, Any]) -> bool:
         """Whether a failure is not retried, at all or in this fetch."""
         is_local = self._source.folder is not None
+        if is_local and failed["reason"] == REASONS[NotThere]:
+            # It is still not there, or it would be another request. To say so again for each of 48,000 clips,
+            # as in the released set, would make the history longer in every run.
+            return True
         if failed["reason"] in LASTING and (
             is_local or self._failures.get(clip_id, 0) >= self._settings.attempts
         ):

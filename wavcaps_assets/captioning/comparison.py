@@ -25,10 +25,11 @@ SAMPLE = 20
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to caption: the settings, and a session with the model."""
+    """A way to caption: the settings, a session with the model, and, for `given`, the clips' own captions."""
 
     settings: CaptioningSettings
     session: Session
+    given: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def compare_variants(
     stages, paid = [], []
     for variant in variants:
         with variant.session as session:
-            captioned = caption_clips(sample, source, variant.settings, session)
+            captioned = caption_clips(sample, source, variant.settings, session, given=variant.given)
             stages.append(captioned.stage)
             paid.append(paid_for(Counter(captioned.used) + session.usage.lost, session))
     return compare(stages[0], stages[1], (paid[0], paid[1]))

@@ -159,7 +159,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         store: StoreResource,
     ) -> Iterator[Any]:
         source, files = context.partition_key, store.tables().store
-        names = ("first", "second")
+        names, origin = ("first", "second"), next(one for one in listed if one.name == source)
         pages = [PageProgress(context, f"{name}: ") for name in names]
         variants = []
         with language_model.serving() as llm:
@@ -173,7 +173,8 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
                     run=context.run_id,
                     progress=page,
                 )
-                variants.append(Variant(settings, session))
+                given = origin.given_captions() if settings.method is Method.GIVEN else None
+                variants.append(Variant(settings, session, given))
 
             def make() -> pa.Table:
                 with logged_to(context):
