@@ -279,7 +279,9 @@ WITHDRAWN_CLIPS = TableSchema(
         CLIP_ID,
         SOURCE,
         Column("change", STRING, "`relicensed`, `preference_changed` or `removed`", derived_from=()),
-        Column("why", STRING, "of a removed clip: `licence`, `preference` or `gone`", nullable=True),
+        Column(
+            "why", STRING, "of a removed clip: `licence`, `preference`, `gone` or `unknown`", nullable=True
+        ),
         Column("before", STRING, "the licence or preference that it had", nullable=True, derived_from=()),
         Column("after", STRING, "the one that it has", nullable=True, derived_from=()),
         Column(

@@ -22,8 +22,9 @@ from wavcaps_assets.tables.set_versions import SetVersion, SetVersions
 from wavcaps_training.tables import WITHDRAWN_CLIPS
 
 Key = tuple[str, ...]
-# A clip that its source does not have any more was taken back by its author, or by the site.
-REMOVED_BECAUSE = ("licence", "preference", "gone")
+# A clip that its source does not have any more was taken back by its author, or by the site. If it is not
+# known why, it may have been.
+REMOVED_BECAUSE = ("licence", "preference", "gone", "unknown")
 CHANGED = ("relicensed", "preference_changed")
 UNRESTRICTED = "no-additional-preferences"
 
@@ -144,7 +145,11 @@ def _restrictions(versions: SetVersions, name: str, latest: SetVersion) -> pa.Ta
         Columns of `tables.SET_CHANGES`, and `uses_lost`.
     """
     changes = compare_versions(versions, versions.find(name), latest)
-    removed = pc.is_in(changes.column("why"), value_set=pa.array(REMOVED_BECAUSE))
+    is_removed = pc.equal(changes.column("change"), "removed")
+    # Versions in between that were pruned took the reasons with them.
+    why = pc.if_else(is_removed, pc.fill_null(changes.column("why"), "unknown"), changes.column("why"))
+    changes = changes.set_column(changes.column_names.index("why"), changes.schema.field("why"), why)
+    removed = pc.is_in(why, value_set=pa.array(REMOVED_BECAUSE))
     changed = pc.is_in(changes.column("change"), value_set=pa.array(CHANGED))
     changes = changes.filter(pc.or_(removed, changed))
     # A caption is no licence.

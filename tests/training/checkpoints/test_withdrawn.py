@@ -18,6 +18,7 @@ from wavcaps_assets.slices.uses import USES
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, MANIFEST, SPLIT_ASSIGNMENTS
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.set_versions import paths_of
 from wavcaps_assets.tables.stage import Stage, drop
 from wavcaps_training.checkpoints.withdrawn import TrainedModel, by_checkpoint, find_withdrawn
 from wavcaps_training.tables import CHECKPOINT
@@ -116,6 +117,19 @@ def test_what_was_withdrawn_since_is_listed_for_each_checkpoint(tables: TableSto
         "htsat_bert/pretrained": 4,
         "htsat_bert/tuned": 4,
     }
+
+
+def test_a_removal_whose_reason_was_pruned_counts(tables: TableStore) -> None:
+    first = publish(tables, clip(0), clip(1))
+    trained(tables, START, first)
+    same = DROPPED.from_rows([drop("freesound-1", "freesound", "wavcaps", "same_sound", "freesound-0")])
+    second = publish(tables, clip(0), dropped=same)
+    publish(tables, clip(0, caption="A third."))
+    assert find_withdrawn(tables, MODELS).num_rows == 0
+    for path in paths_of(second):
+        tables.store.remove(path)
+    (row,) = find_withdrawn(tables, MODELS).to_pylist()
+    assert (row["clip_id"], row["change"], row["why"]) == ("freesound-1", "removed", "unknown")
 
 
 def test_the_next_slice_does_not_have_them(tables: TableStore) -> None:
