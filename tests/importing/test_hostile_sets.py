@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -177,6 +178,26 @@ def test_a_tar_with_a_name_that_leaves_it_or_that_ends_early_is_refused(tmp_path
     (tmp_path / "two/0.tar").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UnusableSet, match="truncated"):
         build_tables(find_set(tmp_path / "two", source="laion"))
+
+
+def test_audio_behind_a_link_out_of_the_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    tarred(tmp_path / "cache/0.tar", {"1.flac": flac(1), "1.txt": b"A dog."})
+    audio = pa.array([{"bytes": flac(1), "path": None}])
+    pq.write_table(pa.table({"id": ["1"], "audio": audio}), tmp_path / "cache/0.parquet")
+    for name in ("0.tar", "0.parquet"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).symlink_to(tmp_path / "cache" / name)
+        with pytest.raises(UnusableSet, match="is a link to a file outside"):
+            build_tables(find_set(tmp_path / name, source="laion"))
+
+
+def test_a_column_that_names_no_sources_is_refused(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"id": str(n), "caption": "A.", "source": f"page {n}"} for n in range(200)
+    ]
+    with pytest.raises(UnusableSet, match="more than 100 sources"):
+        build_tables(find_set(write_released(tmp_path / "set", rows)))
 
 
 def test_an_archive_that_is_replaced_by_a_shorter_one_is_said(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wavcaps_assets.checks.manifest_files import MOST_SOURCES
 from wavcaps_assets.checks.render import CONTROL, REPLACED
 from wavcaps_assets.importing.reading import Notes, SetFiles, UnusableSet, find_set, read_clips, source_name
 from wavcaps_assets.importing.settings import ImportSettings
@@ -131,6 +132,11 @@ def build_tables(
             continue
         known.add(clip["clip_id"])
         rows = pending.setdefault(name, [])
+        if len(pending) > MOST_SOURCES:
+            raise UnusableSet(
+                f"the set has more than {MOST_SOURCES} sources, such as {name}: the column `source` says "
+                "from which site a clip is, such as freesound. Name it otherwise, and give the one by --source"
+            )
         rows.append(clip)
         if len(rows) == ROWS_AT_ONCE:
             pieces.setdefault(name, []).append(IMPORTED_CLIPS.from_rows(rows))

@@ -200,7 +200,7 @@ class _Cells:
 
 def _cells_of(file: Path, root: Path) -> _Cells | None:
     """The cells of audio of a file; None: it has none."""
-    if suffix_of(file) != PARQUET or not file.resolve().is_relative_to(root):
+    if suffix_of(file) != PARQUET:
         return None
     try:
         with pq.ParquetFile(file) as parquet:
@@ -209,6 +209,7 @@ def _cells_of(file: Path, root: Path) -> _Cells | None:
             is_struct = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
             if not (is_struct or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
                 return None
+            _require_inside(file, root)
             groups = [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
     except (OSError, pa.ArrowException) as error:
         raise UnusableSet(f"{file} cannot be read as Parquet: {error}") from error
@@ -220,9 +221,16 @@ def _cells_of(file: Path, root: Path) -> _Cells | None:
     return _Cells(file.resolve().relative_to(root).as_posix(), list(accumulate(g.num_rows for g in groups)))
 
 
-def _tar_clips(file: Path, root: Path, source: str, notes: Notes) -> Iterator[dict[str, Any]]:
+def _require_inside(file: Path, root: Path) -> None:
     if not file.resolve().is_relative_to(root):
-        raise UnusableSet(f"{file} is a link to a file outside the folder of the set")
+        raise UnusableSet(
+            f"{file} is a link to a file outside {root}, and audio is not read from there: download the set "
+            "as files (hf download … --local-dir FOLDER)"
+        )
+
+
+def _tar_clips(file: Path, root: Path, source: str, notes: Notes) -> Iterator[dict[str, Any]]:
+    _require_inside(file, root)
     relative = file.resolve().relative_to(root).as_posix()
     found, end = tar_members(relative, file)
     with file.open("rb") as tar:
