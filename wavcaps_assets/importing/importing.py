@@ -135,7 +135,7 @@ def build_tables(
         if len(pending) > MOST_SOURCES:
             raise UnusableSet(
                 f"the set has more than {MOST_SOURCES} sources, such as {name}: the column `source` says "
-                "from which site a clip is, such as freesound. Name it otherwise, and give the one by --source"
+                "from which site a clip is, such as freesound. Name it otherwise, and give one by --source"
             )
         rows.append(clip)
         if len(rows) == ROWS_AT_ONCE:
