@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         description="folder on this machine for what is not data: request quotas, tokens, partial downloads",
     )
     prompts: str = Field("", description="folder of your own prompt presets, TOML files; empty: none")
+    other_captions: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="kinds of further captions that each clip gets, separated by commas, such as "
+        "`tags,query` (docs/captioning.md); those that a model writes cost money; empty: none",
+    )
     quality: str = Field(
         "", description="TOML file of thresholds of caption quality (docs/quality.md); empty: the defaults"
     )
@@ -112,7 +117,7 @@ class Settings(BaseSettings):
     network: NetworkSettings = NetworkSettings()
     llm: ModelSettings = ModelSettings()
 
-    @field_validator("source_names", mode="before")
+    @field_validator("source_names", "other_captions", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
         return (

@@ -25,8 +25,10 @@ from wavcaps_training.paper.experiments import EXPERIMENTS
 SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
 # Stage 3 applies all rules. The set is published only if its captions pass the quality checks, which do so
 # too. The report names them.
-RULES = {"captions", "wavcaps", "report"}
-STAGE_2 = {"llm_captions", "caption_comparison"}
+# Further captions are asked about as in stage 2, and judged as in stage 3.
+FURTHER = {"other_captions"}
+RULES = {"captions", "wavcaps", "report"} | FURTHER
+STAGE_2 = {"llm_captions", "caption_comparison"} | FURTHER
 CNN14 = {"/".join(one.key) for one in EXPERIMENTS if one.model.name.startswith("cnn14")}
 CHECKPOINTS = {"/".join(one.key) for one in EXPERIMENTS if one.setting != "demo"}
 RULE_FILES, PROMPTS = "wavcaps_assets/rules", "wavcaps_assets/captioning/prompts"
@@ -63,7 +65,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         f"{PROMPTS}/second/paper.toml",
         'instruction = """',
         'instruction = """Please. ',
-        RULES,
+        RULES - FURTHER,
     ),
     "the rule on words of time": (
         f"{RULE_FILES}/time_rules.py",
@@ -184,7 +186,7 @@ def test_the_users_own_files_count(tmp_path: Path) -> None:
     rules = RULES - {"report"}
     assert changed == {
         "prompts/mine.toml": rules | STAGE_2,
-        "prompts/second/mine.toml": rules,
+        "prompts/second/mine.toml": rules - FURTHER,
         "quality.toml": {"wavcaps"},
         "prices.toml": {"llm_costs"},
     }

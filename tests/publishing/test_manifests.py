@@ -73,7 +73,7 @@ def test_the_counts_add_up_and_the_check_sees_when_they_do_not(stage: Stage) -> 
 
 def other_row(clip: str, kind: str, caption: str) -> dict[str, object]:
     row = {"clip_id": clip, "source": "freesound", "kind": kind, "caption": caption, "model": "test"}
-    return {**row, "prompt_version": f"{kind}-1", "repairs": []}
+    return {**row, "number": 1, "prompt_version": f"{kind}-1", "repairs": []}
 
 
 def test_further_captions_come_with_their_clip_in_the_order_of_their_kinds() -> None:

@@ -323,6 +323,17 @@ def load_inputs(preset: str, source: str) -> dict[str, list[ClipField]]:
         return {name: _fields(name, entry[name]) for name in INPUTS if name in entry}
 
 
+def load_further(preset: str) -> dict[str, Any] | None:
+    """What a preset's file says about further captions, its table `[further]`; None: it is no such kind.
+
+    Raises:
+        PromptError: as `load_prompt`.
+    """
+    with _reading(prompt_file(preset)) as data:
+        further: dict[str, Any] | None = data.get("further")
+        return further
+
+
 def _fields(name: str, given: object) -> list[ClipField]:
     known = ", ".join(ClipField)
     if not isinstance(given, list) or not all(field in list(ClipField) for field in given):

@@ -36,7 +36,9 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
         *(crawl_job(source) for source in sources),
         dg.define_asset_job(
             "caption_source",
-            selection=dg.AssetSelection.assets("filtered_clips", "llm_captions", "captions", "manifest"),
+            selection=dg.AssetSelection.assets(
+                "filtered_clips", "llm_captions", "captions", "other_captions", "manifest"
+            ),
             partitions_def=source_partitions(sources),
             description="Takes one source from raw clips to its manifest: stages 1 to 3.",
         ),

@@ -45,7 +45,7 @@ def publishing_assets(sources: Sequence[Source], settings: Settings) -> Sequence
     ids_of = {source.name: source.ids_of for source in sources if source.ids_of is not None}
 
     @dg.asset(
-        deps=deps_on(sources, "raw_clips", "audio"),
+        deps=[*deps_on(sources, "raw_clips", "audio"), "other_captions"],
         partitions_def=by_source,
         group_name="publish",
         kinds={"duckdb", "parquet"},
@@ -58,7 +58,9 @@ def publishing_assets(sources: Sequence[Source], settings: Settings) -> Sequence
     ) -> Stage:
         source, tables = context.partition_key, store.tables()
         raw, audio = tables.read([source, "raw_clips"]), tables.read([source, "audio"])
-        return make_manifest(captions, llm_captions, raw, audio)
+        made = tables.exists(["other_captions"], source)
+        others = tables.read(["other_captions"], [source]) if made else None
+        return make_manifest(captions, llm_captions, raw, audio, others)
 
     @dg.asset(
         ins={"manifest": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},

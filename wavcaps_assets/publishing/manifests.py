@@ -18,7 +18,7 @@ from wavcaps_assets.tables.stage import Stage
 FURTHER = """
     select clip_id,
         list({'text': caption, 'kind': kind, 'model': model, 'prompt_version': prompt_version}
-            order by list_position(kinds, kind)) as other_captions
+            order by list_position(kinds, kind) nulls last, kind, number) as other_captions
     from others, (select $kinds as kinds) as known
     group by clip_id
 """

@@ -68,7 +68,13 @@ OTHER_CAPTIONS = TableSchema(
     (
         CLIP_ID,
         SOURCE,
-        Column("kind", STRING, "`tags`, `short`, `long`, `query` or `temporal`", derived_from=()),
+        Column(
+            "kind",
+            STRING,
+            "`tags`, `short`, `long`, `query`, `temporal`, the name of a prompt of your own, or `other`",
+            derived_from=(),
+        ),
+        Column("number", pa.int32(), "counts the captions of a kind from 1", derived_from=()),
         Column(
             "caption",
             STRING,
@@ -86,7 +92,8 @@ OTHER_CAPTIONS = TableSchema(
         ),
         Column("repairs", STRINGS, "the rules that repaired the caption", derived_from=("caption",)),
     ),
-    key=("clip_id", "kind"),
+    key=("clip_id", "kind", "number"),
+    optional_rows=True,
 )
 
 CAPTION_COMPARISON = TableSchema(
