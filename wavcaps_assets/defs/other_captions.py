@@ -19,7 +19,7 @@ from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import PageProgress
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
-from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.llm.session import Session
 from wavcaps_assets.show.previews import tally
 from wavcaps_assets.sources.base import Source
@@ -53,7 +53,8 @@ def other_captions_assets(sources: Sequence[Source], kinds: Sequence[str]) -> Se
         sources: of the clips.
         kinds: those that a run makes if its configuration does not name any.
     """
-    named_sources = {source.name: source for source in sources}
+    # A list: the code of the sources does not count for the version of this asset.
+    listed = list(sources)
 
     @dg.asset(
         partitions_def=source_partitions(sources),
@@ -63,7 +64,8 @@ def other_captions_assets(sources: Sequence[Source], kinds: Sequence[str]) -> Se
         pool="language_model",
         description="Further captions of the clips: tags, short, long, query, temporal. None unless a "
         "setting names kinds. What fails here never loses a main caption.",
-        metadata=schema_metadata(OTHER_CAPTIONS),
+        # A setting decides which kinds there are.
+        metadata={**schema_metadata(OTHER_CAPTIONS), **MAY_SHRINK},
     )
     @scoped(Scope(without=SECOND_PROMPTS))
     def other_captions(
@@ -119,7 +121,8 @@ def other_captions_assets(sources: Sequence[Source], kinds: Sequence[str]) -> Se
                 "not finished": dg.MetadataValue.json(found.stopped),
             }
         )
-        given = named_sources[source].given_captions() if keeps_given(tables, source) else None
+        origin = next(one for one in listed if one.name == source)
+        given = origin.given_captions() if keeps_given(tables, source) else None
         if given is None:
             return found.table
         return pa.concat_tables([found.table, given_captions(clips, given)])

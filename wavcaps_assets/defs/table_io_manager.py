@@ -72,7 +72,7 @@ def refuse_far_fewer_rows(
         place: the asset's key, and its partition.
         smallest_share: the least share of the old table's rows that is accepted (0 to 1).
     """
-    if ALLOW_FEWER_ROWS in run.tags or schema_of(place[0]).optional_rows:
+    if ALLOW_FEWER_ROWS in run.tags:
         return
     kept = outcome.kept if isinstance(outcome, Stage) else outcome
     try:

@@ -55,17 +55,12 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """A table's columns, in order, and the columns that identify a row (its key).
-
-    Attributes:
-        optional_rows: whether a setting decides which rows there are: far fewer than before are no fault.
-    """
+    """A table's columns, in order, and the columns that identify a row (its key)."""
 
     name: str
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ("clip_id",)
-    optional_rows: bool = False
 
     @property
     def version(self) -> int:

@@ -93,7 +93,6 @@ OTHER_CAPTIONS = TableSchema(
         Column("repairs", STRINGS, "the rules that repaired the caption", derived_from=("caption",)),
     ),
     key=("clip_id", "kind", "number"),
-    optional_rows=True,
 )
 
 CAPTION_COMPARISON = TableSchema(
