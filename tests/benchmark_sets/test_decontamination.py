@@ -217,7 +217,7 @@ def test_the_classification_set_has_no_clip_of_the_three_benchmarks(root: Path) 
     assert "5 training clips were removed" in report
     assert "urbansound8k: its lists are not there, so no ids were compared with it." in report
     assert "esc50: the audio of 1 of 1 clips is not here." in report
-    assert "Clips found by id that no released list names: 3." in report
+    assert "Clips found by id that are on no released list that was compared: 3." in report
 
 
 def test_without_its_released_list_a_preset_is_not_applied(root: Path) -> None:
@@ -266,6 +266,7 @@ def test_the_check_looks_again(root: Path) -> None:
         (f"freesound-{SOUND}", "esc50"),
         ("soundbible-1", "esc50"),
         ("freesound-555", "urbansound8k"),
+        ("released_freesound-555", "urbansound8k"),
         (f"audioset_sl-{VIDEO}_30000", "vggsound"),
         ("audioset_sl-listed_0000_1000", "vggsound"),
         (f"audioset_sl-{TESTED}_0", "audiocaps"),
@@ -324,7 +325,7 @@ def test_the_assets_store_what_was_excluded_and_what_is_shared(root: Path) -> No
     }
     (event,) = result.asset_materializations_for_node("overlaps__esc50")
     report = str(event.metadata["report"].value)
-    assert "2 of soundbible" in report and "Clips found by id that no released list names: 2." in report
+    assert "2 of soundbible" in report and "that are on no released list that was compared: 2." in report
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real lists are not at hand (shared/data)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -91,9 +92,12 @@ def number(value: str, column: str, where: str) -> float:
         SetError: it is none; names the file and the column.
     """
     try:
-        return float(value)
-    except ValueError as error:
-        raise SetError(f"{where}: the column {column!r} is a number, not {value!r}") from error
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise SetError(f"{where}: the column {column!r} is a number, not {value[:100]!r}")
+    return found
 
 
 def _rows(reader: Reader, where: str, header_lines: int = 1) -> Iterator[tuple[int, list[str]]]:

@@ -46,7 +46,10 @@ def evidence_table(overlaps: pa.Table) -> str:
         shown = " | ".join(cell(row[name]) for name in ("benchmark", "evidence", "verdict"))
         lines.append(f"| {shown} | {row['clip_id_count_distinct']:,} |")
     missed = missed_by_lists(overlaps)
-    return "\n".join(lines) + f"\n\nClips found by id that no released list names: {missed:,}."
+    return (
+        "\n".join(lines)
+        + f"\n\nClips found by id that are on no released list that was compared: {missed:,}."
+    )
 
 
 def missed_by_lists(overlaps: pa.Table) -> int:

@@ -31,12 +31,12 @@ LEAKS = r"""
         from links where kind = 'video'
         union all
         select clip_id, regexp_extract(name, '^(?:(?:train|validation|test)-)?(\d+)', 1), 'sound'
-        from train where source in ('freesound', 'freesound_data_packs', 'laion')
+        from train where contains(source, 'freesound') or source = 'laion'
         union all
         select clip_id, regexp_extract(name || ' ' || said, '[1-5]-(\d+)-[A-Z]-\d', 1), 'sound' from train
         union all
         select clip_id, unnest([left(name, 11), substr(name, 2, 11), regexp_extract(name, 'Y([\w-]{11})',
-        1)]), 'video' from train where source in ('audioset_sl', 'audiocaps') union all select clip_id,
+        1)]), 'video' from train where contains(source, 'audioset') or source = 'audiocaps' union all select clip_id,
         freesound_id, 'sound' from train join own using (clip_id) where freesound_id is not null union all
         select clip_id, youtube_id, 'video' from train join own using (clip_id) where youtube_id is not null
     )

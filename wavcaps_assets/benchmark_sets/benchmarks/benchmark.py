@@ -18,6 +18,8 @@ from wavcaps_assets.tables import BENCHMARK_CLIPS
 
 NO_SPLIT = "none"
 UNKNOWN_VERSION = "unknown"
+# Of FreeSound's ids, which have six.
+MAX_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,14 @@ class Benchmark(ABC):
         """Its table, from the columns that its lists have. Those that they lack are null.
 
         Raises:
-            SetError: a file is listed twice.
+            SetError: a file is listed twice, or a value does not fit its column.
         """
         rows = len(columns["file"])
         constant = {"benchmark": self.name, "version": version, "split": NO_SPLIT}
         arrays = []
         for field in BENCHMARK_CLIPS.arrow:
             if field.name in columns:
-                arrays.append(pa.array(columns[field.name], field.type))
+                arrays.append(self._column(field, columns[field.name]))
             elif field.name == "clip_id":
                 arrays.append(pc.binary_join_element_wise(f"{self.name}-", pa.array(columns["file"]), ""))
             elif field.name == "captions":
@@ -112,6 +114,15 @@ class Benchmark(ABC):
             )
         return table
 
+    def _column(self, field: pa.Field, values: Sequence[Any]) -> pa.Array:
+        try:
+            return pa.array(values, field.type)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
+            raise SetError(
+                f"the lists of the benchmark {self.name!r} have a value in {field.name!r} that is not a "
+                f"{field.type}: {error}"
+            ) from error
+
 
 def missing_audio(clips: pa.Table) -> pa.Table:
     """The listed clips whose audio is not there."""
@@ -126,11 +137,11 @@ def without_ids(clips: pa.Table) -> pa.Table:
 
 
 def whole_number(value: str, column: str, where: str) -> int:
-    """A whole number of a list.
+    """A whole number of a list, of at most nine digits.
 
     Raises:
         SetError: it is none; names the file and the column.
     """
-    if not value.isdecimal():
-        raise SetError(f"{where}: the column {column!r} is a whole number, not {value!r}")
+    if not value.isdecimal() or len(value) > MAX_DIGITS:
+        raise SetError(f"{where}: the column {column!r} is a whole number, not {value[:100]!r}")
     return int(value)
