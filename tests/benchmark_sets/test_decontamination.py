@@ -112,6 +112,7 @@ TEXTS: list[tuple[str, str | None]] = [
     (f"{VIDEO}_000030.mp4", NAMED_VIDEO),
     ("https://freesound.org/people/nfrae/sounds/303221/", None),
     ("https://freesound.org/people/30322/", None),
+    ("https://freesound.org/people/nfrae/packs/30322/", None),
     ("recorded in 30322 Atlanta, 1-30322", None),
     (f"a{VIDEO}.wav and https://youtu.be/a{VIDEO}", None),
 ]
@@ -175,7 +176,8 @@ def root(tmp_path: Path) -> Path:
     rows = [
         manifest_row(f"freesound-{SOUND}"),
         manifest_row("freesound-555"),
-        manifest_row("freesound-1"),
+        # A pack's number is no sound's.
+        manifest_row("freesound-1", text=f"of my pack https://freesound.org/people/x/packs/{SOUND}/"),
         manifest_row("soundbible-1", "soundbible", text=f"by x, https://freesound.org/s/{SOUND}"),
         manifest_row("soundbible-2", "soundbible", caption="B, and c."),
         manifest_row(f"audioset_sl-{VIDEO}_30000", "audioset_sl"),
