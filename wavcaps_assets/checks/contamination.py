@@ -35,7 +35,8 @@ LEAKS = r"""
         select clip_id, regexp_extract(name, '^(?:(?:train|validation|test)-)?(\d+)', 1), 'sound'
         from train where contains(source, 'freesound') or source = 'laion'
         union all
-        select clip_id, regexp_extract(name || ' ' || said, '\b[1-5]-(\d+)-[A-Z]-\d{1,2}\b', 1), 'sound' from train
+        select clip_id, regexp_extract(name || ' ' || said, '\b[1-5]-(\d+)-[A-Z]-\d{1,2}\b', 1), 'sound'
+        from train
         union all
         select clip_id, unnest([
             left(name, 11), substr(name, 2, 11), regexp_extract(name, 'Y([\w-]{11})', 1)
