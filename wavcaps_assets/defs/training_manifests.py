@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.against import against, texts_of
 from wavcaps_assets.benchmark_sets.compose import compose
-from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
+from wavcaps_assets.benchmark_sets.decontaminate import AUDIO_OVERLAPS, OverlapPolicy, OverlapSettings
 from wavcaps_assets.benchmark_sets.overlap_report import decontamination_report
 from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
 from wavcaps_assets.checks.contamination import check_free_of
@@ -47,7 +47,7 @@ def training_manifest_assets(ids_of: Mapping[str, str] = NOBODY) -> Sequence[dg.
 def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> dg.AssetsDefinition:
     name = training_set.name
     upstream = [list(key) for key in training_set.upstream]
-    upstream += [["benchmark", benchmark] for benchmark in training_set.compared_with]
+    upstream += [[kind, one] for kind in ("benchmark", AUDIO_OVERLAPS) for one in training_set.compared_with]
 
     @dg.multi_asset(
         name=f"training_manifest__{name}",

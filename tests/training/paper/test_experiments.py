@@ -140,7 +140,11 @@ def test_each_experiment_is_a_checkpoint_downstream_of_its_manifest() -> None:
         assert expected <= keys
         assert dg.AssetKey(list(experiment.training_manifest)) in upstream.get_all_asset_keys()
     zero_shot = upstream.get(dg.AssetKey(["training_manifest", "wavcaps_zero_shot"])).parent_keys
-    benchmarks = {dg.AssetKey(["benchmark", name]) for name in ("audiocaps", "clotho")}
+    benchmarks = {
+        dg.AssetKey([kind, name])
+        for kind in ("benchmark", "audio_overlaps")
+        for name in ("audiocaps", "clotho")
+    }
     assert zero_shot == {dg.AssetKey("wavcaps"), *benchmarks}
 
 
