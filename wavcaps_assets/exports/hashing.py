@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 # Hashed together, by a thread: hashing takes as long as writing does, and both leave Python's lock.
-AT_ONCE_BYTES = 1 << 20
-# So that what is written and not hashed yet does not grow.
-MOST_JOBS = 4
+AT_ONCE_BYTES = 1 << 18
 
 
 class HashingFile(io.RawIOBase):
@@ -27,7 +24,7 @@ class HashingFile(io.RawIOBase):
         self._digest = hashlib.sha256()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._jobs: deque[Future[None]] = deque()
+        self._job: Future[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
         self.size = 0
 
@@ -50,8 +47,7 @@ class HashingFile(io.RawIOBase):
 
     def sha256(self) -> str:
         """Of all that has been written, in hexadecimal."""
-        while self._jobs:
-            self._jobs.popleft().result()
+        self._wait()
         self._update(self._waiting)
         self._waiting, self._waiting_bytes = [], 0
         return self._digest.hexdigest()
@@ -65,10 +61,15 @@ class HashingFile(io.RawIOBase):
     def _hash_waiting(self) -> None:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1)
-        if len(self._jobs) == MOST_JOBS:
-            self._jobs.popleft().result()
-        self._jobs.append(self._thread.submit(self._update, self._waiting))
+        # One job at a time: what is hashed while it is in the processor's cache costs less.
+        self._wait()
+        self._job = self._thread.submit(self._update, self._waiting)
         self._waiting, self._waiting_bytes = [], 0
+
+    def _wait(self) -> None:
+        if self._job is not None:
+            self._job.result()
+            self._job = None
 
     def _update(self, contents: Iterable[bytes]) -> None:
         for content in contents:
