@@ -63,7 +63,7 @@ def publish(tables: TableStore, rows: Rows, *dropped: dict[str, str | None]) -> 
     return publish_version(tables, stage, ["soundbible"], "run", NOW)
 
 
-def changed(rows: Rows, **changes: dict[str, Any]) -> Rows:
+def changed(rows: Rows, **changes: Any) -> Rows:
     """The rows, with new values for some clips."""
     return [{**row, **changes.get(row["clip_id"], {})} for row in rows]
 
@@ -118,6 +118,7 @@ def test_every_kind_of_change_is_told(tmp_path: Path, released: Rows) -> None:
             ids[4]: {"title": "another title"},
             # Where the audio is in the store is no change of the clip.
             ids[5]: {"audio_path": "audio/soundbible/moved.flac"},
+            ids[6]: {"other_captions": [further("tags", "bell")]},
         },
     )
     second = publish(tables, after)
@@ -132,6 +133,7 @@ def test_every_kind_of_change_is_told(tmp_path: Path, released: Rows) -> None:
         (ids[2], "preference_changed"): (None, "no-gen-ai"),
         (ids[3], "audio_changed"): (None, None),
         (ids[4], "details_changed"): (None, None),
+        (ids[6], "other_captions_changed"): (None, "tags: bell"),
     }
     assert second.version.changes == dict.fromkeys(second.version.changes, 1)
     (recaptioned,) = (row for row in second.changes.to_pylist() if row["change"] == "recaptioned")
@@ -140,6 +142,47 @@ def test_every_kind_of_change_is_told(tmp_path: Path, released: Rows) -> None:
     # Crawled text cannot act as markup on the page.
     assert f"| {ids[1]} | " in page and "A bell \\| rings. &lt;b&gt; |" in page
     assert SetVersions(tables.store).changes(second.version).equals(second.changes)
+
+
+def further(kind: str, text: str, prompt: str = "1") -> dict[str, str]:
+    return {"text": text, "kind": kind, "model": "test", "prompt_version": prompt}
+
+
+def test_a_change_of_further_captions_is_told_as_such(tmp_path: Path, released: Rows) -> None:
+    tables, ids = TableStore(Store(tmp_path)), [row["clip_id"] for row in released]
+    query, tags = further("query", "dog | bark"), further("tags", "dog, animal")
+    before = [{**released[0]}, *({**row, "other_captions": [query, tags]} for row in released[1:6])]
+    publish(tables, before)
+    after = changed(
+        before,
+        **{
+            ids[0]: {"other_captions": [query]},
+            ids[1]: {"other_captions": None},
+            ids[2]: {"other_captions": [further("query", "a dog"), tags], "caption": "Another."},
+            # Another prompt that gave the same text.
+            ids[3]: {"other_captions": [further("query", "dog | bark", "2"), tags]},
+            ids[4]: {"other_captions": [query, {**tags}]},
+        },
+    )
+    second = publish(tables, after)
+    both = "query: dog | bark\ntags: dog, animal"
+    assert [
+        (row["clip_id"], row["before"], row["after"])
+        for row in sorted(second.changes.to_pylist(), key=lambda row: ids.index(row["clip_id"]))
+        if row["change"] == "other_captions_changed"
+    ] == [
+        (ids[0], None, "query: dog | bark"),
+        (ids[1], both, None),
+        (ids[2], both, "query: a dog\ntags: dog, animal"),
+    ]
+    others = {
+        (row["clip_id"], row["change"])
+        for row in second.changes.to_pylist()
+        if row["change"] != "other_captions_changed"
+    }
+    assert others == {(ids[2], "recaptioned"), (ids[3], "details_changed")}
+    page = tables.store.read_bytes(f"{FOLDER}/{second.version.name}.changelog.md").decode()
+    assert "## Changed further captions" in page and "query: dog \\| bark" in page
 
 
 def test_it_says_why_clips_were_removed(tmp_path: Path, released: Rows) -> None:
@@ -215,6 +258,11 @@ def test_a_version_of_an_older_project_is_compared_and_read(tmp_path: Path, rele
     older = tmp_path / "older.parquet"
     pq.write_table(new.select(sorted(MANIFEST.names_in(1))), older)
     assert not diff(older, new).num_rows and not diff(new, older).num_rows
+    # Further captions are: the older version had none.
+    more = MANIFEST.from_rows([{**new.to_pylist()[0], "other_captions": [further("tags", "dog")]}])
+    assert diff(older, pa.concat_tables([more, new.slice(1)]))["change"].to_pylist() == [
+        "other_captions_changed"
+    ]
 
 
 @pytest.mark.slow

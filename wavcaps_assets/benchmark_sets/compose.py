@@ -21,9 +21,11 @@ from wavcaps_assets.benchmark_sets.sets import (
 )
 from wavcaps_assets.tables import DROPPED, TRAINING_MANIFEST
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of, with_set_version
+from wavcaps_assets.tables.further_captions import with_further_captions
 from wavcaps_assets.tables.stage import Stage
 
 DEFAULTS = OverlapSettings()
+WAVCAPS = "wavcaps"
 NAMING = ["title", "attribution", "page_url"]
 OF_MANIFEST = ["clip_id", "source", "caption", "audio_path", "duration_s", "text", *NAMING]
 OF_RAW = ["clip_id", "source", "description", *NAMING]
@@ -76,10 +78,11 @@ def compose(
     dropped.append(_dropped(found.excluded))
     clips = _without(clips, found.excluded)
     manifest = clips.select(TRAINING_MANIFEST.arrow.names).cast(TRAINING_MANIFEST.arrow)
+    if settings.other_captions and training_set.pipeline == WAVCAPS:
+        published = tables.read(["wavcaps"], [WHOLE], ["clip_id", "other_captions"])
+        manifest = with_further_captions(manifest, published, settings.other_captions)
     version = set_version_of(parts[0].kept) if training_set.pipeline is not None else None
-    stage = Stage(
-        with_set_version(manifest, version), pa.concat_tables(dropped), settings=settings.model_dump_json()
-    )
+    stage = Stage(with_set_version(manifest, version), pa.concat_tables(dropped), settings=settings.stored)
     return ComposedSet(stage, found.in_two_splits, found.exclusions, found.compared)
 
 
@@ -157,7 +160,7 @@ def _training_rows(clips: pa.Table) -> pa.Table:
 
 
 PIPELINE: dict[str, Callable[[TableStore], Stage]] = {
-    "wavcaps": _wavcaps,
+    WAVCAPS: _wavcaps,
     BEFORE_STAGE_1: _before_stage_1,
     AFTER_STAGE_1: _after_stage_1,
     AFTER_STAGE_3: _after_stage_3,

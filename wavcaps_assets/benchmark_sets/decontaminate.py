@@ -70,7 +70,7 @@ class OverlapPolicy(StrEnum):
 
 
 class OverlapSettings(BaseModel):
-    """How a training set treats clips that are in two of its splits."""
+    """How a training set treats clips that are in two of its splits, and which captions it takes."""
 
     overlaps: OverlapPolicy = Field(
         OverlapPolicy.remove_from_train,
@@ -78,6 +78,16 @@ class OverlapSettings(BaseModel):
         "`remove_from_train`, or `keep`, which trains on what is tested. Clips of validation and test stay "
         "in both",
     )
+    other_captions: list[str] = Field(
+        [],
+        description="kinds of further captions that WavCaps' train clips get beside their caption, such as "
+        "`query`; none: one caption for each clip, as the paper",
+    )
+
+    @property
+    def stored(self) -> str:
+        """As JSON, for the table's file; without what has no effect, as an older version wrote it."""
+        return self.model_dump_json(exclude=None if self.other_captions else {"other_captions"})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ TITLES = {
     "added": ("Added", ("clip", "caption", "")),
     "removed": ("Removed", ("clip", "caption", "why")),
     "recaptioned": ("Re-captioned", ("clip", "before", "after")),
+    "other_captions_changed": ("Changed further captions", ("clip", "before", "after")),
     "relicensed": ("Re-licensed", ("clip", "before", "after")),
     "preference_changed": ("Changed preference about generative models", ("clip", "before", "after")),
     "audio_changed": ("Changed audio", ("clip",)),

@@ -25,6 +25,7 @@ from wavcaps_assets.publishing.components import components
 from wavcaps_assets.store.storage import DamagedTable
 from wavcaps_assets.tables import SPLIT_ASSIGNMENTS, TRAINING_MANIFEST
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of, with_set_version
+from wavcaps_assets.tables.further_captions import with_further_captions
 from wavcaps_assets.tables.shrinking import ENOUGH_ROWS, FarFewerRows
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,11 @@ class SplitSettings(BaseModel):
         "wavcaps",
         description="another seed gives another split. The split of each seed is kept: its clips stay where "
         "they are, so other shares apply only to recordings that are new",
+    )
+    other_captions: list[str] = Field(
+        [],
+        description="kinds of further captions that train clips get beside their caption, such as `query`; "
+        "none: one caption for each clip, as the paper",
     )
 
 
@@ -178,11 +184,10 @@ def split_by_recording(
         pc.is_valid(here.column("before")), pc.not_equal(here.column("before"), here.column("split"))
     )
     moved = here.filter(changed.fill_null(False)).select(["clip_id", "before", "split", "because"])
+    rows = pa.table([split[name] for name in TRAINING_MANIFEST.arrow.names], schema=TRAINING_MANIFEST.arrow)
+    rows = with_further_captions(rows, manifest, settings.other_captions)
     return Split(
-        manifest=with_set_version(
-            pa.table([split[name] for name in TRAINING_MANIFEST.arrow.names], schema=TRAINING_MANIFEST.arrow),
-            set_version_of(manifest),
-        ),
+        manifest=with_set_version(rows, set_version_of(manifest)),
         assignments=pa.concat_tables(
             [
                 _with_materials(assigned.filter(pc.invert(own)), materials, only_missing=True),

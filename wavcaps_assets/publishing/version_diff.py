@@ -18,15 +18,20 @@ COMPARED = ("clip_id", "source", "caption", "licence_id", "gen_ai_preference", "
 MADE = ("model", "prompt_version")
 # Where a clip's audio is in the store says nothing about the clip.
 PLACES = frozenset({"audio_path"})
+FURTHER = "other_captions"
 KINDS = (
-    *("added", "removed", "recaptioned", "relicensed", "preference_changed", "audio_changed"),
-    "details_changed",
+    *("added", "removed", "recaptioned", "other_captions_changed", "relicensed", "preference_changed"),
+    *("audio_changed", "details_changed"),
 )
 STATE = """
     create temp table {name} as
-    select {compared}, model || ', prompt ' || left(prompt_version, 8) as made, hash({others}) as others
+    select {compared}, model || ', prompt ' || left(prompt_version, 8) as made, hash({others}) as others,
+        {further} as further, {further_made} as further_made
     from {table}
 """
+# The texts of further captions, one a line; and what wrote them.
+TEXTS = f"coalesce(array_to_string([one.kind || ': ' || one.text for one in {FURTHER}], chr(10)), '')"
+WRITERS = f"hash([[one.model, one.prompt_version] for one in {FURTHER}])"
 PAIRS = """
     create temp table pairs as
     select coalesce(one.clip_id, other.clip_id) as clip_id, coalesce(one.source, other.source) as source,
@@ -36,12 +41,15 @@ PAIRS = """
         one.licence_id as licence_before, other.licence_id as licence_after,
         one.gen_ai_preference as preference_before, other.gen_ai_preference as preference_after,
         one.samples_sha256 <> other.samples_sha256 as audio_changed,
-        one.others <> other.others or one.made <> other.made as details_changed
+        one.further as further_before, other.further as further_after,
+        one.others <> other.others or one.made <> other.made
+            or (one.further = other.further and one.further_made <> other.further_made) as details_changed
     from one full join other on one.clip_id = other.clip_id
     where one.clip_id is null or other.clip_id is null or one.caption <> other.caption
         or one.licence_id <> other.licence_id
         or one.gen_ai_preference is distinct from other.gen_ai_preference
         or one.samples_sha256 <> other.samples_sha256 or one.others <> other.others or one.made <> other.made
+        or one.further <> other.further or one.further_made <> other.further_made
 """
 CHANGES = """
     with stayed as (select * from pairs where not added and not removed)
@@ -53,6 +61,10 @@ CHANGES = """
     select clip_id, source, 'recaptioned', caption_before, caption_after,
         case when made_before <> made_after then made_before || ' → ' || made_after else made_after end
     from stayed where caption_before <> caption_after
+    union all
+    select clip_id, source, 'other_captions_changed', nullif(further_before, ''), nullif(further_after, ''),
+        null
+    from stayed where further_before <> further_after
     union all
     select clip_id, source, 'relicensed', licence_before, licence_after, null
     from stayed where licence_before <> licence_after
@@ -82,7 +94,7 @@ def diff(before: pa.Table | Path, after: pa.Table | Path) -> pa.Table:
     import duckdb
 
     common = [name for name in _columns(before) if name in _columns(after)]
-    others = [name for name in common if name not in (*COMPARED, *MADE, *PLACES)]
+    others = [name for name in common if name not in (*COMPARED, *MADE, *PLACES, FURTHER)]
     with duckdb.connect(config={"preserve_insertion_order": False}) as database:
         for name, state in (("one", before), ("other", after)):
             _load(database, name, state, others)
@@ -115,7 +127,14 @@ def _load(database: DuckDBPyConnection, name: str, state: pa.Table | Path, other
     else:
         database.read_parquet(str(state)).create_view(f"{name}_rows")
     compared = ", ".join(column if column in there else f"null::varchar as {column}" for column in COMPARED)
+    # A state that an older version of the project wrote has no further captions.
+    further, writers = (TEXTS, WRITERS) if FURTHER in there else ("''", "hash(null)")
     statement = STATE.format(
-        name=name, table=f"{name}_rows", compared=compared, others=", ".join(others) or "1"
+        name=name,
+        table=f"{name}_rows",
+        compared=compared,
+        others=", ".join(others) or "1",
+        further=further,
+        further_made=writers,
     )
     database.execute(statement)

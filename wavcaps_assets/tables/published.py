@@ -178,8 +178,8 @@ SET_CHANGES = TableSchema(
         Column(
             "change",
             STRING,
-            "`added`, `removed`, `recaptioned`, `relicensed`, `preference_changed`, `audio_changed` or "
-            "`details_changed`",
+            "`added`, `removed`, `recaptioned`, `other_captions_changed`, `relicensed`, "
+            "`preference_changed`, `audio_changed` or `details_changed`",
         ),
         Column(
             "why",
