@@ -23,11 +23,12 @@ def crawl_job(source: Source) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         crawl_job_name(source),
         selection=dg.AssetSelection.assets(
-            [source.name, "raw_clips"], [source.name, "audio"], [source.name, "ledger"]
+            *([source.name, name] for name in ("raw_clips", "audio", "ledger", "fingerprints"))
         ),
         partitions_def=dg.StaticPartitionsDefinition(source.partitions()),
         tags={"wavcaps/source": source.name},
-        description=f"Crawls one partition of {source.title}: its clips, their audio, the ledger of both.",
+        description=f"Crawls one partition of {source.title}: its clips, their audio, the ledger of both, "
+        "and fingerprints of the audio.",
     )
 
 

@@ -20,8 +20,6 @@ Codes: TypeAlias = NDArray[np.int64]
 ELSEWHERE = (6, 9, 13, 18, 25, 33, 42, 52, 63, 75, 88, 102, 117, 133)
 # Offsets at which fewer peaks overlap say nothing.
 FEWEST_PEAKS = 20
-# A peak agrees with one that is at most a frame and a bin away.
-NEIGHBOURS = [frame * BINS_APART + bin for frame in (-1, 0, 1) for bin in (-1, 0, 1)]
 
 
 @dataclass(frozen=True)
@@ -40,41 +38,50 @@ class Alignment:
     elsewhere: float
 
 
-def align(clip: Landmarks, other: Landmarks, offset: int) -> Alignment:
+def align(clip: Landmarks, other: Landmarks, offset: int, least: float) -> Alignment | None:
     """Compares two clips.
 
     Args:
         offset: the frame of `clip` at which `other` begins; may be negative.
+        least: the smallest agreement that is of interest (0 to 1). Most pairs have less, and are not compared
+            at other offsets.
+
+    Returns:
+        The comparison; None: the clips agree less.
     """
     one: Codes = clip.astype(np.int64)
     two: Codes = other.astype(np.int64) + offset * BINS_APART
+    if not len(one) or not len(two):
+        return None
     # Only what overlaps at any of the offsets: a clip may be hours long.
     margin = (ELSEWHERE[-1] + 2) * BINS_APART
-    one = one[(one >= two[0] - margin) & (one <= two[-1] + margin)] if len(two) else one
-    near: Codes = np.unique(np.add.outer(NEIGHBOURS, one))
-    peaks, agreement, _ = _agreement(one, near, two)
-    shares = [
-        share
-        for shift in ELSEWHERE
-        for moved in (two + shift * BINS_APART, two - shift * BINS_APART)
-        for _, share, of in [_agreement(one, near, moved)]
-        if of >= FEWEST_PEAKS
-    ]
-    return Alignment(peaks, agreement, max(shares, default=0.0))
+    one = one[np.searchsorted(one, two[0] - margin) : np.searchsorted(one, two[-1] + margin)]
+    peaks, of = _agreement(one, two)
+    if peaks < least * of or not peaks:
+        return None
+    elsewhere = 0.0
+    for shift in ELSEWHERE:
+        for way in (shift, -shift):
+            others, of_others = _agreement(one, two + way * BINS_APART)
+            if of_others >= FEWEST_PEAKS:
+                elsewhere = max(elsewhere, others / of_others)
+    return Alignment(peaks, peaks / of, elsewhere)
 
 
-def _agreement(one: Codes, near: Codes, two: Codes) -> tuple[int, float, int]:
-    """The peaks of `two` that are near one of `one`, their share, and of how many peaks."""
+def _agreement(one: Codes, two: Codes) -> tuple[int, int]:
+    """The peaks of `two` that are at most a frame and a bin from one of `one`, and of how many."""
     if not len(one) or not len(two):
-        return 0, 0.0, 0
-    begin, end = max(one[0], two[0]) // BINS_APART, min(one[-1], two[-1]) // BINS_APART
-    within = [
-        codes[np.searchsorted(codes, begin * BINS_APART) : np.searchsorted(codes, (end + 1) * BINS_APART)]
-        for codes in (one, two)
-    ]
-    fewer = min(map(len, within))
-    if not fewer:
-        return 0, 0.0, 0
-    place = np.minimum(np.searchsorted(near, within[1]), len(near) - 1)
-    peaks = int((near[place] == within[1]).sum())
-    return peaks, min(1.0, peaks / fewer), fewer
+        return 0, 0
+    begin, end = max(one[0], two[0]) // BINS_APART, min(one[-1], two[-1]) // BINS_APART + 1
+    one, two = (
+        codes[slice(*np.searchsorted(codes, [begin * BINS_APART, end * BINS_APART]))] for codes in (one, two)
+    )
+    if not len(one) or not len(two):
+        return 0, 0
+    near = np.zeros(len(two), bool)
+    for frame in (-1, 0, 1):
+        lowest = two + (frame * BINS_APART - 1)
+        place = np.minimum(np.searchsorted(one, lowest), len(one) - 1)
+        near |= (one[place] >= lowest) & (one[place] <= lowest + 2)
+    fewer = min(len(one), len(two))
+    return min(int(near.sum()), fewer), fewer

@@ -146,12 +146,12 @@ def _packed(timelines: Iterable[Timeline]) -> tuple[NDArray[np.int64], NDArray[n
 
 def _firsts(packed: NDArray[np.uint64], bits: int) -> NDArray[np.uint32]:
     """Where the hashes with the same first bits begin, for each value of these bits, and the end."""
-    firsts = np.empty((1 << bits) + 1, np.uint32)
-    step = 1 << 20
-    for at in range(0, 1 << bits, step):
-        wanted = np.arange(at, at + step, dtype=np.uint64) << np.uint64(64 - bits)
-        firsts[at : at + step] = np.searchsorted(packed, wanted)
-    firsts[-1] = len(packed)
+    firsts = np.zeros((1 << bits) + 1, np.uint32)
+    for at in range(0, len(packed), 1 << 22):
+        bucket = (packed[at : at + (1 << 22)] >> np.uint64(64 - bits)).astype(np.int64)
+        number = np.bincount(bucket - bucket[0]).astype(np.uint32)
+        firsts[bucket[0] + 1 : bucket[-1] + 2] += number
+    np.cumsum(firsts, out=firsts)
     return firsts
 
 

@@ -18,10 +18,12 @@ class MatchSettings(BaseModel):
     """When two clips have the same recording in them; `docs/decontamination.md` has the measurements."""
 
     least_hashes: int = Field(
-        4, ge=2, description="equal hashes at one offset from which two clips are looked at more closely"
+        5, ge=2, description="equal hashes at one offset from which two clips are looked at more closely"
     )
     review_hashes: int = Field(
-        6, ge=2, description="equal hashes from which a pair that is not the same is listed for review"
+        12,
+        ge=2,
+        description="equal hashes from which a pair that is not the same is listed for review",
     )
     least_agreement: float = Field(
         0.2,
@@ -77,7 +79,11 @@ def matches(
         strict=True,
     )
     for clip, other, score, offset in columns:
-        seen = align(clips[clip], indexed[other], offset)
+        # For review, all figures are wanted.
+        least = 0.0 if score >= settings.review_hashes else settings.least_agreement
+        seen = align(clips[clip], indexed[other], offset, least)
+        if seen is None:
+            continue
         same = (
             seen.agreement >= settings.least_agreement
             and seen.elsewhere <= settings.most_elsewhere * seen.agreement

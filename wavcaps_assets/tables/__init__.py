@@ -21,6 +21,7 @@ from wavcaps_assets.tables.captioned import (
 from wavcaps_assets.tables.columns import EVENTS
 from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.exported import EXPORTS
+from wavcaps_assets.tables.fingerprinted import FINGERPRINTS
 from wavcaps_assets.tables.imported import IMPORTED_SETS
 from wavcaps_assets.tables.operations import DISK_USE
 from wavcaps_assets.tables.published import (
@@ -43,6 +44,7 @@ __all__ = [
     "EVENTS",
     "EXPORTS",
     "FILTERED_CLIPS",
+    "FINGERPRINTS",
     "IMPORTED_SETS",
     "LEDGER",
     "LLM_CAPTIONS",
@@ -83,6 +85,8 @@ BY_ASSET: dict[str, TableSchema] = {
     "overlaps": OVERLAPS,
     "audio_overlaps": OVERLAPS,
     "exclusions": OVERLAPS,
+    "fingerprints": FINGERPRINTS,
+    "benchmark_fingerprints": FINGERPRINTS,
     "export": EXPORTS,
     "training_manifest": TRAINING_MANIFEST,
     "validation_study": VALIDATION_STUDY,
