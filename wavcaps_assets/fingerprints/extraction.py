@@ -122,7 +122,7 @@ def landmarks_of(table: pa.Table) -> list[Landmarks]:
 
 
 def in_batches(table: pa.Table, clips: int) -> Iterator[pa.Table]:
-    """Parts of a table of at most so many clips."""
+    """Parts of a table, of this number of clips each."""
     return (table.slice(at, clips) for at in range(0, len(table), clips))
 
 
