@@ -290,6 +290,13 @@ def test_clips_that_the_policy_keeps_stay(root: Path) -> None:
         made = compose(SET, tables, OverlapSettings(overlaps=OverlapPolicy(policy)))
         assert {why for clip, (why, _) in dropped(made).items() if TESTED in clip} == reasons
         assert made.overlaps["clip_id"].to_pylist() == [f"audioset_sl-{TESTED}_0"]
+    # The check knows the policy, and fails without it.
+    manifest = made.stage.kept.select(["clip_id", "source", "split"])
+    for keeps in (True, False):
+        outcome = check_free_of(
+            manifest, texts_of(tables, SET), against(tables, SET, "audiocaps", keeps_evaluation=keeps)
+        )
+        assert outcome.passed is keeps
 
 
 @pytest.mark.slow
@@ -325,6 +332,9 @@ def test_the_assets_store_what_was_excluded_and_what_is_shared(root: Path) -> No
         ("freesound-555", "list"),
         ("soundbible-1", "id"),
     }
+    made, _ = result.asset_materializations_for_node("training_manifest__wavcaps_classification")
+    assert made.metadata["benchmarks without lists"].value == 1
+    assert made.metadata["clips removed"].value == len(excluded)
     (event,) = result.asset_materializations_for_node("overlaps__esc50")
     report = str(event.metadata["report"].value)
     assert "2 of soundbible" in report and "that are on no released list that was compared: 2." in report

@@ -88,6 +88,14 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
         kept = composed.stage.kept
         trained = pc.sum(pc.equal(kept.column("split"), "train")).as_py() or 0
         report = dg.MetadataValue.md(decontamination_report(composed.exclusions, composed.compared, trained))
+        counted = {
+            "clips removed": len(composed.exclusions.column("clip_id").unique()),
+            "benchmarks without lists": sum(one.clips is None for one in composed.compared),
+            "benchmark clips without known ids": sum(one.without_ids for one in composed.compared),
+            "benchmark clips without audio": sum(one.without_audio for one in composed.compared),
+            "benchmarks whose audio was not compared": sum(not one.by_audio for one in composed.compared),
+        }
+        numbers = {name: dg.MetadataValue.int(number) for name, number in counted.items()}
         outputs: dict[str, dg.Output[Stage | pa.Table]] = {
             "manifest": dg.Output(
                 composed.stage,
@@ -98,9 +106,12 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
                         preview(composed.overlaps, rows=SHOWN_OVERLAPS)
                     ),
                     "decontamination": report,
+                    **numbers,
                 },
             ),
-            "exclusions": dg.Output(composed.exclusions, "exclusions", {"decontamination": report}),
+            "exclusions": dg.Output(
+                composed.exclusions, "exclusions", {"decontamination": report, **numbers}
+            ),
         }
         yield from (outputs[name] for name in outputs if name in context.selected_output_names)
 
