@@ -37,8 +37,9 @@ KINDS = ("list", "id", "audio", "text")
 
 NOTHING_LISTED = LISTED.empty_table()
 WITHOUT_AUDIO = "The audio was not compared: a recording with another id and another text is not found."
-# Finds evidence by audio: from the clips of the set and of the benchmark, with what could not be compared.
-ByAudio = Callable[[pa.Table, pa.Table], tuple[pa.Table, list[str]]]
+# Finds evidence by audio, from the clips of the set and of the benchmark; None: nothing could be compared.
+# And what could not, a sentence each.
+ByAudio = Callable[[pa.Table, pa.Table], tuple[pa.Table | None, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,10 @@ def audit_set(
         if by_audio is None:
             unchecked.append(WITHOUT_AUDIO)
         else:
-            evidence["audio"], not_compared = by_audio(clips, of_benchmark)
+            heard, not_compared = by_audio(clips, of_benchmark)
             unchecked += not_compared
+            if heard is not None:
+                evidence["audio"] = heard
         tables += evidence.values()
         audited.append(_audited(benchmark, of_benchmark, evidence, unchecked))
     counted = Counter({name: table.num_rows for name, table in built.tables.items()})

@@ -9,16 +9,19 @@ from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import click
+import pyarrow as pa
 import pyarrow.csv
 
 from wavcaps_assets.benchmark_sets.benchmarks import MODULES, benchmark_named
 from wavcaps_assets.benchmark_sets.folders import FOLDER
 from wavcaps_assets.benchmark_sets.lists import SetError
 from wavcaps_assets.importing.audit import audit_set
+from wavcaps_assets.importing.audit_audio import AudioComparison
 from wavcaps_assets.importing.audit_report import as_junit, as_markdown, as_text
 from wavcaps_assets.importing.importing import build_tables, printable
 from wavcaps_assets.importing.reading import UnusableSet, find_set
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.store.storage import Store, StoreError, open_store
 
 LEAKS, UNUSABLE = 1, 2
@@ -50,6 +53,7 @@ def _give_up(problem: str, error: Exception) -> NoReturn:
 @click.option(
     "--evaluation-only", is_flag=True, help="Only the benchmarks' validation and test clips are leaks."
 )
+@click.option("--no-audio", is_flag=True, help="Do not compare the sound: an hour of audio takes seconds.")
 @click.option("--markdown", type=PATH, help="Append a summary to this file, such as $GITHUB_STEP_SUMMARY.")
 @click.option("--junit", type=PATH, help="Write JUnit XML to this file.")
 @click.option("--csv", "csv_file", type=PATH, help="Write all evidence to this CSV file.")
@@ -60,6 +64,7 @@ def audit(
     source: str | None,
     audio: Path | None,
     evaluation_only: bool,
+    no_audio: bool,
     markdown: Path | None,
     junit: Path | None,
     csv_file: Path | None,
@@ -81,14 +86,21 @@ def audit(
       wavcaps audit /data/laion --source laion --against esc50 --junit leaks.xml
     """
     try:
-        built = build_tables(find_set(set_path, audio, source))
-        with _lists(sets) as store:
+        files = find_set(set_path, audio, source)
+        built = build_tables(files)
+        with (
+            _lists(sets) as store,
+            TemporaryDirectory() as work,
+            progress_bar("fingerprints", built.clips) as bar,
+        ):
+            clips = pa.concat_tables(built.tables.values())
             found = audit_set(
                 built,
                 set_path.name or str(set_path),
                 [benchmark_named(name) for name in dict.fromkeys(names)],
                 store,
                 evaluation_only=evaluation_only,
+                by_audio=None if no_audio else AudioComparison(files.root, clips, store, Path(work), bar),
             )
     except (UnusableSet, SetError, StoreError, OSError) as error:
         _give_up(str(error), error)
