@@ -23,6 +23,7 @@ from wavcaps_assets.benchmark_sets.exclusion_lists import (
     read_listed,
 )
 from wavcaps_assets.importing.importing import SetTables
+from wavcaps_assets.importing.reading import WITHOUT_CAPTION, WITHOUT_DESCRIPTION
 from wavcaps_assets.sources.packed_audio import is_packed
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
@@ -209,7 +210,8 @@ def _audited(
 
 
 def _notes(built: SetTables) -> tuple[str, ...]:
-    notes = [f"{count:,} {problem}." for problem, count in built.notes.problems.items()]
+    harmless = {WITHOUT_CAPTION, WITHOUT_DESCRIPTION}
+    notes = [f"{count:,} {what}." for what, count in built.notes.problems.items() if what not in harmless]
     if repeated := built.repeated.total():
         notes.append(f"{repeated:,} rows repeat the id of an earlier one, and were not compared.")
     return tuple(notes)

@@ -74,7 +74,7 @@ class AudioComparison:
         with_theirs = len(of_benchmark) - of_benchmark.column("audio_path").null_count
         if not with_audio or not with_theirs:
             whose = "the set's clips" if not with_audio else "its clips"
-            return None, [f"The audio of {whose} is not there: a recording with another id is not found."]
+            return None, [f"The audio was not compared, since that of {whose} is not there."]
         theirs = fingerprint(_stored(of_benchmark, "benchmark", "audio_path"), self._benchmarks)
         found = audio_overlaps(
             clips.select(["clip_id", "source"]),

@@ -43,6 +43,7 @@ WANTED = Wanted(FIELDS, captions=False)
 # The audio itself is not read before it is needed.
 WITHOUT_CELLS = Wanted(FIELDS - {CELLS}, captions=False)
 EXAMPLES = 3
+WITHOUT_CAPTION, WITHOUT_DESCRIPTION = "clips without a caption", "clips without a description"
 
 
 class UnusableSet(ValueError):
@@ -180,9 +181,9 @@ def _clip(row: Mapping[str, Any], source: str, where: str, notes: Notes) -> dict
         notes.add("rows that are of no clip", f"{where}: {error}")
         return None
     if not clip["captions"]:
-        notes.add("clips without a caption", clip["clip_id"])
+        notes.add(WITHOUT_CAPTION, clip["clip_id"])
     if not clip["description"]:
-        notes.add("clips without a description", clip["clip_id"])
+        notes.add(WITHOUT_DESCRIPTION, clip["clip_id"])
     return clip
 
 
