@@ -35,7 +35,7 @@ from wavcaps_assets.tables.stage import Stage
 CLIPS, SECONDS, RATE = 2000, 10, 32_000
 # Of different content, each copied many times: to encode 2,000 files would take a minute.
 SOUNDS = 20
-REPEATS = 3
+REPEATS = 5
 LIMIT = 0.5
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
