@@ -82,18 +82,21 @@ def read_json(store: Store, path: str) -> SetList:
     Raises:
         SetError: it does not have this format.
     """
-    listed = SetList()
     with _named_errors(store, path):
         entries = json.loads(store.read_bytes(path))["data"]
         there = set[str]().union(*entries)
         columns = [column for column in CAPTION_COLUMNS if column in there]
-        for entry in entries:
-            captions = [text for column in columns if (text := entry.get(column))]
-            file = _json_file(entry)
-            if not captions:
-                raise SetError(f"{store.describe(path)}: {file!r} has no caption")
-            own_id = entry.get("id")
-            listed.add(file, captions, entry.get("duration"), None if own_id is None else str(own_id))
+        files = [_json_file(entry) for entry in entries]
+        captions = [[text for column in columns if (text := entry.get(column))] for entry in entries]
+        if not all(captions):
+            raise SetError(f"{store.describe(path)}: {files[captions.index([])]!r} has no caption")
+        durations = [entry.get("duration") for entry in entries]
+        ids = [None if (own_id := entry.get("id")) is None else str(own_id) for entry in entries]
+        if len(set(files)) == len(files):
+            return SetList(files, captions, durations, ids, [None] * len(files))
+        listed = SetList()
+        for row in zip(files, captions, durations, ids, strict=True):
+            listed.add(*row)
     return listed
 
 
@@ -113,7 +116,8 @@ def _start(row: Mapping[str, str]) -> float | None:
 
 
 def _json_file(entry: Mapping[str, Any]) -> str:
-    return str(entry["audio"]).replace("\\", "/").rpartition("/")[2]
+    name = str(entry["audio"])
+    return name.replace("\\", "/").rpartition("/")[2] if "/" in name or "\\" in name else name
 
 
 @contextmanager
