@@ -116,8 +116,8 @@ def test_tags_and_temporal_need_no_model(tmp_path: Path) -> None:
     [
         ([], [], ""),
         (["2019", "!!"], [], ""),
-        (["a,b", "\x00c\n", "A,B"], [], "a,b, c"),
-        ([], ["Bark", "Bark", "Male speech, man speaking"], "Bark, Male speech, man speaking"),
+        (["a,b", "\x00c\n", "A,B"], [], "a,b; c"),
+        ([], ["Bark", "Bark", "Male speech, man speaking"], "Bark; Male speech, man speaking"),
         ([f"tag {number}" for number in range(99)], [], ", ".join(f"tag {number}" for number in range(30))),
     ],
 )

@@ -189,6 +189,8 @@ def _tags(clips: pa.Table, found: Further) -> list[dict[str, Any]]:
 def tags_of(clip: Mapping[str, Any]) -> str:
     """The tags of a clip, each once, or else its labels, separated by commas; empty if it has none.
 
+    Where one has a comma itself, as "Male speech, man speaking", they are separated by semicolons.
+
     Args:
         clip: with `tags` and `events`.
     """
@@ -198,7 +200,8 @@ def tags_of(clip: Mapping[str, Any]) -> str:
     once: dict[str, str] = {}
     for tag in tags:
         once.setdefault(tag.casefold(), tag)
-    return ", ".join(list(once.values())[:MOST_TAGS])
+    shown = list(once.values())[:MOST_TAGS]
+    return ("; " if any("," in tag for tag in shown) else ", ").join(shown)
 
 
 def _in_time(clips: pa.Table, found: Further) -> list[dict[str, Any]]:

@@ -51,6 +51,8 @@ ENVIRONMENT = {
     "WAVCAPS_SOURCES": "embedded",
     "WAVCAPS_ON_MISSING_CUDA": "cpu",
     "HF_HUB_OFFLINE": "1",
+    # Without a model: the embedded one would take minutes for each kind.
+    "WAVCAPS_OTHER_CAPTIONS": "tags,temporal",
 }
 # Settings that may be those of live sources in the same terminal.
 OF_LIVE_SOURCES = ("SOURCE_NAMES", "STORE", "STATE", "S3__", "RECORDINGS_URL")
