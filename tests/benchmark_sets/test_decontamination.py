@@ -31,8 +31,9 @@ from wavcaps_assets.defs.training_manifests import training_manifest_assets, tra
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import BENCHMARK_CLIPS, MANIFEST, OVERLAPS
+from wavcaps_assets.tables import BENCHMARK_CLIPS, DROPPED, MANIFEST, OVERLAPS
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.stage import Stage, drop
 
 SET = SETS["wavcaps_classification"]
 SOUND, VIDEO = "30322", "-_abcdefghi"
@@ -245,12 +246,15 @@ def overlap(clip_id: str, benchmark: str, verdict: str = "same") -> dict[str, An
 def test_evidence_by_audio_excludes_too(root: Path) -> None:
     tables = TableStore(Store(root))
     rows = [overlap("freesound-1", "esc50"), overlap("soundbible-2", "esc50", "review")]
-    tables.write(["audio_overlaps", "esc50"], None, OVERLAPS.from_rows(rows))
+    silent = DROPPED.from_rows([drop("soundbible-2", "soundbible", "audio_overlaps", "no_fingerprint")])
+    tables.write(["audio_overlaps", "esc50"], None, Stage(OVERLAPS.from_rows(rows), silent))
     made = compose(SET, tables)
     assert dropped(made)["freesound-1"] == ("in_benchmark", "20 equal hashes is also esc50-x.wav")
     assert "soundbible-2" not in dropped(made)
     (esc50,) = (one for one in made.compared if one.benchmark == "esc50")
-    assert esc50.by_audio
+    assert esc50.by_audio and esc50.unheard == 1
+    report = decontamination_report(made.exclusions, made.compared, 1)
+    assert "esc50: the audio of 1 training clips was not compared" in report
 
 
 def checked(tables: TableStore, manifest: pa.Table, benchmark: str) -> CheckOutcome:

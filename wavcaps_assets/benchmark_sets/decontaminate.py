@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pyarrow as pa
@@ -101,6 +101,7 @@ class Compared:
         without_ids: how many of these have neither a FreeSound nor a YouTube id that is known.
         without_audio: how many of these have no audio here.
         by_audio: whether the audio was compared.
+        unheard: how many training clips the comparison of the audio left out: see its dropped clips.
     """
 
     benchmark: str
@@ -109,6 +110,7 @@ class Compared:
     without_ids: int
     without_audio: int
     by_audio: bool
+    unheard: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,10 @@ def decontaminate(
         removing.select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
         excluding.filter(of_set).select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
         tuple(
-            _compared(name, tuple(sorted(splits[name])), found[name], by_audio[name] is not None)
+            replace(
+                _compared(name, tuple(sorted(splits[name])), found[name], by_audio[name] is not None),
+                unheard=0 if by_audio[name] is None else _unheard(tables, name, to_compare),
+            )
             for name in splits
         ),
     )
@@ -202,6 +207,12 @@ def _by_audio(tables: TableStore, name: str) -> pa.Table | None:
     """The evidence by audio; None: it was not looked for."""
     key = [AUDIO_OVERLAPS, name]
     return tables.read(key, [WHOLE]) if tables.exists(key, None) else None
+
+
+def _unheard(tables: TableStore, name: str, clips: pa.Table) -> int:
+    """How many of the clips the comparison of the audio left out, such as those without audio."""
+    left_out = tables.read_dropped([AUDIO_OVERLAPS, name], [WHOLE]).column("clip_id").unique()
+    return pc.sum(pc.is_in(clips.column("clip_id"), value_set=left_out)).as_py() or 0
 
 
 def _compared(name: str, splits: tuple[str, ...], clips: pa.Table | None, by_audio: bool) -> Compared:

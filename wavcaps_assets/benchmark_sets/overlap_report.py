@@ -82,6 +82,11 @@ def not_compared(compared: Sequence[Compared]) -> str:
             lines.append(
                 f"{one.benchmark}: no audio was compared: there is no table audio_overlaps/{one.benchmark}."
             )
+        if one.unheard:
+            lines.append(
+                f"{one.benchmark}: the audio of {one.unheard:,} training clips was not compared: see the "
+                f"dropped clips of audio_overlaps/{one.benchmark}."
+            )
     return "\n".join(f"- {line}" for line in lines) or "*everything was compared*"
 
 
