@@ -138,6 +138,23 @@ CHECKPOINT = TableSchema(
     key=("model", "setting"),
 )
 
+AUDIO_EMBEDDINGS = TableSchema(
+    "audio_embeddings",
+    "What a pretrained audio encoder makes of each published clip. Clips whose audio could not be read are "
+    "left out.",
+    (
+        CLIP_ID,
+        Column("samples_sha256", STRING, "SHA-256 of the samples that it was computed from"),
+        Column(
+            "features_version",
+            STRING,
+            "a hash of the encoder's settings and weights, and of how long clips are cropped",
+            derived_from=(),
+        ),
+        Column("embedding", pa.list_(pa.float32()), "the encoder's vector", derived_from=("samples_sha256",)),
+    ),
+)
+
 RETRIEVAL_SCORES = TableSchema(
     "retrieval_scores",
     "Audio-language retrieval on the test split, in both directions: R@k, mAP@10 and the median rank.",
@@ -247,6 +264,57 @@ RETRIEVAL_SCORES = TableSchema(
     key=("model", "direction", "metric"),
 )
 
+SEED_SCORES = TableSchema(
+    "seed_scores",
+    "The same model, trained with several seeds and scored on the same test split.",
+    (
+        Column(
+            "seed", pa.int32(), "the seed; null: the mean of all", nullable=True, derived_from=("setting",)
+        ),
+        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
+        Column("metric", STRING, "`R@1`, `R@5`, `R@10`, `mAP@10` or `median rank`", derived_from=()),
+        Column(
+            "value",
+            pa.float64(),
+            "the score, in percent; a median rank counts from 1",
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
+        Column(
+            "low",
+            pa.float64(),
+            "lower end of the 95 % bootstrap interval over test clips; of the mean, over seeds and clips",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
+        Column(
+            "high",
+            pa.float64(),
+            "upper end of that interval",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
+        Column(
+            "deviation",
+            pa.float64(),
+            "of the mean: the standard deviation over the seeds",
+            nullable=True,
+            derived_from=("weights_path",),
+        ),
+        Column("seeds", pa.int32(), "number of seeds", derived_from=()),
+        Column("clips", pa.int32(), "clips of the test split that were scored", derived_from=("split",)),
+        Column(
+            "checkpoint",
+            STRING,
+            "the model and its experiment, such as `aisfx_minilm/demo`",
+            derived_from=("model", "setting"),
+        ),
+        Column(
+            "best_epoch", pa.int32(), "the best epoch by validation", nullable=True, derived_from=("split",)
+        ),
+    ),
+    key=("seed", "direction", "metric"),
+)
+
 PAPER_COMPARISON = TableSchema(
     "paper_comparison",
     "The paper's figures next to this run's.",
@@ -311,13 +379,20 @@ WITHDRAWN_CLIPS = TableSchema(
 )
 
 RETRIEVAL_SCORES_KEY = ("scores", "retrieval")
+# The scores of an experiment that is not the one in the report: `scores/<model>/<setting>`.
+SCORES_OF_EXPERIMENTS = "scores"
+SEED_SCORES_KEY = ("scores", "seeds")
+EMBEDDINGS_FOLDER = "audio_embeddings"
 PAPER_COMPARISON_KEY = ("paper_comparison",)
 WITHDRAWN_CLIPS_KEY = ("withdrawn_clips",)
 
 register_schemas(
     {
         "checkpoint": CHECKPOINT,
+        EMBEDDINGS_FOLDER: AUDIO_EMBEDDINGS,
         "/".join(RETRIEVAL_SCORES_KEY): RETRIEVAL_SCORES,
+        SCORES_OF_EXPERIMENTS: RETRIEVAL_SCORES,
+        "/".join(SEED_SCORES_KEY): SEED_SCORES,
         "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
         "/".join(WITHDRAWN_CLIPS_KEY): WITHDRAWN_CLIPS,
     }

@@ -3,11 +3,20 @@
 from wavcaps_training.data.audio_files import AudioFiles, AudioFolder, AudioReadError
 from wavcaps_training.data.clips import Clip, Example, clips_of, examples_of
 from wavcaps_training.data.crops import read_crop
-from wavcaps_training.data.loading import Batch, EpochShare, LogMelCache, batch_loader, unreadable_clips
+from wavcaps_training.data.loading import (
+    AudioCache,
+    Batch,
+    EpochShare,
+    FeatureCache,
+    LogMelCache,
+    batch_loader,
+    unreadable_clips,
+)
 from wavcaps_training.data.plan import clips_seen, plan_epoch
 from wavcaps_training.data.unreadable import UnreadableClips
 
 __all__ = [
+    "AudioCache",
     "AudioFiles",
     "AudioFolder",
     "AudioReadError",
@@ -15,6 +24,7 @@ __all__ = [
     "Clip",
     "EpochShare",
     "Example",
+    "FeatureCache",
     "LogMelCache",
     "UnreadableClips",
     "batch_loader",

@@ -6,10 +6,10 @@ batches, and all processes' shares of them, keep their size. An evaluation leave
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,7 +21,6 @@ from wavcaps_training.data.clips import Clip, Example, examples_of
 from wavcaps_training.data.crops import read_crop
 from wavcaps_training.data.plan import plan_epoch
 from wavcaps_training.data.unreadable import UnreadableClips
-from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.training import CaptionChoice, RunSettings
 
 
@@ -32,7 +31,8 @@ class Batch:
     Attributes:
         clip_ids: the ids of their clips.
         captions: their captions.
-        audio: (batch, samples), or (batch, 1, frames, mel bins) where log-mels are cached.
+        audio: waveforms (batch, samples); (batch, 1, frames, mel bins) where log-mels are cached; (batch, 1,
+            width) where the features of a pretrained encoder are.
         unreadable: what is wrong with the clips that were left out of it, by clip id.
     """
 
@@ -67,21 +67,49 @@ class EpochShare:
     world_size: int = 1
 
 
+class AudioCache(Protocol):
+    """What is known of clips' audio, in place of their waveforms."""
+
+    def read(self, clip: Clip, waveform: Callable[[], Tensor]) -> Tensor:
+        """What is known of a clip; `waveform` reads its audio."""
+
+
+class FeatureCache:
+    """Features of a pretrained audio encoder, which were computed before. What is not there is unreadable.
+
+    Args:
+        features: (width,) of each clip, by clip id.
+    """
+
+    def __init__(self, features: Mapping[str, Tensor]) -> None:
+        self.features = features
+
+    def read(self, clip: Clip, waveform: Callable[[], Tensor]) -> Tensor:
+        """(1, width) of a clip.
+
+        Raises:
+            AudioReadError: as reading its audio does.
+        """
+        if clip.clip_id not in self.features:
+            waveform()
+            raise AudioReadError(
+                f"clip {clip.clip_id}: its audio could not be read when its features were made"
+            )
+        return self.features[clip.clip_id].unsqueeze(0)
+
+
 class LogMelCache:
     """Log-mels of clips that were read before, kept in the memory of this process."""
 
-    def __init__(self, front_end: LogMel) -> None:
+    def __init__(self, front_end: Callable[[Tensor], Tensor]) -> None:
         self.front_end = front_end
         self.log_mels: dict[str, Tensor] = {}
 
-    def has(self, clip: Clip) -> bool:
-        return clip.clip_id in self.log_mels
-
-    def log_mel(self, clip: Clip, waveform: Tensor | None) -> Tensor:
-        """(1, frames, mel bins) of a clip; computed from its waveform if one is given."""
-        if waveform is not None:
+    def read(self, clip: Clip, waveform: Callable[[], Tensor]) -> Tensor:
+        """(1, frames, mel bins) of a clip; its waveform is read if it was not read before."""
+        if clip.clip_id not in self.log_mels:
             with torch.no_grad():
-                self.log_mels[clip.clip_id] = self.front_end(waveform.unsqueeze(0)).squeeze(0)
+                self.log_mels[clip.clip_id] = self.front_end(waveform().unsqueeze(0)).squeeze(0)
         return self.log_mels[clip.clip_id]
 
 
@@ -99,7 +127,7 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
         audio: AudioFiles,
         settings: RunSettings,
         epoch: int | None,
-        cache: LogMelCache | None,
+        cache: AudioCache | None,
         most_unreadable: int = 0,
     ) -> None:
         self.examples = examples
@@ -116,8 +144,7 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
         example = self.examples[place]
         if self.cache is None:
             return example, self._waveform(example)
-        waveform = None if self.cache.has(example.clip) else self._waveform(example)
-        return example, self.cache.log_mel(example.clip, waveform)
+        return example, self.cache.read(example.clip, lambda: self._waveform(example))
 
     def __getitems__(self, places: list[int]) -> Read:
         """A batch. In training, the next examples of the list replace those that cannot be read."""
@@ -180,7 +207,7 @@ def batch_loader(
     audio: AudioFiles,
     settings: RunSettings,
     share: EpochShare | None = None,
-    cache: LogMelCache | None = None,
+    cache: AudioCache | None = None,
     unreadable: UnreadableClips | None = None,
 ) -> BatchLoader:
     """Batches of an epoch of training, or of an evaluation.
@@ -193,7 +220,7 @@ def batch_loader(
         audio: where their audio is.
         settings: of the run.
         share: which batches of training; None: evaluation.
-        cache: log-mels in place of waveforms; the processes of `loader_workers` do not fill it.
+        cache: log-mels or features in place of waveforms; the processes of `loader_workers` do not fill it.
         unreadable: gets the clips that are left out because they cannot be read; None: none may be.
 
     Raises:

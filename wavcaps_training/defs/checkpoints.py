@@ -15,6 +15,7 @@ from wavcaps_assets.show.plots import as_markdown, lines
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.tables.asset_tables import WHOLE
 from wavcaps_training.defs.common import OWNERS, Location, device, device_count, encoder_scope
+from wavcaps_training.defs.embeddings import credit, known_embeddings
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment, changed, untrained_parts
@@ -50,7 +51,8 @@ def definitions(location: Location) -> dg.Definitions:
 
 def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefinition:
     start = list(experiment.start_key) if experiment.start_key else None
-    metadata = schema_metadata(CHECKPOINT)
+    embeddings = list(experiment.embeddings_key) if experiment.embeddings_key else None
+    metadata = {**schema_metadata(CHECKPOINT), **credit(experiment)}
     if experiment.reported_in:
         figures = reported_figures(experiment.reported_in, experiment.reported_on)
         metadata["the paper's"] = dg.MetadataValue.md(figures)
@@ -58,7 +60,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
     @dg.asset(
         key=list(experiment.key),
         ins={"training_manifest": dg.AssetIn(key=list(experiment.training_manifest))},
-        deps=[start] if start else [],
+        deps=[key for key in (start, embeddings) if key],
         group_name="training",
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
@@ -94,7 +96,8 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         )
         initial = _weights_of(tables.read(start, [WHOLE]), start) if start else None
         with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
-            table = train_experiment(experiment, run_settings, training_manifest, place, initial, bar)
+            known = known_embeddings(tables, experiment)
+            table = train_experiment(experiment, run_settings, training_manifest, place, initial, bar, known)
         (row,) = table.to_pylist()
         with tables.store.reading(row["weights_path"]) as weights:
             version = checkpoint_version(table, weights)

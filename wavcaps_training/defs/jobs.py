@@ -1,15 +1,41 @@
 """The jobs of this code location."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from wavcaps_training.defs.common import Location
-from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY, WITHDRAWN_CLIPS_KEY
+from wavcaps_training.paper.models import Stage
+from wavcaps_training.tables import (
+    PAPER_COMPARISON_KEY,
+    RETRIEVAL_SCORES_KEY,
+    SEED_SCORES_KEY,
+    WITHDRAWN_CLIPS_KEY,
+)
+
+
+def _jobs_of_others(location: Location) -> list[UnresolvedAssetJobDefinition]:
+    """The demo has a second experiment, which is not part of its main job."""
+    return [
+        dg.define_asset_job(
+            f"train_{experiment.model.name}",
+            selection=dg.AssetSelection.assets(list(experiment.key), list(experiment.scores_key)),
+            description=f"{experiment.description} Then it is scored. The report shows the scores.",
+        )
+        for experiment in location.experiments
+        if experiment.stage is Stage.DEMO and experiment is not location.scored
+    ]
 
 
 def definitions(location: Location) -> dg.Definitions:
-    trained = [location.scored.key, RETRIEVAL_SCORES_KEY, PAPER_COMPARISON_KEY]
+    scored = location.scored
+    trained = [scored.key, RETRIEVAL_SCORES_KEY, PAPER_COMPARISON_KEY]
+    if scored.embeddings_key is not None:
+        trained.append(scored.embeddings_key)
+    if scored.stage is Stage.DEMO:
+        trained.append(SEED_SCORES_KEY)
     return dg.Definitions(
         jobs=[
+            *_jobs_of_others(location),
             dg.define_asset_job(
                 "train_and_score",
                 selection=dg.AssetSelection.assets(*(list(key) for key in trained)),

@@ -1,10 +1,11 @@
 """The scores of the checkpoints, and the comparison with the paper's figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from wavcaps_assets.analysis.data_sets import authors_of
 from wavcaps_assets.defs.code_versions import scoped
@@ -16,14 +17,19 @@ from wavcaps_assets.show.plots import as_markdown, grouped_bars
 from wavcaps_assets.tables.analysis import SET_STATISTICS
 from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
+from wavcaps_training.defs.embeddings import known_embeddings
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.comparison import compare
+from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.models import Stage
 from wavcaps_training.tables import (
     PAPER_COMPARISON,
     PAPER_COMPARISON_KEY,
     RETRIEVAL_SCORES,
     RETRIEVAL_SCORES_KEY,
+    SEED_SCORES,
+    SEED_SCORES_KEY,
 )
 
 TRAINED = "trained"
@@ -32,27 +38,40 @@ DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"
 
 
 def definitions(location: Location) -> dg.Definitions:
-    return dg.Definitions(assets=[_retrieval_scores(location), _paper_comparison(location)])
+    scored, retries = location.scored, location.gpus.gpu_step_retries
+    others = [
+        experiment
+        for experiment in location.experiments
+        if experiment.stage is Stage.DEMO and experiment is not scored
+    ]
+    assets = [_retrieval_scores(scored, RETRIEVAL_SCORES_KEY, retries), _paper_comparison(location)]
+    assets += [_retrieval_scores(experiment, experiment.scores_key, retries) for experiment in others]
+    if scored.stage is Stage.DEMO:
+        assets.append(_seed_scores(scored, retries))
+    return dg.Definitions(assets=assets)
 
 
-def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
+def _retrieval_scores(experiment: Experiment, key: Sequence[str], retries: int) -> dg.AssetsDefinition:
+    embeddings = list(experiment.embeddings_key) if experiment.embeddings_key else None
+
     @dg.asset(
-        key=list(RETRIEVAL_SCORES_KEY),
+        key=list(key),
         ins={
-            "training_manifest": dg.AssetIn(key=list(location.scored.training_manifest)),
-            "checkpoint": dg.AssetIn(key=list(location.scored.key)),
+            "training_manifest": dg.AssetIn(key=list(experiment.training_manifest)),
+            "checkpoint": dg.AssetIn(key=list(experiment.key)),
         },
+        deps=[embeddings] if embeddings else [],
         group_name="scores",
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
-        retry_policy=gpu_retries(location.gpus.gpu_step_retries),
+        retry_policy=gpu_retries(retries),
         description="Audio-language retrieval on the test split: R@k, mAP@10 and the median rank in both "
         "directions (section IV.A, Table V), with bootstrap intervals, next to chance and to the model "
         "before training.",
         metadata=schema_metadata(RETRIEVAL_SCORES),
     )
-    @scoped(encoder_scope(location.scored))
+    @scoped(encoder_scope(experiment))
     def retrieval(
         context: dg.AssetExecutionContext,
         training_manifest: pa.Table,
@@ -61,8 +80,10 @@ def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
     ) -> pa.Table:
         from wavcaps_training.evaluation.scores import score_checkpoint
 
+        tables = store.tables()
+        known = known_embeddings(tables, experiment)
         with final_errors(), logged_to(context):
-            scores = score_checkpoint(training_manifest, checkpoint, store.tables().store, device())
+            scores = score_checkpoint(training_manifest, checkpoint, tables.store, device(), known)
         bars: dict[str, dict[str, float]] = {}
         for row in scores.to_pylist():
             if not row["metric"].startswith("R@"):
@@ -82,6 +103,69 @@ def _retrieval_scores(location: Location) -> dg.AssetsDefinition:
         return scores
 
     return retrieval
+
+
+class SeedsConfig(dg.Config):
+    """With which seeds the model is trained again."""
+
+    seeds: list[int] = Field(
+        [21, 22], description="seeds in addition to the checkpoint's own; their weights are not kept"
+    )
+
+
+def _seed_scores(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
+    embeddings = list(experiment.embeddings_key) if experiment.embeddings_key else None
+
+    @dg.asset(
+        key=list(SEED_SCORES_KEY),
+        ins={
+            "training_manifest": dg.AssetIn(key=list(experiment.training_manifest)),
+            "checkpoint": dg.AssetIn(key=list(experiment.key)),
+        },
+        deps=[embeddings] if embeddings else [],
+        group_name="scores",
+        kinds={"pytorch", "parquet"},
+        owners=OWNERS,
+        op_tags=gpu_tags(1),
+        retry_policy=gpu_retries(retries),
+        description="The checkpoint's model trained again with other seeds, and the scores of all of them on "
+        "the test split: how much of a score is chance.",
+        metadata=schema_metadata(SEED_SCORES),
+    )
+    @scoped(encoder_scope(experiment))
+    def seeds(
+        context: dg.AssetExecutionContext,
+        config: SeedsConfig,
+        training_manifest: pa.Table,
+        checkpoint: pa.Table,
+        store: StoreResource,
+    ) -> pa.Table:
+        from wavcaps_training.training.seeds import score_seeds
+
+        tables = store.tables()
+        known = known_embeddings(tables, experiment)
+        with final_errors(), logged_to(context):
+            scores = score_seeds(training_manifest, checkpoint, known, tables.store, config.seeds, device())
+        context.add_output_metadata(seed_metadata(scores))
+        return scores
+
+    return seeds
+
+
+def seed_metadata(scores: pa.Table) -> dict[str, dg.MetadataValue]:
+    """The mean of each score over the seeds, and its standard deviation.
+
+    Args:
+        scores: `tables.SEED_SCORES`.
+    """
+    said: dict[str, dg.MetadataValue] = {"seeds": dg.MetadataValue.int(scores["seeds"][0].as_py())}
+    for row in scores.to_pylist():
+        if row["seed"] is None:
+            name = f"{row['metric']}, {DIRECTIONS[row['direction']]}"
+            said[f"{name}, mean"] = dg.MetadataValue.float(row["value"])
+            if row["deviation"] is not None:
+                said[f"{name}, standard deviation"] = dg.MetadataValue.float(row["deviation"])
+    return said
 
 
 def score_metadata(scores: pa.Table) -> dict[str, dg.MetadataValue]:

@@ -45,6 +45,25 @@ def intervals(
     return {name: (float(low), float(high)) for name, (low, high) in found.items()}
 
 
+def interval_of_mean(per_seed: np.ndarray, clip_of_query: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a mean over seeds; seeds and test clips are both drawn again with replacement.
+
+    Args:
+        per_seed: (seeds, queries) what each query contributes to the mean, such as 100 for a hit.
+        clip_of_query: (queries,) the clip that each query belongs to, from 0.
+    """
+    generator = np.random.default_rng(SEED)
+    seeds = len(per_seed)
+    drawn = []
+    for weights in _weights(clip_of_query):
+        of_seed = weights @ per_seed.T / weights.sum(axis=1, keepdims=True)
+        share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights)) / seeds
+        drawn.append((of_seed * share).sum(axis=1))
+    tails = (100 * (1 - COVERAGE) / 2, 100 * (1 + COVERAGE) / 2)
+    low, high = np.percentile(np.concatenate(drawn), tails)
+    return float(low), float(high)
+
+
 def _weights(clip_of_query: np.ndarray) -> Iterator[np.ndarray]:
     """How often each query is in a resample: (resamples, queries), a part at a time."""
     generator = np.random.default_rng(SEED)

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, batch_loader, unreadable_clips
+from wavcaps_training.data import (
+    AudioCache,
+    AudioFiles,
+    Clip,
+    UnreadableClips,
+    batch_loader,
+    unreadable_clips,
+)
 from wavcaps_training.evaluation.guessing import chance_map10, chance_median_rank, chance_recall
 from wavcaps_training.evaluation.intervals import intervals
 from wavcaps_training.evaluation.ranking import DEPTHS, DirectionScores, score_retrieval
@@ -27,6 +34,7 @@ def embed(
     audio: AudioFiles,
     settings: TrainingSettings,
     unreadable: UnreadableClips | None = None,
+    cache: AudioCache | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit vectors of clips and of their captions, in the clips' order.
 
@@ -36,6 +44,7 @@ def embed(
         audio: where their audio is.
         settings: how clips are cropped and padded, and how many go into a batch.
         unreadable: gets the clips that are left out, because their audio cannot be read; None: none may be.
+        cache: features of the audio encoder, in place of waveforms; None: they are computed.
 
     Returns:
         Audio (clips, joint dim), text (captions, joint dim), and the row of the clip that each caption
@@ -47,7 +56,7 @@ def embed(
     rows: dict[str, int] = {}
     sounds, texts, clip_of_caption = [], [], []
     with torch.no_grad():
-        for batch in batch_loader(clips, audio, settings, unreadable=unreadable):
+        for batch in batch_loader(clips, audio, settings, cache=cache, unreadable=unreadable):
             new = []
             for place, clip_id in enumerate(batch.clip_ids):
                 if clip_id not in rows:
@@ -61,7 +70,12 @@ def embed(
 
 
 def evaluate_retrieval(
-    model: RetrievalModel, name: str, clips: Sequence[Clip], audio: AudioFiles, settings: TrainingSettings
+    model: RetrievalModel,
+    name: str,
+    clips: Sequence[Clip],
+    audio: AudioFiles,
+    settings: TrainingSettings,
+    cache: AudioCache | None = None,
 ) -> tuple[list[Mapping[str, Any]], list[Clip]]:
     """Scores a model on clips.
 
@@ -79,7 +93,7 @@ def evaluate_retrieval(
         AudioReadError: the audio of too many clips is missing or unreadable.
     """
     unreadable = unreadable_clips(clips, settings, "clips of the test split")
-    sounds, texts, clip_of_caption = embed(model, clips, audio, settings, unreadable)
+    sounds, texts, clip_of_caption = embed(model, clips, audio, settings, unreadable, cache)
     unreadable.warn()
     scores = score_retrieval(sounds, texts, clip_of_caption)
     scored = [clip for clip in clips if clip.clip_id not in unreadable.problems]

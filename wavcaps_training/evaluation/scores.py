@@ -9,8 +9,9 @@ import pyarrow as pa
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
-from wavcaps_training.data import AudioFiles, Clip, clips_of
+from wavcaps_training.data import AudioCache, AudioFiles, Clip, FeatureCache, clips_of
 from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.evaluation.clip_features import features_of, known_features
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval, protocol
 from wavcaps_training.models.device import device_name
 from wavcaps_training.tables import RETRIEVAL_SCORES
@@ -20,7 +21,9 @@ class NothingToScore(ValueError):
     """There is nothing to score, or nothing to score it on."""
 
 
-def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, device: str) -> pa.Table:
+def score_checkpoint(
+    manifest: pa.Table, checkpoint: pa.Table, store: Store, device: str, embeddings: pa.Table | None = None
+) -> pa.Table:
     """Scores a checkpoint on the test split, which it was not trained on.
 
     Args:
@@ -28,6 +31,8 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
         checkpoint: `tables.CHECKPOINT`, one row.
         store: contains audio and weights.
         device: `cpu` or `cuda`.
+        embeddings: `tables.AUDIO_EMBEDDINGS` of the clips, for a pretrained audio encoder; None, or without
+            some of them: they are computed.
 
     Returns:
         `tables.RETRIEVAL_SCORES`.
@@ -50,6 +55,7 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
     test_set = {"scored_on_sha256": rows_sha256(manifest), "scored_on_version": set_version_of(manifest)}
     rows: list[dict[str, Any]] = []
     scored: list[Clip] = []
+    cache: AudioCache | None = None
     for name, column in (("trained", "weights_path"), ("untrained", "untrained_weights_path")):
         with store.reading(row[column]) as weights:
             model, settings = load_checkpoint(weights, device)
@@ -62,7 +68,10 @@ def score_checkpoint(manifest: pa.Table, checkpoint: pa.Table, store: Store, dev
             "protocol": protocol(settings),
             "device": device_name(model.device),
         }
-        scores, scored = evaluate_retrieval(model, name, clips, AudioFiles(store), settings)
+        if cache is None and settings.audio_encoder.pretrained:
+            known, encoder = known_features(embeddings, settings), model.audio_encoder.audio_enc
+            cache = FeatureCache(features_of(encoder, clips, AudioFiles(store), settings, known))
+        scores, scored = evaluate_retrieval(model, name, clips, AudioFiles(store), settings, cache)
         rows += [{**score, **test_set, **of_whom} for score in scores]
     # Chance guesses among the clips that were scored.
     guesses = chance_rows(scored, len(clips) - len(scored))

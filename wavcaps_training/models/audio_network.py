@@ -7,7 +7,6 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.encoder import EncoderSettings
 
 
@@ -32,8 +31,11 @@ class AudioNetwork(nn.Module, ABC):
     """
 
     settings: EncoderSettings
-    audio_feats_extractor: LogMel
+    audio_feats_extractor: nn.Module
 
     @abstractmethod
     def encode(self, log_mel: Tensor) -> AudioFeatures:
         """The features of log-mel spectrograms (batch, 1, frames, mel bins)."""
+
+    def load_pretrained(self) -> None:
+        """Fills the network with the weights that it always starts from; by default it has none."""

@@ -97,7 +97,7 @@ class Captioner(nn.Module):
                 )
         else:
             bart = BartForConditionalGeneration(config)
-        return cls(build_audio_encoder(settings.audio), bart, tokenizer, settings)
+        return cls(build_audio_encoder(settings.audio, pretrained=pretrained_bart), bart, tokenizer, settings)
 
     @property
     def text_config(self) -> PretrainedConfig:

@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from wavcaps_assets.settings import Sources
-from wavcaps_training.paper.models import CNN14_BART, HTSAT_BERT, MODELS, Model, Preset, Size, Stage
+from wavcaps_training.paper.models import (
+    AISFX_MINILM,
+    CNN14_BART,
+    HTSAT_BERT,
+    MODELS,
+    Model,
+    Preset,
+    Size,
+    Stage,
+)
 from wavcaps_training.settings.captioner import AnyTrainingSettings
-from wavcaps_training.settings.training import DEMO
+from wavcaps_training.settings.training import DEMO, PRETRAINED_DEMO
+from wavcaps_training.tables import EMBEDDINGS_FOLDER, SCORES_OF_EXPERIMENTS
 
 ALL_TEST_SETS = ("audiocaps", "clotho")
 
@@ -28,6 +38,7 @@ class Experiment:
         training_manifest: key of the training manifest that it reads.
         reported_in: where the paper reports it, such as `Table V, HTSAT-BERT-ZS`; empty: nowhere.
         starts_from: the experiment of the same model whose checkpoint it starts from; None: fresh weights.
+        demo: for the demo's experiments, the settings of the model and the run, and what it is.
     """
 
     model: Model
@@ -36,6 +47,7 @@ class Experiment:
     training_manifest: tuple[str, ...]
     reported_in: str = ""
     starts_from: str | None = None
+    demo: tuple[AnyTrainingSettings, str] | None = None
 
     @property
     def name(self) -> str:
@@ -54,11 +66,22 @@ class Experiment:
     @property
     def description(self) -> str:
         """What it is, as its asset says it."""
-        if self.stage is Stage.DEMO:
-            return "A tiny HTSAT with a frozen MiniLM. It trains in minutes on two CPU cores."
+        if self.demo is not None:
+            return self.demo[1]
         start = f", from {self.model.name}/{self.starts_from}" if self.starts_from else ""
         where = f" ({self.reported_in})" if self.reported_in else ""
         return f"{self.model.title}, {self.stage.value} on {self.training_manifest[-1]}{start}{where}."
+
+    @property
+    def embeddings_key(self) -> tuple[str, ...] | None:
+        """The key of the features of its pretrained audio encoder; None: it has none."""
+        encoder = self.settings().audio_encoder
+        return (EMBEDDINGS_FOLDER, encoder.encoder) if encoder.pretrained else None
+
+    @property
+    def scores_key(self) -> tuple[str, ...]:
+        """The key of its scores, if it is not the experiment in the report."""
+        return (SCORES_OF_EXPERIMENTS, self.model.name, self.setting)
 
     @property
     def reported_on(self) -> tuple[str, ...]:
@@ -67,8 +90,8 @@ class Experiment:
 
     def settings(self, preset: Preset = Preset.paper, size: Size = Size.paper) -> AnyTrainingSettings:
         """The settings of the model and the run."""
-        if self.stage is Stage.DEMO:
-            return DEMO
+        if self.demo is not None:
+            return self.demo[0]
         return self.model.task.settings(self.model.encoder, preset, self.stage, size)
 
 
@@ -143,10 +166,32 @@ def _of_the_paper() -> Iterator[Experiment]:
             yield Experiment(model, name, Stage.ZERO_SHOT, _set(name), f"{table}, {row} (FreeSound subset)")
 
 
-DEMO_EXPERIMENT = Experiment(HTSAT_BERT, "demo", Stage.DEMO, ("training_manifest",))
+DEMO_EXPERIMENT = Experiment(
+    AISFX_MINILM,
+    "demo",
+    Stage.DEMO,
+    ("training_manifest",),
+    demo=(
+        PRETRAINED_DEMO,
+        "The demo's default: two projections on the frozen audio encoder aisfx (A. B. Ma and A. Lerch, 2022, "
+        "CC BY 4.0) and a frozen MiniLM. It trains in seconds on two CPU cores.",
+    ),
+)
+# The paper's architecture, small and from scratch.
+HTSAT_DEMO = Experiment(
+    HTSAT_BERT,
+    "demo",
+    Stage.DEMO,
+    ("training_manifest",),
+    demo=(
+        DEMO,
+        "The paper's architecture, small and from scratch: a tiny HTSAT with a frozen MiniLM. It trains in "
+        "minutes on two CPU cores.",
+    ),
+)
 # It needs no data but this pipeline's own.
 OWN_SPLIT = Experiment(HTSAT_BERT, "own_split", Stage.PRETRAINING, ("training_manifest",))
-EXPERIMENTS = (DEMO_EXPERIMENT, OWN_SPLIT, *_of_the_paper())
+EXPERIMENTS = (DEMO_EXPERIMENT, HTSAT_DEMO, OWN_SPLIT, *_of_the_paper())
 
 
 def experiments_for(sources: Sources) -> list[Experiment]:

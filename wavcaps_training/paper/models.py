@@ -21,6 +21,7 @@ from wavcaps_training.settings.captioner import (
     CaptionerTrainingSettings,
 )
 from wavcaps_training.settings.encoder import EncoderSettings
+from wavcaps_training.settings.encoders.aisfx import AisfxSettings
 from wavcaps_training.settings.encoders.cnn14 import TINY_CNN14, Cnn14Settings
 from wavcaps_training.settings.encoders.htsat import TINY_HTSAT, HtsatSettings
 from wavcaps_training.settings.training import (
@@ -219,6 +220,13 @@ class Model:
         return f"{self.encoder.title}-{self.task.language_model}"
 
 
+AISFX = AudioEncoder(
+    title="aisfx",
+    retrieval=dict.fromkeys(Size, AisfxSettings()),
+    captioning=dict.fromkeys(Size, AisfxSettings()),
+)
+# Not a model of the paper: it starts from a pretrained audio encoder that a laptop can run.
+AISFX_MINILM = Model("aisfx_minilm", AISFX, RETRIEVAL)
 HTSAT_BERT = Model("htsat_bert", HTSAT, RETRIEVAL)
 CNN14_BERT = Model("cnn14_bert", CNN14, RETRIEVAL)
 HTSAT_BART = Model("htsat_bart", HTSAT, CAPTIONING)

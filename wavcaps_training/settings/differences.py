@@ -10,6 +10,7 @@ CHANGEABLE = frozenset(
         "spec_augment",
         "drop_path",
         "dropout",
+        "input_dropout",
         "frozen",
         "folder",
         "max_tokens",

@@ -44,13 +44,22 @@ class EncoderSettings(Frozen):
 
     Attributes:
         network: where the network is, as `module:class`. The class takes these settings.
+        weights_sha256: SHA-256 of the file of pretrained weights that the network always has, and that are
+            never trained; empty: the network is trained.
+        attribution: the credit line of these weights.
     """
 
     network: ClassVar[str]
+    weights_sha256: ClassVar[str] = ""
+    attribution: ClassVar[str] = ""
 
     encoder: str = Field(description="the audio encoder that these settings describe")
     front_end: FrontEndSettings = FrontEndSettings()
-    spec_augment: SpecAugmentSettings = SpecAugmentSettings()
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network is frozen, so that a clip's features need to be computed only once."""
+        return bool(self.weights_sha256)
 
     @property
     @abstractmethod

@@ -48,3 +48,10 @@ class ModelSettings(Frozen):
     audio: AnyEncoder = Field(HtsatSettings(), description="the audio encoder, by its field `encoder`")
     text: TextEncoderSettings = TextEncoderSettings()
     joint_dim: int = Field(1024, gt=0, description="width of the shared embedding space")
+    input_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout, while training, of the features of both towers before their projections; the "
+        "paper's models have none",
+    )

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from wavcaps_training.settings.encoder import EncoderSettings, FrontEndSettings, Frozen
+from wavcaps_training.settings.encoders.aisfx import AisfxSettings
 from wavcaps_training.settings.encoders.htsat import TINY_HTSAT
 from wavcaps_training.settings.model import ModelSettings, Pooling, TextEncoderSettings
 
@@ -173,6 +174,10 @@ class RunSettings(Frozen):
     def missing_weights(self) -> list[str]:
         """What the paper's models start from (sections IV.A and IV.B) and these settings do not name."""
         audio = "the audio encoder starts from fresh weights: audio_weights names none from AudioSet"
+        if self.audio_encoder.pretrained:
+            audio = (
+                f"the audio encoder, {self.audio_encoder.encoder}, is frozen and was not trained on AudioSet"
+            )
         missing = ["" if self.audio_weights else audio, self.language_model_missing]
         return [why for why in missing if why]
 
@@ -230,6 +235,23 @@ RELEASED = TrainingSettings(
     gather_negatives=False,
 )
 
+# Pooling, dropout and weight decay were chosen on the demo's validation split (docs/models.md).
+PRETRAINED_DEMO = TrainingSettings(
+    model=ModelSettings(
+        audio=AisfxSettings(),
+        text=TextEncoderSettings(pooling=Pooling.MEAN, frozen=True),
+        joint_dim=256,
+        input_dropout=0.5,
+    ),
+    clip=ClipSettings(seconds=30.0, padding=Padding.BATCH),
+    buckets=(),
+    epochs=60,
+    batch_size=32,
+    learning_rate=1e-3,
+    weight_decay=0.05,
+    warmup_epochs=2,
+    cosine=True,
+)
 DEMO = TrainingSettings(
     model=ModelSettings(
         audio=TINY_HTSAT, text=TextEncoderSettings(pooling=Pooling.MEAN, frozen=True), joint_dim=256

@@ -12,6 +12,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from wavcaps_training.data import Batch, Clip
+from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.settings.training import RunSettings
 
 
@@ -71,7 +72,7 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def audio_network(self) -> nn.Module:
+    def audio_network(self) -> AudioNetwork:
         """The model's audio encoder."""
 
     def weight(self, batch: Batch) -> int:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import Batch
 from wavcaps_training.evaluation.captioning import CaptionedClips, score_captions
+from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.captioner import Captioner, caption_loss
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 from wavcaps_training.tasks.base import Part, Task
@@ -37,7 +38,7 @@ class CaptioningTask(Task):
         self._read_audio = model.read_audio
 
     @property
-    def audio_network(self) -> nn.Module:
+    def audio_network(self) -> AudioNetwork:
         return self.model.encoder.audio_enc
 
     def compile(self) -> None:

@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import Batch, Clip
 from wavcaps_training.evaluation.ranking import score_retrieval
-from wavcaps_training.models.retrieval import RetrievalModel
+from wavcaps_training.models.audio_network import AudioNetwork
+from wavcaps_training.models.retrieval import FEATURES_NDIM, RetrievalModel
 from wavcaps_training.settings.training import TrainingSettings
 from wavcaps_training.tasks.base import Part, Task, micro_batches
 from wavcaps_training.tasks.gathering import gathered
@@ -36,7 +37,7 @@ class RetrievalTask(Task):
         self._embed_log_mel = self.model.embed_log_mel
 
     @property
-    def audio_network(self) -> nn.Module:
+    def audio_network(self) -> AudioNetwork:
         return self.model.audio_encoder.audio_enc
 
     def compile(self) -> None:
@@ -58,8 +59,11 @@ class RetrievalTask(Task):
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Unit vectors of a batch's clips and captions: both (batch, joint dim)."""
-        log_mel = batch.audio if self.settings.cache_log_mel else self.model.log_mel(batch.audio)
-        audio = self._embed_log_mel(log_mel)
+        if batch.audio.ndim == FEATURES_NDIM:
+            audio = self.model.embed_audio(batch.audio)
+        else:
+            cached = self.settings.cache_log_mel
+            audio = self._embed_log_mel(batch.audio if cached else self.model.log_mel(batch.audio))
         return audio, self.model.embed_text_features(self.text_features(batch.captions))
 
     def loss(self, batch: Batch) -> Tensor:

@@ -25,6 +25,7 @@ from wavcaps_assets.tables.asset_tables import WHOLE, NewerVersion, OtherVersion
 from wavcaps_training.checkpoints.checkpoint import read_origin
 from wavcaps_training.data import AudioFiles
 from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.evaluation.clip_features import known_features
 from wavcaps_training.executor.locks import try_lock
 from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.settings.captioner import AnyTrainingSettings
@@ -81,6 +82,7 @@ def train_experiment(
     place: Place,
     initial_weights: str | None = None,
     progress: Progress = NO_PROGRESS,
+    embeddings: pa.Table | None = None,
 ) -> pa.Table:
     """Trains the model of an experiment.
 
@@ -91,6 +93,8 @@ def train_experiment(
         place: the store, which audio and weights are relative to, and the devices.
         initial_weights: the checkpoint to start from, relative to the store; None: fresh weights.
         progress: follows the steps and the epochs, as in `RunOptions`.
+        embeddings: `tables.AUDIO_EMBEDDINGS` of the clips, for a pretrained audio encoder; what is not there
+            is computed, and so is everything on several devices.
 
     Returns:
         `tables.CHECKPOINT`, one row.
@@ -122,7 +126,8 @@ def train_experiment(
                 job = _job_of(settings, place, output, folder if copy is not None else "", initial)
                 _train_on_several(job, manifest, place.devices, lock.fileno(), progress)
             else:
-                options = RunOptions(place.device, initial, progress, copy)
+                features = known_features(embeddings, settings)
+                options = RunOptions(place.device, initial, progress, copy, features)
                 train(manifest, AudioFiles(store), settings, output, options)
             row = read_result(Store(output), RESULT, run)
             if copy is not None:

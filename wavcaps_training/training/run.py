@@ -18,11 +18,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from wavcaps_training.data import (
+    AudioCache,
     AudioFiles,
     Batch,
     Clip,
     EpochShare,
-    LogMelCache,
     batch_loader,
     examples_of,
     plan_epoch,
@@ -45,13 +45,13 @@ class Splits:
     """The clips that a run is trained on, those that it is validated on, and their audio.
 
     Attributes:
-        cache: log-mels to keep in memory; None: they are not kept.
+        cache: log-mels or features to use in place of waveforms; None: there are none.
     """
 
     train: Sequence[Clip]
     validation: Sequence[Clip]
     audio: AudioFiles
-    cache: LogMelCache | None
+    cache: AudioCache | None
 
 
 class TrainingRun(lightning.LightningModule):

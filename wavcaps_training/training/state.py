@@ -34,6 +34,8 @@ MODEL, OPTIMIZER = "model.", "optimizer."
 WITHOUT_EFFECT = ("loader_workers", "save_every_steps", "compile", "micro_batch_size")
 # A setting that older versions did not have, and that does not change what is computed.
 LATER = "max_unreadable_share"
+# A setting that older versions did not have: their models had none of it.
+LATER_OF_THE_MODEL = "input_dropout"
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +91,12 @@ def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | No
     same = settings.model_copy(update={name: fields[name].default for name in WITHOUT_EFFECT})
     # Older versions had no such setting and left these clips out; their runs keep their identity.
     as_before = not (settings.buckets and settings.bucket_leftovers)
-    text = same.model_dump_json(exclude={LATER, "bucket_leftovers"} if as_before else {LATER})
+    later: dict[str, Any] = {LATER: True}
+    if as_before:
+        later["bucket_leftovers"] = True
+    if getattr(same.model, LATER_OF_THE_MODEL, None) == 0:
+        later["model"] = {LATER_OF_THE_MODEL: True}
+    text = same.model_dump_json(exclude=later)
     return hashlib.sha256(json.dumps([text, manifest_sha256, initial_sha256]).encode()).hexdigest()
 
 
@@ -115,11 +122,12 @@ class RunState:
             CheckpointError: a weight is not finite; a run that resumed from it could only fail.
             StoreError: the disk is full, or writing is not permitted.
         """
-        double = tied_names(model)
+        # Frozen weights are those of a model that is built again, or started from the same checkpoint.
+        left_out = tied_names(model).keys() | frozen_names(model)
         weights = {
             name: tensor.detach().cpu().contiguous()
             for name, tensor in model.state_dict().items()
-            if name not in double
+            if name not in left_out
         }
         refuse_broken(
             weights,
@@ -158,7 +166,9 @@ class RunState:
                 return self._move_away("belongs to a run with other settings, clips or initial weights")
             position = Position(**json.loads(about[PROGRESS_KEY]))
             tensors = load_file(path)
-            load_weights(model, _under(tensors, MODEL), str(path))
+            present = model.state_dict()
+            frozen = {name: present[name] for name in frozen_names(model)}
+            load_weights(model, {**frozen, **_under(tensors, MODEL)}, str(path))
             _fill(optimizer, _under(tensors, OPTIMIZER))
         except FileNotFoundError:
             # The first process has moved it.
@@ -191,6 +201,11 @@ def saved_step(path: Path) -> int:
             return int(json.loads((file.metadata() or {})[PROGRESS_KEY])["step"])
     except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
         return -1
+
+
+def frozen_names(model: nn.Module) -> set[str]:
+    """The parameters of a model that are not trained."""
+    return {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import lightning
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.checkpoint import read_origin, start_from
-from wavcaps_training.data import AudioFiles, Clip, LogMelCache, clips_of, clips_seen, examples_of
+from wavcaps_training.data import (
+    AudioCache,
+    AudioFiles,
+    Clip,
+    FeatureCache,
+    LogMelCache,
+    clips_of,
+    clips_seen,
+    examples_of,
+)
 from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.evaluation.clip_features import features_of
 from wavcaps_training.models.device import device_name
-from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.captioner import AnyTrainingSettings
 from wavcaps_training.tasks.base import Task, TrainingError
 from wavcaps_training.tasks.building import build_task
+from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.training.distributed import is_first, process_arguments, world_size
 from wavcaps_training.training.reporting import reporting
 from wavcaps_training.training.result import (
@@ -49,12 +61,14 @@ class RunOptions:
         initial_weights: a checkpoint to start from, for fine-tuning; None: fresh weights.
         progress: `update` counts steps; `record` gets every entry of the learning curve.
         copy: a copy of the run in a bucket, updated after each save; None: there is none.
+        features: those of a pretrained audio encoder that are known, by clip id; others are computed.
     """
 
     device: str = "cpu"
     initial_weights: Path | None = None
     progress: Progress = NO_PROGRESS
     copy: SavedCopy | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def train(
@@ -101,12 +115,12 @@ def train(
     task = build_task(settings)
     if options.initial_weights:
         start_from(options.initial_weights, task.model, settings)
+    cache = _cache_of(task, (train_clips, validation_clips), audio, options)
     if is_first():
         Store(output_dir).remove(RESULT)
         task.save(output_dir / UNTRAINED_WEIGHTS, version)
     if settings.compile:
         task.compile()
-    cache = LogMelCache(LogMel(settings.front_end)) if settings.cache_log_mel else None
     state = RunState(output_dir, name, options.copy)
     splits = Splits(train_clips, validation_clips, audio, cache)
     run = TrainingRun(task, splits, output_dir / WEIGHTS, version, state)
@@ -137,6 +151,30 @@ def train(
         result.write(name)
         state.remove()
     return result
+
+
+def _cache_of(
+    task: Task, clips: tuple[Sequence[Clip], Sequence[Clip]], audio: AudioFiles, options: RunOptions
+) -> AudioCache | None:
+    """What takes the place of clips' waveforms, if anything does.
+
+    The features of a pretrained audio encoder are computed here, once, and a retrieval model that does not
+    start from a checkpoint standardises them as those of its train clips.
+
+    Args:
+        clips: of the train split and of the validation split.
+    """
+    settings = task.settings
+    if isinstance(task, RetrievalTask) and settings.audio_encoder.pretrained:
+        encoder = task.model.audio_encoder.audio_enc
+        encoder.to(options.device)
+        features = features_of(encoder, [*clips[0], *clips[1]], audio, settings, options.features)
+        encoder.cpu()
+        if task.model.audio_scale is not None and options.initial_weights is None:
+            heard = [features[clip.clip_id] for clip in clips[0] if clip.clip_id in features]
+            task.model.audio_scale.fit(torch.stack(heard))
+        return FeatureCache(features)
+    return LogMelCache(deepcopy(task.audio_network.audio_feats_extractor)) if settings.cache_log_mel else None
 
 
 def _check_clips(train: list[Clip], validation: list[Clip], settings: AnyTrainingSettings) -> None:

@@ -15,6 +15,7 @@ class Cnn14Settings(EncoderSettings):
     network: ClassVar[str] = "wavcaps_training.models.cnn14:Cnn14"
 
     encoder: Literal["cnn14"] = Field("cnn14", description="the audio encoder that these settings describe")
+    spec_augment: SpecAugmentSettings = SpecAugmentSettings()
     channels: tuple[int, ...] = Field(
         (64, 128, 256, 512, 1024, 2048),
         min_length=1,

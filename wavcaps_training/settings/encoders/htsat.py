@@ -15,6 +15,7 @@ class HtsatSettings(EncoderSettings):
     network: ClassVar[str] = "wavcaps_training.models.htsat:Htsat"
 
     encoder: Literal["htsat"] = Field("htsat", description="the audio encoder that these settings describe")
+    spec_augment: SpecAugmentSettings = SpecAugmentSettings()
     spec_size: int = Field(256, gt=0, description="side of the square image that the log-mel is folded into")
     patch_size: int = Field(4, gt=0, description="side of a patch; each patch is one token")
     embed_dim: int = Field(96, gt=0, description="width of the first stage; it doubles with each stage")
