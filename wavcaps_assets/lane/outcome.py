@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wavcaps_assets.lane.runs import Job, Step
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, path_of
 
 SET_KEY = ("wavcaps",)
-# The table of the other code location, whose schema is not known here.
+# Tables of the other code location, whose schemas are not known here.
 SCORES_KEY = ("scores", "retrieval")
+SEEDS_KEY = ("scores", "seeds")
 METRIC = "R@10"
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 
@@ -52,17 +53,35 @@ def scored(tables: TableStore) -> list[str]:
         # A table of an older version has no interval.
         interval = [name for name in ("low", "high") if name in file.schema_arrow.names]
         rows = file.read(columns=["model", "direction", "metric", "value", "clips", *interval]).to_pylist()
-    return list(_compared(rows))
+    return list(_compared(rows, _over_seeds(tables)))
 
 
-def _compared(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+def _over_seeds(tables: TableStore) -> dict[str, str]:
+    """The mean of each direction's score over several seeds, as text; empty: there are none."""
+    path = path_of(SEEDS_KEY, None)
+    if not tables.store.exists(path):
+        return {}
+    with tables.store.opening_table(path) as file:
+        rows = file.read().to_pylist()
+    return {
+        row[
+            "direction"
+        ]: f"{row['value']:.1f} ± {row['deviation'] or 0:.1f} %, the mean of {row['seeds']} seeds "
+        f"(95 % interval {row['low']:.1f} to {row['high']:.1f}),"
+        for row in rows
+        if row["seed"] is None and row["metric"] == METRIC
+    }
+
+
+def _compared(rows: Iterable[dict[str, Any]], over_seeds: Mapping[str, str]) -> Iterable[str]:
     values = {(row["direction"], row["model"]): row for row in rows if row["metric"] == METRIC}
     for direction, name in DIRECTIONS.items():
         trained, chance = values.get((direction, "trained")), values.get((direction, "chance"))
         if trained and chance:
             low, high = trained.get("low"), trained.get("high")
             interval = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
+            value = over_seeds.get(direction, f"{trained['value']:.1f} %{interval}")
             yield (
-                f"{METRIC}, {name}: {trained['value']:.1f} %{interval} on {trained['clips']:,} test clips; "
+                f"{METRIC}, {name}: {value} on {trained['clips']:,} test clips; "
                 f"by chance {chance['value']:.1f} %"
             )

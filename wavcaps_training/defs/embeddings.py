@@ -36,9 +36,9 @@ def _embeddings(experiment: Experiment, key: list[str], retries: int) -> dg.Asse
         owners=OWNERS,
         op_tags=gpu_tags(1),
         retry_policy=gpu_retries(retries),
-        description=f"What the frozen audio encoder {key[-1]} makes of each published clip. A clip whose audio "
-        "has not changed is not computed again. Checkpoints with this encoder, their scores, and comparisons of "
-        "clips read it.",
+        description=f"What the frozen audio encoder {key[-1]} makes of each published clip. Clips whose "
+        "audio has not changed are not computed again. Checkpoints with this encoder, and their scores, "
+        "read it.",
         metadata=schema_metadata(AUDIO_EMBEDDINGS),
     )
     @scoped(encoder_scope(experiment))

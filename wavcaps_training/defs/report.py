@@ -9,9 +9,10 @@ from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.store.row_hash import LENGTH
 from wavcaps_assets.tables import analysis
 from wavcaps_training.defs.common import OWNERS, Location
+from wavcaps_training.paper.models import Stage
 from wavcaps_training.report.data import RunFacts, StepTime
 from wavcaps_training.report.render import REPORT, write_report
-from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
+from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY, SEED_SCORES_KEY
 
 # More than one pass over all sources needs; older runs belong to earlier passes.
 RUNS_READ = 400
@@ -29,6 +30,7 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
             list(location.scored.key),
             list(RETRIEVAL_SCORES_KEY),
             list(PAPER_COMPARISON_KEY),
+            *([list(SEED_SCORES_KEY)] if location.scored.stage is Stage.DEMO else []),
             *(["analysis", schema.name] for schema in analysis.TABLES),
         ],
         group_name="scores",

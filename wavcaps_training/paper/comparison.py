@@ -15,6 +15,7 @@ from wavcaps_assets.analysis.paper_figures import (
     SetStatistics,
     SourceStatistics,
 )
+from wavcaps_training.paper.models import HTSAT_BERT
 from wavcaps_training.paper.tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
 from wavcaps_training.tables import PAPER_COMPARISON
 
@@ -116,7 +117,11 @@ def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
                     found = trained.get((direction, f"R@{k}"))
                     note = f"Another test set: this run's own test split, not {name}'s."
                     if found is not None:
-                        note += f" It has {found['clips']} clips, and the fewer, the higher the recall."
+                        if found["checkpoint"] and not found["checkpoint"].startswith(HTSAT_BERT.name):
+                            note += f" Another model: {found['checkpoint']}."
+                        note += (
+                            f" The test set has {found['clips']} clips, and the fewer, the higher the recall."
+                        )
                     cell = ("Table V", paper.model, f"{name} {words} R@{k}")
                     measured = None if found is None else found["value"]
                     yield _row(cell, recall.at(k), measured, _Column("%", False, note))

@@ -19,7 +19,8 @@ from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.set_versions import SetVersions
-from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
+from wavcaps_training.paper.models import Stage
 from wavcaps_training.report.analysis import read_analysis
 from wavcaps_training.report.comparison import lay_out
 from wavcaps_training.report.data import (
@@ -30,6 +31,8 @@ from wavcaps_training.report.data import (
     RunFacts,
     Score,
     Scores,
+    SeedMean,
+    Seeds,
     SetChange,
     SetHistory,
     Size,
@@ -38,7 +41,7 @@ from wavcaps_training.report.data import (
 from wavcaps_training.report.funnel import make_funnels
 from wavcaps_training.report.sound import excerpt
 from wavcaps_training.report.stories import read_stories
-from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
+from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY, SEED_SCORES_KEY
 
 EXAMPLES_PER_SOURCE = 8
 VERSIONS_SHOWN = 10
@@ -84,6 +87,8 @@ def collect(
         authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
         training=_training(tables.read(experiment.key)),
         scores=_scores(tables.read(RETRIEVAL_SCORES_KEY), tables.read(experiment.training_manifest)),
+        seeds=_seeds(tables.read(SEED_SCORES_KEY), experiment),
+        other_scores=_other_scores(tables, experiment),
         paper=lay_out(tables.read(PAPER_COMPARISON_KEY)),
         sizes=_sizes(tables.store),
         analysis=read_analysis(tables),
@@ -149,6 +154,36 @@ def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
     # Older tables do not say how many clips were left out.
     unreadable = scores.column("unreadable")[0].as_py() or 0
     return Scores(scores.column("clips")[0].as_py(), values, sharing if test.num_rows else None, unreadable)
+
+
+def _seeds(scores: pa.Table, experiment: Experiment) -> Seeds | None:
+    """The scores over several seeds, if they are of this experiment."""
+    rows = [row for row in scores.to_pylist() if row["checkpoint"] == experiment.name]
+    if not rows:
+        return None
+    seeds = tuple(dict.fromkeys(row["seed"] for row in rows if row["seed"] is not None))
+    values: dict[str, dict[str, tuple[float, ...]]] = {}
+    means: dict[str, dict[str, SeedMean]] = {}
+    for row in rows:
+        direction, metric = row["direction"], row["metric"]
+        if row["seed"] is None:
+            mean = SeedMean(row["value"], row["low"], row["high"], row["deviation"])
+            means.setdefault(direction, {})[metric] = mean
+        else:
+            of_metric = values.setdefault(direction, {})
+            of_metric[metric] = (*of_metric.get(metric, ()), row["value"])
+    return Seeds(seeds, values, means)
+
+
+def _other_scores(tables: TableStore, experiment: Experiment) -> dict[str, Scores]:
+    """The scores of the demo's other experiments on the same split, by the experiments' names."""
+    others = [one for one in EXPERIMENTS if one.stage is Stage.DEMO and one.name != experiment.name]
+    found = {
+        one.name: _scores(tables.read(one.scores_key), tables.read(one.training_manifest))
+        for one in others
+        if experiment.stage is Stage.DEMO
+    }
+    return {name: scores for name, scores in found.items() if scores is not None}
 
 
 def _set_history(store: Store) -> SetHistory | None:

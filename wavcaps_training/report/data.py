@@ -166,6 +166,31 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class SeedMean:
+    """A score over several seeds; fields as in `tables.SEED_SCORES`."""
+
+    value: float
+    low: float | None
+    high: float | None
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The same model trained with several seeds.
+
+    Attributes:
+        seeds: the seeds.
+        values: by direction and metric, the score of each seed, in their order.
+        means: by direction and metric.
+    """
+
+    seeds: tuple[int, ...]
+    values: Mapping[str, Mapping[str, tuple[float, ...]]]
+    means: Mapping[str, Mapping[str, SeedMean]]
+
+
+@dataclass(frozen=True)
 class PaperCell:
     """The paper's figure and this run's."""
 
@@ -251,6 +276,8 @@ class ReportData:
     authors: int = 0
     training: Training | None = None
     scores: Scores | None = None
+    seeds: Seeds | None = None
+    other_scores: Mapping[str, Scores] = field(default_factory=dict)
     paper: tuple[PaperTable, ...] = ()
     sizes: tuple[Size, ...] = ()
     analysis: Analysis | None = None

@@ -94,7 +94,7 @@ def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | No
     later: dict[str, Any] = {LATER: True}
     if as_before:
         later["bucket_leftovers"] = True
-    if getattr(same.model, LATER_OF_THE_MODEL, None) == 0:
+    if getattr(getattr(same, "model", None), LATER_OF_THE_MODEL, None) == 0:
         later["model"] = {LATER_OF_THE_MODEL: True}
     text = same.model_dump_json(exclude=later)
     return hashlib.sha256(json.dumps([text, manifest_sha256, initial_sha256]).encode()).hexdigest()
