@@ -152,7 +152,7 @@ def test_two_runs_of_one_asset_are_kept_apart(
     folder.mkdir(parents=True)
     lock = try_lock(folder / LOCK)
     assert lock is not None
-    with lock, pytest.raises(AlreadyTraining, match=r"htsat_bert/demo is being trained by another run"):
+    with lock, pytest.raises(AlreadyTraining, match=r"aisfx_minilm/demo is being trained by another run"):
         train(clips, store, ONE_EPOCH)
 
 
