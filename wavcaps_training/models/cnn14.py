@@ -42,6 +42,7 @@ class Cnn14(AudioNetwork):
     """The audio encoder. Takes waveforms, or log-mels from `audio_feats_extractor`."""
 
     settings: Cnn14Settings
+    audio_feats_extractor: LogMel
 
     def __init__(self, settings: Cnn14Settings) -> None:
         super().__init__()

@@ -56,6 +56,7 @@ class Htsat(AudioNetwork):
     """The audio encoder. Takes waveforms, or log-mels from `audio_feats_extractor`."""
 
     settings: HtsatSettings
+    audio_feats_extractor: LogMel
 
     def __init__(self, settings: HtsatSettings) -> None:
         super().__init__()

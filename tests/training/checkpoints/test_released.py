@@ -21,6 +21,7 @@ from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.captioner import Captioner, bart_config
 from wavcaps_training.models.cnn14 import Cnn14
+from wavcaps_training.models.features import LogMel
 from wavcaps_training.models.htsat import Htsat
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.models.text_encoder import TextEncoder
@@ -302,7 +303,9 @@ def test_models_of_the_released_sizes_take_the_released_weights(
     parameters: int,
 ) -> None:
     audio = build_audio_encoder(audio_settings)
-    state = released_content(lists, audio.audio_feats_extractor.mel_filters)
+    front_end = audio.audio_feats_extractor
+    assert isinstance(front_end, LogMel)
+    state = released_content(lists, front_end.mel_filters)
     content: dict[str, Tensor] = dict(state)
     model: nn.Module
     if "temp" in state:
