@@ -193,8 +193,10 @@ def definitions(location: Location) -> dg.Definitions:
         jobs=[
             dg.define_asset_job(
                 f"compare_audio_{one.name}",
-                selection=dg.AssetSelection.assets([OF_BENCHMARK, one.name], [OVERLAPS_NAME, one.name]),
-                description=f"Looks for the sounds of {one.title} in the set.",
+                selection=dg.AssetSelection.assets(
+                    *([name, one.name] for name in ("benchmark", OF_BENCHMARK, OVERLAPS_NAME))
+                ),
+                description=f"Reads {one.title}, and looks for its sounds in the set.",
             )
             for one in benchmarks
         ],

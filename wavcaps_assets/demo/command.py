@@ -18,8 +18,11 @@ import click
 from dagster import DagsterInstance
 
 import wavcaps_assets.demo
+from wavcaps_assets.benchmark_sets.benchmarks.demo_sounds import BENCHMARK as DEMO_SOUNDS
 from wavcaps_assets.demo.corpus import prepare_corpus
 from wavcaps_assets.demo.language_model import LanguageModelError, running_model
+from wavcaps_assets.demo.planted import REPORT as DECONTAMINATION_REPORT
+from wavcaps_assets.demo.planted import plant, planted_lines
 from wavcaps_assets.demo.server import DemoServerError, serve
 from wavcaps_assets.environment import DOTENV, JOINT, PREFIX, of_sources, read_dotenv
 from wavcaps_assets.exports.export import FOLDER as EXPORTS_FOLDER
@@ -42,6 +45,9 @@ CACHE = ROOT / ".cache" / "demo"
 REPORT = "report.html"
 # A set of this size is exported in seconds, so the demo does it.
 EXPORTS = {"Exporting the set in the formats of other tools": [Job(ASSETS, "export_all")]}
+DECONTAMINATION = {
+    "Looking for a benchmark's sounds in the set": [Job(ASSETS, f"compare_audio_{DEMO_SOUNDS.name}")]
+}
 # At most: the downloads, their unpacked contents, tables, audio, weights and exports.
 NEEDED_BYTES = 1_400_000_000
 # The demo's own instance and store. Those of live sources are in DAGSTER_HOME and WAVCAPS_STORE.
@@ -80,10 +86,15 @@ def demo(home: Path) -> None:
     with services(settings):
         lane = chapters(all_sources(settings), {}, Training())
         run_chapters({**lane, **EXPORTS}, tables_of(settings))
+        plant(tables_of(settings))
+        run_chapters(DECONTAMINATION, tables_of(settings))
+        planted = planted_lines(tables_of(settings))
     report = settings.store_folder / REPORT
     click.echo(
         f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
         f"{result_lines(tables_of(settings))}\n"
+        f"  Decontamination:   {planted[0]}\n"
+        f"                     {settings.store_folder / DECONTAMINATION_REPORT}\n"
         f"  The report:        {report}\n"
         f"  The tables, audio: {settings.store}\n"
         f"  The exports:       {settings.store_folder / EXPORTS_FOLDER}\n"

@@ -9,7 +9,7 @@ from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark
 # Modules of this package. A module has the name of its benchmark, and `BENCHMARK`, an instance of its class.
 MODULES = ("audiocaps", "clotho", "esc50", "urbansound8k", "vggsound", "fsd50k")
 # Those that only the demo has.
-DEMO_MODULES: tuple[str, ...] = ()
+DEMO_MODULES = ("demo_sounds",)
 
 
 def known_benchmarks(demo: bool = False) -> tuple[Benchmark, ...]:
