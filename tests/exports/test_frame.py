@@ -105,6 +105,19 @@ def test_an_unfinished_export_of_other_settings_is_not_gone_on_with(store: Store
     assert files_of(done)["texts/0.txt"].startswith(b"b")
 
 
+def test_a_slice_that_has_other_clips_now_is_another_export(store: Store) -> None:
+    """Its settings are the same: its audio was measured again, or a rule changed."""
+    whole = publish(store, CLIPS)
+    before, now = (ExportedSet(store, whole.version, whole.table.slice(at, 2), "one") for at in (0, 2))
+    with pytest.raises(Killed):
+        export(before, letters(2), LetterSettings(), NOW)
+    written: list[str] = []
+    export(now, letters(written=written), LetterSettings(), NOW)
+    assert written == ["0", "1", "2"]
+    assert not export(now, letters(), LetterSettings(), NOW).new
+    assert export(before, letters(), LetterSettings(), NOW).new
+
+
 def test_a_finished_part_whose_file_is_lost_is_written_again(store: Store) -> None:
     exported = publish(store, CLIPS)
     with pytest.raises(Killed):

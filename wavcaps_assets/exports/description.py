@@ -63,6 +63,7 @@ class ExportDescription(BaseModel):
         content_hash: of that version's rows.
         slice: the part of the version; empty: all of it.
         slice_settings: those of the slice that are not the defaults.
+        slice_hash: of the ids of the slice's clips; empty: all of the version.
         settings: of the format.
         created: when it was complete.
         clips: how many it has.
@@ -79,6 +80,7 @@ class ExportDescription(BaseModel):
     content_hash: str
     slice: str = ""
     slice_settings: Mapping[str, Any] = {}
+    slice_hash: str = ""
     settings: Mapping[str, Any] = {}
     created: datetime
     clips: int

@@ -93,6 +93,7 @@ def export(
         "content_hash": exported.version.content_hash,
         "slice": exported.slice,
         "slice_settings": dict(exported.slice_settings),
+        "slice_hash": exported.slice_hash,
         "settings": settings.model_dump(mode="json"),
     }
     with _alone(store, _lock_of(path, to)):

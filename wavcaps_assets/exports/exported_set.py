@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,16 @@ class ExportedSet:
     def name(self) -> str:
         """Such as `v3-1a2b3c4d`, or `v3-1a2b3c4d-commercial` for a slice."""
         return f"{self.version.name}-{self.slice}" if self.slice else self.version.name
+
+    @property
+    def slice_hash(self) -> str:
+        """SHA-256 of the ids of the slice's clips; empty: the whole version.
+
+        The same settings choose other clips of a version once its audio is measured again, or a rule changes.
+        """
+        if not self.slice:
+            return ""
+        return hashlib.sha256("\n".join(self.table.column("clip_id").to_pylist()).encode()).hexdigest()
 
 
 def open_set(store: Store, version: str = CURRENT, use: str = "") -> ExportedSet:
