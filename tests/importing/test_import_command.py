@@ -20,6 +20,7 @@ from wavcaps_assets.filtering import FilterSettings
 from wavcaps_assets.importing.command import import_set
 from wavcaps_assets.importing.importing import CannotImport, build_tables, write_import
 from wavcaps_assets.importing.reading import find_set
+from wavcaps_assets.network.errors import BadAnswer
 from wavcaps_assets.rules.settings import RULE_PRESETS, RuleChoice
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources, known_sources, require_sources
@@ -113,6 +114,45 @@ def test_two_sources_with_one_id_are_refused(home: Path, one_clip: Path, tmp_pat
     assert refused.exit_code == 1 and "already imported from" in refused.output
     assert run(str(other), "--replace").exit_code == 0
     assert imported_sets(Settings().state)["released"].path == str(other)
+
+
+def test_a_rename_takes_no_clips(home: Path, tmp_path: Path) -> None:
+    for name in ("fsd_final", "sb_final"):
+        write_json(tmp_path / f"set/{name}.json", [{"id": "1", "caption": name}])
+    chosen = str(tmp_path / "set")
+    unknown = run(chosen, "--rename", "freesnd=released")
+    assert unknown.exit_code == 1 and "freesnd cannot be renamed" in unknown.output
+    both = run(chosen, "--rename", "freesound=soundbible")
+    assert both.exit_code == 1 and "would both be soundbible" in both.output
+    assert imported_sets(Settings().state) == {}
+    assert run(chosen, "--rename", "FreeSound=soundbible", "--rename", "SoundBible=released").exit_code == 0
+    found = imported_sets(Settings().state)
+    assert {name: about.ids_of for name, about in found.items()} == {
+        "soundbible": "freesound",
+        "released": "soundbible",
+    }
+
+
+def test_a_killed_import_does_not_mix_two_sets(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        write_json(tmp_path / name / "laion.json", [{"id": "1", "caption": name, "file": "1.flac"}])
+    assert run(str(tmp_path / "one")).exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("wavcaps_assets.importing.importing.write_index", interrupt)
+        run(str(tmp_path / "other"), "--replace")
+    (source,) = all_sources(Settings())
+    with pytest.raises(BadAnswer, match="an import was stopped"):
+        source.given_captions()
+    assert run(str(tmp_path / "other"), "--replace").exit_code == 0
+    (source,) = all_sources(Settings())
+    given = source.given_captions()
+    assert given is not None and given.column("captions").to_pylist() == [["other"]]
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,8 @@ def test_what_the_released_files_say_in_other_ways_is_read(tmp_path: Path) -> No
         ("8", ["Eight.", "It is eight."], 4.5),
         ("9", ["Nine."], None),
     ]
-    assert rows[0]["page_url"] is None and rows[2]["description"] is None
+    # A link to another site is not followed; the page of a FreeSound id is known.
+    assert rows[0]["page_url"] == "https://freesound.org/s/7/" and rows[2]["description"] is None
     assert built.repeated == {"freesound": 1}
     assert built.notes.problems["rows that are of no clip"] == 1
     assert imported_sources(None, tmp_path) == ()

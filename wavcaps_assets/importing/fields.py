@@ -81,7 +81,7 @@ def clip_of(row: Mapping[str, Any], source: str) -> dict[str, Any]:
         "tags": _tags(said),
         "events": _events(said.get("events")),
         "start_s": seconds(said.get("start_s")),
-        "page_url": _page(said, source),
+        "page_url": _page(said, source, source_id),
         "duration_s": next((found for name in DURATIONS if (found := seconds(said.get(name)))), None),
         "synthetic": said["synthetic"] if isinstance(said.get("synthetic"), bool) else None,
         "audio": None,
@@ -177,7 +177,7 @@ def _events(value: object) -> list[dict[str, Any]]:
     return events
 
 
-def _page(row: Mapping[str, Any], source: str) -> str | None:
+def _page(row: Mapping[str, Any], source: str, source_id: str) -> str | None:
     for name in PAGES:
         value = row.get(name)
         if not isinstance(value, str) or not value:
@@ -186,7 +186,8 @@ def _page(row: Mapping[str, Any], source: str) -> str | None:
             return page
         if name == "href" and source in SITES and (page := web_url(_joined(SITES[source], value))):
             return page
-    return None
+    # By the page, a clip is known as one whose author is asked about generative models, under any name.
+    return f"{SITES[FREESOUND]}s/{source_id}/" if source == FREESOUND and source_id.isdecimal() else None
 
 
 def _joined(site: str, link: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections import Counter
@@ -19,6 +20,7 @@ from wavcaps_assets.checks.render import CONTROL, REPLACED
 from wavcaps_assets.importing.reading import Notes, SetFiles, UnusableSet, find_set, read_clips, source_name
 from wavcaps_assets.importing.settings import ImportSettings
 from wavcaps_assets.sources.imported import (
+    IMPORTED_FROM,
     PARTITION,
     ImportedSet,
     imported_sets,
@@ -88,7 +90,7 @@ def import_from(
     """
     if not chosen.path:
         raise UnusableSet("no set is named: set `path` to its folder, or to one list")
-    renames = {old: source_name(new) for old, new in chosen.rename.items()}
+    renames = {source_name(old): source_name(new) for old, new in chosen.rename.items()}
     files = find_set(Path(chosen.path), Path(chosen.audio) if chosen.audio else None, chosen.source or None)
     built = build_tables(files, renames)
     replaces = frozenset(built.tables) if chosen.replace else frozenset[str]()
@@ -118,14 +120,21 @@ def build_tables(
         with_audio: whether the clips' audio is looked for.
 
     Raises:
-        UnusableSet: it cannot be read, or has no clips.
+        UnusableSet: it cannot be read, or has no clips; or a rename is of a source that it does not have, or
+            would make two sources one.
     """
     renames, built = renames or {}, SetTables({})
+    originals: dict[str, str] = {}
     pending: dict[str, list[dict[str, Any]]] = {}
     pieces: dict[str, list[pa.Table]] = {}
     known: set[str] = set()
     for clip in read_clips(files, built.notes, with_audio=with_audio):
         name = renames.get(clip["source"], clip["source"])
+        if (other := originals.setdefault(name, clip["source"])) != clip["source"]:
+            raise UnusableSet(
+                f"{other} and {clip['source']} would both be {name}, and clips with one id would be lost: "
+                "give each source a name of its own (--rename)"
+            )
         clip |= {"source": name, "clip_id": f"{name}-{clip['source_id']}"}
         if clip["clip_id"] in known:
             built.repeated[name] += 1
@@ -146,6 +155,11 @@ def build_tables(
         built.tables[name] = _without_contested(table, built.notes.contested)
     if not built.clips:
         raise UnusableSet(f"{files.root} has no clips{_first_problem(built.notes)}")
+    if unknown := sorted(renames.keys() - {*originals.values()}):
+        raise UnusableSet(
+            f"{', '.join(unknown)} cannot be renamed: the sources of the set are "
+            f"{', '.join(sorted(originals.values()))}"
+        )
     return built
 
 
@@ -181,7 +195,10 @@ def require_names(
 def write_import(
     built: SetTables, files: SetFiles, state: Path, renames: Mapping[str, str] | None = None
 ) -> dict[str, ImportedSet]:
-    """Writes the tables of a set, and then its sources into the list. Until then nothing has changed.
+    """Writes the tables of a set, and then its sources into the list.
+
+    If it is killed in between, a source whose table is already of another folder than the list says cannot be
+    read until the import is run again.
 
     Args:
         state: the folder of the list of imported sources.
@@ -206,7 +223,7 @@ def write_import(
     }
     folder = index_path(state).parent
     partial = {name: folder / f".{name}.{os.getpid()}.part" for name in built.tables}
-    about = {SCHEMA_VERSION: str(IMPORTED_CLIPS.version)}
+    about = {SCHEMA_VERSION: str(IMPORTED_CLIPS.version), IMPORTED_FROM: json.dumps(str(files.root))}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in built.tables.items():

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PARTITION = "imported"
 FOLDER = "imported"
 INDEX = "sources.json"
+# In a table, as JSON: the folder that its audio is in. The list says the same, unless an import was killed.
+IMPORTED_FROM = "wavcaps.imported_from"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -91,10 +93,10 @@ class Imported(Source):
         return [PARTITION]
 
     def given_captions(self) -> pa.Table | None:
-        return _read(self._table)
+        return self._clips()
 
     def records(self, network: Network, partition: str) -> Iterator[Record]:
-        for batch in _read(self._table).to_batches():
+        for batch in self._clips().to_batches():
             for row in batch.to_pylist():
                 yield Record(
                     source_id=row["source_id"],
@@ -113,6 +115,23 @@ class Imported(Source):
                     gen_ai_preference=row["gen_ai_preference"],
                     synthetic=row["synthetic"],
                 )
+
+    def _clips(self) -> pa.Table:
+        table = self._table
+        try:
+            with pq.ParquetFile(table) as file:
+                known = (file.schema_arrow.metadata or {}).get(IMPORTED_FROM.encode())
+                clips = read_columns(file, IMPORTED_CLIPS)
+        except FileNotFoundError as error:
+            raise NotThere(f"{table} is missing: run `wavcaps import` again") from error
+        except (OSError, pa.ArrowException, UnknownLayout) as error:
+            raise BadAnswer(f"{table} cannot be read ({error}): run `wavcaps import` again") from error
+        if known is not None and json.loads(known) != str(self._root):
+            raise BadAnswer(
+                f"{table} is of the set in {json.loads(known)!r}, and {INDEX} says {str(self._root)!r}: an "
+                "import was stopped, run it again (`wavcaps import … --replace`)"
+            )
+        return clips
 
 
 def imported_sets(state: Path) -> dict[str, ImportedSet]:
@@ -166,13 +185,3 @@ def imported_sources(demo_url: str | None, state: Path) -> tuple[Imported, ...]:
         Imported(name, about, table_path(state, name), as_given)
         for name, about in imported_sets(state).items()
     )
-
-
-def _read(table: Path) -> pa.Table:
-    try:
-        with pq.ParquetFile(table) as file:
-            return read_columns(file, IMPORTED_CLIPS)
-    except FileNotFoundError as error:
-        raise NotThere(f"{table} is missing: run `wavcaps import` again") from error
-    except (OSError, pa.ArrowException, UnknownLayout) as error:
-        raise BadAnswer(f"{table} cannot be read ({error}): run `wavcaps import` again") from error
