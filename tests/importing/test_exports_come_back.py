@@ -27,12 +27,15 @@ CLIPS = [
 ]
 # Formats whose audio is in the store, and not in the export.
 WITHOUT_AUDIO = ("duckdb_file",)
+# What decides where a clip may be used. The released files do not have it: there, nothing is permitted.
+RIGHTS = {"licence_id": "licence", "gen_ai_preference": "gen_ai_preference", "synthetic": "synthetic"}
 
 
 # A summary for people has no clips.
 @pytest.mark.parametrize("name", [name for name in all_formats() if name != "training_summary"])
 def test_an_export_is_imported_with_its_captions_and_sound(tmp_path: Path, state: Path, name: str) -> None:
-    clips = [{**clip, "caption": f"{CAPTION} ({number})"} for number, clip in enumerate(CLIPS)]
+    rights = {"licence_id": "CC-BY-NC-4.0", "gen_ai_preference": "no-gen-ai", "synthetic": True}
+    clips = [{**clip, **rights, "caption": f"{CAPTION} ({number})"} for number, clip in enumerate(CLIPS)]
     exported = publish(Store(tmp_path / "store"), clips, seconds=0.1)
     fmt = all_formats()[name]
     export(exported, fmt, fmt.settings(), datetime.now(UTC), to=tmp_path / "export")
@@ -44,6 +47,8 @@ def test_an_export_is_imported_with_its_captions_and_sound(tmp_path: Path, state
         str(clip["clip_id"]): [clip["caption"]] for clip in clips
     }
     assert {row["description"] for row in rows} == {"The raw text."}
+    known = dict.fromkeys(rights) if name == "wavcaps_json" else rights
+    assert all({given: row[column] for given, column in RIGHTS.items()} == known for row in rows)
     assert [source.name for source in imported_sources(None, state)] == ["freesound", "local_folder"]
     hashes = dict(
         zip(*(exported.table.column(c).to_pylist() for c in ("clip_id", "samples_sha256")), strict=True)

@@ -23,7 +23,7 @@ TEXTS = {
     "title": ("title",),
     "description": ("description", "raw_description", "text"),
     "author": ("author", "username"),
-    "licence": ("licence", "license"),
+    "licence": ("licence", "license", "licence_id"),
     "recording": ("recording",),
     "gen_ai_preference": ("gen_ai_preference",),
     "model": ("model",),
