@@ -50,37 +50,38 @@ def scored(tables: TableStore) -> list[str]:
     if not tables.store.exists(path):
         return []
     with tables.store.opening_table(path) as file:
-        # A table of an older version has no interval.
-        interval = [name for name in ("low", "high") if name in file.schema_arrow.names]
-        rows = file.read(columns=["model", "direction", "metric", "value", "clips", *interval]).to_pylist()
+        # A table of an older version has no interval, and does not name its checkpoint.
+        later = [name for name in ("low", "high", "checkpoint") if name in file.schema_arrow.names]
+        rows = file.read(columns=["model", "direction", "metric", "value", "clips", *later]).to_pylist()
     return list(_compared(rows, _over_seeds(tables)))
 
 
-def _over_seeds(tables: TableStore) -> dict[str, str]:
-    """The mean of each direction's score over several seeds, as text; empty: there are none."""
+def _over_seeds(tables: TableStore) -> dict[tuple[str, str], str]:
+    """The mean score over several seeds, as text, by checkpoint and direction; empty: there are none."""
     path = path_of(SEEDS_KEY, None)
     if not tables.store.exists(path):
         return {}
     with tables.store.opening_table(path) as file:
         rows = file.read().to_pylist()
     return {
-        row[
-            "direction"
-        ]: f"{row['value']:.1f} ± {row['deviation'] or 0:.1f} %, the mean of {row['seeds']} seeds "
-        f"(95 % interval {row['low']:.1f} to {row['high']:.1f}),"
+        (row["checkpoint"], row["direction"]): (
+            f"{row['value']:.1f} ± {row['deviation'] or 0:.1f} %, the mean of {row['seeds']} seeds "
+            f"(95 % interval {row['low']:.1f} to {row['high']:.1f}),"
+        )
         for row in rows
         if row["seed"] is None and row["metric"] == METRIC
     }
 
 
-def _compared(rows: Iterable[dict[str, Any]], over_seeds: Mapping[str, str]) -> Iterable[str]:
+def _compared(rows: Iterable[dict[str, Any]], over_seeds: Mapping[tuple[str, str], str]) -> Iterable[str]:
     values = {(row["direction"], row["model"]): row for row in rows if row["metric"] == METRIC}
     for direction, name in DIRECTIONS.items():
         trained, chance = values.get((direction, "trained")), values.get((direction, "chance"))
         if trained and chance:
             low, high = trained.get("low"), trained.get("high")
             interval = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
-            value = over_seeds.get(direction, f"{trained['value']:.1f} %{interval}")
+            own = (trained.get("checkpoint", ""), direction)
+            value = over_seeds.get(own, f"{trained['value']:.1f} %{interval}")
             yield (
                 f"{METRIC}, {name}: {value} on {trained['clips']:,} test clips; "
                 f"by chance {chance['value']:.1f} %"

@@ -10,7 +10,7 @@ import pytest
 from wavcaps_training.data import Clip
 from wavcaps_training.evaluation import ranking
 from wavcaps_training.evaluation.guessing import chance_median_rank, chance_recall
-from wavcaps_training.evaluation.intervals import intervals
+from wavcaps_training.evaluation.intervals import interval_of_mean, intervals
 from wavcaps_training.evaluation.ranking import BrokenEmbeddings, DirectionScores, score_retrieval
 from wavcaps_training.evaluation.retrieval import chance_rows
 from wavcaps_training.tables import RETRIEVAL_SCORES
@@ -196,3 +196,13 @@ def test_the_same_test_set_has_the_same_interval() -> None:
     assert intervals(scores, np.arange(20), (1, 5)) == intervals(scores, np.arange(20), (1, 5))
     certain = intervals(DirectionScores(np.zeros(20, int), np.ones(20)), np.arange(20), (1,))
     assert certain == {"R@1": (100, 100), "mAP@10": (100, 100), "median rank": (1, 1)}
+
+
+def test_the_interval_of_a_mean_draws_clips_and_seeds() -> None:
+    every = np.arange(400)
+    # Seeds that agree: the interval is that of one proportion, about 50 +- 4.9 (1.96 * sqrt(0.25 / 400)).
+    half = np.where(every % 2 == 0, 100.0, 0.0)
+    low, high = interval_of_mean(np.stack([half, half]), every)
+    assert (low, high) == pytest.approx((45.1, 54.9), abs=0.6)
+    # One seed that finds everything and one that finds nothing: the seeds are all there is to draw.
+    assert interval_of_mean(np.stack([half * 0 + 100, half * 0]), every) == (0.0, 100.0)

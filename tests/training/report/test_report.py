@@ -37,12 +37,19 @@ from wavcaps_assets.tables import AUDIO, DROPPED, MANIFEST, RAW_CLIPS, TRAINING_
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage, drop
 from wavcaps_training.definitions import build
-from wavcaps_training.paper.experiments import DEMO_EXPERIMENT, Experiment, scored_experiment
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT, HTSAT_DEMO, Experiment, scored_experiment
 from wavcaps_training.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_training.report.comparison import lay_out
 from wavcaps_training.report.data import RunFacts, StepTime
 from wavcaps_training.report.render import number, render_report, size, span, write_report
-from wavcaps_training.tables import CHECKPOINT, PAPER_COMPARISON_KEY, RETRIEVAL_SCORES, RETRIEVAL_SCORES_KEY
+from wavcaps_training.tables import (
+    CHECKPOINT,
+    PAPER_COMPARISON_KEY,
+    RETRIEVAL_SCORES,
+    RETRIEVAL_SCORES_KEY,
+    SEED_SCORES,
+    SEED_SCORES_KEY,
+)
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'too' ]]> <img src=http://evil.example/x onerror=alert(2)>"
 RIGHT_TO_LEFT = "\u202eصوت المطر\u202c"
@@ -203,6 +210,38 @@ def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None
         "R@5": 60.0,
         "R@10": 100.0,
     }
+
+
+def test_several_seeds_and_the_other_model_are_shown(tables: TableStore) -> None:
+    fill_training(tables)
+    metrics = ("R@1", "R@5", "R@10", "mAP@10", "median rank")
+    values: dict[int | None, float] = {20: 43.7, 21: 55.2, 22: 49.4, None: 49.4}
+    rows = [
+        {
+            "seed": seed,
+            "direction": direction,
+            "metric": metric,
+            "value": value,
+            "low": 38.7,
+            "high": 59.8,
+            "deviation": 5.7 if seed is None else None,
+            "seeds": 3,
+            "clips": 5,
+            "checkpoint": DEMO_EXPERIMENT.name,
+        }
+        for direction in ("text_to_audio", "audio_to_text")
+        for metric in metrics
+        for seed, value in values.items()
+    ]
+    tables.write(SEED_SCORES_KEY, None, SEED_SCORES.from_rows(rows))
+    tables.write(HTSAT_DEMO.scores_key, None, tables.read(RETRIEVAL_SCORES_KEY))
+    text = " ".join(Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))).text.split())
+    assert "trained with 3 seeds" in text
+    assert "49.4 ± 5.7 (38.7 to 59.8)" in text
+    assert "Another model on the same clips: htsat_bert/demo" in text
+    # They are not of another experiment.
+    live = collect(tables, SOURCES, scored_experiment(Sources.LIVE))
+    assert live.seeds is None and not live.other_scores
 
 
 @pytest.mark.slow
