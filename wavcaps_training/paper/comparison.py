@@ -15,7 +15,6 @@ from wavcaps_assets.analysis.paper_figures import (
     SetStatistics,
     SourceStatistics,
 )
-from wavcaps_training.paper.models import HTSAT_BERT
 from wavcaps_training.paper.tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
 from wavcaps_training.tables import PAPER_COMPARISON
 
@@ -102,6 +101,11 @@ def _figures(
     }
 
 
+def _is_of(checkpoint: str, row: str) -> bool:
+    """Whether a checkpoint, such as `htsat_bert/demo`, is of the model of a row, such as `HTSAT-BERT-ZS`."""
+    return row.lower().replace("-", "_").startswith(checkpoint.partition("/")[0])
+
+
 def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
     trained = {
         (row["direction"], row["metric"]): row for row in scores.to_pylist() if row["model"] == "trained"
@@ -117,7 +121,7 @@ def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
                     found = trained.get((direction, f"R@{k}"))
                     note = f"Another test set: this run's own test split, not {name}'s."
                     if found is not None:
-                        if found["checkpoint"] and not found["checkpoint"].startswith(HTSAT_BERT.name):
+                        if found["checkpoint"] and not _is_of(found["checkpoint"], paper.model):
                             note += f" Another model: {found['checkpoint']}."
                         note += (
                             f" The test set has {found['clips']} clips, and the fewer, the higher the recall."
