@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.benchmarks import MODULES, benchmark_named
-from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NoLists
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips, NoLists
 from wavcaps_assets.benchmark_sets.decontaminate import AUDIO_OVERLAPS
 from wavcaps_assets.benchmark_sets.evidence import SAME
 from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED, read_listed
@@ -31,6 +31,7 @@ class Against:
         listed: `exclusion_lists.LISTED` for this benchmark.
         overlaps: `tables.OVERLAPS` by audio, for these splits and with the verdict `same`.
         own: `tables.BENCHMARK_CLIPS` of the benchmarks whose train split is in the training set.
+        notes: what its lists lack, such as a split, a sentence each.
     """
 
     benchmark: str
@@ -39,6 +40,7 @@ class Against:
     listed: pa.Table
     overlaps: pa.Table
     own: pa.Table
+    notes: tuple[str, ...] = ()
 
 
 def against(tables: TableStore, training_set: TrainingSet, benchmark: str, keeps_evaluation: bool) -> Against:
@@ -64,14 +66,16 @@ def against(tables: TableStore, training_set: TrainingSet, benchmark: str, keeps
         same = pc.equal(found.column("verdict"), SAME)
         of_splits = pc.is_in(found.column("benchmark_split"), value_set=pa.array(sorted(splits), pa.string()))
         overlaps = found.filter(pc.and_(same, of_splits))
-    own = [_clips(tables, name) for name in training_set.own if name in MODULES and name != benchmark]
+    own = [_read(tables, name) for name in training_set.own if name in MODULES and name != benchmark]
+    read = _read(tables, benchmark)
     return Against(
         benchmark,
         tuple(sorted(splits)),
-        _clips(tables, benchmark),
+        None if read is None else read.clips,
         listed,
         overlaps,
-        pa.concat_tables([BENCHMARK_CLIPS.empty(), *(one for one in own if one is not None)]),
+        pa.concat_tables([BENCHMARK_CLIPS.empty(), *(one.clips for one in own if one is not None)]),
+        () if read is None else read.notes,
     )
 
 
@@ -87,8 +91,8 @@ def texts_of(tables: TableStore, training_set: TrainingSet) -> pa.Table:
     return tables.read([FREESOUND, "raw_clips"], columns=raw).rename_columns(TEXTS)
 
 
-def _clips(tables: TableStore, benchmark: str) -> pa.Table | None:
+def _read(tables: TableStore, benchmark: str) -> BenchmarkClips | None:
     try:
-        return benchmark_named(benchmark).read(tables.store).clips
+        return benchmark_named(benchmark).read(tables.store)
     except NoLists:
         return None

@@ -17,11 +17,13 @@ NAMED = ", named in its text"
 
 
 # Links to a sound or a video: RE2, whose group is the id. Of FreeSound, pages of sounds, short links, the
-# API, the embedded player, and previews and spectrograms, which are `<id // 1000>/<id>_<user>-hq.mp3`.
+# API, the embedded player, pages of its first years, and previews and spectrograms, which
+# are `<id // 1000>/<id>_<user>-hq.mp3`.
 LINKS = (
     (
         SOUND,
-        r"(?i)freesound\.org/(?:people/[^/\s]+/sounds|s|sounds|apiv2/sounds|embed/sound/iframe)/(\d{1,9})",
+        r"(?i)freesound\.(?:org|iua\.upf\.edu)/(?:(?:people/[^/\s]+/sounds|s|sounds|apiv2/sounds|"
+        r"embed/sound/iframe)/|samplesViewSingle\.php\?id=)(\d{1,9})",
     ),
     (SOUND, r"(?i)freesound\.org/(?:data/)?(?:previews|displays)/\d+/(\d{1,9})_"),
     (
@@ -53,7 +55,7 @@ BARE_NAME = r"\b(?:[1-5]-\d{1,9}-[A-Z]-\d{1,2}|\d{2,9}__[A-Za-z0-9-]+__[A-Za-z0-
 
 # A text without a match has none of these. Most texts are passed over by this one pattern.
 HINT = (
-    rf"(?i:freesound\.org|youtu\.?be)|[A-Z]-?\d*{AUDIO_ENDING}|-\d+{AUDIO_ENDING}|\d__|"
+    rf"(?i:freesound\.(?:org|iua)|youtu\.?be)|[A-Z]-?\d*{AUDIO_ENDING}|-\d+{AUDIO_ENDING}|\d__|"
     rf"[A-Za-z0-9_-]{{11}}{AUDIO_ENDING}|[1-5]-\d+-[A-Z]-\d"
 )
 

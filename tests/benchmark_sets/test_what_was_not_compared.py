@@ -1,0 +1,58 @@
+"""Links of FreeSound's first years, and checks that say what they were not compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from wavcaps_assets.benchmark_sets.against import Against
+from wavcaps_assets.benchmark_sets.benchmarks.clotho import BENCHMARK as CLOTHO
+from wavcaps_assets.benchmark_sets.evidence import compared, overlaps_by_id
+from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED
+from wavcaps_assets.checks.contamination import check_free_of
+from wavcaps_assets.checks.outcome import CheckOutcome
+from wavcaps_assets.tables import OVERLAPS
+
+OLD = "http://freesound.iua.upf.edu/samplesViewSingle.php?id=30322"
+NO_TEST = "The list of its test split is not there."
+
+
+def _clotho(**columns: Any) -> pa.Table:
+    return CLOTHO.clips("v2.1", {"file": ["a.wav"], "freesound_id": ["30322"], "split": ["train"], **columns})
+
+
+def _against(clips: pa.Table, *notes: str) -> Against:
+    nothing = clips.slice(0, 0)
+    return Against("clotho", ("test",), clips, LISTED.empty_table(), OVERLAPS.empty(), nothing, notes)
+
+
+def _manifest(title: str) -> tuple[pa.Table, pa.Table]:
+    one = {"clip_id": "soundbible-1", "source": "soundbible", "split": "train"}
+    texts = dict.fromkeys(("text", "attribution", "page_url"), "")
+    return pa.Table.from_pylist([one]), pa.Table.from_pylist([{**one, **texts, "title": title}])
+
+
+def _checked(against: Against) -> CheckOutcome:
+    manifest, texts = _manifest("a dog")
+    return check_free_of(manifest, texts.drop_columns(["source", "split"]), against)
+
+
+@pytest.mark.parametrize("link", [OLD, "https://www.freesound.org/samplesViewSingle.php?id=30322"])
+def test_pages_of_the_first_years_name_a_sound(link: str) -> None:
+    clips = _clotho(split=["test"])
+    manifest, texts = _manifest(f"from {link}, cut")
+    assert len(overlaps_by_id(compared(texts), clips, LISTED.empty_table())) == 1
+    assert not check_free_of(manifest, texts.drop_columns(["source", "split"]), _against(clips)).passed
+
+
+def test_clips_of_other_splits_do_not_count_as_compared() -> None:
+    outcome = _checked(_against(_clotho(), NO_TEST))
+    assert outcome.description.startswith("not compared")
+    assert NO_TEST.removesuffix(".") in outcome.description
+
+
+def test_a_missing_split_is_named() -> None:
+    outcome = _checked(_against(_clotho(split=["test"]), NO_TEST))
+    assert outcome.description == f"no training clip is in clotho, compared with 1 clips. {NO_TEST[:-1]}"
