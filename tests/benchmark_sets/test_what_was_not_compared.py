@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from wavcaps_assets.benchmark_sets.against import Against
+from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.benchmarks.clotho import BENCHMARK as CLOTHO
 from wavcaps_assets.benchmark_sets.evidence import compared, overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED
+from wavcaps_assets.benchmark_sets.lists import SetError
 from wavcaps_assets.checks.contamination import check_free_of
 from wavcaps_assets.checks.outcome import CheckOutcome
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import OVERLAPS
 
 OLD = "http://freesound.iua.upf.edu/samplesViewSingle.php?id=30322"
@@ -56,3 +60,26 @@ def test_clips_of_other_splits_do_not_count_as_compared() -> None:
 def test_a_missing_split_is_named() -> None:
     outcome = _checked(_against(_clotho(split=["test"]), NO_TEST))
     assert outcome.description == f"no training clip is in clotho, compared with 1 clips. {NO_TEST[:-1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "header"),
+    [
+        ("esc50", "meta/esc50.csv", "filename,fold,target,category,esc10,src_file,take"),
+        (
+            "urbansound8k",
+            "metadata/UrbanSound8K.csv",
+            "slice_file_name,fsID,start,end,salience,fold,classID,class",
+        ),
+        ("vggsound", "vggsound.csv", ""),
+        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,mids,split"),
+        ("clotho", "clotho_captions_evaluation.csv", "file_name,caption_1"),
+        ("audiocaps", "test.csv", "audiocap_id,youtube_id,start_time,caption"),
+    ],
+)
+def test_lists_without_a_clip_are_an_error(tmp_path: Path, name: str, path: str, header: str) -> None:
+    file = tmp_path / "sets" / name / path
+    file.parent.mkdir(parents=True)
+    file.write_text(header + "\n")
+    with pytest.raises(SetError, match=name):
+        benchmark_named(name).read(Store(str(tmp_path)))

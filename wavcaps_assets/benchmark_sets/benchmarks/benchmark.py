@@ -89,9 +89,14 @@ class Benchmark(ABC):
         """Its table, from the columns that its lists have. Those that they lack are null.
 
         Raises:
-            SetError: a file is listed twice, or a value does not fit its column.
+            SetError: there is no clip, a file is listed twice, or a value does not fit its column.
         """
         rows = len(columns["file"])
+        if not rows:
+            raise SetError(
+                f"the lists of the benchmark {self.name!r} have no clip to compare with. "
+                f"Put {self.layout} into its folder {self.folder} again ({self.source})"
+            )
         constant = {"benchmark": self.name, "version": version, "split": NO_SPLIT}
         arrays = []
         for field in BENCHMARK_CLIPS.arrow:
