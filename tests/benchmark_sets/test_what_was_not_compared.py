@@ -83,3 +83,13 @@ def test_lists_without_a_clip_are_an_error(tmp_path: Path, name: str, path: str,
     file.write_text(header + "\n")
     with pytest.raises(SetError, match=name):
         benchmark_named(name).read(Store(str(tmp_path)))
+
+
+def test_an_id_with_leading_zeros_is_the_same_sound() -> None:
+    one = {"clip_id": "freesound-030322", "source": "freesound", "split": "train"}
+    texts = {"clip_id": one["clip_id"], **dict.fromkeys(("title", "text", "attribution", "page_url"), "")}
+    clips = _clotho(split=["test"])
+    found = overlaps_by_id(compared(pa.Table.from_pylist([one])), clips, LISTED.empty_table())
+    assert found.column("key").to_pylist() == ["FreeSound sound 30322"]
+    outcome = check_free_of(pa.Table.from_pylist([one]), pa.Table.from_pylist([texts]), _against(clips))
+    assert not outcome.passed

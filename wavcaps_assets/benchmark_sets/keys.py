@@ -100,7 +100,7 @@ CLIP_KEYS = (
     """,
     f"""
     create temp table clip_keys as
-    select clip_id, source, split, {_quoted(SOUND)} || split_part(value, '.', 1) as key, named
+    select clip_id, source, split, {_quoted(SOUND)} || ltrim(split_part(value, '.', 1), '0') as key, named
     from own_ids where ids_of = {_quoted(FREESOUND)}
     union all
     select clip_id, source, split, {_quoted(VIDEO)} || substr(value, 1, 11) as key, named

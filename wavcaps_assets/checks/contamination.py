@@ -34,7 +34,7 @@ LEAKS = r"""
         select clip_id, unnest(regexp_extract_all(link || ' ', '[=/]([\w-]{11})[^\w-]', 1)), kind
         from links where kind = 'video'
         union all
-        select clip_id, regexp_extract(name, '^(?:(?:train|validation|test)-)?(\d+)', 1), 'sound'
+        select clip_id, regexp_extract(name, '^(?:(?:train|validation|test)-)?0*(\d+)', 1), 'sound'
         from train where contains(source, 'freesound') or source = 'laion'
         union all
         select clip_id, regexp_extract(name || ' ' || said, '\b[1-5]-(\d+)-[A-Z]-\d{1,2}\b', 1), 'sound'
