@@ -20,6 +20,10 @@ from wavcaps_assets.store.storage import Store, StoreError
 # All clips of AudioCaps and Clotho; only their validation and test clips; and of three other benchmarks.
 ALL, EVALUATION = "blacklist_exclude_all_ac", "blacklist_exclude_test_ac"
 CLASSIFICATION = "blacklist_exclude_ub8k_esc50_vggsound"
+EXPECTED = (
+    'expected is an object such as {"FreeSound": ["117790"], "AudioSet": ["Yr1nicOVtvkQ.wav"]}, with lists '
+    "of ids, each a string or a whole number"
+)
 LISTED = pa.schema([(name, pa.string()) for name in ("list", "benchmark", "benchmark_split", "entry", "key")])
 
 
@@ -81,18 +85,33 @@ def read_listed(store: Store, names: Iterable[str]) -> pa.Table:
 
 def _read(store: Store, one: ExclusionList) -> tuple[list[str], list[str]]:
     """The ids of sounds and of videos, each once."""
+    where = store.describe(one.path)
     try:
         lists = json.loads(store.read_bytes(one.path))
-        sounds = {str(number) for number in lists["FreeSound"]}
-        videos = {entry.removeprefix("Y").removesuffix(".wav") for entry in lists["AudioSet"]}
-        return sorted(sounds), sorted(videos)
     except StoreError as error:
         raise SetError(
-            f"the exclusion list {store.describe(one.path)} does not exist: put the released {one.name}.json "
+            f"the exclusion list {where} does not exist: put the released {one.name}.json "
             "there. Without it, the model may be trained on clips that it is tested on"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SetError(
-            f"{store.describe(one.path)} is no exclusion list: an object with `FreeSound` and `AudioSet`, "
-            "lists of ids"
-        ) from error
+    except ValueError as error:
+        raise SetError(f"{where} is no exclusion list, {error}: {EXPECTED}") from error
+    if not isinstance(lists, dict):
+        raise SetError(f"{where} is no exclusion list: {EXPECTED}")
+    sounds, videos = (_entries(lists, name, where) for name in ("FreeSound", "AudioSet"))
+    if not sounds and not videos:
+        raise SetError(f"{where} has no id: put the released {one.name}.json there again")
+    return (
+        sorted({entry.lstrip("0") or entry for entry in sounds}),
+        sorted({entry.removeprefix("Y").removesuffix(".wav") for entry in videos}),
+    )
+
+
+def _entries(lists: dict[str, object], name: str, where: str) -> list[str]:
+    """The entries of one of the two lists. Released lists have "Not found" in the place of some ids."""
+    entries = lists.get(name)
+    if not isinstance(entries, list):
+        raise SetError(f"{where} is no exclusion list: its `{name}` is no list; {EXPECTED}")
+    for entry in entries:
+        if isinstance(entry, bool) or not isinstance(entry, str | int) or not str(entry).strip():
+            raise SetError(f"{where}: `{name}` has the entry {json.dumps(entry)[:100]}; {EXPECTED}")
+    return [str(entry).strip() for entry in entries]

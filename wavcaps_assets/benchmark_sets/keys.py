@@ -64,11 +64,17 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _plain(kind: str, value: str) -> str:
+    """An id as SQL: a sound has the same id with leading zeros."""
+    return f"ltrim({value}, '0')" if kind == SOUND else value
+
+
 def _each(patterns: tuple[tuple[str, str], ...], table: str) -> str:
     return " union all ".join(
         f"""
         select clip_id, source, split,
-            {_quoted(kind)} || unnest(regexp_extract_all(value, {_quoted(pattern)}, 1)) as key, named
+            {_quoted(kind)} || {_plain(kind, f"unnest(regexp_extract_all(value, {_quoted(pattern)}, 1))")}
+                as key, named
         from {table}
         """
         for kind, pattern in patterns
@@ -100,7 +106,8 @@ CLIP_KEYS = (
     """,
     f"""
     create temp table clip_keys as
-    select clip_id, source, split, {_quoted(SOUND)} || ltrim(split_part(value, '.', 1), '0') as key, named
+    select clip_id, source, split, {_quoted(SOUND)} || {_plain(SOUND, "split_part(value, '.', 1)")} as key,
+        named
     from own_ids where ids_of = {_quoted(FREESOUND)}
     union all
     select clip_id, source, split, {_quoted(VIDEO)} || substr(value, 1, 11) as key, named
@@ -118,7 +125,7 @@ CLIP_KEYS = (
 # From a table `benchmark_clips` of `tables.BENCHMARK_CLIPS`.
 BENCHMARK_KEYS = f"""
     create temp table benchmark_keys as
-    select clip_id, benchmark, split, {_quoted(SOUND)} || freesound_id as key
+    select clip_id, benchmark, split, {_quoted(SOUND)} || {_plain(SOUND, "freesound_id")} as key
     from benchmark_clips where freesound_id is not null
     union all
     select clip_id, benchmark, split, {_quoted(VIDEO)} || youtube_id

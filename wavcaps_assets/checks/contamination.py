@@ -26,7 +26,7 @@ LEAKS = r"""
     ),
     tokens as (
         select clip_id, regexp_extract(
-            link, '/(?:(?:s|sounds|iframe|previews/\d+|displays/\d+)/|samplesViewSingle\.php\?id=)(\d+)', 1,
+            link, '/(?:(?:s|sounds|iframe|previews/\d+|displays/\d+)/|samplesViewSingle\.php\?id=)0*(\d+)', 1,
             'i'
         ) as id, kind
         from links where kind = 'sound'
@@ -37,7 +37,7 @@ LEAKS = r"""
         select clip_id, regexp_extract(name, '^(?:(?:train|validation|test)-)?0*(\d+)', 1), 'sound'
         from train where contains(source, 'freesound') or source = 'laion'
         union all
-        select clip_id, regexp_extract(name || ' ' || said, '\b[1-5]-(\d+)-[A-Z]-\d{1,2}\b', 1), 'sound'
+        select clip_id, regexp_extract(name || ' ' || said, '\b[1-5]-0*(\d+)-[A-Z]-\d{1,2}\b', 1), 'sound'
         from train
         union all
         select clip_id, unnest([
@@ -45,7 +45,7 @@ LEAKS = r"""
         ]), 'video'
         from train where contains(source, 'audioset') or source = 'audiocaps'
         union all
-        select clip_id, freesound_id, 'sound'
+        select clip_id, ltrim(freesound_id, '0'), 'sound'
         from train join own using (clip_id) where freesound_id is not null
         union all
         select clip_id, youtube_id, 'video' from train join own using (clip_id) where youtube_id is not null
@@ -61,7 +61,7 @@ LEAKS = r"""
     order by all
 """
 IDS = """
-    select clip_id, 'sound' as kind, freesound_id as id from benchmark_clips
+    select clip_id, 'sound' as kind, ltrim(freesound_id, '0') as id from benchmark_clips
     where freesound_id is not null and list_contains($splits, split)
     union
     select clip_id, 'video', youtube_id from benchmark_clips
