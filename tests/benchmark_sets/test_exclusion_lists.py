@@ -78,4 +78,4 @@ def test_leading_zeros_of_a_sound_do_not_count(tmp_path: Path) -> None:
         }
     )
     outcome = check_free_of(clips, said, against)
-    assert not outcome.passed and outcome.numbers["leaks"] >= 3
+    assert not outcome.passed and outcome.description.startswith(("3 ", "4 "))

@@ -70,7 +70,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory, videos: list[str]) -> Table
     write_list(root / "sets" / "audiocaps", "train", few)
     write_list(root / "sets" / "laion", "train", [{"file_name": "77.flac", "caption": "A dog barks."}])
     for name in RELEASED:
-        (root / "sets" / f"{name}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": []}))
+        (root / "sets" / f"{name}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": ["Not found"]}))
     tables = TableStore(Store(root))
     clips = [manifest_row(f"audioset_sl-{video}_30000", "audioset_sl") for video in videos]
     clips += [manifest_row("freesound-1"), manifest_row("audioset_sl-never-heard_0", "audioset_sl")]
@@ -191,7 +191,7 @@ def test_clothos_ids_of_freesound_count_where_a_list_has_them(tmp_path: Path) ->
             (folder / entry["audio"].rpartition("/")[2]).touch()
     write_list(tmp_path / "sets" / "audiocaps", "val", real_list("audiocaps", "val")[:1])
     write_list(tmp_path / "sets" / "audiocaps", "test", real_list("audiocaps", "test")[:1])
-    (tmp_path / "sets" / f"{ALL}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": []}))
+    (tmp_path / "sets" / f"{ALL}.json").write_text(json.dumps({"AudioSet": [], "FreeSound": ["Not found"]}))
     tables = TableStore(Store(tmp_path))
     rows = [manifest_row(f"freesound-{entry['id']}") for entry in listed] + [manifest_row("freesound-1")]
     tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
