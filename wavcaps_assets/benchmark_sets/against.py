@@ -75,7 +75,7 @@ def against(tables: TableStore, training_set: TrainingSet, benchmark: str, keeps
         listed,
         overlaps,
         pa.concat_tables([BENCHMARK_CLIPS.empty(), *(one.clips for one in own if one is not None)]),
-        () if read is None else read.notes,
+        () if read is None else benchmark_named(benchmark).lacking(read),
     )
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, Field
 
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
-from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NoLists, without_ids
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips, NoLists, without_ids
 from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet
 from wavcaps_assets.benchmark_sets.evidence import overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import read_listed
@@ -101,6 +101,7 @@ class Compared:
         without_ids: how many of these have neither a FreeSound nor a YouTube id that is known.
         without_audio: how many of these have no audio here.
         by_audio: whether the audio was compared.
+        notes: what its lists lack, such as a split, a sentence each.
         unheard: how many training clips the comparison of the audio left out: see its dropped clips.
     """
 
@@ -110,6 +111,7 @@ class Compared:
     without_ids: int
     without_audio: int
     by_audio: bool
+    notes: tuple[str, ...] = ()
     unheard: int = 0
 
 
@@ -156,7 +158,7 @@ def decontaminate(
     found = {name: _benchmark_clips(tables, name, evaluated_on.get(name)) for name in splits}
     listed = read_listed(tables.store, [preset.released_list] if preset else [])
     benchmark_clips = pa.concat_tables(
-        [BENCHMARK_CLIPS.empty(), *(one for one in found.values() if one is not None)]
+        [BENCHMARK_CLIPS.empty(), *(one.clips for one in found.values() if one is not None)]
     )
     # Of a clip of the test split, nothing is asked.
     to_compare = clips.filter(pc.not_equal(clips.column("split"), "test"))
@@ -192,13 +194,13 @@ def decontaminate(
     )
 
 
-def _benchmark_clips(tables: TableStore, name: str, own: OwnSet | None) -> pa.Table | None:
+def _benchmark_clips(tables: TableStore, name: str, own: OwnSet | None) -> BenchmarkClips | None:
     """The clips of a benchmark; None: its lists are not there."""
     benchmark = benchmark_named(name)
     try:
         if own is not None and isinstance(benchmark, ListedAsOwnSet):
-            return benchmark.read_own(tables.store, own).clips
-        return benchmark.read(tables.store).clips
+            return benchmark.read_own(tables.store, own)
+        return benchmark.read(tables.store)
     except NoLists:
         return None
 
@@ -215,11 +217,12 @@ def _unheard(tables: TableStore, name: str, clips: pa.Table) -> int:
     return pc.sum(pc.is_in(clips.column("clip_id"), value_set=left_out)).as_py() or 0
 
 
-def _compared(name: str, splits: tuple[str, ...], clips: pa.Table | None, by_audio: bool) -> Compared:
-    if clips is None:
+def _compared(name: str, splits: tuple[str, ...], found: BenchmarkClips | None, by_audio: bool) -> Compared:
+    if found is None:
         return Compared(name, splits, None, 0, 0, by_audio)
+    clips, notes = found.clips, benchmark_named(name).lacking(found)
     audio = clips.column("audio_path").null_count
-    return Compared(name, splits, len(clips), len(without_ids(clips)), audio, by_audio)
+    return Compared(name, splits, len(clips), len(without_ids(clips)), audio, by_audio, notes)
 
 
 def _query(query: str, **tables: pa.Table | list[tuple[str, str, str]]) -> pa.Table:

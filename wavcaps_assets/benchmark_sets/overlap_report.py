@@ -71,6 +71,7 @@ def not_compared(compared: Sequence[Compared]) -> str:
         if one.clips is None:
             lines.append(f"{one.benchmark}: its lists are not there, so no ids were compared with it.")
             continue
+        lines += [f"{one.benchmark}: {note}" for note in one.notes]
         of = f"of {one.clips:,} clips"
         if one.without_ids:
             lines.append(

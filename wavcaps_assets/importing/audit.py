@@ -118,7 +118,7 @@ def audit_set(
     for benchmark in benchmarks:
         logger.info("comparing with %s", benchmark.title)
         found = benchmark.read(store)
-        of_benchmark, unchecked = _chosen(found.clips, evaluation_only), list(found.notes)
+        of_benchmark, unchecked = _chosen(found.clips, evaluation_only), list(benchmark.lacking(found))
         evidence = {"id": overlaps_by_id(comparable, of_benchmark, NOTHING_LISTED)}
         lists = [name for name in lists_of(benchmark.name) if name in _lists(evaluation_only)]
         there = [name for name in lists if store.exists(RELEASED[name].path)]

@@ -72,6 +72,21 @@ class Benchmark(ABC):
             StoreError: the store cannot be read.
         """
 
+    def lacking(self, found: BenchmarkClips) -> tuple[str, ...]:
+        """What its lists lack, a sentence each: their notes, and how many of the official clips they have.
+
+        Args:
+            found: what `read` returned.
+        """
+        clips = found.clips
+        versions = set(clips.column("version").to_pylist())
+        known = {number for version, number in self.official_clips.items() if version in versions}
+        official = min(known or self.official_clips.values(), default=0)
+        if len(clips) >= official:
+            return found.notes
+        at_least = "" if known else "at least "
+        return (*found.notes, f"The lists have {len(clips):,} of {at_least}{official:,} official clips.")
+
     def first_there(self, store: Store, paths: Iterable[str]) -> str | None:
         """The first of some files of its folder that exists, as a path in the store."""
         return next(
