@@ -311,6 +311,22 @@ SEED_SCORES = TableSchema(
         Column(
             "best_epoch", pa.int32(), "the best epoch by validation", nullable=True, derived_from=("split",)
         ),
+        Column(
+            "weights_sha256",
+            STRING,
+            "a hash of the checkpoint's weights, whose settings the other seeds have",
+            nullable=True,
+            derived_from=("weights_path",),
+            added_in=2,
+        ),
+        Column(
+            "scored_on_sha256",
+            STRING,
+            "version of the training manifest whose test split was scored",
+            nullable=True,
+            derived_from=("clip_id", "caption", "split"),
+            added_in=2,
+        ),
     ),
     key=("seed", "direction", "metric"),
 )

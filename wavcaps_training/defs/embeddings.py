@@ -49,9 +49,7 @@ def _embeddings(experiment: Experiment, key: list[str], retries: int) -> dg.Asse
         from wavcaps_training.evaluation.clip_features import embed_set
 
         tables, settings = store.tables(), experiment.settings()
-        known = known_embeddings(tables, experiment)
-        if known is None:
-            known = AUDIO_EMBEDDINGS.empty()
+        known = tables.read(key, [WHOLE]) if tables.exists(key, None) else AUDIO_EMBEDDINGS.empty()
         with final_errors(), logged_to(context), progress_bar("embedding", 0, "clips") as bar:
             embeddings = embed_set(wavcaps, known, settings, AudioFiles(tables.store), device(), bar)
         context.add_output_metadata(
@@ -67,9 +65,14 @@ def _embeddings(experiment: Experiment, key: list[str], retries: int) -> dg.Asse
 
 
 def known_embeddings(tables: TableStore, experiment: Experiment) -> pa.Table | None:
-    """The features of an experiment's clips, as far as they are known; None: there are none."""
+    """The features of an experiment's clips, of the audio that is published now; None: there are none."""
+    from wavcaps_training.evaluation.clip_features import of_published_audio
+
     key = experiment.embeddings_key
-    return tables.read(key, [WHOLE]) if key is not None and tables.exists(key, None) else None
+    if key is None or not tables.exists(key, None):
+        return None
+    published = tables.read(["wavcaps"], None, ["clip_id", "samples_sha256"])
+    return of_published_audio(tables.read(key, [WHOLE]), published)
 
 
 def credit(experiment: Experiment) -> dict[str, dg.MetadataValue]:

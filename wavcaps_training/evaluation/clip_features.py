@@ -135,6 +135,26 @@ def embed_set(
     return AUDIO_EMBEDDINGS.check(table)
 
 
+def of_published_audio(embeddings: pa.Table, published: pa.Table) -> pa.Table:
+    """The embeddings of the audio that is published: those of audio that was replaced since are left out.
+
+    Args:
+        embeddings: `tables.AUDIO_EMBEDDINGS`.
+        published: `clip_id` and `samples_sha256` of the published set.
+    """
+    place = pc.index_in(embeddings["clip_id"], value_set=published["clip_id"].combine_chunks())
+    same = pc.equal(published["samples_sha256"].take(place), embeddings["samples_sha256"])
+    current = embeddings.filter(same)
+    if left_out := embeddings.num_rows - current.num_rows:
+        logger.warning(
+            "%d of %d audio embeddings are of audio that is not published any more and are not used; "
+            "materialize audio_embeddings again",
+            left_out,
+            embeddings.num_rows,
+        )
+    return current
+
+
 def known_features(embeddings: pa.Table | None, settings: RunSettings) -> dict[str, Tensor]:
     """Features by clip id, from a table of the same encoder and crop; empty: it has none of these.
 

@@ -76,7 +76,7 @@ def collect(
     Raises:
         StoreError: a table exists and cannot be read.
     """
-    wavcaps = tables.read(["wavcaps"])
+    wavcaps, retrieval = tables.read(["wavcaps"]), tables.read(RETRIEVAL_SCORES_KEY)
     return ReportData(
         written=utc_now(),
         run=run or RunFacts(),
@@ -86,8 +86,8 @@ def collect(
         licences=_count(wavcaps.column("licence_id").to_pylist()),
         authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
         training=_training(tables.read(experiment.key)),
-        scores=_scores(tables.read(RETRIEVAL_SCORES_KEY), tables.read(experiment.training_manifest)),
-        seeds=_seeds(tables.read(SEED_SCORES_KEY), experiment),
+        scores=_scores(retrieval, tables.read(experiment.training_manifest)),
+        seeds=_seeds(tables.read(SEED_SCORES_KEY), retrieval, experiment),
         other_scores=_other_scores(tables, experiment),
         paper=lay_out(tables.read(PAPER_COMPARISON_KEY)),
         sizes=_sizes(tables.store),
@@ -156,9 +156,15 @@ def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
     return Scores(scores.column("clips")[0].as_py(), values, sharing if test.num_rows else None, unreadable)
 
 
-def _seeds(scores: pa.Table, experiment: Experiment) -> Seeds | None:
-    """The scores over several seeds, if they are of this experiment."""
-    rows = [row for row in scores.to_pylist() if row["checkpoint"] == experiment.name]
+def _seeds(scores: pa.Table, retrieval: pa.Table, experiment: Experiment) -> Seeds | None:
+    """The scores over several seeds, if they are of the weights and the test split of `retrieval`."""
+    names = ("checkpoint", "weights_sha256", "scored_on_sha256")
+    scored = {tuple(row[name] for name in names) for row in retrieval.to_pylist() if row["weights_sha256"]}
+    rows = [
+        row
+        for row in scores.to_pylist()
+        if row["checkpoint"] == experiment.name and tuple(row[name] for name in names) in scored
+    ]
     if not rows:
         return None
     seeds = tuple(dict.fromkeys(row["seed"] for row in rows if row["seed"] is not None))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from wavcaps_assets.store.storage import Store
-from wavcaps_training.checkpoints.checkpoint import SETTINGS, load_checkpoint
+from wavcaps_training.checkpoints.checkpoint import SETTINGS, load_checkpoint, read_origin
 from wavcaps_training.data import AudioFiles, Clip, FeatureCache, clips_of, unreadable_clips
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.clip_features import features_of, known_features
@@ -90,6 +90,7 @@ def score_seeds(
         if seed == settings.seed:
             with store.reading(row["weights_path"]) as weights:
                 found.append(_score(weights, seed, row["best_epoch"], (clips, audio, features), device))
+                own = read_origin(weights).weights_sha256
             continue
         with tempfile.TemporaryDirectory() as name:
             options = RunOptions(device, features=features)
@@ -98,6 +99,8 @@ def score_seeds(
             found.append(_score(result.weights, seed, result.best_epoch, (clips, audio, features), device))
     of_all = {
         "checkpoint": f"{row['model']}/{row['setting']}",
+        "weights_sha256": own,
+        "scored_on_sha256": row["manifest_sha256"],
         "seeds": len(found),
         "clips": len(found[0].directions["audio_to_text"][1]),
     }

@@ -40,7 +40,7 @@ from wavcaps_training.definitions import build
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT, HTSAT_DEMO, Experiment, scored_experiment
 from wavcaps_training.report.collect import EXAMPLES_PER_SOURCE, collect
 from wavcaps_training.report.comparison import lay_out
-from wavcaps_training.report.data import RunFacts, StepTime
+from wavcaps_training.report.data import RunFacts, Seeds, StepTime
 from wavcaps_training.report.render import number, render_report, size, span, write_report
 from wavcaps_training.tables import (
     CHECKPOINT,
@@ -215,6 +215,7 @@ def test_test_clips_that_share_a_caption_are_counted(tables: TableStore) -> None
 def test_several_seeds_and_the_other_model_are_shown(tables: TableStore) -> None:
     fill_training(tables)
     metrics = ("R@1", "R@5", "R@10", "mAP@10", "median rank")
+    of_weights = {"checkpoint": DEMO_EXPERIMENT.name, "weights_sha256": "a", "scored_on_sha256": "1"}
     values: dict[int | None, float] = {20: 43.7, 21: 55.2, 22: 49.4, None: 49.4}
     rows = [
         {
@@ -227,14 +228,25 @@ def test_several_seeds_and_the_other_model_are_shown(tables: TableStore) -> None
             "deviation": 5.7 if seed is None else None,
             "seeds": 3,
             "clips": 5,
-            "checkpoint": DEMO_EXPERIMENT.name,
+            **of_weights,
         }
         for direction in ("text_to_audio", "audio_to_text")
         for metric in metrics
         for seed, value in values.items()
     ]
     tables.write(SEED_SCORES_KEY, None, SEED_SCORES.from_rows(rows))
-    tables.write(HTSAT_DEMO.scores_key, None, tables.read(RETRIEVAL_SCORES_KEY))
+    scores = tables.read(RETRIEVAL_SCORES_KEY).to_pylist()
+    tables.write(HTSAT_DEMO.scores_key, None, RETRIEVAL_SCORES.from_rows(scores))
+
+    def seeds_beside(**other: str) -> Seeds | None:
+        scored = [row | of_weights | other if row["model"] == "trained" else row for row in scores]
+        tables.write(RETRIEVAL_SCORES_KEY, None, RETRIEVAL_SCORES.from_rows(scored))
+        return collect(tables, SOURCES, DEMO_EXPERIMENT).seeds
+
+    # They are not of a checkpoint that was trained again, nor of another test split.
+    assert seeds_beside(weights_sha256="b") is None
+    assert seeds_beside(scored_on_sha256="2") is None
+    assert seeds_beside() is not None
     text = " ".join(Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT))).text.split())
     assert "trained with 3 seeds" in text
     assert "49.4 ± 5.7 (38.7 to 59.8)" in text

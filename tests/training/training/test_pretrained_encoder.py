@@ -17,7 +17,7 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint
 from wavcaps_training.data import AudioFiles, clips_of
-from wavcaps_training.evaluation.clip_features import embed_set, known_features
+from wavcaps_training.evaluation.clip_features import embed_set, known_features, of_published_audio
 from wavcaps_training.evaluation.retrieval import embed
 from wavcaps_training.evaluation.scores import NothingToScore, score_checkpoint
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
@@ -119,6 +119,15 @@ def test_only_clips_with_other_audio_are_computed_again(
     assert (fewer, computed) == (embeddings.slice(2), 0)
 
 
+def test_features_of_audio_that_was_replaced_are_not_used(manifest: pa.Table, embeddings: pa.Table) -> None:
+    # In another order, and without one clip.
+    published = as_set(manifest, changed=3).take(list(range(CLIPS - 1, 0, -1)))
+    current = of_published_audio(embeddings, published)
+    expected = [number for number in range(1, CLIPS) if number != 3]
+    assert current == embeddings.take(expected)
+    assert of_published_audio(embeddings, published.slice(0, 0)).num_rows == 0
+
+
 def test_the_features_of_another_encoder_are_not_used(
     store: Store, manifest: pa.Table, embeddings: pa.Table
 ) -> None:
@@ -168,6 +177,10 @@ def test_scores_over_several_seeds(manifest: pa.Table, store: Store, embeddings:
     rows = scores.to_pylist()
     assert {row["seed"] for row in rows} == {20, 21, 22, None}
     assert set(scores["seeds"].to_pylist()) == {3} and set(scores["clips"].to_pylist()) == {2}
+    # Both tables say what they are of, by which a report sees whether one of them is older.
+    (trained, *_) = (row for row in of_one.to_pylist() if row["model"] == "trained")
+    for name in ("checkpoint", "weights_sha256", "scored_on_sha256"):
+        assert trained[name] and set(scores[name].to_pylist()) == {trained[name]}
     own = {(r["direction"], r["metric"]): r["value"] for r in of_one.to_pylist() if r["model"] == "trained"}
     assert {(r["direction"], r["metric"]): r["value"] for r in rows if r["seed"] == 20} == own
     for mean in scores.filter(pc.is_null(scores["seed"])).to_pylist():
