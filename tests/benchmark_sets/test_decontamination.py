@@ -254,7 +254,7 @@ def test_evidence_by_audio_excludes_too(root: Path) -> None:
     (esc50,) = (one for one in made.compared if one.benchmark == "esc50")
     assert esc50.by_audio and esc50.unheard == 1
     report = decontamination_report(made.exclusions, made.compared, 1)
-    assert "esc50: the audio of 1 training clips was not compared" in report
+    assert "esc50: The audio of 1 training clips was not compared" in report
 
 
 def checked(tables: TableStore, manifest: pa.Table, benchmark: str) -> CheckOutcome:

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.benchmarks import MODULES, benchmark_named
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips, NoLists
-from wavcaps_assets.benchmark_sets.decontaminate import AUDIO_OVERLAPS
 from wavcaps_assets.benchmark_sets.evidence import SAME
 from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED, read_listed
+from wavcaps_assets.benchmark_sets.heard import Heard, heard
 from wavcaps_assets.benchmark_sets.presets import EVALUATED
 from wavcaps_assets.benchmark_sets.sets import AFTER_STAGE_3, FREESOUND, TrainingSet
 from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
@@ -32,6 +32,7 @@ class Against:
         overlaps: `tables.OVERLAPS` by audio, for these splits and with the verdict `same`.
         own: `tables.BENCHMARK_CLIPS` of the benchmarks whose train split is in the training set.
         notes: what its lists lack, such as a split, a sentence each.
+        by_audio: the comparison of the audio; None: there is none.
     """
 
     benchmark: str
@@ -41,6 +42,7 @@ class Against:
     overlaps: pa.Table
     own: pa.Table
     notes: tuple[str, ...] = ()
+    by_audio: Heard | None = None
 
 
 def against(tables: TableStore, training_set: TrainingSet, benchmark: str, keeps_evaluation: bool) -> Against:
@@ -60,9 +62,9 @@ def against(tables: TableStore, training_set: TrainingSet, benchmark: str, keeps
     if preset is not None and benchmark in preset.excluded:
         listed = read_listed(tables.store, [preset.released_list])
         listed = listed.filter(pc.equal(listed.column("benchmark"), benchmark))
-    overlaps, key = OVERLAPS.empty(), [AUDIO_OVERLAPS, benchmark]
-    if tables.exists(key, None):
-        found = tables.read(key, [WHOLE])
+    overlaps, by_audio = OVERLAPS.empty(), heard(tables, benchmark)
+    if by_audio is not None:
+        found = by_audio.overlaps
         same = pc.equal(found.column("verdict"), SAME)
         of_splits = pc.is_in(found.column("benchmark_split"), value_set=pa.array(sorted(splits), pa.string()))
         overlaps = found.filter(pc.and_(same, of_splits))
@@ -76,6 +78,7 @@ def against(tables: TableStore, training_set: TrainingSet, benchmark: str, keeps
         overlaps,
         pa.concat_tables([BENCHMARK_CLIPS.empty(), *(one.clips for one in own if one is not None)]),
         () if read is None else benchmark_named(benchmark).lacking(read),
+        by_audio,
     )
 
 

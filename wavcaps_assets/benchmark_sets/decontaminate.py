@@ -16,12 +16,12 @@ from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet
 from wavcaps_assets.benchmark_sets.evidence import overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import read_listed
 from wavcaps_assets.benchmark_sets.folders import OwnSet
+from wavcaps_assets.benchmark_sets.heard import Heard, heard, not_heard
 from wavcaps_assets.benchmark_sets.presets import EVALUATED, Preset
 from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.asset_tables import TableStore
 
 EXCLUSION_LIST, IN_EVALUATION, IN_BENCHMARK = "exclusion_list", "in_evaluation", "in_benchmark"
-AUDIO_OVERLAPS = "audio_overlaps"
 
 # Which evidence excludes a clip, with the reason. Of a clip that is in two splits of the training set,
 # `split` is its own. A clip is not excluded for being in its own benchmark.
@@ -101,8 +101,8 @@ class Compared:
         without_ids: how many of these have neither a FreeSound nor a YouTube id that is known.
         without_audio: how many of these have no audio here.
         by_audio: whether the audio was compared.
-        notes: what its lists lack, such as a split, a sentence each.
-        unheard: how many training clips the comparison of the audio left out: see its dropped clips.
+        notes: what its lists and the comparison of the audio lack, such as a split, a sentence each.
+        unheard: how many training clips the comparison of the audio did not cover.
     """
 
     benchmark: str
@@ -162,11 +162,11 @@ def decontaminate(
     )
     # Of a clip of the test split, nothing is asked.
     to_compare = clips.filter(pc.not_equal(clips.column("split"), "test"))
-    by_audio = {name: _by_audio(tables, name) for name in splits}
+    by_audio = {name: heard(tables, name) for name in splits}
     evidence = pa.concat_tables(
         [
             overlaps_by_id(to_compare, benchmark_clips, listed),
-            *(one for one in by_audio.values() if one is not None),
+            *(one.overlaps for one in by_audio.values() if one is not None),
         ]
     )
     rules = [(IN_EVALUATION, name, split) for name in evaluated_on for split in sorted(EVALUATED)]
@@ -185,10 +185,7 @@ def decontaminate(
         removing.select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
         excluding.filter(of_set).select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
         tuple(
-            replace(
-                _compared(name, tuple(sorted(splits[name])), found[name], by_audio[name] is not None),
-                unheard=0 if by_audio[name] is None else _unheard(tables, name, to_compare),
-            )
+            _with_audio(_compared(name, tuple(sorted(splits[name])), found[name]), by_audio[name], to_compare)
             for name in splits
         ),
     )
@@ -205,24 +202,19 @@ def _benchmark_clips(tables: TableStore, name: str, own: OwnSet | None) -> Bench
         return None
 
 
-def _by_audio(tables: TableStore, name: str) -> pa.Table | None:
-    """The evidence by audio; None: it was not looked for."""
-    key = [AUDIO_OVERLAPS, name]
-    return tables.read(key, [WHOLE]) if tables.exists(key, None) else None
-
-
-def _unheard(tables: TableStore, name: str, clips: pa.Table) -> int:
-    """How many of the clips the comparison of the audio left out, such as those without audio."""
-    left_out = tables.read_dropped([AUDIO_OVERLAPS, name], [WHOLE]).column("clip_id").unique()
-    return pc.sum(pc.is_in(clips.column("clip_id"), value_set=left_out)).as_py() or 0
-
-
-def _compared(name: str, splits: tuple[str, ...], found: BenchmarkClips | None, by_audio: bool) -> Compared:
+def _compared(name: str, splits: tuple[str, ...], found: BenchmarkClips | None) -> Compared:
     if found is None:
-        return Compared(name, splits, None, 0, 0, by_audio)
+        return Compared(name, splits, None, 0, 0, by_audio=False)
     clips, notes = found.clips, benchmark_named(name).lacking(found)
     audio = clips.column("audio_path").null_count
-    return Compared(name, splits, len(clips), len(without_ids(clips)), audio, by_audio, notes)
+    return Compared(name, splits, len(clips), len(without_ids(clips)), audio, by_audio=False, notes=notes)
+
+
+def _with_audio(compared: Compared, by_audio: Heard | None, clips: pa.Table) -> Compared:
+    if by_audio is None:
+        return compared
+    notes = (*compared.notes, *not_heard(by_audio, compared.benchmark, clips))
+    return replace(compared, by_audio=True, notes=notes, unheard=by_audio.unheard(clips))
 
 
 def _query(query: str, **tables: pa.Table | list[tuple[str, str, str]]) -> pa.Table:

@@ -70,8 +70,9 @@ def not_compared(compared: Sequence[Compared]) -> str:
     for one in compared:
         if one.clips is None:
             lines.append(f"{one.benchmark}: its lists are not there, so no ids were compared with it.")
-            continue
         lines += [f"{one.benchmark}: {note}" for note in one.notes]
+        if one.clips is None:
+            continue
         of = f"of {one.clips:,} clips"
         if one.without_ids:
             lines.append(
@@ -82,11 +83,6 @@ def not_compared(compared: Sequence[Compared]) -> str:
         if not one.by_audio:
             lines.append(
                 f"{one.benchmark}: no audio was compared: there is no table audio_overlaps/{one.benchmark}."
-            )
-        if one.unheard:
-            lines.append(
-                f"{one.benchmark}: the audio of {one.unheard:,} training clips was not compared: see the "
-                f"dropped clips of audio_overlaps/{one.benchmark}."
             )
     return "\n".join(f"- {line}" for line in lines) or "*everything was compared*"
 

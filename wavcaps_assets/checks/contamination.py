@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.against import Against
+from wavcaps_assets.benchmark_sets.heard import not_heard
 from wavcaps_assets.checks.outcome import CheckOutcome
 
 # The numbers of sounds and the ids of videos that a clip's name, page and texts have: some are none, but only
@@ -85,7 +86,10 @@ def check_free_of(manifest: pa.Table, texts: pa.Table, against: Against) -> Chec
     if clips is not None:
         splits = pa.array(against.splits, pa.string())
         clips = clips.filter(pc.is_in(clips.column("split"), value_set=splits))
-    missing = "".join(f". {note.removesuffix('.')}" for note in against.notes)
+    notes, by_audio = against.notes, against.by_audio
+    if by_audio is not None:
+        notes += not_heard(by_audio, against.benchmark, manifest)
+    missing = "".join(f". {note.removesuffix('.')}" for note in notes)
     if not (clips is not None and len(clips)) and not len(against.listed) and not len(against.overlaps):
         return CheckOutcome(
             True,
@@ -108,6 +112,8 @@ def check_free_of(manifest: pa.Table, texts: pa.Table, against: Against) -> Chec
         "clips of the benchmark": 0 if clips is None else len(clips),
         "listed ids": len(against.listed),
     }
+    if by_audio is not None:
+        compared["not compared by audio"] = by_audio.unheard(manifest)
     if not found:
         by = f"{len(clips):,} clips" if clips is not None else "its exclusion list"
         described = f"no training clip is in {against.benchmark}, compared with {by}{missing}"

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.against import against, texts_of
 from wavcaps_assets.benchmark_sets.compose import compose
-from wavcaps_assets.benchmark_sets.decontaminate import AUDIO_OVERLAPS, OverlapPolicy, OverlapSettings
+from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
+from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS
 from wavcaps_assets.benchmark_sets.overlap_report import decontamination_report
 from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
 from wavcaps_assets.checks.contamination import check_free_of
@@ -94,6 +95,11 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
             "benchmark clips without known ids": sum(one.without_ids for one in composed.compared),
             "benchmark clips without audio": sum(one.without_audio for one in composed.compared),
             "benchmarks whose audio was not compared": sum(not one.by_audio for one in composed.compared),
+            **{
+                f"training clips whose audio was not compared with {one.benchmark}": one.unheard
+                for one in composed.compared
+                if one.by_audio
+            },
         }
         numbers = {name: dg.MetadataValue.int(number) for name, number in counted.items()}
         outputs: dict[str, dg.Output[Stage | pa.Table]] = {

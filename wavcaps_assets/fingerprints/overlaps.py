@@ -14,6 +14,7 @@ from wavcaps_assets.fingerprints.index import HashIndex
 from wavcaps_assets.fingerprints.matching import Match, MatchSettings, matches
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.tables import DROPPED, OVERLAPS
+from wavcaps_assets.tables.asset_tables import set_version_of, with_set_version
 from wavcaps_assets.tables.stage import Stage
 
 AUDIO = "audio"
@@ -58,7 +59,7 @@ def audio_overlaps(
     Memory holds the benchmark's index and one table of fingerprints at a time.
 
     Args:
-        wanted: the clips of the set, with `clip_id` and `source`.
+        wanted: the clips of the set, with `clip_id` and `source`. Its version of the set is kept.
         fingerprints: tables of `tables.FINGERPRINTS`, also of other clips, which are not compared.
         benchmark: `tables.BENCHMARK_CLIPS`.
         benchmark_fingerprints: `tables.FINGERPRINTS` of those that have audio.
@@ -83,7 +84,9 @@ def audio_overlaps(
     only_there = benchmark_unchecked.filter(pc.invert(_among(benchmark_unchecked, unchecked)))
     order = [("verdict", "descending"), ("score", "descending"), ("clip_id", "ascending")]
     dropped = pa.concat_tables([unchecked, only_there])
-    stage = Stage(pairs.sort_by(order), dropped, settings=settings.model_dump_json())
+    # Clips that join the set later were not compared.
+    pairs = with_set_version(pairs.sort_by(order), set_version_of(wanted))
+    stage = Stage(pairs, dropped, settings=settings.model_dump_json())
     return AudioOverlaps(stage, len(wanted), len(unchecked), len(benchmark), len(benchmark_unchecked))
 
 
