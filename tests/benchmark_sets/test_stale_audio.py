@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -47,7 +48,7 @@ def tables(tmp_path: Path) -> TableStore:
     version = publish_version(tables, Stage(before, DROPPED.empty()), ["freesound"], "run", NOW).version
     wanted = with_set_version(before, version.name).select(["clip_id", "source"])
     prints = FINGERPRINTS.empty()
-    peaks = {field.name: [None] for field in FINGERPRINTS.arrow}
+    peaks: dict[str, list[Any]] = {field.name: [None] for field in FINGERPRINTS.arrow}
     peaks |= {"clip_id": ["freesound-1"], "landmarks": [PEAKS]}
     one = pa.table(
         {name: pa.array(values, FINGERPRINTS.arrow.field(name).type) for name, values in peaks.items()}
