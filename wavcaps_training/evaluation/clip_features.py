@@ -112,7 +112,8 @@ def embed_set(
     if new:
         logger.info("computing the features of %d clips; those of %d are known", len(new), len(kept))
         network = build_audio_encoder(settings.audio_encoder).to(device)
-        unreadable = unreadable_clips(new, settings, "clips of the set")
+        # Of the whole set: those that could not be read before are among the new ones each time.
+        unreadable = UnreadableClips("clips of the set", manifest.num_rows, settings.max_unreadable_share)
         computed = compute_features(network, new, audio, settings, unreadable, progress)
         unreadable.warn()
     features = kept | {clip_id: vector.numpy() for clip_id, vector in computed.items()}

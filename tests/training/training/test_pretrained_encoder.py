@@ -119,6 +119,16 @@ def test_only_clips_with_other_audio_are_computed_again(
     assert (fewer, computed) == (embeddings.slice(2), 0)
 
 
+def test_a_clip_without_audio_stops_no_later_set(
+    store: Store, manifest: pa.Table, embeddings: pa.Table
+) -> None:
+    paths = ["gone.flac", *manifest["audio_path"].to_pylist()[1:]]
+    broken = as_set(manifest, changed=0).set_column(1, "audio_path", pa.array(paths))
+    # It is left out, and so are the features of the audio that it had; it is tried again each time.
+    for known in (embeddings, embeddings.slice(1)):
+        assert embedded(store, broken, known, SMALL) == (embeddings.slice(1), 0)
+
+
 def test_features_of_audio_that_was_replaced_are_not_used(manifest: pa.Table, embeddings: pa.Table) -> None:
     # In another order, and without one clip.
     published = as_set(manifest, changed=3).take(list(range(CLIPS - 1, 0, -1)))
