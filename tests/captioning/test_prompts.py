@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import SHARED
+from wavcaps_assets.captioning.kinds import kind_settings
 from wavcaps_assets.captioning.presets import TEMPORAL_PROMPT
 from wavcaps_assets.captioning.prompts import (
     Form,
     Prompt,
     PromptError,
+    load_further,
     load_inputs,
     load_prompt,
     preset_names,
@@ -26,6 +28,9 @@ SOURCES = [source.value for source in Source]
 EVERY = [(preset, source) for preset in preset_names() for source in SOURCES]
 # `temporal` is about events with times, which only AudioSet has.
 FOR_ALL_SOURCES = [preset for preset in preset_names() if preset != TEMPORAL_PROMPT]
+# Further captions are made of descriptions and of events; their sources have no prompts of their own.
+FURTHER = [preset for preset in FOR_ALL_SOURCES if load_further(preset) is not None]
+MAIN = [preset for preset in FOR_ALL_SOURCES if preset not in FURTHER]
 
 
 @pytest.mark.skipif(not PAPER.is_file(), reason="needs the paper's text next to the checkout")
@@ -47,11 +52,20 @@ def test_the_paper_s_prompts_stand_in_table_i_word_for_word(source: str) -> None
 def test_the_examples_obey_the_rules_that_answers_must_obey(preset: str, source: str) -> None:
     examples = load_prompt(preset, source, Form.SINGLE).examples
     sentences = [example for example in examples if example.caption != "Failure."]
-    judged = judge([Candidate(one.caption, one.text) for one in sentences], RULE_PRESETS["paper"])
+    rules = kind_settings(preset).rules if preset in FURTHER else RULE_PRESETS["paper"]
+    judged = judge([Candidate(one.caption, one.text) for one in sentences], rules)
     assert [(one.caption, one.complaint) for one in judged if one.findings or one.repairs] == []
 
 
-@pytest.mark.parametrize("preset", FOR_ALL_SOURCES)
+@pytest.mark.parametrize("preset", FURTHER)
+def test_further_captions_have_examples_of_descriptions_and_of_events(preset: str) -> None:
+    of = {source: load_prompt(preset, source, Form.SINGLE).version for source in SOURCES}
+    described = {version for source, version in of.items() if source != Source.AUDIOSET.value}
+    assert len(described) == 1
+    assert of[Source.AUDIOSET.value] not in described
+
+
+@pytest.mark.parametrize("preset", MAIN)
 def test_each_source_has_examples_of_its_own(preset: str) -> None:
     versions = {load_prompt(preset, source, Form.SINGLE).version for source in SOURCES}
     assert len(versions) == len(SOURCES)
@@ -97,7 +111,7 @@ def test_a_text_by_itself_is_quoted_unless_a_preset_says_otherwise() -> None:
 
 
 def test_prompts_that_are_not_there() -> None:
-    with pytest.raises(PromptError, match="there are: paper, small"):
+    with pytest.raises(PromptError, match=r"there are: long, paper, query, short, small, temporal$"):
         load_prompt("../secret", "freesound", Form.SINGLE)
 
 
@@ -128,7 +142,7 @@ examples = [["Dog", "A dog is barking."]]
 def test_a_file_in_one_s_own_folder_is_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.toml").write_text(OWN_PRESET)
     monkeypatch.setenv("WAVCAPS_PROMPTS", str(tmp_path))
-    assert preset_names() == ["mine", "paper", "small", "temporal"]
+    assert preset_names() == ["long", "mine", "paper", "query", "short", "small", "temporal"]
     prompt = load_prompt("mine", "freesound", Form.SINGLE)
     assert prompt.messages(["rain"])[0]["content"] == "Say what sounds."
     assert load_prompt("paper", "freesound", Form.SINGLE).instruction != prompt.instruction

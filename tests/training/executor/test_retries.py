@@ -19,11 +19,11 @@ from tests.training.executor.executor_runs import failures_of, log_of
 from tests.training.training.test_resume import SETTINGS, clips  # noqa: F401
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
-from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
+from wavcaps_training.paper.experiments import HTSAT_DEMO
 
 pytestmark = pytest.mark.slow
 
-KEY = list(DEMO_EXPERIMENT.key)
+KEY = list(HTSAT_DEMO.key)
 STEP = "__".join(KEY)
 
 
@@ -31,7 +31,7 @@ def build_job() -> dg.JobDefinition:
     from wavcaps_assets.settings import Settings
     from wavcaps_training.definitions import build
 
-    return build(Settings()).resolve_job_def("train_and_score")
+    return build(Settings()).resolve_job_def("train_htsat_bert")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def store(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in clips.glob("*.flac"):
         (root / path.name).symlink_to(path)
     manifest = pq.read_table(clips / "manifest.parquet")
-    TableStore(Store(root)).write(list(DEMO_EXPERIMENT.training_manifest), None, manifest)
+    TableStore(Store(root)).write(list(HTSAT_DEMO.training_manifest), None, manifest)
     monkeypatch.setenv("WAVCAPS_STORE", str(root))
     monkeypatch.setenv("WAVCAPS_CUDA_DEVICES", "")
     return root
