@@ -214,7 +214,10 @@ def test_where_nothing_is_chosen_a_model_is_compared_with_the_floor(endpoint: En
     [
         ({"method": "magic"}, "no method 'magic'; there are model, template, rules"),
         ({"preset": "huge"}, "no captioning preset 'huge'"),
-        ({"prompt": "nobody's"}, 'there is no prompt preset "nobody\'s"; there are: mine, other, paper'),
+        (
+            {"prompt": "nobody's"},
+            'there is no prompt preset "nobody\'s"; there are: long, mine, other, paper',
+        ),
         ({"form": "poem"}, "form: Input should be 'numbered_list', 'structured' or 'single'"),
         ({"batch_size": 0}, "batch_size: Input should be greater than or equal to 1"),
         ({"added": ["author"]}, "added.0: Input should be 'events'"),

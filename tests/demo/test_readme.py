@@ -23,7 +23,8 @@ FIGURES = re.compile(
     r"- (?P<records>[\d,]+) records, of which (?P<published>[\d,]+) are published with a caption\n"
     r"- (?P<template>[\d,]+) captions by the template for AudioSet's labels, "
     r"(?P<model>[\d,]+) by the language model\n"
-    r"- R@10, text to audio: (?P<recall>[\d.]+) % on (?P<clips>[\d,]+) test clips; "
+    r"- R@10, text to audio: (?P<recall>[\d.]+)(?: ± [\d.]+)? %"
+    r"(?:, the mean of \d+ seeds \(95 % interval [\d.]+ to [\d.]+\),)? on (?P<clips>[\d,]+) test clips; "
     r"by chance (?P<chance>[\d.]+) %\n"
     r"- R@10, audio to text: .*"
 )

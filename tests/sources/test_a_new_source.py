@@ -110,7 +110,7 @@ def test_a_new_source_is_one_file_and_one_line(
     definitions = build(Settings())
     graph = definitions.resolve_asset_graph()
     names = {key.path[1] for key in graph.get_all_asset_keys() if key.path[0] == NAME}
-    assert names == {"raw_clips", "audio", "ledger"}
+    assert names == {"raw_clips", "audio", "fingerprints", "ledger"}
     by_source = graph.get(dg.AssetKey("filtered_clips")).partitions_def
     assert by_source is not None and NAME in by_source.get_partition_keys()
     job = definitions.resolve_job_def(f"crawl_{NAME}")
