@@ -51,21 +51,27 @@ def definitions(location: Location) -> dg.Definitions:
     return dg.Definitions(assets=assets)
 
 
-def _retrieval_scores(experiment: Experiment, key: Sequence[str], retries: int) -> dg.AssetsDefinition:
+def _of_checkpoint(experiment: Experiment, retries: int) -> dict[str, Any]:
+    """What assets that score an experiment's checkpoint have in common: their inputs, and how they run."""
     embeddings = list(experiment.embeddings_key) if experiment.embeddings_key else None
-
-    @dg.asset(
-        key=list(key),
-        ins={
+    return {
+        "ins": {
             "training_manifest": dg.AssetIn(key=list(experiment.training_manifest)),
             "checkpoint": dg.AssetIn(key=list(experiment.key)),
         },
-        deps=[embeddings] if embeddings else [],
-        group_name="scores",
-        kinds={"pytorch", "parquet"},
-        owners=OWNERS,
-        op_tags=gpu_tags(1),
-        retry_policy=gpu_retries(retries),
+        "deps": [embeddings] if embeddings else [],
+        "group_name": "scores",
+        "kinds": {"pytorch", "parquet"},
+        "owners": OWNERS,
+        "op_tags": gpu_tags(1),
+        "retry_policy": gpu_retries(retries),
+    }
+
+
+def _retrieval_scores(experiment: Experiment, key: Sequence[str], retries: int) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=list(key),
+        **_of_checkpoint(experiment, retries),
         description="Audio-language retrieval on the test split: R@k, mAP@10 and the median rank in both "
         "directions (section IV.A, Table V), with bootstrap intervals, next to chance and to the model "
         "before training.",
@@ -114,20 +120,9 @@ class SeedsConfig(dg.Config):
 
 
 def _seed_scores(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
-    embeddings = list(experiment.embeddings_key) if experiment.embeddings_key else None
-
     @dg.asset(
         key=list(SEED_SCORES_KEY),
-        ins={
-            "training_manifest": dg.AssetIn(key=list(experiment.training_manifest)),
-            "checkpoint": dg.AssetIn(key=list(experiment.key)),
-        },
-        deps=[embeddings] if embeddings else [],
-        group_name="scores",
-        kinds={"pytorch", "parquet"},
-        owners=OWNERS,
-        op_tags=gpu_tags(1),
-        retry_policy=gpu_retries(retries),
+        **_of_checkpoint(experiment, retries),
         description="The checkpoint's model trained again with other seeds, and the scores of all of them on "
         "the test split: how much of a score is chance.",
         metadata=schema_metadata(SEED_SCORES),
