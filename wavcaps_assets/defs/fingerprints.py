@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from wavcaps_assets.benchmark_sets.benchmarks import known_benchmarks
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark
+from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS
 from wavcaps_assets.defs.checks import Upstream, table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
@@ -27,7 +28,7 @@ from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_assets.tables.stage import Stage
 
 GROUP = "benchmarks"
-FINGERPRINTS_NAME, OF_BENCHMARK, OVERLAPS_NAME = "fingerprints", "benchmark_fingerprints", "audio_overlaps"
+FINGERPRINTS_NAME, OF_BENCHMARK = "fingerprints", "benchmark_fingerprints"
 SHOWN = ["clip_id", "benchmark_clip_id", "benchmark_split", "score", "offset_s", "key", "verdict"]
 SHOWN_ROWS = 30
 
@@ -82,7 +83,7 @@ def audio_overlaps(benchmark: Benchmark, sources: Sequence[Source]) -> dg.Assets
     every = dg.AllPartitionMapping()
 
     @dg.asset(
-        key=[OVERLAPS_NAME, benchmark.name],
+        key=[AUDIO_OVERLAPS, benchmark.name],
         ins={
             "clips": dg.AssetIn(key=["benchmark", benchmark.name]),
             "fingerprints": dg.AssetIn(key=[OF_BENCHMARK, benchmark.name]),
@@ -177,7 +178,7 @@ def _checks(benchmarks: Sequence[Benchmark], sources: Sequence[Source]) -> list[
             table_checks([OF_BENCHMARK, one.name], None, clips_of(["benchmark", one.name]))
             for one in benchmarks
         ),
-        *(table_checks([OVERLAPS_NAME, one.name], None, unique=False) for one in benchmarks),
+        *(table_checks([AUDIO_OVERLAPS, one.name], None, unique=False) for one in benchmarks),
     ]
 
 
@@ -194,7 +195,7 @@ def definitions(location: Location) -> dg.Definitions:
             dg.define_asset_job(
                 f"compare_audio_{one.name}",
                 selection=dg.AssetSelection.assets(
-                    *([name, one.name] for name in ("benchmark", OF_BENCHMARK, OVERLAPS_NAME))
+                    *([name, one.name] for name in ("benchmark", OF_BENCHMARK, AUDIO_OVERLAPS))
                 ),
                 description=f"Reads {one.title}, and looks for its sounds in the set.",
             )

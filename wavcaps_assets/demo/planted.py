@@ -17,6 +17,7 @@ import soxr
 
 from wavcaps_assets.audio.blocks import SAMPLE_RATE, Samples
 from wavcaps_assets.benchmark_sets.benchmarks.demo_sounds import BENCHMARK
+from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 
@@ -107,7 +108,7 @@ def planted_lines(tables: TableStore) -> list[str]:
     """What was found of the planted clips, as sentences; also written to the store."""
     store = tables.store
     listed = list(csv.DictReader(io.StringIO(store.read_bytes(f"{BENCHMARK.folder}/clips.csv").decode())))
-    found = tables.read(["audio_overlaps", BENCHMARK.name], [WHOLE])
+    found = tables.read([AUDIO_OVERLAPS, BENCHMARK.name], [WHOLE])
     same = found.filter(pc.equal(found.column("verdict"), "same"))
     columns = (same.column(name).to_pylist() for name in ("clip_id", "benchmark_clip_id"))
     pairs = set(zip(*columns, strict=True))
