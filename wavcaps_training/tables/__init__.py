@@ -1,0 +1,43 @@
+"""The tables of this package, one file each. Importing it registers their schemas."""
+
+from wavcaps_assets.tables import register_schemas
+from wavcaps_training.tables.checkpoints import CHECKPOINT, LEARNING_CURVE, NAMED_SCORES
+from wavcaps_training.tables.comparison import PAPER_COMPARISON, PAPER_COMPARISON_KEY
+from wavcaps_training.tables.embeddings import AUDIO_EMBEDDINGS, EMBEDDINGS_FOLDER
+from wavcaps_training.tables.retrieval_scores import (
+    RETRIEVAL_SCORES,
+    RETRIEVAL_SCORES_KEY,
+    SCORES_OF_EXPERIMENTS,
+    SEED_SCORES,
+    SEED_SCORES_KEY,
+)
+from wavcaps_training.tables.withdrawn import WITHDRAWN_CLIPS, WITHDRAWN_CLIPS_KEY
+
+__all__ = [
+    "AUDIO_EMBEDDINGS",
+    "CHECKPOINT",
+    "EMBEDDINGS_FOLDER",
+    "LEARNING_CURVE",
+    "NAMED_SCORES",
+    "PAPER_COMPARISON",
+    "PAPER_COMPARISON_KEY",
+    "RETRIEVAL_SCORES",
+    "RETRIEVAL_SCORES_KEY",
+    "SCORES_OF_EXPERIMENTS",
+    "SEED_SCORES",
+    "SEED_SCORES_KEY",
+    "WITHDRAWN_CLIPS",
+    "WITHDRAWN_CLIPS_KEY",
+]
+
+register_schemas(
+    {
+        "checkpoint": CHECKPOINT,
+        EMBEDDINGS_FOLDER: AUDIO_EMBEDDINGS,
+        "/".join(RETRIEVAL_SCORES_KEY): RETRIEVAL_SCORES,
+        SCORES_OF_EXPERIMENTS: RETRIEVAL_SCORES,
+        "/".join(SEED_SCORES_KEY): SEED_SCORES,
+        "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
+        "/".join(WITHDRAWN_CLIPS_KEY): WITHDRAWN_CLIPS,
+    }
+)

@@ -1,0 +1,191 @@
+"""Tables of retrieval scores."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from wavcaps_assets.store.schema import Column, TableSchema
+from wavcaps_assets.tables.columns import STRING
+
+RETRIEVAL_SCORES_KEY = ("scores", "retrieval")
+
+# The scores of an experiment that is not the one in the report: `scores/<model>/<setting>`.
+SCORES_OF_EXPERIMENTS = "scores"
+
+SEED_SCORES_KEY = ("scores", "seeds")
+
+RETRIEVAL_SCORES = TableSchema(
+    "retrieval_scores",
+    "Audio-language retrieval on the test split, in both directions: R@k, mAP@10 and the median rank.",
+    (
+        Column("model", STRING, "`trained`, `untrained` or `chance`", derived_from=("weights_path",)),
+        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
+        Column("metric", STRING, "`R@1`, `R@5`, `R@10`, `mAP@10` or `median rank`", derived_from=()),
+        Column(
+            "value",
+            pa.float64(),
+            "the score, in percent; a median rank counts from 1",
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
+        Column("clips", pa.int32(), "clips of the test split that were scored", derived_from=("split",)),
+        Column(
+            "low",
+            pa.float64(),
+            "lower end of the 95 % bootstrap interval over test clips; null for chance",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+            added_in=2,
+        ),
+        Column(
+            "high",
+            pa.float64(),
+            "upper end of that interval; null for chance",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+            added_in=2,
+        ),
+        Column(
+            "checkpoint",
+            STRING,
+            "the checkpoint: its model and its experiment, such as `htsat_bert/pretrained`; null for chance",
+            nullable=True,
+            derived_from=("model", "setting"),
+            added_in=2,
+        ),
+        Column(
+            "weights_sha256",
+            STRING,
+            "a hash of the weights that were scored; null for chance",
+            nullable=True,
+            derived_from=("weights_path",),
+            added_in=2,
+        ),
+        Column(
+            "trained_on_sha256",
+            STRING,
+            "version of the training manifest that the checkpoint was trained on; null for chance",
+            nullable=True,
+            derived_from=("manifest_sha256",),
+            added_in=2,
+        ),
+        Column(
+            "scored_on_sha256",
+            STRING,
+            "version of the training manifest whose test split was scored",
+            nullable=True,
+            derived_from=("clip_id", "caption", "split"),
+            added_in=2,
+        ),
+        Column(
+            "protocol",
+            STRING,
+            "how candidates are ranked, what counts as correct, and how clips are cropped",
+            nullable=True,
+            derived_from=(),
+            added_in=2,
+        ),
+        Column(
+            "device",
+            STRING,
+            "the device that computed the score; null for chance",
+            nullable=True,
+            derived_from=(),
+            added_in=2,
+            is_data=False,
+        ),
+        Column(
+            "unreadable",
+            pa.int32(),
+            "clips of the test split that were left out, because their audio could not be read",
+            nullable=True,
+            derived_from=("split", "audio_path"),
+            added_in=3,
+        ),
+        Column(
+            "trained_on_version",
+            STRING,
+            "the published version of the set that the checkpoint was trained on",
+            nullable=True,
+            derived_from=("set_version",),
+            added_in=4,
+            is_data=False,
+        ),
+        Column(
+            "scored_on_version",
+            STRING,
+            "the published version of the set whose test split was scored",
+            nullable=True,
+            derived_from=(),
+            added_in=4,
+            is_data=False,
+        ),
+    ),
+    key=("model", "direction", "metric"),
+)
+
+SEED_SCORES = TableSchema(
+    "seed_scores",
+    "The same model, trained with several seeds and scored on the same test split.",
+    (
+        Column(
+            "seed", pa.int32(), "the seed; null: the mean of all", nullable=True, derived_from=("setting",)
+        ),
+        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
+        Column("metric", STRING, "`R@1`, `R@5`, `R@10`, `mAP@10` or `median rank`", derived_from=()),
+        Column(
+            "value",
+            pa.float64(),
+            "the score, in percent; a median rank counts from 1",
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
+        Column(
+            "low",
+            pa.float64(),
+            "lower end of the 95 % bootstrap interval over test clips; of the mean, over seeds and clips",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
+        Column(
+            "high",
+            pa.float64(),
+            "upper end of that interval",
+            nullable=True,
+            derived_from=("weights_path", "audio_path", "caption", "split"),
+        ),
+        Column(
+            "deviation",
+            pa.float64(),
+            "of the mean: the standard deviation over the seeds",
+            nullable=True,
+            derived_from=("weights_path",),
+        ),
+        Column("seeds", pa.int32(), "number of seeds", derived_from=()),
+        Column("clips", pa.int32(), "clips of the test split that were scored", derived_from=("split",)),
+        Column(
+            "checkpoint",
+            STRING,
+            "the model and its experiment, such as `aisfx_minilm/demo`",
+            derived_from=("model", "setting"),
+        ),
+        Column(
+            "best_epoch", pa.int32(), "the best epoch by validation", nullable=True, derived_from=("split",)
+        ),
+        Column(
+            "weights_sha256",
+            STRING,
+            "a hash of the checkpoint's weights, whose settings the other seeds have",
+            nullable=True,
+            derived_from=("weights_path",),
+            added_in=2,
+        ),
+        Column(
+            "scored_on_sha256",
+            STRING,
+            "version of the training manifest whose test split was scored",
+            nullable=True,
+            derived_from=("clip_id", "caption", "split"),
+            added_in=2,
+        ),
+    ),
+    key=("seed", "direction", "metric"),
+)
