@@ -7,8 +7,9 @@ from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.importing.importing import import_from, summary
+from wavcaps_assets.importing.importing import import_from
 from wavcaps_assets.importing.settings import ImportSettings
+from wavcaps_assets.importing.summary import summary
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.tables import IMPORTED_SETS
 

@@ -18,8 +18,9 @@ from wavcaps_assets.benchmark_sets.lists import SetError
 from wavcaps_assets.importing.audit import audit_set
 from wavcaps_assets.importing.audit_audio import AudioComparison
 from wavcaps_assets.importing.audit_report import as_junit, as_markdown, as_text
-from wavcaps_assets.importing.importing import build_tables, printable
+from wavcaps_assets.importing.importing import build_tables
 from wavcaps_assets.importing.reading import UnusableSet, find_set
+from wavcaps_assets.importing.summary import printable
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.store.storage import Store, StoreError, open_store

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import UNKNOWN_VERSION
 from wavcaps_assets.checks.render import NO_XML, REPLACED, markdown_cell
 from wavcaps_assets.importing.audit import KINDS, SAME, Audit, AuditedBenchmark
-from wavcaps_assets.importing.importing import printable
+from wavcaps_assets.importing.summary import printable
 
 SHOWN = 20
 SUITE = "leak audit"

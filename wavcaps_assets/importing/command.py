@@ -7,17 +7,10 @@ from pathlib import Path
 
 import click
 
-from wavcaps_assets.importing.importing import (
-    CannotImport,
-    SetTables,
-    forget,
-    import_from,
-    missing_audio,
-    printable,
-    summary,
-)
+from wavcaps_assets.importing.importing import CannotImport, SetTables, forget, import_from
 from wavcaps_assets.importing.reading import UnusableSet
 from wavcaps_assets.importing.settings import ImportSettings
+from wavcaps_assets.importing.summary import missing_audio, printable, summary
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.imported import DamagedImport
 from wavcaps_assets.store.storage import StoreError, open_store

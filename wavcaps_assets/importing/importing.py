@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavcaps_assets.checks.manifest_files import MOST_SOURCES
-from wavcaps_assets.checks.render import CONTROL, REPLACED
 from wavcaps_assets.importing.reading import Notes, SetFiles, UnusableSet, find_set, read_clips, source_name
 from wavcaps_assets.importing.settings import ImportSettings
 from wavcaps_assets.sources.imported import (
@@ -29,6 +29,8 @@ from wavcaps_assets.sources.imported import (
     write_index,
 )
 from wavcaps_assets.store.migration import SCHEMA_VERSION
+from wavcaps_assets.store.shared_leases import SharedLeases, lease_held
+from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore, path_of
 from wavcaps_assets.tables.imported import IMPORTED_CLIPS, IMPORTED_SETS
 
@@ -43,6 +45,10 @@ TITLES = {
 }
 # The tables of a source that a crawl makes, by the partition.
 CRAWLED = ("raw_clips", "audio", "ledger")
+# In the folder of the state: one import at a time changes the list of imported sources.
+LEASES = "leases"
+# An import writes its tables in seconds; the lease of a killed one expires after two minutes.
+LONGEST_WAIT_S = 300.0
 
 
 class CannotImport(ValueError):
@@ -87,6 +93,7 @@ def import_from(
     Raises:
         UnusableSet: the set cannot be read.
         CannotImport: its sources would repeat ids, or cannot be written.
+        StoreError: the folder of the state cannot be used.
     """
     if not chosen.path:
         raise UnusableSet("no set is named: set `path` to its folder, or to one list")
@@ -94,9 +101,12 @@ def import_from(
     files = find_set(Path(chosen.path), Path(chosen.audio) if chosen.audio else None, chosen.source or None)
     built = build_tables(files, renames)
     replaces = frozenset(built.tables) if chosen.replace else frozenset[str]()
-    require_names(built, files, tables, state, replaces)
-    if not dry_run:
-        write_import(built, files, state, renames)
+    if dry_run:
+        require_names(built, files, tables, state, replaces)
+    else:
+        with _alone(state):
+            require_names(built, files, tables, state, replaces)
+            write_import(built, files, state, renames)
     rows = [
         {
             "source": name,
@@ -195,7 +205,7 @@ def require_names(
 def write_import(
     built: SetTables, files: SetFiles, state: Path, renames: Mapping[str, str] | None = None
 ) -> dict[str, ImportedSet]:
-    """Writes the tables of a set, and then its sources into the list.
+    """Writes the tables of a set, and then its sources into the list, while no other import does.
 
     If it is killed in between, a source whose table is already of another folder than the list says cannot be
     read until the import is run again.
@@ -247,51 +257,37 @@ def forget(names: list[str], state: Path, tables: TableStore) -> None:
 
     Raises:
         CannotImport: there is no such imported source.
+        StoreError: the store, or the folder of the state, cannot be used.
     """
-    there = imported_sets(state)
-    unknown = [name for name in names if name not in there]
-    if unknown:
-        raise CannotImport(
-            f"{', '.join(unknown)} is not imported; imported are {', '.join(there) or 'no sources'}"
-        )
-    write_index(state, {name: about for name, about in there.items() if name not in names})
-    for name in names:
-        table_path(state, name).unlink(missing_ok=True)
-        for crawled in CRAWLED:
-            for dropped in (False, True):
-                tables.store.remove(path_of([name, crawled], PARTITION, dropped=dropped))
+    with _alone(state):
+        there = imported_sets(state)
+        unknown = [name for name in names if name not in there]
+        if unknown:
+            raise CannotImport(
+                f"{', '.join(unknown)} is not imported; imported are {', '.join(there) or 'no sources'}"
+            )
+        write_index(state, {name: about for name, about in there.items() if name not in names})
+        for name in names:
+            table_path(state, name).unlink(missing_ok=True)
+            for crawled in CRAWLED:
+                for dropped in (False, True):
+                    tables.store.remove(path_of([name, crawled], PARTITION, dropped=dropped))
 
 
-def missing_audio(built: SetTables) -> Iterator[tuple[str, str]]:
-    """The clips without audio, and why."""
-    for table in built.tables.values():
-        without = table.filter(table.column("audio").is_null())
-        for clip_id, problem in zip(
-            without.column("clip_id").to_pylist(), without.column("problem").to_pylist(), strict=True
-        ):
-            yield clip_id, problem or "no audio in the set"
-
-
-def summary(built: SetTables) -> str:
-    """What a set has, as lines for the terminal."""
-    lines = [f"{'source':<24} {'clips':>9} {'with audio':>11} {'missing':>9} {'repeated':>9}"]
-    for name, table in built.tables.items():
-        without = built.without_audio(name)
-        lines.append(
-            f"{name:<24} {table.num_rows:>9,} {table.num_rows - without:>11,} {without:>9,} "
-            f"{built.repeated[name]:>9,}"
-        )
-    for problem, count in built.notes.problems.items():
-        such = ", ".join(built.notes.examples.get(problem, ()))
-        lines.append(printable(f"{count:,} {problem}" + (f": {such}" if such else "")))
-    if built.notes.unused_audio:
-        lines.append(f"{built.notes.unused_audio:,} audio files have no row, and are not read")
-    return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """A text from outside, without characters that a terminal would obey."""
-    return CONTROL.sub(REPLACED, text).encode("utf-8", "backslashreplace").decode()
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Only one process, on any machine that shares the state, changes the imported sources at a time."""
+    leases = SharedLeases(Store(state), LEASES, "imports")
+    with ExitStack() as held:
+        held.callback(leases.close)
+        try:
+            held.enter_context(lease_held(leases, index_path(state).name, LONGEST_WAIT_S))
+        except TimeoutError as error:
+            raise CannotImport(
+                f"another import has been writing into {index_path(state).parent} for "
+                f"{LONGEST_WAIT_S / 60:.0f} minutes: wait for it, and import the set again"
+            ) from error
+        yield
 
 
 def _without_contested(table: pa.Table, contested: set[str]) -> pa.Table:
