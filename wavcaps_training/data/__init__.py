@@ -10,6 +10,7 @@ from wavcaps_training.data.loading import (
     FeatureCache,
     LogMelCache,
     batch_loader,
+    example_loader,
     unreadable_clips,
 )
 from wavcaps_training.data.plan import clips_seen, plan_epoch
@@ -30,6 +31,7 @@ __all__ = [
     "batch_loader",
     "clips_of",
     "clips_seen",
+    "example_loader",
     "examples_of",
     "plan_epoch",
     "read_crop",

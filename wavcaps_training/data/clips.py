@@ -21,12 +21,14 @@ class Clip:
         captions: its captions, at least one.
         audio_path: its audio file, relative to the store.
         duration_s: its duration (s), which determines its bucket.
+        recording: the group of clips that share a recording; empty: it is alone.
     """
 
     clip_id: str
     captions: tuple[str, ...]
     audio_path: str
     duration_s: float
+    recording: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,12 @@ class Example:
     Attributes:
         clip: the clip.
         number: the number of the caption, from 0.
+        position: where a longer clip is cropped: 0 at its start, 1 at its end; None: as the settings say.
     """
 
     clip: Clip
     number: int
+    position: float | None = None
 
     @property
     def caption(self) -> str:
@@ -53,10 +57,16 @@ def clips_of(manifest: pa.Table, split: str) -> list[Clip]:
         manifest: a table of `tables.TRAINING_MANIFEST`.
         split: the split's name.
     """
-    columns = ["clip_id", "caption", "other_captions", "audio_path", "duration_s"]
+    columns = ["clip_id", "caption", "other_captions", "audio_path", "duration_s", "recording"]
     rows = manifest.filter(pc.equal(manifest["split"], split)).select(columns)
     return [
-        Clip(row["clip_id"], (row["caption"], *row["other_captions"]), row["audio_path"], row["duration_s"])
+        Clip(
+            row["clip_id"],
+            (row["caption"], *row["other_captions"]),
+            row["audio_path"],
+            row["duration_s"],
+            row["recording"],
+        )
         for row in rows.to_pylist()
     ]
 

@@ -180,7 +180,9 @@ class ExampleDataset(Dataset[tuple[Example, Tensor]]):
     def _waveform(self, example: Example) -> Tensor:
         settings, clip = self.settings, example.clip
         position = settings.clip.evaluation_position
-        if self.epoch is not None:
+        if example.position is not None:
+            position = example.position
+        elif self.epoch is not None:
             # A cached clip has one crop, whichever epoch or caption reads it first.
             drawn_for = (self.epoch, example.number) if self.cache is None else (0, 0)
             position = chance(settings.seed, drawn_for[0], clip.clip_id, drawn_for[1], "crop")
@@ -230,13 +232,30 @@ def batch_loader(
         unreadable = UnreadableClips("clips", len(clips), 0)
     if share is None:
         examples = examples_of(clips, CaptionChoice.ALL, settings.seed, 0)
-        batches = plan_epoch(examples, settings, 0, training=False)
-    else:
-        examples = examples_of(clips, settings.captions, settings.seed, share.epoch)
-        planned = plan_epoch(examples, settings, share.epoch, training=True)
-        batches = [_share_of(batch, share) for batch in planned[share.first_batch :]]
-    crops = share.epoch if share is not None else None
-    dataset: Dataset[Any] = ExampleDataset(examples, audio, settings, crops, cache, unreadable.most)
+        return example_loader(examples, audio, settings, unreadable, cache)
+    examples = examples_of(clips, settings.captions, settings.seed, share.epoch)
+    planned = plan_epoch(examples, settings, share.epoch, training=True)
+    batches = [_share_of(batch, share) for batch in planned[share.first_batch :]]
+    dataset = ExampleDataset(examples, audio, settings, share.epoch, cache, unreadable.most)
+    return _loader(dataset, batches, unreadable)
+
+
+def example_loader(
+    examples: Sequence[Example],
+    audio: AudioFiles,
+    settings: RunSettings,
+    unreadable: UnreadableClips,
+    cache: AudioCache | None = None,
+) -> BatchLoader:
+    """Batches of examples in their order, for an evaluation; the arguments are those of `batch_loader`."""
+    batches = plan_epoch(examples, settings, 0, training=False)
+    return _loader(
+        ExampleDataset(examples, audio, settings, None, cache, unreadable.most), batches, unreadable
+    )
+
+
+def _loader(dataset: ExampleDataset, batches: list[list[int]], unreadable: UnreadableClips) -> BatchLoader:
+    settings = dataset.settings
     return BatchLoader(
         unreadable,
         dataset,

@@ -1,13 +1,19 @@
 """Bootstrap intervals of retrieval scores.
 
-Test clips are drawn again with replacement, each with all of its captions; the candidates stay the same. The
-interval says how much a score would vary with other test clips of the same kind. It says nothing of other
-seeds.
+Recordings are drawn again with replacement, each with all of its clips and captions, since clips that were
+cut from one recording are found or missed together; the candidates stay the same. The interval says how much
+a score would vary with other recordings of the same kind. It says nothing of other seeds.
+
+Percentile intervals of a few groups are too narrow. Their percentiles are therefore those of Student's t,
+widened by sqrt(n / (n - 1)) for n recordings: the expanded percentile interval of T. C. Hesterberg, "What
+Teachers Should Know About the Bootstrap", 2015 (https://arxiv.org/abs/1411.5279).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 
@@ -16,58 +22,91 @@ from wavcaps_training.evaluation.ranking import DirectionScores
 RESAMPLES = 1000
 COVERAGE = 0.95
 SEED = 0
-# Resamples at a time, so that the weights of a large test set fit in memory.
-AT_A_TIME = 50
+# Numbers in memory at a time, of all resamples together.
+NUMBERS_AT_A_TIME = 5_000_000
 
 
 def intervals(
-    scores: DirectionScores, clip_of_query: np.ndarray, depths: tuple[int, ...]
+    scores: DirectionScores, group_of_query: np.ndarray, depths: tuple[int, ...]
 ) -> dict[str, tuple[float, float]]:
-    """The 95 % percentile interval of each score, by its name in `tables.RETRIEVAL_SCORES`.
+    """The 95 % interval of each score, by its name in `tables.RETRIEVAL_SCORES`; of one group there is none.
 
     Args:
         scores: of one direction.
-        clip_of_query: (queries,) the clip that each query belongs to, from 0.
+        group_of_query: (queries,) the recording that each query belongs to, from 0 without gaps.
         depths: k of R@k.
     """
+    groups = int(group_of_query.max()) + 1
+    if groups == 1:
+        return {}
+    sizes = np.bincount(group_of_query)
     values = {f"R@{k}": 100.0 * (scores.ranks < k) for k in depths}
     values["mAP@10"] = 100.0 * scores.average_precision
+    sums = {name: np.bincount(group_of_query, of_query) for name, of_query in values.items()}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in (*values, "median rank")}
     order = np.argsort(scores.ranks, kind="stable")
-    for weights in _weights(clip_of_query):
-        total = weights.sum(axis=1)
-        for name, of_query in values.items():
-            drawn[name].append(weights @ of_query / total)
-        reached = weights[:, order].cumsum(axis=1) >= total[:, None] / 2
-        drawn["median rank"].append(scores.ranks[order][reached.argmax(axis=1)] + 1.0)
-    tails = (100 * (1 - COVERAGE) / 2, 100 * (1 + COVERAGE) / 2)
-    found = {name: np.percentile(np.concatenate(parts), tails) for name, parts in drawn.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+    ranks, group_of_rank = scores.ranks[order], group_of_query[order]
+    for counts in _resamples(groups, len(ranks)):
+        total = counts @ sizes
+        for name, of_group in sums.items():
+            drawn[name].append(counts @ of_group / total)
+        reached = counts[:, group_of_rank].cumsum(axis=1) >= total[:, None] / 2
+        drawn["median rank"].append(ranks[reached.argmax(axis=1)] + 1.0)
+    return {name: _ends(np.concatenate(parts), groups) for name, parts in drawn.items()}
 
 
-def interval_of_mean(per_seed: np.ndarray, clip_of_query: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a mean over seeds; seeds and test clips are both drawn again with replacement.
+def interval_of_mean(per_seed: np.ndarray, group_of_query: np.ndarray) -> tuple[float, float] | None:
+    """The 95 % interval of a mean over seeds; seeds and recordings are both drawn again with replacement.
 
     Args:
         per_seed: (seeds, queries) what each query contributes to the mean, such as 100 for a hit.
-        clip_of_query: (queries,) the clip that each query belongs to, from 0.
+        group_of_query: (queries,) the recording that each query belongs to, from 0 without gaps.
+
+    Returns:
+        Its ends; None: all queries are of one recording.
     """
+    groups = int(group_of_query.max()) + 1
+    if groups == 1:
+        return None
     generator = np.random.default_rng(SEED)
-    seeds = len(per_seed)
+    seeds, sizes = len(per_seed), np.bincount(group_of_query)
+    sums = np.stack([np.bincount(group_of_query, of_query) for of_query in per_seed], axis=1)
     drawn = []
-    for weights in _weights(clip_of_query):
-        of_seed = weights @ per_seed.T / weights.sum(axis=1, keepdims=True)
-        share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights)) / seeds
+    for counts in _resamples(groups, len(group_of_query)):
+        of_seed = counts @ sums / (counts @ sizes)[:, None]
+        share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(counts)) / seeds
         drawn.append((of_seed * share).sum(axis=1))
-    tails = (100 * (1 - COVERAGE) / 2, 100 * (1 + COVERAGE) / 2)
-    low, high = np.percentile(np.concatenate(drawn), tails)
+    return _ends(np.concatenate(drawn), groups)
+
+
+@cache
+def student_t_quantile(probability: float, degrees: int) -> float:
+    """The quantile of Student's t distribution above its median, by integrating its density.
+
+    Args:
+        probability: above 0.5.
+        degrees: degrees of freedom, at least 1.
+    """
+    # With x = sqrt(degrees) * tan(angle), the density is cos(angle) ** (degrees - 1), up to a constant.
+    angles = np.linspace(0, np.pi / 2, 200_001)
+    density = np.cos(angles) ** (degrees - 1)
+    area = np.concatenate(([0.0], np.cumsum((density[1:] + density[:-1]) / 2)))
+    angle = np.interp(probability - 0.5, area / (2 * area[-1]), angles)
+    return float(np.sqrt(degrees) * np.tan(angle))
+
+
+def _ends(drawn: np.ndarray, groups: int) -> tuple[float, float]:
+    tail = (1 - COVERAGE) / 2
+    wider = np.sqrt(groups / (groups - 1)) * student_t_quantile(1 - tail, groups - 1)
+    tail = NormalDist().cdf(-wider)
+    low, high = np.percentile(drawn, (100 * tail, 100 * (1 - tail)))
     return float(low), float(high)
 
 
-def _weights(clip_of_query: np.ndarray) -> Iterator[np.ndarray]:
-    """How often each query is in a resample: (resamples, queries), a part at a time."""
+def _resamples(groups: int, queries: int) -> Iterator[np.ndarray]:
+    """How often each group is in a resample: (resamples, groups), as many at a time as fit in memory."""
     generator = np.random.default_rng(SEED)
-    clips = int(clip_of_query.max()) + 1
-    for _ in range(0, RESAMPLES, AT_A_TIME):
-        counts = generator.multinomial(clips, np.full(clips, 1 / clips), size=AT_A_TIME)
-        yield counts[:, clip_of_query].astype(np.float64)
+    at_a_time = min(max(NUMBERS_AT_A_TIME // queries, 1), RESAMPLES)
+    for start in range(0, RESAMPLES, at_a_time):
+        size = min(at_a_time, RESAMPLES - start)
+        yield generator.multinomial(groups, np.full(groups, 1 / groups), size=size)

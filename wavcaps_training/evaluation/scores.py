@@ -12,7 +12,8 @@ from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.data import AudioCache, AudioFiles, Clip, FeatureCache, clips_of
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.clip_features import features_of, known_features
-from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval, protocol
+from wavcaps_training.evaluation.protocols import PROTOCOLS, Protocol, ProtocolName
+from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
 from wavcaps_training.models.device import device_name
 from wavcaps_training.tables import RETRIEVAL_SCORES
 
@@ -22,7 +23,12 @@ class NothingToScore(ValueError):
 
 
 def score_checkpoint(
-    manifest: pa.Table, checkpoint: pa.Table, store: Store, device: str, embeddings: pa.Table | None = None
+    manifest: pa.Table,
+    checkpoint: pa.Table,
+    store: Store,
+    device: str,
+    embeddings: pa.Table | None = None,
+    protocol: Protocol = PROTOCOLS[ProtocolName.middle],
 ) -> pa.Table:
     """Scores a checkpoint on the test split, which it was not trained on.
 
@@ -33,6 +39,7 @@ def score_checkpoint(
         device: `cpu` or `cuda`.
         embeddings: `tables.AUDIO_EMBEDDINGS` of the clips, for a pretrained audio encoder; None, or without
             some of them: they are computed.
+        protocol: which part of a clip is heard.
 
     Returns:
         `tables.RETRIEVAL_SCORES`.
@@ -65,14 +72,15 @@ def score_checkpoint(
             "weights_sha256": origin.weights_sha256,
             "trained_on_sha256": row["manifest_sha256"],
             "trained_on_version": row["set_version"],
-            "protocol": protocol(settings),
             "device": device_name(model.device),
         }
-        if cache is None and settings.audio_encoder.pretrained:
+        if cache is None and settings.audio_encoder.pretrained and protocol.name is ProtocolName.middle:
             known, encoder = known_features(embeddings, settings), model.audio_encoder.audio_enc
             cache = FeatureCache(features_of(encoder, clips, AudioFiles(store), settings, known))
-        scores, scored = evaluate_retrieval(model, name, clips, AudioFiles(store), settings, cache)
+        scores, scored = evaluate_retrieval(
+            model, name, clips, AudioFiles(store), settings, cache, protocol=protocol
+        )
         rows += [{**score, **test_set, **of_whom} for score in scores]
     # Chance guesses among the clips that were scored.
-    guesses = chance_rows(scored, len(clips) - len(scored))
+    guesses = chance_rows(scored, rows[0]["unreadable"])
     return RETRIEVAL_SCORES.from_rows([*({**score, **test_set} for score in guesses), *rows])

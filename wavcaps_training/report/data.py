@@ -141,7 +141,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Score:
-    """A score and its 95 % bootstrap interval over test clips; None: it has none, or is of an older table."""
+    """A score and its 95 % bootstrap interval over recordings; None: it has none, or is of an older table."""
 
     value: float
     low: float | None

@@ -31,7 +31,7 @@ RETRIEVAL_SCORES = TableSchema(
         Column(
             "low",
             pa.float64(),
-            "lower end of the 95 % bootstrap interval over test clips; null for chance",
+            "lower end of the 95 % bootstrap interval over recordings; null for chance, or for one recording",
             nullable=True,
             derived_from=("weights_path", "audio_path", "caption", "split"),
             added_in=2,
@@ -119,6 +119,30 @@ RETRIEVAL_SCORES = TableSchema(
             added_in=4,
             is_data=False,
         ),
+        Column(
+            "protocol_name",
+            STRING,
+            "the name of the protocol: `middle`, `paper`, `released` or `windows`; null for chance",
+            nullable=True,
+            derived_from=(),
+            added_in=5,
+        ),
+        Column(
+            "recordings",
+            pa.int32(),
+            "recordings of the scored clips, which the interval draws again; null for chance",
+            nullable=True,
+            derived_from=("recording", "split"),
+            added_in=5,
+        ),
+        Column(
+            "blank_captions",
+            pa.int32(),
+            "captions of the test split that were left out, because they have no word; null for chance",
+            nullable=True,
+            derived_from=("caption", "split"),
+            added_in=5,
+        ),
     ),
     key=("model", "direction", "metric"),
 )
@@ -141,7 +165,7 @@ SEED_SCORES = TableSchema(
         Column(
             "low",
             pa.float64(),
-            "lower end of the 95 % bootstrap interval over test clips; of the mean, over seeds and clips",
+            "lower end of the 95 % bootstrap interval over recordings; of the mean, over seeds as well",
             nullable=True,
             derived_from=("weights_path", "audio_path", "caption", "split"),
         ),

@@ -20,7 +20,7 @@ from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.clip_features import features_of, known_features
 from wavcaps_training.evaluation.intervals import interval_of_mean, intervals
 from wavcaps_training.evaluation.ranking import DEPTHS, DirectionScores, score_retrieval
-from wavcaps_training.evaluation.retrieval import embed
+from wavcaps_training.evaluation.retrieval import embed, recordings_of, without_blank_captions
 from wavcaps_training.evaluation.scores import NothingToScore
 from wavcaps_training.tables import SEED_SCORES
 from wavcaps_training.training.train import RunOptions, train
@@ -35,11 +35,14 @@ class _OfASeed:
     Attributes:
         seed: the seed.
         best_epoch: the best epoch by validation, whose weights were scored.
-        directions: the scores of each direction, and the clip that each of its queries belongs to.
+        clips: how many clips were scored.
+        directions: the scores of each direction, and the number of the recording that each of its queries
+            belongs to.
     """
 
     seed: int
     best_epoch: int
+    clips: int
     directions: Mapping[str, tuple[DirectionScores, np.ndarray]]
 
 
@@ -79,9 +82,9 @@ def score_seeds(
             "the training manifest has changed since the checkpoint was trained: materialize the checkpoint "
             "again first"
         )
-    clips = clips_of(manifest, "test")
+    clips, _ = without_blank_captions(clips_of(manifest, "test"))
     if not clips:
-        raise NothingToScore("the training manifest has no clips in the test split")
+        raise NothingToScore("the training manifest has no clips with a caption in the test split")
     settings = SETTINGS.validate_json(row["settings_json"])
     audio, features = AudioFiles(store), known_features(embeddings, settings)
     found = []
@@ -102,7 +105,7 @@ def score_seeds(
         "weights_sha256": own,
         "scored_on_sha256": row["manifest_sha256"],
         "seeds": len(found),
-        "clips": len(found[0].directions["audio_to_text"][1]),
+        "clips": found[0].clips,
     }
     return SEED_SCORES.from_rows([{**of_all, **score} for score in (*_each(found), *_means(found))])
 
@@ -124,11 +127,12 @@ def _score(
     unreadable = unreadable_clips(clips, settings, "clips of the test split")
     sounds, texts, clip_of_caption = embed(model, clips, audio, settings, unreadable, cache)
     scores = score_retrieval(sounds, texts, clip_of_caption)
+    recordings = recordings_of([clip for clip in clips if clip.clip_id not in unreadable.problems])
     directions = {
-        "text_to_audio": (scores.text_to_audio, clip_of_caption),
-        "audio_to_text": (scores.audio_to_text, np.arange(len(sounds))),
+        "text_to_audio": (scores.text_to_audio, recordings[clip_of_caption]),
+        "audio_to_text": (scores.audio_to_text, recordings),
     }
-    return _OfASeed(seed, best_epoch, directions)
+    return _OfASeed(seed, best_epoch, len(sounds), directions)
 
 
 def _values(scores: DirectionScores) -> dict[str, float]:
@@ -137,25 +141,26 @@ def _values(scores: DirectionScores) -> dict[str, float]:
 
 
 def _each(found: Sequence[_OfASeed]) -> Iterator[dict[str, Any]]:
-    """The scores of each seed, with intervals over test clips."""
+    """The scores of each seed, with intervals over recordings."""
     for one in found:
-        for direction, (scores, clip_of_query) in one.directions.items():
-            ends = intervals(scores, clip_of_query, DEPTHS)
+        for direction, (scores, recording_of_query) in one.directions.items():
+            ends = intervals(scores, recording_of_query, DEPTHS)
             for metric, value in _values(scores).items():
+                low, high = ends.get(metric, (None, None))
                 yield {
                     "seed": one.seed,
                     "best_epoch": one.best_epoch,
                     "direction": direction,
                     "metric": metric,
                     "value": value,
-                    "low": ends[metric][0],
-                    "high": ends[metric][1],
+                    "low": low,
+                    "high": high,
                 }
 
 
 def _means(found: Sequence[_OfASeed]) -> Iterator[dict[str, Any]]:
     """The mean of each score over the seeds; of the median rank there is no interval."""
-    for direction, (_, clip_of_query) in found[0].directions.items():
+    for direction, (_, recording_of_query) in found[0].directions.items():
         scores = [one.directions[direction][0] for one in found]
         of_queries = {f"R@{k}": [100.0 * (one.ranks < k) for one in scores] for k in DEPTHS}
         of_queries["mAP@10"] = [100.0 * one.average_precision for one in scores]
@@ -163,8 +168,8 @@ def _means(found: Sequence[_OfASeed]) -> Iterator[dict[str, Any]]:
             values = [_values(one)[metric] for one in scores]
             ends: dict[str, float] = {}
             if metric in of_queries:
-                low, high = interval_of_mean(np.stack(of_queries[metric]), clip_of_query)
-                ends = {"low": low, "high": high}
+                interval = interval_of_mean(np.stack(of_queries[metric]), recording_of_query)
+                ends = dict(zip(("low", "high"), interval, strict=True)) if interval else {}
             deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
             mean = {"seed": None, "value": float(np.mean(values)), "deviation": deviation}
             yield {**mean, "direction": direction, "metric": metric, **ends}

@@ -10,7 +10,7 @@ import pytest
 from wavcaps_training.data import Clip
 from wavcaps_training.evaluation import ranking
 from wavcaps_training.evaluation.guessing import chance_median_rank, chance_recall
-from wavcaps_training.evaluation.intervals import interval_of_mean, intervals
+from wavcaps_training.evaluation.intervals import interval_of_mean, intervals, student_t_quantile
 from wavcaps_training.evaluation.ranking import BrokenEmbeddings, DirectionScores, score_retrieval
 from wavcaps_training.evaluation.retrieval import chance_rows
 from wavcaps_training.tables import RETRIEVAL_SCORES
@@ -191,6 +191,36 @@ def test_intervals_contain_what_another_sample_gives() -> None:
     assert all(count >= 180 for count in covered.values()), covered
 
 
+@pytest.mark.slow
+def test_intervals_over_few_recordings_contain_what_other_recordings_give() -> None:
+    """14 recordings, whose clips are found or missed together. An interval over clips is too narrow."""
+    generator = np.random.default_rng(1)
+    recordings, each, population = 14, 6, 40.0
+    of_clip = np.repeat(np.arange(recordings), each)
+    covered = {"recordings": 0, "clips": 0}
+    for _ in range(100):
+        chance_of = generator.beta(0.8, 1.2, recordings)
+        found = generator.random(recordings * each) < np.repeat(chance_of, each)
+        scores = DirectionScores(np.where(found, 0, 50), found.astype(float))
+        for what, groups in (("recordings", of_clip), ("clips", np.arange(len(of_clip)))):
+            low, high = intervals(scores, groups, (1,))["R@1"]
+            covered[what] += low <= population <= high
+    assert covered["recordings"] >= 89, covered
+    assert covered["clips"] < 80, covered
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 13, 86, 1000])
+def test_quantiles_of_students_t_are_those_of_scipy(degrees: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert student_t_quantile(0.975, degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=1e-4)
+
+
+def test_one_recording_has_no_interval() -> None:
+    together = np.zeros(20, int)
+    assert intervals(DirectionScores(np.arange(20), np.zeros(20)), together, (1,)) == {}
+    assert interval_of_mean(np.zeros((2, 20)), together) is None
+
+
 def test_the_same_test_set_has_the_same_interval() -> None:
     scores = DirectionScores(np.arange(20), np.zeros(20))
     assert intervals(scores, np.arange(20), (1, 5)) == intervals(scores, np.arange(20), (1, 5))
@@ -202,7 +232,6 @@ def test_the_interval_of_a_mean_draws_clips_and_seeds() -> None:
     every = np.arange(400)
     # Seeds that agree: the interval is that of one proportion, about 50 +- 4.9 (1.96 * sqrt(0.25 / 400)).
     half = np.where(every % 2 == 0, 100.0, 0.0)
-    low, high = interval_of_mean(np.stack([half, half]), every)
-    assert (low, high) == pytest.approx((45.1, 54.9), abs=0.6)
+    assert interval_of_mean(np.stack([half, half]), every) == pytest.approx((45.1, 54.9), abs=0.6)
     # One seed that finds everything and one that finds nothing: the seeds are all there is to draw.
     assert interval_of_mean(np.stack([half * 0 + 100, half * 0]), every) == (0.0, 100.0)
