@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.exports.sets import NOW, publish
+from tests.support.s3 import S3Bucket
+from wavcaps_assets.exports import alone
 from wavcaps_assets.exports.description import DESCRIPTION, read_description
 from wavcaps_assets.exports.export import Export, NotEmpty, export
 from wavcaps_assets.exports.export_folder import ExportFolder, NotEnoughSpace, Part
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import ExportFormat, FormatSettings
 from wavcaps_assets.exports.formats import all_formats
+from wavcaps_assets.store import machines
+from wavcaps_assets.store.shared_state import SharedState
 from wavcaps_assets.store.storage import Store, StoreError
 
 CLIPS = [{"clip_id": f"freesound-{number}"} for number in range(6)]
@@ -188,12 +192,49 @@ def test_too_little_space_is_an_error_before_anything_is_written(tmp_path: Path)
     assert not (tmp_path / "exports" / exported.name / "huge" / "one.txt").exists()
 
 
-def test_two_processes_do_not_write_one_export(tmp_path: Path) -> None:
-    exported = publish(Store(tmp_path), CLIPS)
+def test_two_processes_do_not_write_one_export(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alone, "WAIT_S", 0.01)
+    exported = publish(store, CLIPS)
 
     def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:
         with pytest.raises(StoreError, match="another process writes an export"):
             export(exported, letters(), LetterSettings(), NOW)
+        folder.add("one", lambda part: part.write("one.txt", b"one"))
+
+    outer = ExportFormat("letters", "It tries to write itself.", LetterSettings, write)
+    assert export(exported, outer, LetterSettings(), NOW).new
+
+
+def test_an_export_ends_when_another_process_has_taken_its_lease(bucket: S3Bucket) -> None:
+    """As after an outage that is longer than a lease lasts."""
+    store = Store(bucket.root, bucket.client)
+    exported = publish(store, CLIPS)
+
+    def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:
+        folder.add("one", lambda part: part.write("one.txt", b"one"))
+        SharedState(store, alone.FOLDER, alone.LEASES).change(lambda document: document["owners"].clear())
+        folder.add("two", lambda part: part.write("two.txt", b"two"))
+
+    outer = ExportFormat("letters", "It loses its lease.", LetterSettings, write)
+    with pytest.raises(StoreError, match="another process may have taken it"):
+        export(exported, outer, LetterSettings(), NOW)
+    names = store.sizes(f"exports/{exported.name}/letters")
+    assert list(names) == ["one.txt"]
+
+
+def test_a_server_without_conditional_writes(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine exports at a time, and on it one process."""
+    store = Store(bucket.root, bucket.client)
+    exported = publish(store, CLIPS)
+    monkeypatch.setitem(machines.KNOWN, store.describe(alone.FOLDER), False)
+
+    def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:
+        with pytest.raises(StoreError, match="another process writes an export"):
+            export(exported, letters(), LetterSettings(), NOW)
+        with monkeypatch.context() as other_machine:
+            other_machine.setattr("socket.gethostname", lambda: "other")
+            with pytest.raises(StoreError, match="works with"):
+                export(exported, letters(), LetterSettings(), NOW)
         folder.add("one", lambda part: part.write("one.txt", b"one"))
 
     outer = ExportFormat("letters", "It tries to write itself.", LetterSettings, write)

@@ -25,7 +25,7 @@ from wavcaps_assets.demo.planted import REPORT as DECONTAMINATION_REPORT
 from wavcaps_assets.demo.planted import plant, planted_lines
 from wavcaps_assets.demo.server import DemoServerError, serve
 from wavcaps_assets.environment import DOTENV, JOINT, PREFIX, of_sources, read_dotenv
-from wavcaps_assets.exports.export import FOLDER as EXPORTS_FOLDER
+from wavcaps_assets.exports.alone import FOLDER as EXPORTS_FOLDER
 from wavcaps_assets.lane.chapters import ASSETS, Training, chapters
 from wavcaps_assets.lane.command import (
     INSTANCE,

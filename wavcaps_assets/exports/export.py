@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from wavcaps_assets.exports.alone import FOLDER, LOCK, alone
 from wavcaps_assets.exports.audio import is_outdated
 from wavcaps_assets.exports.checksums import SUMS, checksum_lines
 from wavcaps_assets.exports.description import DESCRIPTION, ExportDescription, read_description
@@ -25,8 +23,6 @@ from wavcaps_assets.store.storage import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "exports"
-LOCK = ".export.lock"
 # Of clips or files that something is said about.
 NAMED = 5
 
@@ -84,7 +80,7 @@ def export(
     Raises:
         NotEmpty: `to` has something else than this export.
         NotEnoughSpace: the disk has too little space.
-        StoreError: a file cannot be read or written.
+        StoreError: a file cannot be read or written, or another process writes this export.
     """
     store, path = (exported.store, folder_of(exported, fmt.name)) if to is None else _outside(to)
     identity = {
@@ -96,7 +92,7 @@ def export(
         "slice_hash": exported.slice_hash,
         "settings": settings.model_dump(mode="json"),
     }
-    with _alone(store, _lock_of(path, to)):
+    with alone(store, path, own_folder=to is not None) as still_alone:
         journal = Journal(store, path, identity)
         there = read_description(store, path)
         if (
@@ -123,10 +119,12 @@ def export(
         store.remove(f"{path}/{DESCRIPTION}")
         store.sweep(path)
         folder = ExportFolder(store, path, journal, progress or NoProgress(), exported.table.num_rows)
+        folder.before_part = still_alone
         fmt.write(exported, settings, folder)
         description = _describe(journal, identity, now)
         folder.add(SUMS, lambda part: part.write(SUMS, checksum_lines(description.files)))
         description = _describe(journal, identity, now)
+        still_alone()
         store.write_bytes(f"{path}/{DESCRIPTION}", description.model_dump_json(indent=1).encode())
         journal.remove()
     _log(description, store.describe(path))
@@ -181,36 +179,6 @@ def _require_free(there: ExportDescription | None, journal: Journal, store: Stor
     if has and not same:
         what = f"the export {there.format} of {there.version}" if there is not None else min(has)
         raise NotEmpty(f"{store.describe(path)} has {what}: name a new or empty folder")
-
-
-def _lock_of(path: str, to: Path | None) -> str:
-    """The file that a process locks while it writes: an export of the store may be removed as a whole."""
-    if to is not None:
-        return f"{path}/{LOCK}"
-    parent, _, name = path.rpartition("/")
-    return f"{parent}/.{name}{LOCK}"
-
-
-@contextmanager
-def _alone(store: Store, lock: str) -> Iterator[None]:
-    """In a folder, only one process writes an export at a time."""
-    if not store.is_folder:
-        yield
-        return
-    path = store.path(lock)
-    held = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire(timeout=0)
-    except Timeout as error:
-        raise StoreError(f"another process writes an export in {path.parent}: wait for it") from error
-    except OSError as error:
-        raise StoreError(f"cannot write an export in {path.parent}: {error}") from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        held.release()
 
 
 def _log(description: ExportDescription, place: str) -> None:

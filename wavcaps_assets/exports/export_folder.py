@@ -97,6 +97,9 @@ class ExportFolder:
         journal: of its finished parts.
         progress: receives the number of clips.
         total: the number of clips of the set.
+
+    Attributes:
+        before_part: is called before a part is written; an error in it ends the export.
     """
 
     def __init__(self, store: Store, path: str, journal: Journal, progress: Progress, total: int) -> None:
@@ -105,6 +108,7 @@ class ExportFolder:
         self.journal = journal
         self._progress = progress
         self._total = total
+        self.before_part: Callable[[], None] = lambda: None
         self._swept: set[str] = set()
         self._logged_at = time.monotonic()
 
@@ -119,6 +123,7 @@ class ExportFolder:
             StoreError: a file cannot be written. The parts before this one are kept for the next run.
         """
         if name not in self.journal.parts:
+            self.before_part()
             part = Part(self)
             write(part)
             self.journal.add(name, part.record())

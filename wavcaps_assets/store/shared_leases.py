@@ -71,6 +71,20 @@ class SharedLeases:
                 self._beat_at = began
             return got
 
+    def require(self, key: str) -> None:
+        """Checks that this owner still holds a lease.
+
+        Raises:
+            StoreError: it was thought dead, and another owner may have taken the lease; or the store cannot
+                be read.
+        """
+        owners = self._state.read().get(OWNERS, {})
+        if key not in owners.get(self._owner, {}).get("keys", ()):
+            raise StoreError(
+                f"the lease of {key!r} could not be renewed in time, and another process may have taken it: "
+                "start the run again"
+            )
+
     def others_changed(self) -> bool:
         """Whether another owner was there or changed something since the last call."""
         changed, self._changed = self._changed, False
@@ -141,8 +155,11 @@ def lease_held(leases: SharedLeases, key: str, timeout_s: float) -> Iterator[Non
         TimeoutError: another owner held it for this long.
         StoreError: as `SharedLeases.exchange`.
     """
-    until = time.monotonic() + timeout_s
+    until, waiting = time.monotonic() + timeout_s, False
     while not leases.exchange([key]):
+        if not waiting:
+            logger.info("another process holds %r, or was killed: waiting for up to %.0f s", key, timeout_s)
+            waiting = True
         if time.monotonic() >= until:
             raise TimeoutError(f"another process holds {key!r}")
         time.sleep(min(POLL_S, timeout_s))
