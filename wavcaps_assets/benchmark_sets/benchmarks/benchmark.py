@@ -49,6 +49,8 @@ class Benchmark(ABC):
         layout: which files are expected in its folder, for people.
         official_clips: how many clips its lists have, for each version; empty: not known.
         published: the files that are published with a checksum, and can be downloaded.
+        official_classes: how many classes it has, by its authors; 0: it is not for classification.
+        class_list: the list of its classes that is published beside it; empty: there is none.
     """
 
     name: ClassVar[str]
@@ -57,6 +59,8 @@ class Benchmark(ABC):
     layout: ClassVar[str]
     official_clips: ClassVar[Mapping[str, int]] = {}
     published: ClassVar[Sequence[PublishedFile]] = ()
+    official_classes: ClassVar[int] = 0
+    class_list: ClassVar[str] = ""
 
     @property
     def folder(self) -> str:

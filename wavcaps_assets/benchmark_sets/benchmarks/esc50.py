@@ -22,6 +22,7 @@ class Esc50(Benchmark):
     source = "https://github.com/karolpiczak/ESC-50"
     layout = "meta/esc50.csv and audio/"
     official_clips: ClassVar = {"1": 2_000}
+    official_classes = 50
 
     def read(self, store: Store) -> BenchmarkClips:
         path = self.first_there(store, (f"{root}meta/esc50.csv" for root in ROOTS))

@@ -33,6 +33,7 @@ class UrbanSound8k(Benchmark):
     source = "https://zenodo.org/records/1203745"
     layout = "metadata/UrbanSound8K.csv and audio/fold1/ to audio/fold10/"
     official_clips: ClassVar = {"1": 8_732}
+    official_classes = 10
     # About 6 GB. The checksum is that of the record's page.
     published = (
         PublishedFile(

@@ -1,0 +1,190 @@
+"""Zero-shot classification of a benchmark's clips by a retrieval model (section IV.C, Table VII)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from wavcaps_assets.benchmark_sets.classes import Classes
+from wavcaps_assets.show.progress import NoProgress, Progress
+from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, batch_loader
+from wavcaps_training.evaluation.prompts import PromptProtocol
+from wavcaps_training.evaluation.zero_shot import Accuracy, Answers, accuracies, answers_of
+from wavcaps_training.models.retrieval import RetrievalModel
+from wavcaps_training.settings.training import ClipSettings, TrainingSettings
+
+SHOWN = 5
+NO_PROGRESS = NoProgress()
+
+logger = logging.getLogger(__name__)
+
+
+class NothingToClassify(ValueError):
+    """No clip has both audio and a class."""
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """The clips of a benchmark that can be scored.
+
+    Attributes:
+        clips: with audio and with a class.
+        truth: (clips,) the number of each clip's class, from 0.
+        folds: of each clip; None: it has none.
+        missing: how many listed clips have no audio here.
+        unknown: the ids of clips whose label is no class of the benchmark.
+    """
+
+    clips: Sequence[Clip]
+    truth: np.ndarray
+    folds: Sequence[int | None]
+    recordings: np.ndarray
+    missing: int
+    unknown: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """The answers under one protocol, and their accuracies.
+
+    Attributes:
+        protocol: how they were made.
+        answers: of the clips that could be read, in their order.
+        accuracies: overall, of each fold and of each class that has clips.
+        unreadable: what is wrong with clips that could not be read, by clip id.
+    """
+
+    protocol: PromptProtocol
+    answers: Answers
+    accuracies: Sequence[Accuracy]
+    unreadable: dict[str, str]
+
+
+def labelled_clips(listed: pa.Table, classes: Classes) -> LabelledClips:
+    """The clips of a benchmark that can be scored, and how many cannot.
+
+    Args:
+        listed: `tables.BENCHMARK_CLIPS`, of the split that is scored.
+        classes: of the benchmark.
+
+    Raises:
+        NothingToClassify: there is none; says why.
+    """
+    numbers = classes.numbers(listed.column("label").to_pylist())
+    there = pc.is_valid(listed.column("audio_path")).to_pylist()
+    ids = listed.column("clip_id").to_pylist()
+    unknown = [clip_id for clip_id, number in zip(ids, numbers, strict=True) if number is None]
+    if unknown:
+        shown = ", ".join(unknown[:SHOWN]) + (", …" if len(unknown) > SHOWN else "")
+        logger.warning("%d clips have a label that is no class, and are left out: %s", len(unknown), shown)
+    kept = [place for place, number in enumerate(numbers) if number is not None and there[place]]
+    missing = there.count(False)
+    if not kept:
+        raise NothingToClassify(
+            f"none of {len(listed)} listed clips can be classified: {missing} have no audio here, and "
+            f"{len(unknown)} have a label that is no class of the benchmark (docs/benchmarks.md says where "
+            "the audio is looked for)"
+        )
+    rows = listed.take(pa.array(kept))
+    columns = ["clip_id", "audio_path", "duration_s", "freesound_id", "youtube_id", "fold"]
+    clips, folds, recordings = [], [], []
+    for row in rows.select(columns).to_pylist():
+        clips.append(Clip(row["clip_id"], ("",), row["audio_path"], row["duration_s"] or 0.0))
+        folds.append(row["fold"])
+        recordings.append(recording_of(row["freesound_id"], row["youtube_id"], row["clip_id"]))
+    truth = np.array([numbers[place] for place in kept], np.int64)
+    return LabelledClips(clips, truth, folds, np.array(recordings), missing, unknown)
+
+
+def recording_of(freesound_id: str | None, youtube_id: str | None, clip_id: str) -> str:
+    """What clips of one recording have in common: their FreeSound sound or video; else a clip is alone."""
+    if freesound_id:
+        return f"freesound {freesound_id}"
+    return f"youtube {youtube_id}" if youtube_id else clip_id
+
+
+def classify(
+    model: RetrievalModel,
+    settings: TrainingSettings,
+    labelled: LabelledClips,
+    classes: Classes,
+    audio: AudioFiles,
+    protocols: Sequence[PromptProtocol],
+    progress: Progress = NO_PROGRESS,
+) -> list[Classified]:
+    """Classifies clips under some protocols. Each clip is embedded once for each way to read it.
+
+    Args:
+        model: in evaluation mode, on the device to use.
+        settings: of the model's training.
+        labelled: the clips.
+        classes: the candidates; all of them, whether or not a clip has them.
+        audio: where the clips' audio is.
+        protocols: see `prompts.protocols_for`.
+        progress: counts clips.
+
+    Raises:
+        BrokenEmbeddings: an embedding is not finite; names the clip or the class.
+        AudioReadError: the audio of too many clips is missing or unreadable.
+    """
+    embedded: dict[ClipSettings, tuple[np.ndarray, UnreadableClips]] = {}
+    found = []
+    for protocol in protocols:
+        read_as = protocol.settings(settings)
+        if read_as.clip not in embedded:
+            unreadable = UnreadableClips(
+                "clips of the benchmark", len(labelled.clips), settings.max_unreadable_share
+            )
+            sounds = embed_sounds(model, labelled.clips, audio, read_as, unreadable, progress)
+            unreadable.warn()
+            embedded[read_as.clip] = sounds, unreadable
+        sounds, unreadable = embedded[read_as.clip]
+        with torch.no_grad():
+            names = model.embed_text(protocol.texts(classes.names)).float().cpu().numpy()
+        found.append(_classified(protocol, sounds, names, labelled, classes, unreadable.problems))
+    return found
+
+
+def _classified(
+    protocol: PromptProtocol,
+    sounds: np.ndarray,
+    names: np.ndarray,
+    labelled: LabelledClips,
+    classes: Classes,
+    unreadable: dict[str, str],
+) -> Classified:
+    kept = [place for place, clip in enumerate(labelled.clips) if clip.clip_id not in unreadable]
+    ids = [labelled.clips[place].clip_id for place in kept]
+    answers = answers_of(sounds, names, labelled.truth[kept], ids, classes.labels)
+    folds = [labelled.folds[place] for place in kept]
+    scored = list(accuracies(answers, folds, labelled.recordings[kept], classes.labels))
+    return Classified(protocol, answers, scored, dict(unreadable))
+
+
+def embed_sounds(
+    model: RetrievalModel,
+    clips: Sequence[Clip],
+    audio: AudioFiles,
+    settings: TrainingSettings,
+    unreadable: UnreadableClips,
+    progress: Progress = NO_PROGRESS,
+) -> np.ndarray:
+    """Unit vectors of clips (clips, joint dim), in their order, without those that cannot be read.
+
+    Raises:
+        AudioReadError: the audio of too many clips is missing or unreadable.
+    """
+    vectors: list[np.ndarray] = []
+    done = 0
+    with torch.no_grad():
+        for batch in batch_loader(clips, audio, settings, unreadable=unreadable):
+            vectors.append(model.embed_audio(batch.audio.to(model.device)).float().cpu().numpy())
+            done += len(batch.clip_ids)
+            progress.update(done, len(clips))
+    return np.concatenate(vectors)
