@@ -15,6 +15,7 @@ from wavcaps_assets.benchmark_sets.classes import Classes
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, batch_loader
 from wavcaps_training.evaluation.prompts import PromptProtocol
+from wavcaps_training.evaluation.retrieval import recordings_of
 from wavcaps_training.evaluation.zero_shot import Accuracy, Answers, accuracies, answers_of
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.training import ClipSettings, TrainingSettings
@@ -34,7 +35,7 @@ class LabelledClips:
     """The clips of a benchmark that can be scored.
 
     Attributes:
-        clips: with audio and with a class.
+        clips: with audio and with a class; a recording is a sound of FreeSound or a video.
         truth: (clips,) the number of each clip's class, from 0.
         folds: of each clip; None: it has none.
         missing: how many listed clips have no audio here.
@@ -44,7 +45,6 @@ class LabelledClips:
     clips: Sequence[Clip]
     truth: np.ndarray
     folds: Sequence[int | None]
-    recordings: np.ndarray
     missing: int
     unknown: Sequence[str]
 
@@ -93,20 +93,14 @@ def labelled_clips(listed: pa.Table, classes: Classes) -> LabelledClips:
         )
     rows = listed.take(pa.array(kept))
     columns = ["clip_id", "audio_path", "duration_s", "freesound_id", "youtube_id", "fold"]
-    clips, folds, recordings = [], [], []
+    clips, folds = [], []
     for row in rows.select(columns).to_pylist():
-        clips.append(Clip(row["clip_id"], ("",), row["audio_path"], row["duration_s"] or 0.0))
+        # A clip whose sound and video are not known is a recording of its own.
+        recording = row["freesound_id"] or row["youtube_id"] or ""
+        clips.append(Clip(row["clip_id"], ("",), row["audio_path"], row["duration_s"] or 0.0, recording))
         folds.append(row["fold"])
-        recordings.append(recording_of(row["freesound_id"], row["youtube_id"], row["clip_id"]))
     truth = np.array([numbers[place] for place in kept], np.int64)
-    return LabelledClips(clips, truth, folds, np.array(recordings), missing, unknown)
-
-
-def recording_of(freesound_id: str | None, youtube_id: str | None, clip_id: str) -> str:
-    """What clips of one recording have in common: their FreeSound sound or video; else a clip is alone."""
-    if freesound_id:
-        return f"freesound {freesound_id}"
-    return f"youtube {youtube_id}" if youtube_id else clip_id
+    return LabelledClips(clips, truth, folds, missing, unknown)
 
 
 def classify(
@@ -160,10 +154,11 @@ def _classified(
     unreadable: dict[str, str],
 ) -> Classified:
     kept = [place for place, clip in enumerate(labelled.clips) if clip.clip_id not in unreadable]
-    ids = [labelled.clips[place].clip_id for place in kept]
+    clips = [labelled.clips[place] for place in kept]
+    ids = [clip.clip_id for clip in clips]
     answers = answers_of(sounds, names, labelled.truth[kept], ids, classes.labels)
     folds = [labelled.folds[place] for place in kept]
-    scored = list(accuracies(answers, folds, labelled.recordings[kept], classes.labels))
+    scored = list(accuracies(answers, folds, recordings_of(clips), classes.labels))
     return Classified(protocol, answers, scored, dict(unreadable))
 
 
