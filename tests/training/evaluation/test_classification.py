@@ -137,7 +137,7 @@ def test_nothing_to_classify_says_why(clips: pa.Table) -> None:
 def test_a_broken_model_is_an_error_that_names_a_clip(clips: pa.Table, tmp_path: Path) -> None:
     broken = RetrievalModel.build(SETTINGS).eval()
     with torch.no_grad():
-        broken.audio_proj[0].weight[0, 0] = float("nan")
+        broken.audio_proj.get_parameter("0.weight")[0, 0] = float("nan")
     with pytest.raises(BrokenEmbeddings, match="urbansound8k-0"):
         classified(broken, clips, tmp_path)
 
