@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-# Up to so many classes, each cell has its number, and each class its name. Names of more are not readable.
+# The most classes whose cells have numbers, and the most whose names are still readable.
 NUMBERED = 12
 NAMED = 60
 # In inches, for each class; and around the matrix, for names.
