@@ -63,7 +63,8 @@ bench: $(STAMP)  ## every benchmark, each against a peer or a limit
 	  [ -z "$$failed" ] || { echo "Beyond their limits:$$failed"; exit 1; }
 
 lock: .cache/uv/bin/uv  ## lock the dependencies of pyproject.toml again
-	@for set in "assets:" "all:--extra demo --extra training --extra ray --extra kubernetes --extra dev"; do \
+	@for set in "assets:" "team:--extra team" \
+	    "training:--extra training --extra ray --extra kubernetes" "all:--extra demo --extra training --extra ray --extra kubernetes --extra dev"; do \
 	  .cache/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	    --python-version 3.11 pyproject.toml $${set#*:} --output-file requirements/$${set%%:*}.txt; \
 	done

@@ -2,66 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from tests.defs.test_backfills import Pipeline, paths
 from tests.support.dagster_host import INSTANCE, host
+from tests.support.postgres import serving_postgres
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 IN_ONE_URL = "{{postgres_url: 'postgresql://postgres:secret@127.0.0.1:{port}/postgres'}}"
 IN_FIELDS = (
     "{{postgres_db: {{username: postgres, password: secret, "
     "hostname: 127.0.0.1, db_name: postgres, port: {port}}}}}"
 )
-# The server refuses to run as root.
-AS_ITS_USER = (
-    ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-)
 
 
 @pytest.fixture
 def postgres() -> Iterator[int]:
-    """The port of an empty Postgres server, with the user `postgres` and its password `secret`."""
-    if PROGRAMS is None:
-        pytest.skip("Debian's Postgres is not installed: no /usr/lib/postgresql/*/bin")
-    # Not below pytest's folders, which the server's user cannot enter.
-    folder = Path(_run("mktemp", "-d", "-p", "/tmp").strip())
-    try:
-        data, password = folder / "data", folder / "password"
-        _run("tee", password, input="secret")
-        login: list[str | Path] = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile", password]
-        _run(PROGRAMS / "initdb", "-D", data, "--no-sync", *login)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        server: list[str | Path] = [PROGRAMS / "pg_ctl", "-D", data, "-w"]
-        _run(*server, "-l", folder / "log", "-o", f"-p {port} -h 127.0.0.1 -k {folder} -F", "start")
-        try:
-            yield port
-        finally:
-            _run(*server, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
-
-
-def _run(*command: str | Path, input: str = "") -> str:
-    """What a command prints that the server's user runs."""
-    ran = subprocess.run(
-        [*AS_ITS_USER, *command], cwd="/", input=input, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return ran.stdout
+    with serving_postgres() as port:
+        yield port
 
 
 @pytest.mark.parametrize(

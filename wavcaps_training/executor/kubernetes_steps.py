@@ -49,7 +49,7 @@ def cluster_capacity(cluster_grows: bool) -> Capacity:
     except kubernetes.client.ApiException as error:
         raise DeviceError(
             f"the Kubernetes cluster does not list its machines: {error.status} {error.reason}. "
-            "Let the run's service account list nodes (docs/examples/kubernetes/node-reader.yaml), or set "
+            "Let the run's service account list nodes (deploy/kubernetes/node-reader.yaml), or set "
             "`cluster_grows: true`: then the cluster is not queried, and a step that no machine can run "
             "waits."
         ) from error
