@@ -65,6 +65,11 @@ OF_TRAINING = (
     Variable("WAVCAPS_GPU_ENGINE", "where steps on a GPU run: `local`, `ray` or `kubernetes`"),
     Variable("WAVCAPS_GPU_CLUSTER_GROWS", "whether Ray's cluster adds machines: `yes` or `no`"),
     Variable("WAVCAPS_CUDA_DEVICES", "the CUDA devices that steps may use; unset: all that are found"),
+    Variable(
+        "WAVCAPS_METRIC_FILES",
+        "folder of the files that SPICE and FENSE need and no package has (docs/caption-scores.md); empty: "
+        "these scores read `not measured`",
+    ),
     Variable("WAVCAPS_DEVICE", "set by the executor for its steps: `cpu` or `cuda`"),
     Variable("WAVCAPS_LOCKS", "set by the executor for its steps: the locks of their devices"),
 )
