@@ -138,7 +138,9 @@ def _read_finder(path: Path, device: str) -> tuple[BertModel, torch.nn.Linear]:
         classifier.load_state_dict({"weight": weights["clf.weight"], "bias": weights["clf.bias"]})
     except (ReleasedCheckpointError, KeyError, RuntimeError, ValueError) as error:
         raise MetricModelError(f"{path} is not FENSE's error finder: {error}") from error
-    return model.to(device).eval(), classifier.to(device).eval()
+    for part in (model, classifier):
+        part.eval().to(torch.device(device))
+    return model, classifier
 
 
 def _weights_of(path: Path) -> Mapping[str, Tensor]:
