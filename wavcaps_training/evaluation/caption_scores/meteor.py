@@ -18,7 +18,7 @@ ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 # What separates the fields of a line that the program reads.
 FIELD = "|||"
-# The program's counts of one clip, and the places of some. The first four are the words of caption and reference,
+# The program's counts of one clip, and the places of some. The first four are words of caption and reference,
 # and the function words of both; then come the matches of each stage.
 COUNTS, CHUNKS, MATCHED, MATCHED_OF_REFERENCE = 23, 20, 21, 22
 
