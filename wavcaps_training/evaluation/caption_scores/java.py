@@ -14,7 +14,7 @@ from pathlib import Path
 TIMEOUT_S = 1800.0
 # The last lines of what Java said, in an error.
 LINES_OF_ERROR = 5
-# Java writes with the machine's encoding unless it is told otherwise.
+# Without these, Java reads and writes in the encoding of the machine.
 UTF_8 = (
     "-Dfile.encoding=UTF-8",
     "-Dstdin.encoding=UTF-8",
