@@ -21,6 +21,7 @@ from wavcaps_assets.versions.code import PACKAGES
 from wavcaps_assets.versions.plumbing import PLUMBING
 from wavcaps_training.definitions import build as build_training
 from wavcaps_training.paper.experiments import EXPERIMENTS
+from wavcaps_training.scoring.tasks import known_tasks
 
 SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
 # Stage 3 applies all rules. The set is published only if its captions pass the quality checks, which do so
@@ -29,8 +30,22 @@ SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
 FURTHER = {"other_captions"}
 RULES = {"captions", "wavcaps", "report"} | FURTHER
 STAGE_2 = {"llm_captions", "caption_comparison"} | FURTHER
-CNN14 = {"/".join(one.key) for one in EXPERIMENTS if one.model.name.startswith("cnn14")}
-CHECKPOINTS = {"/".join(one.key) for one in EXPERIMENTS if one.setting != "demo"}
+TRAINED = [one for one in EXPERIMENTS if one.setting != "demo"]
+# Each with its scores on all benchmarks.
+CHECKPOINTS = {
+    "/".join(key)
+    for one in TRAINED
+    for key in (
+        one.key,
+        *(
+            task.scores_key(benchmark, one.name)
+            for task in known_tasks()
+            if task.models == one.settings().task
+            for benchmark in task.benchmarks
+        ),
+    )
+}
+CNN14 = {name for name in CHECKPOINTS if "/cnn14_" in name}
 RULE_FILES, PROMPTS = "wavcaps_assets/rules", "wavcaps_assets/captioning/prompts"
 # A file, a text in it, what replaces it, and the assets that this concerns with live sources.
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {

@@ -30,6 +30,8 @@ CLEAR_ERRORS = {
     "scores/retrieval": "materialize the checkpoint first",
     "scores/htsat_bert/demo": "materialize the checkpoint first",
     "scores/seeds": "materialize the checkpoint first",
+    "scores/retrieval/demo_sounds/aisfx_minilm/demo": "materialize the checkpoint first",
+    "scores/retrieval/demo_sounds/htsat_bert/demo": "materialize the checkpoint first",
     **dict.fromkeys((f"slice/{use}" for use in USES), "because the set has none"),
     "validation_study": "the manifest is empty",
     "validation_ratings": "put the files there that the raters saved",

@@ -86,19 +86,21 @@ CHANGES = (
 def plant(tables: TableStore) -> None:
     """Makes the benchmark's list and audio from the published clips; the same ones give the same files."""
     store, rng = tables.store, np.random.default_rng(1)
-    clips = tables.read(["wavcaps"], [WHOLE], ["clip_id", "audio_path", "duration_s"]).sort_by("clip_id")
+    clips = tables.read(["wavcaps"], [WHOLE], ["clip_id", "caption", "audio_path", "duration_s"]).sort_by(
+        "clip_id"
+    )
     length = clips.column("duration_s")
     clips = clips.filter(pc.and_(pc.greater_equal(length, SHORTEST_S), pc.less_equal(length, LONGEST_S)))
     wanted = min(CLIPS_EACH * len(CHANGES), len(clips))
     chosen = clips.take(np.linspace(0, len(clips) - 1, wanted).astype(int)).to_pylist() if wanted else []
     sounds = [_read(store, row["audio_path"]) for row in chosen]
-    lines = [["file", "split", "change", "made_of"]]
+    lines = [["file", "split", "change", "made_of", "caption"]]
     for number, (row, sound) in enumerate(zip(chosen, sounds, strict=True)):
         change = CHANGES[number % len(CHANGES)]
         file = f"{number:02}.flac"
         with store.writing(f"{BENCHMARK.folder}/audio/{file}") as path:
             soundfile.write(path, change.make(sound, sounds[number - 1], rng), SAMPLE_RATE, format="FLAC")
-        lines.append([file, "test", change.name, row["clip_id"]])
+        lines.append([file, "test", change.name, row["clip_id"], row["caption"]])
     text = io.StringIO()
     csv.writer(text).writerows(lines)
     store.write_bytes(f"{BENCHMARK.folder}/clips.csv", text.getvalue().encode())

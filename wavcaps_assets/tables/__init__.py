@@ -99,17 +99,24 @@ BY_ASSET: dict[str, TableSchema] = {
 
 
 def register_schemas(by_asset: Mapping[str, TableSchema]) -> None:
-    """Adds the tables of another package's assets, by an asset's whole key, its last or its first part."""
+    """Adds the tables of another package's assets.
+
+    Args:
+        by_asset: by an asset's whole key, its last or its first part; or by the first parts of longer keys,
+            with a slash at the end, such as `scores/retrieval/`.
+    """
     BY_ASSET.update(by_asset)
 
 
 def schema_of(asset_key: Sequence[str]) -> TableSchema:
-    """The schema of an asset's table: by its whole key, else by its last part, else by its first part.
+    """The schema of an asset's table: by its whole key, else by the most of its first parts that are known,
+    else by its last part, else by its first part.
 
     Raises:
         KeyError: no table is declared for the asset.
     """
-    for name in ("/".join(asset_key), asset_key[-1], asset_key[0]):
+    beginnings = ("/".join((*asset_key[:parts], "")) for parts in range(len(asset_key) - 1, 0, -1))
+    for name in ("/".join(asset_key), *beginnings, asset_key[-1], asset_key[0]):
         if name in BY_ASSET:
             return BY_ASSET[name]
     raise KeyError(f"asset {'/'.join(asset_key)} has no declared table")

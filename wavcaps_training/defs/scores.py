@@ -19,6 +19,7 @@ from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
 from wavcaps_training.defs.embeddings import known_embeddings
 from wavcaps_training.defs.retries import final_errors, gpu_retries
+from wavcaps_training.evaluation.directions import DIRECTIONS
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.comparison import compare
 from wavcaps_training.paper.experiments import Experiment
@@ -34,7 +35,6 @@ from wavcaps_training.tables import (
 
 TRAINED = "trained"
 OF_WHOM = ("checkpoint", "weights_sha256", "trained_on_sha256", "scored_on_sha256", "protocol", "device")
-DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 
 
 def definitions(location: Location) -> dg.Definitions:

@@ -5,9 +5,15 @@ import dagster as dg
 from wavcaps_assets.defs.common import ANALYSIS
 from wavcaps_assets.tables.analysis import SET_STATISTICS
 from wavcaps_training.defs.common import Location
+from wavcaps_training.scoring.tasks import known_tasks
 
 
 def definitions(location: Location) -> dg.Definitions:
     manifests = {experiment.training_manifest for experiment in location.experiments}
-    keys = sorted({("wavcaps",), (ANALYSIS, SET_STATISTICS.name), *manifests})
+    benchmarks = {
+        ("benchmark", benchmark)
+        for task in known_tasks()
+        for benchmark in task.benchmarks_for(location.settings.sources)
+    }
+    keys = sorted({("wavcaps",), (ANALYSIS, SET_STATISTICS.name), *manifests, *benchmarks})
     return dg.Definitions(assets=[dg.AssetSpec(list(key)) for key in keys])

@@ -12,14 +12,11 @@ from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.data import AudioCache, AudioFiles, Clip, FeatureCache, clips_of
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.clip_features import features_of, known_features
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.protocols import PROTOCOLS, Protocol, ProtocolName
 from wavcaps_training.evaluation.retrieval import chance_rows, evaluate_retrieval
 from wavcaps_training.models.device import device_name
 from wavcaps_training.tables import RETRIEVAL_SCORES
-
-
-class NothingToScore(ValueError):
-    """There is nothing to score, or nothing to score it on."""
 
 
 def score_checkpoint(

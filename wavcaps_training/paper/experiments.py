@@ -194,6 +194,11 @@ OWN_SPLIT = Experiment(HTSAT_BERT, "own_split", Stage.PRETRAINING, ("training_ma
 EXPERIMENTS = (DEMO_EXPERIMENT, HTSAT_DEMO, OWN_SPLIT, *_of_the_paper())
 
 
+def experiment_named(key: tuple[str, ...]) -> Experiment:
+    """The experiment with this key of its checkpoint."""
+    return next(experiment for experiment in EXPERIMENTS if experiment.key == key)
+
+
 def experiments_for(sources: Sources) -> list[Experiment]:
     """The experiments whose data the sources provide."""
     demo = sources is Sources.EMBEDDED

@@ -1,6 +1,7 @@
 """The tables of this package, one file each. Importing it registers their schemas."""
 
 from wavcaps_assets.tables import register_schemas
+from wavcaps_training.tables.benchmark_retrieval import BENCHMARK_RETRIEVAL
 from wavcaps_training.tables.checkpoints import CHECKPOINT, LEARNING_CURVE, NAMED_SCORES
 from wavcaps_training.tables.comparison import PAPER_COMPARISON, PAPER_COMPARISON_KEY
 from wavcaps_training.tables.embeddings import AUDIO_EMBEDDINGS, EMBEDDINGS_FOLDER
@@ -15,6 +16,7 @@ from wavcaps_training.tables.withdrawn import WITHDRAWN_CLIPS, WITHDRAWN_CLIPS_K
 
 __all__ = [
     "AUDIO_EMBEDDINGS",
+    "BENCHMARK_RETRIEVAL",
     "CHECKPOINT",
     "EMBEDDINGS_FOLDER",
     "LEARNING_CURVE",
@@ -36,6 +38,8 @@ register_schemas(
         EMBEDDINGS_FOLDER: AUDIO_EMBEDDINGS,
         "/".join(RETRIEVAL_SCORES_KEY): RETRIEVAL_SCORES,
         SCORES_OF_EXPERIMENTS: RETRIEVAL_SCORES,
+        # `scores/<task>/<benchmark>/<model>/<setting>`
+        "scores/retrieval/": BENCHMARK_RETRIEVAL,
         "/".join(SEED_SCORES_KEY): SEED_SCORES,
         "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
         "/".join(WITHDRAWN_CLIPS_KEY): WITHDRAWN_CLIPS,

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.tables.columns import STRING
+from wavcaps_training.tables.score_columns import OF_SCORE, interval
 
 RETRIEVAL_SCORES_KEY = ("scores", "retrieval")
 
@@ -25,23 +26,12 @@ RETRIEVAL_SCORES = TableSchema(
             "value",
             pa.float64(),
             "the score, in percent; a median rank counts from 1",
-            derived_from=("weights_path", "audio_path", "caption", "split"),
+            derived_from=OF_SCORE,
         ),
         Column("clips", pa.int32(), "clips of the test split that were scored", derived_from=("split",)),
-        Column(
-            "low",
-            pa.float64(),
+        *interval(
             "lower end of the 95 % bootstrap interval over recordings; null for chance, or for one recording",
-            nullable=True,
-            derived_from=("weights_path", "audio_path", "caption", "split"),
-            added_in=2,
-        ),
-        Column(
-            "high",
-            pa.float64(),
             "upper end of that interval; null for chance",
-            nullable=True,
-            derived_from=("weights_path", "audio_path", "caption", "split"),
             added_in=2,
         ),
         Column(
@@ -160,21 +150,11 @@ SEED_SCORES = TableSchema(
             "value",
             pa.float64(),
             "the score, in percent; a median rank counts from 1",
-            derived_from=("weights_path", "audio_path", "caption", "split"),
+            derived_from=OF_SCORE,
         ),
-        Column(
-            "low",
-            pa.float64(),
+        *interval(
             "lower end of the 95 % bootstrap interval over recordings; of the mean, over seeds as well",
-            nullable=True,
-            derived_from=("weights_path", "audio_path", "caption", "split"),
-        ),
-        Column(
-            "high",
-            pa.float64(),
             "upper end of that interval",
-            nullable=True,
-            derived_from=("weights_path", "audio_path", "caption", "split"),
         ),
         Column(
             "deviation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavcaps_training.checkpoints.checkpoint import CheckpointError
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
-from wavcaps_training.evaluation.scores import NothingToScore
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.models.text_encoder import TextModelError
 from wavcaps_training.tasks.base import TrainingError
 

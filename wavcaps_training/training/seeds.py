@@ -19,9 +19,9 @@ from wavcaps_training.data import AudioFiles, Clip, FeatureCache, clips_of, unre
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.clip_features import features_of, known_features
 from wavcaps_training.evaluation.intervals import interval_of_mean, intervals
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.ranking import DEPTHS, DirectionScores, score_retrieval
 from wavcaps_training.evaluation.retrieval import embed, recordings_of, without_blank_captions
-from wavcaps_training.evaluation.scores import NothingToScore
 from wavcaps_training.tables import SEED_SCORES
 from wavcaps_training.training.train import RunOptions, train
 

@@ -18,8 +18,9 @@ from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint
 from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.evaluation.clip_features import embed_set, known_features, of_published_audio
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.retrieval import embed
-from wavcaps_training.evaluation.scores import NothingToScore, score_checkpoint
+from wavcaps_training.evaluation.scores import score_checkpoint
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.settings.model import Pooling, TextEncoderSettings
 from wavcaps_training.settings.training import PRETRAINED_DEMO, TrainingSettings

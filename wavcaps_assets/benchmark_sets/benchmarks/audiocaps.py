@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from wavcaps_assets.benchmark_sets.audio_files import video_of
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import UNKNOWN_VERSION, BenchmarkClips
 from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet, listed_clips
@@ -12,6 +14,8 @@ from wavcaps_assets.store.storage import Store
 # of /dataset2.0). The validation and test lists of both versions have the same sizes. Copies lack some clips.
 TRAIN_CAPTIONS = {"v1": 49_838, "v2": 91_256}
 LEAST_SHARE = 0.85
+# Both test lists have 4,875 captions, five for each clip.
+TEST_CLIPS = 975
 
 
 class AudioCaps(ListedAsOwnSet):
@@ -21,6 +25,7 @@ class AudioCaps(ListedAsOwnSet):
     title = "AudioCaps"
     source = "https://github.com/cdjkim/audiocaps"
     layout = "train.csv, val.csv and test.csv, and the audio in train/, val/ and test/, or in audio/"
+    official_test_clips: ClassVar = dict.fromkeys(TRAIN_CAPTIONS, TEST_CLIPS)
 
     def read_own(self, store: Store, own: OwnSet) -> BenchmarkClips:
         columns, notes = listed_clips(own)

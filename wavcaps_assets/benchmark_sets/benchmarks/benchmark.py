@@ -48,6 +48,8 @@ class Benchmark(ABC):
         source: where its lists and its audio are published.
         layout: which files are expected in its folder, for people.
         official_clips: how many clips its lists have, for each version; empty: not known.
+        official_test_clips: how many of them are in its test split, for each version; empty: not known, or
+            it has no splits.
         published: the files that are published with a checksum, and can be downloaded.
         official_classes: how many classes it has, by its authors; 0: it is not for classification.
         class_list: the list of its classes that is published beside it; empty: there is none.
@@ -58,6 +60,7 @@ class Benchmark(ABC):
     source: ClassVar[str]
     layout: ClassVar[str]
     official_clips: ClassVar[Mapping[str, int]] = {}
+    official_test_clips: ClassVar[Mapping[str, int]] = {}
     published: ClassVar[Sequence[PublishedFile]] = ()
     official_classes: ClassVar[int] = 0
     class_list: ClassVar[str] = ""

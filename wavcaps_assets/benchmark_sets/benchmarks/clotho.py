@@ -61,6 +61,7 @@ class Clotho(ListedAsOwnSet):
         )
     )
     official_clips: ClassVar = {"v1": 3_938, "v2": 5_929, "v2.1": 5_929}
+    official_test_clips: ClassVar = {"v1": 1_045, "v2": 1_045, "v2.1": 1_045}
 
     def read_own(self, store: Store, own: OwnSet) -> BenchmarkClips:
         columns, notes = listed_clips(own)

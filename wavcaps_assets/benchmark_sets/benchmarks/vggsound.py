@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from wavcaps_assets.benchmark_sets.audio_files import AudioFiles
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark, BenchmarkClips, whole_number
@@ -17,6 +18,8 @@ SPLIT_LISTS = {"train": "train.csv", "test": "test.csv"}
 SPLIT_COLUMNS = ("<id>_<start>.mp4", "label")
 FILE = re.compile(r"([A-Za-z0-9_-]{11})_(\d{6})\.mp4")
 VIDEO = re.compile(r"[A-Za-z0-9_-]{11}")
+# Lines of the repository's test.csv.
+TEST_CLIPS = 15_446
 PLACES = ("audio", "video", "train", "test", "audio/train", "audio/test", "video/train", "video/test")
 
 
@@ -33,6 +36,8 @@ class VggSound(Benchmark):
     # The paper says 310 (section IV.C); the published lists have 309.
     official_classes = 309
     class_list = "stat.csv"
+
+    official_test_clips: ClassVar = {"1": TEST_CLIPS}
 
     def read(self, store: Store) -> BenchmarkClips:
         path = self.first_there(store, [LIST])

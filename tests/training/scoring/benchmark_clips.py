@@ -1,0 +1,114 @@
+"""A store with a benchmark of tones, a training manifest, and a checkpoint that is small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+import torch
+
+from tests.training.small_models import SMALL_HTSAT, small_bert
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import BENCHMARK_CLIPS, TRAINING_MANIFEST
+from wavcaps_training.checkpoints.checkpoint import save_checkpoint
+from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.models.building import build_model
+from wavcaps_training.settings.model import ModelSettings, TextEncoderSettings
+from wavcaps_training.settings.training import ClipSettings, TrainingSettings
+from wavcaps_training.tables import CHECKPOINT
+
+RATE = 32_000
+SETTINGS = TrainingSettings(
+    model=ModelSettings(audio=SMALL_HTSAT, text=TextEncoderSettings(folder=str(small_bert())), joint_dim=16),
+    clip=ClipSettings(seconds=1.0),
+    batch_size=4,
+    buckets=(),
+)
+
+
+def tone(store: Store, path: str, number: int) -> None:
+    """Half a second of a tone, another one for each number."""
+    t = np.arange(RATE // 2) / RATE
+    with store.writing(path) as file:
+        soundfile.write(file, 0.5 * np.sin(2 * np.pi * 150 * (number + 1) * t), RATE, format="FLAC")
+
+
+def benchmark(
+    store: Store, splits: Sequence[str], name: str = "clotho", silent: Sequence[int] = ()
+) -> pa.Table:
+    """`tables.BENCHMARK_CLIPS` of tones, with two captions each.
+
+    Args:
+        splits: of each clip.
+        silent: the clips without audio.
+    """
+    rows = []
+    for number, split in enumerate(splits):
+        path = f"sets/{name}/audio/{number}.flac"
+        if number not in silent:
+            tone(store, path, number)
+        rows.append(
+            {
+                "clip_id": f"{name}-{number}.wav",
+                "benchmark": name,
+                "version": "v2.1",
+                "split": split,
+                "file": f"{number}.wav",
+                "captions": [f"tone {number}", f"a tone of pitch {number}"],
+                "freesound_id": str(1000 + number),
+                "audio_path": None if number in silent else path,
+                "duration_s": 0.5,
+            }
+        )
+    return BENCHMARK_CLIPS.from_rows(rows)
+
+
+def training_manifest(clips: Mapping[str, str]) -> pa.Table:
+    """`tables.TRAINING_MANIFEST`; its audio is not there.
+
+    Args:
+        clips: the source of each clip of the train split, by its id.
+    """
+    return TRAINING_MANIFEST.from_rows(
+        [
+            {
+                "clip_id": clip_id,
+                "source": source,
+                "caption": f"caption of {clip_id}",
+                "other_captions": [],
+                "audio_path": f"{clip_id}.flac",
+                "duration_s": 0.5,
+                "recording": clip_id,
+                "split": "train",
+            }
+            for clip_id, source in clips.items()
+        ]
+    )
+
+
+def checkpoint(store: Store, manifest: pa.Table, **changed: Any) -> pa.Table:
+    """`tables.CHECKPOINT` of a small model with random weights, which are in the store."""
+    row = {
+        "model": "htsat_bert",
+        "setting": "zero_shot",
+        "weights_path": "checkpoints/model.safetensors",
+        **dict.fromkeys(("untrained_weights_path", "tensorboard_path", "device"), "none"),
+        "settings_json": SETTINGS.model_dump_json(),
+        "manifest_sha256": rows_sha256(manifest),
+        **dict.fromkeys(("parameters", "trainable_parameters", "best_epoch", "devices"), 1),
+        **dict.fromkeys(("train_clips", "validation_clips"), 1),
+        **dict.fromkeys(("seconds", "flops_per_clip"), 1.0),
+        "learning_curve": [],
+        "set_version": "v1-0000000",
+        **changed,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(SETTINGS)
+    path = store.root / row["weights_path"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, model, SETTINGS, row["manifest_sha256"])
+    return CHECKPOINT.from_rows([row])

@@ -1,0 +1,1 @@
+"""Scores of checkpoints on benchmarks: any checkpoint, any benchmark, one file for each task."""
