@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,21 +35,15 @@ def tone(store: Store, path: str, number: int) -> None:
         soundfile.write(file, 0.5 * np.sin(2 * np.pi * 150 * (number + 1) * t), RATE, format="FLAC")
 
 
-def benchmark(
-    store: Store, splits: Sequence[str], name: str = "clotho", silent: Sequence[int] = ()
-) -> pa.Table:
-    """`tables.BENCHMARK_CLIPS` of tones, with two captions each.
+def benchmark_clips(splits: Sequence[str], name: str = "clotho", silent: Sequence[int] = ()) -> pa.Table:
+    """`tables.BENCHMARK_CLIPS`, with two captions each; no audio is made.
 
     Args:
         splits: of each clip.
         silent: the clips without audio.
     """
-    rows = []
-    for number, split in enumerate(splits):
-        path = f"sets/{name}/audio/{number}.flac"
-        if number not in silent:
-            tone(store, path, number)
-        rows.append(
+    return BENCHMARK_CLIPS.from_rows(
+        [
             {
                 "clip_id": f"{name}-{number}.wav",
                 "benchmark": name,
@@ -59,11 +52,23 @@ def benchmark(
                 "file": f"{number}.wav",
                 "captions": [f"tone {number}", f"a tone of pitch {number}"],
                 "freesound_id": str(1000 + number),
-                "audio_path": None if number in silent else path,
+                "audio_path": None if number in silent else f"sets/{name}/audio/{number}.flac",
                 "duration_s": 0.5,
             }
-        )
-    return BENCHMARK_CLIPS.from_rows(rows)
+            for number, split in enumerate(splits)
+        ]
+    )
+
+
+def benchmark(
+    store: Store, splits: Sequence[str], name: str = "clotho", silent: Sequence[int] = ()
+) -> pa.Table:
+    """`benchmark_clips` with their audio, of tones."""
+    clips = benchmark_clips(splits, name, silent)
+    for number, path in enumerate(clips["audio_path"].to_pylist()):
+        if path is not None:
+            tone(store, path, number)
+    return clips
 
 
 def training_manifest(clips: Mapping[str, str]) -> pa.Table:
@@ -89,26 +94,34 @@ def training_manifest(clips: Mapping[str, str]) -> pa.Table:
     )
 
 
-def checkpoint(store: Store, manifest: pa.Table, **changed: Any) -> pa.Table:
-    """`tables.CHECKPOINT` of a small model with random weights, which are in the store."""
-    row = {
-        "model": "htsat_bert",
-        "setting": "zero_shot",
-        "weights_path": "checkpoints/model.safetensors",
-        **dict.fromkeys(("untrained_weights_path", "tensorboard_path", "device"), "none"),
-        "settings_json": SETTINGS.model_dump_json(),
-        "manifest_sha256": rows_sha256(manifest),
-        **dict.fromkeys(("parameters", "trainable_parameters", "best_epoch", "devices"), 1),
-        **dict.fromkeys(("train_clips", "validation_clips"), 1),
-        **dict.fromkeys(("seconds", "flops_per_clip"), 1.0),
-        "learning_curve": [],
-        "set_version": "v1-0000000",
-        **changed,
-    }
+def checkpoint_row(manifest: pa.Table, setting: str = "zero_shot") -> pa.Table:
+    """`tables.CHECKPOINT` of a checkpoint whose weights are not there."""
+    return CHECKPOINT.from_rows(
+        [
+            {
+                "model": "htsat_bert",
+                "setting": setting,
+                "weights_path": "checkpoints/model.safetensors",
+                **dict.fromkeys(("untrained_weights_path", "tensorboard_path", "device"), "none"),
+                "settings_json": SETTINGS.model_dump_json(),
+                "manifest_sha256": rows_sha256(manifest),
+                **dict.fromkeys(("parameters", "trainable_parameters", "best_epoch", "devices"), 1),
+                **dict.fromkeys(("train_clips", "validation_clips"), 1),
+                **dict.fromkeys(("seconds", "flops_per_clip"), 1.0),
+                "learning_curve": [],
+                "set_version": "v1-0000000",
+            }
+        ]
+    )
+
+
+def checkpoint(store: Store, manifest: pa.Table, setting: str = "zero_shot") -> pa.Table:
+    """`checkpoint_row` of a small model with random weights, which are in the store."""
+    table = checkpoint_row(manifest, setting)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_model(SETTINGS)
-    path = store.root / row["weights_path"]
+    path = store.root / table["weights_path"][0].as_py()
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(path, model, SETTINGS, row["manifest_sha256"])
-    return CHECKPOINT.from_rows([row])
+    save_checkpoint(path, model, SETTINGS, rows_sha256(manifest))
+    return table

@@ -9,9 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.training.scoring.benchmark_clips import SETTINGS, benchmark, checkpoint, training_manifest
+from tests.training.scoring.benchmark_clips import (
+    SETTINGS,
+    benchmark,
+    benchmark_clips,
+    checkpoint,
+    checkpoint_row,
+    training_manifest,
+)
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables import schema_of
+from wavcaps_assets.tables import OVERLAPS, schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint
 from wavcaps_training.data import AudioFiles, Clip
@@ -19,12 +26,13 @@ from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.protocols import PROTOCOLS, ProtocolName
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
-from wavcaps_training.scoring.of_experiment import checkpoint_of
+from wavcaps_training.scoring.of_experiment import checkpoint_of, trainings_of
 from wavcaps_training.scoring.score import score_on_benchmark
 from wavcaps_training.scoring.shown import numbers_of, of_checkpoint, said_of, trained_rows
 from wavcaps_training.scoring.task import BenchmarkScores
 from wavcaps_training.scoring.tasks import known_tasks
 from wavcaps_training.scoring.tasks.retrieval import TASK
+from wavcaps_training.scoring.trained_on import FromManifests, TrainedOn
 from wavcaps_training.tables import BENCHMARK_RETRIEVAL, RETRIEVAL_SCORES, SEED_SCORES
 
 SPLITS = ("train", "train", "validation", "test", "test", "test", "test")
@@ -90,57 +98,86 @@ def test_the_test_split_is_scored_as_the_model_scores_it(tables: TableStore) -> 
     assert tables.read(["scores", "retrieval", "clotho", *key]).equals(scores.table)
 
 
+def trained_on(tables: TableStore, clips: pa.Table, experiment: Experiment = ZERO_SHOT) -> TrainedOn:
+    data = FromManifests(tables, trainings_of(experiment, tables))
+    scored = [row["clip_id"] for row in clips.to_pylist() if row["split"] == "test"]
+    return data.trained_on("clotho", clips, scored)
+
+
+def stored(tables: TableStore, experiment: Experiment, trained_on: Mapping[str, str]) -> None:
+    """Writes a training manifest and the row of a checkpoint that was trained on it."""
+    manifest = training_manifest(trained_on)
+    tables.write(experiment.training_manifest, None, manifest)
+    tables.write(experiment.key, None, checkpoint_row(manifest, experiment.setting))
+
+
 @pytest.mark.parametrize(
-    ("trained_on", "answer", "leaked"),
+    ("clips", "answer", "leaked"),
     [
-        (OTHERS, False, 0),
-        ({**OTHERS, "clotho-0.wav": "clotho"}, True, 0),
+        ({}, False, 0),
+        ({"clotho-0.wav": "clotho"}, True, 0),
         # By FreeSound's ids: 1001 is of the train split, 1003 of the test split.
-        ({**OTHERS, "freesound-1001": "freesound"}, True, 0),
-        ({**OTHERS, "freesound-1003": "freesound"}, False, 1),
-        ({**OTHERS, "clotho-0.wav": "clotho", "clotho-3.wav": "clotho"}, True, 1),
+        ({"freesound-1001": "freesound"}, True, 0),
+        ({"freesound-1003": "freesound"}, False, 1),
+        ({"clotho-0.wav": "clotho", "clotho-3.wav": "clotho"}, True, 1),
     ],
 )
-@pytest.mark.slow
 def test_whether_it_was_trained_on_the_benchmark(
-    tables: TableStore, trained_on: Mapping[str, str], answer: bool, leaked: int
+    tables: TableStore, clips: Mapping[str, str], answer: bool, leaked: int
 ) -> None:
-    about = of_checkpoint(scored(tables, benchmark(tables.store, SPLITS), trained_on).table)
-    assert (about["trained_on_benchmark"], about["scored_clips_trained_on"]) == (answer, leaked)
+    stored(tables, ZERO_SHOT, {**OTHERS, **clips})
+    found = trained_on(tables, benchmark_clips(SPLITS))
+    assert (found.benchmark, found.scored_clips) == (answer, leaked), found.why
 
 
-@pytest.mark.slow
+def test_what_was_found_by_sound_counts(tables: TableStore) -> None:
+    stored(tables, ZERO_SHOT, OTHERS)
+    pairs = {"clotho-3.wav": "same", "clotho-4.wav": "review"}
+    rows = [
+        {
+            "clip_id": "bbc-2",
+            "source": "bbc_sound_effects",
+            "benchmark": "clotho",
+            "benchmark_clip_id": clip_id,
+            "benchmark_split": "test",
+            "evidence": "audio",
+            "key": clip_id,
+            "verdict": verdict,
+        }
+        for clip_id, verdict in pairs.items()
+    ]
+    tables.write(["audio_overlaps", "clotho"], None, OVERLAPS.from_rows(rows))
+    found = trained_on(tables, benchmark_clips(SPLITS))
+    assert (found.benchmark, found.scored_clips) == (False, 1)
+    assert "and on 1 of the clips that are scored" in found.why
+
+
 def test_what_a_checkpoint_started_from_counts(tables: TableStore) -> None:
     fine_tuned, start = BY_NAME["htsat_bert/fine_tuning_audiocaps"], BY_NAME["htsat_bert/pretraining"]
-    clips = benchmark(tables.store, SPLITS)
-
-    def answer() -> tuple[bool | None, str]:
-        about = of_checkpoint(scored(tables, clips, OTHERS, fine_tuned).table)
-        return about["trained_on_benchmark"], about["trained_on_benchmark_why"]
-
-    known, why = answer()
-    assert known is None and "htsat_bert/pretraining is not in the store" in why
-    manifest = training_manifest({**OTHERS, "clotho-1.wav": "clotho"})
-    tables.write(start.training_manifest, None, manifest)
-    tables.write(start.key, None, checkpoint(tables.store, manifest, setting=start.setting))
-    known, why = answer()
-    assert known is True and "wavcaps_audiocaps_clotho (htsat_bert/pretraining) has 1 clips" in why
-    # The manifest is another one than the start was trained on.
+    clips = benchmark_clips(SPLITS)
+    stored(tables, fine_tuned, OTHERS)
+    found = trained_on(tables, clips, fine_tuned)
+    assert found.benchmark is None and "htsat_bert/pretraining is not in the store" in found.why
+    stored(tables, start, {**OTHERS, "clotho-1.wav": "clotho"})
+    found = trained_on(tables, clips, fine_tuned)
+    assert found.benchmark and "wavcaps_audiocaps_clotho (htsat_bert/pretraining) has 1 clips" in found.why
+    # The manifest is another one now than the start was trained on.
     tables.write(start.training_manifest, None, training_manifest({"clotho-1.wav": "clotho"}))
-    assert answer()[0] is None
+    assert trained_on(tables, clips, fine_tuned).benchmark is None
+
+
+def test_without_the_list_of_the_train_split(tables: TableStore) -> None:
+    clips = benchmark_clips(["test"] * 3)
+    # The training set leaves out all of Clotho; the other one does not.
+    stored(tables, ZERO_SHOT, OTHERS)
+    assert trained_on(tables, clips).benchmark is False
+    own = BY_NAME["htsat_bert/own_split"]
+    stored(tables, own, OTHERS)
+    found = trained_on(tables, clips, own)
+    assert found.benchmark is None and "the list of its train split is not there" in found.why
 
 
 @pytest.mark.slow
-def test_without_the_list_of_the_train_split(tables: TableStore) -> None:
-    clips = benchmark(tables.store, ["test"] * 3)
-    # The training set leaves out all of Clotho; the other one does not.
-    assert of_checkpoint(scored(tables, clips).table)["trained_on_benchmark"] is False
-    own = of_checkpoint(scored(tables, clips, OTHERS, BY_NAME["htsat_bert/own_split"]).table)
-    assert (
-        own["trained_on_benchmark"] is None and "list of its train split" in own["trained_on_benchmark_why"]
-    )
-
-
 @pytest.mark.parametrize(
     ("splits", "silent", "message"),
     [
@@ -155,6 +192,7 @@ def test_nothing_to_score_is_an_error(
         scored(tables, benchmark(tables.store, splits, silent=silent))
 
 
+@pytest.mark.slow
 def test_captions_without_a_word_are_counted_and_not_scored(tables: TableStore) -> None:
     clips = benchmark(tables.store, SPLITS)
     captions: list[Any] = clips["captions"].to_pylist()
@@ -162,7 +200,7 @@ def test_captions_without_a_word_are_counted_and_not_scored(tables: TableStore) 
     place = clips.column_names.index("captions")
 
     def with_captions(captions: list[Any]) -> pa.Table:
-        return clips.set_column(place, clips.field(place), pa.array(captions))
+        return clips.set_column(place, clips.field(place), pa.array(captions, pa.list_(pa.string())))
 
     about = of_checkpoint(scored(tables, with_captions(captions)).table)
     assert (about["clips"], about["unreadable"], about["blank_captions"]) == (3, 0, 2)
