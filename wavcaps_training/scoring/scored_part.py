@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
-from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NO_SPLIT, missing_audio
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NO_SPLIT
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 
 TEST = "test"
@@ -78,19 +78,11 @@ def scored_part(benchmark: str, clips: pa.Table) -> ScoredPart:
             f"audio into {folder} ({about.source}), and materialize benchmark/{benchmark} again"
         )
     version = listed["version"][0].as_py()
-    official = about.official_clips if split == NO_SPLIT else about.official_test_clips
-    return ScoredPart(benchmark, version, here, listed, _known_size(official.values(), official.get(version)))
-
-
-def _known_size(sizes: Sequence[int], own: int | None) -> int | None:
-    """The size of a version; of an unknown version, the size that all versions have."""
-    return own if own is not None else next(iter(set(sizes)), None) if len(set(sizes)) == 1 else None
-
-
-def missing_names(part: ScoredPart, shown: int = 5) -> str:
-    """The first listed clips without audio, for messages."""
-    names = missing_audio(part.listed)["clip_id"].slice(0, shown).to_pylist()
-    return ", ".join(names) + (", …" if part.missing > shown else "")
+    sizes = about.official_clips if split == NO_SPLIT else about.official_test_clips
+    # Of an unknown version, the size that all versions have.
+    of_all = sizes.values() if len(set(sizes.values())) == 1 else ()
+    official = sizes.get(version) or next(iter(of_all), None)
+    return ScoredPart(benchmark, version, here, listed, official)
 
 
 def clips_sha256(clips: pa.Table, clip_ids: Sequence[str]) -> str:
