@@ -54,6 +54,15 @@ def test_versions_are_kept_for_the_same_code(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["toy.json"]
 
 
+@pytest.mark.usefixtures("package")
+def test_versions_are_kept_where_the_models_are_not_installed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PACKAGES", ("toy", "toy_models_that_are_not_installed"))
+    keep(file)
+    assert known(file).version("key") == "0123"
+
+
 EDITS: dict[str, Callable[[Path], object]] = {
     "a module, at the same size and time": lambda folder: (folder / "__init__.py").write_text("A = 2\n"),
     "data": lambda folder: (folder / "words.toml").write_text("a = 2\n"),

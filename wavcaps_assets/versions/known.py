@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 from wavcaps_assets.versions.code import PACKAGES, folder_of
@@ -109,7 +110,8 @@ def _digest(own_files: Mapping[str, Path]) -> str:
 
 
 def _code() -> Iterator[Path]:
-    yield from _files(folder_of(package) for package in PACKAGES)
+    # Where only the data is made, the package of the models is not installed.
+    yield from _files(folder_of(package) for package in PACKAGES if find_spec(package))
     # A package can have modules in other folders.
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in PACKAGES and (file := getattr(module, "__file__", None)):
