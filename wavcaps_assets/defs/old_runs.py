@@ -142,7 +142,7 @@ def remove_runs(context: dg.OpExecutionContext, config: OldRunsConfig) -> None:
 
 
 @dg.job(
-    description="Removes old runs with their events and output, which would stay for ever. It lists "
+    description="Removes old runs with their events and output, which Dagster keeps otherwise. It lists "
     "them first; to remove them, set `dry_run` to false in the launchpad.",
     executor_def=dg.in_process_executor,
 )
