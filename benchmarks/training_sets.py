@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
-from benchmarks.whole_set import SOURCES, manifest, sentences
+from benchmarks.whole_set import SOURCES, manifest, sentences, titles
 from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.exclusion_lists import RELEASED
 from wavcaps_assets.benchmark_sets.sets import SETS
@@ -48,7 +48,12 @@ def write(folder: Path) -> None:
     tables.write(["manifest"], "freesound", freesound)
     ids = [f"freesound-{number}" for number in range(FREESOUND_RAW)]
     texts = sentences(rng, FREESOUND_RAW, 17.74)
-    common = {"clip_id": ids, "source": ["freesound"] * FREESOUND_RAW, "description": texts}
+    common = {
+        "clip_id": ids,
+        "source": ["freesound"] * FREESOUND_RAW,
+        "title": titles(rng, "freesound", FREESOUND_RAW),
+        "description": texts,
+    }
     tables.write(["freesound", "raw_clips"], "2022-11", _filled(RAW_CLIPS, FREESOUND_RAW, common))
     paths = {"audio_path": [f"audio/freesound/2022-11/{name}.flac" for name in ids]}
     audio = _filled(AUDIO, FREESOUND_RAW, common | paths)
@@ -63,7 +68,7 @@ def write(folder: Path) -> None:
         (folder / "sets" / f"{name}.json").write_text(json.dumps(lists))
 
 
-def _filled(schema: TableSchema, rows: int, values: dict[str, list[str]]) -> pa.Table:
+def _filled(schema: TableSchema, rows: int, values: Mapping[str, Sequence[str | None]]) -> pa.Table:
     """A table with some of its columns, and something that fits in the others."""
     return pa.table(
         [

@@ -20,6 +20,9 @@ CLIPS = sum(SOURCES.values())
 TEXT_WORDS, CAPTION_WORDS = 17.74, 7.80
 VOCABULARY = 20_000
 LICENCES = ("CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "LicenseRef-RemArc")
+# Of 1,999 real titles of FreeSound (those of ESC-50's clips), 420 have no ending, and 405 are file names of
+# eleven characters or more without a space, of which some could be ids of videos.
+WITHOUT_ENDING, LONG_NAME = 0.21, 0.20
 NAMES = np.array([f"w{number:x}" + "aeiou"[number % 5] * (number % 6) for number in range(VOCABULARY)])
 
 
@@ -48,7 +51,7 @@ def _of_source(rng: np.random.Generator, source: str, number: int) -> pa.Table:
         "source_id": own,
         "caption": sentences(rng, number, CAPTION_WORDS),
         "text": sentences(rng, number, TEXT_WORDS),
-        "title": [f"{name}.wav" for name in own],
+        "title": titles(rng, source, number),
         "tags": [["field-recording", "ambience", f"tag-{place % 997}"] for place in range(number)],
         "events": [[]] * number,
         "audio_path": [f"audio/{source}/2022-11/{name}.flac" for name in ids],
@@ -68,6 +71,23 @@ def _of_source(rng: np.random.Generator, source: str, number: int) -> pa.Table:
         for field in MANIFEST.arrow
     ]
     return pa.table(arrays, schema=MANIFEST.arrow)
+
+
+def titles(rng: np.random.Generator, source: str, number: int) -> list[str | None]:
+    """Titles as the source's clips have them: AudioSet's have none, and only FreeSound's are file names."""
+    if source == "audioset_sl":
+        return [None] * number
+    words = sentences(rng, number, 4.0)
+    if source != "freesound":
+        return list(words)
+    return [
+        text
+        if kind < WITHOUT_ENDING
+        else f"{text.replace(' ', '_'):_<11}.wav"
+        if kind < WITHOUT_ENDING + LONG_NAME
+        else f"{text} 1.wav"
+        for kind, text in zip(rng.random(number), words, strict=True)
+    ]
 
 
 def _own_id(source: str, place: int) -> str:

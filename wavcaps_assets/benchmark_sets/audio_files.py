@@ -31,6 +31,10 @@ class AudioFiles:
     def __init__(self, store: Store, folders: Iterable[str]) -> None:
         self._by_name = {name: f"{folder}/{name}" for folder in folders for name in store.names(folder)}
 
+    def with_names(self, files: Iterable[str]) -> dict[str, str]:
+        """The paths of the listed files that are there by exactly their names."""
+        return {file: self._by_name[file] for file in files if file in self._by_name}
+
     def find(self, file: str) -> str | None:
         """The path of a listed file, or of one with the same name and another audio format's ending."""
         return self._by_name.get(file) or self._by_stem.get(_stem(file))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -24,13 +24,15 @@ from wavcaps_assets.tables.asset_tables import TableStore
 EXCLUSION_LIST, IN_EVALUATION, IN_BENCHMARK = "exclusion_list", "in_evaluation", "in_benchmark"
 
 # Which evidence excludes a clip, with the reason. Of a clip that is in two splits of the training set,
-# `split` is its own. A clip is not excluded for being in its own benchmark.
+# `split` is its own, and its clip is removed unless the policy keeps it. A clip is not excluded for being in
+# its own benchmark.
 EXCLUDING = f"""
     select evidence.*, clips.split, case
             when evidence.evidence = 'list' then '{EXCLUSION_LIST}'
             when evaluated.benchmark is not null then '{IN_EVALUATION}'
             else '{IN_BENCHMARK}'
-        end as reason
+        end as reason,
+        clips.split = 'train' and not (reason = '{IN_EVALUATION}' and $keeps) as removed
     from evidence join clips using (clip_id)
     left join excluded evaluated on evaluated.why = '{IN_EVALUATION}'
         and evaluated.benchmark = evidence.benchmark and evaluated.split = evidence.benchmark_split
@@ -41,7 +43,6 @@ EXCLUDING = f"""
         or (clips.split = 'validation' and evidence.benchmark_split = 'test' and evidence.evidence = 'id'
             and evaluated.benchmark is not null)
     )
-    order by all
 """
 # One row for each clip: the first reason in the order of the list, with its evidence.
 WHY = f"""
@@ -52,7 +53,7 @@ WHY = f"""
                 when benchmark_split = 'none' then ' is also ' || benchmark_clip_id
                 else ' is also ' || benchmark_clip_id || ' of the ' || benchmark_split || ' split'
             end as detail
-        from excluding
+        from excluding where removed
     )
     select clip_id, any_value(source) as source, arg_min(reason, (place, detail)) as reason,
         arg_min(detail, (place, detail)) as detail
@@ -172,16 +173,11 @@ def decontaminate(
     rules = [(IN_EVALUATION, name, split) for name in evaluated_on for split in sorted(EVALUATED)]
     for name, excluded in (preset.excluded if preset else {}).items():
         rules += [(IN_BENCHMARK, name, split) for split in sorted(excluded)]
-    excluding = _query(
-        EXCLUDING, evidence=evidence, clips=to_compare.select(["clip_id", "split"]), excluded=rules
-    )
+    excluding, why = _excluding(evidence, to_compare.select(["clip_id", "split"]), rules, policy)
     of_set = pc.equal(excluding.column("reason"), IN_EVALUATION)
-    removed = pc.equal(excluding.column("split"), "train")
-    if policy is OverlapPolicy.keep:
-        removed = pc.and_(removed, pc.invert(of_set))
-    removing = excluding.filter(removed)
+    removing = excluding.filter(excluding.column("removed"))
     return Decontamination(
-        _query(WHY, excluding=removing),
+        why,
         removing.select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
         excluding.filter(of_set).select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
         tuple(
@@ -217,14 +213,19 @@ def _with_audio(compared: Compared, by_audio: Heard | None, clips: pa.Table) -> 
     return replace(compared, by_audio=True, notes=notes, unheard=by_audio.unheard(clips))
 
 
-def _query(query: str, **tables: pa.Table | list[tuple[str, str, str]]) -> pa.Table:
+def _excluding(
+    evidence: pa.Table, clips: pa.Table, rules: Sequence[tuple[str, str, str]], policy: OverlapPolicy
+) -> tuple[pa.Table, pa.Table]:
+    """The evidence that excludes clips, with `removed`: whether it removes them; and why each is removed."""
     import duckdb
 
+    columns = zip(*rules, strict=True) if rules else ([], [], [])
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    keeps = policy is OverlapPolicy.keep
     with duckdb.connect() as database:
-        for name, table in tables.items():
-            if isinstance(table, list):
-                columns = zip(*table, strict=True) if table else ([], [], [])
-                arrays = [pa.array(column, pa.string()) for column in columns]
-                table = pa.table(arrays, names=["why", "benchmark", "split"])
-            database.register(name, table)
-        return database.sql(query).to_arrow_table()
+        database.register("evidence", evidence)
+        database.register("clips", clips)
+        database.register("excluded", pa.table(arrays, names=["why", "benchmark", "split"]))
+        database.execute(f"create temp table excluding as {EXCLUDING}", {"keeps": keeps})
+        excluding = database.sql("select * from excluding order by all").to_arrow_table()
+        return excluding, database.sql(WHY).to_arrow_table()

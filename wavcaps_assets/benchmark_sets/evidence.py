@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.benchmark_sets.candidates import candidates
 from wavcaps_assets.benchmark_sets.keys import BENCHMARK_KEYS, CLIP_KEYS, IDS_OF
 from wavcaps_assets.tables import OVERLAPS
 
@@ -33,8 +34,8 @@ BY_ID = f"""
     with of_clip as (
         select * from clip_keys
         union all
-        select clips.clip_id, clips.source, clips.split, benchmark_keys.key, ''
-        from clips join benchmark_keys using (clip_id)
+        select own.clip_id, own.source, own.split, benchmark_keys.key, ''
+        from own join benchmark_keys using (clip_id)
     )
     select one.clip_id, any_value(one.source) as source, other.benchmark,
         other.clip_id as benchmark_clip_id, other.split as benchmark_split, '{ID}' as evidence,
@@ -124,7 +125,8 @@ def overlaps_by_id(clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table)
         `tables.OVERLAPS`, all with the verdict `same`.
     """
     steps = (*CLIP_KEYS, BENCHMARK_KEYS, BY_ID)
-    return _found(steps, clips=clips, benchmark_clips=benchmark_clips, listed=listed)
+    of = candidates(clips, benchmark_clips, listed)
+    return _found(steps, own=of.own, hinted=of.hinted, benchmark_clips=benchmark_clips, listed=listed)
 
 
 def overlaps_by_text(clips: pa.Table, benchmark_clips: pa.Table) -> pa.Table:

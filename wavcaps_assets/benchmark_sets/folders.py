@@ -15,7 +15,7 @@ ids are `<name>-<split>-<file>`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -147,13 +147,15 @@ class OwnSet:
             "start_s": listed.starts,
         }
 
-    def _audio(self, split: str, files: Iterable[str]) -> dict[str, str]:
+    def _audio(self, split: str, files: Collection[str]) -> dict[str, str]:
         """The paths of the listed files that are there."""
         if split in self._found:
             return self._found[split]
         there = AudioFiles(self._store, [f"{self._folder}/{place}" for place in PLACES[split]])
-        found = self._found.setdefault(split, {})
+        found = self._found.setdefault(split, there.with_names(files))
         for file in files:
+            if file in found:
+                continue
             path = there.find(file)
             if path is None and self._name == AUDIOCAPS and (video := video_of(file)):
                 path = there.find_video(video)

@@ -34,7 +34,8 @@ LINKS = (
 )
 # Names of files without their ending, alone or at the end of a longer name: ids of local clips are paths with
 # other characters replaced by "-", and may end in a hash.
-ID_START, ID_END = r"(?:^|-)", r"(?:-[0-9a-f]{6,16})?$"
+HASH = r"(?:-[0-9a-f]{6,16})?"
+ID_START, ID_END = r"(?:^|-)", rf"{HASH}$"
 VIDEO_ID, TIMES = r"([A-Za-z0-9_-]{11})", r"(?:_\d+)*"
 NAMES = (
     # A download of FreeSound: `<id>__<user>__<name>`.
@@ -47,16 +48,19 @@ NAMES = (
     (VIDEO, rf"{ID_START}Y{VIDEO_ID}{TIMES}{ID_END}"),
     (VIDEO, rf"{ID_START}{VIDEO_ID}{TIMES}{ID_END}"),
 )
-AUDIO_ENDING = r"\.(?i:wav|flac|ogg|opus|mp3|m4a|aac|aiff?|mp4|webm|mkv)\b"
+FORMATS = r"(?i:wav|flac|ogg|opus|mp3|m4a|aac|aiff?|mp4|webm|mkv)"
+AUDIO_ENDING = rf"\.{FORMATS}\b"
 # A file name in a text that may have an id in it.
 FILE_NAME = rf"([A-Za-z0-9_-]{{7,}}){AUDIO_ENDING}"
 # Names that are also known without an ending: ESC-50's, and FreeSound's downloads.
 BARE_NAME = r"\b(?:[1-5]-\d{1,9}-[A-Z]-\d{1,2}|\d{2,9}__[A-Za-z0-9-]+__[A-Za-z0-9-]+)\b"
 
-# A text without a match has none of these. Most texts are passed over by this one pattern.
+# A text without a match has no link and no such name; nearly all texts are passed over by this one pattern.
+# Its parts: links; FreeSound's downloads; ESC-50; UrbanSound8K; and the id of a video where a file name, or a
+# part of one after "-", starts. After an ending, the next file name may start at once, with "-".
 HINT = (
-    rf"(?i:freesound\.(?:org|iua)|youtu\.?be)|[A-Z]-?\d*{AUDIO_ENDING}|-\d+{AUDIO_ENDING}|\d__|"
-    rf"[A-Za-z0-9_-]{{11}}{AUDIO_ENDING}|[1-5]-\d+-[A-Z]-\d"
+    rf"(?i:freesound\.(?:org|iua)|youtu\.?be)|\d__|[1-5]-\d{{1,9}}-[A-Z]|\d-\d-\d{{1,3}}-\d|"
+    rf"(?:^|[^A-Za-z0-9_]|\.{FORMATS})Y?{VIDEO_ID}{TIMES}{HASH}{AUDIO_ENDING}"
 )
 
 
@@ -81,28 +85,27 @@ def _each(patterns: tuple[tuple[str, str], ...], table: str) -> str:
     )
 
 
-# These make `clip_keys` from a table `clips` of `evidence.COMPARED`: the keys of every clip. `named` is empty
-# for a key that is the clip's own id.
+# These make `clip_keys` from the tables `own` and `hinted` of `candidates.Candidates`. `named` is empty for a
+# key that is the clip's own id.
 CLIP_KEYS = (
     """
     create temp table own_ids as
     select clip_id, source, split, file, ids_of, substr(clip_id, length(source) + 2) as value, '' as named
-    from clips
+    from own
     """,
     f"""
-    create temp table hinted as
-    select clip_id, source, split, texts as value, {_quoted(NAMED)} as named
-    from clips where regexp_matches(texts, {_quoted(HINT)})
+    create temp view named as
+    select clip_id, source, split, texts as value, {_quoted(NAMED)} as named from hinted
     """,
     f"""
     create temp table names as
     select clip_id, source, split, value, named from own_ids where ids_of is null and file is null
     union all
     select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(FILE_NAME)}, 1)), named
-    from hinted
+    from named
     union all
     select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(BARE_NAME)})), named
-    from hinted
+    from named
     """,
     f"""
     create temp table clip_keys as
@@ -118,7 +121,7 @@ CLIP_KEYS = (
     union all
     select clip_id, source, split, 'file ' || file || ' of ' || source as key, named
     from own_ids where file is not null
-    union all {_each(LINKS, "hinted")}
+    union all {_each(LINKS, "named")}
     union all {_each(NAMES, "names")}
     """,
 )

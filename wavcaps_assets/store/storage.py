@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavcaps_assets.store.bucket import Bucket, connect
+from wavcaps_assets.store.dictionaries import repeating
 from wavcaps_assets.store.errors import DamagedTable, MissingFile, OutsideStore, StoreError
 from wavcaps_assets.store.folder import Folder
 from wavcaps_assets.store.migration import SCHEMA_VERSION
@@ -209,7 +210,7 @@ class Store:
         version = {SCHEMA_VERSION: str(schema.version)}
         checked = schema.check(table).replace_schema_metadata({**(about or {}), **version})
         with self.writing(relative) as path:
-            pq.write_table(checked, path, compression="zstd")
+            pq.write_table(checked, path, compression="zstd", use_dictionary=repeating(checked))
             return path.stat().st_size
 
     def read_table(self, relative: str) -> pa.Table:
