@@ -48,7 +48,7 @@ def write(folder: Path) -> None:
     tables.write(["manifest"], "freesound", freesound)
     ids = [f"freesound-{number}" for number in range(FREESOUND_RAW)]
     texts = sentences(rng, FREESOUND_RAW, 17.74)
-    common = {
+    common: dict[str, Sequence[str | None]] = {
         "clip_id": ids,
         "source": ["freesound"] * FREESOUND_RAW,
         "title": titles(rng, "freesound", FREESOUND_RAW),
