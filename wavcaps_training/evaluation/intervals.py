@@ -46,13 +46,13 @@ def intervals(
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in (*values, "median rank")}
     order = np.argsort(scores.ranks, kind="stable")
     ranks, group_of_rank = scores.ranks[order], group_of_query[order]
-    for counts in _resamples(groups, len(ranks)):
+    for counts in resamples(groups, len(ranks)):
         total = counts @ sizes
         for name, of_group in sums.items():
             drawn[name].append(counts @ of_group / total)
         reached = counts[:, group_of_rank].cumsum(axis=1) >= total[:, None] / 2
         drawn["median rank"].append(ranks[reached.argmax(axis=1)] + 1.0)
-    return {name: _ends(np.concatenate(parts), groups) for name, parts in drawn.items()}
+    return {name: interval_ends(np.concatenate(parts), groups) for name, parts in drawn.items()}
 
 
 def interval_of_mean(per_seed: np.ndarray, group_of_query: np.ndarray) -> tuple[float, float] | None:
@@ -72,11 +72,11 @@ def interval_of_mean(per_seed: np.ndarray, group_of_query: np.ndarray) -> tuple[
     seeds, sizes = len(per_seed), np.bincount(group_of_query)
     sums = np.stack([np.bincount(group_of_query, of_query) for of_query in per_seed], axis=1)
     drawn = []
-    for counts in _resamples(groups, len(group_of_query)):
+    for counts in resamples(groups, len(group_of_query)):
         of_seed = counts @ sums / (counts @ sizes)[:, None]
         share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(counts)) / seeds
         drawn.append((of_seed * share).sum(axis=1))
-    return _ends(np.concatenate(drawn), groups)
+    return interval_ends(np.concatenate(drawn), groups)
 
 
 @cache
@@ -95,7 +95,8 @@ def student_t_quantile(probability: float, degrees: int) -> float:
     return float(np.sqrt(degrees) * np.tan(angle))
 
 
-def _ends(drawn: np.ndarray, groups: int) -> tuple[float, float]:
+def interval_ends(drawn: np.ndarray, groups: int) -> tuple[float, float]:
+    """The ends of the 95 % interval of a score, from its values in the resamples of at least two groups."""
     tail = (1 - COVERAGE) / 2
     wider = np.sqrt(groups / (groups - 1)) * student_t_quantile(1 - tail, groups - 1)
     tail = NormalDist().cdf(-wider)
@@ -103,7 +104,7 @@ def _ends(drawn: np.ndarray, groups: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _resamples(groups: int, queries: int) -> Iterator[np.ndarray]:
+def resamples(groups: int, queries: int) -> Iterator[np.ndarray]:
     """How often each group is in a resample: (resamples, groups), as many at a time as fit in memory."""
     generator = np.random.default_rng(SEED)
     at_a_time = min(max(NUMBERS_AT_A_TIME // queries, 1), RESAMPLES)

@@ -36,7 +36,7 @@ class Score:
 
     Attributes:
         value: None: it was not measured.
-        low: lower end of the 95 % bootstrap interval; None: it has none.
+        low: lower end of the 95 % bootstrap interval; None: there is none.
         high: upper end.
         note: why it was not measured or has no interval.
     """
@@ -156,17 +156,17 @@ def _add_coco(
 ) -> None:
     counts = coco.bleu_counts(captions, references)
     values = coco.bleu(counts.sum(axis=0))
-    ends = resampling.of_counts(counts, coco.bleu)
+    ends = resampling.of_counts(counts, lambda sums: 100 * coco.bleu(sums))
     for order, (value, (low, high)) in enumerate(zip(values.tolist(), ends, strict=True), 1):
-        result.scores[f"BLEU-{order}"] = Score(100 * value, 100 * low, 100 * high)
+        result.scores[f"BLEU-{order}"] = Score(100 * value, low, high)
     _add_mean(result, "ROUGE-L", coco.rouge_l(captions, references), resampling)
     _add_mean(result, "CIDEr-D", coco.cider_d(captions, references), resampling)
 
 
 def _add_meteor(result: CaptioningScores, counts: np.ndarray, resampling: Resampling) -> None:
     result.per_clip["METEOR"] = 100 * meteor(counts)
-    ((low, high),) = resampling.of_counts(counts, meteor)
-    result.scores["METEOR"] = Score(float(100 * meteor(counts.sum(axis=0))), 100 * low, 100 * high)
+    (interval,) = resampling.of_counts(counts, lambda sums: 100 * meteor(sums))
+    result.scores["METEOR"] = Score(float(100 * meteor(counts.sum(axis=0))), *interval)
 
 
 def _add_variety(result: CaptioningScores, captions: Sequence[str]) -> None:
