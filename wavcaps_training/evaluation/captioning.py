@@ -1,22 +1,17 @@
-"""Automated audio captioning: a model's captions compared with those that people wrote (Table VI).
+"""Captions of the validation split, compared with those that people wrote after each epoch of a training.
 
-The measures are BLEU-1 to BLEU-4, ROUGE-L, METEOR and CIDEr-D, computed by `caption_metrics`. The paper's
-SPICE and SPIDEr are missing: SPICE needs a parser in Java whose models are in no Python package. METEOR is
-the version of 2005, and not the tuned version 1.5 of Table VI.
+The measures are those of `caption_metrics`, which need no Java. METEOR is the version of 2005, whose values
+are others than those of version 1.5 in the paper's tables. The scores of a checkpoint are those of
+`evaluation.caption_scores`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import torch
+from dataclasses import dataclass
 
 from wavcaps_assets.caption_metrics.scores import Scores, score
-from wavcaps_training.data import AudioFiles, Clip, batch_loader, unreadable_clips
-from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.text import clean_caption
-from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 
 
 @dataclass(frozen=True)
@@ -69,8 +64,8 @@ class CaptionedClips:
         ]
 
 
-def score_captions(clips: Sequence[CaptionedClip]) -> Scores:
-    """Scores captions: CIDEr-D from 0 to 10, the others from 0 to 1 (the paper's tables are times 100).
+def compare_captions(clips: Sequence[CaptionedClip]) -> Scores:
+    """Scores captions of a validation split: CIDEr-D from 0 to 10, the others from 0 to 1.
 
     As in the released code, references are cleaned like the captions that a model learns from. CIDEr-D
     weights words by how rare they are among these clips, so it depends on the set, and is 0 for one clip.
@@ -82,35 +77,3 @@ def score_captions(clips: Sequence[CaptionedClip]) -> Scores:
         [clip.written for clip in clips],
         [[clean_caption(reference) for reference in clip.references] for clip in clips],
     )
-
-
-def write_captions(
-    model: Captioner, clips: Sequence[Clip], audio: AudioFiles, settings: CaptionerTrainingSettings
-) -> list[CaptionedClip]:
-    """Generates a caption for each clip, in the clips' order; each clip is read once.
-
-    Clips whose audio cannot be read are left out, with a warning.
-
-    Args:
-        model: in evaluation mode, on the device to use.
-        clips: such as the test split.
-        audio: where their audio is.
-        settings: how clips are cropped and padded, and how many go into a batch.
-
-    Raises:
-        AudioReadError: the audio of too many clips is missing or unreadable.
-    """
-    device = next(model.parameters()).device
-    once = [replace(clip, captions=clip.captions[:1]) for clip in clips]
-    written: dict[str, str] = {}
-    unreadable = unreadable_clips(clips, settings)
-    with torch.no_grad():
-        for batch in batch_loader(once, audio, settings, unreadable=unreadable):
-            captions = model.generate(model.log_mel(batch.audio.to(device)))
-            written.update(zip(batch.clip_ids, captions, strict=True))
-    unreadable.warn()
-    return [
-        CaptionedClip(clip.clip_id, written[clip.clip_id], clip.captions)
-        for clip in clips
-        if clip.clip_id in written
-    ]

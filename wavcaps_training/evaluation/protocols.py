@@ -1,8 +1,8 @@
-"""Named protocols of retrieval: which part of a clip is heard.
+"""Named protocols: which part of a clip is heard.
 
-In all of them every query ranks all candidates by cosine similarity, what belongs to the same clip is
-correct, up to five captions a clip, and ties count against the model. They differ in what a clip that is
-longer than the model's input becomes.
+In all protocols of retrieval, every query ranks all candidates by cosine similarity, what belongs to the same
+clip is correct, up to five captions a clip, and ties count against the model. They differ in what a clip that
+is longer than the model's input becomes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from wavcaps_training.data import Clip
 from wavcaps_training.data.chance import chance
-from wavcaps_training.settings.training import ClipSettings, Padding, TrainingSettings
+from wavcaps_training.settings.training import ClipSettings, Padding, RunSettings, TrainingSettings
+
+Settings = TypeVar("Settings", bound=RunSettings)
 
 # A listed duration is rounded: a clip that is longer than the input by less is not longer.
 ROUNDING_S = 0.01
@@ -42,7 +45,7 @@ class Protocol:
     padding: Padding | None
     crops: str
 
-    def settings(self, settings: TrainingSettings) -> TrainingSettings:
+    def settings(self, settings: Settings) -> Settings:
         """The settings of a training, as this protocol reads clips."""
         if self.padding is None:
             return settings
@@ -50,7 +53,7 @@ class Protocol:
         # Cached log-mels have one length. Nothing is cached in an evaluation.
         return settings.model_copy(update={"clip": clip, "cache_log_mel": False})
 
-    def positions(self, clip: Clip, settings: TrainingSettings) -> tuple[float, ...]:
+    def positions(self, clip: Clip, settings: RunSettings) -> tuple[float, ...]:
         """Where a clip is cropped: 0 at its start, 1 at its end; one for each crop."""
         if self.name is ProtocolName.middle:
             return (settings.clip.evaluation_position,)
@@ -59,14 +62,17 @@ class Protocol:
         windows = max(math.ceil((clip.duration_s - ROUNDING_S) / settings.clip.seconds), 1)
         return tuple(window / (windows - 1) for window in range(windows)) if windows > 1 else (0.0,)
 
-    def sentence(self, settings: TrainingSettings) -> str:
-        """How a score is made, in one sentence."""
+    def heard(self, settings: RunSettings) -> str:
+        """Which part of a clip is heard, for people."""
         seconds, position = settings.clip.seconds, settings.clip.evaluation_position
         crops = self.crops.format(seconds=seconds, position=position, seed=settings.seed)
-        padding = self.settings(settings).clip.padding.value
+        return f"{crops}; a shorter clip is padded: {self.settings(settings).clip.padding.value}"
+
+    def sentence(self, settings: TrainingSettings) -> str:
+        """How a score of retrieval is made, in one sentence."""
         return (
             "every query ranks all candidates by cosine similarity; correct is what belongs to the same "
-            f"clip; ties count against the model; {crops}; a shorter clip is padded: {padding}"
+            f"clip; ties count against the model; {self.heard(settings)}"
         )
 
 

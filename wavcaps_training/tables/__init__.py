@@ -1,6 +1,12 @@
 """The tables of this package, one file each. Importing it registers their schemas."""
 
 from wavcaps_assets.tables import register_schemas
+from wavcaps_training.tables.benchmark_captioning import (
+    BENCHMARK_CAPTIONING,
+    GENERATED_CAPTIONS,
+    GENERATED_CAPTIONS_FOLDER,
+    SCORES_OF_CLIP,
+)
 from wavcaps_training.tables.benchmark_retrieval import BENCHMARK_RETRIEVAL
 from wavcaps_training.tables.checkpoints import CHECKPOINT, LEARNING_CURVE, NAMED_SCORES
 from wavcaps_training.tables.comparison import PAPER_COMPARISON, PAPER_COMPARISON_KEY
@@ -16,15 +22,19 @@ from wavcaps_training.tables.withdrawn import WITHDRAWN_CLIPS, WITHDRAWN_CLIPS_K
 
 __all__ = [
     "AUDIO_EMBEDDINGS",
+    "BENCHMARK_CAPTIONING",
     "BENCHMARK_RETRIEVAL",
     "CHECKPOINT",
     "EMBEDDINGS_FOLDER",
+    "GENERATED_CAPTIONS",
+    "GENERATED_CAPTIONS_FOLDER",
     "LEARNING_CURVE",
     "NAMED_SCORES",
     "PAPER_COMPARISON",
     "PAPER_COMPARISON_KEY",
     "RETRIEVAL_SCORES",
     "RETRIEVAL_SCORES_KEY",
+    "SCORES_OF_CLIP",
     "SCORES_OF_EXPERIMENTS",
     "SEED_SCORES",
     "SEED_SCORES_KEY",
@@ -39,7 +49,9 @@ register_schemas(
         "/".join(RETRIEVAL_SCORES_KEY): RETRIEVAL_SCORES,
         SCORES_OF_EXPERIMENTS: RETRIEVAL_SCORES,
         # `scores/<task>/<benchmark>/<model>/<setting>`
+        "scores/captioning/": BENCHMARK_CAPTIONING,
         "scores/retrieval/": BENCHMARK_RETRIEVAL,
+        GENERATED_CAPTIONS_FOLDER: GENERATED_CAPTIONS,
         "/".join(SEED_SCORES_KEY): SEED_SCORES,
         "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
         "/".join(WITHDRAWN_CLIPS_KEY): WITHDRAWN_CLIPS,

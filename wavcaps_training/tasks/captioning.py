@@ -11,7 +11,7 @@ from torch import Tensor, distributed
 
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import Batch
-from wavcaps_training.evaluation.captioning import CaptionedClips, score_captions
+from wavcaps_training.evaluation.captioning import CaptionedClips, compare_captions
 from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.models.captioner import Captioner, caption_loss
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
@@ -23,8 +23,8 @@ class CaptioningTask(Task):
     """Teaches a captioner to predict each token of a caption from the ones before it (equation 4).
 
     In validation it also generates captions, and the best epoch is the one with the highest CIDEr-D. The
-    paper and the released code select by SPIDEr, the mean of CIDEr-D and SPICE, which this project does not
-    compute (see `evaluation.captioning`).
+    paper and the released code select by SPIDEr, the mean of CIDEr-D and SPICE, which needs files that no
+    package has (`evaluation.caption_scores.spice`).
     """
 
     selection = "cider_d"
@@ -90,7 +90,7 @@ class CaptioningTask(Task):
         """
         captioned, self.captioned = self.captioned, CaptionedClips()
         losses, self.losses = self.losses, []
-        scores = score_captions(captioned.clips()).as_dict()
+        scores = compare_captions(captioned.clips()).as_dict()
         loss = sum(loss * tokens for loss, tokens in losses) / sum(tokens for _, tokens in losses)
         return {"validation_loss": loss, **scores}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from tests.training.small_models import SMALL_HTSAT, small_bart
 from wavcaps_assets.caption_metrics.cider import cider_d
 from wavcaps_assets.tables import TRAINING_MANIFEST
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
-from wavcaps_training.data import AudioFolder, Batch, Clip, clips_of
+from wavcaps_training.data import AudioFiles, AudioFolder, Batch, Clip, clips_of
 from wavcaps_training.data.manifest_version import rows_sha256
-from wavcaps_training.evaluation.captioning import CaptionedClip, score_captions, write_captions
+from wavcaps_training.evaluation.captioning import CaptionedClip, compare_captions
+from wavcaps_training.evaluation.generated_captions import caption_clips
+from wavcaps_training.evaluation.protocols import PROTOCOLS, ProtocolName
 from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.settings.captioner import (
     PAPER_CAPTIONING,
@@ -69,6 +72,15 @@ def sound(kind: str, generator: np.random.Generator) -> np.ndarray:
     }[kind]
     samples = np.clip(samples * generator.uniform(0.2, 0.8), -1, 1)
     return np.pad(samples, (0, round(RATE * SECONDS) - len(samples))).astype(np.float32)
+
+
+def captioned(
+    model: Captioner, clips: Sequence[Clip], audio: AudioFiles, settings: CaptionerTrainingSettings
+) -> list[CaptionedClip]:
+    """Clips with the captions that a model generates for their middles."""
+    middle = PROTOCOLS[ProtocolName.middle]
+    written = caption_clips(model, clips, audio, settings, protocol=middle)
+    return [CaptionedClip(clip.clip_id, written[clip.clip_id], clip.captions) for clip in clips]
 
 
 def batch_of(clips: int, seed: int, references: int = 1) -> Batch:
@@ -158,11 +170,11 @@ def test_a_run_keeps_the_epoch_that_writes_best(tmp_path: Path) -> None:
     model, loaded = load_checkpoint(result.weights, task="captioning")
     assert loaded == settings
     assert read_origin(result.weights).manifest_sha256 == rows_sha256(manifest)
-    found = score_captions(write_captions(model, clips_of(manifest, "validation"), audio, loaded))
+    clips = clips_of(manifest, "validation")
+    found = compare_captions(captioned(model, clips, audio, loaded))
     assert found.as_dict() == pytest.approx({name: best[name] for name in found.as_dict()})
     untrained, _ = load_checkpoint(result.untrained_weights, task="captioning")
-    clips = write_captions(untrained, clips_of(manifest, "validation"), audio, loaded)
-    assert score_captions(clips).cider_d < found.cider_d
+    assert compare_captions(captioned(untrained, clips, audio, loaded)).cider_d < found.cider_d
 
 
 @torch.no_grad()
@@ -185,7 +197,7 @@ def test_validation_writes_one_caption_a_clip_and_compares_it_with_all_reference
     scores = task.validation_scores()
     loss = task.model.loss(task.model.log_mel(whole.audio), whole.captions)
     assert scores.pop("validation_loss") == pytest.approx(loss.item(), rel=1e-5)
-    assert scores == score_captions(clips).as_dict()
+    assert scores == compare_captions(clips).as_dict()
     with pytest.raises(ValueError, match="no captions"):
         task.validation_scores()
 
@@ -232,13 +244,13 @@ def test_captions_of_files_are_written_in_their_order_whatever_the_batches(tmp_p
         clips.append(Clip(kind, references, f"{kind}.flac", len(samples) / RATE))
     torch.manual_seed(0)
     model = Captioner.build(TINY.model).eval()
-    found = write_captions(model, clips, AudioFolder(tmp_path), TINY)
+    found = captioned(model, clips, AudioFolder(tmp_path), TINY)
     assert [(clip.clip_id, clip.references) for clip in found] == list(CAPTIONS.items())
     for clip in found:
         samples, _ = soundfile.read(tmp_path / f"{clip.clip_id}.flac", dtype="float32")
         assert [clip.written] == model.generate(model.log_mel(torch.from_numpy(samples)[None]))
     two_by_two = TINY.model_copy(update={"batch_size": 2})
-    assert write_captions(model, clips, AudioFolder(tmp_path), two_by_two) == found
+    assert captioned(model, clips, AudioFolder(tmp_path), two_by_two) == found
 
 
 def test_references_are_cleaned_before_they_are_compared() -> None:
@@ -246,7 +258,7 @@ def test_references_are_cleaned_before_they_are_compared() -> None:
         CaptionedClip("a", "a dog barks far away", ("A DOG barks (far away).", "Woof!")),
         CaptionedClip("b", "rain falls", ("Rain; it falls",)),
     ]
-    scores = score_captions(clips)
+    scores = compare_captions(clips)
     by_hand = cider_d(
         [["a", "dog", "barks", "far", "away"], ["rain", "falls"]],
         [[["a", "dog", "barks", "far", "away"], ["woof"]], [["rain", "it", "falls"]]],
@@ -269,7 +281,7 @@ def test_rouge_of_whole_captions_is_the_original_tools(oracles: Path) -> None:
     ]
     theirs = [oracle["aac"]["rouge_l_per"][number] for number in plain]
     assert len(plain) >= 8
-    assert score_captions(clips).rouge_l == pytest.approx(sum(theirs) / len(theirs), abs=1e-9)
+    assert compare_captions(clips).rouge_l == pytest.approx(sum(theirs) / len(theirs), abs=1e-9)
 
 
 def test_presets_are_the_papers_and_the_released_codes() -> None:
