@@ -30,8 +30,9 @@ SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
 FURTHER = {"other_captions"}
 RULES = {"captions", "wavcaps", "report"} | FURTHER
 STAGE_2 = {"llm_captions", "caption_comparison"} | FURTHER
+OF_SEARCH = ("search_index", "query_scores")
 TRAINED = [one for one in EXPERIMENTS if one.setting != "demo"]
-# Each with its scores on all benchmarks.
+# Each with its scores on all benchmarks, and its index.
 CHECKPOINTS = {
     "/".join(key)
     for one in TRAINED
@@ -43,6 +44,7 @@ CHECKPOINTS = {
             if task.models == one.settings().task
             for benchmark in task.benchmarks
         ),
+        *((what, *one.key[1:]) for what in OF_SEARCH if one.settings().task == "retrieval"),
     )
 }
 CNN14 = {name for name in CHECKPOINTS if "/cnn14_" in name}

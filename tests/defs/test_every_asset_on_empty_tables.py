@@ -18,6 +18,7 @@ from wavcaps_assets.tables import DROPPED, schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.stage import Stage
 
+MODELS = ("aisfx_minilm", "htsat_bert")
 # Without clips, these cannot be made, and the error says so. Any other asset, also a new one, can.
 CLEAR_ERRORS = {
     "audioset_sl/raw_clips": "names no labels",
@@ -32,6 +33,10 @@ CLEAR_ERRORS = {
     "scores/seeds": "materialize the checkpoint first",
     "scores/retrieval/demo_sounds/aisfx_minilm/demo": "materialize the checkpoint first",
     "scores/retrieval/demo_sounds/htsat_bert/demo": "materialize the checkpoint first",
+    **dict.fromkeys(
+        (f"{what}/{model}/demo" for what in ("search_index", "query_scores") for model in MODELS),
+        "materialize the checkpoint first",
+    ),
     **dict.fromkeys((f"slice/{use}" for use in USES), "because the set has none"),
     "validation_study": "the manifest is empty",
     "validation_ratings": "put the files there that the raters saved",

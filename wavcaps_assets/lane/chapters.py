@@ -72,7 +72,10 @@ def chapters(
         ],
         Stop.CAPTIONS: [Job(ASSETS, "caption_source", source.name) for source in sources],
         Stop.PUBLISH: [Job(ASSETS, "publish")],
-        Stop.TRAIN: [Job(TRAINING, "train_and_score", config=training.config, execution=training.execution)],
+        Stop.TRAIN: [
+            Job(TRAINING, "train_and_score", config=training.config, execution=training.execution),
+            Job(TRAINING, "index_for_search", execution=training.execution),
+        ],
         Stop.REPORT: [Job(TRAINING, "write_report")],
     }
     order = list(Stop)

@@ -110,6 +110,11 @@ class Bucket:
             return False
         return True
 
+    def size(self, relative: str) -> int:
+        with self._store_errors(relative):
+            head = self._client.head_object(Bucket=self.name, Key=self._key(relative))
+            return int(head["ContentLength"])
+
     def names(self, folder: str) -> list[str]:
         return list(self.sizes(folder))
 

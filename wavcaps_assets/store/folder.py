@@ -30,6 +30,10 @@ class Folder:
             return S_ISREG((self.root / relative).stat().st_mode)
         return False
 
+    def size(self, relative: str) -> int:
+        with self.reading(relative) as path, self._store_errors("read", relative):
+            return path.stat().st_size
+
     def names(self, folder: str) -> list[str]:
         with self._store_errors("read", folder):
             return [entry.name for entry in _files(self.root / folder)]

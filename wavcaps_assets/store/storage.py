@@ -36,6 +36,8 @@ class Backend(Protocol):
 
     def exists(self, relative: str) -> bool: ...
 
+    def size(self, relative: str) -> int: ...
+
     def names(self, folder: str) -> list[str]: ...
 
     def sizes(self, folder: str) -> dict[str, int]: ...
@@ -110,6 +112,14 @@ class Store:
     def exists(self, relative: str) -> bool:
         """Whether the file exists. For many files, `sizes` is faster."""
         return self._backend.exists(self._inside(relative))
+
+    def size(self, relative: str) -> int:
+        """The size of a file (bytes). For many files, `sizes` is faster.
+
+        Raises:
+            MissingFile: the file does not exist.
+        """
+        return self._backend.size(self._inside(relative))
 
     def names(self, folder: str) -> list[str]:
         """The names of the files directly in a folder, without hidden files: faster than their sizes."""

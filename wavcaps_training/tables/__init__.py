@@ -18,6 +18,14 @@ from wavcaps_training.tables.retrieval_scores import (
     SEED_SCORES,
     SEED_SCORES_KEY,
 )
+from wavcaps_training.tables.search import (
+    INDEX_FOLDER,
+    QUERY_SCORES,
+    QUERY_SCORES_FOLDER,
+    SEARCH_INDEX,
+    SEARCH_RATINGS,
+    SEARCH_RATINGS_KEY,
+)
 from wavcaps_training.tables.withdrawn import WITHDRAWN_CLIPS, WITHDRAWN_CLIPS_KEY
 
 __all__ = [
@@ -28,14 +36,20 @@ __all__ = [
     "EMBEDDINGS_FOLDER",
     "GENERATED_CAPTIONS",
     "GENERATED_CAPTIONS_FOLDER",
+    "INDEX_FOLDER",
     "LEARNING_CURVE",
     "NAMED_SCORES",
     "PAPER_COMPARISON",
     "PAPER_COMPARISON_KEY",
+    "QUERY_SCORES",
+    "QUERY_SCORES_FOLDER",
     "RETRIEVAL_SCORES",
     "RETRIEVAL_SCORES_KEY",
     "SCORES_OF_CLIP",
     "SCORES_OF_EXPERIMENTS",
+    "SEARCH_INDEX",
+    "SEARCH_RATINGS",
+    "SEARCH_RATINGS_KEY",
     "SEED_SCORES",
     "SEED_SCORES_KEY",
     "WITHDRAWN_CLIPS",
@@ -54,6 +68,9 @@ register_schemas(
         GENERATED_CAPTIONS_FOLDER: GENERATED_CAPTIONS,
         "/".join(SEED_SCORES_KEY): SEED_SCORES,
         "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
+        INDEX_FOLDER: SEARCH_INDEX,
+        "/".join(SEARCH_RATINGS_KEY): SEARCH_RATINGS,
+        QUERY_SCORES_FOLDER: QUERY_SCORES,
         "/".join(WITHDRAWN_CLIPS_KEY): WITHDRAWN_CLIPS,
     }
 )

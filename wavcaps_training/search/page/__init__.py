@@ -1,0 +1,1 @@
+"""The search page, for a browser on this machine."""
