@@ -34,6 +34,7 @@ def write(store: Store, relative: str) -> None:
     "use",
     [
         Store.exists,
+        Store.size,
         Store.sizes,
         Store.describe,
         Store.read_bytes,
@@ -124,6 +125,8 @@ def test_a_missing_file_is_not_an_empty_one(store: Store) -> None:
         with pytest.raises(MissingFile, match=missing):
             store.read_bytes(missing)
         with pytest.raises(MissingFile, match=missing):
+            store.size(missing)
+        with pytest.raises(MissingFile, match=missing):
             read(store, missing)
     with pytest.raises(MissingFile, match="materialized"):
         store.read_table("tables/none.parquet")
@@ -134,6 +137,7 @@ def test_sizes_has_the_files_directly_in_a_folder(store: Store) -> None:
         store.write_bytes(relative, bytes(size))
     assert store.sizes("a") == {"one": 1, "two": 2}
     assert store.sizes("a/b") == {"below": 4}
+    assert store.size("a/b/below") == 4
     assert store.sizes("none") == {}
     assert store.sizes("a/one") == {}
 
