@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -83,10 +85,13 @@ def test_vectors_are_those_that_scores_are_made_with(small: SmallSet) -> None:
 def test_only_what_changed_is_computed_again(small: SmallSet, monkeypatch: pytest.MonkeyPatch) -> None:
     before = small.tables.read(INDEX_KEY, ["all"])
     heard: list[str] = []
-    compute = AudioFiles.opening
-    monkeypatch.setattr(
-        AudioFiles, "opening", lambda self, clip: heard.append(clip.clip_id) or compute(self, clip)
-    )
+    opening = AudioFiles.opening
+
+    def counted(self: AudioFiles, clip: Clip) -> AbstractContextManager[Path | BinaryIO]:
+        heard.append(clip.clip_id)
+        return opening(self, clip)
+
+    monkeypatch.setattr(AudioFiles, "opening", counted)
     small.publish((*CAPTIONS[:4], "Church bells ring.", "A new clip."), "v2-00000000")
     opened = small.open()
     # Not yet indexed: the new clip is missing, and the old caption is not found any more.
