@@ -33,8 +33,8 @@ from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.benchmark_sets.classes import Classes, classes_named
 from wavcaps_assets.tables import BENCHMARK_CLIPS, TRAINING_MANIFEST
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint
-from wavcaps_training.data import AudioFolder, Clip, UnreadableClips
-from wavcaps_training.evaluation.classification import Classified, classify, labelled_clips
+from wavcaps_training.data import AudioFolder, Clip, FeatureCache, UnreadableClips
+from wavcaps_training.evaluation.classification import Classified, Sounds, classify, labelled_clips
 from wavcaps_training.evaluation.clip_features import compute_features
 from wavcaps_training.evaluation.intervals import interval_of_mean
 from wavcaps_training.evaluation.prompts import protocols_for
@@ -115,7 +115,7 @@ def measure(folder: Path) -> float:
                 run = settings.model_copy(update={"seed": seed})
                 result = train(split, audio, run, Path(name), RunOptions(features=features))
                 for what, weights in (("trained", result.weights), ("untrained", result.untrained_weights)):
-                    for one in score(weights, test, classes, audio):
+                    for one in score(weights, test, classes, Sounds(audio, FeatureCache(features))):
                         of_seeds = hits.setdefault(f"{what}, {one.protocol.name}", [[] for _ in SEEDS])
                         of_seeds[number] += (100.0 * one.answers.correct).tolist()
     ordered = sorted(rows, key=lambda row: row["fold"])
@@ -137,16 +137,16 @@ def measure_checkpoint(folder: Path, weights: Path) -> None:
     """Prints the accuracy of a checkpoint on all clips."""
     rows = read_index(folder)
     classes = classes_named([row["label"] for row in rows], str(folder / INDEX))
-    for one in score(weights, rows, classes, AudioFolder(folder)):
+    for one in score(weights, rows, classes, Sounds(AudioFolder(folder))):
         overall = one.accuracies[0]
         print(f"{weights.name}, {one.protocol.name}: {overall.value:.1f} %{said(overall.interval)}")  # noqa: T201
 
 
-def score(weights: Path, rows: Rows, classes: Classes, audio: AudioFolder) -> list[Classified]:
+def score(weights: Path, rows: Rows, classes: Classes, sounds: Sounds) -> list[Classified]:
     """A checkpoint's answers, among all classes."""
     model, settings = load_checkpoint(weights)
     labelled = labelled_clips(benchmark_clips(rows), classes)
-    return classify(model, settings, labelled, classes, audio, protocols_for(NAME))
+    return classify(model, settings, labelled, classes, sounds, protocols_for(NAME))
 
 
 def read_index(folder: Path) -> Rows:

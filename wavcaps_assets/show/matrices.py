@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wavcaps_assets.show.plots import COLOURS, FAINT, INK, PAPER
+from wavcaps_assets.show.text import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 # The most classes whose cells have numbers, and the most whose names are still readable.
 NUMBERED = 12
 NAMED = 60
+LONGEST_NAME = 32
 # In inches, for each class; and around the matrix, for names.
 CELL = 0.15
 LARGE_CELL = 0.36
@@ -56,8 +58,10 @@ def confusion_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
             axes.text(x, y, str(matrix[y, x]), ha="center", va="center", fontsize=7, color=colour)
     if count <= NAMED:
         size = 8 if count <= NUMBERED else 6
-        axes.set_xticks(range(count), classes, rotation=90, fontsize=size)
-        axes.set_yticks(range(count), classes, fontsize=size)
+        names = [shown(name)[:LONGEST_NAME] for name in classes]
+        # A dollar sign in a name begins no formula.
+        axes.set_xticks(range(count), names, rotation=90, fontsize=size, parse_math=False)
+        axes.set_yticks(range(count), names, fontsize=size, parse_math=False)
     axes.set_xlim(-0.5, count - 0.5)
     axes.set_ylim(count - 0.5, -0.5)
     axes.set_aspect("equal")

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import torch
 
 from wavcaps_assets.benchmark_sets.classes import Classes
-from wavcaps_assets.show.progress import NoProgress, Progress
-from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, batch_loader
+from wavcaps_training.data import AudioCache, AudioFiles, Clip, UnreadableClips, batch_loader
 from wavcaps_training.evaluation.prompts import PromptProtocol
 from wavcaps_training.evaluation.retrieval import recordings_of
 from wavcaps_training.evaluation.zero_shot import Accuracy, Answers, accuracies, answers_of
@@ -21,7 +20,6 @@ from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.training import ClipSettings, TrainingSettings
 
 SHOWN = 5
-NO_PROGRESS = NoProgress()
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +45,19 @@ class LabelledClips:
     folds: Sequence[int | None]
     missing: int
     unknown: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Where the audio of clips is.
+
+    Attributes:
+        audio: the files.
+        cache: features of a pretrained audio encoder that were computed before; None: they are computed.
+    """
+
+    audio: AudioFiles
+    cache: AudioCache | None = None
 
 
 @dataclass(frozen=True)
@@ -108,9 +119,8 @@ def classify(
     settings: TrainingSettings,
     labelled: LabelledClips,
     classes: Classes,
-    audio: AudioFiles,
+    sounds: Sounds,
     protocols: Sequence[PromptProtocol],
-    progress: Progress = NO_PROGRESS,
 ) -> list[Classified]:
     """Classifies clips under some protocols. Each clip is embedded once for each way to read it.
 
@@ -119,9 +129,8 @@ def classify(
         settings: of the model's training.
         labelled: the clips.
         classes: the candidates; all of them, whether or not a clip has them.
-        audio: where the clips' audio is.
+        sounds: where the clips' audio is.
         protocols: see `prompts.protocols_for`.
-        progress: counts clips.
 
     Raises:
         BrokenEmbeddings: an embedding is not finite; names the clip or the class.
@@ -135,19 +144,19 @@ def classify(
             unreadable = UnreadableClips(
                 "clips of the benchmark", len(labelled.clips), settings.max_unreadable_share
             )
-            sounds = embed_sounds(model, labelled.clips, audio, read_as, unreadable, progress)
+            vectors = embed_sounds(model, labelled.clips, sounds, read_as, unreadable)
             unreadable.warn()
-            embedded[read_as.clip] = sounds, unreadable
-        sounds, unreadable = embedded[read_as.clip]
+            embedded[read_as.clip] = vectors, unreadable
+        vectors, unreadable = embedded[read_as.clip]
         with torch.no_grad():
             names = model.embed_text(protocol.texts(classes.names)).float().cpu().numpy()
-        found.append(_classified(protocol, sounds, names, labelled, classes, unreadable.problems))
+        found.append(_classified(protocol, vectors, names, labelled, classes, unreadable.problems))
     return found
 
 
 def _classified(
     protocol: PromptProtocol,
-    sounds: np.ndarray,
+    vectors: np.ndarray,
     names: np.ndarray,
     labelled: LabelledClips,
     classes: Classes,
@@ -156,7 +165,7 @@ def _classified(
     kept = [place for place, clip in enumerate(labelled.clips) if clip.clip_id not in unreadable]
     clips = [labelled.clips[place] for place in kept]
     ids = [clip.clip_id for clip in clips]
-    answers = answers_of(sounds, names, labelled.truth[kept], ids, classes.labels)
+    answers = answers_of(vectors, names, labelled.truth[kept], ids, classes.labels)
     folds = [labelled.folds[place] for place in kept]
     scored = list(accuracies(answers, folds, recordings_of(clips), classes.labels))
     return Classified(protocol, answers, scored, dict(unreadable))
@@ -165,21 +174,18 @@ def _classified(
 def embed_sounds(
     model: RetrievalModel,
     clips: Sequence[Clip],
-    audio: AudioFiles,
+    sounds: Sounds,
     settings: TrainingSettings,
     unreadable: UnreadableClips,
-    progress: Progress = NO_PROGRESS,
 ) -> np.ndarray:
     """Unit vectors of clips (clips, joint dim), in their order, without those that cannot be read.
 
     Raises:
         AudioReadError: the audio of too many clips is missing or unreadable.
     """
+    logger.info("embedding %d clips", len(clips))
     vectors: list[np.ndarray] = []
-    done = 0
     with torch.no_grad():
-        for batch in batch_loader(clips, audio, settings, unreadable=unreadable):
+        for batch in batch_loader(clips, sounds.audio, settings, cache=sounds.cache, unreadable=unreadable):
             vectors.append(model.embed_audio(batch.audio.to(model.device)).float().cpu().numpy())
-            done += len(batch.clip_ids)
-            progress.update(done, len(clips))
     return np.concatenate(vectors)

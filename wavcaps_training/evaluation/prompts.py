@@ -67,15 +67,14 @@ class PromptProtocol:
 
 
 def protocols_for(benchmark: str) -> tuple[PromptProtocol, ...]:
-    """The protocols that differ on a benchmark: the paper's, the released code's, and one with the prompt.
+    """The protocols of a benchmark: the paper's, the released code's if it has one, and one with the prompt.
 
     Args:
-        benchmark: its name. The released code's prompt is known of ESC-50, UrbanSound8K and VGGSound.
+        benchmark: its name; the released code has ESC-50, UrbanSound8K and VGGSound.
     """
-    released = RELEASED_PROMPTS.get(benchmark)
-    found = [PromptProtocol(PromptProtocolName.paper, NO_PROMPT)]
-    if released is not None:
-        found.append(PromptProtocol(PromptProtocolName.released, released, Padding.ZEROS))
-    if released != CAN_BE_HEARD:
-        found.append(PromptProtocol(PromptProtocolName.prompt, CAN_BE_HEARD))
-    return tuple(found)
+    paper = PromptProtocol(PromptProtocolName.paper, NO_PROMPT)
+    prompt = PromptProtocol(PromptProtocolName.prompt, CAN_BE_HEARD)
+    if benchmark not in RELEASED_PROMPTS:
+        return paper, prompt
+    released = PromptProtocol(PromptProtocolName.released, RELEASED_PROMPTS[benchmark], Padding.ZEROS)
+    return paper, released, prompt

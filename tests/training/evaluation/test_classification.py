@@ -19,6 +19,7 @@ from wavcaps_training.data import AudioFolder, AudioReadError
 from wavcaps_training.evaluation.classification import (
     Classified,
     NothingToClassify,
+    Sounds,
     classify,
     labelled_clips,
 )
@@ -72,7 +73,9 @@ def model() -> RetrievalModel:
 def classified(model: RetrievalModel, clips: pa.Table, folder: Path) -> list[Classified]:
     classes = classes_named(LABELS, "test")
     protocols = protocols_for("urbansound8k")
-    return classify(model, SETTINGS, labelled_clips(clips, classes), classes, AudioFolder(folder), protocols)
+    return classify(
+        model, SETTINGS, labelled_clips(clips, classes), classes, Sounds(AudioFolder(folder)), protocols
+    )
 
 
 def test_answers_are_those_of_single_clips(model: RetrievalModel, clips: pa.Table, tmp_path: Path) -> None:

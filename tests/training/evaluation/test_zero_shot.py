@@ -144,11 +144,13 @@ def test_protocols_are_those_of_paper_and_released_code() -> None:
     assert texts == {
         ("esc50", "paper"): plain,
         ("esc50", "released"): prompted,
+        ("esc50", "prompt"): prompted,
         ("urbansound8k", "paper"): plain,
         ("urbansound8k", "released"): plain,
         ("urbansound8k", "prompt"): prompted,
         ("vggsound", "paper"): plain,
         ("vggsound", "released"): prompted,
+        ("vggsound", "prompt"): prompted,
         ("a set of your own", "paper"): plain,
         ("a set of your own", "prompt"): prompted,
     }
@@ -157,7 +159,7 @@ def test_protocols_are_those_of_paper_and_released_code() -> None:
 
 
 def test_a_class_name_with_braces_is_text() -> None:
-    (_, released) = protocols_for("esc50")
+    (_, released, _) = protocols_for("esc50")
     assert released.texts(["{0} {name} {}"]) == ["{0} {name} {} can be heard"]
 
 
@@ -169,7 +171,7 @@ def test_protocols_read_clips_from_their_start_and_the_released_one_pads_with_ze
     assert released.settings(PAPER).clip.evaluation_position == 0
     assert paper.settings(PRETRAINED_DEMO).clip == released.settings(PRETRAINED_DEMO).clip
     assert "without a prompt" in paper.sentence(PAPER)
-    (_, prompted) = protocols_for("esc50")
+    (_, prompted, _) = protocols_for("esc50")
     assert "as '<class> can be heard'" in prompted.sentence(PAPER)
 
 
@@ -183,6 +185,15 @@ def test_figures_of_few_and_many_classes(count: int) -> None:
     svg = as_svg(confusion_figure(matrix, [f"class number {number}" for number in range(count)]), "confusion")
     assert svg.count(">class number ") == (2 * count if count <= 60 else 0)
     assert len(svg) < 700_000
+
+
+def test_names_in_a_figure_are_text() -> None:
+    """A name that would be a broken formula, one with markup, and a very long one."""
+    names = ["$\\frac{", "<b>dog</b>", "x" * 1000]
+    svg = as_svg(confusion_figure(np.eye(3, dtype=np.int64), names), "confusion")
+    assert "&lt;b&gt;dog&lt;/b&gt;" in svg
+    assert "<b>" not in svg
+    assert "x" * 40 not in svg
 
 
 @pytest.mark.slow
