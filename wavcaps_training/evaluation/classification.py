@@ -13,6 +13,7 @@ import torch
 
 from wavcaps_assets.benchmark_sets.classes import Classes
 from wavcaps_training.data import AudioCache, AudioFiles, Clip, UnreadableClips, batch_loader
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.prompts import PromptProtocol
 from wavcaps_training.evaluation.retrieval import recordings_of
 from wavcaps_training.evaluation.zero_shot import Accuracy, Answers, accuracies, answers_of
@@ -22,10 +23,6 @@ from wavcaps_training.settings.training import ClipSettings, TrainingSettings
 SHOWN = 5
 
 logger = logging.getLogger(__name__)
-
-
-class NothingToClassify(ValueError):
-    """No clip has both audio and a class."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def labelled_clips(listed: pa.Table, classes: Classes) -> LabelledClips:
         classes: of the benchmark.
 
     Raises:
-        NothingToClassify: there is none; says why.
+        NothingToScore: there is none; says why.
     """
     numbers = classes.numbers(listed.column("label").to_pylist())
     there = pc.is_valid(listed.column("audio_path")).to_pylist()
@@ -97,7 +94,7 @@ def labelled_clips(listed: pa.Table, classes: Classes) -> LabelledClips:
     kept = [place for place, number in enumerate(numbers) if number is not None and there[place]]
     missing = there.count(False)
     if not kept:
-        raise NothingToClassify(
+        raise NothingToScore(
             f"none of {len(listed)} listed clips can be classified: {missing} have no audio here, and "
             f"{len(unknown)} have a label that is no class of the benchmark (docs/benchmarks.md says where "
             "the audio is looked for)"

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from wavcaps_training.scoring.scored_part import ScoredPart
-from wavcaps_training.scoring.task import CHANCE, TRAINED, Scored
 
 from wavcaps_assets.benchmark_sets.classes import Classes, classes_of
 from wavcaps_assets.show.matrices import confusion_figure
@@ -28,6 +26,8 @@ from wavcaps_training.evaluation.classification import (
 from wavcaps_training.evaluation.prompts import protocols_for
 from wavcaps_training.evaluation.zero_shot import ACCURACY, CLASS, OVERALL, confusion_matrix, most_confused
 from wavcaps_training.models.device import device_name
+from wavcaps_training.scoring.scored_part import ScoredPart
+from wavcaps_training.scoring.task import CHANCE, TRAINED, Scored
 
 PAIRS_SHOWN = 30
 

@@ -21,7 +21,7 @@ from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.data.manifest_version import rows_sha256
 
-TRAIN = "train"
+TRAIN, TEST = "train", "test"
 MANIFEST = "training_manifest"
 Key = Sequence[str]
 
@@ -125,6 +125,8 @@ class FromManifests(TrainingData):
         shared = self._shared(clips, benchmark, listed)
         counted = int(pc.sum(pc.is_in(pa.array(scored, pa.string()), shared)).as_py() or 0)
         leaked = f", and on {counted:,} of the clips that are scored" if counted else ""
+        if not _is_decontaminated(key, benchmark, listed):
+            leaked += f"; it was not decontaminated against {benchmark}"
         where = f"{'/'.join(key)} ({training.checkpoint})"
         own = int(pc.sum(pc.equal(clips["source"], benchmark)).as_py() or 0)
         train = _train_part(listed)
@@ -163,6 +165,13 @@ def find_manifest(tables: TableStore, training: Training) -> tuple[str, ...] | N
         if tables.exists(key, None) and rows_sha256(tables.read(key, [WHOLE])) == training.manifest_sha256:
             return key
     return None
+
+
+def _is_decontaminated(key: Key, benchmark: str, listed: pa.Table) -> bool:
+    """Whether the clips that are scored were taken out of a training set when it was made."""
+    training_set = SETS.get(key[-1])
+    scored = TEST if TEST in listed["split"].unique().to_pylist() else NO_SPLIT
+    return training_set is not None and scored in training_set.excluded_splits(benchmark)
 
 
 def _train_part(listed: pa.Table) -> pa.Array:

@@ -9,6 +9,7 @@ from wavcaps_training.tables.benchmark_captioning import (
 )
 from wavcaps_training.tables.benchmark_retrieval import BENCHMARK_RETRIEVAL
 from wavcaps_training.tables.checkpoints import CHECKPOINT, LEARNING_CURVE, NAMED_SCORES
+from wavcaps_training.tables.classification_scores import CLASSIFICATION_SCORES
 from wavcaps_training.tables.comparison import PAPER_COMPARISON, PAPER_COMPARISON_KEY
 from wavcaps_training.tables.embeddings import AUDIO_EMBEDDINGS, EMBEDDINGS_FOLDER
 from wavcaps_training.tables.retrieval_scores import (
@@ -33,6 +34,7 @@ __all__ = [
     "BENCHMARK_CAPTIONING",
     "BENCHMARK_RETRIEVAL",
     "CHECKPOINT",
+    "CLASSIFICATION_SCORES",
     "EMBEDDINGS_FOLDER",
     "GENERATED_CAPTIONS",
     "GENERATED_CAPTIONS_FOLDER",
@@ -65,6 +67,7 @@ register_schemas(
         # `scores/<task>/<benchmark>/<model>/<setting>`
         "scores/captioning/": BENCHMARK_CAPTIONING,
         "scores/retrieval/": BENCHMARK_RETRIEVAL,
+        "scores/classification/": CLASSIFICATION_SCORES,
         GENERATED_CAPTIONS_FOLDER: GENERATED_CAPTIONS,
         "/".join(SEED_SCORES_KEY): SEED_SCORES,
         "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,

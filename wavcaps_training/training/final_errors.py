@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from wavcaps_assets.benchmark_sets.classes import ClassNamesError
 from wavcaps_training.checkpoints.checkpoint import CheckpointError
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
+from wavcaps_training.evaluation.zero_shot import BrokenEmbeddings
 from wavcaps_training.models.text_encoder import TextModelError
 from wavcaps_training.tasks.base import TrainingError
 
-FINAL_ERRORS = (CheckpointError, NothingToScore, ReleasedCheckpointError, TextModelError, TrainingError)
+FINAL_ERRORS = (
+    BrokenEmbeddings,
+    CheckpointError,
+    ClassNamesError,
+    NothingToScore,
+    ReleasedCheckpointError,
+    TextModelError,
+    TrainingError,
+)

@@ -18,11 +18,11 @@ from wavcaps_assets.tables import BENCHMARK_CLIPS
 from wavcaps_training.data import AudioFolder, AudioReadError
 from wavcaps_training.evaluation.classification import (
     Classified,
-    NothingToClassify,
     Sounds,
     classify,
     labelled_clips,
 )
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.prompts import protocols_for
 from wavcaps_training.evaluation.zero_shot import BrokenEmbeddings
 from wavcaps_training.models.retrieval import RetrievalModel
@@ -130,10 +130,10 @@ def test_too_many_unreadable_clips_are_an_error(
 
 def test_nothing_to_classify_says_why(clips: pa.Table) -> None:
     rows = [{**row, "audio_path": None} for row in clips.to_pylist()]
-    with pytest.raises(NothingToClassify, match="none of 9 listed clips can be classified: 9 have no audio"):
+    with pytest.raises(NothingToScore, match="none of 9 listed clips can be classified: 9 have no audio"):
         labelled_clips(listed(rows), classes_named(LABELS, "test"))
     rows = [{**row, "label": None} for row in clips.to_pylist()]
-    with pytest.raises(NothingToClassify, match="9 have a label that is no class"):
+    with pytest.raises(NothingToScore, match="9 have a label that is no class"):
         labelled_clips(listed(rows), Classes(("cat", "dog")))
 
 

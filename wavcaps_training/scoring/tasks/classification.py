@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wavcaps_training.scoring.scored_part import ScoredPart
-from wavcaps_training.scoring.task import Scored, ScoringTask
-
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.evaluation.prompts import PromptProtocolName
+from wavcaps_training.scoring.scored_part import ScoredPart
+from wavcaps_training.scoring.task import Scored, ScoringTask
 from wavcaps_training.tables import CLASSIFICATION_SCORES
 
 ALL = "all"
