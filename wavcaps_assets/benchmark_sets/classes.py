@@ -96,13 +96,13 @@ def classes_named(labels: Iterable[str], where: str, official: int = 0) -> Class
 
 
 def classes_of(clips: pa.Table, benchmark: str, store: Store) -> Classes:
-    """The classes of a benchmark: those of all its listed clips, of every split, with or without audio.
+    """The classes of a benchmark: those of all its listed clips, with or without audio.
 
     A class that no scored clip has is still an answer that a model can give. If the list of classes that is
     published beside the benchmark is there, its classes count, and a clip of another class has none.
 
     Args:
-        clips: `tables.BENCHMARK_CLIPS`, of all splits.
+        clips: `tables.BENCHMARK_CLIPS`; all that are listed, not only those whose audio is here.
         benchmark: its name.
         store: contains its lists.
 
