@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.code_version import package_version, sources_sha256
+from wavcaps_training.checkpoints.header import WEIGHTS_KEY
 from wavcaps_training.checkpoints.released import misfits, untied
 from wavcaps_training.checkpoints.safe_files import ZIP_MAGIC
 from wavcaps_training.checkpoints.text_files import (
@@ -40,7 +41,6 @@ from wavcaps_training.settings.training import TrainingSettings
 FORMAT = 3  # 1 had only the settings, 2 had no tokenizer
 SETTINGS_KEY = "wavcaps_training_settings"
 FORMAT_KEY = "wavcaps_checkpoint_format"
-WEIGHTS_KEY = "wavcaps_weights_sha256"
 MANIFEST_KEY = "wavcaps_training_manifest_sha256"
 VERSION_KEY = "wavcaps_version"
 SOURCES_KEY = "wavcaps_training_sources_sha256"

@@ -20,7 +20,7 @@ from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment, changed, untrained_parts
 from wavcaps_training.paper.models import Preset, Size
-from wavcaps_training.paper.tables import reported_figures
+from wavcaps_training.paper.tables.reported import reported_figures
 from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.tables import CHECKPOINT
 

@@ -1,4 +1,4 @@
-"""The scores of the checkpoints, and the comparison with the paper's figures."""
+"""The scores of the checkpoints on their own test splits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,26 +7,20 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from wavcaps_assets.analysis.data_sets import authors_of
 from wavcaps_assets.defs.code_versions import scoped
-from wavcaps_assets.defs.common import ANALYSIS
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.plots import as_markdown, grouped_bars
-from wavcaps_assets.tables.analysis import SET_STATISTICS
 from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
 from wavcaps_training.defs.embeddings import known_embeddings
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.evaluation.directions import DIRECTIONS
 from wavcaps_training.executor.gpu_tags import gpu_tags
-from wavcaps_training.paper.comparison import compare
 from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.paper.models import Stage
 from wavcaps_training.tables import (
-    PAPER_COMPARISON,
-    PAPER_COMPARISON_KEY,
     RETRIEVAL_SCORES,
     RETRIEVAL_SCORES_KEY,
     SEED_SCORES,
@@ -44,7 +38,7 @@ def definitions(location: Location) -> dg.Definitions:
         for experiment in location.experiments
         if experiment.stage is Stage.DEMO and experiment is not scored
     ]
-    assets = [_retrieval_scores(scored, RETRIEVAL_SCORES_KEY, retries), _paper_comparison(location)]
+    assets = [_retrieval_scores(scored, RETRIEVAL_SCORES_KEY, retries)]
     assets += [_retrieval_scores(experiment, experiment.scores_key, retries) for experiment in others]
     if scored.stage is Stage.DEMO:
         assets.append(_seed_scores(scored, retries))
@@ -184,23 +178,3 @@ def _columns(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     unit = "" if row["metric"] == "median rank" else " (%)"
     ends = [("low", f", 95 % from{unit}"), ("high", f", 95 % to{unit}")]
     return [("value", unit), *(end for end in ends if row[end[0]] is not None)]
-
-
-def _paper_comparison(location: Location) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=list(PAPER_COMPARISON_KEY),
-        ins={
-            "statistics": dg.AssetIn(key=[ANALYSIS, SET_STATISTICS.name]),
-            "wavcaps": dg.AssetIn(),
-            "scores": dg.AssetIn(key=list(RETRIEVAL_SCORES_KEY)),
-        },
-        group_name="scores",
-        kinds={"parquet"},
-        owners=OWNERS,
-        description="The paper's Tables III and V next to what was measured, and what cannot be compared.",
-        metadata=schema_metadata(PAPER_COMPARISON),
-    )
-    def paper_comparison(statistics: pa.Table, wavcaps: pa.Table, scores: pa.Table) -> pa.Table:
-        return compare(statistics, authors_of(wavcaps), scores)
-
-    return paper_comparison

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from wavcaps_assets.defs.common import ANALYSIS
-from wavcaps_assets.tables.analysis import SET_STATISTICS
+from wavcaps_assets.tables.analysis import EXAMPLES, SET_STATISTICS
 from wavcaps_training.defs.common import Location
 from wavcaps_training.scoring.tasks import known_tasks
 
@@ -15,5 +15,6 @@ def definitions(location: Location) -> dg.Definitions:
         for task in known_tasks()
         for benchmark in task.benchmarks_for(location.settings.sources)
     }
-    keys = sorted({("wavcaps",), (ANALYSIS, SET_STATISTICS.name), *manifests, *benchmarks})
+    tables = {(ANALYSIS, SET_STATISTICS.name), (ANALYSIS, EXAMPLES.name)}
+    keys = sorted({("wavcaps",), *tables, *manifests, *benchmarks})
     return dg.Definitions(assets=[dg.AssetSpec(list(key)) for key in keys])

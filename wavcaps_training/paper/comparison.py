@@ -1,154 +1,110 @@
-"""The paper's figures, Tables III and V, compared with what this run measured."""
+"""The paper's figures, Tables II to X, next to what this store has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from wavcaps_assets.analysis.paper_figures import (
-    NOTHING,
-    TABLE_III,
-    WHOLE_SET,
-    SetStatistics,
-    SourceStatistics,
-)
-from wavcaps_training.paper.tables import DEPTHS, DIRECTIONS, TABLE_V, TEST_SETS, Recall
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.paper.cells import Cell, Wanted, score_cells
+from wavcaps_training.paper.likeness import Match, match
+from wavcaps_training.paper.set_comparison import compare_examples, compare_other_sets, compare_sets
+from wavcaps_training.paper.stored_scores import StoredScores, read_scores
 from wavcaps_training.tables import PAPER_COMPARISON
 
 
-def compare(statistics: pa.Table, captions_by: Sequence[str], scores: pa.Table) -> pa.Table:
-    """Compares the paper's figures with a run's.
+def compare(
+    statistics: pa.Table,
+    captions_by: Sequence[str],
+    examples: pa.Table,
+    scores: Mapping[tuple[str, ...], StoredScores],
+) -> pa.Table:
+    """Compares the paper's figures with those of a store.
+
+    A score stands next to a figure only if it is of the same experiment, benchmark and metric. It is
+    comparable only if the protocol, the training and the clips are the paper's, too.
 
     Args:
-        statistics: `tables.analysis.SET_STATISTICS`, this run's Table III.
+        statistics: `tables.analysis.SET_STATISTICS`, this store's Table III.
         captions_by: the models that wrote the captions.
-        scores: `tables.RETRIEVAL_SCORES`, on the test split of this run.
+        examples: `tables.analysis.EXAMPLES`, this store's Table II.
+        scores: the tables of scores that exist, by the keys of their assets.
 
     Returns:
-        `tables.PAPER_COMPARISON`: all of Table III with the share of clips that each source kept, and
-        the HTSAT-BERT rows of Table V except those with LAION-Audio-630K. A missing figure is empty.
+        `tables.PAPER_COMPARISON`, all cells of Tables II to X; of Table IV, which was not available, what the
+        paper's text says. A missing figure is empty.
     """
-    return PAPER_COMPARISON.from_rows([*_compare_sets(statistics, captions_by), *_compare_scores(scores)])
+    return PAPER_COMPARISON.from_rows(
+        [
+            *compare_examples(examples),
+            *compare_sets(statistics, captions_by),
+            *compare_other_sets(statistics, captions_by),
+            *(_row(cell, scores) for cell in score_cells()),
+        ]
+    )
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column of the comparison: its unit, and whether and why it can be compared."""
+def reported_scores(tables: TableStore) -> dict[tuple[str, ...], StoredScores]:
+    """The tables of scores that the paper has figures of, by the keys of their assets; those that exist.
 
-    unit: str
-    in_kind: bool
-    note: str
-
-
-def _compare_sets(statistics: pa.Table, captions_by: Sequence[str]) -> Iterator[dict[str, Any]]:
-    authors = ", ".join(captions_by) or "no model yet"
-    size = "Another crawl: the number depends on how much was crawled."
-    columns = {
-        "clips before": _Column("clips", False, size),
-        "mean duration before": _Column("s", False, "Other clips; as the source claims, or measured."),
-        "mean words before": _Column(
-            "words", False, "Other clips; words of the raw description, if there is one."
-        ),
-        "clips after": _Column("clips", False, size),
-        "mean duration after": _Column("s", False, "Other clips; measured on the stored audio."),
-        "mean words after": _Column(
-            "words", True, f"Captions of other clips; ChatGPT wrote the paper's, these are by: {authors}."
-        ),
-        "share kept": _Column(
-            "%",
-            True,
-            "The same three stages on other clips; the paper's share is computed from its counts.",
-        ),
-    }
-    measured = {(row["source"], row["stage"]): _statistics(row) for row in statistics.to_pylist()}
-    for paper in TABLE_III:
-        before = measured.get((paper.source, "before"), NOTHING)
-        after = measured.get((paper.source, "after"), NOTHING)
-        theirs = _figures(paper.before, paper.after, _share_kept(paper))
-        ours = _figures(before, after, _percent(after.clips, before.clips))
-        for name, column in columns.items():
-            yield _row(("Table III", paper.row, name), theirs[name], ours[name], column)
-
-
-def _statistics(row: Mapping[str, Any]) -> SetStatistics:
-    return SetStatistics(row["clips"], row["mean_duration_s"], row["mean_words"])
-
-
-def _share_kept(paper: SourceStatistics) -> float | None:
-    if paper.source == WHOLE_SET:
-        return _percent(paper.after.clips, sum(row.before.clips or 0 for row in TABLE_III))
-    return _percent(paper.after.clips, paper.before.clips)
-
-
-def _percent(part: int | None, whole: int | None) -> float | None:
-    return None if part is None or not whole else 100 * part / whole
-
-
-def _figures(
-    before: SetStatistics, after: SetStatistics, share_kept: float | None
-) -> dict[str, float | None]:
-    return {
-        "clips before": before.clips,
-        "mean duration before": before.mean_duration_s,
-        "mean words before": before.mean_words,
-        "clips after": after.clips,
-        "mean duration after": after.mean_duration_s,
-        "mean words after": after.mean_words,
-        "share kept": share_kept,
-    }
-
-
-def _is_of(checkpoint: str, row: str) -> bool:
-    """Whether a checkpoint, such as `htsat_bert/demo`, is of the model of a row, such as `HTSAT-BERT-ZS`."""
-    return row.lower().replace("-", "_").startswith(checkpoint.partition("/")[0])
-
-
-def _compare_scores(scores: pa.Table) -> Iterator[dict[str, Any]]:
-    trained = {
-        (row["direction"], row["metric"]): row for row in scores.to_pylist() if row["model"] == "trained"
-    }
-    for paper in TABLE_V:
-        if not paper.model.startswith("HTSAT-BERT") or "LA" in paper.training_set:
-            continue
-        for key, name in TEST_SETS.items():
-            test_set = getattr(paper, key)
-            for direction, words in DIRECTIONS.items():
-                recall: Recall = getattr(test_set, direction)
-                for k in DEPTHS:
-                    found = trained.get((direction, f"R@{k}"))
-                    note = f"Another test set: this run's own test split, not {name}'s."
-                    if found is not None:
-                        if found["checkpoint"] and not _is_of(found["checkpoint"], paper.model):
-                            note += f" Another model: {found['checkpoint']}."
-                        note += (
-                            f" The test set has {found['clips']} clips, and the fewer, the higher the recall."
-                        )
-                    cell = ("Table V", paper.model, f"{name} {words} R@{k}")
-                    measured = None if found is None else found["value"]
-                    yield _row(cell, recall.at(k), measured, _Column("%", False, note))
-
-
-def _row(
-    cell: tuple[str, str, str], paper: float | None, measured: float | None, column: _Column
-) -> dict[str, Any]:
-    """A row of `tables.PAPER_COMPARISON`.
-
-    Args:
-        cell: the paper's table, its row and its column.
+    Raises:
+        StoreError: a table exists and cannot be read.
     """
-    table, row, name = cell
-    missing = {"the paper": paper is None, "this run": measured is None}
-    without = " and ".join(who for who, has_none in missing.items() if has_none)
+    experiments = {cell.wanted.scores_key: cell.wanted.experiment for cell in score_cells() if cell.wanted}
+    found = (read_scores(tables, key, one.key, one.start_key) for key, one in experiments.items())
+    return {scores.key: scores for scores in found if scores is not None}
+
+
+def _row(cell: Cell, scores: Mapping[tuple[str, ...], StoredScores]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "table": cell.table,
+        "row": cell.row,
+        "column": cell.column,
+        "paper": cell.paper,
+        "measured": None,
+        "unit": cell.unit,
+        "comparable": False,
+        "note": cell.note,
+    }
+    if cell.wanted is None:
+        status = "no figure" if cell.paper is None else "of others" if cell.of_others else "not run"
+        return {**row, "status": status}
+    key = cell.wanted.scores_key
+    found = match(cell.wanted, scores[key]) if key in scores else ""
+    asset = "/".join(key)
+    row["scores"] = asset
+    if isinstance(found, Match):
+        return {**row, **_measured(cell, found, scores[key])}
+    if found:
+        return {**row, "status": "not measured", "note": found}
+    needs = ", ".join(_needs(cell.wanted))
+    return {**row, "status": "not run", "needs": needs, "note": f"not run: needs {needs}"}
+
+
+def _needs(wanted: Wanted) -> Iterator[str]:
+    """The assets that make a score, in their order."""
+    experiment = wanted.experiment
+    yield "/".join(experiment.training_manifest)
+    if experiment.start_key is not None:
+        yield "/".join(experiment.start_key)
+    yield "/".join(experiment.key)
+    yield f"benchmark/{wanted.benchmark}"
+    yield "/".join(wanted.scores_key)
+
+
+def _measured(cell: Cell, found: Match, scores: StoredScores) -> dict[str, Any]:
+    comparable = cell.paper is not None and not found.unlike
+    score = found.row
+    copied = ("low", "high", "checkpoint", "weights_sha256", "protocol_name", "clips", "trained_on_benchmark")
     return {
-        "table": table,
-        "row": row,
-        "column": name,
-        "paper": paper,
-        "measured": measured,
-        "unit": column.unit,
-        "comparable": column.in_kind and not without,
-        "note": f"No figure of {without}." if without else column.note,
+        **{name: score[name] for name in copied},
+        "official_clips": score.get("official_clips"),
+        "measured": score["value"],
+        "comparable": comparable,
+        "difference": score["value"] - cell.paper if comparable and cell.paper is not None else None,
+        "status": "compared" if comparable else "not comparable",
+        "stale": bool(scores.stale),
+        "note": " ".join([*found.unlike, *found.said]),
     }

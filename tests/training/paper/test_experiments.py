@@ -29,7 +29,7 @@ from wavcaps_training.executor.gpu_tags import GPU_TAG
 from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment, changed, untrained_parts
 from wavcaps_training.paper.models import Preset, Size, Stage
-from wavcaps_training.paper.tables import REPORTED
+from wavcaps_training.paper.tables.reported import REPORTED
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 from wavcaps_training.settings.differences import differences
 from wavcaps_training.settings.gpus import GpuSettings
