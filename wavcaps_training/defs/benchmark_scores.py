@@ -11,7 +11,7 @@ from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.tables.asset_tables import WHOLE
-from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
+from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, encoder_scope
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment
@@ -32,10 +32,7 @@ def definitions(location: Location) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             _scores(experiment, task, benchmark, ids_of, location.gpus.gpu_step_retries)
-            for experiment in location.experiments
-            for task in tasks
-            if task.models == experiment.settings().task
-            for benchmark in task.benchmarks_for(location.settings.sources)
+            for experiment, task, benchmark in benchmark_scores_of(location)
         ],
         jobs=[
             dg.define_asset_job(

@@ -9,6 +9,8 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.executor.devices import DEVICE_VARIABLE
 from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.scoring.task import ScoringTask
+from wavcaps_training.scoring.tasks import known_tasks
 from wavcaps_training.settings.encoders import encoders
 from wavcaps_training.settings.gpus import GpuSettings
 
@@ -32,6 +34,17 @@ class Location:
     sources: Sequence[Source]
     experiments: Sequence[Experiment]
     scored: Experiment
+
+
+def benchmark_scores_of(location: Location) -> list[tuple[Experiment, ScoringTask, str]]:
+    """What has an asset of scores on a benchmark: an experiment, a task for its model, and a benchmark."""
+    return [
+        (experiment, task, benchmark)
+        for experiment in location.experiments
+        for task in known_tasks()
+        if task.models == experiment.settings().task
+        for benchmark in task.benchmarks_for(location.settings.sources)
+    ]
 
 
 def encoder_scope(experiment: Experiment) -> Scope:

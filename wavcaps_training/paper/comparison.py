@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.paper.cells import Cell, Wanted, score_cells
+from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.paper.likeness import Match, match
 from wavcaps_training.paper.set_comparison import compare_examples, compare_other_sets, compare_sets
 from wavcaps_training.paper.stored_scores import StoredScores, read_scores
@@ -46,14 +47,18 @@ def compare(
     )
 
 
+def reported_keys() -> dict[tuple[str, ...], Experiment]:
+    """The keys of the scores that the paper has figures of, with the experiments."""
+    return {cell.wanted.scores_key: cell.wanted.experiment for cell in score_cells() if cell.wanted}
+
+
 def reported_scores(tables: TableStore) -> dict[tuple[str, ...], StoredScores]:
     """The tables of scores that the paper has figures of, by the keys of their assets; those that exist.
 
     Raises:
         StoreError: a table exists and cannot be read.
     """
-    experiments = {cell.wanted.scores_key: cell.wanted.experiment for cell in score_cells() if cell.wanted}
-    found = (read_scores(tables, key, one.key, one.start_key) for key, one in experiments.items())
+    found = (read_scores(tables, key, one.key, one.start_key) for key, one in reported_keys().items())
     return {scores.key: scores for scores in found if scores is not None}
 
 
