@@ -6,12 +6,14 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.analysis.data_sets import authors_of
+from wavcaps_assets.defs.code_versions import Scope, scoped
 from wavcaps_assets.defs.common import ANALYSIS
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.tables.analysis import EXAMPLES, SET_STATISTICS
 from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of
 from wavcaps_training.paper.comparison import compare, reported_keys, reported_scores
+from wavcaps_training.settings.encoders import encoders
 from wavcaps_training.tables import PAPER_COMPARISON, PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY
 
 
@@ -44,6 +46,8 @@ def _paper_comparison(location: Location) -> dg.AssetsDefinition:
         "compared and why, and for what was not run, the assets that would make it.",
         metadata=schema_metadata(PAPER_COMPARISON),
     )
+    # It compares the settings of networks, whose modules they name, and runs none.
+    @scoped(Scope(without=[settings.network.partition(":")[0] for settings in encoders().values()]))
     def paper_comparison(
         context: dg.AssetExecutionContext, statistics: pa.Table, wavcaps: pa.Table, store: StoreResource
     ) -> pa.Table:
