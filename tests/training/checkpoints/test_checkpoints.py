@@ -28,6 +28,7 @@ from wavcaps_training.checkpoints.checkpoint import (
     start_from,
 )
 from wavcaps_training.checkpoints.code_version import folder_sha256, sources_sha256
+from wavcaps_training.checkpoints.header import WEIGHTS_KEY
 from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.captioner import (
@@ -95,7 +96,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Tensor]], object], without: 
     """Writes a checkpoint again with other weights, as another program would: without their hash."""
     weights = load_file(path)
     change(weights)
-    kept = {k: v for k, v in metadata(path).items() if k not in (checkpoint.WEIGHTS_KEY, *without)}
+    kept = {k: v for k, v in metadata(path).items() if k not in (WEIGHTS_KEY, *without)}
     save_file(weights, path, metadata=kept)
 
 

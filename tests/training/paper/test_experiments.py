@@ -30,6 +30,7 @@ from wavcaps_training.models.audio_encoder import build_audio_encoder
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment, changed, untrained_parts
 from wavcaps_training.paper.models import Preset, Size, Stage
 from wavcaps_training.paper.tables.reported import REPORTED
+from wavcaps_training.paper.tables.retrieval import RetrievalResult
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 from wavcaps_training.settings.differences import differences
 from wavcaps_training.settings.gpus import GpuSettings
@@ -44,6 +45,7 @@ def test_every_row_of_the_papers_tables_is_an_experiment() -> None:
     # The last row of Table IX is Table V's of HTSAT-BERT-ZS.
     assert reported == REPORTED.keys() - {"Table IX, WavCaps"}
     again, there = REPORTED["Table IX, WavCaps"], REPORTED["Table V, HTSAT-BERT-ZS"]
+    assert isinstance(again, RetrievalResult) and isinstance(there, RetrievalResult)
     assert (again.audiocaps, again.clotho) == (there.audiocaps, there.clotho)
 
 

@@ -76,7 +76,9 @@ def stored(
         "settings_json": (settings or settings_of(name)).model_dump_json(),
         "train_clips": 350_000,
     }
-    of_start = start and {"settings_json": start.model_dump_json(), "train_clips": 400_000}
+    of_start = None
+    if start is not None:
+        of_start = {"settings_json": start.model_dump_json(), "train_clips": 400_000}
     chance = {**row, "model": "chance", "value": 0.1, "weights_sha256": None}
     return {key: StoredScores(key, [chance, row], of_checkpoint, now, of_start)}
 
@@ -171,7 +173,13 @@ def test_captions_are_scored_by_the_fields_names_and_a_score_that_is_missing_say
 def test_classification_is_compared_over_all_clips() -> None:
     key = ("scores", "classification", "esc50", "htsat_bert", "pretraining_classification")
     place = ("Table VII", "Ours", "ESC-50")
-    fold = {"direction": None, "metric": "accuracy", "scope": "fold", "clips": 400, "official_clips": 2000}
+    fold: dict[str, Any] = {
+        "direction": None,
+        "metric": "accuracy",
+        "scope": "fold",
+        "clips": 400,
+        "official_clips": 2000,
+    }
     assert cell(stored(key, **fold), place)["measured"] is None
     whole = {**fold, "scope": "overall", "clips": 2000}
     found = cell(stored(key, **whole), place)
