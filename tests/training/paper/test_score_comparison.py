@@ -95,7 +95,7 @@ def test_the_same_experiment_benchmark_and_protocol_are_compared() -> None:
     assert found["difference"] == pytest.approx(1.4)
     assert (found["low"], found["high"], found["status"]) == (27.0, 33.0, "compared")
     assert found["scores"] == "/".join(ZERO_SHOT)
-    # What stands beside it: the part of the benchmark, and what it was trained on.
+    # What is said with it: the part of the benchmark, and what it was trained on.
     assert "Trained on this benchmark's train split: no." in found["note"]
     assert "957 of the benchmark's 975 clips." in found["note"]
     assert "Trained on 350,000 clips." in found["note"]
