@@ -104,6 +104,12 @@ class Settings(BaseSettings):
         description="a table is not replaced by one with less than this share of its rows, unless the run "
         "has the tag `wavcaps/allow_fewer_rows`",
     )
+    automation_interval_h: float = Field(
+        24,
+        gt=0,
+        description="where the sensors `process_<source>` and `publish_new_version` are on: at most one run "
+        "of each in this number of hours",
+    )
     extra_copy: ExtraCopy = Field(ExtraCopy.none, description=EXTRA_COPY)
     s3: S3Settings = S3Settings()
     embedded_sources_port: int = Field(EMBEDDED_SOURCES_PORT, description="port of the demo's sources")

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
+# Stages 1 to 3 of one source: a job, and the assets that it makes.
+LANE_JOB, LANE = (
+    "caption_source",
+    ("filtered_clips", "llm_captions", "captions", "other_captions", "manifest"),
+)
+PUBLISH_JOB = "publish"
+
+
 def crawl_job_name(source: Source) -> str:
     return f"crawl_{source.name}"
 
@@ -36,15 +44,13 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
     return [
         *(crawl_job(source) for source in sources),
         dg.define_asset_job(
-            "caption_source",
-            selection=dg.AssetSelection.assets(
-                "filtered_clips", "llm_captions", "captions", "other_captions", "manifest"
-            ),
+            LANE_JOB,
+            selection=dg.AssetSelection.assets(*LANE),
             partitions_def=source_partitions(sources),
             description="Takes one source from raw clips to its manifest: stages 1 to 3.",
         ),
         dg.define_asset_job(
-            "publish",
+            PUBLISH_JOB,
             selection=dg.AssetSelection.assets(
                 "wavcaps", "strong_labels", "llm_costs", "recordings", "training_manifest"
             )

@@ -33,14 +33,26 @@ def definitions(location: Location) -> dg.Definitions:
         trained.append(scored.embeddings_key)
     if scored.stage is Stage.DEMO:
         trained.append(SEED_SCORES_KEY)
+    train_and_score = dg.define_asset_job(
+        "train_and_score",
+        selection=dg.AssetSelection.assets(*(list(key) for key in trained)),
+        description="Trains the model, scores it, and compares the scores with the paper's.",
+    )
     return dg.Definitions(
+        schedules=[
+            dg.ScheduleDefinition(
+                name="train_weekly",
+                job=train_and_score,
+                cron_schedule="0 3 * * 0",
+                execution_timezone="UTC",
+                description=f"Trains {scored.name} on the newest training manifest and scores it, each "
+                "Sunday at 3:00 UTC, whether the manifest has changed or not. It occupies the training's "
+                "devices: for minutes in the demo, for days at the paper's size.",
+            )
+        ],
         jobs=[
             *_jobs_of_others(location),
-            dg.define_asset_job(
-                "train_and_score",
-                selection=dg.AssetSelection.assets(*(list(key) for key in trained)),
-                description="Trains the model, scores it, and compares the scores with the paper's.",
-            ),
+            train_and_score,
             dg.define_asset_job(
                 "write_report",
                 selection=dg.AssetSelection.assets("report", list(WITHDRAWN_CLIPS_KEY)),
@@ -48,5 +60,5 @@ def definitions(location: Location) -> dg.Definitions:
                 description="Writes the report from the tables in the store, and the table of clips that "
                 "checkpoints were trained on and that were withdrawn since.",
             ),
-        ]
+        ],
     )

@@ -1,0 +1,195 @@
+"""The sensors that carry new clips on, on a real instance: when they request a run, and what stops them."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests.simulation.stepped_clock import SteppedClock
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.definitions import build
+from wavcaps_assets.defs.pauses import PAUSED_TAG
+from wavcaps_assets.settings import Settings
+
+SOURCE = "soundbible"
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
+STARTED, CANCELED = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELED
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("WAVCAPS_STORE", str(tmp_path))
+    with dg.instance_for_test() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def repository() -> dg.RepositoryDefinition:
+    return build(Settings()).get_repository_def()
+
+
+class Night:
+    """What happens, and what the sensors say about it."""
+
+    def __init__(self, instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> None:
+        self.instance = instance
+        self.repository = repository
+
+    def materialize(self, *key: str, partition: str | None = None) -> None:
+        event = dg.AssetMaterialization(dg.AssetKey(list(key)), partition=partition)
+        self.instance.report_runless_asset_event(event)
+
+    def run(
+        self,
+        status: dg.DagsterRunStatus,
+        job: str = "caption_source",
+        partition: str | None = SOURCE,
+        asset: str | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """A run of a job; or of an asset, as the asset graph launches it."""
+        of_partition = {"dagster/partition": partition} if partition else {}
+        self.instance.add_run(
+            dg.DagsterRun(
+                job_name="__ASSET_JOB" if asset else job,
+                asset_selection=frozenset([dg.AssetKey(asset)]) if asset else None,
+                run_id=str(uuid.uuid4()),
+                status=status,
+                tags={**of_partition, **(tags or {})},
+            )
+        )
+
+    def tick(self, name: str = f"process_{SOURCE}") -> str:
+        """The partition that is requested, `a run` without one, or why none is."""
+        sensor = self.repository.get_sensor_def(name)
+        assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
+        with dg.build_sensor_context(self.instance, repository_def=self.repository) as context:
+            found = sensor.evaluate_tick(context)
+        if not found.run_requests:
+            return str(found.skip_message)
+        (request,) = found.run_requests
+        return request.partition_key or "a run"
+
+
+@pytest.fixture
+def night(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> Night:
+    return Night(instance, repository)
+
+
+class Clock:
+    """Begins at the present, which Dagster's own records have."""
+
+    def __init__(self, environment: pytest.MonkeyPatch) -> None:
+        self._clock = SteppedClock(datetime.now(UTC), environment)
+
+    def forward(self, by: timedelta) -> None:
+        self._clock.set(self._clock.now() + by)
+
+
+@pytest.fixture
+def stepped(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def crawled(night: Night) -> Night:
+    night.materialize(SOURCE, "raw_clips", partition="catalogue")
+    night.materialize(SOURCE, "audio", partition="catalogue")
+    return night
+
+
+def test_new_clips_are_processed_once(night: Night) -> None:
+    assert "nothing of SoundBible is crawled" in night.tick()
+    night.materialize(SOURCE, "audio", partition="catalogue")
+    assert night.tick() == SOURCE
+    night.materialize("manifest", partition=SOURCE)
+    assert "newer than its newest clips" in night.tick()
+    # Another source's manifest says nothing about this one.
+    night.materialize(SOURCE, "audio", partition="catalogue")
+    night.materialize("manifest", partition="freesound")
+    assert night.tick() == SOURCE
+
+
+@pytest.mark.parametrize("asset", [None, "captions"])
+def test_a_run_in_progress_is_waited_for_launched_in_any_way(crawled: Night, asset: str | None) -> None:
+    crawled.run(STARTED, asset=asset)
+    assert "in progress" in crawled.tick()
+
+
+def test_a_run_of_another_source_is_not_waited_for(crawled: Night) -> None:
+    crawled.run(STARTED, partition="freesound")
+    assert crawled.tick() == SOURCE
+
+
+def test_at_most_one_run_a_day(crawled: Night, stepped: Clock) -> None:
+    crawled.run(SUCCESS)
+    assert "at most one run in 24 hours" in crawled.tick()
+    stepped.forward(timedelta(hours=24, minutes=1))
+    assert crawled.tick() == SOURCE
+
+
+def test_a_pause_that_has_expired_goes_on_at_once(crawled: Night, stepped: Clock) -> None:
+    until = utc_now() + timedelta(hours=2)
+    crawled.run(SUCCESS, tags={PAUSED_TAG: until.isoformat(timespec="seconds")})
+    assert "paused until" in crawled.tick()
+    stepped.forward(timedelta(hours=2, minutes=1))
+    assert crawled.tick() == SOURCE
+
+
+def test_what_fails_again_and_again_is_left_to_a_person(crawled: Night, stepped: Clock) -> None:
+    for _ in range(3):
+        assert crawled.tick() == SOURCE
+        crawled.run(FAILURE)
+        stepped.forward(timedelta(hours=25))
+    assert "3 runs have failed" in crawled.tick()
+
+
+def test_what_a_person_cancelled_is_not_started_again(crawled: Night, stepped: Clock) -> None:
+    crawled.run(CANCELED)
+    stepped.forward(timedelta(hours=25))
+    assert "was cancelled by a person" in crawled.tick()
+
+
+def test_new_manifests_are_published_when_no_source_is_in_progress(night: Night) -> None:
+    publish = "publish_new_version"
+    assert "no source has a manifest" in night.tick(publish)
+    night.materialize("manifest", partition=SOURCE)
+    night.run(STARTED, partition="freesound", asset="llm_captions")
+    assert "in progress: FreeSound" in night.tick(publish)
+    for record in night.instance.get_runs():
+        night.instance.report_run_canceled(record)
+    assert night.tick(publish) == "a run"
+    night.materialize("wavcaps")
+    assert "newer than every manifest" in night.tick(publish)
+
+
+def test_a_changed_folder_is_crawled_once_when_it_is_quiet(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sounds"
+    (folder / "dogs").mkdir(parents=True)
+    (folder / "clips.csv").write_text("file,description\n")
+    monkeypatch.setenv("WAVCAPS_LOCAL_FOLDER__PATH", str(folder))
+    repository = build(Settings()).get_repository_def()
+    sensor = repository.get_sensor_def("local_folder_changed")
+    cursor: str | None = None
+
+    def look() -> int:
+        nonlocal cursor
+        with dg.build_sensor_context(instance, cursor=cursor, repository_def=repository) as context:
+            found = sensor.evaluate_tick(context)
+        cursor = found.cursor
+        return len(found.run_requests or [])
+
+    assert [look(), look(), look()] == [0, 1, 0]
+    file = folder / "dogs" / "bark.wav"
+    file.write_bytes(b"half")
+    assert look() == 0
+    file.write_bytes(b"half and the rest")
+    # It was still being copied.
+    assert [look(), look(), look()] == [0, 1, 0]
+    file.unlink()
+    assert [look(), look(), look()] == [0, 1, 0]
