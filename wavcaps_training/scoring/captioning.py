@@ -13,6 +13,7 @@ from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin, read_weights
 from wavcaps_training.checkpoints.weights import weights_sha256
 from wavcaps_training.data import AudioFiles, Clip
+from wavcaps_training.evaluation.caption_scores.java import require_java
 from wavcaps_training.evaluation.caption_scores.scoring import (
     CaptioningScores,
     NothingToCompare,
@@ -42,7 +43,7 @@ def score_captioning(weights: Path, part: ScoredPart, store: Store, device: str,
     """Generates a caption for each clip and scores it; the arguments are those of `ScoringTask.score`.
 
     Captions that a stopped run has generated are used. The captions and their scores are written as the table
-    `generated_captions/<benchmark>/<weights>`.
+    `generated_captions/<benchmark>/<weights>/<protocol>`.
 
     Raises:
         JavaError: the tokenizer or METEOR is missing or failed.
@@ -51,6 +52,8 @@ def score_captioning(weights: Path, part: ScoredPart, store: Store, device: str,
     clips = clips_to_score(part.clips)
     if not any(text.strip() for clip in clips for text in clip.captions):
         raise NothingToScore(f"the benchmark {part.benchmark!r} has no captions to compare with")
+    # Before the captions are generated, which takes long.
+    require_java()
     model, settings = load_checkpoint(weights, device, task="captioning")
     sha256 = read_origin(weights).weights_sha256 or weights_sha256(read_weights(weights))
     wanted = PROTOCOLS[ProtocolName(protocol)]
@@ -68,7 +71,7 @@ def score_captioning(weights: Path, part: ScoredPart, store: Store, device: str,
         raise NothingToScore(f"the benchmark {part.benchmark!r}: {error}") from error
     how = f"{_search(settings.model.generation)}; {wanted.heard(settings)}; {COMPARED}"
     table = captions_table(clips, written, found, sha256, how)
-    key = (GENERATED_CAPTIONS_FOLDER, part.benchmark, sha256[:DIGITS])
+    key = (GENERATED_CAPTIONS_FOLDER, part.benchmark, sha256[:DIGITS], protocol)
     TableStore(store).write(key, WHOLE, table)
     log.remove()
     counts = {

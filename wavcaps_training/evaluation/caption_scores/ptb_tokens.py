@@ -11,9 +11,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from wavcaps_training.evaluation.caption_scores.java import JavaError, coco_file, run_java
+from wavcaps_training.evaluation.caption_scores.java import TOKENIZER, JavaError, coco_file, run_java
 
-TOKENIZER = "edu.stanford.nlp.process.PTBTokenizer"
+MAIN_CLASS = "edu.stanford.nlp.process.PTBTokenizer"
 # Control characters, unpaired surrogates, and line and paragraph separators.
 NOT_TEXT = frozenset(["Cc", "Cs", "Zl", "Zp"])
 
@@ -35,9 +35,9 @@ def ptb_tokens(texts: Sequence[str]) -> list[str]:
 
     if not texts:
         return []
-    jar = coco_file("tokenizer", "stanford-corenlp-3.4.1.jar")
+    jar = coco_file(*TOKENIZER)
     lines = "".join(f"{one_line(text)}\n{number}\n" for number, text in enumerate(texts))
-    arguments = ["-cp", str(jar), TOKENIZER, "-preserveLines", "-lowerCase", "-encoding", "UTF-8"]
+    arguments = ["-cp", str(jar), MAIN_CLASS, "-preserveLines", "-lowerCase", "-encoding", "UTF-8"]
     found = run_java("Stanford's tokenizer", arguments, lines).split("\n")
     numbers = [str(number) for number in range(len(texts))]
     if found[1 : 2 * len(texts) : 2] != numbers or any(found[2 * len(texts) :]):
