@@ -30,6 +30,7 @@ from wavcaps_training.executor.devices import DECLARED_DEVICES_VARIABLE, DEVICE_
 from wavcaps_training.executor.locks import LOCKS_VARIABLE
 from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.settings.metric_files import MetricFiles
+from wavcaps_training.settings.released import ReleasedSettings
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,7 @@ def test_the_variables_of_training_are_known() -> None:
     of_training = {f"{PREFIX}{name.upper()}" for name in GpuSettings.model_fields}
     of_training |= {ON_MISSING_CUDA_VARIABLE, ENGINE_VARIABLE, CLUSTER_GROWS_VARIABLE}
     of_training |= {f"{PREFIX}{name.upper()}" for name in MetricFiles.model_fields}
+    of_training |= {f"{PREFIX}{name.upper()}" for name in ReleasedSettings.model_fields}
     of_training |= {DECLARED_DEVICES_VARIABLE, DEVICE_VARIABLE, LOCKS_VARIABLE}
     assert {variable.name for variable in OF_TRAINING} == of_training
 

@@ -70,6 +70,10 @@ OF_TRAINING = (
         "folder of the files that SPICE and FENSE need and no package has (docs/caption-scores.md); empty: "
         "these scores read `not measured`",
     ),
+    Variable(
+        "WAVCAPS_RELEASED_CHECKPOINTS",
+        "folder of the checkpoints that the paper's authors released (docs/scores.md); empty: none",
+    ),
     Variable("WAVCAPS_DEVICE", "set by the executor for its steps: `cpu` or `cuda`"),
     Variable("WAVCAPS_LOCKS", "set by the executor for its steps: the locks of their devices"),
 )

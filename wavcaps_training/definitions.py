@@ -11,10 +11,11 @@ import wavcaps_training.defs
 from wavcaps_assets.defs.code_versions import with_code_versions
 from wavcaps_assets.defs.loading import load_folder
 from wavcaps_assets.environment import require_known_variables
-from wavcaps_assets.settings import Settings
+from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
 from wavcaps_training.defs.common import Location
 from wavcaps_training.paper.experiments import experiments_for, scored_experiment
+from wavcaps_training.paper.released import RELEASED_MODELS
 from wavcaps_training.settings.gpus import GpuSettings
 
 # Dagster calls custom executors a preview; the tests run this one.
@@ -32,6 +33,7 @@ def build(settings: Settings) -> dg.Definitions:
         sources=all_sources(settings),
         experiments=experiments_for(settings.sources),
         scored=scored_experiment(settings.sources),
+        released=RELEASED_MODELS if settings.sources is Sources.LIVE else (),
     )
     return with_code_versions(load_folder(wavcaps_training.defs, location), settings, LOCATION)
 

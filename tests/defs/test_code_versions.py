@@ -21,6 +21,7 @@ from wavcaps_assets.versions.code import PACKAGES
 from wavcaps_assets.versions.plumbing import PLUMBING
 from wavcaps_training.definitions import build as build_training
 from wavcaps_training.paper.experiments import EXPERIMENTS
+from wavcaps_training.paper.released import RELEASED_MODELS
 from wavcaps_training.scoring.tasks import known_tasks
 
 SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
@@ -35,11 +36,11 @@ TRAINED = [one for one in EXPERIMENTS if one.setting != "demo"]
 # Each with its scores on all benchmarks, and its index.
 CHECKPOINTS = {
     "/".join(key)
-    for one in TRAINED
+    for one in (*TRAINED, *RELEASED_MODELS)
     for key in (
         one.key,
         *(
-            task.scores_key(benchmark, one.name)
+            task.scores_key(benchmark, "/".join(one.key[1:]))
             for task in known_tasks()
             if task.models == one.settings().task
             for benchmark in task.benchmarks
@@ -138,14 +139,14 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "wavcaps_training/models/cnn14.py",
         "steps = image.mean(dim=3)",
         "steps = image.mean(dim=2)",
-        # The report reads checkpoints of any model.
-        CNN14 | {"report"},
+        # The report, and whoever scores a file, read checkpoints of any model.
+        CNN14 | {"report", "scores/files"},
     ),
     "the front end of all networks": (
         "wavcaps_training/models/features.py",
         "FLOOR = 1e-10",
         "FLOOR = 1e-9",
-        CHECKPOINTS | {"scores/retrieval", "report"},
+        CHECKPOINTS | {"scores/retrieval", "scores/files", "report"},
     ),
 }
 

@@ -31,6 +31,7 @@ CLEAR_ERRORS = {
     "scores/retrieval": "materialize the checkpoint first",
     "scores/htsat_bert/demo": "materialize the checkpoint first",
     "scores/seeds": "materialize the checkpoint first",
+    "scores/files": "no checkpoint is named",
     "scores/retrieval/demo_sounds/aisfx_minilm/demo": "materialize the checkpoint first",
     "scores/retrieval/demo_sounds/htsat_bert/demo": "materialize the checkpoint first",
     **dict.fromkeys(

@@ -38,6 +38,8 @@ from wavcaps_training.settings.captioner import AnyTrainingSettings, CaptionerTr
 from wavcaps_training.settings.differences import differences
 from wavcaps_training.settings.training import TrainingSettings
 
+# The file of a run's best weights, in its folder.
+WEIGHTS = "weights.safetensors"
 FORMAT = 3  # 1 had only the settings, 2 had no tokenizer
 SETTINGS_KEY = "wavcaps_training_settings"
 FORMAT_KEY = "wavcaps_checkpoint_format"
@@ -45,6 +47,8 @@ MANIFEST_KEY = "wavcaps_training_manifest_sha256"
 VERSION_KEY = "wavcaps_version"
 SOURCES_KEY = "wavcaps_training_sources_sha256"
 TEXT_FILES_KEY = "wavcaps_text_model_files"
+STARTED_FROM_KEY = "wavcaps_started_from_weights_sha256"
+RELEASED_KEY = "wavcaps_released_checkpoint"
 PICKLE_MAGIC = b"\x80"
 
 SETTINGS: TypeAdapter[AnyTrainingSettings] = TypeAdapter(AnyTrainingSettings)
@@ -68,6 +72,9 @@ class CheckpointOrigin:
         version: the installed version of the project.
         sources_sha256: a hash of the training code.
         text_files: the tokenizer and the configuration of its text model, by file name.
+        started_from: the hash of the weights that its training started from; empty: fresh weights; None: not
+            known, as of files that older versions wrote.
+        released: the name of the released checkpoint that it is; None: it is none.
     """
 
     settings: AnyTrainingSettings
@@ -77,6 +84,8 @@ class CheckpointOrigin:
     version: str | None
     sources_sha256: str | None
     text_files: Mapping[str, str]
+    started_from: str | None = None
+    released: str | None = None
 
 
 def save_checkpoint(
@@ -84,6 +93,9 @@ def save_checkpoint(
     model: nn.Module,
     settings: AnyTrainingSettings,
     manifest_sha256: str | None = None,
+    *,
+    started_from: str | None = None,
+    released: str | None = None,
 ) -> None:
     """Writes all weights and their description in one step: a failure leaves the previous file.
 
@@ -92,6 +104,8 @@ def save_checkpoint(
         model: the model that `settings` describe.
         settings: the run's.
         manifest_sha256: the version of the training manifest, if known.
+        started_from: the hash of the weights that the training started from, if known; empty: fresh weights.
+        released: the name of the released checkpoint that it is.
 
     Raises:
         CheckpointError: a weight is not finite; names each.
@@ -112,8 +126,8 @@ def save_checkpoint(
         SOURCES_KEY: sources_sha256(),
         TEXT_FILES_KEY: json.dumps(text_files_of(model)),
     }
-    if manifest_sha256 is not None:
-        metadata[MANIFEST_KEY] = manifest_sha256
+    known = {MANIFEST_KEY: manifest_sha256, STARTED_FROM_KEY: started_from, RELEASED_KEY: released}
+    metadata |= {key: value for key, value in known.items() if value is not None}
     with Store(path.parent).writing(path.name) as temporary:
         try:
             save_file(weights, temporary, metadata=metadata)
@@ -156,6 +170,8 @@ def read_origin(path: Path) -> CheckpointOrigin:
         version=metadata.get(VERSION_KEY),
         sources_sha256=metadata.get(SOURCES_KEY),
         text_files=text_files,
+        started_from=metadata.get(STARTED_FROM_KEY),
+        released=metadata.get(RELEASED_KEY),
     )
 
 

@@ -50,6 +50,34 @@ class ReleasedCheckpoint:
     config: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class ReadCheckpoint:
+    """A released checkpoint that was read, and is in no model yet.
+
+    Attributes:
+        path: its file.
+        family: the model that it is of.
+        weights: its weights, by their names in the file.
+        content: all of the file.
+    """
+
+    path: Path
+    family: Family
+    weights: Mapping[str, Any]
+    content: Mapping[Any, Any]
+
+
+def read_released(path: Path) -> ReadCheckpoint:
+    """Reads a released checkpoint, without running any code in it.
+
+    Raises:
+        ReleasedCheckpointError: the file cannot be read, or has no weights.
+    """
+    content = read_pickle(path)
+    stored = weights_of(content, path)
+    return ReadCheckpoint(path, recognise(stored), stored, content)
+
+
 def load_released(path: Path, model: nn.Module) -> ReleasedCheckpoint:
     """Loads a released checkpoint into a model; nothing in the model changes unless everything fits.
 
@@ -66,9 +94,13 @@ def load_released(path: Path, model: nn.Module) -> ReleasedCheckpoint:
         ReleasedCheckpointError: the file cannot be read, is of another model, or does not fit this one;
             names every key that is missing, unknown, of another shape or not finite.
     """
-    content = read_pickle(path)
-    stored = weights_of(content, path)
-    family, wanted = recognise(stored), recognise(model.state_dict())
+    return fill_model(read_released(path), model)
+
+
+def fill_model(read: ReadCheckpoint, model: nn.Module) -> ReleasedCheckpoint:
+    """Fills a model, as `load_released` does."""
+    path, stored, family = read.path, read.weights, read.family
+    wanted = recognise(model.state_dict())
     if family is Family.UNKNOWN or family.initialises is not wanted:
         raise ReleasedCheckpointError(another_model(path, stored, family, wanted))
     weights = named_as_here(stored, family)
@@ -88,7 +120,7 @@ def load_released(path: Path, model: nn.Module) -> ReleasedCheckpoint:
             "settings' defaults; otherwise download the file again"
         )
     model.load_state_dict({**model.state_dict(), **weights}, strict=True)
-    epoch, config = content.get("epoch"), content.get("config")
+    epoch, config = read.content.get("epoch"), read.content.get("config")
     return ReleasedCheckpoint(
         family=family,
         tensors=count,

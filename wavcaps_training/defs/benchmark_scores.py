@@ -1,6 +1,7 @@
 """The scores of every checkpoint on every benchmark: `scores/<task>/<benchmark>/<model>/<setting>`."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 import pyarrow as pa
@@ -11,13 +12,12 @@ from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.tables.asset_tables import WHOLE
-from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, encoder_scope
+from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, scope_of_encoder
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
-from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.scoring.shown import numbers_of, said_of
 from wavcaps_training.scoring.task import BenchmarkScores, ScoringTask
-from wavcaps_training.scoring.tasks import known_tasks
+from wavcaps_training.scoring.tasks import known_tasks, tasks_of
 
 
 class ScoringConfig(dg.Config):
@@ -26,13 +26,33 @@ class ScoringConfig(dg.Config):
     protocol: str = Field("", description="the protocol of the task, by its name; empty: its default")
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that gets scores.
+
+    Attributes:
+        key: of its asset.
+        encoder: the name of its audio encoder.
+        made_of: the keys of the assets that say what it was trained on.
+    """
+
+    key: tuple[str, ...]
+    encoder: str
+    made_of: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its model and its setting, such as `htsat_bert/zero_shot`."""
+        return "/".join(self.key[1:])
+
+
 def definitions(location: Location) -> dg.Definitions:
     tasks = known_tasks()
     ids_of = {source.name: source.ids_of for source in location.sources if source.ids_of is not None}
     return dg.Definitions(
         assets=[
-            _scores(experiment, task, benchmark, ids_of, location.gpus.gpu_step_retries)
-            for experiment, task, benchmark in benchmark_scores_of(location)
+            _scores(checkpoint, task, benchmark, ids_of, location.gpus.gpu_step_retries)
+            for checkpoint, task, benchmark in _scored(location)
         ],
         jobs=[
             dg.define_asset_job(
@@ -46,39 +66,50 @@ def definitions(location: Location) -> dg.Definitions:
     )
 
 
-def _scores(
-    experiment: Experiment, task: ScoringTask, benchmark: str, ids_of: Mapping[str, str], retries: int
-) -> dg.AssetsDefinition:
-    started_from = [list(experiment.start_key)] if experiment.start_key else []
+def _scored(location: Location) -> Iterator[tuple[Checkpoint, ScoringTask, str]]:
+    """What is scored: a checkpoint, at a task, on a benchmark."""
+    for experiment, task, benchmark in benchmark_scores_of(location):
+        start = (experiment.start_key,) if experiment.start_key else ()
+        encoder, made_of = experiment.settings().audio_encoder.encoder, (*start, experiment.training_manifest)
+        yield Checkpoint(experiment.key, encoder, made_of), task, benchmark
+    for released in location.released:
+        settings = released.settings()
+        for task in tasks_of(settings.task):
+            for benchmark in task.benchmarks_for(location.settings.sources):
+                yield Checkpoint(released.key, settings.audio_encoder.encoder), task, benchmark
 
+
+def _scores(
+    checkpoint: Checkpoint, task: ScoringTask, benchmark: str, ids_of: Mapping[str, str], retries: int
+) -> dg.AssetsDefinition:
     @dg.asset(
-        key=list(task.scores_key(benchmark, experiment.name)),
+        key=list(task.scores_key(benchmark, checkpoint.name)),
         ins={"clips": dg.AssetIn(key=["benchmark", benchmark])},
-        deps=[list(experiment.key), *started_from, list(experiment.training_manifest)],
+        deps=[list(key) for key in (checkpoint.key, *checkpoint.made_of)],
         group_name=f"scores_{task.name}",
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
         retry_policy=gpu_retries(retries),
         output_required=False,
-        description=f"{task.title}: {experiment.name} on the test split of {benchmark}, with intervals, and "
+        description=f"{task.title}: {checkpoint.name} on the test split of {benchmark}, with intervals, and "
         "whether it was trained on this benchmark. In a run with other assets, it is passed over if there is "
         "no such checkpoint yet.",
         metadata=schema_metadata(task.schema),
     )
-    @scoped(encoder_scope(experiment))
+    @scoped(scope_of_encoder(checkpoint.encoder))
     def benchmark_scores(
         context: dg.AssetExecutionContext, config: ScoringConfig, clips: pa.Table, store: StoreResource
     ) -> Iterator[dg.Output[pa.Table]]:
-        from wavcaps_training.scoring.of_experiment import checkpoint_of
         from wavcaps_training.scoring.score import score_on_benchmark
+        from wavcaps_training.scoring.stored import checkpoint_at
 
         tables = store.tables()
         asked_for = context.run.asset_selection or ()
-        if len(asked_for) != 1 and not tables.rows(experiment.key, WHOLE):
-            context.log.warning(f"There is no checkpoint {experiment.name} yet: it is not scored.")
+        if len(asked_for) != 1 and not tables.rows(checkpoint.key, WHOLE):
+            context.log.warning(f"There is no checkpoint {checkpoint.name} yet: it is not scored.")
             return
-        with final_errors(), logged_to(context), checkpoint_of(experiment, tables, ids_of) as subject:
+        with final_errors(), logged_to(context), checkpoint_at(checkpoint.key, tables, ids_of) as subject:
             scores = score_on_benchmark(
                 task, subject, (benchmark, clips), (tables.store, device()), config.protocol
             )

@@ -9,6 +9,7 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.executor.devices import DEVICE_VARIABLE
 from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.scoring.task import ScoringTask
 from wavcaps_training.scoring.tasks import known_tasks
 from wavcaps_training.settings.encoders import encoders
@@ -27,6 +28,7 @@ class Location:
         sources: the sources of the clips.
         experiments: those that get a checkpoint.
         scored: the one that is scored, compared with the paper and shown in the report.
+        released: the checkpoints of the paper's authors that can be used next to them.
     """
 
     settings: Settings
@@ -34,6 +36,7 @@ class Location:
     sources: Sequence[Source]
     experiments: Sequence[Experiment]
     scored: Experiment
+    released: Sequence[ReleasedModel] = ()
 
 
 def benchmark_scores_of(location: Location) -> list[tuple[Experiment, ScoringTask, str]]:
@@ -49,7 +52,11 @@ def benchmark_scores_of(location: Location) -> list[tuple[Experiment, ScoringTas
 
 def encoder_scope(experiment: Experiment) -> Scope:
     """The code of an experiment's audio encoder, and of no other."""
-    own = experiment.settings().model.audio.encoder
+    return scope_of_encoder(experiment.settings().audio_encoder.encoder)
+
+
+def scope_of_encoder(own: str) -> Scope:
+    """The code of an audio encoder, by its name, and of no other."""
     return Scope(without=[settings.__module__ for name, settings in encoders().items() if name != own])
 
 

@@ -89,30 +89,31 @@ class Training:
 
 
 @dataclass(frozen=True)
-class FromManifests(TrainingData):
-    """The training manifests of all trainings that made a checkpoint.
+class Several(TrainingData):
+    """All trainings that made a checkpoint: its own, and those of the checkpoints that it started from."""
+
+    parts: Sequence[TrainingData]
+
+    def trained_on(self, benchmark: str, listed: pa.Table, scored: Sequence[str]) -> TrainedOn:
+        return _together(part.trained_on(benchmark, listed, scored) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class FromManifest(TrainingData):
+    """The training manifest of one training.
 
     Attributes:
         tables: has the training manifests.
-        trainings: its own, and those of the checkpoints that it started from.
-        unknown: why not all trainings are known; empty: they are.
+        training: the training.
         ids_of: by source, the source whose ids its clips have, for sources that were imported.
     """
 
     tables: TableStore
-    trainings: Sequence[Training]
-    unknown: str = ""
+    training: Training
     ids_of: Mapping[str, str] = field(default_factory=lambda: NOBODY)
 
     def trained_on(self, benchmark: str, listed: pa.Table, scored: Sequence[str]) -> TrainedOn:
-        found = [self._of_one(one, benchmark, listed, scored) for one in self.trainings]
-        if self.unknown:
-            found.append(TrainedOn(None, self.unknown))
-        return _together(found)
-
-    def _of_one(
-        self, training: Training, benchmark: str, listed: pa.Table, scored: Sequence[str]
-    ) -> TrainedOn:
+        training = self.training
         key = find_manifest(self.tables, training)
         if key is None:
             return TrainedOn(

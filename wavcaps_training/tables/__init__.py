@@ -12,6 +12,7 @@ from wavcaps_training.tables.checkpoints import CHECKPOINT, LEARNING_CURVE, NAME
 from wavcaps_training.tables.classification_scores import CLASSIFICATION_SCORES
 from wavcaps_training.tables.comparison import PAPER_COMPARISON, PAPER_COMPARISON_KEY
 from wavcaps_training.tables.embeddings import AUDIO_EMBEDDINGS, EMBEDDINGS_FOLDER
+from wavcaps_training.tables.file_scores import FILE_SCORES, FILE_SCORES_KEY
 from wavcaps_training.tables.retrieval_scores import (
     RETRIEVAL_SCORES,
     RETRIEVAL_SCORES_KEY,
@@ -36,6 +37,8 @@ __all__ = [
     "CHECKPOINT",
     "CLASSIFICATION_SCORES",
     "EMBEDDINGS_FOLDER",
+    "FILE_SCORES",
+    "FILE_SCORES_KEY",
     "GENERATED_CAPTIONS",
     "GENERATED_CAPTIONS_FOLDER",
     "INDEX_FOLDER",
@@ -69,6 +72,7 @@ register_schemas(
         "scores/retrieval/": BENCHMARK_RETRIEVAL,
         "scores/classification/": CLASSIFICATION_SCORES,
         GENERATED_CAPTIONS_FOLDER: GENERATED_CAPTIONS,
+        "/".join(FILE_SCORES_KEY): FILE_SCORES,
         "/".join(SEED_SCORES_KEY): SEED_SCORES,
         "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
         INDEX_FOLDER: SEARCH_INDEX,

@@ -40,6 +40,7 @@ class Task(ABC):
         model: the model that is trained.
         settings: of the model and the run.
         epoch: the epoch that is trained, from 0, for errors.
+        started_from: the hash of the weights that the training started from; empty: fresh weights.
         selection: the validation score whose highest value picks the best epoch.
         shown: the validation scores in the progress of a run, and their names for people.
     """
@@ -47,6 +48,7 @@ class Task(ABC):
     model: nn.Module
     settings: RunSettings
     epoch: int = 0
+    started_from: str | None = ""
     selection: ClassVar[str]
     shown: ClassVar[Mapping[str, str]]
 

@@ -95,7 +95,7 @@ class CaptioningTask(Task):
         return {"validation_loss": loss, **scores}
 
     def save(self, path: Path, manifest_sha256: str | None = None) -> None:
-        save_checkpoint(path, self.model, self.settings, manifest_sha256)
+        save_checkpoint(path, self.model, self.settings, manifest_sha256, started_from=self.started_from)
 
 
 def over_mean_of_processes(count: int, device: torch.device) -> float:

@@ -129,4 +129,4 @@ class RetrievalTask(Task):
         }
 
     def save(self, path: Path, manifest_sha256: str | None = None) -> None:
-        save_checkpoint(path, self.model, self.settings, manifest_sha256)
+        save_checkpoint(path, self.model, self.settings, manifest_sha256, started_from=self.started_from)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from wavcaps_assets.store.storage import MissingFile, Store
+from wavcaps_training.checkpoints.checkpoint import WEIGHTS as WEIGHTS
 
-WEIGHTS = "weights.safetensors"
 UNTRAINED_WEIGHTS = "untrained.safetensors"
 TENSORBOARD = "tensorboard"
 RESULT = "result.json"

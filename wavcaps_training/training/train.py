@@ -114,7 +114,7 @@ def train(
     lightning.seed_everything(settings.seed, verbose=False)
     task = build_task(settings)
     if options.initial_weights:
-        start_from(options.initial_weights, task.model, settings)
+        task.started_from = start_from(options.initial_weights, task.model, settings).weights_sha256
     cache = _cache_of(task, (train_clips, validation_clips), audio, options)
     if is_first():
         Store(output_dir).remove(RESULT)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 import soundfile
 import torch
+from torch import nn
 
 from tests.training.small_models import SMALL_HTSAT, small_bert
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import BENCHMARK_CLIPS, TRAINING_MANIFEST
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
+from wavcaps_training.checkpoints.released import POSITION_IDS
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.models.building import build_model
 from wavcaps_training.settings.model import ModelSettings, TextEncoderSettings
@@ -94,6 +98,36 @@ def training_manifest(clips: Mapping[str, str]) -> pa.Table:
     )
 
 
+def small_model(seed: int = 0) -> nn.Module:
+    """A small HTSAT-BERT with random weights, the same for the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build_model(SETTINGS)
+
+
+def released_file(path: Path) -> Path:
+    """The small model in the layout of the original training code, as its `torch.save` writes it."""
+    model = small_model()
+    state = dict(model.state_dict())
+    front_end = "audio_encoder.audio_enc.audio_feats_extractor."
+    window = SETTINGS.front_end.window
+    mel_filters = model.get_buffer(f"{front_end}mel_filters")
+    state |= {
+        f"{front_end}mel_trans.stft.conv_real.weight": torch.zeros(window // 2 + 1, 1, window),
+        f"{front_end}mel_trans.stft.conv_imag.weight": torch.zeros(window // 2 + 1, 1, window),
+        f"{front_end}log_trans.melW": mel_filters.clone(),
+        POSITION_IDS: torch.arange(512).unsqueeze(0),
+    }
+    adam = {
+        "state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(4)}},
+        # The original schedule of the learning rate leaves a NumPy scalar.
+        "param_groups": [{"lr": np.float64(5e-5), "params": [0]}],
+    }
+    content = {"model": state, "optimizer": adam, "config": {"training": {"epochs": 15}}, "epoch": 12}
+    torch.save(content, path)
+    return path
+
+
 def checkpoint_row(manifest: pa.Table, setting: str = "zero_shot") -> pa.Table:
     """`tables.CHECKPOINT` of a checkpoint whose weights are not there."""
     return CHECKPOINT.from_rows(
@@ -101,7 +135,7 @@ def checkpoint_row(manifest: pa.Table, setting: str = "zero_shot") -> pa.Table:
             {
                 "model": "htsat_bert",
                 "setting": setting,
-                "weights_path": "checkpoints/model.safetensors",
+                "weights_path": f"checkpoints/htsat_bert/{setting}/run/weights.safetensors",
                 **dict.fromkeys(("untrained_weights_path", "tensorboard_path", "device"), "none"),
                 "settings_json": SETTINGS.model_dump_json(),
                 "manifest_sha256": rows_sha256(manifest),
@@ -115,13 +149,13 @@ def checkpoint_row(manifest: pa.Table, setting: str = "zero_shot") -> pa.Table:
     )
 
 
-def checkpoint(store: Store, manifest: pa.Table, setting: str = "zero_shot") -> pa.Table:
+def checkpoint(
+    store: Store, manifest: pa.Table, setting: str = "zero_shot", started_from: str | None = None
+) -> pa.Table:
     """`checkpoint_row` of a small model with random weights, which are in the store."""
     table = checkpoint_row(manifest, setting)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_model(SETTINGS)
     path = store.root / table["weights_path"][0].as_py()
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(path, model, SETTINGS, rows_sha256(manifest))
+    model = small_model(crc32(setting.encode()))
+    save_checkpoint(path, model, SETTINGS, rows_sha256(manifest), started_from=started_from)
     return table

@@ -14,7 +14,6 @@ from tests.training.scoring.benchmark_clips import (
     benchmark,
     benchmark_clips,
     checkpoint,
-    checkpoint_row,
     training_manifest,
 )
 from wavcaps_assets.store.storage import Store
@@ -26,13 +25,13 @@ from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.protocols import PROTOCOLS, ProtocolName
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
-from wavcaps_training.scoring.of_experiment import checkpoint_of, trainings_of
 from wavcaps_training.scoring.score import score_on_benchmark
 from wavcaps_training.scoring.shown import numbers_of, of_checkpoint, said_of, trained_rows
+from wavcaps_training.scoring.stored import checkpoint_at, stored_origin, training_data
 from wavcaps_training.scoring.task import BenchmarkScores
 from wavcaps_training.scoring.tasks import known_tasks
 from wavcaps_training.scoring.tasks.retrieval import TASK
-from wavcaps_training.scoring.trained_on import FromManifests, TrainedOn
+from wavcaps_training.scoring.trained_on import TrainedOn
 from wavcaps_training.tables import BENCHMARK_RETRIEVAL, RETRIEVAL_SCORES, SEED_SCORES
 
 SPLITS = ("train", "train", "validation", "test", "test", "test", "test")
@@ -57,7 +56,7 @@ def scored(
     manifest = training_manifest(trained_on)
     tables.write(experiment.training_manifest, None, manifest)
     tables.write(experiment.key, None, checkpoint(tables.store, manifest, setting=experiment.setting))
-    with checkpoint_of(experiment, tables) as subject:
+    with checkpoint_at(experiment.key, tables) as subject:
         name = clips["benchmark"][0].as_py()
         return score_on_benchmark(TASK, subject, (name, clips), (tables.store, "cpu"))
 
@@ -71,7 +70,9 @@ def test_the_test_split_is_scored_as_the_model_scores_it(tables: TableStore) -> 
         for row in clips.to_pylist()
         if row["split"] == "test" and row["audio_path"]
     ]
-    model, settings = load_checkpoint(tables.store.root / "checkpoints/model.safetensors")
+    model, settings = load_checkpoint(
+        tables.store.root / "checkpoints/htsat_bert/zero_shot/run/weights.safetensors"
+    )
     assert settings == SETTINGS
     paper = PROTOCOLS[ProtocolName.paper]
     rows, _ = evaluate_retrieval(
@@ -99,16 +100,24 @@ def test_the_test_split_is_scored_as_the_model_scores_it(tables: TableStore) -> 
 
 
 def trained_on(tables: TableStore, clips: pa.Table, experiment: Experiment = ZERO_SHOT) -> TrainedOn:
-    data = FromManifests(tables, trainings_of(experiment, tables))
+    origin = stored_origin(experiment.key, tables)
+    assert origin is not None
+    data = training_data(experiment.name, origin, tables)
     scored = [row["clip_id"] for row in clips.to_pylist() if row["split"] == "test"]
     return data.trained_on("clotho", clips, scored)
 
 
-def stored(tables: TableStore, experiment: Experiment, trained_on: Mapping[str, str]) -> None:
-    """Writes a training manifest and the row of a checkpoint that was trained on it."""
+def stored(
+    tables: TableStore,
+    experiment: Experiment,
+    trained_on: Mapping[str, str],
+    started_from: str | None = None,
+) -> None:
+    """Writes a training manifest and a checkpoint that was trained on it."""
     manifest = training_manifest(trained_on)
     tables.write(experiment.training_manifest, None, manifest)
-    tables.write(experiment.key, None, checkpoint_row(manifest, experiment.setting))
+    row = checkpoint(tables.store, manifest, experiment.setting, started_from)
+    tables.write(experiment.key, None, row)
 
 
 @pytest.mark.parametrize(
@@ -155,15 +164,31 @@ def test_what_was_found_by_sound_counts(tables: TableStore) -> None:
 def test_what_a_checkpoint_started_from_counts(tables: TableStore) -> None:
     fine_tuned, start = BY_NAME["htsat_bert/fine_tuning_audiocaps"], BY_NAME["htsat_bert/pretraining"]
     clips = benchmark_clips(SPLITS)
+    # Older versions did not write down what a training started from. The experiment says it.
     stored(tables, fine_tuned, OTHERS)
     found = trained_on(tables, clips, fine_tuned)
     assert found.benchmark is None and "htsat_bert/pretraining is not in the store" in found.why
-    stored(tables, start, {**OTHERS, "clotho-1.wav": "clotho"})
+    stored(tables, start, {**OTHERS, "clotho-1.wav": "clotho"}, started_from="")
     found = trained_on(tables, clips, fine_tuned)
     assert found.benchmark and "wavcaps_audiocaps_clotho (htsat_bert/pretraining) has 1 clips" in found.why
     # The manifest is another one now than the start was trained on.
     tables.write(start.training_manifest, None, training_manifest({"clotho-1.wav": "clotho"}))
     assert trained_on(tables, clips, fine_tuned).benchmark is None
+
+
+def test_weights_that_a_training_started_from_are_found_by_their_hash(tables: TableStore) -> None:
+    fine_tuned, start = BY_NAME["htsat_bert/fine_tuning_audiocaps"], BY_NAME["htsat_bert/baseline"]
+    clips = benchmark_clips(SPLITS)
+    stored(tables, start, {**OTHERS, "clotho-1.wav": "clotho"}, started_from="")
+    origin = stored_origin(start.key, tables)
+    assert origin is not None
+    stored(tables, fine_tuned, OTHERS, started_from="0" * 64)
+    assert "what it started from is not in the store" in trained_on(tables, clips, fine_tuned).why
+    stored(tables, fine_tuned, OTHERS, started_from=origin.weights_sha256)
+    found = trained_on(tables, clips, fine_tuned)
+    assert found.benchmark and "audiocaps_clotho (htsat_bert/baseline) has 1 clips" in found.why
+    stored(tables, fine_tuned, OTHERS, started_from="")
+    assert trained_on(tables, clips, fine_tuned).benchmark is False
 
 
 def test_without_the_list_of_the_train_split(tables: TableStore) -> None:
