@@ -139,7 +139,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "wavcaps_training/models/cnn14.py",
         "steps = image.mean(dim=3)",
         "steps = image.mean(dim=2)",
-        # The report, and whoever scores a file, read checkpoints of any model.
+        # The report, and scores of files, read checkpoints of any model.
         CNN14 | {"report", "scores/files"},
     ),
     "the front end of all networks": (
