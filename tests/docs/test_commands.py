@@ -30,6 +30,7 @@ RUN_BY = {
     "wavcaps provenance": "tests/provenance/test_provenance.py",
     "wavcaps rate": "tests/validation/test_assets.py",
     "wavcaps run": "tests/lane/test_run.py",
+    "wavcaps score": "tests/training/scoring/test_files.py",
     "wavcaps search": "tests/training/search/test_index.py",
     "wavcaps slice": "tests/slices/test_slices.py",
     "wavcaps sources": "tests/sources/test_taking_part.py",
