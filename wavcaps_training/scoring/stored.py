@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from wavcaps_assets.benchmark_sets.evidence import NOBODY
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.checkpoints.checkpoint import CheckpointOrigin, read_origin
+from wavcaps_training.checkpoints.header import stored_weights_sha256
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
 from wavcaps_training.paper.released import RELEASED_MODELS, SOURCE, released_named
@@ -87,20 +88,28 @@ def _start_of(
     else:
         keys = [*BY_KEY, *(released.key for released in RELEASED_MODELS)]
     for key in keys:
-        found = stored_origin(key, tables)
-        if found is not None and origin.started_from in (None, found.weights_sha256):
-            return "/".join(key[1:]), found
+        path = _weights_of(key, tables)
+        sha256 = stored_weights_sha256(tables.store, path) if path else None
+        if sha256 is not None and origin.started_from in (None, sha256):
+            return "/".join(key[1:]), _origin_at(path, tables)
     what = "/".join(keys[0]) if origin.started_from is None else "what it started from"
     return f"{name} was trained further from a checkpoint, and {what} is not in the store"
 
 
 def stored_origin(key: Key, tables: TableStore) -> CheckpointOrigin | None:
     """The description of a stored checkpoint; None: it is not there."""
+    path = _weights_of(key, tables)
+    return _origin_at(path, tables) if path and tables.store.exists(path) else None
+
+
+def _weights_of(key: Key, tables: TableStore) -> str:
+    """The path of a stored checkpoint's weights; empty: there is no such checkpoint."""
     if not tables.rows(key, WHOLE):
-        return None
-    path = tables.read(key, [WHOLE], ["weights_path"])["weights_path"][0].as_py()
-    if not tables.store.exists(path):
-        return None
+        return ""
+    return str(tables.read(key, [WHOLE], ["weights_path"])["weights_path"][0].as_py())
+
+
+def _origin_at(path: str, tables: TableStore) -> CheckpointOrigin:
     with tables.store.reading(path) as weights:
         return read_origin(weights)
 

@@ -15,9 +15,9 @@ from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.paper.experiments import EXPERIMENTS
-from wavcaps_training.scoring.of_experiment import checkpoint_of
 from wavcaps_training.scoring.score import score_on_benchmark
 from wavcaps_training.scoring.shown import numbers_of, of_checkpoint, said_of
+from wavcaps_training.scoring.stored import checkpoint_at
 from wavcaps_training.scoring.task import BenchmarkScores
 from wavcaps_training.scoring.tasks.classification import TASK
 from wavcaps_training.tables import CLASSIFICATION_SCORES
@@ -54,7 +54,7 @@ def scored(
     manifest = training_manifest(trained_on or {"bbc-1": "bbc_sound_effects"})
     tables.write(experiment.training_manifest, None, manifest)
     tables.write(experiment.key, None, checkpoint(store, manifest, experiment.setting))
-    with checkpoint_of(experiment, tables) as subject:
+    with checkpoint_at(experiment.key, tables) as subject:
         return score_on_benchmark(TASK, subject, ("urbansound8k", clips), (store, "cpu"), protocol)
 
 

@@ -24,12 +24,12 @@ from wavcaps_training.checkpoints.convert import text_folder_for
 from wavcaps_training.checkpoints.recognition import Family
 from wavcaps_training.checkpoints.released import ReadCheckpoint
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
-from wavcaps_training.defs import benchmark_scores, file_scores, released
+from wavcaps_training.defs import benchmark_scores, file_scores, released, upstream
 from wavcaps_training.defs.common import Location
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.paper.experiments import OWN_SPLIT
 from wavcaps_training.paper.released import RELEASED_MODELS, released_named
-from wavcaps_training.paper.tables import REPORTED, reported_figures
+from wavcaps_training.paper.tables.reported import REPORTED, reported_figures
 from wavcaps_training.scoring.command import score
 from wavcaps_training.scoring.files import Request, add_to, score_file
 from wavcaps_training.scoring.released import released_file as find_file
@@ -152,12 +152,12 @@ def definitions(root: Path) -> dg.Definitions:
     pretrained = released_named("htsat_bert_pt")
     assert pretrained is not None
     location = Location(settings, GpuSettings(), (), (), OWN_SPLIT, (ZERO_SHOT, pretrained))
-    specs = [dg.AssetSpec(["benchmark", name]) for name in ("audiocaps", "clotho")]
     return dg.Definitions.merge(
         released.definitions(location),
         benchmark_scores.definitions(location),
         file_scores.definitions(location),
-        dg.Definitions(assets=specs, resources=resources(settings)),
+        upstream.definitions(location),
+        dg.Definitions(resources=resources(settings)),
     )
 
 
