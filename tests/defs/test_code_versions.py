@@ -20,8 +20,8 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.versions.code import PACKAGES
 from wavcaps_assets.versions.plumbing import PLUMBING
 from wavcaps_training.definitions import build as build_training
-from wavcaps_training.paper.experiments import EXPERIMENTS
-from wavcaps_training.paper.released import RELEASED_MODELS
+from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
+from wavcaps_training.paper.released import RELEASED_MODELS, ReleasedModel
 from wavcaps_training.scoring.tasks import known_tasks
 
 SOURCES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
@@ -32,7 +32,7 @@ FURTHER = {"other_captions"}
 RULES = {"captions", "wavcaps", "report"} | FURTHER
 STAGE_2 = {"llm_captions", "caption_comparison"} | FURTHER
 OF_SEARCH = ("search_index", "query_scores")
-TRAINED = [one for one in EXPERIMENTS if one.setting != "demo"]
+TRAINED: list[Experiment | ReleasedModel] = [one for one in EXPERIMENTS if one.setting != "demo"]
 # Each with its scores on all benchmarks, and its index.
 CHECKPOINTS = {
     "/".join(key)

@@ -50,8 +50,8 @@ def benchmark_scores_of(location: Location) -> list[tuple[Experiment, ScoringTas
     ]
 
 
-def encoder_scope(experiment: Experiment) -> Scope:
-    """The code of an experiment's audio encoder, and of no other."""
+def encoder_scope(experiment: Experiment | ReleasedModel) -> Scope:
+    """The code of a checkpoint's audio encoder, and of no other."""
     return scope_of_encoder(experiment.settings().audio_encoder.encoder)
 
 

@@ -13,6 +13,7 @@ from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.tables import AUDIO_EMBEDDINGS
 
 
@@ -64,8 +65,8 @@ def _embeddings(experiment: Experiment, key: list[str], retries: int) -> dg.Asse
     return audio_embeddings
 
 
-def known_embeddings(tables: TableStore, experiment: Experiment) -> pa.Table | None:
-    """The features of an experiment's clips, of the audio that is published now; None: there are none."""
+def known_embeddings(tables: TableStore, experiment: Experiment | ReleasedModel) -> pa.Table | None:
+    """The features of a checkpoint's clips, of the audio that is published now; None: there are none."""
     from wavcaps_training.evaluation.clip_features import of_published_audio
 
     key = experiment.embeddings_key

@@ -11,7 +11,7 @@ from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_training.defs.common import OWNERS, Location, scope_of_encoder
+from wavcaps_training.defs.common import OWNERS, Location, encoder_scope
 from wavcaps_training.defs.retries import final_errors
 from wavcaps_training.paper.released import SOURCE, ReleasedModel
 from wavcaps_training.paper.tables.reported import reported_figures
@@ -55,7 +55,7 @@ def _checkpoint(released: ReleasedModel) -> dg.AssetsDefinition:
             "source": dg.MetadataValue.url(SOURCE),
         },
     )
-    @scoped(scope_of_encoder(released.settings().audio_encoder.encoder))
+    @scoped(encoder_scope(released))
     def released_checkpoint(
         context: dg.AssetExecutionContext, config: ReleasedConfig, store: StoreResource
     ) -> pa.Table:

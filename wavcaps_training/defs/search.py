@@ -17,6 +17,7 @@ from wavcaps_training.defs.embeddings import known_embeddings
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.tables import (
     INDEX_FOLDER,
     QUERY_SCORES,
@@ -26,13 +27,15 @@ from wavcaps_training.tables import (
     SEARCH_RATINGS_KEY,
 )
 
+Checkpoint = Experiment | ReleasedModel
 GROUP = "search"
 JOB = "index_for_search"
 
 
 def definitions(location: Location) -> dg.Definitions:
     retries = location.gpus.gpu_step_retries
-    experiments = [one for one in location.experiments if one.settings().task == "retrieval"]
+    every: tuple[Checkpoint, ...] = (*location.experiments, *location.released)
+    experiments = [one for one in every if one.settings().task == "retrieval"]
     scored = location.scored
     return dg.Definitions(
         assets=[
@@ -52,12 +55,12 @@ def definitions(location: Location) -> dg.Definitions:
     )
 
 
-def _index_key(experiment: Experiment) -> list[str]:
-    return [INDEX_FOLDER, experiment.model.name, experiment.setting]
+def _index_key(experiment: Checkpoint) -> list[str]:
+    return [INDEX_FOLDER, *experiment.key[1:]]
 
 
-def _scores_key(experiment: Experiment) -> list[str]:
-    return [QUERY_SCORES_FOLDER, experiment.model.name, experiment.setting]
+def _scores_key(experiment: Checkpoint) -> list[str]:
+    return [QUERY_SCORES_FOLDER, *experiment.key[1:]]
 
 
 def _common(retries: int) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def _common(retries: int) -> dict[str, Any]:
     }
 
 
-def _index(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
+def _index(experiment: Checkpoint, retries: int) -> dg.AssetsDefinition:
     key = _index_key(experiment)
     embeddings = list(experiment.embeddings_key) if experiment.embeddings_key else None
 
@@ -112,7 +115,7 @@ def _index(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
     return search_index
 
 
-def _query_scores(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
+def _query_scores(experiment: Checkpoint, retries: int) -> dg.AssetsDefinition:
     @dg.asset(
         key=_scores_key(experiment),
         ins={
@@ -179,7 +182,7 @@ def _ratings() -> dg.AssetsDefinition:
     return search_ratings
 
 
-def _index_is_current(experiment: Experiment) -> dg.AssetChecksDefinition:
+def _index_is_current(experiment: Checkpoint) -> dg.AssetChecksDefinition:
     key = _index_key(experiment)
 
     @dg.asset_check(
@@ -201,7 +204,7 @@ def _index_is_current(experiment: Experiment) -> dg.AssetChecksDefinition:
     return index_is_current
 
 
-def _weights(checkpoint: pa.Table, experiment: Experiment) -> str:
+def _weights(checkpoint: pa.Table, experiment: Checkpoint) -> str:
     """The path of the checkpoint's weights.
 
     Raises:

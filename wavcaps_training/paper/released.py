@@ -30,7 +30,7 @@ class ReleasedModel:
     """A released checkpoint.
 
     Attributes:
-        name: the last part of its asset's key.
+        setting: the last part of its asset's key.
         file: the name of its file.
         model: the model that it is of.
         stage: what it was trained for.
@@ -38,7 +38,7 @@ class ReleasedModel:
         benchmarks: for each benchmark of which it is known, whether it was trained on its train split.
     """
 
-    name: str
+    setting: str
     file: str
     model: Model
     stage: Stage
@@ -48,14 +48,24 @@ class ReleasedModel:
     @property
     def key(self) -> tuple[str, ...]:
         """The key of its checkpoint."""
-        return ("checkpoint", RELEASED_GROUP, self.name)
+        return ("checkpoint", RELEASED_GROUP, self.setting)
+
+    @property
+    def name(self) -> str:
+        """Its name among all checkpoints, such as `released/htsat_bert_zs`."""
+        return f"{RELEASED_GROUP}/{self.setting}"
+
+    @property
+    def embeddings_key(self) -> None:
+        """The key of the features of its pretrained audio encoder: it has none that is frozen."""
+        return None
 
     @property
     def reported_on(self) -> tuple[str, ...]:
         """The test sets that the paper reports it on; a fine-tuned model is reported on its own set only."""
         if self.stage is not Stage.FINE_TUNING:
             return tuple(self.benchmarks)
-        return tuple(name for name in self.benchmarks if self.name.endswith(name))
+        return tuple(name for name in self.benchmarks if self.setting.endswith(name))
 
     @property
     def description(self) -> str:
@@ -93,5 +103,5 @@ RELEASED_MODELS = tuple(
 
 
 def released_named(name: str) -> ReleasedModel | None:
-    """A released checkpoint by its name, or by the name of its file; None: there is none."""
-    return next((one for one in RELEASED_MODELS if name in (one.name, one.file)), None)
+    """A released checkpoint by its setting, or by the name of its file; None: there is none."""
+    return next((one for one in RELEASED_MODELS if name in (one.setting, one.file)), None)

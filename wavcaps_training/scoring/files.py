@@ -148,7 +148,7 @@ def checkpoint_file(
             folder = request.text_folder
             settings = changed(_like(read).settings(), request.changes)
             folder = folder or text_folder_beside(path, settings.task)
-            convert_released(read, weights, settings, folder, known.name if known else None)
+            convert_released(read, weights, settings, folder, known.setting if known else None)
         data = training_data(str(request.path), read_origin(weights), tables, ids_of)
         yield Subject(str(request.path), weights, data)
 

@@ -89,16 +89,16 @@ def register_released(
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "weights.safetensors"
         read = read_released(file)
-        converted = convert_released(read, copy, settings, folder, released.name)
+        converted = convert_released(read, copy, settings, folder, released.setting)
         sha256 = read_origin(copy).weights_sha256 or ""
         # The same weights have the same place; a row that is replaced keeps its own.
-        path = f"checkpoints/{RELEASED_GROUP}/{released.name}/{sha256[:16]}/{copy.name}"
+        path = f"checkpoints/{RELEASED_GROUP}/{released.setting}/{sha256[:16]}/{copy.name}"
         with store.writing(path) as temporary:
             shutil.copyfile(copy, temporary)
     nothing = ("untrained_weights_path", "tensorboard_path", "manifest_sha256")
     row = {
         "model": RELEASED_GROUP,
-        "setting": released.name,
+        "setting": released.setting,
         "weights_path": path,
         "settings_json": settings.model_dump_json(),
         "parameters": converted.parameters,
