@@ -21,6 +21,7 @@ from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.training import ClipSettings, TrainingSettings
 
 SHOWN = 5
+LOGGED_EVERY = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +183,11 @@ def embed_sounds(
     """
     logger.info("embedding %d clips", len(clips))
     vectors: list[np.ndarray] = []
+    done = 0
     with torch.no_grad():
         for batch in batch_loader(clips, sounds.audio, settings, cache=sounds.cache, unreadable=unreadable):
             vectors.append(model.embed_audio(batch.audio.to(model.device)).float().cpu().numpy())
+            before, done = done, done + len(batch.clip_ids)
+            if done // LOGGED_EVERY > before // LOGGED_EVERY:
+                logger.info("embedded %d of %d clips", done, len(clips))
     return np.concatenate(vectors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from wavcaps_training.scoring.task import CHANCE, TRAINED, Scored
 
 PAIRS_SHOWN = 30
 
+logger = logging.getLogger(__name__)
+
 
 def score_classification(weights: Path, part: ScoredPart, store: Store, device: str, name: str) -> Scored:
     """Accuracies under each protocol, next to chance; the arguments are those of `ScoringTask.score`.
@@ -40,6 +43,14 @@ def score_classification(weights: Path, part: ScoredPart, store: Store, device: 
     """
     model, settings = load_checkpoint(weights, device)
     classes = classes_of(part.listed, part.benchmark, store)
+    if len(classes.labels) < classes.official:
+        logger.warning(
+            "the lists of %s have %d of %d classes: with fewer classes, the score is too high to compare it "
+            "with others",
+            part.benchmark,
+            len(classes.labels),
+            classes.official,
+        )
     labelled = labelled_clips(part.listed, classes)
     protocols = [one for one in protocols_for(part.benchmark) if name in ("", one.name)]
     found = classify(model, settings, labelled, classes, Sounds(AudioFiles(store)), protocols)

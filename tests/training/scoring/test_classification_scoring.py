@@ -59,7 +59,9 @@ def scored(
 
 
 @pytest.mark.slow
-def test_all_protocols_folds_and_classes_are_in_one_table(tmp_path: Path) -> None:
+def test_all_protocols_folds_and_classes_are_in_one_table(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Store(tmp_path)
     scores = scored(store, urbansound(store, silent=[5]))
     rows = scores.table.to_pylist()
@@ -93,6 +95,7 @@ def test_all_protocols_folds_and_classes_are_in_one_table(tmp_path: Path) -> Non
     assert scores.partial == "partial: 5 of the 8,732 clips of UrbanSound8K that are scored"
     assert set(numbers_of(TASK, scores.table)) >= {"accuracy, paper (%)", "mean of folds, released (%)"}
     assert list(scores.figures) == ["confusion matrix, paper", "confused most, paper", "classes"]
+    assert "the lists of urbansound8k have 3 of 10 classes" in caplog.text
     assert "3 of 10 official classes could be answered: with fewer classes" in scores.figures["classes"]
     key = ["scores", "classification", "urbansound8k", "htsat_bert", "pretraining_classification"]
     assert schema_of(key) is CLASSIFICATION_SCORES
@@ -113,11 +116,11 @@ def test_a_checkpoint_that_was_not_decontaminated_says_so(tmp_path: Path) -> Non
     store = Store(tmp_path)
     clips = urbansound(store)
     said = "trained on this benchmark's train split"
-    clean = scored(store, clips)
+    clean = scored(store, clips, "paper")
     assert said_of(clean.table)[said].startswith("no: training_manifest/wavcaps_classification")
     assert "not decontaminated" not in said_of(clean.table)[said]
     assert of_checkpoint(clean.table)["scored_clips_trained_on"] == 0
-    leaking = scored(store, clips, trained_on={"freesound-1000": "freesound"}, of_table_v=True)
+    leaking = scored(store, clips, "paper", trained_on={"freesound-1000": "freesound"}, of_table_v=True)
     assert of_checkpoint(leaking.table)["scored_clips_trained_on"] == 2
     assert set(
         leaking.table.filter(pc.equal(leaking.table["model"], "trained"))["trained_on_benchmark"].to_pylist()
@@ -125,7 +128,7 @@ def test_a_checkpoint_that_was_not_decontaminated_says_so(tmp_path: Path) -> Non
     answer = said_of(leaking.table)[said]
     assert "on 2 of the clips that are scored; it was not decontaminated against urbansound8k" in answer
     # No clip of it is known to be in the training set, but nobody looked by its texts and its sound.
-    unlooked = scored(store, clips, of_table_v=True)
+    unlooked = scored(store, clips, "paper", of_table_v=True)
     assert "it was not decontaminated against urbansound8k" in said_of(unlooked.table)[said]
 
 
