@@ -48,6 +48,8 @@ COMPARED_WITH, MOST_WRONG = 40_000, 1e-3
 # Pairs with fewer equal hashes are not looked at.
 FEWEST = 2
 STEP = 0.05
+# The share of the pairs whose agreement shows how it falls off.
+TAIL = 0.01
 SETTINGS = MatchSettings()
 
 
@@ -146,9 +148,9 @@ def wrong_share(parts: Iterable[Part], settings: MatchSettings) -> float:
     """Of unrelated pairs, the share that would be called the same, if their tails go on as they begin.
 
     With each further equal hash, the number of pairs falls by the factor by which it falls most slowly in
-    what was measured; and with the agreement exponentially, by the mean excess over what one pair in ten has.
-    Both are taken as independent. That pairs which agree at many offsets are not excluded is left out. So the
-    figure is rather too large for sounds like those that were measured, and knows no others.
+    what was measured; and with the agreement exponentially, by the mean excess over what one pair in a
+    hundred has. Both are taken as independent. That pairs which agree at many offsets are not excluded is
+    left out. So the figure is rather too large for sounds like those that were measured, and knows no others.
     """
     counted = list(parts)
     found = [pair for part in counted for pair in part.unrelated]
@@ -159,9 +161,9 @@ def wrong_share(parts: Iterable[Part], settings: MatchSettings) -> float:
     last = min(len(reached) - 1, settings.least_hashes - FEWEST)
     beyond = settings.least_hashes - FEWEST - last
     of_score = reached[last] / sum(part.pairs for part in counted) * slowest**beyond
-    tenth = float(np.quantile(agreement, 0.9))
-    excess = float((agreement[agreement > tenth] - tenth).mean())
-    of_agreement = 0.1 * math.exp(-max(0.0, settings.least_agreement - tenth) / excess)
+    high = float(np.quantile(agreement, 1 - TAIL))
+    excess = float((agreement[agreement > high] - high).mean())
+    of_agreement = TAIL * math.exp(-max(0.0, settings.least_agreement - high) / excess)
     return of_score * of_agreement
 
 

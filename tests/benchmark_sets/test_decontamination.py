@@ -216,7 +216,7 @@ def test_the_classification_set_has_no_clip_of_the_three_benchmarks(root: Path) 
     assert {"freesound-1", "soundbible-2", f"audioset_sl-{OTHER_VIDEO}_30000"} < train
     # What is excluded has its evidence, and each benchmark that was not there is named.
     assert set(made.exclusions["clip_id"].to_pylist()) == dropped(made).keys()
-    report = decontamination_report(made.exclusions, made.compared, len(train))
+    report = decontamination_report(made.exclusions, made.to_review, made.compared, len(train))
     assert "5 training clips were removed" in report
     assert "urbansound8k: its lists are not there, so no ids were compared with it." in report
     assert "esc50: the audio of 1 of 1 clips is not here." in report
@@ -253,8 +253,23 @@ def test_evidence_by_audio_excludes_too(root: Path) -> None:
     assert "soundbible-2" not in dropped(made)
     (esc50,) = (one for one in made.compared if one.benchmark == "esc50")
     assert esc50.by_audio and esc50.unheard == 1
-    report = decontamination_report(made.exclusions, made.compared, 1)
+    report = decontamination_report(made.exclusions, made.to_review, made.compared, 1)
     assert "esc50: The audio of 1 training clips was not compared" in report
+
+
+def test_evidence_by_embeddings_is_for_people_to_look_at(root: Path) -> None:
+    tables = TableStore(Store(root))
+    # The second clip is removed by its id, so nobody needs to look at it.
+    rows = [
+        overlap(clip, "esc50", "review") | {"evidence": "embedding", "key": "a similar sound"}
+        for clip in ("freesound-1", f"freesound-{SOUND}")
+    ]
+    tables.write(["embedding_overlaps", "esc50"], None, OVERLAPS.from_rows(rows))
+    made = compose(SET, tables)
+    assert "freesound-1" in made.stage.kept["clip_id"].to_pylist()
+    assert made.to_review["clip_id"].to_pylist() == ["freesound-1"]
+    report = decontamination_report(made.exclusions, made.to_review, made.compared, 1)
+    assert "| freesound-1 | esc50-x.wav | none | embedding | a similar sound | review |" in report
 
 
 def checked(tables: TableStore, manifest: pa.Table, benchmark: str) -> CheckOutcome:

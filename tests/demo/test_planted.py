@@ -16,9 +16,11 @@ from wavcaps_assets.fingerprints.extraction import StoredClip, fingerprint
 from wavcaps_assets.fingerprints.matching import MatchSettings
 from wavcaps_assets.fingerprints.overlaps import audio_overlaps
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import OVERLAPS
 from wavcaps_assets.tables.asset_tables import TableStore
 
 CLIPS = 20
+(FASTER,) = (change for change in CHANGES if change.name == "5 % faster")
 
 
 class Published(TableStore):
@@ -32,7 +34,8 @@ class Published(TableStore):
             with self.store.writing(path) as file:
                 soundfile.write(file, noise(3, SAMPLE_RATE, number), SAMPLE_RATE, format="FLAC")
         ids = [f"bbc-{number:02}" for number in range(CLIPS)]
-        return pa.table({"clip_id": ids, "audio_path": paths, "duration_s": [3.0] * CLIPS})
+        same = {"duration_s": [3.0] * CLIPS, "caption": ["A noise."] * CLIPS}
+        return pa.table({"clip_id": ids, "audio_path": paths, **same})
 
 
 @pytest.mark.slow
@@ -57,5 +60,15 @@ def test_planted_clips_are_found_and_those_that_are_missed_are_named(tmp_path: P
     assert first.startswith("12 of 15 changed clips") and " 0 of 3 " in first
     assert [line.endswith("5 % faster") for line in missed] == [True] * 3
     assert missed[0] in tables.store.read_bytes(REPORT).decode()
+    # One of the missed clips was found by its embedding.
+    columns = {name: [None] for name in OVERLAPS.arrow.names}
+    made_of, number = missed[0].split(": ")[1].split(",")[0], CHANGES.index(FASTER)
+    told = {"clip_id": made_of, "benchmark_clip_id": f"{BENCHMARK.name}-{number:02}.flac"}
+    named = {name: ["x"] for name in ("source", "benchmark", "benchmark_split", "evidence", "key", "verdict")}
+    columns |= named | {name: [value] for name, value in told.items()}
+    tables.write(["embedding_overlaps", BENCHMARK.name], None, pa.table(columns, schema=OVERLAPS.arrow))
+    first, reviewed, *others = planted_lines(tables)
+    assert first.endswith("of 3 missed, 1 are for review by their embeddings")
+    assert reviewed == f"{missed[0]} (for review by its embedding)" and others == missed[1:]
     plant(tables)
     assert files == [tables.store.read_bytes(path) for path in benchmark.column("audio_path").to_pylist()]

@@ -39,12 +39,14 @@ class ComposedSet:
         stage: `tables.TRAINING_MANIFEST`, and every clip that was left out, with the reason.
         overlaps: `tables.OVERLAPS`: the clips that are in two of its splits, removed or not.
         exclusions: `tables.OVERLAPS`: the evidence for every clip that was removed.
+        to_review: `tables.OVERLAPS`: pairs that people should look at, of training clips that stay.
         compared: the benchmarks that it was compared with.
     """
 
     stage: Stage
     overlaps: pa.Table
     exclusions: pa.Table
+    to_review: pa.Table
     compared: tuple[Compared, ...]
 
 
@@ -83,7 +85,7 @@ def compose(
         manifest = with_further_captions(manifest, published, settings.other_captions)
     version = set_version_of(parts[0].kept) if training_set.pipeline is not None else None
     stage = Stage(with_set_version(manifest, version), pa.concat_tables(dropped), settings=settings.stored)
-    return ComposedSet(stage, found.in_two_splits, found.exclusions, found.compared)
+    return ComposedSet(stage, found.in_two_splits, found.exclusions, found.to_review, found.compared)
 
 
 def _dropped(found: pa.Table) -> pa.Table:

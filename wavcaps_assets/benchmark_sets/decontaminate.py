@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips, NoLists, without_ids
 from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet
-from wavcaps_assets.benchmark_sets.evidence import overlaps_by_id
+from wavcaps_assets.benchmark_sets.evidence import REVIEW, overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import read_listed
 from wavcaps_assets.benchmark_sets.folders import OwnSet
-from wavcaps_assets.benchmark_sets.heard import Heard, heard, not_heard
+from wavcaps_assets.benchmark_sets.heard import Heard, alike, heard, not_heard
 from wavcaps_assets.benchmark_sets.presets import EVALUATED, Preset
 from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -43,6 +43,15 @@ EXCLUDING = f"""
         or (clips.split = 'validation' and evidence.benchmark_split = 'test' and evidence.evidence = 'id'
             and evaluated.benchmark is not null)
     )
+"""
+# Of the clips that stay, and of the same splits, what is for people to look at, most alike first.
+TO_REVIEW = f"""
+    select distinct evidence.* from evidence join clips using (clip_id)
+    join excluded on excluded.benchmark = evidence.benchmark and excluded.split = evidence.benchmark_split
+    where evidence.verdict = '{REVIEW}' and clips.split = 'train' and (
+        excluded.why = '{IN_EVALUATION}' or excluded.benchmark <> evidence.source
+    ) and clip_id not in (select clip_id from excluding where removed)
+    order by score desc nulls last, clip_id, benchmark_clip_id, evidence
 """
 # One row for each clip: the first reason in the order of the list, with its evidence.
 WHY = f"""
@@ -124,12 +133,14 @@ class Decontamination:
         excluded: `clip_id`, `source`, `reason` and `detail` of each training clip that is removed.
         exclusions: `tables.OVERLAPS`: all evidence for these.
         in_two_splits: `tables.OVERLAPS`: clips of a split that are also in another one, removed or not.
+        to_review: `tables.OVERLAPS`: pairs that people should look at, of training clips that stay.
         compared: with which benchmarks.
     """
 
     excluded: pa.Table
     exclusions: pa.Table
     in_two_splits: pa.Table
+    to_review: pa.Table
     compared: tuple[Compared, ...]
 
 
@@ -168,18 +179,20 @@ def decontaminate(
         [
             overlaps_by_id(to_compare, benchmark_clips, listed),
             *(one.overlaps for one in by_audio.values() if one is not None),
+            *(alike(tables, name) for name in splits),
         ]
     )
     rules = [(IN_EVALUATION, name, split) for name in evaluated_on for split in sorted(EVALUATED)]
     for name, excluded in (preset.excluded if preset else {}).items():
         rules += [(IN_BENCHMARK, name, split) for split in sorted(excluded)]
-    excluding, why = _excluding(evidence, to_compare.select(["clip_id", "split"]), rules, policy)
+    excluding, why, to_review = _excluding(evidence, to_compare.select(["clip_id", "split"]), rules, policy)
     of_set = pc.equal(excluding.column("reason"), IN_EVALUATION)
     removing = excluding.filter(excluding.column("removed"))
     return Decontamination(
         why,
         removing.select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
         excluding.filter(of_set).select(OVERLAPS.arrow.names).cast(OVERLAPS.arrow),
+        to_review.cast(OVERLAPS.arrow),
         tuple(
             _with_audio(_compared(name, tuple(sorted(splits[name])), found[name]), by_audio[name], to_compare)
             for name in splits
@@ -215,8 +228,8 @@ def _with_audio(compared: Compared, by_audio: Heard | None, clips: pa.Table) -> 
 
 def _excluding(
     evidence: pa.Table, clips: pa.Table, rules: Sequence[tuple[str, str, str]], policy: OverlapPolicy
-) -> tuple[pa.Table, pa.Table]:
-    """The evidence that excludes clips, with `removed`: whether it removes them; and why each is removed."""
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """What excludes clips, with `removed`: whether it removes them; why each is removed; what is to review."""
     import duckdb
 
     columns = zip(*rules, strict=True) if rules else ([], [], [])
@@ -228,4 +241,4 @@ def _excluding(
         database.register("excluded", pa.table(arrays, names=["why", "benchmark", "split"]))
         database.execute(f"create temp table excluding as {EXCLUDING}", {"keeps": keeps})
         excluding = database.sql("select * from excluding order by all").to_arrow_table()
-        return excluding, database.sql(WHY).to_arrow_table()
+        return excluding, database.sql(WHY).to_arrow_table(), database.sql(TO_REVIEW).to_arrow_table()

@@ -8,10 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.store.errors import StoreError
+from wavcaps_assets.tables import OVERLAPS
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of
 from wavcaps_assets.tables.set_versions import SetVersions
 
 AUDIO_OVERLAPS = "audio_overlaps"
+# Evidence by embeddings, for people to look at; the models that make it are in another package.
+EMBEDDING_OVERLAPS = "embedding_overlaps"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ def heard(tables: TableStore, benchmark: str) -> Heard | None:
     overlaps = tables.read(key, [WHOLE])
     left_out = tables.read_dropped(key, [WHOLE]).column("clip_id").unique()
     return Heard(overlaps, left_out, _clips_of(tables, set_version_of(overlaps)))
+
+
+def alike(tables: TableStore, benchmark: str) -> pa.Table:
+    """`tables.OVERLAPS`: the evidence by embeddings, if there is any."""
+    key = [EMBEDDING_OVERLAPS, benchmark]
+    return tables.read(key, [WHOLE]) if tables.exists(key, None) else OVERLAPS.empty()
 
 
 def not_heard(found: Heard, benchmark: str, clips: pa.Table) -> tuple[str, ...]:

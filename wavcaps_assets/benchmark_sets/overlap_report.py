@@ -9,17 +9,20 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.decontaminate import Compared
 from wavcaps_assets.benchmark_sets.evidence import ID, LIST
-from wavcaps_assets.show.previews import cell, preview
+from wavcaps_assets.show.previews import cell, counts, preview
 
 SHOWN_ROWS = 20
 SHOWN = ["clip_id", "benchmark_clip_id", "benchmark_split", "evidence", "key", "verdict"]
 
 
-def decontamination_report(exclusions: pa.Table, compared: Sequence[Compared], clips: int) -> str:
+def decontamination_report(
+    exclusions: pa.Table, to_review: pa.Table, compared: Sequence[Compared], clips: int
+) -> str:
     """The report of a training set.
 
     Args:
         exclusions: `tables.OVERLAPS`: the evidence for every clip that was removed.
+        to_review: `tables.OVERLAPS`: pairs that people should look at; their clips stay.
         compared: the benchmarks that it was compared with.
         clips: training clips that are left.
     """
@@ -28,10 +31,17 @@ def decontamination_report(exclusions: pa.Table, compared: Sequence[Compared], c
         [
             f"{removed:,} training clips were removed, and {clips:,} are left.",
             evidence_table(exclusions),
+            "**For people to look at; these clips stay**\n\n" + _review_table(to_review),
             "**Not compared**\n\n" + not_compared(compared),
             "**The first of them**\n\n" + preview(exclusions, SHOWN, rows=SHOWN_ROWS),
         ]
     )
+
+
+def _review_table(to_review: pa.Table) -> str:
+    if not len(to_review):
+        return "*none: no pair is in doubt, or no audio was compared*"
+    return f"{counts(to_review, 'benchmark', 'evidence')}\n\n{preview(to_review, SHOWN, rows=SHOWN_ROWS)}"
 
 
 def evidence_table(overlaps: pa.Table) -> str:

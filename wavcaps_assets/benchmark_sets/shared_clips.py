@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import without_ids
 from wavcaps_assets.benchmark_sets.evidence import NOBODY, compared, overlaps_by_id, overlaps_by_text
 from wavcaps_assets.benchmark_sets.exclusion_lists import RELEASED, lists_of, read_listed
+from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS, EMBEDDING_OVERLAPS
 from wavcaps_assets.benchmark_sets.overlap_report import evidence_table, without_own_ids
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import OVERLAPS
@@ -63,6 +64,9 @@ def shared_clips(
         of = f"{unknown:,} of {len(benchmark_clips):,} clips of {benchmark}"
         lines.append(f"The FreeSound or YouTube ids of {of} are not known.")
     lines.append(without_own_ids(by))
-    lines.append(f"Evidence by audio is the table audio_overlaps/{benchmark}, if it was looked for.")
+    lines.append(
+        f"Evidence by audio is in the tables {AUDIO_OVERLAPS}/{benchmark} and "
+        f"{EMBEDDING_OVERLAPS}/{benchmark}, if it was looked for."
+    )
     report = [evidence_table(overlaps), "**Not compared**", "\n".join(f"- {line}" for line in lines)]
     return SharedClips(OVERLAPS.check(overlaps), "\n\n".join(report))

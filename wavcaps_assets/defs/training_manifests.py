@@ -88,8 +88,11 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
             )
         kept = composed.stage.kept
         trained = pc.sum(pc.equal(kept.column("split"), "train")).as_py() or 0
-        report = dg.MetadataValue.md(decontamination_report(composed.exclusions, composed.compared, trained))
+        report = dg.MetadataValue.md(
+            decontamination_report(composed.exclusions, composed.to_review, composed.compared, trained)
+        )
         counted = {
+            "clips to review": len(composed.to_review.column("clip_id").unique()),
             "clips removed": len(composed.exclusions.column("clip_id").unique()),
             "benchmarks without lists": sum(one.clips is None for one in composed.compared),
             "benchmark clips without known ids": sum(one.without_ids for one in composed.compared),

@@ -26,7 +26,7 @@ from wavcaps_assets.demo.planted import plant, planted_lines
 from wavcaps_assets.demo.server import DemoServerError, serve
 from wavcaps_assets.environment import DOTENV, JOINT, PREFIX, of_sources, read_dotenv
 from wavcaps_assets.exports.alone import FOLDER as EXPORTS_FOLDER
-from wavcaps_assets.lane.chapters import ASSETS, Training, chapters
+from wavcaps_assets.lane.chapters import ASSETS, TRAINING, Training, chapters
 from wavcaps_assets.lane.command import (
     INSTANCE,
     prepare_home,
@@ -46,7 +46,10 @@ REPORT = "report.html"
 # A set of this size is exported in seconds, so the demo does it.
 EXPORTS = {"Exporting the set in the formats of other tools": [Job(ASSETS, "export_all")]}
 DECONTAMINATION = {
-    "Looking for a benchmark's sounds in the set": [Job(ASSETS, f"compare_audio_{DEMO_SOUNDS.name}")]
+    "Looking for a benchmark's sounds in the set": [
+        Job(ASSETS, f"compare_audio_{DEMO_SOUNDS.name}"),
+        Job(TRAINING, f"compare_embeddings_{DEMO_SOUNDS.name}"),
+    ]
 }
 # At most: the downloads, their unpacked contents, tables, audio, weights and exports.
 NEEDED_BYTES = 1_400_000_000

@@ -17,11 +17,11 @@ SAME, REVIEW = "same", "review"
 class MatchSettings(BaseModel):
     """When two clips have the same recording in them.
 
-    `least_hashes`, `least_agreement` and `most_elsewhere` were chosen on ESC-10's folds 1 and 2: each is the first
-    step beyond the most alike of 177,100 unrelated pairs. On folds 3 and 5, which were not used to choose, they
-    find all of 160 clips as Ogg Vorbis (64 kbit/s), at 16 kHz and 12 dB quieter, 159 that are 12 dB louder, 150 of
-    151 halves, and 156 mixed into a longer clip; of 177,100 unrelated pairs, none is called the same.
-    `docs/decontamination.md` has the rest.
+    `least_hashes`, `least_agreement` and `most_elsewhere` were chosen on ESC-10's folds 1 and 2: each is the
+    first step beyond the most alike of 177,100 unrelated pairs. On folds 3 and 5, which were not used to
+    choose, they find all of 160 clips as Ogg Vorbis (64 kbit/s), at 16 kHz and 12 dB quieter, 159 that are
+    12 dB louder, 150 of 151 halves, and 156 mixed into a longer clip; of 177,100 unrelated pairs, none is
+    called the same. `docs/decontamination.md` has the rest.
     """
 
     least_hashes: int = Field(

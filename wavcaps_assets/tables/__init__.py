@@ -84,6 +84,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "benchmark": BENCHMARK_CLIPS,
     "overlaps": OVERLAPS,
     "audio_overlaps": OVERLAPS,
+    "embedding_overlaps": OVERLAPS,
     "exclusions": OVERLAPS,
     "fingerprints": FINGERPRINTS,
     "benchmark_fingerprints": FINGERPRINTS,

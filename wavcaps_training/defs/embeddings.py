@@ -12,13 +12,13 @@ from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
-from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.experiments import ALIKE_BY, Experiment
 from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.tables import AUDIO_EMBEDDINGS
 
 
 def definitions(location: Location) -> dg.Definitions:
-    made_by = {experiment.embeddings_key: experiment for experiment in location.experiments}
+    made_by = {one.embeddings_key: one for one in (ALIKE_BY, *location.experiments)}
     return dg.Definitions(
         assets=[
             _embeddings(experiment, list(key), location.gpus.gpu_step_retries)

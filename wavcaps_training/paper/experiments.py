@@ -196,6 +196,8 @@ HTSAT_DEMO = Experiment(
         "minutes on two CPU cores.",
     ),
 )
+# Its pretrained audio encoder says which clips are alike, with live sources too.
+ALIKE_BY = DEMO_EXPERIMENT
 # It needs no data but this pipeline's own.
 OWN_SPLIT = Experiment(HTSAT_BERT, "own_split", Stage.PRETRAINING, ("training_manifest",))
 EXPERIMENTS = (DEMO_EXPERIMENT, HTSAT_DEMO, OWN_SPLIT, *_of_the_paper())

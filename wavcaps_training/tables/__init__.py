@@ -11,7 +11,11 @@ from wavcaps_training.tables.benchmark_retrieval import BENCHMARK_RETRIEVAL
 from wavcaps_training.tables.checkpoints import CHECKPOINT, LEARNING_CURVE, NAMED_SCORES
 from wavcaps_training.tables.classification_scores import CLASSIFICATION_SCORES
 from wavcaps_training.tables.comparison import PAPER_COMPARISON, PAPER_COMPARISON_KEY
-from wavcaps_training.tables.embeddings import AUDIO_EMBEDDINGS, EMBEDDINGS_FOLDER
+from wavcaps_training.tables.embeddings import (
+    AUDIO_EMBEDDINGS,
+    BENCHMARK_EMBEDDINGS_FOLDER,
+    EMBEDDINGS_FOLDER,
+)
 from wavcaps_training.tables.file_scores import FILE_SCORES, FILE_SCORES_KEY
 from wavcaps_training.tables.retrieval_scores import (
     RETRIEVAL_SCORES,
@@ -33,6 +37,7 @@ from wavcaps_training.tables.withdrawn import WITHDRAWN_CLIPS, WITHDRAWN_CLIPS_K
 __all__ = [
     "AUDIO_EMBEDDINGS",
     "BENCHMARK_CAPTIONING",
+    "BENCHMARK_EMBEDDINGS_FOLDER",
     "BENCHMARK_RETRIEVAL",
     "CHECKPOINT",
     "CLASSIFICATION_SCORES",
@@ -65,6 +70,7 @@ register_schemas(
     {
         "checkpoint": CHECKPOINT,
         EMBEDDINGS_FOLDER: AUDIO_EMBEDDINGS,
+        BENCHMARK_EMBEDDINGS_FOLDER: AUDIO_EMBEDDINGS,
         "/".join(RETRIEVAL_SCORES_KEY): RETRIEVAL_SCORES,
         SCORES_OF_EXPERIMENTS: RETRIEVAL_SCORES,
         # `scores/<task>/<benchmark>/<model>/<setting>`
