@@ -229,7 +229,7 @@ def _with_audio(compared: Compared, by_audio: Heard | None, clips: pa.Table) -> 
 def _excluding(
     evidence: pa.Table, clips: pa.Table, rules: Sequence[tuple[str, str, str]], policy: OverlapPolicy
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """What excludes clips, with `removed`: whether it removes them; why each is removed; what is to review."""
+    """What excludes clips, with `removed`: whether it removes them; why each is removed; what to look at."""
     import duckdb
 
     columns = zip(*rules, strict=True) if rules else ([], [], [])
