@@ -61,11 +61,14 @@ def test_planted_clips_are_found_and_those_that_are_missed_are_named(tmp_path: P
     assert [line.endswith("5 % faster") for line in missed] == [True] * 3
     assert missed[0] in tables.store.read_bytes(REPORT).decode()
     # One of the missed clips was found by its embedding.
-    columns = {name: [None] for name in OVERLAPS.arrow.names}
+    columns: dict[str, list[str | None]] = {name: [None] for name in OVERLAPS.arrow.names}
     made_of, number = missed[0].split(": ")[1].split(",")[0], CHANGES.index(FASTER)
     told = {"clip_id": made_of, "benchmark_clip_id": f"{BENCHMARK.name}-{number:02}.flac"}
-    named = {name: ["x"] for name in ("source", "benchmark", "benchmark_split", "evidence", "key", "verdict")}
-    columns |= named | {name: [value] for name, value in told.items()}
+    named: dict[str, list[str | None]] = {
+        name: ["x"] for name in ("source", "benchmark", "benchmark_split", "evidence", "key", "verdict")
+    }
+    columns.update(named)
+    columns.update({name: [value] for name, value in told.items()})
     tables.write(["embedding_overlaps", BENCHMARK.name], None, pa.table(columns, schema=OVERLAPS.arrow))
     first, reviewed, *others = planted_lines(tables)
     assert first.endswith("of 3 missed, 1 are for review by their embeddings")
