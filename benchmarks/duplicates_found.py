@@ -13,7 +13,7 @@ numbers are not unrelated. Halves that are silence do not count.
 
 The limits: recall 0.98 for Ogg, 16 kHz, gain and halves, 0.9 for mixed; 1 false pair in 10,000 before the
 second look. Wrong exclusions of 1 training clip in 1,000, compared with 40,000 clips, are one pair in 40
-million, and so many real pairs are not at hand. That figure is extrapolated (`wrong_share`), and the bound
+million, more than there are real pairs here. That figure is extrapolated (`wrong_share`), and the bound
 that the pairs themselves give is printed next to it.
 """
 

@@ -128,12 +128,6 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "FULL_SCALE = 32_767",
         {f"{source}/audio" for source in SOURCES},
     ),
-    "a benchmark's reader": (
-        "wavcaps_assets/benchmark_sets/benchmarks/esc50.py",
-        '"CC BY" if value == "True"',
-        '"CC BY 3.0" if value == "True"',
-        {"benchmark/esc50", "training_manifest/wavcaps_classification", "exclusions/wavcaps_classification"},
-    ),
     "prices": ("wavcaps_assets/llm/prices.toml", "source = ", 'read = "today"\nsource = ', {"llm_costs"}),
     "how requests are sent": (
         "wavcaps_assets/network/client.py",

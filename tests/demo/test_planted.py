@@ -63,12 +63,10 @@ def test_planted_clips_are_found_and_those_that_are_missed_are_named(tmp_path: P
     # One of the missed clips was found by its embedding.
     columns: dict[str, list[str | None]] = {name: [None] for name in OVERLAPS.arrow.names}
     made_of, number = missed[0].split(": ")[1].split(",")[0], CHANGES.index(FASTER)
-    told = {"clip_id": made_of, "benchmark_clip_id": f"{BENCHMARK.name}-{number:02}.flac"}
-    named: dict[str, list[str | None]] = {
-        name: ["x"] for name in ("source", "benchmark", "benchmark_split", "evidence", "key", "verdict")
-    }
-    columns.update(named)
-    columns.update({name: [value] for name, value in told.items()})
+    given = {"clip_id": made_of, "benchmark_clip_id": f"{BENCHMARK.name}-{number:02}.flac"}
+    texts = ("source", "benchmark", "benchmark_split", "evidence", "key", "verdict")
+    columns.update({name: ["x"] for name in texts})
+    columns.update({name: [value] for name, value in given.items()})
     tables.write(["embedding_overlaps", BENCHMARK.name], None, pa.table(columns, schema=OVERLAPS.arrow))
     first, reviewed, *others = planted_lines(tables)
     assert first.endswith("of 3 missed, 1 are for review by their embeddings")

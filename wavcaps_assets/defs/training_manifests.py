@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.against import against, texts_of
-from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
 from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS
@@ -19,7 +18,6 @@ from wavcaps_assets.checks.contamination import check_free_of
 from wavcaps_assets.checks.outcome import CheckOutcome
 from wavcaps_assets.checks.splits import check_evaluation_apart
 from wavcaps_assets.defs.checks import Check, table_checks
-from wavcaps_assets.defs.code_versions import Scope, scoped
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -79,8 +77,6 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
         # A person may choose one of the two.
         can_subset=True,
     )
-    # They are found by their names, where the code version does not follow.
-    @scoped(Scope(functions=[type(benchmark_named(one)) for one in training_set.compared_with]))
     def training_manifest(
         context: dg.AssetExecutionContext, config: OverlapConfig, store: StoreResource
     ) -> Iterator[dg.Output[Stage | pa.Table]]:

@@ -50,8 +50,8 @@ def test_the_pairs_are_those_of_the_whole_product(monkeypatch: pytest.MonkeyPatc
     assert {(row["clip_id"], row["benchmark_clip_id"]) for row in rows} == expected.keys()
     for row in rows:
         assert row["score"] == pytest.approx(expected[row["clip_id"], row["benchmark_clip_id"]], abs=1e-3)
-    told = {(row["source"], row["evidence"], row["verdict"]) for row in rows}
-    assert told == {("bbc", "embedding", "review")}
+    given = {(row["source"], row["evidence"], row["verdict"]) for row in rows}
+    assert given == {("bbc", "embedding", "review")}
     assert {row["clip_id"] for row in rows[:4]} == {f"bbc-{number}" for number in range(4)}
 
 
