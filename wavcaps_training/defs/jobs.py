@@ -10,6 +10,7 @@ from wavcaps_training.tables import (
     RETRIEVAL_SCORES_KEY,
     SEED_SCORES_KEY,
     WITHDRAWN_CLIPS_KEY,
+    WORTH_KEY,
 )
 
 
@@ -53,6 +54,12 @@ def definitions(location: Location) -> dg.Definitions:
         jobs=[
             *_jobs_of_others(location),
             train_and_score,
+            dg.define_asset_job(
+                "what_is_it_worth",
+                selection=dg.AssetSelection.assets(list(WORTH_KEY)),
+                description="What a change of the data does to R@k: the same model on two sets, with several "
+                "seeds. Without settings: the newest version and the one before it.",
+            ),
             dg.define_asset_job(
                 "write_report",
                 selection=dg.AssetSelection.assets("report", list(WITHDRAWN_CLIPS_KEY)),

@@ -33,6 +33,7 @@ from wavcaps_training.tables.search import (
     SEARCH_RATINGS_KEY,
 )
 from wavcaps_training.tables.withdrawn import WITHDRAWN_CLIPS, WITHDRAWN_CLIPS_KEY
+from wavcaps_training.tables.worth import WORTH, WORTH_EMBEDDINGS_KEY, WORTH_KEY
 
 __all__ = [
     "AUDIO_EMBEDDINGS",
@@ -64,6 +65,9 @@ __all__ = [
     "SEED_SCORES_KEY",
     "WITHDRAWN_CLIPS",
     "WITHDRAWN_CLIPS_KEY",
+    "WORTH",
+    "WORTH_EMBEDDINGS_KEY",
+    "WORTH_KEY",
 ]
 
 register_schemas(
@@ -85,5 +89,7 @@ register_schemas(
         "/".join(SEARCH_RATINGS_KEY): SEARCH_RATINGS,
         QUERY_SCORES_FOLDER: QUERY_SCORES,
         "/".join(WITHDRAWN_CLIPS_KEY): WITHDRAWN_CLIPS,
+        "/".join(WORTH_KEY): WORTH,
+        "/".join(WORTH_EMBEDDINGS_KEY): AUDIO_EMBEDDINGS,
     }
 )

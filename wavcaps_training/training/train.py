@@ -104,7 +104,7 @@ def train(
         StoreError: a checkpoint cannot be written.
     """
     train_clips, validation_clips = clips_of(manifest, "train"), clips_of(manifest, "validation")
-    _check_clips(train_clips, validation_clips, settings)
+    check_clips(train_clips, validation_clips, settings)
     accelerator, devices, hardware = resolve_device(options.device)
     version = rows_sha256(manifest)
     name = run_of(settings, version, options.initial_weights)
@@ -177,7 +177,7 @@ def _cache_of(
     return LogMelCache(deepcopy(task.audio_network.audio_feats_extractor)) if settings.cache_log_mel else None
 
 
-def _check_clips(train: list[Clip], validation: list[Clip], settings: AnyTrainingSettings) -> None:
+def check_clips(train: list[Clip], validation: list[Clip], settings: AnyTrainingSettings) -> None:
     """Raises TrainingError: the splits are too small, or the devices cannot share the batches."""
     if len(train) < 2 or not validation:
         raise TrainingError(
