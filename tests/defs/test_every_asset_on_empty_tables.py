@@ -39,6 +39,7 @@ CLEAR_ERRORS = {
         "materialize the checkpoint first",
     ),
     **dict.fromkeys((f"slice/{use}" for use in USES), "because the set has none"),
+    "worth": "has 0 clips to train on",
     "validation_study": "the manifest is empty",
     "validation_ratings": "put the files there that the raters saved",
 }

@@ -35,6 +35,7 @@ RUN_BY = {
     "wavcaps slice": "tests/slices/test_slices.py",
     "wavcaps sources": "tests/sources/test_taking_part.py",
     "wavcaps ui": "tests/defs/test_web_server.py",
+    "wavcaps worth": "tests/training/worth/test_worth.py",
     "wavcaps versions": "tests/publishing/test_versions.py",
 }
 COMMAND = re.compile(r"(?:^|[`/])((?:make|wavcaps|dagster) [a-z][\w-]+)", re.MULTILINE)

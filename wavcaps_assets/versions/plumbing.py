@@ -66,6 +66,8 @@ PLUMBING: Mapping[str, str] = {
     "wavcaps_training.training.run_copy": "where an unfinished run is kept",
     "wavcaps_training.training.throughput": "how fast a training is",
     "wavcaps_training.training.worker": "how processes are started",
+    "wavcaps_training.worth.conclusions": "what people see",
+    "wavcaps_training.worth.page": "what people see",
     "wavcaps_training.checkpoints.code_version": "which code wrote a file",
     "wavcaps_training.checkpoints.safe_files": "how weights are kept",
 }

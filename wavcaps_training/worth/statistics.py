@@ -20,6 +20,8 @@ COVERAGE, POWER = 0.95, 0.80
 RESAMPLES = 2000
 AT_A_TIME = 200
 DRAW_SEED = 0
+# Sums of shares are off in the last digits; an interval must contain its own value.
+DIGITS = 9
 # Points of the integral of Student's distribution; p-values are exact to about 1e-6.
 POINTS = 20_001
 
@@ -39,7 +41,7 @@ class Contributions:
     @property
     def score(self) -> float:
         """The mean over the seeds, in percent."""
-        return float(self.values.sum(axis=1).mean())
+        return round(float(self.values.sum(axis=1).mean()), DIGITS)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def bootstrap(of: Contributions) -> tuple[float, float]:
         drawn.append(summed / (counts @ of.weights))
     tails = (100 * (1 - COVERAGE) / 2, 100 * (1 + COVERAGE) / 2)
     low, high = np.percentile(np.concatenate(drawn), tails)
-    return float(low), float(high)
+    return round(float(low), DIGITS), round(float(high), DIGITS)
 
 
 def difference(before: Contributions, after: Contributions) -> Difference:
@@ -132,7 +134,7 @@ def difference(before: Contributions, after: Contributions) -> Difference:
     # Recordings of unequal size count as fewer.
     as_many = 1 / float((paired.weights**2).sum())
     parts = of_seeds**2 / (seeds - 1) + of_recordings**2 / max(as_many - 1, 1.0)
-    distribution = Student(max(error**4 / parts, 1.0))
+    distribution = Student(max(error**4 / parts, 1.0) if parts else seeds - 1.0)
     half = distribution.quantile((1 + COVERAGE) / 2) * error
     detectable = half + distribution.quantile(POWER) * error
     p = distribution.two_sided(abs(value) / error)
