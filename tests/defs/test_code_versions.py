@@ -146,7 +146,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "wavcaps_training/models/features.py",
         "FLOOR = 1e-10",
         "FLOOR = 1e-9",
-        CHECKPOINTS | {"scores/retrieval", "scores/files", "report"},
+        CHECKPOINTS | {"scores/retrieval", "scores/files", "report", "worth"},
     ),
 }
 
