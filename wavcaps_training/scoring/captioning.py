@@ -100,7 +100,7 @@ def score_captioning(weights: Path, part: ScoredPart, store: Store, device: str,
         protocol_name=protocol,
         protocol=how,
         device=device_name(next(model.parameters()).device),
-        figures={"captions": _shown(table), **_not_measured(found)},
+        figures={"captions": _shown(table, found), **_not_measured(found)},
     )
 
 
@@ -144,13 +144,14 @@ def _search(generation: GenerationSettings) -> str:
     return f"{search}, {tokens}, no {generation.no_repeat_ngram} tokens twice"
 
 
-def _shown(table: pa.Table) -> str:
+def _shown(table: pa.Table, found: CaptioningScores) -> str:
     """Captions next to their references, the lowest CIDEr-D first."""
-    return preview(
+    rows = preview(
         table.sort_by([("cider_d", "ascending")]),
         ["clip_id", "caption", "references", "cider_d", "meteor"],
         CAPTIONS_SHOWN,
     )
+    return f"{found.empty} of {len(found.clip_ids)} captions have no word.\n\n{rows}" if found.empty else rows
 
 
 def _not_measured(found: CaptioningScores) -> dict[str, str]:

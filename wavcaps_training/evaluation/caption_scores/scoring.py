@@ -118,6 +118,8 @@ def score_captions(
     captions = [words[text] for text in written]
     compared = [[words[clean_caption(text)] for text in texts] for texts in as_written]
     result.empty = captions.count("")
+    if result.empty:
+        logger.warning("%d of %d captions have no word, and get 0", result.empty, len(captions))
     recording = recordings or {}
     resampling = Resampling([recording.get(clip_id) or clip_id for clip_id in result.clip_ids])
     # METEOR runs in its own process meanwhile.
