@@ -51,7 +51,10 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("no CUDA device: nothing was measured")  # noqa: T201
         return
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")  # noqa: T201
+    # torch's own default for convolutions is TF32; for matrix products it is not.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, without TF32")  # noqa: T201
     sounds = waveforms("cuda", CLIPS)
     front_end, convolved = LogMel(FrontEndSettings()).cuda(), ConvolvedLogMel(FrontEndSettings()).cuda()
     ratios = [measure("cuda_front_end", lambda: front_end(sounds), lambda: convolved(sounds))]

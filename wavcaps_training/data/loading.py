@@ -6,8 +6,9 @@ batches, and all processes' shares of them, keep their size. An evaluation leave
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from wavcaps_training.data.crops import read_crop
 from wavcaps_training.data.plan import plan_epoch
 from wavcaps_training.data.unreadable import UnreadableClips
 from wavcaps_training.settings.training import CaptionChoice, RunSettings
+
+MOST_READING_PROCESSES = 8
 
 
 @dataclass
@@ -40,6 +43,10 @@ class Batch:
     captions: list[str]
     audio: Tensor
     unreadable: dict[str, str] = field(default_factory=dict)
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, from which a GPU copies while it computes. torch calls it."""
+        return replace(self, audio=self.audio.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -237,7 +244,7 @@ def batch_loader(
     planned = plan_epoch(examples, settings, share.epoch, training=True)
     batches = [_share_of(batch, share) for batch in planned[share.first_batch :]]
     dataset = ExampleDataset(examples, audio, settings, share.epoch, cache, unreadable.most)
-    return _loader(dataset, batches, unreadable)
+    return _loader(dataset, batches, unreadable, share.world_size)
 
 
 def example_loader(
@@ -254,15 +261,34 @@ def example_loader(
     )
 
 
-def _loader(dataset: ExampleDataset, batches: list[list[int]], unreadable: UnreadableClips) -> BatchLoader:
+def _loader(
+    dataset: ExampleDataset, batches: list[list[int]], unreadable: UnreadableClips, processes: int = 1
+) -> BatchLoader:
     settings = dataset.settings
+    # A process that trains or evaluates on a GPU has used it before it makes a loader.
+    on_gpu = torch.cuda.is_initialized()
+    cores = len(os.sched_getaffinity(0)) // processes if on_gpu and dataset.cache is None else 0
     return BatchLoader(
         unreadable,
         dataset,
         batch_sampler=batches,
-        num_workers=settings.loader_workers,
+        num_workers=reading_processes(settings, cores, len(batches)),
+        pin_memory=on_gpu,
         collate_fn=partial(collate, min_samples=settings.audio_encoder.min_samples),
     )
+
+
+def reading_processes(settings: RunSettings, cores: int, batches: int) -> int:
+    """How many processes read audio.
+
+    Args:
+        settings: of the run.
+        cores: those that may read audio while a GPU computes.
+        batches: how many are read; for one alone, no process is started.
+    """
+    if settings.loader_workers is not None:
+        return settings.loader_workers
+    return max(min(cores, MOST_READING_PROCESSES, batches - 1), 0)
 
 
 def _share_of(batch: list[int], share: EpochShare) -> list[int]:

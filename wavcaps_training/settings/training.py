@@ -156,8 +156,17 @@ class RunSettings(Frozen):
         description="share of a split's clips that may be left out because their audio is missing, damaged "
         "or silent (0 to 1); one clip may always be, unless this is 0. With more, the run fails",
     )
-    loader_workers: int = Field(
-        0, ge=0, description="processes that read audio, in addition to the training process"
+    loader_workers: int | None = Field(
+        None,
+        ge=0,
+        description="processes that read audio, in addition to the training process; none: on a GPU one for "
+        "each core, 8 at most, unless log-mels or features are cached; otherwise 0. Batches go through "
+        "/dev/shm: give a container enough of it",
+    )
+    tf32: bool = Field(
+        False,
+        description="on a GPU, products of 32-bit matrices are computed with 10 bits of mantissa (TF32), "
+        "several times as fast; convolutions follow torch's own default, which is TF32",
     )
 
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from wavcaps_training.data import Batch, Clip
@@ -26,11 +26,11 @@ class Part:
 
     Attributes:
         loss: the backward pass starts from it; the gradients of all parts add up to the step's.
-        value: its share of the loss that is reported.
+        value: its share of the loss that is reported, on the device: reading it waits for a GPU.
     """
 
     loss: Tensor
-    value: float
+    value: Tensor
 
 
 class Task(ABC):
@@ -43,12 +43,15 @@ class Task(ABC):
         started_from: the hash of the weights that the training started from; empty: fresh weights.
         selection: the validation score whose highest value picks the best epoch.
         shown: the validation scores in the progress of a run, and their names for people.
+        check_at_once: whether a loss that is not finite is an error before its backward pass. On a GPU the
+            run looks at the losses of several steps together, because each look waits for the GPU.
     """
 
     model: nn.Module
     settings: RunSettings
     epoch: int = 0
     started_from: str | None = ""
+    check_at_once: bool = True
     selection: ClassVar[str]
     shown: ClassVar[Mapping[str, str]]
 
@@ -92,9 +95,9 @@ class Task(ABC):
         whole = self.weight(batch)
         for part in micro_batches(batch, self.settings.micro_batch_size):
             loss = self.loss(part) * (self.weight(part) / whole)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise self.broken("loss", value, part.clip_ids)
+            value = loss.detach()
+            if self.check_at_once and not torch.isfinite(value):
+                raise self.broken("loss", float(value), part.clip_ids)
             yield Part(loss, value)
 
     def prepare(self, clips: Sequence[Clip]) -> None:  # noqa: B027
@@ -112,6 +115,9 @@ class Task(ABC):
         advice = f"lower learning_rate (now {self.settings.learning_rate})"
         if alone:
             cause = f"other clips of the batch are not affected: check the audio of these, or {advice}"
+        elif not self.check_at_once:
+            cause = f"these are all clips of the batch: check their audio, {advice}, or set "
+            cause += "clip_gradient_norm"
         else:
             cause = f"these are all clips of the batch, so no single one is the cause: {advice}, or set "
             cause += "clip_gradient_norm"

@@ -67,7 +67,7 @@ class CaptioningTask(Task):
         ids, mask = self.model.tokenize(batch.captions)
         logits = self.model.predict(memory, ids, mask)
         loss = caption_loss(logits, ids, mask, self.settings.model.label_smoothing)
-        if not torch.isfinite(loss):
+        if (self.check_at_once or not self.model.training) and not torch.isfinite(loss):
             broken = (~logits.isfinite().flatten(1).all(dim=1)).tolist()
             affected = [clip for clip, is_broken in zip(batch.clip_ids, broken, strict=True) if is_broken]
             alone = 0 < len(affected) < len(batch.clip_ids)

@@ -61,7 +61,7 @@ def cached_parts(
         if number == 0:
             for weight, gradient in zip(weights_of_loss, gradients[2:], strict=True):
                 part = part + weight * gradient
-        yield Part(part, float(loss.detach()) if number == 0 else 0.0)
+        yield Part(part, loss.detach() if number == 0 else torch.zeros_like(loss))
         start = end
     _set_random_state(after, whole_audio.device)
 

@@ -47,7 +47,7 @@ class RetrievalTask(Task):
         size = self.settings.micro_batch_size
         if size is None or size >= len(batch.clip_ids):
             loss = self.loss(batch)
-            yield Part(loss, float(loss.detach()))
+            yield Part(loss, loss.detach())
             return
         yield from cached_parts(
             self.model,
@@ -76,7 +76,7 @@ class RetrievalTask(Task):
             loss = objective_loss(self.settings.objective, *everything, self.model.temp)
         else:
             loss = objective_loss(self.settings.objective, audio, text, clip_ids, self.model.temp)
-        if not torch.isfinite(loss):
+        if self.check_at_once and not torch.isfinite(loss):
             broken = ~torch.isfinite(audio).all(dim=1) | ~torch.isfinite(text).all(dim=1)
             affected = [clip for clip, is_broken in zip(clip_ids, broken.tolist(), strict=True) if is_broken]
             alone = 0 < len(affected) < len(clip_ids)

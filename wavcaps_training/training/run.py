@@ -15,6 +15,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wavcaps_training.data import (
@@ -35,9 +36,32 @@ from wavcaps_training.training.reporting import RunReport
 from wavcaps_training.training.state import Position, RunState
 from wavcaps_training.training.throughput import Flops
 
+# After how many steps the losses are read and checked. To read one, the process waits until the GPU has
+# computed it, and meanwhile gives the GPU nothing to do.
+STEPS_BETWEEN_CHECKS = {"cuda": 20}
+
 
 class Stopped(Exception):
     """The process was asked to stop, and the run was saved."""
+
+
+@dataclass(frozen=True)
+class UnreadStep:
+    """A step whose loss is still on the device.
+
+    Attributes:
+        step: counts from 1.
+        value: the loss.
+        norm: of the gradients.
+        clip_ids: the clips of its batch.
+        learning_rate: that it was made with.
+    """
+
+    step: int
+    value: Tensor
+    norm: Tensor
+    clip_ids: Sequence[str]
+    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +112,8 @@ class TrainingRun(lightning.LightningModule):
         }
         self.position = Position()
         self.stop_after_step = False
+        self.steps_between_checks = 1
+        self.unread: list[UnreadStep] = []
         self.optimizer = adam(self.model, self.settings)
         self.steps_per_epoch = steps_per_epoch(splits.train, self.settings)
 
@@ -134,6 +160,8 @@ class TrainingRun(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         steps_to_devices(self.optimizer)
+        self.steps_between_checks = STEPS_BETWEEN_CHECKS.get(self.device.type, 1)
+        self.task.check_at_once = self.steps_between_checks == 1
         self.task.prepare([*self.splits.train, *self.splits.validation])
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and self.position.loss_scale is not None:
@@ -173,25 +201,50 @@ class TrainingRun(lightning.LightningModule):
         optimizer.step()
         position.step += 1
         position.batch += 1
-        position.loss_sum += value * len(batch.clip_ids)
-        position.loss_count += len(batch.clip_ids)
-        self.report.step(position.step, value, self.learning_rate)
+        step = UnreadStep(position.step, value, self.norm, batch.clip_ids, self.learning_rate)
+        self.unread.append(step)
+        if len(self.unread) >= self.steps_between_checks:
+            self._read_losses()
 
-    def _backward(self, batch: Batch) -> float:
+    def _read_losses(self) -> None:
+        """Reports the steps since the last call.
+
+        Raises:
+            TrainingError: a loss or a gradient is not finite.
+        """
+        steps, self.unread = self.unread, []
+        if not steps:
+            return
+        both = torch.stack(
+            [torch.stack([step.value.double(), step.norm.double()]) for step in steps]
+        ).tolist()
+        for step, (value, norm) in zip(steps, both, strict=True):
+            if not math.isfinite(value):
+                raise self.task.broken("loss", value, step.clip_ids)
+            self._check_norm(norm, step.clip_ids)
+            self.position.loss_sum += value * len(step.clip_ids)
+            self.position.loss_count += len(step.clip_ids)
+            self.report.step(step.step, value, step.learning_rate)
+
+    def _check_norm(self, norm: float, clip_ids: Sequence[str]) -> None:
+        # A scaled loss overflows now and then; the scaler then skips the step.
+        if not math.isfinite(norm) and self.settings.precision is not Precision.FP16:
+            raise self.task.broken("gradient", norm, clip_ids)
+
+    def _backward(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad()
-        value = 0.0
+        value = torch.zeros((), dtype=torch.float64, device=self.device)
         for part in self.task.parts(batch):
             self.manual_backward(part.loss)
-            value += part.value
+            value = value + part.value
         return value
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Not earlier: only now are 16-bit gradients unscaled.
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        # A scaled loss overflows now and then; the scaler then skips the step.
-        if not torch.isfinite(norm) and self.settings.precision is not Precision.FP16:
-            raise self.task.broken("gradient", float(norm), self.step_clips)
+        norm = self.norm = torch.nn.utils.get_total_norm(gradients)
+        if self.task.check_at_once:
+            self._check_norm(float(norm), self.step_clips)
         if self.settings.clip_gradient_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(
                 self.model.parameters(), self.settings.clip_gradient_norm, norm
@@ -200,6 +253,7 @@ class TrainingRun(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
             # Validation comes next, and the run is saved after it.
+            self._read_losses()
             return
         every = self.settings.save_every_steps
         if self.stop_after_step or (every is not None and self.position.step % every == 0):
@@ -215,6 +269,7 @@ class TrainingRun(lightning.LightningModule):
 
     def save_state(self) -> None:
         """Saves where the run is."""
+        self._read_losses()
         position, now = self.position, time.monotonic()
         position.epoch_seconds += now - self.clock
         position.seconds += now - self.clock

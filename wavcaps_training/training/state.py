@@ -30,8 +30,9 @@ STATE = "state.safetensors"
 PROGRESS_KEY = "wavcaps_training_progress"
 RUN_KEY = "wavcaps_training_run"
 MODEL, OPTIMIZER = "model.", "optimizer."
-# Settings that change how a run is computed, but not what it computes.
-WITHOUT_EFFECT = ("loader_workers", "save_every_steps", "compile", "micro_batch_size")
+# Settings that change how a run is computed, but not what it computes, with the values that the identity of a
+# run has had for them since it exists.
+WITHOUT_EFFECT = {"loader_workers": 0, "save_every_steps": None, "compile": False, "micro_batch_size": None}
 # A setting that older versions did not have, and that does not change what is computed.
 LATER = "max_unreadable_share"
 # A setting that older versions did not have: their models had none of it.
@@ -87,11 +88,12 @@ def run_id(settings: RunSettings, manifest_sha256: str, initial_sha256: str | No
 
     Settings that do not change the result are not part of it, so that a run resumes when they are changed.
     """
-    fields = type(settings).model_fields
-    same = settings.model_copy(update={name: fields[name].default for name in WITHOUT_EFFECT})
+    same = settings.model_copy(update=WITHOUT_EFFECT)
     # Older versions had no such setting and left these clips out; their runs keep their identity.
     as_before = not (settings.buckets and settings.bucket_leftovers)
     later: dict[str, Any] = {LATER: True}
+    if not settings.tf32:
+        later["tf32"] = True
     if as_before:
         later["bucket_leftovers"] = True
     if getattr(getattr(same, "model", None), LATER_OF_THE_MODEL, None) == 0:

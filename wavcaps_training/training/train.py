@@ -47,7 +47,7 @@ from wavcaps_training.training.result import (
 )
 from wavcaps_training.training.run import Splits, TrainingRun
 from wavcaps_training.training.state import RunState, SavedCopy, run_id
-from wavcaps_training.training.throughput import model_flops_utilisation
+from wavcaps_training.training.throughput import model_flops_utilisation, peak_flops
 
 NO_PROGRESS = NoProgress()
 
@@ -112,6 +112,8 @@ def train(
     if done is not None:
         return TrainingResult(output_dir, **done)
     lightning.seed_everything(settings.seed, verbose=False)
+    if accelerator == "cuda":
+        torch.set_float32_matmul_precision("high" if settings.tf32 else "highest")
     task = build_task(settings)
     if options.initial_weights:
         task.started_from = start_from(options.initial_weights, task.model, settings).weights_sha256
@@ -215,7 +217,9 @@ def _result_of(run: TrainingRun, task: Task, output_dir: Path, hardware: str) ->
         train_clips=clips_seen(examples, settings, position.epoch, position.unreadable.get("train", ())),
         validation_clips=len(run.splits.validation) - len(position.unreadable.get("validation", ())),
         flops_per_clip=flops,
-        utilisation=model_flops_utilisation(flops, rate, hardware, settings.precision, world_size()),
+        utilisation=model_flops_utilisation(
+            flops, rate, peak_flops(hardware, settings.precision, settings.tf32), world_size()
+        ),
         unreadable_clips=sorted(clip_id for clips in position.unreadable.values() for clip_id in clips),
     )
 

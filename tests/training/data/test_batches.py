@@ -29,6 +29,7 @@ from wavcaps_training.data import (
     unreadable_clips,
 )
 from wavcaps_training.data.audio_files import StoreUnreachable
+from wavcaps_training.data.loading import MOST_READING_PROCESSES, reading_processes
 from wavcaps_training.data.plan import plan_buckets
 from wavcaps_training.models.features import LogMel
 from wavcaps_training.settings.training import DEMO, PAPER, RELEASED, CaptionChoice, ClipSettings
@@ -92,6 +93,17 @@ def test_processes_that_read_change_nothing(clips: tuple[list[Clip], AudioFolder
     alone = list(batch_loader(*clips, SETTINGS, EpochShare(2)))
     assert len(alone) == 5
     assert same(list(batch_loader(*clips, there, EpochShare(2))), alone)
+
+
+def test_on_a_gpu_audio_is_read_by_processes() -> None:
+    by_default = SETTINGS.model_copy(update={"loader_workers": None})
+    assert reading_processes(by_default, cores=16, batches=100) == MOST_READING_PROCESSES
+    assert reading_processes(by_default, cores=3, batches=100) == 3
+    # Without a GPU or with cached features, and for one sound, as in a search.
+    assert reading_processes(by_default, cores=0, batches=100) == 0
+    assert reading_processes(by_default, cores=16, batches=1) == 0
+    named = SETTINGS.model_copy(update={"loader_workers": 2})
+    assert reading_processes(named, cores=0, batches=100) == 2
 
 
 def test_an_epoch_goes_on_from_its_middle(clips: tuple[list[Clip], AudioFolder]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from wavcaps_training.models.features import LogMel
-from wavcaps_training.models.spec_augment import spec_augment
+from wavcaps_training.models.spec_augment import drawn_stripes, spec_augment, stripes
 from wavcaps_training.models.text import clean_caption
 from wavcaps_training.settings.encoder import FrontEndSettings, SpecAugmentSettings
 
@@ -58,6 +58,25 @@ def test_spec_augment_masks_what_torchlibrosa_masks(oracles: Path) -> None:
     kept = spec_augment(torch.ones(3, 1, 1001, 64), SpecAugmentSettings()) == 1
     assert np.array_equal(kept.any(dim=3)[:, 0], expected["time_mask"])
     assert np.array_equal(kept.any(dim=2)[:, 0], expected["freq_mask"])
+
+
+def test_stripes_of_one_draw_have_the_distribution_of_single_draws() -> None:
+    """As on a GPU. A stripe of each width is as likely as another, and of each start that fits."""
+    torch.manual_seed(0)
+    length, width, clips = 12, 5, 40_000
+    masked = drawn_stripes(torch.rand(2, clips, 1), length, width)
+    widths = masked.sum(dim=1)
+    assert np.allclose(np.bincount(widths, minlength=width) / clips, 1 / width, atol=0.01)
+    for drawn in range(1, width):
+        starts = masked[widths == drawn].int().argmax(dim=1)
+        # As in `stripes`, the last start that would fit is never drawn.
+        places = length - drawn
+        assert np.allclose(np.bincount(starts) / len(starts), 1 / places, atol=0.02)
+        assert int(starts.max()) == places - 1
+    two = stripes(4000, length, width, 2).float().mean(dim=0)
+    drawn_two = drawn_stripes(torch.rand(2, 4000, 2), length, width).float().mean(dim=0)
+    assert np.allclose(drawn_two, two, atol=0.04)
+    assert not drawn_stripes(torch.rand(2, 3, 2), length, 0).any()
 
 
 def test_caption_cleaning(oracles: Path) -> None:

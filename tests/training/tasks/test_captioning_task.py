@@ -126,7 +126,7 @@ def test_it_learns_to_say_what_sounds() -> None:
         (part,) = task.parts(part_of(train, rows))
         part.loss.backward()
         optimizer.step()
-        losses.append(part.value)
+        losses.append(float(part.value))
     # It begins by holding all words equally likely.
     assert losses[0] == pytest.approx(np.log(len(task.model.tokenizer)), rel=0.1)
     assert losses[-1] < 0.1 * losses[0]
@@ -216,7 +216,7 @@ def test_the_parts_of_a_batch_have_the_gradients_of_the_whole(size: int) -> None
     value = 0.0
     for part in task.parts(batch):
         part.loss.backward()
-        value += part.value
+        value += float(part.value)
     with torch.no_grad():
         assert value == pytest.approx(model.loss(model.log_mel(batch.audio), batch.captions).item(), rel=1e-5)
     for name, parameter in model.named_parameters():

@@ -251,7 +251,7 @@ def test_cached_gradients_are_those_of_the_whole_batch(size: int, objective: Obj
         value = 0.0
         for part in task.parts(batch):
             part.loss.backward()
-            value += part.value
+            value += float(part.value)
         gradients[micro] = (
             value,
             {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None},

@@ -34,7 +34,7 @@ from wavcaps_training.tables import LEARNING_CURVE, RETRIEVAL_SCORES
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.retrieval import RetrievalTask
 from wavcaps_training.training.result import RESULT, TrainingResult
-from wavcaps_training.training.run import steps_to_devices
+from wavcaps_training.training.run import STEPS_BETWEEN_CHECKS, steps_to_devices
 from wavcaps_training.training.train import RunOptions, train
 
 pytestmark = pytest.mark.slow
@@ -213,6 +213,25 @@ def test_a_broken_loss_names_the_clips(manifest: tuple[pa.Table, AudioFolder], t
     settings = TINY.model_copy(update={"learning_rate": 1e30, "warmup_epochs": 0.0})
     with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, with the clips .*freesound-\d"):
         train(table, root, settings, tmp_path)
+
+
+def test_losses_that_are_read_later_change_nothing(
+    manifest: tuple[pa.Table, AudioFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where reading a loss waits for it: 3 divides no epoch of this run."""
+    settings = TINY.model_copy(update={"epochs": 2})
+    expected = train(*manifest, settings, tmp_path / "at_once")
+    monkeypatch.setitem(STEPS_BETWEEN_CHECKS, "cpu", 3)
+    later = train(*manifest, settings, tmp_path / "later")
+    for one, other in zip(expected.learning_curve, later.learning_curve, strict=True):
+        assert {**one, "seconds": 0, "clips_per_second": 0} == {**other, "seconds": 0, "clips_per_second": 0}
+    weights = load_file(later.weights)
+    assert all(torch.equal(weights[name], value) for name, value in load_file(expected.weights).items())
+    broken = TINY.model_copy(update={"learning_rate": 1e30, "warmup_epochs": 0.0})
+    with pytest.raises(
+        TrainingError, match=r"the (loss|gradient) became (nan|inf) .*: check their audio, lower"
+    ):
+        train(*manifest, broken, tmp_path / "broken")
 
 
 def test_a_gradient_that_breaks_is_not_taken(
