@@ -4,8 +4,9 @@
     python -m benchmarks.gpu_session FOLDER --stage profile
     python -m benchmarks.gpu_session FOLDER --device cpu --tiny    # to see that it works, without a GPU
 
-The stages: `oracles`, `profile`, `bf16_steps`, `end_to_end`, `resume`. Each runs in a process of its own, which is
-killed after 8 minutes, and all of them have 25. A stage that is done has `FOLDER/<stage>.json` and is not run again.
+The stages: `oracles`, `profile`, `bf16_steps`, `end_to_end`, `resume`. Each runs in a process of its own, which
+is killed after 8 minutes, and all of them have 25. A stage that is done has `FOLDER/<stage>.json` and is not run
+again.
 Without a GPU, and without `--device cpu`, nothing is measured.
 """
 
@@ -46,7 +47,7 @@ def run_stage(name: str, session: Session) -> None:
         "device": session.hardware,
         "torch": torch.__version__,
         "tiny": session.tiny,
-        "bert": session.bert,
+        "bert": session.bert or "MiniLM",
     }
     result = {"stage": name, **about, "seconds": time.monotonic() - started, "result": found}
     partial = session.folder / f".{name}.json"

@@ -1,7 +1,7 @@
 """The stages of a session on a GPU; `benchmarks.gpu_session` runs each in a process of its own.
 
-A stage is a function of `Session`, and returns what it measured. With `tiny`, the same code runs in seconds on a
-CPU, with a tiny model, to see that it works; its figures mean nothing.
+A stage is a function of `Session`, and returns what it measured. With `tiny`, the same code runs on a CPU, with
+a tiny model, to see that it works; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def noise(session: Session, seed: int) -> Batch:
 
 
 def oracles(session: Session) -> Mapping[str, Any]:
-    """How far both encoders' embeddings, at the released size, are from the oracles', without and with TF32."""
+    """How far embeddings of the released size are from the oracles, without and with TF32."""
     found: dict[str, Any] = {}
     waveform = torch.tensor(np.stack([detfill.wave(number, 320_000) for number in (0, 1)]))
     encoders: Mapping[str, Callable[[], nn.Module]] = {
