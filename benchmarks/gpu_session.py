@@ -4,10 +4,9 @@
     python -m benchmarks.gpu_session FOLDER --stage profile
     python -m benchmarks.gpu_session FOLDER --device cpu --tiny    # to see that it works, without a GPU
 
-The stages: `oracles`, `profile`, `bf16_steps`, `end_to_end`, `resume`. Each runs in a process of its own, which
-is killed after 8 minutes, and all of them have 25. A stage that is done has `FOLDER/<stage>.json` and is not run
-again.
-Without a GPU, and without `--device cpu`, nothing is measured.
+The stages: `oracles`, `profile`, `bf16_steps`, `end_to_end`, `resume`. Each runs in a process of its own,
+which is killed after 8 minutes; all of them have 25. A stage that is done has `FOLDER/<stage>.json`, and is
+not run again. Without a GPU, and without `--device cpu`, nothing is measured.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The stages of a session on a GPU; `benchmarks.gpu_session` runs each in a process of its own.
 
-A stage is a function of `Session`, and returns what it measured. With `tiny`, the same code runs on a CPU, with
+A stage is a function of `Session`, and returns what it measured. With `tiny` the same code runs on a CPU with
 a tiny model, to see that it works; its figures mean nothing.
 """
 
