@@ -308,7 +308,7 @@ def resume(session: Session) -> Mapping[str, Any]:
 def train_run(session: Session, folder: Path) -> None:
     """A short run, of two epochs, that saves every other step."""
     clips = written_clips(session)[: 8 if session.tiny else 512]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "clip_id": clip.clip_id,
             "source": "freesound",
