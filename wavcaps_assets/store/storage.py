@@ -22,7 +22,7 @@ from wavcaps_assets.store.errors import DamagedTable, MissingFile, OutsideStore,
 from wavcaps_assets.store.folder import Folder
 from wavcaps_assets.store.migration import SCHEMA_VERSION
 from wavcaps_assets.store.schema import TableSchema
-from wavcaps_assets.store.stored_file import StoredFile
+from wavcaps_assets.store.stored_file import StoredFile, usage_of
 
 __all__ = ["DamagedTable", "MissingFile", "OutsideStore", "Store", "StoreError", "StoredFile", "open_store"]
 
@@ -131,12 +131,7 @@ class Store:
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """The top-level folders, by name: number of files under each, and their total size (bytes)."""
-        usage: dict[str, tuple[int, int]] = {}
-        for file in self.files():
-            if file.folder:
-                files, size = usage.get(file.folder, (0, 0))
-                usage[file.folder] = (files + 1, size + file.size)
-        return dict(sorted(usage.items()))
+        return usage_of(self.files())
 
     def files(self) -> Iterator[StoredFile]:
         """All files of the store, in any order, without hidden files."""

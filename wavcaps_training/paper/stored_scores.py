@@ -65,10 +65,15 @@ def read_scores(
     if not rows:
         return None
     row = _checkpoint(tables, checkpoint)
-    current = stored_weights_sha256(tables.store, row["weights_path"]) if row is not None else None
+    current = _weights(tables, row)
     return StoredScores(tuple(key), rows, row, current, _checkpoint(tables, start) if start else None)
 
 
 def _checkpoint(tables: TableStore, key: Sequence[str]) -> Mapping[str, Any] | None:
     rows = tables.read(key, [WHOLE]).to_pylist() if tables.exists(key, None) else []
     return rows[0] if rows else None
+
+
+def _weights(tables: TableStore, checkpoint: Mapping[str, Any] | None) -> str | None:
+    path = checkpoint.get("weights_path") if checkpoint is not None else None
+    return stored_weights_sha256(tables.store, path) if path else None

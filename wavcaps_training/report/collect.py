@@ -17,12 +17,15 @@ from wavcaps_assets.publishing.changelog import of_kind
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.store.stored_file import StoredFile, usage_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.set_versions import SetVersions
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
 from wavcaps_training.paper.models import Stage
+from wavcaps_training.paper.stored_scores import read_scores
 from wavcaps_training.report.analysis import read_analysis
-from wavcaps_training.report.comparison import lay_out
+from wavcaps_training.report.benchmark_scores import benchmark_tables, read_benchmark_scores, score_keys
+from wavcaps_training.report.comparison import lay_out, lay_out_texts, outdated
 from wavcaps_training.report.data import (
     Counted,
     Example,
@@ -38,6 +41,7 @@ from wavcaps_training.report.data import (
     Size,
     Training,
 )
+from wavcaps_training.report.field import field_lines
 from wavcaps_training.report.funnel import make_funnels
 from wavcaps_training.report.sound import excerpt
 from wavcaps_training.report.stories import read_stories
@@ -77,6 +81,8 @@ def collect(
         StoreError: a table exists and cannot be read.
     """
     wavcaps, retrieval = tables.read(["wavcaps"]), tables.read(RETRIEVAL_SCORES_KEY)
+    comparison, files = tables.read(PAPER_COMPARISON_KEY), list(tables.store.files())
+    on_benchmarks = read_benchmark_scores(tables, score_keys(files))
     return ReportData(
         written=utc_now(),
         run=run or RunFacts(),
@@ -86,11 +92,15 @@ def collect(
         licences=_count(wavcaps.column("licence_id").to_pylist()),
         authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
         training=_training(tables.read(experiment.key)),
-        scores=_scores(retrieval, tables.read(experiment.training_manifest)),
+        scores=_scores(tables, RETRIEVAL_SCORES_KEY, experiment),
         seeds=_seeds(tables.read(SEED_SCORES_KEY), retrieval, experiment),
         other_scores=_other_scores(tables, experiment),
-        paper=lay_out(tables.read(PAPER_COMPARISON_KEY)),
-        sizes=_sizes(tables.store),
+        benchmarks=benchmark_tables(on_benchmarks),
+        paper=lay_out(comparison),
+        paper_texts=lay_out_texts(comparison),
+        paper_outdated=outdated(comparison, on_benchmarks),
+        in_the_field=field_lines(),
+        sizes=_sizes(files),
         analysis=read_analysis(tables),
         stories=read_stories(tables, sources, wavcaps),
         set_history=_set_history(tables.store),
@@ -141,19 +151,30 @@ def _training(checkpoint: pa.Table) -> Training | None:
     return Training(**{field.name: row[field.name] for field in fields(Training)})
 
 
-def _scores(scores: pa.Table, training_manifest: pa.Table) -> Scores | None:
-    if not scores.num_rows:
+def _scores(tables: TableStore, key: Sequence[str], experiment: Experiment) -> Scores | None:
+    """The scores of an experiment's checkpoint on the test split of its training manifest."""
+    stored = read_scores(tables, key, experiment.key)
+    if stored is None:
         return None
     values: dict[str, dict[str, dict[str, Score]]] = {}
-    for row in scores.to_pylist():
+    for row in stored.rows:
         models = values.setdefault(row["direction"], {})
         models.setdefault(row["model"], {})[row["metric"]] = Score(row["value"], row["low"], row["high"])
-    test = training_manifest.filter(pc.equal(training_manifest.column("split"), "test"))
+    manifest = tables.read(experiment.training_manifest)
+    test = manifest.filter(pc.equal(manifest.column("split"), "test"))
     captions = Counter(test.column("caption").to_pylist())
     sharing = sum(clips for clips in captions.values() if clips > 1)
-    # Older tables do not say how many clips were left out.
-    unreadable = scores.column("unreadable")[0].as_py() or 0
-    return Scores(scores.column("clips")[0].as_py(), values, sharing if test.num_rows else None, unreadable)
+    about = next(iter(stored.trained), stored.rows[0])
+    return Scores(
+        stored.rows[0]["clips"],
+        values,
+        sharing if test.num_rows else None,
+        # Older tables do not say how many clips were left out.
+        stored.rows[0]["unreadable"] or 0,
+        stored.stale,
+        shown(about["protocol"] or ""),
+        about["recordings"],
+    )
 
 
 def _seeds(scores: pa.Table, retrieval: pa.Table, experiment: Experiment) -> Seeds | None:
@@ -185,9 +206,7 @@ def _other_scores(tables: TableStore, experiment: Experiment) -> dict[str, Score
     """The scores of the demo's other experiments on the same split, by the experiments' names."""
     others = [one for one in EXPERIMENTS if one.stage is Stage.DEMO and one.name != experiment.name]
     found = {
-        one.name: _scores(tables.read(one.scores_key), tables.read(one.training_manifest))
-        for one in others
-        if experiment.stage is Stage.DEMO
+        one.name: _scores(tables, one.scores_key, one) for one in others if experiment.stage is Stage.DEMO
     }
     return {name: scores for name, scores in found.items() if scores is not None}
 
@@ -209,8 +228,8 @@ def _set_history(store: Store) -> SetHistory | None:
     return SetHistory(versions, len(names), examples)
 
 
-def _sizes(store: Store) -> tuple[Size, ...]:
-    return tuple(Size(folder, files, size) for folder, (files, size) in store.usage().items())
+def _sizes(files: Sequence[StoredFile]) -> tuple[Size, ...]:
+    return tuple(Size(folder, count, size) for folder, (count, size) in usage_of(files).items())
 
 
 def _versions() -> dict[str, str]:

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from wavcaps_assets.tables.set_versions import SetVersion
 from wavcaps_training.report.analysis import Analysis
+from wavcaps_training.report.benchmark_scores import BenchmarkTable
+from wavcaps_training.report.comparison import PaperTable, PaperText
+from wavcaps_training.report.field import FieldLine
 from wavcaps_training.report.sound import Sound
 from wavcaps_training.report.stories import Story
 
@@ -157,12 +160,18 @@ class Scores:
         unreadable: clips that were left out, because their audio could not be read.
         values: by direction, model and metric, as in `tables.RETRIEVAL_SCORES`.
         sharing_a_caption: test clips with the same caption as another test clip; None: not known.
+        stale: a sentence if the checkpoint was trained again since; empty: it was not, or not known.
+        protocol: which part of a long clip was heard; empty: not known.
+        recordings: of the scored clips, which the intervals draw again; None: not known.
     """
 
     clips: int
     values: Mapping[str, Mapping[str, Mapping[str, Score]]]
     sharing_a_caption: int | None
     unreadable: int = 0
+    stale: str = ""
+    protocol: str = ""
+    recordings: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,45 +197,6 @@ class Seeds:
     seeds: tuple[int, ...]
     values: Mapping[str, Mapping[str, tuple[float, ...]]]
     means: Mapping[str, Mapping[str, SeedMean]]
-
-
-@dataclass(frozen=True)
-class PaperCell:
-    """The paper's figure and this run's."""
-
-    paper: float | None
-    measured: float | None
-
-
-@dataclass(frozen=True)
-class PaperLine:
-    """A column of a table of the paper, as a line: one cell for each of the table's rows.
-
-    Attributes:
-        notes: numbers, from 1, into the notes of its `PaperTable`.
-    """
-
-    name: str
-    unit: str
-    cells: tuple[PaperCell, ...]
-    comparable: bool
-    notes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """One of the paper's tables with this run's figures.
-
-    Attributes:
-        rows: the table's row names, which are the headings of the cells.
-        one_measurement: whether each line has only one figure of this run, for all rows.
-    """
-
-    name: str
-    rows: tuple[str, ...]
-    lines: tuple[PaperLine, ...]
-    notes: tuple[str, ...]
-    one_measurement: bool
 
 
 @dataclass(frozen=True)
@@ -278,7 +248,11 @@ class ReportData:
     scores: Scores | None = None
     seeds: Seeds | None = None
     other_scores: Mapping[str, Scores] = field(default_factory=dict)
+    benchmarks: tuple[BenchmarkTable, ...] = ()
     paper: tuple[PaperTable, ...] = ()
+    paper_texts: tuple[PaperText, ...] = ()
+    paper_outdated: Sequence[str] = ()
+    in_the_field: tuple[FieldLine, ...] = ()
     sizes: tuple[Size, ...] = ()
     analysis: Analysis | None = None
     stories: tuple[Story, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from statistics import mean, median
@@ -13,13 +14,17 @@ from wavcaps_assets.analysis.figures import name_of
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.tables.field import MARKS, SEEN
 from wavcaps_training.report.collect import collect
 from wavcaps_training.report.data import ReportData, RunFacts
+from wavcaps_training.report.field import TRAINED_ON
 from wavcaps_training.report.figures import draw_figures
 from wavcaps_training.report.funnel import STEPS
 
 NONE = "–"
 REPORT = "report.html"
+# Characters of a text in a cell.
+TEXT_SHOWN = 200
 
 
 def write_report(
@@ -62,6 +67,13 @@ def render_report(data: ReportData) -> str:
         "mean": mean,
         "median": median,
         "title_of": name_of,
+        "cut": shortened,
+    }
+    environment.globals |= {
+        "figure": figure,
+        "field_seen": SEEN,
+        "field_marks": MARKS,
+        "trained_on": TRAINED_ON,
     }
     template = environment.get_template("report.html")
     return template.render(data=data, steps=list(STEPS.values()), figures=draw_figures(data))
@@ -73,6 +85,16 @@ def number(value: float | None, decimals: int = 0) -> str:
         return NONE
     least = 10.0**-decimals
     return f"< {least:.{decimals}f}" if 0 < value < least / 2 else f"{value:,.{decimals}f}"
+
+
+def figure(value: float) -> str:
+    """A figure as its source prints it: with one decimal, or more if it has them."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:g}"
+
+
+def shortened(text: str) -> str:
+    """A text for a cell of a table, cut at a word."""
+    return textwrap.shorten(text, TEXT_SHOWN, placeholder=" …")
 
 
 def span(seconds: float) -> str:

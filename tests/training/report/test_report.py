@@ -39,7 +39,6 @@ from wavcaps_assets.tables.stage import Stage, drop
 from wavcaps_training.definitions import build
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT, HTSAT_DEMO, Experiment, scored_experiment
 from wavcaps_training.report.collect import EXAMPLES_PER_SOURCE, collect
-from wavcaps_training.report.comparison import lay_out
 from wavcaps_training.report.data import RunFacts, Seeds, StepTime
 from wavcaps_training.report.render import number, render_report, size, span, write_report
 from wavcaps_training.tables import (
@@ -444,26 +443,6 @@ def test_sizes_are_those_of_the_files(tables: TableStore) -> None:
     sizes = {folder.folder: folder for folder in collect(tables, SOURCES, DEMO_EXPERIMENT).sizes}
     assert (sizes["audio"].files, sizes["audio"].bytes) == (2, 1234)
     assert sizes["tables"].files == 8
-
-
-def test_every_line_of_the_comparison_says_why_it_is_comparable_or_not() -> None:
-    line = {"table": "Table III", "unit": "clips", "comparable": False}
-    cells = [
-        ("a", "compared", 2.0, 1.0, "Other clips."),
-        ("b", "compared", None, 1.0, "No figure of the paper."),
-        ("a", "apart", 2.0, None, "No figure of this run."),
-        ("b", "apart", None, 1.0, "No figure of the paper."),
-        ("c", "apart", None, None, "No figure of the paper and this run."),
-    ]
-    names = ("row", "column", "paper", "measured", "note")
-    (table,) = lay_out(
-        pa.Table.from_pylist([{**line, **dict(zip(names, cell, strict=True))} for cell in cells])
-    )
-    notes = {line.name: [table.notes[note - 1] for note in line.notes] for line in table.lines}
-    assert notes == {
-        "compared": ["Other clips."],
-        "apart": ["No figure of this run.", "No figure of the paper."],
-    }
 
 
 @pytest.mark.parametrize(
