@@ -214,8 +214,8 @@ def test_own_scores_older_than_the_checkpoint_are_marked_wherever_they_are_shown
 
 
 def test_a_comparison_of_an_older_version_is_shown(tables: TableStore) -> None:
-    line = {"table": "Table III", "row": "FreeSound", "unit": "clips"}
-    rows = [
+    line: dict[str, Any] = {"table": "Table III", "row": "FreeSound", "unit": "clips"}
+    rows: list[dict[str, Any]] = [
         {
             **line,
             "column": "clips before",
