@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from wavcaps_assets.benchmark_sets.against import against
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
@@ -50,6 +51,16 @@ def test_the_check_the_report_and_the_audit_say_how_many_of_the_official_clips_t
     imported = SetTables({"freesound": IMPORTED_CLIPS.empty()})
     (audited,) = audit_set(imported, "a set", [benchmark_named("esc50")], tables.store).benchmarks
     assert f"{PARTIAL}." in audited.unchecked
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "official"), [("audiocaps", "unknown", "975"), ("vggsound", "1", "15,446")]
+)
+def test_where_only_the_official_test_list_is_known_it_counts(name: str, version: str, official: str) -> None:
+    benchmark = benchmark_named(name)
+    few = benchmark.clips(version, {"file": ["a.wav", "b.wav"], "split": ["train", "test"]})
+    said = f"The test list has 1 of {official} official clips."
+    assert benchmark.lacking(BenchmarkClips(few)) == (said,)
 
 
 def test_of_an_unknown_version_the_smallest_official_number_counts() -> None:

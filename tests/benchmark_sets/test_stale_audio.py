@@ -84,3 +84,29 @@ def test_where_the_version_is_not_known_this_is_said(tables: TableStore) -> None
     for said in _said(tables):
         assert "The audio of 1 training clips was not compared" in said
         assert UNKNOWN in said
+
+
+def test_audio_of_a_benchmark_that_joined_or_changed_later_was_not_compared(tables: TableStore) -> None:
+    key, of_file = ["benchmark_fingerprints", "esc50"], "sets/esc50/audio/1-30322-A-0.wav"
+    joined, changed = "The audio of 1 clips of esc50 joined after", "The audio of esc50 changed after"
+    clip = "esc50-1-30322-A-0.wav"
+    tables.write(key, None, Stage(FINGERPRINTS.empty(), DROPPED.empty()))
+    assert joined not in _said(tables)[0]
+    tables.store.write_bytes(of_file, b"sound")
+    for said in _said(tables):
+        assert joined in said and changed not in said
+    # Its fingerprint is there by now, and was not compared.
+    row = {"clip_id": [clip], "source": ["esc50"], "audio_sha256": ["a"], "landmarks": [PEAKS]}
+    prints = pa.table(row, schema=FINGERPRINTS.arrow)
+    tables.write(key, None, Stage(prints, DROPPED.empty()))
+    clips = tables.read(["wavcaps"])
+    found = decontaminate(compared(clips), tables, SET.excluded, {}, OverlapPolicy.remove_from_train)
+    (of_esc50,) = (one for one in found.compared if one.benchmark == "esc50")
+    assert not of_esc50.by_audio
+    assert changed in not_compared(found.compared) and joined not in not_compared(found.compared)
+    # Compared again, it counts.
+    wanted = clips.select(["clip_id", "source"])
+    again = audio_overlaps(wanted, [], ESC50.read(tables.store).clips, prints, MatchSettings())
+    tables.write(["audio_overlaps", "esc50"], None, again.stage)
+    found = decontaminate(compared(clips), tables, SET.excluded, {}, OverlapPolicy.remove_from_train)
+    assert changed not in not_compared(found.compared)

@@ -62,14 +62,14 @@ def against(tables: TableStore, training_set: TrainingSet, benchmark: str, keeps
     if preset is not None and benchmark in preset.excluded:
         listed = read_listed(tables.store, [preset.released_list])
         listed = listed.filter(pc.equal(listed.column("benchmark"), benchmark))
-    overlaps, by_audio = OVERLAPS.empty(), heard(tables, benchmark)
+    read = _read(tables, benchmark)
+    overlaps, by_audio = OVERLAPS.empty(), heard(tables, benchmark, None if read is None else read.clips)
     if by_audio is not None:
         found = by_audio.overlaps
         same = pc.equal(found.column("verdict"), SAME)
         of_splits = pc.is_in(found.column("benchmark_split"), value_set=pa.array(sorted(splits), pa.string()))
         overlaps = found.filter(pc.and_(same, of_splits))
     own = [_read(tables, name) for name in training_set.own if name in MODULES and name != benchmark]
-    read = _read(tables, benchmark)
     return Against(
         benchmark,
         tuple(sorted(splits)),

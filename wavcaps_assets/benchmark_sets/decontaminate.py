@@ -110,7 +110,7 @@ class Compared:
         clips: how many clips its lists have; None: the lists are not there.
         without_ids: how many of these have neither a FreeSound nor a YouTube id that is known.
         without_audio: how many of these have no audio here.
-        by_audio: whether the audio was compared.
+        by_audio: whether the audio was compared, as it is now.
         notes: what its lists and the comparison of the audio lack, such as a split, a sentence each.
         unheard: how many training clips the comparison of the audio did not cover.
     """
@@ -174,7 +174,9 @@ def decontaminate(
     )
     # Of a clip of the test split, nothing is asked.
     to_compare = clips.filter(pc.not_equal(clips.column("split"), "test"))
-    by_audio = {name: heard(tables, name) for name in splits}
+    by_audio = {
+        name: heard(tables, name, None if (read := found[name]) is None else read.clips) for name in splits
+    }
     evidence = pa.concat_tables(
         [
             overlaps_by_id(to_compare, benchmark_clips, listed),
@@ -223,7 +225,7 @@ def _with_audio(compared: Compared, by_audio: Heard | None, clips: pa.Table) -> 
     if by_audio is None:
         return compared
     notes = (*compared.notes, *not_heard(by_audio, compared.benchmark, clips))
-    return replace(compared, by_audio=True, notes=notes, unheard=by_audio.unheard(clips))
+    return replace(compared, by_audio=not by_audio.stale, notes=notes, unheard=by_audio.unheard(clips))
 
 
 def _excluding(

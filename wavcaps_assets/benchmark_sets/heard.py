@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavcaps_assets.store.errors import StoreError
 from wavcaps_assets.tables import OVERLAPS
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, compared_with_of, set_version_of
 from wavcaps_assets.tables.set_versions import SetVersions
 
-AUDIO_OVERLAPS = "audio_overlaps"
+AUDIO_OVERLAPS, OF_BENCHMARK = "audio_overlaps", "benchmark_fingerprints"
 # Evidence by embeddings, for people to look at; the models that make it are in another package.
 EMBEDDING_OVERLAPS = "embedding_overlaps"
 
@@ -25,11 +26,15 @@ class Heard:
         overlaps: `tables.OVERLAPS`, its evidence.
         left_out: the ids of clips that it could not compare, such as those without audio.
         of_set: the ids of the clips of the version of the set that it was made from; None: not known.
+        joined: how many clips of the benchmark have audio by now, and had no fingerprint.
+        stale: whether the fingerprints of the benchmark are others by now.
     """
 
     overlaps: pa.Table
     left_out: pa.Array
     of_set: pa.Array | None
+    joined: int = 0
+    stale: bool = False
 
     @property
     def known(self) -> bool:
@@ -49,14 +54,19 @@ class Heard:
         return pc.sum(unheard).as_py() or 0
 
 
-def heard(tables: TableStore, benchmark: str) -> Heard | None:
-    """The comparison of the audio with a benchmark; None: there is none."""
+def heard(tables: TableStore, benchmark: str, listed: pa.Table | None = None) -> Heard | None:
+    """The comparison of the audio with a benchmark; None: there is none.
+
+    Args:
+        listed: `tables.BENCHMARK_CLIPS`, as it is now; None: its lists are not there.
+    """
     key = [AUDIO_OVERLAPS, benchmark]
     if not tables.exists(key, None):
         return None
     overlaps = tables.read(key, [WHOLE])
     left_out = tables.read_dropped(key, [WHOLE]).column("clip_id").unique()
-    return Heard(overlaps, left_out, _clips_of(tables, set_version_of(overlaps)))
+    of_set = _clips_of(tables, set_version_of(overlaps))
+    return Heard(overlaps, left_out, of_set, *_changed(tables, benchmark, overlaps, listed))
 
 
 def alike(tables: TableStore, benchmark: str) -> pa.Table:
@@ -73,12 +83,54 @@ def not_heard(found: Heard, benchmark: str, clips: pa.Table) -> tuple[str, ...]:
             f"The audio of {number:,} training clips was not compared: they joined the set after the "
             f"comparison, or are among the dropped clips of {AUDIO_OVERLAPS}/{benchmark}."
         )
+    if found.joined:
+        sentences.append(
+            f"The audio of {found.joined:,} clips of {benchmark} joined after its fingerprints were made, "
+            f"and was not compared. Run compare_audio_{benchmark} again."
+        )
+    if found.stale:
+        sentences.append(
+            f"The audio of {benchmark} changed after it was compared, so the comparison does not count. Run "
+            f"compare_audio_{benchmark} again."
+        )
     if not found.known:
         sentences.append(
             "Clips may have joined the set after the comparison of the audio: the version of the set that it "
             f"was made from is not known. Materialize {AUDIO_OVERLAPS}/{benchmark} again."
         )
     return tuple(sentences)
+
+
+def _changed(
+    tables: TableStore, benchmark: str, overlaps: pa.Table, listed: pa.Table | None
+) -> tuple[int, bool]:
+    """How many clips of a benchmark have audio that has no fingerprint; and whether fingerprints changed."""
+    key = [OF_BENCHMARK, benchmark]
+    if not tables.exists(key, None):
+        return 0, False
+    prints = tables.read(key, [WHOLE], ["clip_id", "audio_sha256"])
+    before = compared_with_of(overlaps)
+    stale = before is not None and before != audio_hash(prints)
+    if listed is None:
+        return 0, stale
+    ids = listed.filter(pc.is_valid(listed.column("audio_path"))).column("clip_id")
+    seen = pa.concat_arrays(
+        [prints.column("clip_id").combine_chunks(), tables.read_dropped(key, [WHOLE])["clip_id"].unique()]
+    )
+    return pc.sum(pc.invert(pc.is_in(ids, value_set=seen))).as_py() or 0, stale
+
+
+def audio_hash(fingerprints: pa.Table) -> str:
+    """A hash of which audio a benchmark has.
+
+    Args:
+        fingerprints: `clip_id` and `audio_sha256` of `tables.FINGERPRINTS`.
+    """
+    rows = fingerprints.select(["clip_id", "audio_sha256"]).sort_by("clip_id")
+    digest = sha256()
+    for clip_id, audio in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        digest.update(f"{clip_id}\0{audio}\n".encode())
+    return digest.hexdigest()
 
 
 def _clips_of(tables: TableStore, version: str | None) -> pa.Array | None:

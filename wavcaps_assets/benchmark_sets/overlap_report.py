@@ -92,7 +92,8 @@ def not_compared(compared: Sequence[Compared]) -> str:
             lines.append(f"{one.benchmark}: the audio of {one.without_audio:,} {of} is not here.")
         if not one.by_audio:
             lines.append(
-                f"{one.benchmark}: no audio was compared: there is no table audio_overlaps/{one.benchmark}."
+                f"{one.benchmark}: no audio was compared: there is no table audio_overlaps/{one.benchmark} "
+                "of its audio as it is now."
             )
     return "\n".join(f"- {line}" for line in lines) or "*everything was compared*"
 

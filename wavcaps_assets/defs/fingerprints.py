@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from wavcaps_assets.benchmark_sets.benchmarks import known_benchmarks
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import Benchmark
-from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS
+from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS, OF_BENCHMARK
 from wavcaps_assets.defs.checks import Upstream, table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
@@ -28,7 +28,7 @@ from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_assets.tables.stage import Stage
 
 GROUP = "benchmarks"
-FINGERPRINTS_NAME, OF_BENCHMARK = "fingerprints", "benchmark_fingerprints"
+FINGERPRINTS_NAME = "fingerprints"
 SHOWN = ["clip_id", "benchmark_clip_id", "benchmark_split", "score", "offset_s", "key", "verdict"]
 SHOWN_ROWS = 30
 

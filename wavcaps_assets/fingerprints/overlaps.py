@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.benchmark_sets.heard import audio_hash
 from wavcaps_assets.fingerprints.extraction import in_batches, landmarks_of
 from wavcaps_assets.fingerprints.index import HashIndex
 from wavcaps_assets.fingerprints.matching import Match, MatchSettings, matches
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.tables import DROPPED, OVERLAPS
-from wavcaps_assets.tables.asset_tables import set_version_of, with_set_version
+from wavcaps_assets.tables.asset_tables import set_version_of, with_compared_with, with_set_version
 from wavcaps_assets.tables.stage import Stage
 
 AUDIO = "audio"
@@ -86,6 +87,8 @@ def audio_overlaps(
     dropped = pa.concat_tables([unchecked, only_there])
     # Clips that join the set later were not compared.
     pairs = with_set_version(pairs.sort_by(order), set_version_of(wanted))
+    # A benchmark's audio that joins or changes later was not compared, either.
+    pairs = with_compared_with(pairs, audio_hash(benchmark_fingerprints))
     stage = Stage(pairs, dropped, settings=settings.model_dump_json())
     return AudioOverlaps(stage, len(wanted), len(unchecked), len(benchmark), len(benchmark_unchecked))
 

@@ -22,7 +22,9 @@ SETTINGS = "wavcaps.settings"
 SOURCES = "wavcaps.sources"
 # Of the whole set, and of what is made of it: the name of the published version.
 SET_VERSION = "wavcaps.set_version"
-KEPT_METADATA = (SOURCES, SET_VERSION)
+# Of a comparison by sound: a hash of the benchmark's audio.
+COMPARED_WITH = "wavcaps.compared_with"
+KEPT_METADATA = (SOURCES, SET_VERSION, COMPARED_WITH)
 
 
 class OtherVersion(StoreError):
@@ -174,6 +176,16 @@ def set_version_of(table: pa.Table) -> str | None:
 def with_set_version(table: pa.Table, name: str | None) -> pa.Table:
     """A table that says which version of the set it is, or is made of."""
     return table.replace_schema_metadata({**_kept_metadata(table), **({SET_VERSION: name} if name else {})})
+
+
+def compared_with_of(table: pa.Table) -> str | None:
+    """A hash of the audio of the benchmark that a table was compared with; None: not known."""
+    return _kept_metadata(table).get(COMPARED_WITH)
+
+
+def with_compared_with(table: pa.Table, audio: str) -> pa.Table:
+    """A table that says which audio of a benchmark it was compared with."""
+    return table.replace_schema_metadata({**_kept_metadata(table), COMPARED_WITH: audio})
 
 
 def _kept_metadata(of: pa.Table | pa.Schema) -> dict[str, str]:

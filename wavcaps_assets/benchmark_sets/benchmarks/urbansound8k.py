@@ -34,7 +34,8 @@ class UrbanSound8k(Benchmark):
     layout = "metadata/UrbanSound8K.csv and audio/fold1/ to audio/fold10/"
     official_clips: ClassVar = {"1": 8_732}
     official_classes = 10
-    # About 6 GB. The checksum is that of the record's page.
+    # About 6 GB. The checksum is second-hand: public loaders of the set repeat it, and it was not compared
+    # with the record's page.
     published = (
         PublishedFile(
             "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz?download=1",
