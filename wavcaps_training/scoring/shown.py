@@ -88,6 +88,12 @@ def as_lines(task: ScoringTask, benchmark: str, scores: BenchmarkScores) -> list
         "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 4))]).rstrip()
         for row in rows
     ]
+    # Tasks that may lack something that a score needs say so in a column of their own.
+    lacking = [
+        f"{name}: {row['note']}"
+        for row in trained_rows(scores.table)
+        if (name := task.shown_name(row)) and row["value"] is None and row.get("note")
+    ]
     left_out = about["missing"] + about["unreadable"]
     trained = said_of(scores.table)[TRAIN_SPLIT]
     leaks = about["scored_clips_trained_on"]
@@ -95,6 +101,7 @@ def as_lines(task: ScoringTask, benchmark: str, scores: BenchmarkScores) -> list
         f"{task.name} on {benchmark}: {about['clips']:,} clips"
         + (f", {left_out:,} without audio that can be read" if left_out else ""),
         *table,
+        *lacking,
         *([scores.partial] if scores.partial else []),
         f"{TRAIN_SPLIT}: {trained}",
         *([f"scored clips that it was trained on: {leaks:,}"] if leaks else []),

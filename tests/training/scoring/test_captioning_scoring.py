@@ -21,7 +21,7 @@ from wavcaps_training.evaluation.protocols import PROTOCOLS, ProtocolName
 from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.scoring.retrieval import clips_to_score
 from wavcaps_training.scoring.score import Subject, score_on_benchmark
-from wavcaps_training.scoring.shown import numbers_of
+from wavcaps_training.scoring.shown import as_file_scores, as_lines, numbers_of
 from wavcaps_training.scoring.tasks.captioning import TASK
 from wavcaps_training.scoring.trained_on import Described
 from wavcaps_training.settings.captioner import (
@@ -31,6 +31,7 @@ from wavcaps_training.settings.captioner import (
     GenerationSettings,
 )
 from wavcaps_training.settings.training import ClipSettings
+from wavcaps_training.tables import FILE_SCORES
 
 BART = BartSettings(width=32, encoder_layers=1, decoder_layers=1, heads=2, feed_forward=32, max_positions=256)
 WORDS = small_bart(tuple(f"a tone of pitch {number}" for number in range(6)), BART)
@@ -145,6 +146,10 @@ def test_a_captioner_on_a_benchmark(tmp_path: Path) -> None:
     assert table["SPICE"]["note"].startswith("not measured: WAVCAPS_METRIC_FILES names no folder with")
     assert "SPICE" in scores.figures["not measured"]
     assert "SPICE" not in numbers_of(TASK, scores.table)
+    lines = as_lines(TASK, "clotho", scores)
+    assert any(line.startswith("SPICE: not measured: WAVCAPS_METRIC_FILES") for line in lines)
+    assert "SPIDEr: not measured: it is made of SPICE" in lines
+    assert FILE_SCORES.from_rows(as_file_scores(TASK, scores.table)).num_rows == len(table)
     captions = TableStore(store).read(row["captions_table"].split("/"), [WHOLE]).to_pylist()
     model = small_captioner()
     assert len(captions) == 5

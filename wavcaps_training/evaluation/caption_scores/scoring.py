@@ -122,11 +122,12 @@ def score_captions(
         logger.warning("%d of %d captions have no word, and get 0", result.empty, len(captions))
     recording = recordings or {}
     resampling = Resampling([recording.get(clip_id) or clip_id for clip_id in result.clip_ids])
-    # METEOR runs in its own process meanwhile.
+    # METEOR is a process of its own. It is started from here, so that an interrupt ends it.
     with ThreadPoolExecutor(1) as pool:
-        counts = pool.submit(meteor_counts, captions, compared)
-        _add_coco(result, captions, compared, resampling)
-        _add_meteor(result, counts.result(), resampling)
+        meanwhile = pool.submit(_add_coco, result, captions, compared, resampling)
+        counts = meteor_counts(captions, compared)
+        meanwhile.result()
+    _add_meteor(result, counts, resampling)
     cider_d = result.per_clip["CIDEr-D"] / 100
     for score in judged((captions, compared), (written, as_written), cider_d, files, device):
         if score.values is None:
