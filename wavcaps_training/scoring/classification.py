@@ -25,7 +25,7 @@ from wavcaps_training.evaluation.classification import (
     labelled_clips,
 )
 from wavcaps_training.evaluation.prompts import protocols_for
-from wavcaps_training.evaluation.zero_shot import ACCURACY, CLASS, OVERALL, confusion_matrix, most_confused
+from wavcaps_training.evaluation.zero_shot import CLASS, OVERALL, confusion_matrix, most_confused
 from wavcaps_training.models.device import device_name
 from wavcaps_training.scoring.scored_part import ScoredPart
 from wavcaps_training.scoring.task import CHANCE, TRAINED, Scored
@@ -60,7 +60,7 @@ def score_classification(weights: Path, part: ScoredPart, store: Store, device: 
         "official_classes": classes.official or None,
         "unknown_labels": len(labelled.unknown),
     }
-    rows: list[Mapping[str, Any]] = [_chance(classes, first)]
+    rows = [row for one in found for row in _chance(one, classes)]
     for one in found:
         rows += _rows(one, classes, one.protocol.sentence(settings))
     return Scored(
@@ -73,15 +73,19 @@ def score_classification(weights: Path, part: ScoredPart, store: Store, device: 
     )
 
 
-def _chance(classes: Classes, found: Classified) -> Mapping[str, Any]:
-    return {
-        "model": CHANCE,
-        "scope": OVERALL,
-        "group": "",
-        "metric": ACCURACY,
-        "value": 100.0 / len(classes.labels),
-        "unreadable": len(found.unreadable),
-    }
+def _chance(found: Classified, classes: Classes) -> Iterator[Mapping[str, Any]]:
+    """What guessing scores, in the rows that people compare with it."""
+    for row in found.accuracies:
+        if row.scope == OVERALL:
+            yield {
+                "model": CHANCE,
+                "protocol_name": found.protocol.name.value,
+                "scope": OVERALL,
+                "group": "",
+                "metric": row.metric,
+                "value": 100.0 / len(classes.labels),
+                "unreadable": len(found.unreadable),
+            }
 
 
 def _rows(found: Classified, classes: Classes, sentence: str) -> Iterator[Mapping[str, Any]]:
