@@ -223,6 +223,22 @@ def test_the_classification_set_has_no_clip_of_the_three_benchmarks(root: Path) 
     assert "Clips found by id that are on no released list that was compared: 3." in report
 
 
+def test_train_clips_of_wavcaps_get_the_further_captions_that_the_setting_names(root: Path) -> None:
+    tables = TableStore(Store(root))
+    made_by = {"model": "test", "prompt_version": "1"}
+    further = [{**made_by, "kind": kind, "text": f"A {kind}."} for kind in ("query", "tags")]
+    rows = [manifest_row("freesound-1", other_captions=further), manifest_row("freesound-2")]
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
+
+    def others(settings: OverlapSettings) -> dict[str, list[str]]:
+        kept = compose(SET, tables, settings).stage.kept
+        return {row["clip_id"]: row["other_captions"] for row in kept.to_pylist()}
+
+    plain, found = others(OverlapSettings()), others(OverlapSettings(other_captions=["query"]))
+    assert plain["freesound-1"] == []
+    assert found == {**plain, "freesound-1": ["A query."]}
+
+
 def test_without_its_released_list_a_preset_is_not_applied(root: Path) -> None:
     (root / "sets" / f"{CLASSIFICATION}.json").unlink()
     with pytest.raises(SetError, match=f"put the released {CLASSIFICATION}.json there"):

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from wavcaps_assets.captioning.kinds import known_kinds
 from wavcaps_assets.captioning.prompts import Form, PromptError, load_prompt
 from wavcaps_assets.captioning.settings import CaptioningChoice, CaptioningSettings
 from wavcaps_assets.llm.session import Session
+from wavcaps_assets.llm.tokens import most_tokens
 from wavcaps_assets.rules.settings import RULE_PRESETS
 from wavcaps_assets.tables import FILTERED_CLIPS, OTHER_CAPTIONS
 from wavcaps_assets.tables.imported import IMPORTED_CLIPS
@@ -173,6 +175,30 @@ def test_a_kind_that_fails_keeps_what_it_had_and_stops_no_other(tmp_path: Path) 
     assert found.stopped.keys() == {"query"} and "401" in found.stopped["query"]
     # Of clips that are not there any more, nothing is kept.
     assert by_clip(left, "query") == {"1": SAID["query"][0]}
+
+
+def test_a_used_up_budget_stops_a_kind_which_keeps_what_it_had(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    # A dollar a token in, and two a token out; each answer costs 17.
+    prices.write_text(
+        'source = "this test"\nread = 2026-11-01\n[models.scripted]\ninput = 1000000\noutput = 2000000\n'
+    )
+    with answering() as endpoint:
+        before = run(["short"], endpoint.model(), tmp_path / "first").table
+        run(["query"], endpoint.model(), tmp_path / "first")
+        most = max(most_tokens(one["messages"], one) + 2 * one["max_tokens"] for one in endpoint.requests)
+        model = endpoint.model()
+        # Room for the query, and then not for the most that the next answer could cost.
+        limit = {"prices": prices, "budget_month_usd": float(most) + 1}
+        limited = replace(model, settings=model.settings.model_copy(update=limit))
+        found = run(["query", "tags", "short"], limited, tmp_path / "second", before)
+        rest = run(["query", "tags", "short"], model, tmp_path / "second", before)
+    assert found.stopped.keys() == {"short"}
+    assert "WAVCAPS_LLM__BUDGET_MONTH_USD" in found.stopped["short"]
+    assert by_clip(found, "query") == dict(zip("123", SAID["query"], strict=True))
+    assert by_clip(found, "short") == dict(zip("123", SAID["short"], strict=True))
+    # With more money, only what is missing is asked.
+    assert not rest.stopped and len(endpoint.requests) == 4
 
 
 def test_no_kind_is_the_default_and_an_unknown_one_is_an_error(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from tempfile import NamedTemporaryFile
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets.fingerprints.extraction import StoredClip, fingerprint
+from wavcaps_assets.benchmark_sets.heard import OF_BENCHMARK
+from wavcaps_assets.fingerprints.extraction import RECIPE, StoredClip, fingerprint
 from wavcaps_assets.fingerprints.matching import MatchSettings
 from wavcaps_assets.fingerprints.overlaps import audio_overlaps
 from wavcaps_assets.network.errors import NotThere
@@ -21,6 +22,7 @@ from wavcaps_assets.sources.packed_audio import PackedAudioError, copy_from_arch
 from wavcaps_assets.store.errors import MissingFile
 from wavcaps_assets.store.storage import OutsideStore, Store
 from wavcaps_assets.tables import OVERLAPS
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +77,11 @@ class AudioComparison:
         if not with_audio or not with_theirs:
             whose = "the set's clips" if not with_audio else "its clips"
             return None, [f"The audio was not compared, since that of {whose} is not there."]
-        theirs = fingerprint(_stored(of_benchmark, "benchmark", "audio_path"), self._benchmarks)
+        theirs = fingerprint(
+            _stored(of_benchmark, "benchmark", "audio_path"),
+            self._benchmarks,
+            _known(self._benchmarks, of_benchmark),
+        )
         found = audio_overlaps(
             clips.select(["clip_id", "source"]),
             self._fingerprints(),
@@ -105,6 +111,13 @@ class AudioComparison:
                 pq.write_table(fingerprint(some, self._audio).stage.kept, parts[-1])
             self._parts = parts
         return map(pq.read_table, self._parts)
+
+
+def _known(store: Store, of_benchmark: pa.Table) -> pa.Table | None:
+    """The fingerprints of a benchmark that its asset has made; those of audio that is the same are used."""
+    tables = TableStore(store)
+    key = [OF_BENCHMARK, of_benchmark.column("benchmark")[0].as_py()]
+    return tables.read(key, [WHOLE]) if tables.settings_of(key, WHOLE) == RECIPE else None
 
 
 def _stored(clips: pa.Table, source: str, audio: str) -> list[StoredClip]:
