@@ -43,6 +43,8 @@ from wavcaps_assets.sources import all_sources
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "demo"
 REPORT = "report.html"
+# Of further lines of one result.
+INDENT = "\n" + 21 * " "
 # A set of this size is exported in seconds, so the demo does it.
 EXPORTS = {"Exporting the set in the formats of other tools": [Job(ASSETS, "export_all")]}
 DECONTAMINATION = {
@@ -96,7 +98,7 @@ def demo(home: Path) -> None:
     click.echo(
         f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
         f"{result_lines(tables_of(settings))}\n"
-        f"  Decontamination:   {planted[0]}\n"
+        f"  Decontamination:   {INDENT.join(planted)}\n"
         f"                     {settings.store_folder / DECONTAMINATION_REPORT}\n"
         f"  The report:        {report}\n"
         f"  The tables, audio: {settings.store}\n"
