@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
@@ -14,13 +14,18 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.plots import as_markdown
 from wavcaps_assets.show.previews import tally
 from wavcaps_assets.show.progress import progress_bar
+from wavcaps_assets.tables.set_versions import DamagedSetVersion, UnknownSetVersion
 from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope
 from wavcaps_training.defs.embeddings import credit
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.tables import WORTH, WORTH_KEY
-from wavcaps_training.worth.sides import Each
+from wavcaps_training.worth.sides import BadSide, Each
+
+
+# Errors that a retry only repeats, since a person asked for what there is not.
+WRONG_QUESTIONS = (BadSide, DamagedSetVersion, UnknownSetVersion, ValidationError)
 
 
 class WorthConfig(dg.Config):
@@ -37,7 +42,7 @@ class WorthConfig(dg.Config):
         Each.none,
         description="compare `after` with itself without each of its sources, filters, …, in a loop",
     )
-    seeds: int = Field(8, ge=2, description="how many seeds each side is trained with")
+    seeds: int = Field(8, description="how many seeds each side is trained with; at least two")
     references: str = Field(
         "before",
         description="whose captions the test clips are searched by: `before`, `after`, or another side. Both "
@@ -68,11 +73,14 @@ def definitions(location: Location) -> dg.Definitions:
         from wavcaps_training.worth.seed_runs import Machine
 
         tables = store.tables()
-        model = model_of(config.settings, config.seeds)
         request = Request(config.before, config.after, config.each.kind, config.references)
         machine = Machine(Settings().state / "worth", device())
         with final_errors(), logged_to(context), progress_bar("training", 0, "seeds") as bar:
-            found = what_is_it_worth(request, model, tables, machine, bar)
+            try:
+                model = model_of(config.settings, config.seeds)
+                found = what_is_it_worth(request, model, tables, machine, bar)
+            except WRONG_QUESTIONS as error:
+                raise dg.Failure(str(error), allow_retries=False) from error
         trained = [row for one in found.shown for row in one.deciding if row["seeds"]]
         first = found.shown[0]
         context.add_output_metadata(

@@ -63,6 +63,7 @@ def worth(
         raise click.UsageError("with --each, give one side at most: it is compared with itself without parts")
     changes = _changes(chosen)
     # They import torch.
+    from wavcaps_training.data import AudioReadError
     from wavcaps_training.training.final_errors import FINAL_ERRORS
     from wavcaps_training.worth.comparing import model_of
     from wavcaps_training.worth.job import Request, what_is_it_worth
@@ -80,7 +81,7 @@ def worth(
     try:
         with progress_bar("training seeds", 0, "seeds") as progress:
             found = what_is_it_worth(request, model, tables, Machine(own.state / "worth", device), progress)
-    except (StoreError, AlreadyRunning, ValueError, *FINAL_ERRORS) as error:
+    except (OSError, AlreadyRunning, AudioReadError, StoreError, ValueError, *FINAL_ERRORS) as error:
         raise click.ClickException(str(error)) from error
     _say(found, tables)
 

@@ -24,6 +24,7 @@ from wavcaps_assets.tables import RECORDINGS, TRAINING_MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.data import Clip
 from wavcaps_training.data.manifest_version import rows_sha256
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.worth.pools import POOL, Pool
 
 SPLIT = SplitSettings()
@@ -31,7 +32,7 @@ SPLIT = SplitSettings()
 SHOWN_CHANGES = ("added", "removed", "recaptioned", "audio_changed")
 
 
-class NothingToCompare(ValueError):
+class NothingToCompare(NothingToScore):
     """There is nothing to train on, or nothing to test on."""
 
 
