@@ -23,7 +23,6 @@ from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.tables import WORTH, WORTH_KEY
 from wavcaps_training.worth.sides import BadSide, Each
 
-
 # Errors that a retry only repeats, since a person asked for what there is not.
 WRONG_QUESTIONS = (BadSide, DamagedSetVersion, UnknownSetVersion, ValidationError)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.progress import progress_bar
-from wavcaps_assets.store.storage import StoreError, open_store
+from wavcaps_assets.store.storage import open_store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.worth.sides import KINDS
 
@@ -63,7 +63,6 @@ def worth(
         raise click.UsageError("with --each, give one side at most: it is compared with itself without parts")
     changes = _changes(chosen)
     # They import torch.
-    from wavcaps_training.data import AudioReadError
     from wavcaps_training.training.final_errors import FINAL_ERRORS
     from wavcaps_training.worth.comparing import model_of
     from wavcaps_training.worth.job import Request, what_is_it_worth
@@ -81,7 +80,7 @@ def worth(
     try:
         with progress_bar("training seeds", 0, "seeds") as progress:
             found = what_is_it_worth(request, model, tables, Machine(own.state / "worth", device), progress)
-    except (OSError, AlreadyRunning, AudioReadError, StoreError, ValueError, *FINAL_ERRORS) as error:
+    except (OSError, AlreadyRunning, ValueError, *FINAL_ERRORS) as error:
         raise click.ClickException(str(error)) from error
     _say(found, tables)
 
