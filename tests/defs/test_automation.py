@@ -1,7 +1,7 @@
 """The sensors that carry new clips on, on a real instance: when they request a run, and what stops them."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -151,6 +151,92 @@ def test_what_a_person_cancelled_is_not_started_again(crawled: Night, stepped: C
     crawled.run(CANCELED)
     stepped.forward(timedelta(hours=25))
     assert "was cancelled by a person" in crawled.tick()
+
+
+def test_crawls_that_go_on_do_not_start_again_what_failed_or_was_cancelled(
+    crawled: Night, stepped: Clock
+) -> None:
+    for _ in range(3):
+        crawled.run(FAILURE)
+    crawled.materialize(SOURCE, "audio", partition="catalogue")
+    stepped.forward(timedelta(hours=25))
+    assert "3 runs have failed" in crawled.tick()
+    crawled.run(CANCELED)
+    crawled.materialize(SOURCE, "audio", partition="catalogue")
+    stepped.forward(timedelta(hours=25))
+    assert "was cancelled by a person" in crawled.tick()
+    crawled.run(SUCCESS)
+    stepped.forward(timedelta(hours=25))
+    assert crawled.tick() == SOURCE
+
+
+def test_a_pause_before_a_run_that_was_made_is_over(crawled: Night, stepped: Clock) -> None:
+    # The budget of the month was raised, and the job started by hand.
+    until = utc_now() + timedelta(days=20)
+    crawled.run(SUCCESS, tags={PAUSED_TAG: until.isoformat(timespec="seconds")})
+    crawled.run(SUCCESS)
+    stepped.forward(timedelta(hours=25))
+    assert crawled.tick() == SOURCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asset", [None, "wavcaps"])
+def test_many_crawls_do_not_hide_a_run(night: Night, stepped: Clock, asset: str | None) -> None:
+    night.materialize("manifest", partition=SOURCE)
+    night.run(CANCELED, "publish", partition=None, asset=asset)
+    stepped.forward(timedelta(hours=25))
+    for _ in range(101):
+        night.run(SUCCESS, "crawl_soundbible", "catalogue", asset="audio" if asset else None)
+    assert "was cancelled by a person" in night.tick("publish_new_version")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sensor", "new", "reads", "makes", "partition"),
+    [
+        (f"process_{SOURCE}", (SOURCE, "audio"), "filtered_clips", "manifest", SOURCE),
+        ("publish_new_version", ("manifest",), "wavcaps", "wavcaps", None),
+    ],
+)
+def test_what_came_while_a_run_was_in_progress_is_not_forgotten(
+    night: Night,
+    stepped: Clock,
+    sensor: str,
+    new: tuple[str, ...],
+    reads: str,
+    makes: str,
+    partition: str | None,
+) -> None:
+    def comes() -> None:
+        night.materialize(*new, partition="catalogue" if len(new) > 1 else SOURCE)
+
+    def run(during: Callable[[], None]) -> None:
+        made = dg.materialize([_reading(reads, partition, during)], instance=night.instance, **one)
+        assert made.success
+        if makes != reads:
+            night.materialize(makes, partition=partition)
+
+    one = {"partition_key": partition} if partition else {}
+    comes()
+    run(lambda: None)
+    assert "newer than" in night.tick(sensor)
+    comes()
+    assert night.tick(sensor) == (partition or "a run")
+    run(comes)
+    assert night.tick(sensor) == (partition or "a run")
+    run(lambda: None)
+    assert "newer than" in night.tick(sensor)
+
+
+def _reading(name: str, partition: str | None, during: Callable[[], None]) -> dg.AssetsDefinition:
+    """An asset that has read its inputs when something happens."""
+    partitions = dg.StaticPartitionsDefinition([partition]) if partition else None
+
+    @dg.asset(name=name, partitions_def=partitions)
+    def asset() -> None:
+        during()
+
+    return asset
 
 
 def test_new_manifests_are_published_when_no_source_is_in_progress(night: Night) -> None:

@@ -77,5 +77,7 @@ def test_the_images_run_without_root_and_contain_no_file_of_keys() -> None:
     copied = [word for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.M) for word in line.split()]
     assert all((ROOT / path).exists() for path in copied)
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
+    # setuptools puts both into the wheel; NOTICE has the terms of the weights in checkpoints.
+    assert {"LICENSE", "NOTICE"} <= set(copied)
     assert set(copied) <= {*allowed, "requirements/team.txt", "requirements/training.txt"}
     assert "requirements/*.txt" in allowed

@@ -5,10 +5,15 @@ conditions, because Dagster switches conditions by asset: stages 1 to 3 are the 
 which a person switches on one by one.
 """
 
+from __future__ import annotations
+
+import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
@@ -19,23 +24,46 @@ from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 
 EVERY_S = 300
-MANIFEST, SET = dg.AssetKey("manifest"), dg.AssetKey("wavcaps")
-# After this number of failed runs of the same clips, a person has to look.
+FILTERED, MANIFEST, SET = (dg.AssetKey(name) for name in ("filtered_clips", "manifest", "wavcaps"))
+# After this number of failed runs without a success between them, a person has to look.
 ATTEMPTS = 3
-# The newest runs of a job, among which those of a source are found.
-NEWEST = 100
+# The newest runs of a job that are looked at; and, for those of the asset graph, how many times as many.
+NEWEST, MOST_PAGES = 100, 20
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
+
+
+@dataclass(frozen=True, order=True)
+class Made:
+    """A materialization.
+
+    Attributes:
+        number: grows with each event of the instance.
+        at: when it happened (UTC).
+        run_id: of the run that made it; empty: none did.
+    """
+
+    number: int
+    at: datetime
+    run_id: str
+
+    def has_seen(self, other: Made, instance: dg.DagsterInstance) -> bool:
+        """Whether its run began after another materialization, and can so have read it."""
+        record = instance.get_run_record_by_id(self.run_id) if self.run_id else None
+        if record is None or record.start_time is None:
+            return self.number > other.number
+        return record.start_time > other.at.timestamp()
 
 
 def newest_event(
     instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], partition: str | None = None
-) -> tuple[int, datetime] | None:
-    """The number and the time (UTC) of the newest materialization of these assets; None: there is none."""
-    newest: tuple[int, datetime] | None = None
+) -> Made | None:
+    """The newest materialization of these assets; None: there is none."""
+    newest: Made | None = None
     for key in keys:
         filter_ = dg.AssetRecordsFilter(key, asset_partitions=[partition] if partition else None)
         for record in instance.fetch_materializations(filter_, limit=1).records:
-            found = (record.storage_id, datetime.fromtimestamp(record.timestamp, utc_now().tzinfo))
+            at = datetime.fromtimestamp(record.timestamp, utc_now().tzinfo)
+            found = Made(record.storage_id, at, record.event_log_entry.run_id)
             newest = max(newest or found, found)
     return newest
 
@@ -45,45 +73,54 @@ def runs_of(
 ) -> list[dg.RunRecord]:
     """The newest runs that make some of these assets, whether by the job or from the asset graph."""
     tags = {PARTITION_TAG: partition} if partition else None
-    records = instance.get_run_records(dg.RunsFilter(tags=tags), limit=NEWEST)
-    return [
-        record
-        for record in records
-        if record.dagster_run.job_name == job or {*assets} & {*(record.dagster_run.asset_selection or ())}
-    ]
+    found = list(instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=NEWEST))
+    # Crawls are runs of the asset graph too, and there can be many of them.
+    filter_ = dg.RunsFilter(job_name=IMPLICIT_ASSET_JOB_NAME, tags=tags)
+    cursor = None
+    for _ in range(MOST_PAGES):
+        page = instance.get_run_records(filter_, limit=NEWEST, cursor=cursor)
+        found += [one for one in page if {*assets} & {*(one.dagster_run.asset_selection or ())}]
+        if len(page) < NEWEST:
+            break
+        cursor = page[-1].dagster_run.run_id
+    return sorted(found, key=lambda record: record.storage_id, reverse=True)
 
 
-def reason_to_wait(records: Sequence[dg.RunRecord], since: datetime, every: timedelta) -> str | None:
+def reason_to_wait(records: Sequence[dg.RunRecord], every: timedelta) -> str | None:
     """Why a job is not requested now although there is something new; None: it is.
+
+    What happened before the newest run that made its assets does not count.
 
     Args:
         records: its newest runs, newest first.
-        since: when the new thing was there (UTC).
         every: the least time between two requests.
     """
     runs = [record.dagster_run for record in records]
     if any(run.status in UNFINISHED for run in runs):
         return "a run is queued or in progress"
-    until = paused_until(runs)
+    recent = list(itertools.takewhile(lambda run: not _made_all(run), runs))
+    until = paused_until(recent)
     if until is not None:
         return f"paused until {until:%Y-%m-%d %H:%M} UTC"
-    if runs and runs[0].status is dg.DagsterRunStatus.CANCELED and records[0].create_timestamp > since:
+    # Clips that were crawled since do not start it either: crawls go on all day.
+    if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
         return f"run {runs[0].run_id[:8]} was cancelled by a person: start the job by hand"
-    failed = [
-        record
-        for record in records
-        if record.dagster_run.status is dg.DagsterRunStatus.FAILURE and record.create_timestamp > since
-    ]
+    failed = [run for run in recent if run.status is dg.DagsterRunStatus.FAILURE]
     if len(failed) >= ATTEMPTS:
-        run = failed[0].dagster_run.run_id[:8]
         return (
-            f"{len(failed)} runs have failed, the newest is {run}: start the job by hand when it is repaired"
+            f"{len(failed)} runs have failed, the newest is {failed[0].run_id[:8]}: start the job by hand "
+            "when it is repaired"
         )
     # A pause that has expired goes on at once: it was the same request.
     was_paused = bool(runs) and PAUSED_TAG in runs[0].tags
     if records and not was_paused and (due := records[0].create_timestamp + every) > utc_now():
-        return f"at most one run in {every.total_seconds() / 3600:g} hours: the next one at {due:%H:%M} UTC"
+        hours = f"{every.total_seconds() / 3600:g}"
+        return f"at most one run in {hours} hours: the next one at {due:%Y-%m-%d %H:%M} UTC"
     return None
+
+
+def _made_all(run: dg.DagsterRun) -> bool:
+    return run.status is dg.DagsterRunStatus.SUCCESS and PAUSED_TAG not in run.tags
 
 
 def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
@@ -112,14 +149,15 @@ def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         if crawled is None:
             return dg.SkipReason(f"nothing of {source.title} is crawled yet")
         done = newest_event(instance, [MANIFEST], source.name)
-        if done is not None and done[0] > crawled[0]:
+        read = newest_event(instance, [FILTERED], source.name) or done
+        if done is not None and read is not None and done >= read and read.has_seen(crawled, instance):
             return dg.SkipReason(f"the manifest of {source.title} is newer than its newest clips")
         records = runs_of(instance, LANE_JOB, lane, source.name)
-        wait = reason_to_wait(records, crawled[1], every)
+        wait = reason_to_wait(records, every)
         if wait is not None:
             return dg.SkipReason(f"new clips of {source.title} wait: {wait}")
         return dg.RunRequest(
-            partition_key=source.name, run_key=f"{source.name} {crawled[0]} after {_newest(records)}"
+            partition_key=source.name, run_key=f"{source.name} {crawled.number} after {_newest(records)}"
         )
 
     return process
@@ -144,7 +182,7 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
         if manifests is None:
             return dg.SkipReason("no source has a manifest yet")
         done = newest_event(instance, [SET])
-        if done is not None and done[0] > manifests[0]:
+        if done is not None and done.has_seen(manifests, instance):
             return dg.SkipReason("the set is newer than every manifest")
         busy = [
             source.title
@@ -157,10 +195,10 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
         if busy:
             return dg.SkipReason(f"in progress: {', '.join(busy)}")
         records = runs_of(instance, PUBLISH_JOB, [SET])
-        wait = reason_to_wait(records, manifests[1], every)
+        wait = reason_to_wait(records, every)
         if wait is not None:
             return dg.SkipReason(f"new manifests wait: {wait}")
-        return dg.RunRequest(run_key=f"{manifests[0]} after {_newest(records)}")
+        return dg.RunRequest(run_key=f"{manifests.number} after {_newest(records)}")
 
     return publish
 
