@@ -211,12 +211,13 @@ def test_what_came_while_a_run_was_in_progress_is_not_forgotten(
         night.materialize(*new, partition="catalogue" if len(new) > 1 else SOURCE)
 
     def run(during: Callable[[], None]) -> None:
-        made = dg.materialize([_reading(reads, partition, during)], instance=night.instance, **one)
+        made = dg.materialize(
+            [_reading(reads, partition, during)], instance=night.instance, partition_key=partition
+        )
         assert made.success
         if makes != reads:
             night.materialize(makes, partition=partition)
 
-    one = {"partition_key": partition} if partition else {}
     comes()
     run(lambda: None)
     assert "newer than" in night.tick(sensor)

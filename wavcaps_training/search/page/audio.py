@@ -14,7 +14,8 @@ from wavcaps_assets.store.storage import MissingFile, OutsideStore, Store, Store
 
 # One request to a bucket each.
 PART_BYTES = 1 << 20
-RANGE = re.compile(r"bytes=(?P<first>\d*)-(?P<last>\d*)", re.ASCII)
+# Python refuses to read numbers of thousands of digits.
+RANGE = re.compile(r"bytes=(?P<first>\d{0,30})-(?P<last>\d{0,30})", re.ASCII)
 
 
 class NotThere(ValueError):
