@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
+from wavcaps_training.paper.released import RELEASED_MODELS, ReleasedModel
 from wavcaps_training.paper.tables.captioning import METRICS, TABLE_VI, TABLE_X
 from wavcaps_training.paper.tables.classification import TABLE_VII
 from wavcaps_training.paper.tables.generation import TABLE_VIII
@@ -23,14 +24,14 @@ class Wanted:
     """The score that would be the like of a figure.
 
     Attributes:
-        experiment: whose checkpoint is scored.
+        experiment: whose checkpoint is scored; or the checkpoint that the paper's authors released.
         task: `retrieval`, `captioning` or `classification`.
         benchmark: on which benchmark.
         metrics: the names of the score in tables of scores; the first that is there counts.
         direction: of retrieval; empty: none.
     """
 
-    experiment: Experiment
+    experiment: Experiment | ReleasedModel
     task: str
     benchmark: str
     metrics: tuple[str, ...]
@@ -39,7 +40,7 @@ class Wanted:
     @property
     def scores_key(self) -> tuple[str, ...]:
         """The key of the asset that has it."""
-        return ("scores", self.task, self.benchmark, self.experiment.model.name, self.experiment.setting)
+        return ("scores", self.task, self.benchmark, *self.experiment.name.split("/"))
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,19 @@ def score_cells() -> Iterator[Cell]:
         yield from _retrieval("Table IX", row.training_set, row)
     for captioner in TABLE_X:
         yield from _captioning("Table X", captioner.model)
+
+
+def released_cells() -> Iterator[Cell]:
+    """The same figures next to scores of the checkpoints that the paper's authors released."""
+    for cell in score_cells():
+        wanted = cell.wanted
+        if wanted is None:
+            continue
+        for released in RELEASED_MODELS:
+            same_row = released.reported_in == f"{cell.table}, {cell.row}"
+            if same_row and wanted.benchmark in released.reported_on:
+                name = f"{cell.row}, released weights"
+                yield replace(cell, row=name, wanted=replace(wanted, experiment=released))
 
 
 def experiment_of(table: str, row: str, benchmark: str) -> Experiment | None:

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from wavcaps_assets.tables.asset_tables import TableStore
-from wavcaps_training.paper.cells import Cell, Wanted, score_cells
+from wavcaps_training.paper.cells import Cell, Wanted, released_cells, score_cells
 from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.paper.likeness import Match, match
+from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.paper.set_comparison import compare_examples, compare_other_sets, compare_sets
 from wavcaps_training.paper.stored_scores import StoredScores, read_scores
 from wavcaps_training.tables import PAPER_COMPARISON
@@ -43,13 +44,19 @@ def compare(
             *compare_sets(statistics, captions_by),
             *compare_other_sets(statistics, captions_by),
             *(_row(cell, scores) for cell in score_cells()),
+            *(
+                _row(cell, scores)
+                for cell in released_cells()
+                if cell.wanted and cell.wanted.scores_key in scores
+            ),
         ]
     )
 
 
-def reported_keys() -> dict[tuple[str, ...], Experiment]:
-    """The keys of the scores that the paper has figures of, with the experiments."""
-    return {cell.wanted.scores_key: cell.wanted.experiment for cell in score_cells() if cell.wanted}
+def reported_keys() -> dict[tuple[str, ...], Experiment | ReleasedModel]:
+    """The keys of the scores that the paper has figures of, with the checkpoints that are scored."""
+    cells = (*score_cells(), *released_cells())
+    return {cell.wanted.scores_key: cell.wanted.experiment for cell in cells if cell.wanted}
 
 
 def reported_scores(tables: TableStore) -> dict[tuple[str, ...], StoredScores]:
@@ -58,7 +65,10 @@ def reported_scores(tables: TableStore) -> dict[tuple[str, ...], StoredScores]:
     Raises:
         StoreError: a table exists and cannot be read.
     """
-    found = (read_scores(tables, key, one.key, one.start_key) for key, one in reported_keys().items())
+    found = (
+        read_scores(tables, key, one.key, one.start_key if isinstance(one, Experiment) else None)
+        for key, one in reported_keys().items()
+    )
     return {scores.key: scores for scores in found if scores is not None}
 
 
@@ -84,16 +94,16 @@ def _row(cell: Cell, scores: Mapping[tuple[str, ...], StoredScores]) -> dict[str
         return {**row, **_measured(cell, found, scores[key])}
     if found:
         return {**row, "status": "not measured", "note": found}
-    needs = ", ".join(_needs(cell.wanted))
+    needs = ", ".join(_needs(cell.wanted, cell.wanted.experiment))
     return {**row, "status": "not run", "needs": needs, "note": f"not run: needs {needs}"}
 
 
-def _needs(wanted: Wanted) -> Iterator[str]:
+def _needs(wanted: Wanted, experiment: Experiment | ReleasedModel) -> Iterator[str]:
     """The assets that make a score, in their order."""
-    experiment = wanted.experiment
-    yield "/".join(experiment.training_manifest)
-    if experiment.start_key is not None:
-        yield "/".join(experiment.start_key)
+    if isinstance(experiment, Experiment):
+        yield "/".join(experiment.training_manifest)
+        if experiment.start_key is not None:
+            yield "/".join(experiment.start_key)
     yield "/".join(experiment.key)
     yield f"benchmark/{wanted.benchmark}"
     yield "/".join(wanted.scores_key)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from wavcaps_training.paper.cells import Wanted
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
 from wavcaps_training.paper.models import Preset, Stage
+from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.paper.stored_scores import StoredScores
 
 # The paper's figures were probably made by the released code, whose crops are as random as the paper's.
@@ -106,7 +107,9 @@ def _unlike_data(wanted: Wanted, row: Mapping[str, Any]) -> Iterator[str]:
         yield f"It was trained on {row['scored_clips_trained_on']:,} of the scored clips."
 
 
-def _unlike_training(experiment: Experiment, scores: StoredScores) -> Iterator[str]:
+def _unlike_training(experiment: Experiment | ReleasedModel, scores: StoredScores) -> Iterator[str]:
+    if isinstance(experiment, ReleasedModel):
+        return
     trainings = [("Not trained as the paper's", experiment, scores.checkpoint)]
     if experiment.start_key is not None:
         start = next(one for one in EXPERIMENTS if one.key == experiment.start_key)
@@ -157,6 +160,7 @@ def _said(row: Mapping[str, Any], scores: StoredScores) -> Iterator[str]:
         yield f"{row['clips']:,} of the benchmark's {official:,} clips."
     elif not official:
         yield f"{row['clips']:,} clips; how many the benchmark has is not known."
-    if scores.checkpoint is not None:
+    # Of released weights it is not known.
+    if scores.checkpoint is not None and scores.checkpoint["train_clips"]:
         yield f"Trained on {scores.checkpoint['train_clips']:,} clips."
     yield f"Protocol: {row['protocol_name']}."

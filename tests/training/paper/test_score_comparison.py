@@ -203,6 +203,18 @@ def test_what_was_not_run_names_the_assets_that_make_it() -> None:
     assert generation["status"] == "not run" and "not part of this project" in generation["note"]
 
 
+def test_released_weights_have_their_own_row_next_to_the_figures_of_theirs() -> None:
+    key = ("scores", "retrieval", "audiocaps", "released", "htsat_bert_zs")
+    place = ("Table V", "HTSAT-BERT-ZS, released weights", "AudioCaps text-to-audio R@1")
+    found = cell(stored(key, settings_of("htsat_bert/zero_shot"), protocol_name="released"), place)
+    assert (found["paper"], found["measured"], found["comparable"]) == (28.6, 30.0, True)
+    assert found["scores"] == "/".join(key)
+    other = stored(key, settings_of("htsat_bert/zero_shot"), protocol_name="windows")
+    assert not cell(other, place)["comparable"]
+    table = compare(SET_STATISTICS.empty(), [], EXAMPLES.empty(), {})
+    assert not [row for row in table["row"].to_pylist() if "released" in row]
+
+
 def test_every_experiment_of_the_paper_is_in_its_tables() -> None:
     wanted = {found.wanted.experiment.name for found in score_cells() if found.wanted}
     assert wanted == {one.name for one in EXPERIMENTS if one.reported_in}
