@@ -15,9 +15,10 @@ from wavcaps_assets.tables.asset_tables import WHOLE
 from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, scope_of_encoder
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
+from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.scoring.shown import numbers_of, said_of
 from wavcaps_training.scoring.task import BenchmarkScores, ScoringTask
-from wavcaps_training.scoring.tasks import known_tasks, tasks_of
+from wavcaps_training.scoring.tasks import known_tasks
 
 
 class ScoringConfig(dg.Config):
@@ -68,15 +69,12 @@ def definitions(location: Location) -> dg.Definitions:
 
 def _scored(location: Location) -> Iterator[tuple[Checkpoint, ScoringTask, str]]:
     """What is scored: a checkpoint, at a task, on a benchmark."""
-    for experiment, task, benchmark in benchmark_scores_of(location):
-        start = (experiment.start_key,) if experiment.start_key else ()
-        encoder, made_of = experiment.settings().audio_encoder.encoder, (*start, experiment.training_manifest)
-        yield Checkpoint(experiment.key, encoder, made_of), task, benchmark
-    for released in location.released:
-        settings = released.settings()
-        for task in tasks_of(settings.task):
-            for benchmark in task.benchmarks_for(location.settings.sources):
-                yield Checkpoint(released.key, settings.audio_encoder.encoder), task, benchmark
+    for scored, task, benchmark in benchmark_scores_of(location):
+        made_of: tuple[tuple[str, ...], ...] = ()
+        if isinstance(scored, Experiment):
+            start = (scored.start_key,) if scored.start_key else ()
+            made_of = (*start, scored.training_manifest)
+        yield Checkpoint(scored.key, scored.settings().audio_encoder.encoder, made_of), task, benchmark
 
 
 def _scores(

@@ -39,13 +39,14 @@ class Location:
     released: Sequence[ReleasedModel] = ()
 
 
-def benchmark_scores_of(location: Location) -> list[tuple[Experiment, ScoringTask, str]]:
-    """What has an asset of scores on a benchmark: an experiment, a task for its model, and a benchmark."""
+def benchmark_scores_of(location: Location) -> list[tuple[Experiment | ReleasedModel, ScoringTask, str]]:
+    """What has an asset of scores on a benchmark: a checkpoint, a task for its model, and a benchmark."""
+    checkpoints: list[Experiment | ReleasedModel] = [*location.experiments, *location.released]
     return [
-        (experiment, task, benchmark)
-        for experiment in location.experiments
+        (checkpoint, task, benchmark)
+        for checkpoint in checkpoints
         for task in known_tasks()
-        if task.models == experiment.settings().task
+        if task.models == checkpoint.settings().task
         for benchmark in task.benchmarks_for(location.settings.sources)
     ]
 

@@ -64,7 +64,7 @@ def fill_scores(tables: TableStore) -> None:
         by_key.setdefault(key, []).append(cell)
     for key, cells in by_key.items():
         wanted = cells[0].wanted
-        assert wanted is not None
+        assert wanted is not None and isinstance(wanted.experiment, Experiment)
         if not tables.exists(wanted.experiment.key, None):
             write_checkpoint(tables, wanted.experiment)
         rows = [score_row(cell, str(wanted.experiment.name)) for cell in cells]
