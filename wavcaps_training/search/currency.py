@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, path_of
 from wavcaps_training.checkpoints.checkpoint import read_origin
 from wavcaps_training.tables import INDEX_FOLDER
 
+# The end of a file that shows that it was written again.
+END_BYTES = 65_536
 CONTENT = ["clip_id", "samples_sha256", "caption"]
 
 
@@ -40,6 +44,26 @@ def what_is_stale(tables: TableStore, name: str) -> list[str]:
     if gone:
         found.append(f"{gone:,} of its clips are not published as they were")
     return found
+
+
+def state_of(tables: TableStore, name: str) -> str:
+    """A hash that changes when the set, an index or its checkpoint is written again. It reads ends of files.
+
+    Args:
+        tables: the store's tables.
+        name: of the checkpoint, such as `aisfx_minilm/demo`.
+
+    Raises:
+        StoreError: a table is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for key in (["wavcaps"], [INDEX_FOLDER, *name.split("/")], ["checkpoint", *name.split("/")]):
+        path = path_of(key, WHOLE)
+        size = tables.store.size(path)
+        # A Parquet file ends with its metadata: the version of the set, and statistics of each column.
+        start = max(size - END_BYTES, 0)
+        digest.update(f"{size} ".encode() + tables.store.read_span(path, start, size - start))
+    return digest.hexdigest()
 
 
 def _without(rows: pa.Table, others: pa.Table) -> int:

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.store.storage import Store
+from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, path_of, set_version_of
+from wavcaps_training.search.currency import state_of
 from wavcaps_training.search.encoder import Encoder, QueryError
 from wavcaps_training.search.indexing import matrix_of
 from wavcaps_training.search.vectors import mapped_vectors, nearest
@@ -110,9 +111,12 @@ class SearchIndex:
 
     def __init__(self, name: str, encoder: Encoder, tables: TableStore, folder: Path) -> None:
         self.name, self.encoder, self.asset = name, encoder, f"{INDEX_FOLDER}/{name}"
+        self._tables = tables
         key = [INDEX_FOLDER, *name.split("/")]
         if not tables.exists(key, WHOLE):
             raise NoIndex(f"there is no index of {name}: materialize {self.asset}")
+        # Taken first: what is written while the tables are read is noticed.
+        self._opened = state_of(tables, name)
         rows = tables.read(key, [WHOLE], DESCRIBED)
         versions = pc.unique(rows["embedding_version"]).to_pylist()
         if versions not in ([], [encoder.version]):
@@ -153,6 +157,13 @@ class SearchIndex:
 
     def __len__(self) -> int:
         return int(self._sounds_now.sum())
+
+    def is_outdated(self) -> bool:
+        """Whether the set, the index or the checkpoint was written again since this was opened."""
+        try:
+            return state_of(self._tables, self.name) != self._opened
+        except StoreError:
+            return True
 
     def by_text(self, text: str, k: int) -> list[Hit]:
         """The clips whose sound is most similar to a text.

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from tests.support.servers import running
-from tests.training.search.small_index import HOSTILE, RATE, SmallSet, small_set, tone
+from tests.training.search.small_index import CAPTIONS, HOSTILE, RATE, SmallSet, small_set, tone
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.search.page import uploads
 from wavcaps_training.search.page.app import build_app
@@ -115,6 +115,7 @@ def test_audio_is_streamed_in_ranges(page: Page, monkeypatch: pytest.MonkeyPatch
         ("bytes=0-1,3-4", None),
         ("items=0-1", None),
         ("bytes=1.5-2", None),
+        pytest.param(f"bytes={'9' * 5000}-", None, id="5000 digits"),
     ],
 )
 def test_ranges_that_are_no_range_give_the_whole_file(header: str, expected: tuple[int, int] | None) -> None:
@@ -182,6 +183,20 @@ def test_other_sites_are_kept_out(local_page: Page) -> None:
     assert client.post("/sounds", content=b"x").status_code == 403
     assert client.get("/rate").status_code == 404
     assert ratings_table(local_page.small.store).num_rows == 0
+
+
+def test_the_page_says_that_the_store_has_changed(local_page: Page) -> None:
+    def notes() -> str:
+        return " ".join(re.findall(r'class="note">([^<]+)<', local_page.client.get("/?q=rain").text))
+
+    small = local_page.small
+    assert not notes()
+    small.publish(CAPTIONS[:2], "v2-00000000")
+    assert "Start `wavcaps search --page` again" in notes()
+    small.publish()
+    assert not notes()
+    small.train(2)
+    assert "Start `wavcaps search --page` again" in notes()
 
 
 def test_thumbs_are_stored_once_and_may_change(local_page: Page) -> None:

@@ -38,6 +38,10 @@ RESULTS = 10
 # Vectors of uploaded sounds that are remembered, so that a page of results can be loaded again.
 REMEMBERED = 50
 LARGEST_FORM = 16_384
+OUTDATED = (
+    "The set, the index or the checkpoint was stored again after this page's server had started, and the "
+    "results are of before. Start `wavcaps search --page` again."
+)
 STATIC = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
@@ -172,7 +176,7 @@ class SearchPage:
             token=self.token,
             index=self.index,
             version=freshness.published or "not known",
-            notes=freshness.notes(self.index.asset),
+            notes=[*freshness.notes(self.index.asset), *([OUTDATED] if self.index.is_outdated() else [])],
             thumbs=self._thumbs(found) if found else {},
             longest_query=LONGEST_QUERY,
             largest_upload_mb=LARGEST_UPLOAD // 1_000_000,
