@@ -13,19 +13,17 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb, report
-from benchmarks.whole_set import SOURCES, manifest, sentences, titles
+from benchmarks.whole_set import SOURCES, filled, manifest, sentences, titles
 from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.exclusion_lists import RELEASED
 from wavcaps_assets.benchmark_sets.sets import SETS
-from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import AUDIO, FILTERED_CLIPS, RAW_CLIPS
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
@@ -54,39 +52,18 @@ def write(folder: Path) -> None:
         "title": titles(rng, "freesound", FREESOUND_RAW),
         "description": texts,
     }
-    tables.write(["freesound", "raw_clips"], "2022-11", _filled(RAW_CLIPS, FREESOUND_RAW, common))
+    tables.write(["freesound", "raw_clips"], "2022-11", filled(RAW_CLIPS, FREESOUND_RAW, common))
     paths = {"audio_path": [f"audio/freesound/2022-11/{name}.flac" for name in ids]}
-    audio = _filled(AUDIO, FREESOUND_RAW, common | paths)
+    audio = filled(AUDIO, FREESOUND_RAW, common | paths)
     tables.write(["freesound", "audio"], "2022-11", audio)
     kept = {name: values[: FREESOUND_RAW // 2] for name, values in common.items()}
-    tables.write(["filtered_clips"], "freesound", _filled(FILTERED_CLIPS, FREESOUND_RAW // 2, kept))
+    tables.write(["filtered_clips"], "freesound", filled(FILTERED_CLIPS, FREESOUND_RAW // 2, kept))
     for name, splits in LISTS.items():
         for split, (clips, captions) in splits.items():
             _write_list(folder / "sets" / name, split, clips, captions)
     for name in RELEASED:
         lists = {"AudioSet": [f"Y{n:011x}.wav" for n in range(20_000)], "FreeSound": list(range(5_905))}
         (folder / "sets" / f"{name}.json").write_text(json.dumps(lists))
-
-
-def _filled(schema: TableSchema, rows: int, values: Mapping[str, Sequence[str | None]]) -> pa.Table:
-    """A table with some of its columns, and something that fits in the others."""
-    return pa.table(
-        [
-            pa.array(values[field.name], field.type)
-            if field.name in values
-            else pa.nulls(rows, field.type)
-            if field.nullable
-            else _some(field.type, rows)
-            for field in schema.arrow
-        ],
-        schema=schema.arrow,
-    )
-
-
-def _some(kind: pa.DataType, rows: int) -> pa.Array:
-    if pa.types.is_list(kind):
-        return pa.array([[]] * rows, kind)
-    return pa.array(np.ones(rows, dtype=np.int64)).cast(kind)
 
 
 def _write_list(folder: Path, split: str, clips: int, captions: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import MANIFEST
 
 # Clips by source: Table III, after processing.
@@ -88,6 +89,31 @@ def titles(rng: np.random.Generator, source: str, number: int) -> list[str | Non
         else f"{text} 1.wav"
         for kind, text in zip(rng.random(number), words, strict=True)
     ]
+
+
+def filled(schema: TableSchema, rows: int, values: Mapping[str, Any]) -> pa.Table:
+    """A table with some of its columns, and something that fits in the others."""
+    return pa.table(
+        [
+            _array(values[field.name], field.type)
+            if field.name in values
+            else pa.nulls(rows, field.type)
+            if field.nullable
+            else _some(field.type, rows)
+            for field in schema.arrow
+        ],
+        schema=schema.arrow,
+    )
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    return values.cast(kind) if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, kind)
+
+
+def _some(kind: pa.DataType, rows: int) -> pa.Array:
+    if pa.types.is_list(kind):
+        return pa.array([[]] * rows, kind)
+    return pa.array(np.ones(rows, dtype=np.int64)).cast(kind)
 
 
 def _own_id(source: str, place: int) -> str:

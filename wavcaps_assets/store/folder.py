@@ -157,12 +157,10 @@ def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
             yield entry, entry.stat()
 
 
-def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+def _files(folder: Path) -> list[os.DirEntry[str]]:
     """The files directly in a folder, without hidden ones. No file is opened or measured."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        if not entry.name.startswith(".") and entry.is_file():
-            yield entry
+        return []
+    return [entry for entry in entries if entry.name[0] != "." and entry.is_file()]

@@ -128,8 +128,11 @@ def _sound(row: Mapping[str, str]) -> str | None:
 
 def _start(row: Mapping[str, str]) -> float | None:
     """Where a clip starts in its sound (s): the column has `[first sample, last sample]`."""
+    samples = row.get("start_end_samples")
+    if not samples:
+        return None
     try:
-        first, _ = json.loads(row.get("start_end_samples", ""))
+        first, _ = json.loads(samples)
         return float(first) / SAMPLE_RATE
     except (ValueError, TypeError):
         return None
