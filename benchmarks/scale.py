@@ -172,7 +172,7 @@ def faults(few: dict[str, tuple[float, float]], many: dict[str, tuple[float, flo
         ):
             if value > max(MOST_RATIO * before, least):
                 found.append(
-                    f"{name} is not linear: {before:,.1f} {unit}, and {value:,.1f} for {TENTH} times the clips"
+                    f"{name} grows faster: {before:,.1f} {unit}, and {value:,.1f} for {TENTH} times the clips"
                 )
     return found
 

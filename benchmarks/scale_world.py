@@ -34,7 +34,7 @@ PARTITION, GIVEN = "2022-11", "given"
 # Distinct sentences; a text that is not shared has its own number, too.
 POOL = 50_000
 SHARED, WITHOUT_AUDIO = 0.5, 0.02
-# The clips of a source share this many files: millions of files would measure the file system.
+# The clips of a source share these files: millions of files would measure the file system.
 FILES = 1_000
 
 
