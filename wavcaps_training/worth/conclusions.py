@@ -32,10 +32,13 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in found
     ]
     said = f"With {first['after']} in place of {first['before']}, {', and '.join(parts)}"
-    if not opposite(rows):
+    other_sign = {metric for metrics in opposite(rows).values() for metric in metrics}
+    contradicted = [row["metric"] for row in found if row["metric"] in other_sign]
+    if not contradicted:
         return f"{said}."
+    of = "it" if len(contradicted) == len(found) else " and ".join(contradicted)
     return (
-        f"{said}, if one searches by the captions of {first['references']}. By other captions it is the "
+        f"{said}, if one searches by the captions of {first['references']}. By other captions {of} is the "
         "opposite: this says that models are best at the style that they were trained on, and not which side "
         "is better."
     )

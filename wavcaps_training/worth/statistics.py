@@ -22,6 +22,8 @@ AT_A_TIME = 200
 DRAW_SEED = 0
 # Sums of shares are off in the last digits; an interval must contain its own value.
 DIGITS = 9
+# Below it, in squared percentage points, a variance is a rounding error.
+NO_VARIANCE = 1e-9
 # Points of the integral of Student's distribution; p-values are exact to about 1e-6.
 POINTS = 20_001
 
@@ -125,12 +127,15 @@ def difference(before: Contributions, after: Contributions) -> Difference:
     # What the seeds' chance alone would make recordings differ by is in `of_seeds` already.
     of_both = float(residuals.var(axis=0, ddof=1).sum()) / seeds
     of_recordings = max(over_recordings - of_both, 0.0)
-    # Scores are counts of clips: by chance, all seeds can have the same one.
-    error = math.sqrt(of_seeds + of_recordings or of_both)
+    # Scores are counts of clips: by chance, all seeds can have the same one. Rounding leaves no exact 0.
+    if of_seeds + of_recordings < NO_VARIANCE:
+        of_seeds = of_recordings = 0.0
     low, high = bootstrap(paired)
-    if error == 0.0:
-        p = 1.0 if value == 0.0 else 0.0
-        return Difference(value, value, value, p, 0.0, low, high)
+    if not np.any(np.abs(paired.values) > NO_VARIANCE):
+        return Difference(value, value, value, 1.0, 0.0, low, high)
+    # If all seeds agree in all recordings, it is as if one seed had differed in one clip.
+    of_one_clip = (100.0 * float(paired.weights.min()) / seeds) ** 2
+    error = math.sqrt(of_seeds + of_recordings or (of_both if of_both > NO_VARIANCE else of_one_clip))
     # Recordings of unequal size count as fewer.
     as_many = 1 / float((paired.weights**2).sum())
     parts = of_seeds**2 / (seeds - 1) + of_recordings**2 / max(as_many - 1, 1.0)

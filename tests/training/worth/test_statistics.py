@@ -80,6 +80,29 @@ def test_seeds_that_have_the_same_score_by_chance_are_no_certainty() -> None:
     assert found.low < 0 < found.high
 
 
+def test_rounding_is_not_taken_for_a_variance() -> None:
+    # Two seeds with equal differences at other clips, in shares that binary fractions do not hold exactly.
+    generator = np.random.default_rng(1)
+    recording = np.repeat(np.arange(14), 6)
+    easy = generator.beta(1, 1, size=14)[recording]
+    before, after = (contributions(generator.random((2, 84)) < easy, recording) for _ in range(2))
+    assert np.ptp((after.values - before.values).sum(axis=1)) == pytest.approx(0.0)
+    found = difference(before, after)
+    assert found.p > 0.05
+    assert found.low < 0 < found.high
+
+
+@pytest.mark.parametrize("recordings", [2, 3])
+def test_a_few_clips_that_all_seeds_agree_on_are_no_certainty(recordings: int) -> None:
+    recording = np.arange(recordings)
+    nothing, everything = np.zeros((2, recordings)), np.ones((2, recordings))
+    found = difference(contributions(nothing, recording), contributions(everything, recording))
+    assert found.value == 100.0
+    assert found.p > 0.05
+    assert found.low < 0 < found.high
+    assert found.detectable > 100.0
+
+
 def test_equal_sides_have_no_difference() -> None:
     some = Contributions(np.random.default_rng(0).random((4, 6)), np.full(6, 1 / 6))
     found = difference(some, some)
