@@ -35,6 +35,18 @@ def fails() -> None:
     raise ValueError
 
 
+@dg.op
+def needs_a_retry(context: dg.OpExecutionContext) -> None:
+    if context.run.parent_run_id is None:
+        raise ValueError
+    context.log_event(dg.AssetMaterialization("made"))
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def at_the_second_time() -> None:
+    needs_a_retry()
+
+
 def run(instance: dg.DagsterInstance, asset: dg.AssetsDefinition, month: str | None = None) -> str:
     parts = [asset, is_good] if asset is whole else [asset]
     return dg.materialize(
@@ -75,6 +87,23 @@ def test_a_run_that_has_a_newest_materialization_stays(instance: dg.DagsterInsta
     ).values()
     assert check.status.value == "SUCCEEDED"
     assert find_old_runs(instance, NEXT_YEAR).removable == []
+
+
+def test_the_first_run_of_a_retry_that_is_needed_stays(instance: dg.DagsterInstance) -> None:
+    other = run(instance, fails)
+    job = dg.reconstructable(at_the_second_time)
+    with dg.execute_job(job, instance=instance, raise_on_error=False) as failed:
+        first = failed.run_id
+    with dg.execute_job(
+        job, instance=instance, reexecution_options=dg.ReexecutionOptions(parent_run_id=first)
+    ) as retry:
+        assert retry.success
+    found = find_old_runs(instance, NEXT_YEAR)
+    assert [one.run_id for one in found.removable] == [other]
+    for one in found.removable:
+        remove_run(instance, one)
+    group = instance.get_run_group(retry.run_id)
+    assert group is not None and group[0] == first
 
 
 def test_recent_runs_stay(instance: dg.DagsterInstance) -> None:

@@ -1,7 +1,8 @@
 """The job that removes old runs with their events and output. Dagster itself never removes them.
 
-A run stays as long as the newest materialization of an asset, or of one of its partitions, is its: otherwise
-the UI would show what the store holds as missing, and every asset downstream as out of date.
+A run stays as long as the newest materialization of an asset, or of one of its partitions, is its or that of
+a retry of it: otherwise the UI would show what the store holds as missing, and every asset downstream as out
+of date.
 """
 
 from collections import Counter
@@ -39,7 +40,7 @@ class OldRuns:
 
     Attributes:
         removable: those that nothing needs, the oldest first.
-        needed: number of those that have the newest materialization of something.
+        needed: number of those that have the newest materialization of something, or a retry that has it.
     """
 
     removable: list[dg.DagsterRun]
@@ -50,6 +51,8 @@ def find_old_runs(instance: dg.DagsterInstance, before: datetime) -> OldRuns:
     """The runs that ended before a time (UTC), and whether something needs them."""
     needed = _runs_of_newest_materializations(instance)
     old = list(_ended(instance, before))
+    # The UI cannot show the retries of a run whose first run is gone.
+    needed |= {run.root_run_id for run in old if run.run_id in needed and run.root_run_id}
     removable = [run for run in old if run.run_id not in needed]
     return OldRuns(removable, len(old) - len(removable))
 
