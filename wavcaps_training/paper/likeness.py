@@ -92,6 +92,9 @@ def _unlike_clips(row: Mapping[str, Any]) -> Iterator[str]:
     official = row.get("official_clips")
     if official and row["clips"] < LEAST_SHARE * official:
         yield f"Only {row['clips']:,} of the benchmark's {official:,} clips; the fewer, the easier."
+    classes, official_classes = row.get("classes"), row.get("official_classes")
+    if classes and official_classes and classes < official_classes:
+        yield f"Only {classes:,} of the benchmark's {official_classes:,} classes; the fewer, the easier."
 
 
 def _unlike_data(wanted: Wanted, row: Mapping[str, Any]) -> Iterator[str]:

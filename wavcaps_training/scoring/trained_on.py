@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NO_SPLIT
 from wavcaps_assets.benchmark_sets.evidence import NOBODY, SAME, compared, overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED
@@ -135,12 +136,11 @@ class FromManifest(TrainingData):
         if own or of_train:
             number = max(own, of_train)
             return TrainedOn(True, f"{where} has {number:,} clips of its train split{leaked}", counted)
-        if not len(train):
+        lacking = _lacking(benchmark, listed)
+        if lacking:
             training_set = SETS.get(key[-1])
             if training_set is None or TRAIN not in training_set.excluded_splits(benchmark):
-                return TrainedOn(
-                    None, f"the list of its train split is not there to compare {where} with{leaked}", counted
-                )
+                return TrainedOn(None, f"{lacking} to compare {where} with{leaked}", counted)
         return TrainedOn(False, f"{where} has no clip of its train split{leaked}", counted)
 
     def _shared(self, clips: pa.Table, benchmark: str, listed: pa.Table) -> pa.Array:
@@ -173,6 +173,17 @@ def _is_decontaminated(key: Key, benchmark: str, listed: pa.Table) -> bool:
     training_set = SETS.get(key[-1])
     scored = TEST if TEST in listed["split"].unique().to_pylist() else NO_SPLIT
     return training_set is not None and scored in training_set.excluded_splits(benchmark)
+
+
+def _lacking(benchmark: str, listed: pa.Table) -> str:
+    """What the lists lack to say that a training set has nothing of the train split; empty: nothing."""
+    if not len(_train_part(listed)):
+        return "the list of its train split is not there"
+    sizes = benchmark_named(benchmark).official_clips
+    whole = sizes.get(listed["version"][0].as_py()) or min(sizes.values(), default=0)
+    if listed.num_rows < whole:
+        return f"the lists of {benchmark} have only {listed.num_rows:,} of its {whole:,} clips"
+    return ""
 
 
 def _train_part(listed: pa.Table) -> pa.Array:

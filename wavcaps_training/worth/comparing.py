@@ -23,7 +23,7 @@ from wavcaps_training.tables import WORTH
 from wavcaps_training.worth.composing import Comparison, NothingToCompare, compose
 from wavcaps_training.worth.frozen import Texts
 from wavcaps_training.worth.pools import Pool, read_pool, values_of
-from wavcaps_training.worth.seed_runs import DIRECTIONS, Machine, Ranks, features_of_pool, ranks_of
+from wavcaps_training.worth.seed_runs import DIRECTIONS, RUNS, Machine, Ranks, features_of_pool, ranks_of
 from wavcaps_training.worth.sides import BEFORE_STAGE_1, FILTER, BadSide, parse_side
 from wavcaps_training.worth.statistics import (
     Contributions,
@@ -176,8 +176,20 @@ def answer(
                     ranks[name].append(found)
                     done += 1
                     progress.update(done, todo)
+            _check_same_clips(comparison, [*ranks[BEFORE], *ranks[AFTER]])
         answers.append(Answer(comparison, list(_rows(comparison, ranks, model.name, len(seeds)))))
     return answers
+
+
+def _check_same_clips(comparison: Comparison, ranks: Sequence[Ranks]) -> None:
+    """Refuses seeds that were scored on different clips: those whose audio could be read then."""
+    scored = sorted({len(one.clips) for one in ranks})
+    if any(not np.array_equal(one.clips, ranks[0].clips) for one in ranks):
+        raise NothingToCompare(
+            f"{comparison.before.name} and {comparison.after.name}: some seeds were scored on {scored[0]} "
+            f"test clips, and others on {scored[-1]} or on other ones, because audio came to the store or "
+            f"left it in between. Remove the store's folder {RUNS} and compare again"
+        )
 
 
 def table_of(answers: Sequence[Answer]) -> pa.Table:
@@ -249,7 +261,7 @@ def _rows(
                     **(
                         _compared(scores[BEFORE][direction], scores[AFTER][direction]) if trained else NOTHING
                     ),
-                    "chance": _chance(comparison, number, direction, depth),
+                    "chance": _chance(of_all["clips"], direction, depth),
                     "p_corrected": None,
                 }
 
@@ -293,8 +305,8 @@ def _compared(before: Contributions, after: Contributions) -> dict[str, float]:
     }
 
 
-def _chance(comparison: Comparison, references: int, direction: str, depth: int) -> float:
-    captions = [len(of_clip) for of_clip in comparison.references[references].captions]
-    to_audio = chance_recall(len(captions), depth)
-    to_text = chance_recall(sum(captions), depth, captions)
+def _chance(clips: int, direction: str, depth: int) -> float:
+    # Each test clip has one reference caption.
+    to_audio = chance_recall(clips, depth)
+    to_text = chance_recall(clips, depth, [1] * clips)
     return {DIRECTIONS[0]: to_audio, DIRECTIONS[1]: to_text, BOTH: (to_audio + to_text) / 2}[direction]

@@ -137,7 +137,7 @@ def ranks_of(
         BrokenEmbeddings: the model gives no finite vectors.
         AlreadyRunning: another process of this machine trains this seed.
     """
-    name = _name(side, comparison, settings)
+    name = _name(side, comparison, settings, features)
     path = f"{RUNS}/{name}.npz"
     known = _read(store, path)
     if known is not None:
@@ -221,17 +221,28 @@ def _ranked(
     }
 
 
-def _name(side: Trained, comparison: Comparison, settings: TrainingSettings) -> str:
-    """What determines the ranks: the run, its sounds, the test clips and their references, and the code."""
+def _name(
+    side: Trained, comparison: Comparison, settings: TrainingSettings, features: Mapping[str, Tensor]
+) -> str:
+    """What determines the ranks: the run, its sounds, the test clips and their references, and the code.
+
+    Clips without features are neither trained nor tested on, and may have them the next time.
+    """
     test = [comparison.test.column(name).to_pylist() for name in ("clip_id", "samples_sha256")]
     parts = [
         run_id(settings, side.sha256, None),
         test,
         [list(references.captions) for references in comparison.references],
+        *([_without_features(comparison, features)] if features else []),
         features_version(settings),
         sources_sha256(),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _without_features(comparison: Comparison, features: Mapping[str, Tensor]) -> list[str]:
+    ids = comparison.heard.column("clip_id").to_pylist()
+    return sorted(clip_id for clip_id in ids if clip_id not in features)
 
 
 def _packed(ranks: Ranks) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
@@ -235,6 +236,23 @@ def test_a_version_whose_audio_is_gone_is_named(tables: TableStore, tmp_path: Pa
             store.write_bytes(f"{name}/{file}", tables.store.read_bytes(f"{name}/{file}"))
     with pytest.raises(AudioReadError, match=r"v1-.*cannot be read.*left the store"):
         asked(here, tmp_path, "v1", "v3")
+
+
+def test_audio_that_comes_back_is_scored(tables: TableStore, tmp_path: Path) -> None:
+    """A seed that was trained without a clip is no seed of the comparison that has it."""
+    key = ["audio_embeddings", "aisfx"]
+    embedded = tables.read(key, None)
+    pools = [read_pool(parse_side(side), tables) for side in ("v1", "v3", "v1")]
+    gone = compose(*pools, tables).test["clip_id"][0]
+    tables.write(key, None, embedded.filter(pc.not_equal(embedded["clip_id"], gone)))
+    try:
+        without = asked(tables, tmp_path, "v1", "v3", seeds=2).table.to_pylist()[0]
+    finally:
+        tables.write(key, None, embedded)
+    found = asked(tables, tmp_path, "v1", "v3", seeds=3).table.to_pylist()[0]
+    assert without["clips"] == found["clips"] - 1
+    assert without["chance"] == pytest.approx(100 / without["clips"])
+    assert found["chance"] == pytest.approx(100 / found["clips"])
 
 
 def test_the_command_says_what_it_found(
