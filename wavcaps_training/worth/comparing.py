@@ -229,11 +229,12 @@ def _rows(
     before, after = comparison.before, comparison.after
     counted = counts_of(comparison.changes)
     trained = bool(ranks[BEFORE])
+    clips = len(ranks[BEFORE][0].clips) if trained else len(comparison.test)
     of_all = {
         "before": before.name,
         "after": after.name,
         "seeds": seeds if trained else 0,
-        "clips": len(ranks[BEFORE][0].clips) if trained else len(comparison.test),
+        "clips": clips,
         "recordings": len(np.unique(comparison.recordings[ranks[BEFORE][0].clips]))
         if trained
         else int(comparison.recordings.max()) + 1,
@@ -261,7 +262,7 @@ def _rows(
                     **(
                         _compared(scores[BEFORE][direction], scores[AFTER][direction]) if trained else NOTHING
                     ),
-                    "chance": _chance(of_all["clips"], direction, depth),
+                    "chance": _chance(clips, direction, depth),
                     "p_corrected": None,
                 }
 
