@@ -118,4 +118,6 @@ def _released(name: str) -> Described:
     released = released_named(name)
     if released is None:
         return Described({}, "it was released by others, who do not say here what it was trained on")
-    return Described(released.benchmarks, f"{released.description} ({SOURCE})")
+    # Another model may have the name of a released file.
+    why = f"{released.description} ({SOURCE}). This is known by the name of its file only"
+    return Described(released.benchmarks, why)

@@ -85,6 +85,7 @@ def test_a_released_file_and_the_same_weights_in_our_layout_score_the_same(
     assert one["weights_sha256"] == other["weights_sha256"]
     assert one["trained_on_benchmark"] is False
     assert "Table V, HTSAT-BERT-ZS" in one["trained_on_benchmark_why"]
+    assert "by the name of its file only" in one["trained_on_benchmark_why"]
     assert other["trained_on_benchmark"] is None
     assert of_released.partial == "partial: 5 of the 1,045 clips of Clotho that are scored"
 
