@@ -7,6 +7,7 @@ clip that is not published any more, or whose audio or caption changed, is not f
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ class SearchIndex:
         name: of the checkpoint, such as `aisfx_minilm/demo`.
         encoder: its checkpoint, which reads the queries.
         tables: the store's tables.
-        folder: on this machine, for the vectors as files that are mapped into memory.
+        folder: on this machine, for the vectors as files that are mapped into memory; nothing else is in it.
 
     Raises:
         NoIndex: there is no index.
@@ -154,6 +155,10 @@ class SearchIndex:
             )
             for column in ("audio_embedding", "caption_embedding")
         )
+        # Of earlier indexes. A process that has mapped them keeps what it has.
+        for other in folder.iterdir() if folder.is_dir() else ():
+            if other.name != identity:
+                shutil.rmtree(other, ignore_errors=True)
 
     def __len__(self) -> int:
         return int(self._sounds_now.sum())

@@ -7,7 +7,8 @@ from pathlib import Path
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
-from wavcaps_training.paper.experiments import scored_experiment
+from wavcaps_training.paper.experiments import EXPERIMENTS, scored_experiment
+from wavcaps_training.paper.released import RELEASED_MODELS
 from wavcaps_training.search.encoder import Encoder
 from wavcaps_training.search.index import NoIndex, SearchIndex
 from wavcaps_training.tables import INDEX_FOLDER
@@ -18,12 +19,8 @@ FOLDER = "search"
 
 def index_names(tables: TableStore) -> list[str]:
     """The checkpoints that have an index, such as `aisfx_minilm/demo`."""
-    start = f"tables/{INDEX_FOLDER}/"
-    return sorted(
-        file.path.removeprefix(start).removesuffix(f"/{WHOLE}.parquet")
-        for file in tables.store.files()
-        if file.path.startswith(start) and file.path.endswith(f"/{WHOLE}.parquet")
-    )
+    known = [one for one in (*EXPERIMENTS, *RELEASED_MODELS) if one.settings().task == "retrieval"]
+    return [one.name for one in known if tables.exists([INDEX_FOLDER, *one.name.split("/")], WHOLE)]
 
 
 def open_index(
@@ -60,10 +57,10 @@ def open_index(
 
 
 def _default(tables: TableStore, settings: Settings) -> str:
-    names = index_names(tables)
     scored = scored_experiment(settings.sources).name
-    if scored in names or not names:
+    if tables.exists([INDEX_FOLDER, *scored.split("/")], WHOLE):
         return scored
+    names = index_names(tables)
     if len(names) > 1:
         raise NoIndex(f"there are several indexes: choose one by --checkpoint, of {', '.join(names)}")
-    return names[0]
+    return names[0] if names else scored

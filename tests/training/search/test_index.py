@@ -33,6 +33,7 @@ from wavcaps_training.search.currency import what_is_stale
 from wavcaps_training.search.encoder import QueryError
 from wavcaps_training.search.index import NoIndex, StaleIndex
 from wavcaps_training.search.indexing import matrix_of
+from wavcaps_training.search.opening import open_index
 from wavcaps_training.search.vectors import nearest
 from wavcaps_training.tables import SEARCH_INDEX
 
@@ -128,6 +129,8 @@ def test_vectors_of_two_checkpoints_are_never_mixed(small: SmallSet) -> None:
     assert len(set(after["embedding_version"].to_pylist())) == 1
     assert not np.allclose(matrix_of(after["audio_embedding"], 8), matrix_of(before["audio_embedding"], 8))
     small.open().by_text("dog", 1)
+    # Files of the earlier vectors do not pile up.
+    assert len(list((small.settings.state / "search" / NAME).iterdir())) == 1
     mixed = SEARCH_INDEX.check(after.slice(0, 2)), SEARCH_INDEX.check(before.slice(2))
     small.tables.write(INDEX_KEY, None, pa.concat_tables(mixed))
     with pytest.raises(StaleIndex):
@@ -142,6 +145,11 @@ def test_what_cannot_be_searched_is_a_clear_error(small: SmallSet) -> None:
     for clip_id in ("", "freesound-99", "../../etc/passwd", "<script>"):
         with pytest.raises(QueryError, match="no clip"):
             opened.captions_of_clip(clip_id, 3)
+    # Not the checkpoint in the report, and the only one that has an index.
+    assert open_index(small.tables, small.settings).name == NAME
+    small.tables.write([*INDEX_KEY[:2], "zero_shot"], None, SEARCH_INDEX.empty())
+    with pytest.raises(NoIndex, match=f"choose one by --checkpoint, of {NAME}, htsat_bert/zero_shot"):
+        open_index(small.tables, small.settings)
     small.store.remove("tables/search_index")
     with pytest.raises(NoIndex, match="materialize search_index/htsat_bert/own_split"):
         small.open()
