@@ -1,12 +1,13 @@
 """One session on a GPU, in stages that a killed session does not repeat.
 
     python -m benchmarks.gpu_session FOLDER                # all stages; run it again to go on
-    python -m benchmarks.gpu_session FOLDER --stage profile
+    python -m benchmarks.gpu_session FOLDER --stage profile_bf16
     python -m benchmarks.gpu_session FOLDER --device cpu --tiny    # to see that it works, without a GPU
 
-The stages: `oracles`, `profile`, `bf16_steps`, `end_to_end`, `resume`. Each runs in a process of its own,
-which is killed after 8 minutes; all of them have 25. A stage that is done has `FOLDER/<stage>.json`, and is
-not run again. Without a GPU, and without `--device cpu`, nothing is measured.
+The stages: `oracles`, `profile_fp32`, `profile_bf16`, `profile_bf16_compiled`, `bf16_steps`, `end_to_end`,
+`resume`. Each runs in a process of its own, which is killed after 8 minutes; all of them have 25. A stage that
+is done has `FOLDER/<stage>.json`, and is not run again. Without a GPU, and without `--device cpu`, nothing is
+measured.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,40 +176,39 @@ def oracles(session: Session) -> Mapping[str, Any]:
     return found
 
 
-def profile(session: Session) -> Mapping[str, Any]:
-    """Steps of HTSAT-BERT at the paper's batch size; `profile-*.txt` has the operations that take longest."""
-    found: dict[str, Any] = {}
-    for name, precision, compiled in (
-        ("fp32", Precision.FULL, False),
-        ("bf16", Precision.BF16, False),
-        ("bf16_compiled", Precision.BF16, True),
-    ):
-        if session.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        trainer = Trainer(session, precision, compiled=compiled)
-        batch = noise(session, 0)
-        trainer.count_flops(batch)
-        started = time.perf_counter()
-        for _ in range(WARM_UP):
+def profile(session: Session, name: str, precision: Precision, compiled: bool = False) -> Mapping[str, Any]:
+    """Steps of HTSAT-BERT at the paper's batch size; a text file has the operations that take longest."""
+    if session.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    trainer = Trainer(session, precision, compiled=compiled)
+    batch = noise(session, 0)
+    trainer.count_flops(batch)
+    started = time.perf_counter()
+    for _ in range(WARM_UP):
+        trainer.step(batch)
+    session.wait()
+    warm_up_s = time.perf_counter() - started
+    steps = session.steps(20)
+    started = time.perf_counter()
+    for _ in range(steps):
+        trainer.step(batch)
+    session.wait()
+    seconds = time.perf_counter() - started
+    with torch.profiler.profile() as profiler:
+        for _ in range(2):
             trainer.step(batch)
         session.wait()
-        warm_up_s = time.perf_counter() - started
-        steps = session.steps(20)
-        started = time.perf_counter()
-        for _ in range(steps):
-            trainer.step(batch)
-        session.wait()
-        seconds = time.perf_counter() - started
-        found[name] = {"warm_up_s": warm_up_s, **trainer.speed(steps * len(batch.clip_ids), seconds)}
-        with torch.profiler.profile() as profiler:
-            for _ in range(2):
-                trainer.step(batch)
-            session.wait()
-        key = "self_cuda_time_total" if session.device == "cuda" else "self_cpu_time_total"
-        table = profiler.key_averages().table(sort_by=key, row_limit=25)
-        (session.folder / f"profile-{name}.txt").write_text(table)
-        del trainer
-    return found
+    key = "self_cuda_time_total" if session.device == "cuda" else "self_cpu_time_total"
+    table = profiler.key_averages().table(sort_by=key, row_limit=25)
+    (session.folder / f"{name}.txt").write_text(table)
+    return {"warm_up_s": warm_up_s, **trainer.speed(steps * len(batch.clip_ids), seconds)}
+
+
+PROFILES: Mapping[str, tuple[Precision, bool]] = {
+    "profile_fp32": (Precision.FULL, False),
+    "profile_bf16": (Precision.BF16, False),
+    "profile_bf16_compiled": (Precision.BF16, True),
+}
 
 
 def bf16_steps(session: Session) -> Mapping[str, Any]:
@@ -239,9 +239,9 @@ def written_clips(session: Session) -> list[Clip]:
     for number in range(files):
         path = folder / f"{number}.flac"
         if not path.exists():
-            partial = path.with_suffix(".part.flac")
-            write_clip(partial, RATE, 1, number)
-            partial.replace(path)
+            unfinished = path.with_suffix(".part.flac")
+            write_clip(unfinished, RATE, 1, number)
+            unfinished.replace(path)
     return [Clip(f"clip-{n}", (f"Sound of kind {n}.",), f"{n % files}.flac", 30.0) for n in range(clips)]
 
 
@@ -337,7 +337,7 @@ def killed_run(session: Session) -> Mapping[str, Any]:
 
 STAGES: Mapping[str, Callable[[Session], Mapping[str, Any]]] = {
     "oracles": oracles,
-    "profile": profile,
+    **{name: partial(profile, name=name, precision=p, compiled=c) for name, (p, c) in PROFILES.items()},
     "bf16_steps": bf16_steps,
     "end_to_end": end_to_end,
     "resume": resume,
