@@ -5,7 +5,7 @@
     python -m benchmarks.gpu_session FOLDER --device cpu --tiny    # to see that it works, without a GPU
 
 The stages: `oracles`, `profile_fp32`, `profile_bf16`, `profile_bf16_compiled`, `bf16_steps`, `end_to_end`,
-`resume`. Each runs in a process of its own, which is killed after 8 minutes; all of them have 25. A stage that
+`resume`. Each runs in a process of its own, which is killed after 8 minutes; all have 25. A stage that
 is done has `FOLDER/<stage>.json`, and is not run again. Without a GPU, and without `--device cpu`, nothing is
 measured.
 """
