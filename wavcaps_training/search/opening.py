@@ -7,8 +7,8 @@ from pathlib import Path
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
-from wavcaps_training.paper.experiments import EXPERIMENTS, scored_experiment
-from wavcaps_training.paper.released import RELEASED_MODELS
+from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment, scored_experiment
+from wavcaps_training.paper.released import RELEASED_MODELS, ReleasedModel
 from wavcaps_training.search.encoder import Encoder
 from wavcaps_training.search.index import NoIndex, SearchIndex
 from wavcaps_training.tables import INDEX_FOLDER
@@ -19,8 +19,9 @@ FOLDER = "search"
 
 def index_names(tables: TableStore) -> list[str]:
     """The checkpoints that have an index, such as `aisfx_minilm/demo`."""
-    known = [one for one in (*EXPERIMENTS, *RELEASED_MODELS) if one.settings().task == "retrieval"]
-    return [one.name for one in known if tables.exists([INDEX_FOLDER, *one.name.split("/")], WHOLE)]
+    every: tuple[Experiment | ReleasedModel, ...] = (*EXPERIMENTS, *RELEASED_MODELS)
+    names = [one.name for one in every if one.settings().task == "retrieval"]
+    return [name for name in names if tables.exists([INDEX_FOLDER, *name.split("/")], WHOLE)]
 
 
 def open_index(
