@@ -65,12 +65,18 @@ def _over_seeds(tables: TableStore) -> dict[tuple[str, str], str]:
         rows = file.read().to_pylist()
     return {
         (row["checkpoint"], row["direction"]): (
-            f"{row['value']:.1f} ± {row['deviation'] or 0:.1f} %, the mean of {row['seeds']} seeds "
-            f"(95 % interval {row['low']:.1f} to {row['high']:.1f}),"
+            f"{row['value']:.1f} ± {row['deviation'] or 0:.1f} %, the mean of {row['seeds']} seeds"
+            f"{_interval(row)},"
         )
         for row in rows
         if row["seed"] is None and row["metric"] == METRIC
     }
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """The interval of a score, with a space before it; empty: clips of a single recording have none."""
+    low, high = row.get("low"), row.get("high")
+    return "" if low is None or high is None else f" (95 % interval {low:.1f} to {high:.1f})"
 
 
 def _compared(rows: Iterable[dict[str, Any]], over_seeds: Mapping[tuple[str, str], str]) -> Iterable[str]:
@@ -78,10 +84,8 @@ def _compared(rows: Iterable[dict[str, Any]], over_seeds: Mapping[tuple[str, str
     for direction, name in DIRECTIONS.items():
         trained, chance = values.get((direction, "trained")), values.get((direction, "chance"))
         if trained and chance:
-            low, high = trained.get("low"), trained.get("high")
-            interval = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
             own = (trained.get("checkpoint", ""), direction)
-            value = over_seeds.get(own, f"{trained['value']:.1f} %{interval}")
+            value = over_seeds.get(own, f"{trained['value']:.1f} %{_interval(trained)}")
             yield (
                 f"{METRIC}, {name}: {value} on {trained['clips']:,} test clips; "
                 f"by chance {chance['value']:.1f} %"

@@ -26,7 +26,7 @@ pytest.importorskip("dagster_k8s", reason="dagster-k8s is not installed: the ext
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-EXAMPLES = ROOT / "docs" / "examples" / "kubernetes"
+EXAMPLES = ROOT / "deploy" / "kubernetes"
 IMAGE = "registry.example/wavcaps:1"
 JOBS = "/apis/batch/v1/namespaces/wavcaps/jobs"
 
