@@ -163,7 +163,7 @@ def test_runs_that_are_not_on_kubernetes_cannot_have_it_as_engine() -> None:
 def test_the_example_deploys_both_code_locations_and_has_gpu_steps_in_pods_of_their_own() -> None:
     values = yaml.safe_load((EXAMPLES / "values.yaml").read_text())
     deployments = values["dagster-user-deployments"]["deployments"]
-    workspace = yaml.safe_load((EXAMPLES.parents[2] / "workspace.yaml").read_text())
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
     modules = [entry["python_module"]["module_name"] for entry in workspace["load_from"]]
     arguments = [deployment["dagsterApiGrpcArgs"] for deployment in deployments]
     assert arguments == [["-m", name] for name in modules]
