@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
+from wavcaps_assets.captioning import refining
 from wavcaps_assets.captioning.refining import refine_captions
 from wavcaps_assets.captioning.rule_counts import as_markdown
 from wavcaps_assets.captioning.second_questions import Rejected, SecondAnswer
@@ -198,3 +200,22 @@ def test_words_of_time_are_compared_with_the_labels() -> None:
     # Tables of older versions have no events.
     (row,) = refine_captions(table("Someone coughs, then a dog barks."), in_order).stage.kept.to_pylist()
     assert row["findings"] == []
+
+
+def test_captions_read_in_small_parts_give_the_same_tables_and_examples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faulty = ["A dog is heard.", "A dog barks 3 times.", "A dog is heard. [1]"]
+    captions = table(*faulty, "a owl is hooting", *faulty, "A dog is barking.")
+    twice = PAPER.model_copy(update={"second_questions": 2})
+
+    def ask(rejected: Sequence[Rejected], turn: int) -> list[SecondAnswer]:
+        answers = ["A dog is barking loudly.", "A dog is heard.", None]
+        texts = [answers[(number + turn) % len(answers)] for number in range(len(rejected))]
+        return [SecondAnswer(text, text and f"key{turn}", "" if text else "none") for text in texts]
+
+    whole = refine_captions(captions, twice, ask)
+    monkeypatch.setattr(refining, "ROWS", 3)
+    assert refine_captions(captions, twice, ask) == whole
+    reached = {row["clip_id"] for rows in (whole.stage.kept, whole.stage.dropped) for row in rows.to_pylist()}
+    assert len(reached) == len(captions) and whole.asked_again > len(faulty)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -99,12 +100,15 @@ def test_odd_captions_and_ids_are_read_back_equal(tmp_path: Path, name: str) -> 
 
 
 def test_names_are_plain_short_and_differ_on_every_machine() -> None:
-    stems = file_stems(IDS)
+    def stems_of(*columns: list[str]) -> list[str]:
+        return [str(stem) for stem in file_stems(*(pa.chunked_array([one]) for one in columns))]
+
+    stems = stems_of(IDS)
     assert len({stem.casefold() for stem in stems}) == len(IDS)
     assert all(stem.replace("-", "").replace("_", "").isalnum() and stem.isascii() for stem in stems)
     assert max(map(len, stems)) < 90
-    assert file_stems(["freesound-17", "soundbible-17"]) == ["freesound-17", "soundbible-17"]
-    same = file_stems(["freesound-17", "freesound_data_packs-17"], ["17", "17"])
+    assert stems_of(["freesound-17", "soundbible-17"]) == ["freesound-17", "soundbible-17"]
+    same = stems_of(["freesound-17", "freesound_data_packs-17"], ["17", "17"])
     assert len(set(same)) == 2 and all(stem.startswith("17-") for stem in same)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.captioning.floor.template import sound_events
 from wavcaps_assets.captioning.prompts import find_prompt
-from wavcaps_assets.captioning.rule_counts import RuleCount, count_by_rule
+from wavcaps_assets.captioning.rule_counts import RuleCount, RuleCounts
 from wavcaps_assets.captioning.second_questions import Rejected, SecondAnswer, ask_again, second_prompts
 from wavcaps_assets.captioning.settings import CaptioningSettings
 from wavcaps_assets.llm.session import Session
@@ -25,6 +25,11 @@ from wavcaps_assets.tables.stage import Stage, drop
 logger = logging.getLogger(__name__)
 
 STAGE = "captions"
+# Rows that are Python objects at the same time: all rows of a source would take gigabytes. A multiple of the
+# number of captions that the parser takes at once, so that it finds what it would find in the whole table.
+ROWS = 10_240
+# What is read of `tables.LLM_CAPTIONS`.
+READ = ["clip_id", "source", "text", "caption", "prompt_version", "answer_id", "events"]
 SHOWN_CHARS = 120
 
 
@@ -34,8 +39,13 @@ Ask = Callable[[Sequence[Rejected], int], Sequence[SecondAnswer]]
 
 @dataclass
 class Case:
-    """A caption of stage 2, its judgement and those of the answers that followed, and the last answer."""
+    """A caption of stage 2, its judgement and those of the answers that followed, and the last answer.
 
+    Attributes:
+        place: of its row in the table.
+    """
+
+    place: int
     row: Mapping[str, Any]
     judgements: list[Judged]
     answer: SecondAnswer | None = None
@@ -50,6 +60,23 @@ class Case:
         """Only a model can answer differently; a template or rules cannot."""
         by_model = self.row["answer_id"] is not None
         return by_model and not self.problem and self.last.verdict is Verdict.ASK_AGAIN
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some adjacent rows: what became of most of them, and the captions that the model is asked about.
+
+    Attributes:
+        kept: `tables.CAPTIONS`.
+        dropped: `tables.DROPPED`.
+        kept_places, dropped_places: the places of their rows.
+    """
+
+    kept: pa.Table
+    dropped: pa.Table
+    kept_places: list[int]
+    dropped_places: list[int]
+    waiting: list[Case]
 
 
 @dataclass(frozen=True)
@@ -115,13 +142,13 @@ def refine_captions(
     Raises:
         Exception: raised by `ask`.
     """
-    rows = LLM_CAPTIONS.check(captions).to_pylist()
-    shown = shown or {}
-    candidates = [_candidate(row, row["caption"], shown) for row in rows]
-    cases = [Case(row, [judged]) for row, judged in zip(rows, judge(candidates, settings), strict=True)]
+    shown, counts = shown or {}, RuleCounts()
+    turns = settings.second_questions if ask is not None else 0
+    parts = [_part(cases, turns > 0, counts) for cases in _judged(captions, settings, shown)]
+    waiting = [case for part in parts for case in part.waiting]
     asked_again = 0
-    for turn in range(settings.second_questions if ask is not None else 0):
-        waiting = [case for case in cases if case.can_be_asked]
+    for turn in range(turns):
+        waiting = [case for case in waiting if case.can_be_asked]
         if not waiting or ask is None:
             break
         asked_again += len(waiting)
@@ -129,11 +156,62 @@ def refine_captions(
             Rejected(case.row["text"], case.last.caption, tuple(case.last.complaints)) for case in waiting
         ]
         _judge_answers(waiting, ask(rejected, turn), settings, shown)
-    kept = [_published(case) for case in cases if case.last.accepted]
-    dropped = [_dropped(case) for case in cases if not case.last.accepted]
-    stage = Stage(CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
-    counted = count_by_rule((case.row["clip_id"], case.row["caption"], case.judgements) for case in cases)
-    return Refined(stage, counted, asked_again)
+    finished = [_finished(part, counts) for part in parts]
+    kept = pa.concat_tables([CAPTIONS.empty(), *(part.kept for part in finished)])
+    dropped = pa.concat_tables([DROPPED.empty(), *(part.dropped for part in finished)])
+    return Refined(Stage(kept, dropped), counts.most_first(), asked_again)
+
+
+def _judged(
+    captions: pa.Table, settings: RuleSettings, shown: Mapping[str, tuple[str, ...]]
+) -> Iterator[list[Case]]:
+    """The captions with their first judgement, some rows at a time."""
+    place = 0
+    for batch in LLM_CAPTIONS.check(captions).select(READ).to_batches(max_chunksize=ROWS):
+        rows = batch.to_pylist()
+        judgements = judge([_candidate(row, row["caption"], shown) for row in rows], settings)
+        yield [
+            Case(place + number, row, [judged])
+            for number, (row, judged) in enumerate(zip(rows, judgements, strict=True))
+        ]
+        place += len(rows)
+
+
+def _part(cases: Sequence[Case], asks: bool, counts: RuleCounts) -> Part:
+    """What became of captions; if `asks`, those that the model can be asked about are waiting."""
+    waiting = [case for case in cases if asks and case.can_be_asked]
+    settled = [case for case in cases if not (asks and case.can_be_asked)]
+    for case in settled:
+        counts.add(case.place, case.row["clip_id"], case.row["caption"], case.judgements)
+    kept = [case for case in settled if case.last.accepted]
+    dropped = [case for case in settled if not case.last.accepted]
+    return Part(
+        CAPTIONS.from_rows(_published(case) for case in kept),
+        DROPPED.from_rows(_dropped(case) for case in dropped),
+        [case.place for case in kept],
+        [case.place for case in dropped],
+        waiting,
+    )
+
+
+def _finished(part: Part, counts: RuleCounts) -> Part:
+    """With the captions that were waiting, in the order of the table."""
+    if not part.waiting:
+        return part
+    asked = _part(part.waiting, asks=False, counts=counts)
+    kept_places = part.kept_places + asked.kept_places
+    dropped_places = part.dropped_places + asked.dropped_places
+    return Part(
+        _in_order(pa.concat_tables([part.kept, asked.kept]), kept_places),
+        _in_order(pa.concat_tables([part.dropped, asked.dropped]), dropped_places),
+        sorted(kept_places),
+        sorted(dropped_places),
+        [],
+    )
+
+
+def _in_order(table: pa.Table, places: Sequence[int]) -> pa.Table:
+    return table.take(pc.sort_indices(pa.array(places, pa.int64())))
 
 
 def _candidate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wavcaps_assets.rules.judging import Judged
@@ -33,32 +33,49 @@ class RuleCount:
         return self.accepted + self.repaired + self.rewritten + self.dropped
 
 
-def count_by_rule(cases: Iterable[tuple[str, str, Sequence[Judged]]]) -> list[RuleCount]:
-    """Counts the complaints about captions of stage 2; the rule with the most comes first.
+class RuleCounts:
+    """Counts the complaints about captions of stage 2, which may come in any order."""
 
-    Args:
-        cases: clip_id, caption of stage 2, its judgement and those of later answers.
-    """
-    counts: dict[str, RuleCount] = {}
-    for clip_id, caption, judgements in cases:
+    def __init__(self) -> None:
+        self._counts: dict[str, RuleCount] = {}
+        # The row of each rule's example: it is the first one of the table.
+        self._rows: dict[str, int] = {}
+
+    def add(self, row: int, clip_id: str, caption: str, judgements: Sequence[Judged]) -> None:
+        """Adds a caption.
+
+        Args:
+            row: its place in the table.
+            caption: of stage 2.
+            judgements: its judgement and those of later answers.
+        """
         first, last = judgements[0], judgements[-1]
         became = f" became {last.caption!r}" if last.accepted and last.caption != caption else ""
         for name in first.repairs:
-            count = counts.setdefault(name, RuleCount(name))
             if last.accepted and len(judgements) == 1:
-                count.repaired += 1
-                count.example = count.example or f"{clip_id}: {caption!r}{became}"
+                self._count(name).repaired += 1
+                self._show(name, row, f"{clip_id}: {caption!r}{became}")
         for finding in first.findings:
-            count = counts.setdefault(finding.rule, RuleCount(finding.rule))
+            count = self._count(finding.rule)
             if not last.accepted:
                 count.dropped += 1
             elif finding.verdict is Verdict.ACCEPT:
                 count.accepted += 1
             else:
                 count.rewritten += 1
-            count.example = count.example or f"{clip_id}: {caption!r} ({finding.detail}){became}"
-    used = [count for count in counts.values() if count.captions]
-    return sorted(used, key=lambda count: (-count.captions, count.rule))
+            self._show(finding.rule, row, f"{clip_id}: {caption!r} ({finding.detail}){became}")
+
+    def most_first(self) -> list[RuleCount]:
+        """The rules that complained; the one with the most captions comes first."""
+        return sorted(self._counts.values(), key=lambda count: (-count.captions, count.rule))
+
+    def _count(self, rule: str) -> RuleCount:
+        return self._counts.setdefault(rule, RuleCount(rule))
+
+    def _show(self, rule: str, row: int, example: str) -> None:
+        if row < self._rows.get(rule, row + 1):
+            self._rows[rule] = row
+            self._counts[rule].example = example
 
 
 def as_markdown(counts: Sequence[RuleCount]) -> str:

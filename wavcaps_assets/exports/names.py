@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
-from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 # No dots: WebDataset and others split a name at its first one.
-UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+UNSAFE = "[^A-Za-z0-9_-]+"
 # With a folder and an ending, below the 100 bytes of a tar's header.
 LONGEST = 60
 DIGITS = 8
 
 
-def file_stems(ids: Sequence[str], names: Sequence[str] | None = None) -> list[str]:
+def file_stems(ids: pa.ChunkedArray, names: pa.ChunkedArray | None = None) -> pa.Array:
     """A file name without its ending for each clip, in the same order.
 
     A name of letters, digits, hyphens and underscores is kept. Other characters become `_`, and a hash of the
@@ -25,13 +25,15 @@ def file_stems(ids: Sequence[str], names: Sequence[str] | None = None) -> list[s
         ids: of the clips, each once.
         names: what the files are to be named after; None: the ids.
     """
-    wanted = ids if names is None else names
-    cut = [UNSAFE.sub("_", one)[:LONGEST] for one in wanted]
-    times = Counter(name.casefold() for name in cut)
-    return [
-        name if name == one and times[name.casefold()] == 1 else f"{name}-{_digits(clip_id)}"
-        for name, one, clip_id in zip(cut, wanted, ids, strict=True)
-    ]
+    wanted = (ids if names is None else names).combine_chunks()
+    cut = pc.utf8_slice_codeunits(pc.replace_substring_regex(wanted, UNSAFE, "_"), 0, LONGEST)
+    folded = pc.ascii_lower(cut)
+    counted = folded.value_counts()
+    repeated = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    changed = pc.or_(pc.not_equal(cut, wanted), pc.is_in(folded, value_set=repeated))
+    digits = pa.array([f"-{_digits(clip_id)}" for clip_id in ids.filter(changed).to_pylist()], pa.string())
+    marked = pc.binary_join_element_wise(cut.filter(changed), digits, "")
+    return pc.replace_with_mask(cut, changed, marked)
 
 
 def _digits(clip_id: str) -> str:

@@ -52,8 +52,7 @@ class HuggingFaceSettings(AudioSettings):
 def write(exported: ExportedSet, settings: HuggingFaceSettings, folder: ExportFolder) -> None:
     """Writes `data/train-….parquet`, `README.md`, `croissant.json` and the credit lines."""
     table = with_audio(exported, folder)
-    stems = pa.array(file_stems(table.column("clip_id").to_pylist()), pa.string())
-    table = table.append_column("stem", stems)
+    table = table.append_column("stem", file_stems(table.column("clip_id")))
     shards = list(_cut(table, settings.shard_mb * 1_000_000, None))
     sizes = [pc.sum(shard.column(BYTES)).as_py() + ROW_BYTES * len(shard) for shard in shards]
     folder.require_space(sum(sizes), max(sizes, default=0))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -40,6 +40,10 @@ MARKS = ("FreeSound", "AudioSet", "AudioCaps", "Clotho")
 # Clips whose audio is copied as one part: what a killed run may have to copy again.
 CLIPS_AT_ONCE = 500
 RECORD_BYTES = 1024
+# Of the manifest: what reading the audio needs, and what a JSON file has.
+AUDIO_COLUMNS = ["clip_id", "source", "source_id", "audio_path", BYTES, "samples_sha256"]
+COLUMNS = ["clip_id", "source", "source_id", "audio_path", "caption", "other_captions"]
+COLUMNS += ["title", "text", "tags", "author", "page_url", "duration_s"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,20 @@ class Layout:
 
     folder: str
     file: str
+
+
+@dataclass(frozen=True)
+class JsonFile:
+    """A JSON file of the export.
+
+    Attributes:
+        sources: whose clips it has.
+        paths: of each clip's audio in the export, in the order of the set.
+    """
+
+    layout: Layout
+    sources: tuple[str, ...]
+    paths: pa.Array
 
 
 AUDIOSET = Layout("AudioSet_SL", "as")
@@ -115,32 +133,38 @@ def write(exported: ExportedSet, settings: WavCapsJsonSettings, folder: ExportFo
                 place,
                 word,
             )
-    for layout, rows in _by_layout(table):
+    for layout, sources in _layouts(table).items():
+        rows = table.select(AUDIO_COLUMNS)
+        rows = rows.filter(pc.is_in(rows.column("source"), pa.array(sources)))
+        file = JsonFile(layout, tuple(sources), _paths(layout, rows))
         if copies:
-            paths = _paths(layout, rows)
-            _copy(exported.store, settings, layout, rows, paths, folder)
-        else:
-            paths = [str(exported.store.path(path)) for path in rows.column("audio_path").to_pylist()]
-        folder.add(f"json-{layout.folder}", partial(_write_json, settings, layout, rows, paths, folder))
+            _copy(exported.store, settings, file, rows, folder)
+        task = partial(_write_json, exported.store, settings, table.select(COLUMNS), file, folder)
+        folder.add(f"json-{layout.folder}", task)
 
 
-def _by_layout(table: pa.Table) -> Iterator[tuple[Layout, pa.Table]]:
-    """The clips of each JSON file."""
-    sources = table.column("source")
+def _layouts(table: pa.Table) -> dict[Layout, list[str]]:
+    """The sources of each JSON file."""
+    known = sorted(pc.unique(table.column("source")).to_pylist())
     layouts: dict[Layout, list[str]] = {}
-    known = sorted(pc.unique(sources).to_pylist())
-    for source, plain in zip(known, file_stems(known), strict=True):
+    for source, plain in zip(
+        known, file_stems(pa.chunked_array([known], pa.string())).to_pylist(), strict=True
+    ):
         layouts.setdefault(LAYOUTS.get(source.casefold(), Layout(plain, plain)), []).append(source)
-    for layout, names in layouts.items():
-        yield layout, table.filter(pc.is_in(sources, pa.array(names)))
+    return layouts
 
 
-def _paths(layout: Layout, rows: pa.Table) -> list[str]:
+def _paths(layout: Layout, rows: pa.Table) -> pa.Array:
     """The path of each clip's audio in the export."""
-    ids = rows.column("source_id").to_pylist()
-    names = [_released_id(layout, one).removesuffix(".wav") for one in ids]
-    stems = file_stems(rows.column("clip_id").to_pylist(), names)
-    return [f"waveforms/{layout.folder}_flac/{stem}.flac" for stem in stems]
+    names = pa.chunked_array(
+        [
+            [_released_id(layout, one).removesuffix(".wav") for one in batch.column(0).to_pylist()]
+            for batch in rows.select(["source_id"]).to_batches(ROWS_AT_ONCE)
+        ],
+        pa.string(),
+    )
+    stems = file_stems(rows.column("clip_id"), names)
+    return pc.binary_join_element_wise(f"waveforms/{layout.folder}_flac/", stems, ".flac", "")
 
 
 def _released_id(layout: Layout, source_id: str) -> str:
@@ -152,56 +176,54 @@ def _released_id(layout: Layout, source_id: str) -> str:
 
 
 def _copy(
-    store: Store,
-    settings: WavCapsJsonSettings,
-    layout: Layout,
-    rows: pa.Table,
-    paths: Sequence[str],
-    folder: ExportFolder,
+    store: Store, settings: WavCapsJsonSettings, file: JsonFile, rows: pa.Table, folder: ExportFolder
 ) -> None:
     for start in range(0, rows.num_rows, CLIPS_AT_ONCE):
-        some = slice(start, start + CLIPS_AT_ONCE)
 
-        def copy(part: Part, some: slice = some) -> None:
-            clips = clips_of(rows.slice(some.start, CLIPS_AT_ONCE))
-            for path, flac in zip(
-                paths[some], read_audio(store, clips, part, settings.check_samples), strict=True
-            ):
+        def copy(part: Part, start: int = start) -> None:
+            clips = clips_of(rows.slice(start, CLIPS_AT_ONCE))
+            paths = file.paths.slice(start, CLIPS_AT_ONCE).to_pylist()
+            audio = read_audio(store, clips, part, settings.check_samples)
+            for path, flac in zip(paths, audio, strict=True):
                 if flac is not None:
                     part.write(path, flac)
                     part.clips += 1
 
-        folder.add(f"audio-{layout.folder}-{start // CLIPS_AT_ONCE:06d}", copy)
+        folder.add(f"audio-{file.layout.folder}-{start // CLIPS_AT_ONCE:06d}", copy)
 
 
 def _write_json(
+    store: Store,
     settings: WavCapsJsonSettings,
-    layout: Layout,
-    rows: pa.Table,
-    paths: Sequence[str],
+    table: pa.Table,
+    file: JsonFile,
     folder: ExportFolder,
     part: Part,
 ) -> None:
     number = CAPTIONS if settings.captions == "five" else 1
     root = f"{settings.audio_root.rstrip('/')}/" if settings.audio_root else ""
-    gone = folder.left_out
+    in_store, gone = settings.audio_files == "in_store", folder.left_out
     separator = ""
-    with part.stream(f"json_files/{layout.folder}/{layout.file}_final.json") as file:
-        file.write(f'{{"num_captions_per_audio": {number}, "data": ['.encode())
-        for row, path in zip(_rows(rows), paths, strict=True):
+    with part.stream(f"json_files/{file.layout.folder}/{file.layout.file}_final.json") as output:
+        output.write(f'{{"num_captions_per_audio": {number}, "data": ['.encode())
+        for row, path in _rows(table, file):
             if row["clip_id"] in gone:
                 continue
-            audio = path if settings.audio_files == "in_store" else root + path
-            record = _record(layout, row, _captions(row, number, part), audio)
-            file.write(f"{separator}{json.dumps(record)}".encode())
+            audio = str(store.path(row["audio_path"])) if in_store else root + path
+            record = _record(file.layout, row, _captions(row, number, part), audio)
+            output.write(f"{separator}{json.dumps(record)}".encode())
             separator = ", "
-            part.clips += settings.audio_files == "in_store"
-        file.write(b"]}")
+            part.clips += in_store
+        output.write(b"]}")
 
 
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+def _rows(table: pa.Table, file: JsonFile) -> Iterator[tuple[dict[str, Any], str]]:
+    """The clips of a JSON file, with their paths."""
+    sources, place = pa.array(file.sources), 0
     for batch in table.to_batches(ROWS_AT_ONCE):
-        yield from batch.to_pylist()
+        rows = batch.filter(pc.is_in(batch.column("source"), sources)).to_pylist()
+        yield from zip(rows, file.paths.slice(place, len(rows)).to_pylist(), strict=True)
+        place += len(rows)
 
 
 def _captions(row: Mapping[str, Any], number: int, part: Part) -> dict[str, str]:

@@ -41,7 +41,7 @@ class WebDatasetSettings(AudioSettings):
 def write(exported: ExportedSet, settings: WebDatasetSettings, folder: ExportFolder) -> None:
     """Writes the tars, `000000.tar` and on, in the order of the clips' ids."""
     table = with_audio(exported, folder)
-    keys = file_stems(table.column("clip_id").to_pylist())
+    keys = file_stems(table.column("clip_id"))
     sizes = [_member_bytes(size) + _member_bytes(RECORD_BYTES) for size in table.column(BYTES).to_pylist()]
     shards = _shards(sizes, settings.shard_mb * 1_000_000)
     largest = max((sum(sizes[start:end]) for start, end in shards), default=0)
@@ -50,7 +50,7 @@ def write(exported: ExportedSet, settings: WebDatasetSettings, folder: ExportFol
     for number, (start, end) in enumerate(shards):
         name = f"{number:06d}.tar"
         rows = table.slice(start, end - start)
-        shard = partial(_write_shard, exported.store, settings, name, rows, keys[start:end])
+        shard = partial(_write_shard, exported.store, settings, name, rows, keys[start:end].to_pylist())
         counts[name] = folder.add(f"tar-{number:06d}", shard).clips
     folder.add("sizes", lambda part: part.write(SIZES, json.dumps(counts, indent=1).encode()))
 
