@@ -2,7 +2,12 @@
 
     python -m benchmarks.scale 4000000
 
-takes 4 million next to 400,000. Each stage runs in a process of its own, one source after another as the
+takes 4 million next to 400,000, and
+
+    python -m benchmarks.scale 4000000 FOLDER
+
+keeps the tables in a folder, with the figures of each stage as it ends: a run that was stopped goes on there
+with the next stage. Each stage runs in a process of its own, one source after another as the
 assets do it, with the time and the peak memory of reading, working and writing. It calls what the assets
 call.
 
@@ -12,8 +17,8 @@ rules that parse a caption (`stage3_rules`). Clips keep the captions that they c
 method `given`). Clips share files, so that the audio is a few thousand files. Exports are those without
 audio. Training sets and decontamination are `training_sets` and `decontamination`.
 
-The limits: no stage above 8 GB, and the time and the memory of ten times the clips at most 13 times those of
-the tenth (3 s and 300 MB are always allowed: of a few clips, a process needs most for itself).
+The limits: no stage above 8 GB, and the CPU time and the memory of ten times the clips at most 13 times those
+of the tenth (3 s and 300 MB are always allowed: of a few clips, a process needs most for itself).
 """
 
 from __future__ import annotations
@@ -23,12 +28,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.own_process import in_own_process
 from benchmarks.result import own_peak_mb
-from benchmarks.scale_world import GIVEN, sizes_of, write_source
+from benchmarks.scale_world import GIVEN, PARTITION, sizes_of, write_source
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.presets import choose_rules, choose_settings, rules_of_given
 from wavcaps_assets.captioning.refining import refine_captions
@@ -56,6 +62,8 @@ from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, with_set_versi
 
 ROWS, TENTH = 400_000, 10
 MOST_MB, MOST_RATIO, LEAST_S, LEAST_MB = 8_000.0, 13.0, 3.0, 300.0
+# The argument with the folder that keeps the tables, and the file of figures in it.
+KEPT, FIGURES = 2, "figures.jsonl"
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 Stage = Callable[[TableStore, list[str]], None]
 
@@ -142,33 +150,55 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-def run(stage: Stage, root: Path, sources: list[str]) -> tuple[float, float]:
-    """Seconds, and the peak memory (MB)."""
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Figures:
+    """Of a stage: seconds, seconds of CPU in all threads, and the peak memory (MB)."""
+
+    seconds: float
+    cpu_s: float
+    mb: float
+
+
+def run(stage: Stage, root: Path, sources: list[str]) -> Figures:
+    started, cpu = time.perf_counter(), time.process_time()
     stage(TableStore(Store(root)), sources)
-    return time.perf_counter() - started, own_peak_mb()
+    return Figures(time.perf_counter() - started, time.process_time() - cpu, own_peak_mb())
 
 
-def measured(root: Path, clips: int) -> dict[str, tuple[float, float]]:
-    sizes, found = sizes_of(clips), {}
+def measured(root: Path, clips: int) -> dict[str, Figures]:
+    """The figures of each stage; of those that an earlier run has finished in this folder, its figures."""
+    sizes, noted = sizes_of(clips), root / FIGURES
+    root.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for line in noted.read_text().splitlines() if noted.exists() else []:
+        name, seconds, cpu_s, mb = json.loads(line)
+        found[name] = Figures(seconds, cpu_s, mb)
     for source, number in sizes.items():
-        in_own_process(write_source, root, source, number)
+        if not found and not TableStore(Store(root)).exists([source, "audio"], PARTITION):
+            in_own_process(write_source, root, source, number)
     for stage in STAGES:
-        found[stage.__name__] = in_own_process(run, stage, root, list(sizes))
-        seconds, peak = found[stage.__name__]
-        print(f"{clips:,} clips, {stage.__name__}: {seconds:.1f} s, {peak:,.0f} MB", flush=True)  # noqa: T201
+        name = stage.__name__
+        if name not in found:
+            found[name] = in_own_process(run, stage, root, list(sizes))
+            with noted.open("a") as file:
+                file.write(json.dumps([name, *astuple(found[name])]) + "\n")
+        of = found[name]
+        print(  # noqa: T201
+            f"{clips:,} clips, {name}: {of.seconds:.1f} s, {of.cpu_s:.1f} s of CPU, {of.mb:,.0f} MB",
+            flush=True,
+        )
     return found
 
 
-def faults(few: dict[str, tuple[float, float]], many: dict[str, tuple[float, float]]) -> list[str]:
+def faults(few: dict[str, Figures], many: dict[str, Figures]) -> list[str]:
     """What is beyond the limits, in words."""
     found = []
-    for name, (seconds, peak) in many.items():
-        if peak > MOST_MB:
-            found.append(f"{name} needs {peak:,.0f} MB, and {MOST_MB:,.0f} are allowed")
+    for name, of in many.items():
+        if of.mb > MOST_MB:
+            found.append(f"{name} needs {of.mb:,.0f} MB, and {MOST_MB:,.0f} are allowed")
         for value, before, least, unit in (
-            (seconds, few[name][0], LEAST_S, "s"),
-            (peak, few[name][1], LEAST_MB, "MB"),
+            (of.cpu_s, few[name].cpu_s, LEAST_S, "s of CPU"),
+            (of.mb, few[name].mb, LEAST_MB, "MB"),
         ):
             if value > max(MOST_RATIO * before, least):
                 found.append(
@@ -177,14 +207,18 @@ def faults(few: dict[str, tuple[float, float]], many: dict[str, tuple[float, flo
     return found
 
 
+def both(folder: Path, clips: int) -> list[dict[str, Figures]]:
+    return [measured(folder / str(number), number) for number in (clips // TENTH, clips)]
+
+
 def main() -> None:
     clips = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    sides = []
-    for number in (clips // TENTH, clips):
+    if len(sys.argv) > KEPT:
+        few, many = both(Path(sys.argv[KEPT]), clips)
+    else:
         with tempfile.TemporaryDirectory() as name:
-            sides.append(measured(Path(name), number))
-    few, many = sides
-    seconds, before = (sum(took for took, _ in side.values()) for side in (many, few))
+            few, many = both(Path(name), clips)
+    seconds, before = (sum(of.seconds for of in side.values()) for side in (many, few))
     line = {
         "name": "scale",
         "value": round(seconds, 1),
@@ -192,9 +226,12 @@ def main() -> None:
         "peer": f"{clips // TENTH} clips",
         "peer_value": round(before, 1),
         "ratio": round(seconds / before, 2),
-        "peak_mb": round(max(peak for _, peak in many.values()), 1),
+        "peak_mb": round(max(of.mb for of in many.values()), 1),
         "clips": clips,
-        "stages": {name: {"s": round(took, 1), "mb": round(peak)} for name, (took, peak) in many.items()},
+        "stages": {
+            name: {"s": round(of.seconds, 1), "cpu_s": round(of.cpu_s, 1), "mb": round(of.mb)}
+            for name, of in many.items()
+        },
     }
     print(json.dumps(line))  # noqa: T201
     if found := faults(few, many):

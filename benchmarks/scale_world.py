@@ -33,7 +33,7 @@ from wavcaps_assets.tables.stage import Stage
 PARTITION, GIVEN = "2022-11", "given"
 # Distinct sentences; a text that is not shared has its own number, too.
 POOL = 50_000
-SHARED, WITHOUT_AUDIO = 0.5, 0.02
+SHARED, WITHOUT_AUDIO, SHARED_CAPTIONS = 0.5, 0.02, 0.18
 # The clips of a source share these files: millions of files would measure the file system.
 FILES = 1_000
 
@@ -78,8 +78,8 @@ def write_source(root: Path, source: str, number: int) -> None:
         "recording": recording,
     }
     tables.write([source, "raw_clips"], PARTITION, filled(RAW_CLIPS, number, common | raw))
-    captions = _drawn(rng, pa.array(sentences(rng, POOL, CAPTION_WORDS)), number)
-    listed = pa.ListArray.from_arrays(pa.array(np.arange(number + 1), pa.int32()), captions.combine_chunks())
+    captions = _captions(rng, number)
+    listed = pa.ListArray.from_arrays(pa.array(np.arange(number + 1), pa.int32()), captions)
     given = {"captions": listed, "model": pa.repeat("gpt-4o-mini", number)}
     tables.store.write_table(
         f"{GIVEN}/{source}.parquet", filled(IMPORTED_CLIPS, number, common | given), IMPORTED_CLIPS
@@ -106,6 +106,14 @@ def _write_audio(
     there = pa.array(rng.random(number) >= WITHOUT_AUDIO)
     kept = filled(AUDIO, number, columns).filter(there)
     tables.write([source, "audio"], PARTITION, Stage(kept, DROPPED.empty()))
+
+
+def _captions(rng: np.random.Generator, number: int) -> pa.Array:
+    """Of two drawn halves, of which there are millions of pairs; some are of a common stock."""
+    whole = _drawn(rng, pa.array(sentences(rng, POOL // 10, CAPTION_WORDS)), number)
+    halves = [_drawn(rng, pa.array(sentences(rng, POOL, CAPTION_WORDS / 2)), number) for _ in range(2)]
+    own = pc.binary_join_element_wise(*halves, " ")
+    return pc.if_else(pa.array(rng.random(number) < SHARED_CAPTIONS), whole, own).combine_chunks()
 
 
 def _drawn(rng: np.random.Generator, pool: pa.Array, number: int) -> pa.ChunkedArray:
