@@ -6,6 +6,7 @@ import dagster as dg
 
 import wavcaps_assets.defs
 from wavcaps_assets.defs.code_versions import with_code_versions
+from wavcaps_assets.defs.collector import objects_that_stay
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.loading import load_folder
 from wavcaps_assets.environment import require_known_variables
@@ -30,5 +31,6 @@ def build(settings: Settings) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    require_known_variables()
-    return build(Settings())
+    with objects_that_stay():
+        require_known_variables()
+        return build(Settings())

@@ -9,6 +9,7 @@ import dagster as dg
 
 import wavcaps_training.defs
 from wavcaps_assets.defs.code_versions import with_code_versions
+from wavcaps_assets.defs.collector import objects_that_stay
 from wavcaps_assets.defs.loading import load_folder
 from wavcaps_assets.environment import require_known_variables
 from wavcaps_assets.settings import Settings, Sources
@@ -40,5 +41,6 @@ def build(settings: Settings) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    require_known_variables()
-    return build(Settings())
+    with objects_that_stay():
+        require_known_variables()
+        return build(Settings())

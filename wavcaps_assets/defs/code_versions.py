@@ -6,7 +6,6 @@ packages that it uses, directly or not; see `versions.code`. So a new asset need
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -21,6 +20,7 @@ from pydantic import BaseModel
 
 from wavcaps_assets.captioning import prompts
 from wavcaps_assets.checks.quality_settings import load_settings
+from wavcaps_assets.defs.collector import paused_collector
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
@@ -69,15 +69,12 @@ def with_code_versions(definitions: dg.Definitions, settings: Settings, location
     own_files = _own_files(settings)
     code = Code(own_files=own_files)
     known = KnownVersions(settings.state / FOLDER / f"{location}.json", own_files)
-    # Syntax trees are many objects, among which the collector would look for cycles again and again.
-    gc.disable()
-    try:
+    # Syntax trees are many objects.
+    with paused_collector():
         assets = [
             _with_version(asset, code, known) if isinstance(asset, dg.AssetsDefinition) else asset
             for asset in definitions.assets or ()
         ]
-    finally:
-        gc.enable()
     known.save()
     return dg.Definitions(
         assets=assets,

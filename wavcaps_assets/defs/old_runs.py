@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from pydantic import Field
 
 from wavcaps_assets.clock import utc_now
@@ -97,6 +96,8 @@ def remove_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 def _files_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Path]:
     """The database of a run's events, which SQLite has for each run, and leaves behind when it is empty."""
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
         return []
@@ -106,6 +107,8 @@ def _files_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Path
 
 def size_of(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> int | None:
     """The bytes of the runs' events on this machine; None: they are in a database server."""
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
     if not isinstance(instance.event_log_storage, SqliteEventLogStorage):
         return None
     files = [file for run in runs for file in _files_of_run(instance, run)]

@@ -1,6 +1,7 @@
 """Writes the tables of assets to the store and reads them, and describes and versions them for the UI."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -106,6 +107,11 @@ def outcome_metadata(outcome: pa.Table | Stage) -> dict[str, dg.MetadataValue]:
 
 def schema_metadata(schema: TableSchema) -> dict[str, Any]:
     """A table's columns, for the asset's definition."""
+    return {"dagster/column_schema": _columns(schema)}
+
+
+@cache
+def _columns(schema: TableSchema) -> dg.TableSchema:
     columns = [
         dg.TableColumn(
             name=column.name,
@@ -117,7 +123,7 @@ def schema_metadata(schema: TableSchema) -> dict[str, Any]:
         )
         for column in schema.columns
     ]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+    return dg.TableSchema(columns=columns)
 
 
 def _set_data_version(context: dg.OutputContext, outcome: pa.Table | Stage) -> None:

@@ -16,6 +16,7 @@ from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, 
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.scoring.shown import numbers_of, said_of
 from wavcaps_training.scoring.task import BenchmarkScores, ScoringTask
 from wavcaps_training.scoring.tasks import known_tasks
@@ -69,12 +70,19 @@ def definitions(location: Location) -> dg.Definitions:
 
 def _scored(location: Location) -> Iterator[tuple[Checkpoint, ScoringTask, str]]:
     """What is scored: a checkpoint, at a task, on a benchmark."""
+    checkpoints: dict[tuple[str, ...], Checkpoint] = {}
     for scored, task, benchmark in benchmark_scores_of(location):
-        made_of: tuple[tuple[str, ...], ...] = ()
-        if isinstance(scored, Experiment):
-            start = (scored.start_key,) if scored.start_key else ()
-            made_of = (*start, scored.training_manifest)
-        yield Checkpoint(scored.key, scored.settings().audio_encoder.encoder, made_of), task, benchmark
+        if scored.key not in checkpoints:
+            checkpoints[scored.key] = _checkpoint(scored)
+        yield checkpoints[scored.key], task, benchmark
+
+
+def _checkpoint(scored: Experiment | ReleasedModel) -> Checkpoint:
+    made_of: tuple[tuple[str, ...], ...] = ()
+    if isinstance(scored, Experiment):
+        start = (scored.start_key,) if scored.start_key else ()
+        made_of = (*start, scored.training_manifest)
+    return Checkpoint(scored.key, scored.settings().audio_encoder.encoder, made_of)
 
 
 def _scores(

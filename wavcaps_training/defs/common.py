@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from wavcaps_assets.defs.code_versions import Scope
 from wavcaps_assets.settings import Settings
@@ -42,11 +43,13 @@ class Location:
 def benchmark_scores_of(location: Location) -> list[tuple[Experiment | ReleasedModel, ScoringTask, str]]:
     """What has an asset of scores on a benchmark: a checkpoint, a task for its model, and a benchmark."""
     checkpoints: list[Experiment | ReleasedModel] = [*location.experiments, *location.released]
+    tasks = known_tasks()
+    models = [(checkpoint, checkpoint.settings().task) for checkpoint in checkpoints]
     return [
         (checkpoint, task, benchmark)
-        for checkpoint in checkpoints
-        for task in known_tasks()
-        if task.models == checkpoint.settings().task
+        for checkpoint, model in models
+        for task in tasks
+        if task.models == model
         for benchmark in task.benchmarks_for(location.settings.sources)
     ]
 
@@ -56,6 +59,7 @@ def encoder_scope(experiment: Experiment | ReleasedModel) -> Scope:
     return scope_of_encoder(experiment.settings().audio_encoder.encoder)
 
 
+@cache
 def scope_of_encoder(own: str) -> Scope:
     """The code of an audio encoder, by its name, and of no other."""
     return Scope(without=[settings.__module__ for name, settings in encoders().items() if name != own])
