@@ -18,6 +18,12 @@ from wavcaps_training.models.text import clean_caption
 from wavcaps_training.settings.captioner import BartSettings
 from wavcaps_training.settings.encoder import FrontEndSettings
 from wavcaps_training.settings.encoders.htsat import HtsatSettings
+from wavcaps_training.settings.generation import (
+    AutoencoderSettings,
+    GeneratorSettings,
+    UNetSettings,
+    Vocoder,
+)
 
 # Of two stages, for tests whose subject is not the sound.
 SMALL_HTSAT = HtsatSettings(
@@ -28,6 +34,14 @@ SMALL_HTSAT = HtsatSettings(
     depths=(1, 1),
     heads=(1, 2),
     classes=4,
+)
+SMALL_AUTOENCODER = AutoencoderSettings(
+    channels=8, multipliers=(1, 1, 2), blocks=1, groups=4, latent_channels=4, vocoder=Vocoder.GRIFFIN_LIM
+)
+SMALL_GENERATOR = GeneratorSettings(
+    audio=SMALL_AUTOENCODER,
+    unet=UNetSettings(channels=16, multipliers=(1, 2), blocks=1, head_dim=8, groups=8),
+    condition_dim=16,
 )
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTERS = string.ascii_lowercase + string.digits

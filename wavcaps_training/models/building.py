@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,16 @@ from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.captioner import AnyTrainingSettings
 
+
+def _latent_diffusion(settings: Any, pretrained: bool, folder: Path | None) -> nn.Module:
+    # diffusers is imported only where sound is made: it takes seconds.
+    return import_module("wavcaps_training.models.latent_diffusion").LatentDiffusion.build(settings)
+
+
+def _autoencoder(settings: Any, pretrained: bool, folder: Path | None) -> nn.Module:
+    return import_module("wavcaps_training.models.sound_autoencoder").SoundAutoencoder.build(settings)
+
+
 # By the field `task` of the settings. The other arguments are those of `build_model`.
 BUILDERS: Mapping[str, Callable[[Any, bool, Path | None], nn.Module]] = {
     "retrieval": lambda settings, pretrained, folder: RetrievalModel.build(
@@ -20,6 +31,8 @@ BUILDERS: Mapping[str, Callable[[Any, bool, Path | None], nn.Module]] = {
     "captioning": lambda settings, pretrained, folder: Captioner.build(
         settings.model, pretrained_bart=pretrained, text_folder=folder
     ),
+    "generation": _latent_diffusion,
+    "autoencoder": _autoencoder,
 }
 
 

@@ -56,7 +56,7 @@ def search(
     settings = Settings()
     # torch takes seconds to import.
     from wavcaps_training.checkpoints.checkpoint import CheckpointError
-    from wavcaps_training.search.encoder import QueryError
+    from wavcaps_training.evaluation.encoder import QueryError
     from wavcaps_training.search.index import NoIndex, StaleIndex
     from wavcaps_training.search.opening import open_index
 
@@ -78,7 +78,7 @@ def search(
 
 
 def _captions_like(index: SearchIndex, like: str, results: int) -> str:
-    from wavcaps_training.search.encoder import QueryError
+    from wavcaps_training.evaluation.encoder import QueryError
     from wavcaps_training.search.listing import listed_captions
     from wavcaps_training.search.sounds import read_sound
 

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, path_of, set_version_of
+from wavcaps_training.evaluation.encoder import Encoder, QueryError
 from wavcaps_training.search.currency import state_of
-from wavcaps_training.search.encoder import Encoder, QueryError
 from wavcaps_training.search.indexing import matrix_of
 from wavcaps_training.search.vectors import mapped_vectors, nearest
 from wavcaps_training.tables import INDEX_FOLDER

@@ -19,7 +19,7 @@ from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.tables.asset_tables import set_version_of, with_set_version
 from wavcaps_training.data import AudioFiles, Clip, UnreadableClips
 from wavcaps_training.evaluation.clip_features import known_features
-from wavcaps_training.search.encoder import Encoder
+from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.tables import SEARCH_INDEX
 
 CLIPS_AT_A_TIME = 4096

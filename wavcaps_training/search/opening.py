@@ -7,9 +7,9 @@ from pathlib import Path
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import MissingFile
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment, scored_experiment
 from wavcaps_training.paper.released import RELEASED_MODELS, ReleasedModel
-from wavcaps_training.search.encoder import Encoder
 from wavcaps_training.search.index import NoIndex, SearchIndex
 from wavcaps_training.tables import INDEX_FOLDER
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.evaluation.short_queries import queries_of, score_queries, test_clips
-from wavcaps_training.search.encoder import Encoder
 from wavcaps_training.search.index import StaleIndex
 from wavcaps_training.search.indexing import matrix_of
 from wavcaps_training.tables import QUERY_SCORES

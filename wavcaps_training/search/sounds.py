@@ -11,7 +11,7 @@ import numpy as np
 from wavcaps_assets.audio.limits import AudioLimits, EmptyAudio, TooLong, UnreadableAudio
 from wavcaps_assets.audio.normalise import normalise
 from wavcaps_training.data import AudioReadError
-from wavcaps_training.search.encoder import Encoder, QueryError
+from wavcaps_training.evaluation.encoder import Encoder, QueryError
 
 LONGEST_S = 600.0
 

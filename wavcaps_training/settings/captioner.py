@@ -14,6 +14,7 @@ from wavcaps_training.settings.encoder import EncoderSettings, Frozen
 from wavcaps_training.settings.encoders import AnyEncoder
 from wavcaps_training.settings.encoders.cnn14 import Cnn14Settings
 from wavcaps_training.settings.encoders.htsat import TINY_HTSAT, HtsatSettings
+from wavcaps_training.settings.generation import AutoencoderTrainingSettings, GenerationTrainingSettings
 from wavcaps_training.settings.training import ClipSettings, Padding, RunSettings, TrainingSettings
 
 
@@ -117,7 +118,10 @@ def task_of(settings: Any) -> str:
 
 
 AnyTrainingSettings = Annotated[
-    Annotated[TrainingSettings, Tag("retrieval")] | Annotated[CaptionerTrainingSettings, Tag("captioning")],
+    Annotated[TrainingSettings, Tag("retrieval")]
+    | Annotated[CaptionerTrainingSettings, Tag("captioning")]
+    | Annotated[GenerationTrainingSettings, Tag("generation")]
+    | Annotated[AutoencoderTrainingSettings, Tag("autoencoder")],
     Discriminator(task_of),
 ]
 

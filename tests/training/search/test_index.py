@@ -27,10 +27,10 @@ from tests.training.search.small_index import (
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.data import AudioFiles, Clip
+from wavcaps_training.evaluation.encoder import QueryError
 from wavcaps_training.evaluation.retrieval import embed
 from wavcaps_training.search.command import search
 from wavcaps_training.search.currency import what_is_stale
-from wavcaps_training.search.encoder import QueryError
 from wavcaps_training.search.index import NoIndex, StaleIndex
 from wavcaps_training.search.indexing import matrix_of
 from wavcaps_training.search.opening import open_index

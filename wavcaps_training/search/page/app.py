@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.store.storage import Store
-from wavcaps_training.search.encoder import LONGEST_QUERY, QueryError
+from wavcaps_training.evaluation.encoder import LONGEST_QUERY, QueryError
 from wavcaps_training.search.index import SearchIndex
 from wavcaps_training.search.page.audio import audio_response
 from wavcaps_training.search.page.guards import HOSTS, SecurityHeaders, TooLarge, limited_body, refuse_foreign

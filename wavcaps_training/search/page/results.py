@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from wavcaps_training.search.encoder import QueryError
+from wavcaps_training.evaluation.encoder import QueryError
 from wavcaps_training.search.index import Hit, SearchIndex
 from wavcaps_training.search.ratings import QueryKind
 from wavcaps_training.search.sounds import Sound

@@ -8,7 +8,7 @@ from pathlib import Path
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
-from wavcaps_training.search.encoder import Encoder
+from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.search.page.guards import TooLarge
 from wavcaps_training.search.sounds import Sound, read_sound
 

@@ -1,0 +1,178 @@
+"""The autoencoder of log-mel spectrograms and the vocoder: AudioLDM's, from diffusers and transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torchaudio
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+from transformers.audio_utils import mel_filter_bank
+
+from wavcaps_training.settings.encoder import FrontEndSettings
+from wavcaps_training.settings.generation import AutoencoderSettings, AutoencoderTrainingSettings, Vocoder
+
+FLOOR = 1e-5  # magnitude below which a mel bin counts as silent
+PEAK = 0.5  # of a normalised waveform
+GRIFFIN_LIM_ITERATIONS = 64
+
+
+class SoundAutoencoder(nn.Module):
+    """Waveforms to latents, and latents to waveforms.
+
+    Attributes:
+        vae: `AutoencoderKL`, with AudioLDM's sizes 55,376,873 parameters.
+        vocoder: `SpeechT5HifiGan`, with 55,264,897 parameters; or `GriffinLim`, with none.
+    """
+
+    window: Tensor
+    mel_filters: Tensor
+
+    def __init__(self, settings: AutoencoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        front_end = settings.front_end
+        self.register_buffer("window", torch.hann_window(front_end.window), persistent=False)
+        self.register_buffer("mel_filters", mel_filters(front_end), persistent=False)
+        self.vae = AutoencoderKL(**vae_config(settings))
+        self.vocoder: nn.Module
+        if settings.vocoder is Vocoder.HIFI_GAN:
+            self.vocoder = SpeechT5HifiGan(hifi_gan_config(front_end))
+        else:
+            self.vocoder = GriffinLim(front_end, self.mel_filters)
+
+    @classmethod
+    def build(cls, settings: AutoencoderTrainingSettings) -> SoundAutoencoder:
+        """An autoencoder with fresh weights."""
+        return cls(settings.model.audio)
+
+    def log_mel(self, waveform: Tensor) -> Tensor:
+        """AudioLDM's log-mel, as its training computes it: one frame each `hop` samples, none at the end.
+
+        Args:
+            waveform: (batch, samples), a multiple of `hop`.
+
+        Returns:
+            (batch, 1, samples // hop, mel bins): natural logarithms of magnitudes.
+        """
+        front_end = self.settings.front_end
+        edge = (front_end.window - front_end.hop) // 2
+        with torch.autocast(waveform.device.type, enabled=False):
+            padded = nn.functional.pad(waveform.float().unsqueeze(1), (edge, edge), mode="reflect").squeeze(1)
+            spectrum = torch.stft(
+                padded,
+                n_fft=front_end.window,
+                hop_length=front_end.hop,
+                window=self.window,
+                center=False,
+                return_complex=True,
+            )
+            # As AudioLDM: a sum that keeps the gradient of silence finite.
+            magnitude = (torch.view_as_real(spectrum).square().sum(-1) + 1e-9).sqrt()
+            mel = magnitude.transpose(1, 2) @ self.mel_filters
+            return mel.clamp(min=FLOOR).log().unsqueeze(1)
+
+    def moments(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the latents of spectrograms.
+
+        Args:
+            log_mel: (batch, 1, frames, mel bins).
+
+        Returns:
+            Two tensors (batch, latent channels, frames / reduction, mel bins / reduction).
+        """
+        posterior = self.vae.encode(self._normalised(log_mel)).latent_dist
+        return posterior.mean, posterior.std
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """(batch, latent channels, frames, bins) to a log-mel (batch, 1, frames, mel bins)."""
+        mel: Tensor = self.vae.decode(latent).sample
+        return mel * self.settings.mel_std + self.settings.mel_mean
+
+    def waveform(self, log_mel: Tensor) -> Tensor:
+        """(batch, 1, frames, mel bins) to (batch, samples); HiFi-GAN gives 32 samples more than that."""
+        return self.vocoder(log_mel[:, 0])
+
+    def _normalised(self, log_mel: Tensor) -> Tensor:
+        return (log_mel - self.settings.mel_mean) / self.settings.mel_std
+
+
+class GriffinLim(nn.Module):
+    """A vocoder without weights: magnitudes by least squares, phases by torchaudio's Griffin-Lim."""
+
+    inverse: Tensor
+
+    def __init__(self, front_end: FrontEndSettings, filters: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("inverse", torch.linalg.pinv(filters), persistent=False)
+        self.phases = torchaudio.transforms.GriffinLim(
+            n_fft=front_end.window,
+            hop_length=front_end.hop,
+            power=1.0,
+            n_iter=GRIFFIN_LIM_ITERATIONS,
+            # A random start would give each call another sound.
+            rand_init=False,
+        )
+        self.phases.register_buffer("window", torch.hann_window(front_end.window), persistent=False)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """(batch, frames, mel bins) to (batch, frames * hop): the last frame ends where the sound does."""
+        magnitude = (log_mel.float().exp() @ self.inverse).clamp(min=0).transpose(1, 2)
+        # Frames of torchaudio are centred: one more at the end makes them span all samples.
+        return self.phases(nn.functional.pad(magnitude, (0, 1), mode="replicate"))
+
+
+def normalised(waveform: Tensor) -> Tensor:
+    """A waveform without offset, with the peak 0.5: what AudioLDM is trained on.
+
+    Args:
+        waveform: (samples,).
+    """
+    centred = waveform - waveform.mean()
+    return centred / (centred.abs().max() + 1e-8) * PEAK
+
+
+def mel_filters(front_end: FrontEndSettings) -> Tensor:
+    """(frequencies, mel bins), on Slaney's scale and area-normalised."""
+    filters = mel_filter_bank(
+        num_frequency_bins=front_end.window // 2 + 1,
+        num_mel_filters=front_end.mel_bins,
+        min_frequency=front_end.f_min,
+        max_frequency=front_end.f_max,
+        sampling_rate=front_end.sample_rate,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.tensor(filters, dtype=torch.float32)
+
+
+def vae_config(settings: AutoencoderSettings) -> dict[str, Any]:
+    """The arguments of diffusers' `AutoencoderKL`."""
+    levels = len(settings.multipliers)
+    return {
+        "in_channels": 1,
+        "out_channels": 1,
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "block_out_channels": tuple(settings.channels * multiplier for multiplier in settings.multipliers),
+        "layers_per_block": settings.blocks,
+        "latent_channels": settings.latent_channels,
+        "norm_num_groups": settings.groups,
+    }
+
+
+def hifi_gan_config(front_end: FrontEndSettings) -> SpeechT5HifiGanConfig:
+    """AudioLDM's HiFi-GAN for 16 kHz."""
+    return SpeechT5HifiGanConfig(
+        model_in_dim=front_end.mel_bins,
+        sampling_rate=front_end.sample_rate,
+        upsample_initial_channel=1024,
+        upsample_rates=[5, 4, 2, 2, 2],
+        upsample_kernel_sizes=[16, 16, 8, 4, 4],
+        resblock_kernel_sizes=[3, 7, 11],
+        resblock_dilation_sizes=[[1, 3, 5]] * 3,
+        leaky_relu_slope=0.1,
+        normalize_before=False,
+    )

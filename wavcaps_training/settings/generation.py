@@ -1,0 +1,265 @@
+"""The settings of text-to-sound models and their runs, which are stored with the weights.
+
+Defaults are the paper's (section IV.D), which uses AudioLDM-S (https://arxiv.org/abs/2301.12503). This module
+imports neither torch nor diffusers, so that asset definitions can read it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from wavcaps_training.settings.encoder import EncoderSettings, FrontEndSettings, Frozen
+from wavcaps_training.settings.training import CaptionChoice, ClipSettings, Padding, RunSettings
+
+# Of AudioLDM: 16 kHz, a frame each 10 ms, 64 mel bins up to 8 kHz.
+AUDIOLDM_MEL = FrontEndSettings(
+    sample_rate=16_000, window=1024, hop=160, mel_bins=64, f_min=0.0, f_max=8000.0
+)
+# 1024 frames.
+AUDIOLDM_CLIP = ClipSettings(seconds=10.24, padding=Padding.BATCH)
+
+
+class Condition(StrEnum):
+    """The embedding that a model learns to make sound from: that of the clip, or that of its caption."""
+
+    AUDIO = "audio"
+    TEXT = "text"
+
+
+class Vocoder(StrEnum):
+    """What turns a spectrogram into a waveform: HiFi-GAN (AudioLDM's), or Griffin-Lim, without weights."""
+
+    HIFI_GAN = "hifi-gan"
+    GRIFFIN_LIM = "griffin-lim"
+
+
+class AutoencoderSettings(EncoderSettings):
+    """A variational autoencoder of log-mel spectrograms, and the vocoder after it.
+
+    The log-mel is AudioLDM's: of the magnitude, as natural logarithm with a floor of 1e-5.
+    """
+
+    network: ClassVar[str] = "wavcaps_training.models.sound_autoencoder:SoundAutoencoder"
+
+    encoder: Literal["mel_vae"] = Field("mel_vae", description="the kind of the autoencoder")
+    front_end: FrontEndSettings = AUDIOLDM_MEL
+    channels: int = Field(128, gt=0, description="channels of the first level")
+    multipliers: tuple[int, ...] = Field(
+        (1, 2, 4),
+        min_length=1,
+        description="channels of each level, over `channels`; each level but the last halves both axes",
+    )
+    blocks: int = Field(2, gt=0, description="residual blocks of each level")
+    groups: int = Field(32, gt=0, description="groups of each normalisation")
+    latent_channels: int = Field(8, gt=0, description="channels of the latent")
+    mel_mean: float = Field(
+        0.0, description="is subtracted from the log-mel; AudioLDM's training code names -4.63 and uses none"
+    )
+    mel_std: float = Field(
+        1.0, gt=0, description="divides the log-mel; AudioLDM's training code names 2.74 and uses none"
+    )
+    vocoder: Vocoder = Vocoder.HIFI_GAN
+
+    @property
+    def reduction(self) -> int:
+        """How many frames, or mel bins, become one element of the latent."""
+        return int(2 ** (len(self.multipliers) - 1))
+
+    def latent_shape(self, seconds: float) -> tuple[int, int, int]:
+        """(channels, frames, bins) of the latent of a clip; (8, 256, 16) for AudioLDM's 10.24 s."""
+        frames = round(seconds * self.front_end.sample_rate) // self.front_end.hop
+        return self.latent_channels, frames // self.reduction, self.front_end.mel_bins // self.reduction
+
+    @property
+    def min_samples(self) -> int:
+        return self.front_end.window
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the latent's frames."""
+        return self.fine_grained_dim
+
+    @property
+    def fine_grained_dim(self) -> int:
+        """Width of a frame of the latent."""
+        return self.latent_channels * self.front_end.mel_bins // self.reduction
+
+    def check_frames(self, frames: int) -> None:
+        """Raises ValueError: the spectrogram of a clip cannot be halved as often as the autoencoder does."""
+        whole = frames - 1
+        if whole % self.reduction or self.front_end.mel_bins % self.reduction:
+            raise ValueError(
+                f"a clip has {whole} frames of {self.front_end.mel_bins} mel bins, and the autoencoder "
+                f"divides both by {self.reduction}: choose clip.seconds and mel_bins that are multiples"
+            )
+
+    @model_validator(mode="after")
+    def groups_divide_channels(self) -> Self:
+        if any(self.channels * multiplier % self.groups for multiplier in self.multipliers):
+            raise ValueError(f"channels of each level must be multiples of groups ({self.groups})")
+        return self
+
+
+class UNetSettings(Frozen):
+    """The network that predicts the noise: AudioLDM-S's. M has 192 channels, L 256 and a head_dim of 64."""
+
+    channels: int = Field(128, gt=0, description="channels of the first level")
+    multipliers: tuple[int, ...] = Field(
+        (1, 2, 3, 5),
+        min_length=2,
+        description="channels of each level, over `channels`; all levels but the first have attention",
+    )
+    blocks: int = Field(2, gt=0, description="residual blocks of each level")
+    head_dim: int = Field(32, gt=0, description="width of an attention head")
+    groups: int = Field(32, gt=0, description="groups of each normalisation")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.channels * multiplier for multiplier in self.multipliers)
+
+    @model_validator(mode="after")
+    def parts_divide_channels(self) -> Self:
+        if any(width % self.groups or width % self.head_dim for width in self.widths):
+            raise ValueError(
+                f"channels of each level must be multiples of groups ({self.groups}) and of head_dim "
+                f"({self.head_dim})"
+            )
+        return self
+
+
+class ScheduleSettings(Frozen):
+    """The noise of each step: the square roots of the variances rise evenly."""
+
+    steps: int = Field(1000, gt=1, description="steps of the diffusion")
+    first_variance: float = Field(0.0015, gt=0, lt=1, description="variance that the first step adds")
+    last_variance: float = Field(0.0195, gt=0, lt=1, description="variance that the last step adds")
+
+
+class SamplingSettings(Frozen):
+    """How sound is made from a text; the defaults are AudioLDM's."""
+
+    steps: int = Field(200, gt=0, le=1000, description="steps of the DDIM sampler")
+    eta: float = Field(1.0, ge=0, le=1, description="share of the noise of DDPM that each step adds")
+    guidance: float = Field(2.5, ge=0, description="weight of the condition (classifier-free guidance)")
+    candidates: int = Field(
+        3, gt=0, description="sounds that are made for each text; the one most similar to the text is kept"
+    )
+    batch_size: int = Field(8, gt=0, description="sounds that are made at the same time")
+    seed: int = Field(0, ge=0, description="seed of the noise; a text's sound does not depend on the others")
+
+
+class GeneratorSettings(Frozen):
+    """A latent diffusion model with its autoencoder, conditioned by the embeddings of a retrieval model."""
+
+    audio: AutoencoderSettings = AutoencoderSettings()
+    unet: UNetSettings = UNetSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    condition: Condition = Condition.AUDIO
+    condition_dim: int = Field(
+        1024, gt=0, description="width of the embedding: that of the retrieval model's shared space"
+    )
+    autoencoder_sha256: str = Field("", description="a hash of the autoencoder's weights; set by the run")
+    conditioned_by_sha256: str = Field("", description="a hash of the retrieval model's; set by the run")
+
+
+class AutoencoderModelSettings(Frozen):
+    """An autoencoder alone."""
+
+    audio: AutoencoderSettings = AutoencoderSettings()
+
+
+class GenerationTrainingSettings(RunSettings):
+    """One run of a latent diffusion model; the defaults are those of section IV.D.
+
+    Section IV.D: Adam, a learning rate of 3e-5, a batch size of 8, 400,000 steps on AudioCaps, which are 65
+    epochs of its 49,838 clips.
+    """
+
+    task: Literal["generation"] = Field("generation", description="the task of the model")
+    model: GeneratorSettings = GeneratorSettings()
+    clip: ClipSettings = AUDIOLDM_CLIP
+    captions: CaptionChoice = CaptionChoice.ONE
+    buckets: tuple[float, ...] = ()
+    epochs: int = Field(65, gt=0, description="passes over the train split")
+    batch_size: int = Field(8, gt=1, description="examples a step, on all devices together")
+    learning_rate: float = Field(3e-5, gt=0, description="Adam's highest learning rate")
+    condition_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of examples whose condition is replaced by the embedding of the empty text, for "
+        "classifier-free guidance; AudioLDM's training code drops whole batches in addition",
+    )
+    ema_decay: float = Field(
+        0.9999, ge=0, lt=1, description="highest decay of the moving average of the weights, which samples"
+    )
+    keep_every_steps: int | None = Field(
+        50_000,
+        gt=0,
+        description="keep a checkpoint each time after this many steps, for the protocol `paper`, which "
+        "takes the one with the best FAD on the test split; none: only the best on the validation split",
+    )
+
+    @property
+    def audio_encoder(self) -> EncoderSettings:
+        return self.model.audio
+
+    @property
+    def missing_weights(self) -> list[str]:
+        """Its autoencoder and its retrieval model are assets, so there is always what it starts from."""
+        return []
+
+    @model_validator(mode="after")
+    def latent_fits_unet(self) -> Self:
+        _, frames, bins = self.model.audio.latent_shape(self.clip.seconds)
+        halved = 2 ** (len(self.model.unet.multipliers) - 1)
+        if frames % halved or bins % halved:
+            raise ValueError(
+                f"the latent of a clip is {frames} x {bins}, and the U-Net divides both by {halved}: give it "
+                "fewer multipliers, or change clip.seconds"
+            )
+        return self
+
+
+class AutoencoderTrainingSettings(RunSettings):
+    """One run of an autoencoder. The paper trains none: it takes AudioLDM's."""
+
+    task: Literal["autoencoder"] = Field("autoencoder", description="the task of the model")
+    model: AutoencoderModelSettings = AutoencoderModelSettings()
+    clip: ClipSettings = ClipSettings(seconds=10.24)
+    captions: CaptionChoice = CaptionChoice.ONE
+    buckets: tuple[float, ...] = ()
+    epochs: int = Field(10, gt=0, description="passes over the train split")
+    batch_size: int = Field(8, gt=1, description="examples a step, on all devices together")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's highest learning rate")
+    divergence_weight: float = Field(
+        1e-4, ge=0, description="weight of the latent's divergence from a normal distribution"
+    )
+
+    @property
+    def audio_encoder(self) -> EncoderSettings:
+        return self.model.audio
+
+    @property
+    def missing_weights(self) -> list[str]:
+        return []
+
+
+TINY_AUTOENCODER = AutoencoderSettings(
+    channels=16,
+    multipliers=(1, 2, 3, 4),
+    blocks=1,
+    groups=8,
+    latent_channels=8,
+    mel_mean=-4.63,
+    mel_std=2.74,
+    vocoder=Vocoder.GRIFFIN_LIM,
+)
+TINY_UNET = UNetSettings(channels=32, multipliers=(1, 2, 3), blocks=1, head_dim=16, groups=8)
+TINY_GENERATOR = GeneratorSettings(
+    audio=TINY_AUTOENCODER, unet=TINY_UNET, condition=Condition.AUDIO, condition_dim=256
+)
