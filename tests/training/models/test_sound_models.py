@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,7 +168,11 @@ def test_samples_are_those_of_the_pipeline_of_diffusers() -> None:
         for parameter in model.unet.parameters():
             parameter.normal_(std=0.05)
     model.ema = MovingAverage(model.unet)
-    rates = {"upsample_rates": [10, 16], "upsample_kernel_sizes": [20, 32], "upsample_initial_channel": 16}
+    rates: dict[str, Any] = {
+        "upsample_rates": [10, 16],
+        "upsample_kernel_sizes": [20, 32],
+        "upsample_initial_channel": 16,
+    }
     vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(model_in_dim=64, normalize_before=False, **rates)).eval()
     width = SMALL_GENERATOR.condition_dim
     text = ClapTextConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, projection_dim=width)
