@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -36,7 +36,13 @@ from wavcaps_training.models.captioner import Captioner
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.captioner import AnyTrainingSettings, CaptionerTrainingSettings
 from wavcaps_training.settings.differences import differences
+from wavcaps_training.settings.generation import AutoencoderTrainingSettings, GenerationTrainingSettings
 from wavcaps_training.settings.training import TrainingSettings
+
+if TYPE_CHECKING:
+    # diffusers, which they need, takes seconds to import.
+    from wavcaps_training.models.latent_diffusion import LatentDiffusion
+    from wavcaps_training.models.sound_autoencoder import SoundAutoencoder
 
 # The file of a run's best weights, in its folder.
 WEIGHTS = "weights.safetensors"
@@ -203,8 +209,22 @@ def load_checkpoint(
 ) -> tuple[Captioner, CaptionerTrainingSettings]: ...
 
 
+@overload
 def load_checkpoint(
-    path: Path, device: str = "cpu", task: Literal["retrieval", "captioning"] = "retrieval"
+    path: Path, device: str = "cpu", *, task: Literal["generation"]
+) -> tuple[LatentDiffusion, GenerationTrainingSettings]: ...
+
+
+@overload
+def load_checkpoint(
+    path: Path, device: str = "cpu", *, task: Literal["autoencoder"]
+) -> tuple[SoundAutoencoder, AutoencoderTrainingSettings]: ...
+
+
+def load_checkpoint(
+    path: Path,
+    device: str = "cpu",
+    task: Literal["retrieval", "captioning", "generation", "autoencoder"] = "retrieval",
 ) -> tuple[nn.Module, AnyTrainingSettings]:
     """Builds the model that a checkpoint describes and loads its weights, in evaluation mode.
 

@@ -19,7 +19,7 @@ AUDIOLDM_MEL = FrontEndSettings(
     sample_rate=16_000, window=1024, hop=160, mel_bins=64, f_min=0.0, f_max=8000.0
 )
 # 1024 frames.
-AUDIOLDM_CLIP = ClipSettings(seconds=10.24, padding=Padding.BATCH)
+AUDIOLDM_CLIP = ClipSettings(seconds=10.24)
 
 
 class Condition(StrEnum):
@@ -172,7 +172,29 @@ class AutoencoderModelSettings(Frozen):
     audio: AutoencoderSettings = AutoencoderSettings()
 
 
-class GenerationTrainingSettings(RunSettings):
+class SoundRunSettings(RunSettings):
+    """What runs of both models have in common."""
+
+    clip: ClipSettings = AUDIOLDM_CLIP
+    captions: CaptionChoice = CaptionChoice.ONE
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def missing_weights(self) -> list[str]:
+        """Its autoencoder and its retrieval model are assets, so there is always what it starts from."""
+        return []
+
+    @model_validator(mode="after")
+    def all_clips_are_of_one_length(self) -> Self:
+        if self.audio_weights or self.cache_log_mel or self.clip.padding is Padding.BATCH:
+            raise ValueError(
+                "audio_weights, cache_log_mel and clip.padding `batch` are for retrieval and captioning: "
+                "leave them as they are by default"
+            )
+        return self
+
+
+class GenerationTrainingSettings(SoundRunSettings):
     """One run of a latent diffusion model; the defaults are those of section IV.D.
 
     Section IV.D: Adam, a learning rate of 3e-5, a batch size of 8, 400,000 steps on AudioCaps, which are 65
@@ -181,9 +203,6 @@ class GenerationTrainingSettings(RunSettings):
 
     task: Literal["generation"] = Field("generation", description="the task of the model")
     model: GeneratorSettings = GeneratorSettings()
-    clip: ClipSettings = AUDIOLDM_CLIP
-    captions: CaptionChoice = CaptionChoice.ONE
-    buckets: tuple[float, ...] = ()
     epochs: int = Field(65, gt=0, description="passes over the train split")
     batch_size: int = Field(8, gt=1, description="examples a step, on all devices together")
     learning_rate: float = Field(3e-5, gt=0, description="Adam's highest learning rate")
@@ -208,11 +227,6 @@ class GenerationTrainingSettings(RunSettings):
     def audio_encoder(self) -> EncoderSettings:
         return self.model.audio
 
-    @property
-    def missing_weights(self) -> list[str]:
-        """Its autoencoder and its retrieval model are assets, so there is always what it starts from."""
-        return []
-
     @model_validator(mode="after")
     def latent_fits_unet(self) -> Self:
         _, frames, bins = self.model.audio.latent_shape(self.clip.seconds)
@@ -225,14 +239,11 @@ class GenerationTrainingSettings(RunSettings):
         return self
 
 
-class AutoencoderTrainingSettings(RunSettings):
+class AutoencoderTrainingSettings(SoundRunSettings):
     """One run of an autoencoder. The paper trains none: it takes AudioLDM's."""
 
     task: Literal["autoencoder"] = Field("autoencoder", description="the task of the model")
     model: AutoencoderModelSettings = AutoencoderModelSettings()
-    clip: ClipSettings = ClipSettings(seconds=10.24)
-    captions: CaptionChoice = CaptionChoice.ONE
-    buckets: tuple[float, ...] = ()
     epochs: int = Field(10, gt=0, description="passes over the train split")
     batch_size: int = Field(8, gt=1, description="examples a step, on all devices together")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's highest learning rate")
@@ -243,10 +254,6 @@ class AutoencoderTrainingSettings(RunSettings):
     @property
     def audio_encoder(self) -> EncoderSettings:
         return self.model.audio
-
-    @property
-    def missing_weights(self) -> list[str]:
-        return []
 
 
 TINY_AUTOENCODER = AutoencoderSettings(

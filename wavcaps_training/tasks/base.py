@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wavcaps_training.data import Batch, Clip
+from wavcaps_training.data import AudioCache, Batch, Clip
+from wavcaps_training.data.latents import GenerationInputs
 from wavcaps_training.models.audio_network import AudioNetwork
 from wavcaps_training.settings.training import RunSettings
 
@@ -43,6 +44,7 @@ class Task(ABC):
         started_from: the hash of the weights that the training started from; empty: fresh weights.
         selection: the validation score whose highest value picks the best epoch.
         shown: the validation scores in the progress of a run, and their names for people.
+        cached: what takes the place of clips' waveforms, if the task has it; None: nothing.
         check_at_once: whether a loss that is not finite is an error before its backward pass. On a GPU the
             run looks at the losses of several steps together, because each look waits for the GPU.
     """
@@ -51,6 +53,7 @@ class Task(ABC):
     settings: RunSettings
     epoch: int = 0
     started_from: str | None = ""
+    cached: AudioCache | None = None
     check_at_once: bool = True
     selection: ClassVar[str]
     shown: ClassVar[Mapping[str, str]]
@@ -76,9 +79,24 @@ class Task(ABC):
         """Compiles the expensive part of the model with `torch.compile`."""
 
     @property
-    @abstractmethod
     def audio_network(self) -> AudioNetwork:
-        """The model's audio encoder."""
+        """The model's audio encoder; a task whose settings allow no `audio_weights` has none."""
+        raise NotImplementedError
+
+    def read_inputs(self, inputs: GenerationInputs | None, clips: Sequence[Clip]) -> None:  # noqa: B027
+        """Reads what is trained on in addition to the clips; by default nothing.
+
+        Args:
+            inputs: its files.
+            clips: of the train split.
+        """
+
+    def after_step(self) -> None:  # noqa: B027
+        """Called after each step of the optimizer; by default nothing is done."""
+
+    def keep_as(self, step: int) -> str | None:
+        """The name of the file under which the model is kept after a step; None: it is not kept."""
+        return None
 
     def weight(self, batch: Batch) -> int:
         """The weight of a batch in a mean of losses."""

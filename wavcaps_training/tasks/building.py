@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,25 @@ from wavcaps_training.tasks.base import Task
 from wavcaps_training.tasks.captioning import CaptioningTask
 from wavcaps_training.tasks.retrieval import RetrievalTask
 
+
+def _generation(model: Any, settings: Any) -> Task:
+    # diffusers is imported only where sound is made: it takes seconds.
+    task: Task = import_module("wavcaps_training.tasks.generation").GenerationTask(model, settings)
+    return task
+
+
+def _autoencoder(model: Any, settings: Any) -> Task:
+    task: Task = import_module("wavcaps_training.tasks.autoencoder").AutoencoderTask(model, settings)
+    return task
+
+
 # By the field `task` of the settings.
-TASKS: Mapping[str, Callable[[Any, Any], Task]] = {"retrieval": RetrievalTask, "captioning": CaptioningTask}
+TASKS: Mapping[str, Callable[[Any, Any], Task]] = {
+    "retrieval": RetrievalTask,
+    "captioning": CaptioningTask,
+    "generation": _generation,
+    "autoencoder": _autoencoder,
+}
 
 
 def build_task(settings: AnyTrainingSettings) -> Task:

@@ -24,6 +24,7 @@ from wavcaps_assets.store.storage import MissingFile, Store, StoreError, open_st
 from wavcaps_assets.tables.asset_tables import WHOLE, NewerVersion, OtherVersion, TableStore, set_version_of
 from wavcaps_training.checkpoints.checkpoint import read_origin
 from wavcaps_training.data import AudioFiles
+from wavcaps_training.data.latents import GenerationInputs
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.clip_features import known_features
 from wavcaps_training.executor.locks import try_lock
@@ -34,7 +35,7 @@ from wavcaps_training.training.launching import LaunchError, launch
 from wavcaps_training.training.result import RESULT, TENSORBOARD, UNTRAINED_WEIGHTS, WEIGHTS, read_result
 from wavcaps_training.training.run_copy import RunCopy
 from wavcaps_training.training.state import STATE
-from wavcaps_training.training.train import NO_PROGRESS, RunOptions, run_of, train
+from wavcaps_training.training.train import NO_PROGRESS, RunOptions, run_of, train, with_inputs
 from wavcaps_training.training.worker import WORKER, EpochReader, Job, read_failure, write_job
 
 LOCK = ".lock"
@@ -83,6 +84,7 @@ def train_experiment(
     initial_weights: str | None = None,
     progress: Progress = NO_PROGRESS,
     embeddings: pa.Table | None = None,
+    made_of: tuple[str, str] | None = None,
 ) -> pa.Table:
     """Trains the model of an experiment.
 
@@ -95,6 +97,8 @@ def train_experiment(
         progress: follows the steps and the epochs, as in `RunOptions`.
         embeddings: `tables.AUDIO_EMBEDDINGS` of the clips, for a pretrained audio encoder; what is not there
             is computed, and so is everything on several devices.
+        made_of: for a latent diffusion model, its autoencoder's checkpoint and its latents, relative to the
+            store.
 
     Returns:
         `tables.CHECKPOINT`, one row.
@@ -111,6 +115,10 @@ def train_experiment(
         lock = stack.enter_context(_only_one(root / folder, experiment.name))
         _remove_unfinished(root / folder)
         initial = stack.enter_context(store.reading(initial_weights)) if initial_weights is not None else None
+        inputs = None
+        if made_of is not None:
+            inputs = GenerationInputs(*(stack.enter_context(store.reading(path)) for path in made_of))
+        settings = with_inputs(settings, inputs)
         run = run_of(settings, version, initial)
         folder = f"{folder}/{_name_of(run, _recorded(store, experiment))}"
         row = read_result(store, f"{folder}/{RESULT}", run)
@@ -124,10 +132,11 @@ def train_experiment(
                 copy.fetch()
             if place.devices > 1:
                 job = _job_of(settings, place, output, folder if copy is not None else "", initial)
+                job = job.model_copy(update={"inputs": inputs})
                 _train_on_several(job, manifest, place.devices, lock.fileno(), progress)
             else:
                 features = known_features(embeddings, settings)
-                options = RunOptions(place.device, initial, progress, copy, features)
+                options = RunOptions(place.device, initial, progress, copy, features, inputs)
                 train(manifest, AudioFiles(store), settings, output, options)
             row = read_result(Store(output), RESULT, run)
             if copy is not None:

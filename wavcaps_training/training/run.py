@@ -199,12 +199,16 @@ class TrainingRun(lightning.LightningModule):
             group["lr"] = self.learning_rate
         optimizer: Any = self.optimizers()
         optimizer.step()
+        self.task.after_step()
         position.step += 1
         position.batch += 1
         step = UnreadStep(position.step, value, self.norm, batch.clip_ids, self.learning_rate)
         self.unread.append(step)
         if len(self.unread) >= self.steps_between_checks:
             self._read_losses()
+        kept = self.task.keep_as(position.step)
+        if kept is not None and self.trainer.is_global_zero:
+            self.task.save(self.weights.with_name(kept), self.manifest_sha256)
 
     def _read_losses(self) -> None:
         """Reports the steps since the last call.

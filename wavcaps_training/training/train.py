@@ -28,10 +28,12 @@ from wavcaps_training.data import (
     clips_seen,
     examples_of,
 )
+from wavcaps_training.data.latents import GenerationInputs
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.clip_features import features_of
 from wavcaps_training.models.device import device_name
 from wavcaps_training.settings.captioner import AnyTrainingSettings
+from wavcaps_training.settings.generation import GenerationTrainingSettings
 from wavcaps_training.tasks.base import Task, TrainingError
 from wavcaps_training.tasks.building import build_task
 from wavcaps_training.tasks.retrieval import RetrievalTask
@@ -62,6 +64,7 @@ class RunOptions:
         progress: `update` counts steps; `record` gets every entry of the learning curve.
         copy: a copy of the run in a bucket, updated after each save; None: there is none.
         features: those of a pretrained audio encoder that are known, by clip id; others are computed.
+        inputs: the files that a latent diffusion model is trained on; None: another model is trained.
     """
 
     device: str = "cpu"
@@ -69,6 +72,7 @@ class RunOptions:
     progress: Progress = NO_PROGRESS
     copy: SavedCopy | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    inputs: GenerationInputs | None = None
 
 
 def train(
@@ -101,8 +105,10 @@ def train(
         TextModelError: there is no BERT or BART where the settings say.
         ReleasedCheckpointError: `audio_weights` are not those of the audio encoder.
         CheckpointError: the initial weights are not a checkpoint of this model.
+        LatentsError: the files of a latent diffusion model cannot be read, or are of another model.
         StoreError: a checkpoint cannot be written.
     """
+    settings = with_inputs(settings, options.inputs)
     train_clips, validation_clips = clips_of(manifest, "train"), clips_of(manifest, "validation")
     check_clips(train_clips, validation_clips, settings)
     accelerator, devices, hardware = resolve_device(options.device)
@@ -115,6 +121,7 @@ def train(
     if accelerator == "cuda":
         torch.set_float32_matmul_precision("high" if settings.tf32 else "highest")
     task = build_task(settings)
+    task.read_inputs(options.inputs, train_clips)
     if options.initial_weights:
         task.started_from = start_from(options.initial_weights, task.model, settings).weights_sha256
     cache = _cache_of(task, (train_clips, validation_clips), audio, options)
@@ -167,6 +174,8 @@ def _cache_of(
         clips: of the train split and of the validation split.
     """
     settings = task.settings
+    if task.cached is not None:
+        return task.cached
     if isinstance(task, RetrievalTask) and settings.audio_encoder.pretrained:
         encoder = task.model.audio_encoder.audio_enc
         encoder.to(options.device)
@@ -222,6 +231,20 @@ def _result_of(run: TrainingRun, task: Task, output_dir: Path, hardware: str) ->
         ),
         unreadable_clips=sorted(clip_id for clips in position.unreadable.values() for clip_id in clips),
     )
+
+
+def with_inputs(settings: AnyTrainingSettings, inputs: GenerationInputs | None) -> AnyTrainingSettings:
+    """The settings of a run that name what its files were made by.
+
+    Raises:
+        TrainingError: a latent diffusion model has no files to be trained on.
+        LatentsError: they cannot be read.
+    """
+    if not isinstance(settings, GenerationTrainingSettings):
+        return settings
+    if inputs is None:
+        raise TrainingError("a latent diffusion model is trained on latents: materialize their asset first")
+    return inputs.named_in(settings)
 
 
 def run_of(settings: AnyTrainingSettings, manifest_sha256: str, initial_weights: Path | None) -> str:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wavcaps_assets.show.progress import Facts, Progress
 from wavcaps_assets.store.storage import StoreError, open_store
 from wavcaps_training.data import AudioFiles, AudioReadError
+from wavcaps_training.data.latents import GenerationInputs
 from wavcaps_training.executor.step_process import stop_with_parent
 from wavcaps_training.settings.captioner import AnyTrainingSettings
 from wavcaps_training.tasks.base import TrainingError
@@ -50,6 +51,7 @@ class Job(BaseModel):
     cuda: bool = Field(description="whether each process has a CUDA device; otherwise all share the CPU")
     copy_to: str = Field("", description="folder of the store for a copy of the run; empty: no copy")
     initial_weights: Path | None = Field(None, description="a checkpoint to start from")
+    inputs: GenerationInputs | None = Field(None, description="the files of a latent diffusion model")
 
 
 class Failure(BaseModel):
@@ -148,6 +150,7 @@ def _train(folder: Path) -> None:
         initial_weights=job.initial_weights,
         progress=WrittenEpochs(folder),
         copy=RunCopy(store, job.copy_to, job.output) if job.copy_to else None,
+        inputs=job.inputs,
     )
     train(pq.read_table(folder / MANIFEST), AudioFiles(store), job.settings, job.output, options)
 

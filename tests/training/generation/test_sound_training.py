@@ -1,0 +1,161 @@
+"""Training of the autoencoder and of the latent diffusion model, in the training loop of all models."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.training.generation.small_sounds import (
+    AUTOENCODER,
+    GENERATION,
+    TRAIN,
+    VALIDATION,
+    Sounds,
+    small_sounds,
+)
+from wavcaps_assets.show.progress import Facts, NoProgress
+from wavcaps_training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from wavcaps_training.data import Batch, clips_of
+from wavcaps_training.data.latents import GenerationInputs, LatentFile, LatentsError
+from wavcaps_training.models.building import build_model
+from wavcaps_training.settings.generation import Condition, GenerationTrainingSettings
+from wavcaps_training.tasks.base import TrainingError
+from wavcaps_training.tasks.building import build_task
+from wavcaps_training.tasks.generation import GenerationTask
+from wavcaps_training.training.result import TrainingResult
+from wavcaps_training.training.run import Stopped
+from wavcaps_training.training.train import RunOptions, train
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
+    return small_sounds(tmp_path_factory.mktemp("sounds"))
+
+
+@pytest.fixture(scope="module")
+def trained(sounds: Sounds, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    options = RunOptions(inputs=sounds.inputs)
+    return train(sounds.manifest, sounds.audio, GENERATION, tmp_path_factory.mktemp("run"), options)
+
+
+def task_of(sounds: Sounds, settings: GenerationTrainingSettings = GENERATION) -> GenerationTask:
+    """A task that has read its inputs."""
+    task = build_task(settings)
+    assert isinstance(task, GenerationTask)
+    task.read_inputs(sounds.inputs, clips_of(sounds.manifest, "train"))
+    return task
+
+
+def test_latents_are_those_of_the_clips(sounds: Sounds) -> None:
+    file = LatentFile(sounds.inputs.latents)
+    assert sounds.made.clips == len(file.clips) == TRAIN + VALIDATION
+    assert file.shape == sounds.made.shape == (4, 16, 16) and file.width == 16
+    assert file.audio("freesound-3").norm().item() == pytest.approx(1, abs=1e-5)
+    assert set(file.texts()) == {f"A tone of {200 + 300 * number} hertz." for number in range(12)}
+    assert not torch.equal(file.moments("freesound-0")[0], file.moments("freesound-1")[0])
+
+
+def test_an_autoencoder_learns(sounds: Sounds, tmp_path: Path) -> None:
+    result = train(sounds.manifest, sounds.audio, AUTOENCODER, tmp_path)
+    first, last = result.learning_curve[0], result.learning_curve[-1]
+    assert last["train_loss"] < first["train_loss"]
+    model, _ = load_checkpoint(result.weights, task="autoencoder")
+    assert model.settings == AUTOENCODER.model.audio
+
+
+def test_a_model_learns_and_its_checkpoint_is_complete(sounds: Sounds, trained: TrainingResult) -> None:
+    curve = trained.learning_curve
+    assert curve[-1]["validation_loss"] < curve[0]["validation_loss"] < 1.5
+    model, settings = load_checkpoint(trained.weights, task="generation")
+    assert settings.model.conditioned_by_sha256 == sounds.made.conditioned_by_sha256
+    # Latents times the scale have a deviation of about 1.
+    moments = [LatentFile(sounds.inputs.latents).moments(f"freesound-{number}") for number in range(4)]
+    drawn = torch.stack([mean + deviation * torch.randn_like(mean) for mean, deviation in moments])
+    assert (drawn * model.scale).std().item() == pytest.approx(1, abs=0.05)
+    kept = sorted(path.name for path in trained.folder.glob("step_*"))
+    assert kept == ["step_2.safetensors", "step_4.safetensors"]
+    weights = load_file(trained.weights)
+    assert not torch.equal(weights["unet.conv_in.weight"], weights["ema.conv_in_weight"])
+
+
+class StopAfterAnEpoch(NoProgress):
+    def record(self, facts: Facts) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stopped_run_ends_with_the_same_weights(
+    sounds: Sounds, trained: TrainingResult, tmp_path: Path
+) -> None:
+    stopping = RunOptions(inputs=sounds.inputs, progress=StopAfterAnEpoch())
+    with pytest.raises(Stopped):
+        train(sounds.manifest, sounds.audio, GENERATION, tmp_path, stopping)
+    result = train(sounds.manifest, sounds.audio, GENERATION, tmp_path, RunOptions(inputs=sounds.inputs))
+    expected, found = load_file(trained.weights), load_file(result.weights)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_conditions_are_of_the_clip_or_of_its_caption(sounds: Sounds) -> None:
+    file = LatentFile(sounds.inputs.latents)
+    packed = torch.arange(2 * 4 * 16 * 16 + 16.0).view(1, 1, -1)
+    batch = Batch(["freesound-1"], ["A tone of 500 hertz."], packed)
+    for condition, expected in (
+        (Condition.AUDIO, packed[0, 0, -16:]),
+        (Condition.TEXT, file.texts()["A tone of 500 hertz."]),
+    ):
+        model = GENERATION.model.model_copy(update={"condition": condition})
+        task = task_of(sounds, GENERATION.model_copy(update={"model": model}))
+        _, found = task._drawn(batch)
+        assert torch.equal(found[0], expected)
+
+
+def test_dropped_conditions_are_those_of_the_empty_text(sounds: Sounds) -> None:
+    """Without any condition, whatever the clips' are, the loss is the same."""
+    settings = GENERATION.model_copy(update={"condition_dropout": 1.0})
+    task = task_of(sounds, settings)
+    losses = []
+    for shift in (0.0, 1.0):
+        torch.manual_seed(4)
+        packed = torch.ones(4, 1, 2 * 4 * 16 * 16 + 16)
+        packed[..., -16:] += shift
+        losses.append(task.loss(Batch(["a"] * 4, ["b"] * 4, packed)).item())
+    assert losses[0] == losses[1]
+
+
+def test_a_loss_that_is_not_finite_names_the_clip(sounds: Sounds) -> None:
+    packed = torch.ones(2, 1, 2 * 4 * 16 * 16 + 16)
+    packed[1] = torch.nan
+    with pytest.raises(TrainingError, match=r"with the clips clip-2; other clips .* are not affected"):
+        task_of(sounds).loss(Batch(["clip-1", "clip-2"], ["a", "b"], packed))
+
+
+def test_an_autoencoder_of_another_shape_is_refused(sounds: Sounds, tmp_path: Path) -> None:
+    audio = GENERATION.model.audio.model_copy(update={"latent_channels": 8})
+    model = GENERATION.model.model_copy(update={"audio": audio})
+    with pytest.raises(LatentsError, match=r"model\.audio\.latent_channels"):
+        task_of(sounds, GENERATION.model_copy(update={"model": model}))
+
+
+def test_latents_of_another_autoencoder_are_refused(sounds: Sounds, tmp_path: Path) -> None:
+    other = tmp_path / "autoencoder.safetensors"
+    save_checkpoint(other, build_model(AUTOENCODER), AUTOENCODER)
+    changed = replace(sounds, inputs=GenerationInputs(other, sounds.inputs.latents))
+    with pytest.raises(LatentsError, match="made by another autoencoder"):
+        task_of(changed)
+
+
+def test_damaged_latents_say_what_to_do(sounds: Sounds, tmp_path: Path) -> None:
+    save_file({"mean": torch.zeros(1)}, tmp_path / "latents.safetensors")
+    inputs = GenerationInputs(sounds.inputs.autoencoder, tmp_path / "latents.safetensors")
+    with pytest.raises(LatentsError, match="materialize the asset of the latents again"):
+        train(sounds.manifest, sounds.audio, GENERATION, tmp_path, RunOptions(inputs=inputs))
+    with pytest.raises(TrainingError, match="trained on latents"):
+        train(sounds.manifest, sounds.audio, GENERATION, tmp_path)
