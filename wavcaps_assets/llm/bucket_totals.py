@@ -12,8 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from wavcaps_assets.llm.ledger import ResponseLedger
-from wavcaps_assets.llm.spending_totals import Total
+from wavcaps_assets.llm.spending_totals import IN_BUCKET, Place, Total
 from wavcaps_assets.store.errors import StoreError
 from wavcaps_assets.store.shared_state import Document, SharedState
 
@@ -33,7 +32,7 @@ class BucketTotals:
     # Whether they outlive the process.
     lasting = True
 
-    def __init__(self, ledger: ResponseLedger) -> None:
+    def __init__(self, ledger: Place) -> None:
         self._ledger = ledger
         self._states: dict[Total, SharedState] = {}
         # What this process has taken and not reserved or spent, and the largest amount that it needed.
@@ -106,6 +105,6 @@ class BucketTotals:
         if name not in self._states:
             # A run may have any name.
             safe = name.name if name.kind == "month" else hashlib.sha256(name.name.encode()).hexdigest()[:32]
-            state = SharedState(self._ledger.store, self._ledger.folder, f"spent-{name.kind}-{safe}")
+            state = SharedState(self._ledger.store, self._ledger.folder, f"{IN_BUCKET}{name.kind}-{safe}")
             self._states[name] = state
         return self._states[name]

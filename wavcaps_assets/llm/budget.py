@@ -334,7 +334,7 @@ class Budget:
         self._totals.at_least(spending_totals.month(month), known)
 
 
-def open_totals(ledger: ResponseLedger, run: str) -> SpendingTotals | BucketTotals:
+def open_totals(ledger: spending_totals.Place, run: str) -> SpendingTotals | BucketTotals:
     if not ledger.store.is_folder and has_conditional_writes(ledger.store, ledger.folder):
         return BucketTotals(ledger)
     return SpendingTotals(ledger, run)

@@ -7,13 +7,23 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
 
-from wavcaps_assets.llm.ledger import ResponseLedger
-from wavcaps_assets.store.storage import StoreError
+from wavcaps_assets.store.storage import Store, StoreError
 
 FILE = ".budget.sqlite"
 # For a bucket, by the run: the steps of a run are in one process.
 IN_MEMORY: dict[str, sqlite3.Connection] = {}
+
+
+class Place(Protocol):
+    """Where totals are: the store and the folder of a response ledger."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def folder(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,17 @@ class Total:
 
     kind: str
     name: str
+
+
+# The start of the names of a bucket's totals, followed by what they are for.
+IN_BUCKET = "spent-"
+
+
+def are_there(place: Place) -> bool:
+    """Whether the totals of some month are in the store."""
+    if place.store.is_folder:
+        return (place.store.path(place.folder) / FILE).exists()
+    return bool(place.store.hidden(place.folder, f".{IN_BUCKET}month-"))
 
 
 def month(name: str) -> Total:
@@ -46,7 +67,7 @@ class SpendingTotals:
         StoreError: the file cannot be used.
     """
 
-    def __init__(self, ledger: ResponseLedger, run: str) -> None:
+    def __init__(self, ledger: Place, run: str) -> None:
         self.lasting = ledger.store.is_folder
         self._shared = False
         if ledger.store.is_folder:
@@ -94,7 +115,7 @@ class SpendingTotals:
         return fitting
 
 
-def _opened(ledger: ResponseLedger) -> sqlite3.Connection:
+def _opened(ledger: Place) -> sqlite3.Connection:
     folder = ledger.store.path(ledger.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -128,11 +128,11 @@ class Bucket:
         # Some tools write a key that ends with a slash to show an empty folder.
         return {name: size for name, size in found.items() if name and not name.startswith(".")}
 
-    def files(self) -> Iterator[StoredFile]:
-        prefix = f"{self.prefix}/" if self.prefix else ""
-        with self._store_errors(""):
-            for entry in self._listing(prefix):
-                relative = entry["Key"].removeprefix(prefix)
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        root = f"{self.prefix}/" if self.prefix else ""
+        with self._store_errors(folder):
+            for entry in self._listing(f"{root}{folder}/" if folder else root):
+                relative = entry["Key"].removeprefix(root)
                 name = PurePosixPath(relative).name
                 # Some tools write a key that ends with a slash to show an empty folder.
                 if relative and not relative.endswith("/") and not name.startswith("."):

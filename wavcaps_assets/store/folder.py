@@ -42,10 +42,10 @@ class Folder:
         with self._store_errors("read", folder):
             return _sizes(self.root / folder)
 
-    def files(self) -> Iterator[StoredFile]:
-        with self._store_errors("read", ""):
-            for folder, _, _ in os.walk(self.root):
-                for entry, status in _entries(Path(folder)):
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        with self._store_errors("read", folder):
+            for inside, _, _ in os.walk(self.root / folder):
+                for entry, status in _entries(Path(inside)):
                     relative = Path(entry.path).relative_to(self.root).as_posix()
                     yield StoredFile(relative, status.st_size, status.st_mtime)
 

@@ -42,7 +42,7 @@ class Backend(Protocol):
 
     def sizes(self, folder: str) -> dict[str, int]: ...
 
-    def files(self) -> Iterator[StoredFile]: ...
+    def files(self, folder: str) -> Iterator[StoredFile]: ...
 
     def reading(self, relative: str) -> AbstractContextManager[Path]: ...
 
@@ -109,6 +109,10 @@ class Store:
         """A file's absolute path or `s3://` address, for messages."""
         return self._backend.describe(self._inside(relative))
 
+    def describe_root(self) -> str:
+        """The store's absolute path or `s3://` address, for messages."""
+        return self._backend.describe("").rstrip("/")
+
     def exists(self, relative: str) -> bool:
         """Whether the file exists. For many files, `sizes` is faster."""
         return self._backend.exists(self._inside(relative))
@@ -133,9 +137,9 @@ class Store:
         """The top-level folders, by name: number of files under each, and their total size (bytes)."""
         return usage_of(self.files())
 
-    def files(self) -> Iterator[StoredFile]:
-        """All files of the store, in any order, without hidden files."""
-        return self._backend.files()
+    def files(self, folder: str = "") -> Iterator[StoredFile]:
+        """All files of the store, or of a folder of it, in any order, without hidden files."""
+        return self._backend.files(self._inside(folder) if folder else "")
 
     def reading(self, relative: str) -> AbstractContextManager[Path]:
         """Gives a path on this machine to read from. It may be a copy that is removed with the context.

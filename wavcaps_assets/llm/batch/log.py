@@ -33,6 +33,8 @@ from wavcaps_assets.store.storage import MissingFile, Store
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".json"
+# The log, in the store.
+BATCHES = "log/batches"
 # The log of reservations by request, which older versions kept.
 OLD_RESERVATIONS = "log/batches_reserved"
 

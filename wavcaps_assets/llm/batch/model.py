@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from wavcaps_assets.llm.batch.endpoint import BatchEndpoint
 from wavcaps_assets.llm.batch.lines import BatchRequest
-from wavcaps_assets.llm.batch.log import BatchLog
+from wavcaps_assets.llm.batch.log import BATCHES, BatchLog
 from wavcaps_assets.llm.batch.run import BatchOutcome, BatchRun
 from wavcaps_assets.llm.batch.settings import BatchSettings
 from wavcaps_assets.llm.budget import Budget
@@ -43,7 +43,7 @@ class BatchModel:
         self,
         settings: ModelSettings,
         store: Store,
-        folder: str = "log/batches",
+        folder: str = BATCHES,
         limits: BatchSettings | None = None,
         max_retries: int = 4,
     ) -> None:
