@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         description="folder on this machine for what is not data: request quotas, tokens, partial downloads",
     )
     prompts: str = Field("", description="folder of your own prompt presets, TOML files; empty: none")
+    prompt: str = Field(
+        "",
+        description="name of the prompt of stage 2 in runs that choose no prompt, preset or method, such as "
+        "those that sensors request; empty: the preset's",
+    )
     other_captions: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="kinds of further captions that each clip gets, separated by commas, such as "

@@ -137,6 +137,24 @@ def test_a_prompt_of_one_s_own_and_how_it_is_put_are_chosen_in_the_launchpad(end
 
 
 @pytest.mark.slow
+def test_the_prompt_of_the_settings_is_that_of_runs_that_choose_none(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_PROMPT", "mine")
+    materialize("llm_captions")
+    materialize("llm_captions", prompt="other")
+    materialize("llm_captions", concurrency=2)
+    # The third asks nothing that the first has not asked.
+    assert [body["messages"][0]["content"] for body in endpoint.requests] == [
+        "Say what sounds. mine",
+        "Say what sounds. other",
+    ]
+    materialize("llm_captions", method="rules")
+    settings = captioned_with(TableStore(Store(Settings().store_folder)), SOURCE)
+    assert settings is not None and settings.method is Method.RULES
+
+
+@pytest.mark.slow
 def test_stage_3_asks_as_stage_2_did(endpoint: Endpoint) -> None:
     materialize(
         "llm_captions",

@@ -136,6 +136,17 @@ def or_given(choice: Choice, as_given: bool) -> Choice:
     return choice
 
 
+def or_prompt(choice: Choice, prompt: str) -> Choice:
+    """The choice; or, if it leaves the way to caption open, with the prompt of WAVCAPS_PROMPT.
+
+    Args:
+        prompt: its name; empty: none is set.
+    """
+    if prompt and not (choice.preset or choice.method or choice.prompt):
+        return choice.model_copy(update={"prompt": prompt})
+    return choice
+
+
 def rules_of_given(choice: RuleChoice, captioning: CaptioningSettings) -> RuleChoice:
     """The choice; or, if nothing is chosen for captions that are kept as they came, no rules."""
     if captioning.method is Method.GIVEN and choice == type(choice)():

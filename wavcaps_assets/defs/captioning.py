@@ -11,7 +11,7 @@ from pydantic import Field
 from wavcaps_assets.captioning import prompts, second_questions
 from wavcaps_assets.captioning.comparison import Variant, compare_variants
 from wavcaps_assets.captioning.engine import Provider, caption_clips
-from wavcaps_assets.captioning.presets import choose_settings, named, or_floor, or_given
+from wavcaps_assets.captioning.presets import choose_settings, named, or_floor, or_given, or_prompt
 from wavcaps_assets.captioning.settings import CaptioningChoice, Method
 from wavcaps_assets.defs.checks import table_checks, upstream_of
 from wavcaps_assets.defs.code_versions import Scope, scoped
@@ -26,6 +26,7 @@ from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.session import Session
 from wavcaps_assets.rules import table as table_of_rules
+from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.plots import as_markdown, stacked_bars
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources.base import Source
@@ -111,7 +112,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
     ) -> Iterator[Any]:
         source, files = context.partition_key, store.tables().store
         origin = next(one for one in listed if one.name == source)
-        choice = or_given(config, origin.as_given)
+        choice = or_prompt(or_given(config, origin.as_given), Settings().prompt)
         settings = choose_settings(source, language_model.embedded, choice)
         given = origin.given_captions() if settings.method is Method.GIVEN else None
         provider = named(Provider, config.provider, "provider")
@@ -164,7 +165,8 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         variants = []
         with language_model.serving() as llm:
             for choice, page in zip((config.first, or_floor(source, config.second)), pages, strict=True):
-                settings = choose_settings(source, language_model.embedded, choice)
+                chosen = or_prompt(choice, Settings().prompt)
+                settings = choose_settings(source, language_model.embedded, chosen)
                 session = Session(
                     llm.of_model(choice.model, choice.family),
                     files,
