@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,8 +20,12 @@ AS_ITS_USER = (
 
 
 @contextmanager
-def serving_postgres() -> Iterator[int]:
-    """The port of an empty Postgres server, with the user `postgres` and its password `secret`."""
+def serving_postgres(environment: Mapping[str, str] | None = None) -> Iterator[int]:
+    """The port of an empty Postgres server, with the user `postgres` and its password `secret`.
+
+    Args:
+        environment: more variables for the server, as of a clock.
+    """
     if PROGRAMS is None:
         pytest.skip("Debian's Postgres is not installed: no /usr/lib/postgresql/*/bin")
     # Not below pytest's folders, which the server's user cannot enter.
@@ -35,7 +39,10 @@ def serving_postgres() -> Iterator[int]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         server: list[str | Path] = [PROGRAMS / "pg_ctl", "-D", data, "-w"]
-        _run(*server, "-l", folder / "log", "-o", f"-p {port} -h 127.0.0.1 -k {folder} -F", "start")
+        # Not for the program that changes the user.
+        variables = ["env", *(f"{name}={value}" for name, value in (environment or {}).items())]
+        listens = f"-p {port} -h 127.0.0.1 -k {folder} -F"
+        _run(*variables, *server, "-l", folder / "log", "-o", listens, "start")
         try:
             yield port
         finally:
