@@ -19,7 +19,7 @@ from tests.support.servers import running
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.server import create_app
 
-# One USD a token in, two a token out. The server counts so many tokens in, and 5 out.
+# One USD a token in, two a token out. The server counts this many tokens in, and 5 out.
 PRICES = """
 source = "this test"
 read = 2026-11-01
