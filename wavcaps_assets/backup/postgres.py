@@ -68,8 +68,6 @@ def database_of(home: Path) -> URL:
     os.environ["DAGSTER_HOME"] = str(home)
     with dg.DagsterInstance.get() as instance:
         storage = instance.run_storage
-        wrapped = getattr(storage, "_run_storage", storage)
-        storage = wrapped if isinstance(wrapped, PostgresRunStorage) else storage
         if not isinstance(storage, PostgresRunStorage):
             raise BackupError(f"the instance in {home} is not in Postgres")
         return make_url(storage.postgres_url).set(drivername="postgresql")
@@ -80,7 +78,8 @@ def _run(program: str, database: URL, *arguments: str) -> None:
     # Everybody on the machine can read a process's arguments, and nobody else its environment.
     password = str(database.password) if database.password else None
     register_secret(password)
-    address = database.set(password=None).render_as_string()
+    # `URL.set` does not remove one.
+    address = database._replace(password=None).render_as_string()
     environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}
     done = subprocess.run(
         [program, f"--dbname={address}", "--no-password", *arguments],
