@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -29,42 +30,81 @@ def drift(before: pa.Table, now: pa.Table) -> dict[str, dict[str, Figure]]:
     import pyarrow.compute as pc
 
     before = with_names_of(before, now)
-    sources = set(now.column("source").to_pylist())
-    common = sorted(sources & set(before.column("source").to_pylist()))
+    common = sorted(_sources(now) & _sources(before))
+    kept = pa.array(common, pa.string())
+    # A new source is left out of the whole too: there is nothing to compare it with.
+    before, now = (table.filter(pc.is_in(table.column("source"), kept)) for table in (before, now))
+    summaries: list[tuple[Summary, Summary]] = []
     found = {}
-    for scope in scopes(common):
-        # A new source is left out of the whole too: there is nothing to compare it with.
-        kept = pa.array(common if scope == WHOLE else [scope])
-        parts = [table.filter(pc.is_in(table.column("source"), kept)) for table in (before, now)]
-        found[scope] = _between(parts[0], parts[1])
+    for scope in reversed(scopes(common)):
+        if scope == WHOLE:
+            olds, news = zip(*summaries, strict=True)
+            found[scope] = _between(_merged(olds), _merged(news)) | _by_clip(before, now)
+            continue
+        parts = [table.filter(pc.equal(table.column("source"), scope)) for table in (before, now)]
+        summaries.append((_summary(parts[0]), _summary(parts[1])))
+        found[scope] = _between(*summaries[-1]) | _by_clip(*parts)
     return found
 
 
-def _between(before: pa.Table, now: pa.Table) -> dict[str, Figure]:
-    words_before, unique_before, counts_before = _summary(before)
-    words_now, unique_now, counts_now = _summary(now)
-    rows = now.num_rows
+@dataclass(frozen=True)
+class Summary:
+    """What is compared of the captions of a scope.
+
+    Attributes:
+        captions: without the differences that do not count.
+        length: words in all of them.
+        counts: how often each word occurs.
+    """
+
+    captions: pa.ChunkedArray
+    length: int
+    counts: Counter[str]
+
+    @property
+    def mean_words(self) -> float:
+        return self.length / len(self.captions)
+
+    @property
+    def unique(self) -> float:
+        return len(self.captions.unique()) / len(self.captions)
+
+
+def _sources(table: pa.Table) -> set[str]:
+    return set(table.column("source").unique().to_pylist())
+
+
+def _between(before: Summary, now: Summary) -> dict[str, Figure]:
+    rows = len(now.captions)
     examples = [
-        Example("", word, f"{counts_before[word]} times before, {counts_now[word]} now")
-        for word, _ in _most_different(counts_before, counts_now)
+        Example("", word, f"{before.counts[word]} times before, {now.counts[word]} now")
+        for word, _ in _most_different(before.counts, now.counts)
     ]
     return {
-        "mean_words": exact(abs(words_now - words_before), rows),
-        "unique": exact(abs(unique_now - unique_before), rows),
-        "vocabulary": exact(word_distance(counts_before, counts_now), rows, examples),
-        **_by_clip(before, now),
+        "mean_words": exact(abs(now.mean_words - before.mean_words), rows),
+        "unique": exact(abs(now.unique - before.unique), rows),
+        "vocabulary": exact(word_distance(before.counts, now.counts), rows, examples),
     }
 
 
-def _summary(table: pa.Table) -> tuple[float, float, Counter[str]]:
+def _summary(table: pa.Table) -> Summary:
     counts: Counter[str] = Counter()
-    texts: set[str] = set()
-    length = 0
-    for _, caption in _captions(table):
-        counts.update(words_of(caption))
-        texts.add(normalised(caption))
-        length += len(caption.split())
-    return length / table.num_rows, len(texts) / table.num_rows, counts
+    plain, length = [], 0
+    for batch in table.select(["caption"]).to_batches(max_chunksize=BATCH):
+        captions = batch.column(0).to_pylist()
+        for caption in captions:
+            counts.update(words_of(caption))
+            length += len(caption.split())
+        plain.append(pa.array([normalised(caption) for caption in captions], pa.string()))
+    return Summary(pa.chunked_array(plain, pa.string()), length, counts)
+
+
+def _merged(parts: Sequence[Summary]) -> Summary:
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.counts)
+    chunks = [chunk for part in parts for chunk in part.captions.chunks]
+    return Summary(pa.chunked_array(chunks, pa.string()), sum(part.length for part in parts), counts)
 
 
 def word_distance(one: Counter[str], other: Counter[str]) -> float:
@@ -88,36 +128,41 @@ def _most_different(one: Counter[str], other: Counter[str]) -> list[tuple[str, f
 
 
 def _by_clip(before: pa.Table, now: pa.Table) -> dict[str, Figure]:
-    known = dict(_captions(before))
-    owners: defaultdict[str, list[str]] = defaultdict(list)
-    for clip_id, caption in known.items():
-        owners[caption].append(clip_id)
-    both = changed = moved = 0
-    examples: dict[str, list[Example]] = {"changed": [], "moved": []}
-    for clip_id, caption in _captions(now):
-        if clip_id not in known:
-            continue
-        both += 1
-        if caption == known[clip_id]:
-            continue
-        changed += 1
-        if len(examples["changed"]) < EXAMPLES:
-            examples["changed"].append(Example(clip_id, caption, f"before: {known[clip_id]}"))
-        # A caption that many clips had proves nothing: a model writes "A dog is barking." every day.
-        if len(owners.get(caption, ())) == 1:
-            moved += 1
-            if len(examples["moved"]) < EXAMPLES:
-                examples["moved"].append(
-                    Example(clip_id, caption, f"before: the caption of {owners[caption][0]}")
-                )
+    # Slow to import, and not needed to load the definitions.
+    import pyarrow.compute as pc
+
+    before = _last_of_each(before)
+    ids, captions = before.column("clip_id").combine_chunks(), before.column("caption").combine_chunks()
+    places = pc.index_in(now.column("clip_id"), value_set=ids)
+    both = len(places) - places.null_count
     if not both:
         return {}
+    was = captions.take(places.combine_chunks())
+    differs = pc.fill_null(pc.not_equal(now.column("caption"), pa.chunked_array([was])), False)
+    changed = now.select(["clip_id", "caption"]).filter(differs)
+    counted = captions.value_counts()
+    # A caption that many clips had proves nothing: a model writes "A dog is barking." every day.
+    once = counted.field("values").filter(pc.equal(counted.field("counts"), 1))
+    moved = changed.filter(pc.is_in(changed.column("caption"), value_set=once))
+    first_changed, first_moved = (table.slice(0, EXAMPLES) for table in (changed, moved))
+    owners = ids.take(pc.index_in(first_moved.column("caption").combine_chunks(), value_set=captions))
+    first_was = was.filter(differs.combine_chunks()).slice(0, EXAMPLES)
     return {
-        "changed": exact(changed / both, both, examples["changed"]),
-        "moved": exact(moved / both, both, examples["moved"]),
+        "changed": exact(len(changed) / both, both, _examples(first_changed, "before: ", first_was)),
+        "moved": exact(len(moved) / both, both, _examples(first_moved, "before: the caption of ", owners)),
     }
 
 
-def _captions(table: pa.Table) -> Iterator[tuple[str, str]]:
-    for batch in table.select(["clip_id", "caption"]).to_batches(max_chunksize=BATCH):
-        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+def _examples(table: pa.Table, detail: str, values: pa.Array) -> list[Example]:
+    return [
+        Example(row["clip_id"], row["caption"], f"{detail}{value}")
+        for row, value in zip(table.to_pylist(), values.to_pylist(), strict=True)
+    ]
+
+
+def _last_of_each(table: pa.Table) -> pa.Table:
+    """One row for each clip. Of clips with two names in an earlier set, the last one counts."""
+    if len(table.column("clip_id").unique()) == len(table):
+        return table
+    rows = {row["clip_id"]: row for row in table.to_pylist()}
+    return pa.Table.from_pylist(list(rows.values()), table.schema)

@@ -28,6 +28,10 @@ BATCH = 10_000
 UNREPAIRED = "unrepaired"
 
 Row = Mapping[str, Any]
+# A caption, what it is without the differences that do not count, and a number for its content words.
+SEEN = pa.schema(
+    [*((name, pa.string()) for name in ("clip_id", "caption", "plain")), ("content", pa.int64())]
+)
 # By scope and measure. The measure of a rule has the rule's name.
 Figures = dict[str, dict[str, Figure]]
 
@@ -43,8 +47,7 @@ class Tally:
         labelled: captions of clips with labelled sound events.
         prompted: captions whose prompt is known, so that rules like `echo` can be checked.
         words: words of all captions.
-        captions: how often each caption occurs, ignoring capitals.
-        groups: by content words: the first caption that has them, and the number of different captions.
+        seen: `SEEN`, all captions.
         with_text, apart: captions with a raw text, and those of them that share no word with it.
         misplaced: captions that seem to belong to the clips next to theirs.
     """
@@ -55,8 +58,7 @@ class Tally:
     labelled: int = 0
     prompted: int = 0
     words: int = 0
-    captions: Counter[str] = field(default_factory=Counter)
-    groups: dict[int, tuple[Example, int]] = field(default_factory=dict)
+    seen: list[pa.RecordBatch] = field(default_factory=list)
     with_text: int = 0
     apart: int = 0
     misplaced: int = 0
@@ -129,9 +131,10 @@ def _ids(table: pa.Table) -> Iterator[str]:
 
 
 def _only(table: pa.Table, clip_ids: Iterable[str]) -> pa.Table:
-    chosen = set(clip_ids)
-    mask = [clip_id in chosen for clip_id in table.column("clip_id").to_pylist()]
-    return table.filter(pa.array(mask, pa.bool_()))
+    # Slow to import, and not needed to load the definitions.
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_in(table.column("clip_id"), value_set=pa.array(clip_ids, pa.string())))
 
 
 def _batches(table: pa.Table) -> Iterator[list[dict[str, str | None]]]:
@@ -145,27 +148,34 @@ def _prompt(row: Row, shown: Shown) -> tuple[str, ...]:
 
 
 def _read(rows: Sequence[Row], tallies: Iterable[Tally], shown: Shown) -> None:
-    for row in rows:
-        clip_id, caption, text = row["clip_id"] or "", row["caption"] or "", row["text"]
-        plain, words = normalised(caption), content_words(caption)
-        key = hash(words)
-        stems = content_stems(text) if text else None
-        apart = bool(stems) and content_stems(caption).isdisjoint(stems or ())
-        prompted = bool(_prompt(row, shown))
-        for tally in tallies:
-            tally.words += len(caption.split())
-            tally.prompted += prompted
-            tally.labelled += bool(row["events"])
-            if plain not in tally.captions:
-                first, count = tally.groups.get(key, (Example(clip_id, caption, ""), 0))
-                tally.groups[key] = (first, count + 1)
-            tally.captions[plain] += 1
-            tally.with_text += bool(text)
-            tally.apart += apart
-            if apart:
-                listed = tally.examples.setdefault("text_mismatch", [])
-                if len(listed) < EXAMPLES:
-                    listed.append(Example(clip_id, caption, f"the raw text: {text}"))
+    captions = [row["caption"] or "" for row in rows]
+    columns = (
+        [row["clip_id"] or "" for row in rows],
+        captions,
+        [normalised(caption) for caption in captions],
+        [hash(content_words(caption)) for caption in captions],
+    )
+    seen = pa.record_batch([pa.array(*one) for one in zip(columns, SEEN.types, strict=True)], schema=SEEN)
+    words = sum(len(caption.split()) for caption in captions)
+    apart = [row for row in rows if _is_apart(row)]
+    for tally in tallies:
+        tally.seen.append(seen)
+        tally.words += words
+        tally.prompted += sum(bool(_prompt(row, shown)) for row in rows)
+        tally.labelled += sum(bool(row["events"]) for row in rows)
+        tally.with_text += sum(bool(row["text"]) for row in rows)
+        tally.apart += len(apart)
+        listed = tally.examples.setdefault("text_mismatch", [])
+        listed += [
+            Example(row["clip_id"] or "", row["caption"] or "", f"the raw text: {row['text']}")
+            for row in apart[: EXAMPLES - len(listed)]
+        ]
+
+
+def _is_apart(row: Row) -> bool:
+    """Whether a caption shares no word with its raw text."""
+    stems = content_stems(row["text"]) if row["text"] else None
+    return bool(stems) and content_stems(row["caption"] or "").isdisjoint(stems or ())
 
 
 def _judge(
@@ -203,7 +213,7 @@ def _figures(
     settings: QualitySettings,
 ) -> dict[str, Figure]:
     rows = captions.read if scope == WHOLE else {scope: captions.read[scope]}
-    total, read = tally.captions.total(), sum(rows.values())
+    total, read = sum(len(batch) for batch in tally.seen), sum(rows.values())
     found = {}
     if read:
         found["unreadable"] = _of_rows(captions.unreadable, rows)
@@ -214,14 +224,24 @@ def _figures(
             found["dropped"] = estimated(lost, lost + read, settings.confidence)
     if not total:
         return found
+    # Slow to import, and not needed to load the definitions.
+    import pyarrow.compute as pc
+
     found["mean_words"] = exact(tally.words / total, total)
-    different = len(tally.captions)
-    most = tally.captions.most_common(EXAMPLES)
-    repeated = [Example("", text, f"{count} times") for text, count in most if count > 1]
-    found["unique"] = exact(different / total, total, repeated)
-    found["most_frequent"] = estimated(most[0][1] - 1, total, settings.confidence, repeated[:1])
-    alike = 1 - len(tally.groups) / different
-    found["near_duplicates"] = exact(alike, different, _largest(tally.groups))
+    same = _same(pa.Table.from_batches(tally.seen, SEEN), ["plain"])
+    repeated = [
+        Example("", row["plain"], f"{row['rows']} times") for row in _largest(same) if row["rows"] > 1
+    ]
+    found["unique"] = exact(len(same) / total, total, repeated)
+    most = pc.max(same.column("rows")).as_py()
+    found["most_frequent"] = estimated(most - 1, total, settings.confidence, repeated[:1])
+    alike = _same(same.drop_columns("rows"), ["content"])
+    listed = [
+        Example(row["clip_id"], row["caption"], f"{row['rows']} different captions with these words")
+        for row in _largest(alike)
+        if row["rows"] > 1
+    ]
+    found["near_duplicates"] = exact(1 - len(alike) / len(same), len(same), listed)
     if tally.with_text:
         shown = tally.examples.get("text_mismatch", ())
         found["text_mismatch"] = exact(tally.apart / tally.with_text, tally.with_text, shown)
@@ -258,10 +278,22 @@ def _of_rows(counted: Counted, rows: Mapping[str, int]) -> Figure:
     return exact(sum(counted.rows[source] for source in rows) / total, total, shown[:EXAMPLES])
 
 
-def _largest(groups: Mapping[int, tuple[Example, int]]) -> list[Example]:
-    largest = sorted(groups.values(), key=lambda group: -group[1])[:EXAMPLES]
-    return [
-        Example(first.clip_id, first.caption, f"{count} different captions with these words")
-        for first, count in largest
-        if count > 1
-    ]
+def _same(captions: pa.Table, by: list[str]) -> pa.Table:
+    """The first row of each group of captions, in their order, with the number of its `rows`."""
+    others = [name for name in SEEN.names if name not in by]
+    # In one thread, groups are in the order of their first rows.
+    groups = captions.group_by(by, use_threads=False).aggregate(
+        [*((name, "first") for name in others), ([], "count_all")]
+    )
+    return groups.rename_columns([*by, *others, "rows"])
+
+
+def _largest(groups: pa.Table) -> list[dict[str, Any]]:
+    """The groups with the most rows, the earliest first of those that have as many."""
+    # Slow to import, and not needed to load the definitions.
+    import pyarrow.compute as pc
+
+    placed = groups.append_column("place", pa.array(range(len(groups)), pa.int64()))
+    order = [("rows", "descending"), ("place", "ascending")]
+    rows: list[dict[str, Any]] = placed.take(pc.select_k_unstable(placed, EXAMPLES, order)).to_pylist()
+    return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 import pyarrow as pa
 
 # The share of the smaller source's clips that both must have, to be the same source.
@@ -20,13 +22,16 @@ def with_names_of(before: pa.Table, now: pa.Table) -> pa.Table:
     """
     before = before.select(["clip_id", "source", "caption"])
     mine, theirs = _sources(before), _sources(now)
-    new = {source: _bare_ids(now, source) for source in sorted(theirs)}
+    # Millions of ids as Python objects: only where a source may have another name.
+    new = cache(partial(_bare_ids, now))
     names: dict[str, str] = {}
     for source in sorted(mine):
+        if source in theirs and _shares_ids(before, now, source):
+            continue
         old = _bare_ids(before, source)
         free = theirs - mine - set(names.values())
-        name = source if source in theirs else _most_alike(old, {name: new[name] for name in sorted(free)})
-        if name is not None and (name != source or set(old.values()).isdisjoint(new[name].values())):
+        name = source if source in theirs else _most_alike(old, {name: new(name) for name in sorted(free)})
+        if name is not None and (name != source or set(old.values()).isdisjoint(new(name).values())):
             names[source] = name
     if not names:
         return before
@@ -34,8 +39,19 @@ def with_names_of(before: pa.Table, now: pa.Table) -> pa.Table:
     for row in rows:
         if (name := names.get(row["source"])) is not None:
             bare = _bare(row["clip_id"], row["source"])
-            row |= {"source": name, "clip_id": new[name].get(bare, row["clip_id"])}
+            row |= {"source": name, "clip_id": new(name).get(bare, row["clip_id"])}
     return pa.Table.from_pylist(rows, before.schema)
+
+
+def _shares_ids(before: pa.Table, now: pa.Table, source: str) -> bool:
+    """Whether both sets have a clip of a source, by the same id."""
+    # Slow to import, and not needed to load the definitions.
+    import pyarrow.compute as pc
+
+    mine, theirs = (
+        table.filter(pc.equal(table.column("source"), source)).column("clip_id") for table in (before, now)
+    )
+    return bool(pc.any(pc.is_in(mine, value_set=theirs)).as_py())
 
 
 def _most_alike(old: dict[str, str], new: dict[str, dict[str, str]]) -> str | None:
