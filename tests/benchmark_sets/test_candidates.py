@@ -7,10 +7,10 @@ import random
 import pyarrow as pa
 import pytest
 
-from wavcaps_assets.benchmark_sets.candidates import candidates
-from wavcaps_assets.benchmark_sets.evidence import BY_ID, compared, overlaps_by_id
+from wavcaps_assets.benchmark_sets.candidates import hinted, own
+from wavcaps_assets.benchmark_sets.evidence import BY_ID, compared, overlaps_by_id, text_keys
 from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED
-from wavcaps_assets.benchmark_sets.keys import BENCHMARK_KEYS, CLIP_KEYS, SOUND, VIDEO
+from wavcaps_assets.benchmark_sets.keys import BENCHMARK_KEYS, OWN_KEYS, SOUND, TEXT_KEYS, VIDEO
 from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
 
 VIDEOS = ["Yb0RFKhbpFJ", "-aYaB0_c1d2", "AbCdEfGhIj-", "1-12345-A-0", "abcdefabcde"]
@@ -99,9 +99,9 @@ def test_no_clip_with_a_key_is_passed_over() -> None:
     listed = pa.table([*constant, keys], names=LISTED.names).cast(LISTED)
     found = overlaps_by_id(table, benchmark, listed)
     assert found.equals(without_passing_over(table, benchmark, listed))
-    looked_at = candidates(table, benchmark, listed)
+    assert found.equals(overlaps_by_id(table, benchmark, listed, text_keys(table)))
     assert set(found.column("evidence").to_pylist()) == {"id", "list"}
-    assert 500 < len(looked_at.own) < 9_000 and 500 < len(looked_at.hinted) < 9_000
+    assert 500 < len(own(table, benchmark, listed)) < 9_000 and 500 < len(hinted(table)) < 9_000
 
 
 def random_clip(rng: random.Random, number: int) -> dict[str, str | None]:
@@ -128,6 +128,6 @@ def without_passing_over(clips: pa.Table, benchmark: pa.Table, listed: pa.Table)
         tables = {"own": clips, "hinted": clips, "benchmark_clips": benchmark, "listed": listed}
         for name, table in tables.items():
             database.register(name, table)
-        for query in (*CLIP_KEYS, BENCHMARK_KEYS):
+        for query in (*OWN_KEYS, *TEXT_KEYS, BENCHMARK_KEYS):
             database.execute(query)
         return database.sql(BY_ID).to_arrow_table().cast(OVERLAPS.arrow)

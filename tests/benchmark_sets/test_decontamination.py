@@ -21,6 +21,7 @@ from wavcaps_assets.benchmark_sets.compose import ComposedSet, compose
 from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
 from wavcaps_assets.benchmark_sets.evidence import compared, overlaps_by_id, overlaps_by_text
 from wavcaps_assets.benchmark_sets.exclusion_lists import CLASSIFICATION, LISTED, RELEASED, read_listed
+from wavcaps_assets.benchmark_sets.inputs import SetInputs
 from wavcaps_assets.benchmark_sets.lists import SetError
 from wavcaps_assets.benchmark_sets.overlap_report import decontamination_report, missed_by_lists
 from wavcaps_assets.benchmark_sets.sets import SETS
@@ -194,7 +195,7 @@ def dropped(made: ComposedSet) -> dict[str, tuple[str, str]]:
 
 
 def test_the_classification_set_has_no_clip_of_the_three_benchmarks(root: Path) -> None:
-    made = compose(SET, TableStore(Store(root)))
+    made = compose(SET, SetInputs(TableStore(Store(root))))
     assert dropped(made) == {
         f"freesound-{SOUND}": ("in_benchmark", f"FreeSound sound {SOUND} is also esc50-1-30322-A-0.wav"),
         "freesound-555": ("exclusion_list", f"FreeSound sound 555 is on the list {CLASSIFICATION}"),
@@ -231,7 +232,7 @@ def test_train_clips_of_wavcaps_get_the_further_captions_that_the_setting_names(
     tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
 
     def others(settings: OverlapSettings) -> dict[str, list[str]]:
-        kept = compose(SET, tables, settings).stage.kept
+        kept = compose(SET, SetInputs(tables), settings).stage.kept
         return {row["clip_id"]: row["other_captions"] for row in kept.to_pylist()}
 
     plain, found = others(OverlapSettings()), others(OverlapSettings(other_captions=["query"]))
@@ -242,7 +243,7 @@ def test_train_clips_of_wavcaps_get_the_further_captions_that_the_setting_names(
 def test_without_its_released_list_a_preset_is_not_applied(root: Path) -> None:
     (root / "sets" / f"{CLASSIFICATION}.json").unlink()
     with pytest.raises(SetError, match=f"put the released {CLASSIFICATION}.json there"):
-        compose(SET, TableStore(Store(root)))
+        compose(SET, SetInputs(TableStore(Store(root))))
 
 
 def overlap(clip_id: str, benchmark: str, verdict: str = "same") -> dict[str, Any]:
@@ -264,7 +265,7 @@ def test_evidence_by_audio_excludes_too(root: Path) -> None:
     rows = [overlap("freesound-1", "esc50"), overlap("soundbible-2", "esc50", "review")]
     silent = DROPPED.from_rows([drop("soundbible-2", "soundbible", "audio_overlaps", "no_fingerprint")])
     tables.write(["audio_overlaps", "esc50"], None, Stage(OVERLAPS.from_rows(rows), silent))
-    made = compose(SET, tables)
+    made = compose(SET, SetInputs(tables))
     assert dropped(made)["freesound-1"] == ("in_benchmark", "20 equal hashes is also esc50-x.wav")
     assert "soundbible-2" not in dropped(made)
     (esc50,) = (one for one in made.compared if one.benchmark == "esc50")
@@ -281,7 +282,7 @@ def test_evidence_by_embeddings_is_for_people_to_look_at(root: Path) -> None:
         for clip in ("freesound-1", f"freesound-{SOUND}")
     ]
     tables.write(["embedding_overlaps", "esc50"], None, OVERLAPS.from_rows(rows))
-    made = compose(SET, tables)
+    made = compose(SET, SetInputs(tables))
     assert "freesound-1" in made.stage.kept["clip_id"].to_pylist()
     assert made.to_review["clip_id"].to_pylist() == ["freesound-1"]
     report = decontamination_report(made.exclusions, made.to_review, made.compared, 1)
@@ -295,7 +296,7 @@ def checked(tables: TableStore, manifest: pa.Table, benchmark: str) -> CheckOutc
 def test_the_check_looks_again(root: Path) -> None:
     """At the written manifest, into which a clip of each benchmark is smuggled, by each kind of evidence."""
     tables = TableStore(Store(root))
-    clean = compose(SET, tables).stage.kept.select(["clip_id", "source", "split"])
+    clean = compose(SET, SetInputs(tables)).stage.kept.select(["clip_id", "source", "split"])
     for benchmark in SET.compared_with:
         assert checked(tables, clean, benchmark).passed
     assert "no training clip" in checked(tables, clean, "urbansound8k").description
@@ -322,7 +323,7 @@ def test_clips_that_the_policy_keeps_stay(root: Path) -> None:
     rows = [*tables.read(["wavcaps"]).to_pylist(), manifest_row(f"audioset_sl-{TESTED}_0", "audioset_sl")]
     tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
     for policy, reasons in (("remove_from_train", {"in_evaluation"}), ("keep", set())):
-        made = compose(SET, tables, OverlapSettings(overlaps=OverlapPolicy(policy)))
+        made = compose(SET, SetInputs(tables), OverlapSettings(overlaps=OverlapPolicy(policy)))
         assert {why for clip, (why, _) in dropped(made).items() if TESTED in clip} == reasons
         assert made.overlaps["clip_id"].to_pylist() == [f"audioset_sl-{TESTED}_0"]
     # The check knows the policy, and fails without it.

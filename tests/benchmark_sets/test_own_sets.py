@@ -16,6 +16,7 @@ from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.evidence import compared, overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import ALL, LISTED, read_listed
 from wavcaps_assets.benchmark_sets.folders import OwnSet
+from wavcaps_assets.benchmark_sets.inputs import SetInputs
 from wavcaps_assets.benchmark_sets.lists import SetError
 from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.store.storage import Store
@@ -30,7 +31,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_a_set_of_ones_own_is_read_with_all_its_captions(store: Path) -> None:
-    made = compose(SETS["audiocaps_clotho"], TableStore(Store(store))).stage.kept.to_pylist()
+    made = compose(SETS["audiocaps_clotho"], SetInputs(TableStore(Store(store)))).stage.kept.to_pylist()
     assert {(row["source"], row["split"]) for row in made} == {
         (name, split) for name in ("audiocaps", "clotho") for split in ("train", "validation", "test")
     }
@@ -56,7 +57,7 @@ def test_clips_whose_audio_is_lost_are_dropped_with_a_reason(store: Path) -> Non
 
 def test_what_is_not_there_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SetError, match=r"'audiocaps' has no train split here: put train\.csv"):
-        compose(SETS["audiocaps"], TableStore(Store(tmp_path)))
+        compose(SETS["audiocaps"], SetInputs(TableStore(Store(tmp_path))))
     with pytest.raises(SetError, match=r"put the released blacklist_exclude_all_ac\.json there"):
         read_listed(Store(tmp_path), [ALL])
 

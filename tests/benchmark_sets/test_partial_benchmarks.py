@@ -13,6 +13,7 @@ from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips
 from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, decontaminate
 from wavcaps_assets.benchmark_sets.evidence import COMPARED
 from wavcaps_assets.benchmark_sets.exclusion_lists import CLASSIFICATION
+from wavcaps_assets.benchmark_sets.inputs import SetInputs
 from wavcaps_assets.benchmark_sets.overlap_report import not_compared
 from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.checks.contamination import check_free_of
@@ -46,7 +47,7 @@ def test_the_check_the_report_and_the_audit_say_how_many_of_the_official_clips_t
     )
     assert outcome.passed and PARTIAL in outcome.description
     policy = OverlapPolicy.remove_from_train
-    found = decontaminate(COMPARED.empty_table(), tables, SET.excluded, {}, policy)
+    found = decontaminate(COMPARED.empty_table(), SetInputs(tables), SET.excluded, (), policy)
     assert f"- esc50: {PARTIAL}." in not_compared(found.compared).splitlines()
     imported = SetTables({"freesound": IMPORTED_CLIPS.empty()})
     (audited,) = audit_set(imported, "a set", [benchmark_named("esc50")], tables.store).benchmarks

@@ -16,6 +16,7 @@ from tests.support.rows import audio_row, manifest_row, raw_row
 from wavcaps_assets.benchmark_sets.compose import ComposedSet, compose
 from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
 from wavcaps_assets.benchmark_sets.exclusion_lists import ALL, RELEASED
+from wavcaps_assets.benchmark_sets.inputs import SetInputs
 from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.checks.splits import check_evaluation_apart
 from wavcaps_assets.store.storage import Store
@@ -95,7 +96,7 @@ def dropped(made: ComposedSet) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SETS))
 def test_every_training_set_is_built(tables: TableStore, name: str) -> None:
-    made = compose(SETS[name], tables)
+    made = compose(SETS[name], SetInputs(tables))
     tables.write(["training_manifest", name], None, made.stage)
     splits = Counter(
         (row["source"], row["split"]) for row in made.stage.kept.select(["source", "split"]).to_pylist()
@@ -117,7 +118,7 @@ def test_every_training_set_is_built(tables: TableStore, name: str) -> None:
 @pytest.mark.slow
 def test_a_file_name_in_two_of_clothos_lists_is_two_clips(tables: TableStore) -> None:
     """It is removed from train, and the overlap is named."""
-    made = compose(SETS["clotho"], tables)
+    made = compose(SETS["clotho"], SetInputs(tables))
     ids = set(made.stage.kept["clip_id"].to_pylist())
     for file, (one, other) in IN_TWO_LISTS.items():
         assert f"clotho-{file}" not in ids
@@ -136,7 +137,7 @@ def test_a_file_name_in_two_of_clothos_lists_is_two_clips(tables: TableStore) ->
 
 @pytest.mark.slow
 def test_overlaps_can_be_kept(tables: TableStore) -> None:
-    made = compose(SETS["clotho"], tables, KEEP)
+    made = compose(SETS["clotho"], SetInputs(tables), KEEP)
     assert made.stage.kept.num_rows == 3_839 + 1_045 + 1_045
     assert not dropped(made) and made.overlaps.num_rows == len(IN_TWO_LISTS)
     # The check is independent, and knows the policy.
@@ -150,7 +151,11 @@ def test_an_id_does_not_depend_on_the_splits_that_a_set_reads(tables: TableStore
     """Zero-shot reads Clotho's validation and test lists only, fine-tuning all three."""
     of = {}
     for name in ("clotho", "wavcaps_zero_shot"):
-        rows = compose(SETS[name], tables).stage.kept.select(["clip_id", "source", "split"]).to_pylist()
+        rows = (
+            compose(SETS[name], SetInputs(tables))
+            .stage.kept.select(["clip_id", "source", "split"])
+            .to_pylist()
+        )
         of[name] = {row["clip_id"] for row in rows if row["source"] == "clotho" and row["split"] != "train"}
     assert of["clotho"] == of["wavcaps_zero_shot"]
 
@@ -160,7 +165,7 @@ def test_training_clips_are_compared_with_the_evaluation_clips_of_their_own_tabl
     tables: TableStore, videos: list[str]
 ) -> None:
     """The released lists do not name these videos, and AudioCaps' test list does."""
-    made = compose(SETS["wavcaps_zero_shot"], tables)
+    made = compose(SETS["wavcaps_zero_shot"], SetInputs(tables))
     assert dropped(made) == {f"audioset_sl-{video}_30000": "in_evaluation" for video in videos}
     train = [row["clip_id"] for row in made.stage.kept.to_pylist() if row["split"] == "train"]
     assert train == ["freesound-1", "audioset_sl-never-heard_0"]
@@ -170,13 +175,13 @@ def test_training_clips_are_compared_with_the_evaluation_clips_of_their_own_tabl
         in details
     )
     assert not check_evaluation_apart(
-        compose(SETS["wavcaps_zero_shot"], tables, KEEP).stage.kept, None
+        compose(SETS["wavcaps_zero_shot"], SetInputs(tables), KEEP).stage.kept, None
     ).passed
 
 
 @pytest.mark.slow
 def test_clips_without_text_or_audio_are_dropped_with_a_reason(tables: TableStore) -> None:
-    made = compose(SETS["freesound_before_stage_1"], tables)
+    made = compose(SETS["freesound_before_stage_1"], SetInputs(tables))
     assert dropped(made) == {"freesound-2": "no_audio_yet", "freesound-3": "no_text"}
 
 
@@ -195,6 +200,6 @@ def test_clothos_ids_of_freesound_count_where_a_list_has_them(tmp_path: Path) ->
     tables = TableStore(Store(tmp_path))
     rows = [manifest_row(f"freesound-{entry['id']}") for entry in listed] + [manifest_row("freesound-1")]
     tables.write(["wavcaps"], None, MANIFEST.from_rows(rows))
-    assert set(dropped(compose(SETS["wavcaps_zero_shot"], tables))) == {
+    assert set(dropped(compose(SETS["wavcaps_zero_shot"], SetInputs(tables)))) == {
         f"freesound-{entry['id']}" for entry in listed
     }

@@ -15,6 +15,7 @@ from wavcaps_assets.benchmark_sets.benchmarks.esc50 import BENCHMARK as ESC50
 from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, decontaminate
 from wavcaps_assets.benchmark_sets.evidence import compared
 from wavcaps_assets.benchmark_sets.exclusion_lists import CLASSIFICATION
+from wavcaps_assets.benchmark_sets.inputs import SetInputs
 from wavcaps_assets.benchmark_sets.overlap_report import not_compared
 from wavcaps_assets.benchmark_sets.sets import SETS
 from wavcaps_assets.checks.contamination import check_free_of
@@ -31,6 +32,7 @@ SET = SETS["wavcaps_classification"]
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 PEAKS = list(range(0, 2**20, 2**16))
 UNKNOWN = "the version of the set that it was made from is not known"
+REMOVE = OverlapPolicy.remove_from_train
 
 
 @pytest.fixture
@@ -62,7 +64,9 @@ def tables(tmp_path: Path) -> TableStore:
 def _said(tables: TableStore) -> tuple[str, str]:
     """In the report, and by the check."""
     clips = tables.read(["wavcaps"])
-    found = decontaminate(compared(clips), tables, SET.excluded, {}, OverlapPolicy.remove_from_train)
+    found = decontaminate(
+        compared(clips), SetInputs(tables), SET.excluded, (), OverlapPolicy.remove_from_train
+    )
     (of_esc50,) = (one for one in found.compared if one.benchmark == "esc50")
     assert of_esc50.by_audio
     texts = clips.select(["clip_id", "title", "text", "attribution", "page_url"])
@@ -100,7 +104,9 @@ def test_audio_of_a_benchmark_that_joined_or_changed_later_was_not_compared(tabl
     prints = pa.table(row, schema=FINGERPRINTS.arrow)
     tables.write(key, None, Stage(prints, DROPPED.empty()))
     clips = tables.read(["wavcaps"])
-    found = decontaminate(compared(clips), tables, SET.excluded, {}, OverlapPolicy.remove_from_train)
+    found = decontaminate(
+        compared(clips), SetInputs(tables), SET.excluded, (), OverlapPolicy.remove_from_train
+    )
     (of_esc50,) = (one for one in found.compared if one.benchmark == "esc50")
     assert not of_esc50.by_audio
     assert changed in not_compared(found.compared) and joined not in not_compared(found.compared)
@@ -108,5 +114,7 @@ def test_audio_of_a_benchmark_that_joined_or_changed_later_was_not_compared(tabl
     wanted = clips.select(["clip_id", "source"])
     again = audio_overlaps(wanted, [], ESC50.read(tables.store).clips, prints, MatchSettings())
     tables.write(["audio_overlaps", "esc50"], None, again.stage)
-    found = decontaminate(compared(clips), tables, SET.excluded, {}, OverlapPolicy.remove_from_train)
+    found = decontaminate(
+        compared(clips), SetInputs(tables), SET.excluded, (), OverlapPolicy.remove_from_train
+    )
     assert changed not in not_compared(found.compared)

@@ -7,8 +7,6 @@ benchmark is passed over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,21 +18,17 @@ VIDEO_ID_CHARS = 11
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Rows of `evidence.COMPARED`, in their order. A clip may be in both.
+def hinted(clips: pa.Table) -> pa.Table:
+    """The clips whose texts may name a sound or a video of another set.
 
-    Attributes:
-        own: the clips whose own id may be a key of a benchmark, or have one in it.
-        hinted: the clips whose texts may name a sound or a video of another set.
+    Args:
+        clips: `evidence.COMPARED`.
     """
-
-    own: pa.Table
-    hinted: pa.Table
+    return clips.filter(pc.match_substring_regex(clips.column("texts"), HINT))
 
 
-def candidates(clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table) -> Candidates:
-    """The clips that may have a key of a benchmark's clip, or of an entry of an exclusion list.
+def own(clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table) -> pa.Table:
+    """The clips whose own id may be a key of a benchmark's clip or of a list's entry, or have one in it.
 
     Args:
         clips: `evidence.COMPARED`.
@@ -57,10 +51,9 @@ def candidates(clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table) -> 
         of_kind = _mask(pc.equal(ids_of, kind))
         for source in clips.column("source").filter(pa.array(of_kind)).unique():
             rows = np.flatnonzero(of_kind & _mask(pc.equal(clips.column("source"), source)))
-            own = pc.utf8_slice_codeunits(clip_ids.take(pa.array(rows)), start=len(source.as_py()) + 1)
-            found[rows] |= matches(own, ids)
-    hinted = clips.filter(pc.match_substring_regex(clips.column("texts"), HINT))
-    return Candidates(clips.drop_columns("texts").filter(pa.array(found)), hinted)
+            names = pc.utf8_slice_codeunits(clip_ids.take(pa.array(rows)), start=len(source.as_py()) + 1)
+            found[rows] |= matches(names, ids)
+    return clips.drop_columns("texts").filter(pa.array(found))
 
 
 def _of_sounds(own: pa.ChunkedArray, sounds: pa.Array) -> Mask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -11,15 +11,13 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, Field
 
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
-from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips, NoLists, without_ids
-from wavcaps_assets.benchmark_sets.benchmarks.own_lists import ListedAsOwnSet
+from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips, without_ids
 from wavcaps_assets.benchmark_sets.evidence import REVIEW, overlaps_by_id
-from wavcaps_assets.benchmark_sets.exclusion_lists import read_listed
-from wavcaps_assets.benchmark_sets.folders import OwnSet
+from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED
 from wavcaps_assets.benchmark_sets.heard import Heard, alike, heard, not_heard
+from wavcaps_assets.benchmark_sets.inputs import SetInputs
 from wavcaps_assets.benchmark_sets.presets import EVALUATED, Preset
 from wavcaps_assets.tables import BENCHMARK_CLIPS, OVERLAPS
-from wavcaps_assets.tables.asset_tables import TableStore
 
 EXCLUSION_LIST, IN_EVALUATION, IN_BENCHMARK = "exclusion_list", "in_evaluation", "in_benchmark"
 
@@ -146,19 +144,21 @@ class Decontamination:
 
 def decontaminate(
     clips: pa.Table,
-    tables: TableStore,
+    inputs: SetInputs,
     preset: Preset | None,
-    evaluated_on: Mapping[str, OwnSet],
+    evaluated_on: Sequence[str],
     policy: OverlapPolicy,
+    keys: pa.Table | None = None,
 ) -> Decontamination:
     """Finds the training clips that are in a benchmark.
 
     Args:
         clips: `evidence.COMPARED`, of all splits.
-        tables: of the store with the benchmarks' lists, and with evidence by audio, if there is any.
+        inputs: of the store with the benchmarks' lists, and with evidence by audio, if there is any.
         preset: which benchmarks are excluded; None: only what the set is evaluated on.
         evaluated_on: the benchmarks whose validation and test clips are in the set.
         policy: what happens to clips that are in two splits of the set.
+        keys: the `evidence.text_keys` of the clips, if they are known; their texts are not read then.
 
     Raises:
         SetError: the preset's exclusion list is not there, or a list does not have the expected format.
@@ -167,19 +167,19 @@ def decontaminate(
     splits = {name: set(EVALUATED) for name in evaluated_on}
     for name, excluded in (preset.excluded if preset else {}).items():
         splits.setdefault(name, set()).update(excluded)
-    found = {name: _benchmark_clips(tables, name, evaluated_on.get(name)) for name in splits}
-    listed = read_listed(tables.store, [preset.released_list] if preset else [])
+    tables, found = inputs.tables, {name: inputs.benchmark(name) for name in splits}
+    listed = inputs.listed(preset.released_list) if preset else LISTED.empty_table()
     benchmark_clips = pa.concat_tables(
         [BENCHMARK_CLIPS.empty(), *(one.clips for one in found.values() if one is not None)]
     )
     # Of a clip of the test split, nothing is asked.
-    to_compare = clips.filter(pc.not_equal(clips.column("split"), "test"))
+    to_compare = _not_of_test(clips)
     by_audio = {
         name: heard(tables, name, None if (read := found[name]) is None else read.clips) for name in splits
     }
     evidence = pa.concat_tables(
         [
-            overlaps_by_id(to_compare, benchmark_clips, listed),
+            overlaps_by_id(to_compare, benchmark_clips, listed, None if keys is None else _not_of_test(keys)),
             *(one.overlaps for one in by_audio.values() if one is not None),
             *(alike(tables, name) for name in splits),
         ]
@@ -202,15 +202,8 @@ def decontaminate(
     )
 
 
-def _benchmark_clips(tables: TableStore, name: str, own: OwnSet | None) -> BenchmarkClips | None:
-    """The clips of a benchmark; None: its lists are not there."""
-    benchmark = benchmark_named(name)
-    try:
-        if own is not None and isinstance(benchmark, ListedAsOwnSet):
-            return benchmark.read_own(tables.store, own)
-        return benchmark.read(tables.store)
-    except NoLists:
-        return None
+def _not_of_test(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.not_equal(rows.column("split"), "test"))
 
 
 def _compared(name: str, splits: tuple[str, ...], found: BenchmarkClips | None) -> Compared:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavcaps_assets.benchmark_sets.candidates import candidates
-from wavcaps_assets.benchmark_sets.keys import BENCHMARK_KEYS, CLIP_KEYS, IDS_OF
+from wavcaps_assets.benchmark_sets.candidates import hinted, own
+from wavcaps_assets.benchmark_sets.keys import BENCHMARK_KEYS, IDS_OF, OWN_KEYS, TEXT_KEYS
 from wavcaps_assets.tables import OVERLAPS
 
 LIST, ID, TEXT = "list", "id", "text"
@@ -23,6 +23,8 @@ ON_LIST = " on the list "
 COMPARED = pa.schema(
     [(name, pa.string()) for name in ("clip_id", "source", "split", "file", "texts", "ids_of")]
 )
+# Keys that texts name, and how.
+NAMED_KEYS = pa.schema([(name, pa.string()) for name in ("clip_id", "source", "split", "key", "named")])
 NOBODY: Mapping[str, str] = {}
 # Where a clip's texts name other sounds, of the columns that it may have; and where a clip whose source has
 # FreeSound's or YouTube's ids only names its own.
@@ -32,7 +34,9 @@ SHOWN_TEXT_CHARS = 200
 
 BY_ID = f"""
     with of_clip as (
-        select * from clip_keys
+        select * from own_keys
+        union all
+        select * from text_keys
         union all
         select own.clip_id, own.source, own.split, benchmark_keys.key, ''
         from own join benchmark_keys using (clip_id)
@@ -112,7 +116,21 @@ def compared(clips: pa.Table, ids_of: Mapping[str, str] = NOBODY) -> pa.Table:
     return pa.table([columns[name] for name in COMPARED.names], names=COMPARED.names).cast(COMPARED)
 
 
-def overlaps_by_id(clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table) -> pa.Table:
+def text_keys(clips: pa.Table) -> pa.Table:
+    """The keys of other sounds in the texts of clips. They do not depend on what clips are compared with.
+
+    Args:
+        clips: `COMPARED`, see `compared`.
+
+    Returns:
+        `NAMED_KEYS`.
+    """
+    return _result((*TEXT_KEYS, "select * from text_keys"), hinted=hinted(clips)).cast(NAMED_KEYS)
+
+
+def overlaps_by_id(
+    clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table, keys: pa.Table | None = None
+) -> pa.Table:
     """Clips that have an id of a benchmark's clip, or of an entry of an exclusion list.
 
     Args:
@@ -120,13 +138,19 @@ def overlaps_by_id(clips: pa.Table, benchmark_clips: pa.Table, listed: pa.Table)
             are not compared with exclusion lists.
         benchmark_clips: `tables.BENCHMARK_CLIPS` of any number of benchmarks.
         listed: `exclusion_lists.LISTED`.
+        keys: the `text_keys` of the clips, if they are known; their texts are not read then.
 
     Returns:
         `tables.OVERLAPS`, all with the verdict `same`.
     """
-    steps = (*CLIP_KEYS, BENCHMARK_KEYS, BY_ID)
-    of = candidates(clips, benchmark_clips, listed)
-    return _found(steps, own=of.own, hinted=of.hinted, benchmark_clips=benchmark_clips, listed=listed)
+    found = _result(
+        (*OWN_KEYS, BENCHMARK_KEYS, BY_ID),
+        own=own(clips, benchmark_clips, listed),
+        text_keys=text_keys(clips) if keys is None else keys,
+        benchmark_clips=benchmark_clips,
+        listed=listed,
+    )
+    return OVERLAPS.check(found.cast(OVERLAPS.arrow))
 
 
 def overlaps_by_text(clips: pa.Table, benchmark_clips: pa.Table) -> pa.Table:
@@ -142,10 +166,11 @@ def overlaps_by_text(clips: pa.Table, benchmark_clips: pa.Table) -> pa.Table:
         `tables.OVERLAPS`, all with the verdict `review`. For each text of a clip, the first clip of each
         benchmark that has it.
     """
-    return _found((BY_TEXT,), clips=clips, benchmark_clips=benchmark_clips)
+    found = _result((BY_TEXT,), clips=clips, benchmark_clips=benchmark_clips)
+    return OVERLAPS.check(found.cast(OVERLAPS.arrow))
 
 
-def _found(queries: Sequence[str], **tables: pa.Table) -> pa.Table:
+def _result(queries: Sequence[str], **tables: pa.Table) -> pa.Table:
     """The result of the last query."""
     import duckdb
 
@@ -154,4 +179,4 @@ def _found(queries: Sequence[str], **tables: pa.Table) -> pa.Table:
             database.register(name, table)
         for query in queries[:-1]:
             database.execute(query)
-        return OVERLAPS.check(database.sql(queries[-1]).to_arrow_table().cast(OVERLAPS.arrow))
+        return database.sql(queries[-1]).to_arrow_table()

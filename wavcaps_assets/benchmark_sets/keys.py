@@ -85,30 +85,36 @@ def _each(patterns: tuple[tuple[str, str], ...], table: str) -> str:
     )
 
 
-# These make `clip_keys` from the tables `own` and `hinted` of `candidates.Candidates`. `named` is empty for a
-# key that is the clip's own id.
-CLIP_KEYS = (
-    """
-    create temp table own_ids as
-    select clip_id, source, split, file, ids_of, substr(clip_id, length(source) + 2) as value, '' as named
-    from own
-    """,
+# These make `text_keys` from the table `hinted` (`candidates.hinted`), and do not depend on a benchmark.
+TEXT_KEYS = (
     f"""
     create temp view named as
     select clip_id, source, split, texts as value, {_quoted(NAMED)} as named from hinted
     """,
     f"""
     create temp table names as
-    select clip_id, source, split, value, named from own_ids where ids_of is null and file is null
-    union all
-    select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(FILE_NAME)}, 1)), named
+    select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(FILE_NAME)}, 1)) as value, named
     from named
     union all
     select clip_id, source, split, unnest(regexp_extract_all(value, {_quoted(BARE_NAME)})), named
     from named
     """,
+    f"create temp table text_keys as {_each(LINKS, 'named')} union all {_each(NAMES, 'names')}",
+)
+# These make `own_keys` from the table `own` (`candidates.own`). `named` is empty for a key that is the clip's
+# own id.
+OWN_KEYS = (
+    """
+    create temp table own_ids as
+    select clip_id, source, split, file, ids_of, substr(clip_id, length(source) + 2) as value, '' as named
+    from own
+    """,
+    """
+    create temp table own_names as
+    select clip_id, source, split, value, named from own_ids where ids_of is null and file is null
+    """,
     f"""
-    create temp table clip_keys as
+    create temp table own_keys as
     select clip_id, source, split, {_quoted(SOUND)} || {_plain(SOUND, "split_part(value, '.', 1)")} as key,
         named
     from own_ids where ids_of = {_quoted(FREESOUND)}
@@ -121,8 +127,7 @@ CLIP_KEYS = (
     union all
     select clip_id, source, split, 'file ' || file || ' of ' || source as key, named
     from own_ids where file is not null
-    union all {_each(LINKS, "named")}
-    union all {_each(NAMES, "names")}
+    union all {_each(NAMES, "own_names")}
     """,
 )
 # From a table `benchmark_clips` of `tables.BENCHMARK_CLIPS`.

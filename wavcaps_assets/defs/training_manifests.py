@@ -12,6 +12,7 @@ from wavcaps_assets.benchmark_sets.against import against, texts_of
 from wavcaps_assets.benchmark_sets.compose import compose
 from wavcaps_assets.benchmark_sets.decontaminate import OverlapPolicy, OverlapSettings
 from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS
+from wavcaps_assets.benchmark_sets.inputs import SetInputs
 from wavcaps_assets.benchmark_sets.overlap_report import decontamination_report
 from wavcaps_assets.benchmark_sets.sets import SETS, TrainingSet
 from wavcaps_assets.checks.contamination import check_free_of
@@ -80,7 +81,7 @@ def _training_manifest(training_set: TrainingSet, ids_of: Mapping[str, str]) -> 
     def training_manifest(
         context: dg.AssetExecutionContext, config: OverlapConfig, store: StoreResource
     ) -> Iterator[dg.Output[Stage | pa.Table]]:
-        composed = compose(training_set, store.tables(), config, ids_of)
+        composed = compose(training_set, SetInputs(store.tables()), config, ids_of)
         if composed.overlaps.num_rows:
             context.log.warning(
                 f"{composed.overlaps.num_rows} clips are in two splits, by their ids. The page of this "
