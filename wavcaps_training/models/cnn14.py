@@ -92,20 +92,21 @@ class Cnn14(AudioNetwork):
 
 
 class ConvBlock(nn.Module):
-    """Two convolutions, each normalised and rectified, and a pooling that halves both axes."""
+    """Two convolutions, each normalised and rectified, and a mean over squares of `pool` by `pool`."""
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, pool: int = 2) -> None:
         super().__init__()
+        self.pool = pool
         self.conv1 = nn.Conv2d(width, channels, kernel_size=3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(batch, width, frames, bins) to (batch, channels, frames // 2, bins // 2)."""
+        """(batch, width, frames, bins) to (batch, channels, frames // pool, bins // pool)."""
         image = convolve(image, self.conv1, self.bn1)
         image = convolve(image, self.conv2, self.bn2)
-        return F.avg_pool2d(image, 2)
+        return F.avg_pool2d(image, self.pool)
 
 
 def convolve(image: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:

@@ -1,0 +1,1 @@
+"""The scores of generated sounds, as the field reports them (Table VIII)."""
