@@ -88,7 +88,7 @@ class Listeners:
 
     Attributes:
         vggish_note: why VGGish's scores are not measured; empty: they are.
-        panns_note: the same of PANNs.
+        panns_note: why those of PANNs are not.
     """
 
     def __init__(self, folder: Path | None, device: str = "cpu") -> None:
