@@ -12,15 +12,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from tests.defs.test_backfills import BACKFILL, LAUNCH_BACKFILL, paths
 from tests.support.atomic_s3 import serving_atomic_s3
-from tests.support.compose import services, started
+from tests.support.compose import DEPLOY, services, started
 from tests.support.dagster_host import SELECTOR, wait_until
 from tests.support.fake_clock import FakeClock
 from tests.support.gate import Gate, gate
@@ -92,6 +95,7 @@ class Installation:
         postgres: the gate before it.
         bucket: the gate before the S3 server.
         assets: environment of the code location of the data, as of `keys.env`.
+        trains: whether the code location of the training takes part.
     """
 
     folder: Path
@@ -99,6 +103,7 @@ class Installation:
     postgres: Gate
     bucket: Gate
     assets: dict[str, str]
+    trains: bool = True
     ports: dict[str, int] = field(default_factory=dict)
     _running: dict[str, tuple[ExitStack, subprocess.Popen[bytes]]] = field(default_factory=dict)
 
@@ -108,6 +113,11 @@ class Installation:
         self.home = self.folder / "home"
         self.home.mkdir(parents=True)
         shutil.copy(ROOT / "dagster_home" / "team" / "dagster.yaml", self.home)
+        self.locations = ["assets", "training"] if self.trains else ["assets"]
+        workspace = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())
+        del workspace["load_from"][len(self.locations) :]
+        self.workspace = self.folder / "workspace.yaml"
+        self.workspace.write_text(yaml.safe_dump(workspace))
 
     @property
     def bucket_url(self) -> str:
@@ -134,26 +144,28 @@ class Installation:
             return found | {"WAVCAPS_SOURCES": "embedded"}
         if name == "assets":
             return found | {"WAVCAPS_SOURCES": "embedded"} | self.assets
-        locations = {f"{one.upper()}_PORT": str(self.ports[one]) for one in ("assets", "training")}
+        locations = {f"{one.upper()}_PORT": str(self.ports[one]) for one in self.locations}
         return found | locations | {"ASSETS_HOST": "127.0.0.1", "TRAINING_HOST": "127.0.0.1"}
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         stack = ExitStack()
-        ports = {PORTS[name]: str(self.ports[name])} if name in PORTS else {}
+        here = {"deploy/workspace.yaml": str(self.workspace)}
+        if name in PORTS:
+            here[PORTS[name]] = str(self.ports[name])
         log = self.folder / f"{name}.{int(time.monotonic() * 1000)}.log"
-        process = stack.enter_context(started(self._compose[name], self.environment(name), ports, log))
+        process = stack.enter_context(started(self._compose[name], self.environment(name), here, log))
         self._running[name] = (stack, process)
         return process
 
     def start_all(self) -> None:
         assert self.start("buckets").wait(60) == 0, self.logs()
-        for name in ("assets", "training"):
+        for name in self.locations:
             self.start(name)
-        for name in ("assets", "training"):
+        for name in self.locations:
             self.wait_for_location(name)
         for name in ("webserver", "daemon"):
             self.start(name)
-        wait_until(self._answers, 120, self.logs)
+        wait_until(self.answers, 120, self.logs)
 
     def wait_for_location(self, name: str) -> None:
         check = [sys.executable, "-m", "dagster", "api", "grpc-health-check", "-p", str(self.ports[name])]
@@ -177,7 +189,7 @@ class Installation:
         for name in list(reversed(self._running)):
             self.stop(name)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.web}/server_info", timeout=10):
                 return True
@@ -229,6 +241,30 @@ class Installation:
         launched = self.graphql(LAUNCH, params=params)["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
+
+    def backfill(self, keys: Sequence[Sequence[str]], partitions: Sequence[str]) -> str:
+        """Launches a backfill as the asset graph does. Returns its id."""
+        params = {"assetSelection": paths(*keys), "partitionNames": list(partitions)}
+        launched = self.graphql(LAUNCH_BACKFILL, params=params)["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
+    def backfill_status(self, backfill_id: str) -> str:
+        found = self.graphql(BACKFILL, id=backfill_id)["partitionBackfillOrError"]
+        return str(found["status"])
+
+    def wait_for_backfill(self, backfill_id: str, timeout_s: float = 1200) -> str:
+        """Waits until a backfill has ended. Returns its status."""
+        ended = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
+        wait_until(
+            lambda: self.backfill_status(backfill_id) in ended,
+            timeout_s,
+            lambda: (self.backfill_status(backfill_id), self.runs(), self.logs()),
+        )
+        return self.backfill_status(backfill_id)
+
+    def of_backfill(self, backfill_id: str) -> list[Run]:
+        return [run for run in self.runs() if run.tags.get("dagster/backfill") == backfill_id]
 
     def runs(self, limit: int = 500) -> list[Run]:
         """All runs, newest first."""
@@ -289,7 +325,9 @@ class Installation:
 
 
 @contextmanager
-def installation(folder: Path, clock: FakeClock, assets: Mapping[str, str]) -> Iterator[Installation]:
+def installation(
+    folder: Path, clock: FakeClock, assets: Mapping[str, str], trains: bool = True
+) -> Iterator[Installation]:
     """Postgres and the S3 server run; the other services are started by `start` and `start_all`."""
     with (
         serving_postgres(clock.environment) as postgres,
@@ -297,7 +335,7 @@ def installation(folder: Path, clock: FakeClock, assets: Mapping[str, str]) -> I
         gate(postgres) as to_postgres,
         gate(int(bucket.rpartition(":")[2])) as to_bucket,
     ):
-        made = Installation(folder, clock, to_postgres, to_bucket, dict(assets))
+        made = Installation(folder, clock, to_postgres, to_bucket, dict(assets), trains)
         try:
             yield made
         finally:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.llm.scripted_model import Endpoint, completion, scripted
@@ -51,10 +52,12 @@ class Sites:
 
     Attributes:
         sounds: how often each sound was sent, by its path.
+        broken: requests for a path and query with this get an answer that says nothing.
     """
 
     url: str = ""
     sounds: Counter[str] = field(default_factory=Counter)
+    broken: re.Pattern[str] | None = None
     _app: ASGIApp | None = None
 
     @property
@@ -73,6 +76,11 @@ class Sites:
                 self.sounds[f"{scope['path']}?{query}" if query else scope["path"]] += 1
             await send(message)
 
+        asked = f"{scope.get('path')}?{scope.get('query_string', b'').decode()}"
+        if self.broken is not None and self.broken.search(unquote(asked)):
+            useless = {"count": 3, "next": None, "previous": None, "results": [{"id": "?"}] * 3}
+            await JSONResponse(useless)(scope, receive, send)
+            return
         of_sound = scope["type"] == "http" and scope["method"] == "GET" and SOUND.match(scope["path"])
         await self._app(scope, receive, counted if of_sound else send)
 

@@ -1,0 +1,75 @@
+"""An installation for the faults: each test finds it whole, makes a fault, and leaves it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.night.installation import Installation, installation
+from tests.night.sites import Sites, serving_sites
+from tests.support.fake_clock import fake_clock
+from wavcaps_assets.demo.clips import Corpus
+from wavcaps_assets.demo.synthesis import synthesised_corpus
+
+MONTHS = ("2022-09", "2022-10", "2022-11")
+CRAWL = ("raw_clips", "audio", "ledger")
+# New clips of each source for a test.
+NEW_CLIPS = 3
+
+
+@dataclass
+class Plant:
+    """A team's installation without the training, and the sites.
+
+    Attributes:
+        team: its services.
+        sites: the demo's sources. Each call of `new_clips` shows more of their clips.
+    """
+
+    team: Installation
+    sites: Sites
+    _corpus: Corpus
+    _shown: int = 9
+
+    def new_clips(self) -> None:
+        """Shows some clips more of each source."""
+        self._shown += 3 * NEW_CLIPS
+        shown = [
+            clip
+            for clip in self._corpus.clips
+            if not clip.origin.startswith("synthesised/") or int(clip.origin.rpartition("/")[2]) < self._shown
+        ]
+        assert len(shown) < len(self._corpus.clips), "make the corpus larger"
+        self.sites.show(self._corpus.model_copy(update={"clips": tuple(shown)}))
+
+    def require_each_sound_once(self, source: str, partitions: tuple[str, ...]) -> None:
+        """Every listed sound is stored, and none was sent twice."""
+        assert set(self.sites.sounds.values()) == {1}
+        tables = self.team.tables()
+        for partition in partitions:
+            clips = tables.read([source, "raw_clips"], [partition]).column("clip_id").to_pylist()
+            audio = tables.read([source, "audio"], [partition]).column("clip_id").to_pylist()
+            gone = tables.read_dropped([source, "audio"]).column("clip_id").to_pylist()
+            assert clips and set(clips) == set(audio) | (set(gone) & set(clips))
+
+
+@pytest.fixture(scope="session")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    corpus = synthesised_corpus(tmp_path_factory.mktemp("corpus"), clips=150, scenes=6)
+    folder = tmp_path_factory.mktemp("plant")
+    with (
+        fake_clock(datetime(2027, 3, 1, 21, 58, tzinfo=UTC)) as clock,
+        serving_sites(corpus) as sites,
+        pytest.MonkeyPatch.context() as own,
+    ):
+        own.setenv("AWS_ACCESS_KEY_ID", "wavcaps")
+        own.setenv("AWS_SECRET_ACCESS_KEY", "bucket-secret")
+        environment = {"WAVCAPS_EMBEDDED_SOURCES_PORT": str(sites.port)}
+        with installation(folder, clock, environment, trains=False) as team:
+            made = Plant(team, sites, corpus)
+            made.new_clips()
+            team.start_all()
+            yield made
