@@ -147,6 +147,19 @@ def test_audio_that_its_source_replaced_is_fetched_again(fetching: Fetching) -> 
     assert fetching.server.times("/good.wav") == 2
 
 
+def test_audio_that_was_replaced_while_the_clock_was_set_back_is_fetched_once(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SteppedClock(datetime(2026, 11, 2, tzinfo=UTC), monkeypatch)
+    clips = fetching.clips(["/good.wav"])
+    fetching.fetch(clips)
+    clock.set(datetime(2026, 11, 1, tzinfo=UTC))
+    changed = RAW_CLIPS.from_rows([{**clips.to_pylist()[0], "claimed_bytes": 7, "version": 2}])
+    for _ in range(3):
+        fetching.fetch(changed)
+    assert fetching.server.times("/good.wav") == 2
+
+
 def test_a_host_that_is_down_fails_no_clip(fetching: Fetching) -> None:
     fetching.server.answers.update({f"/{number}.wav": answer(status="500 Oh") for number in range(20)})
     clips = fetching.clips(["/good.wav", *(f"/{number}.wav" for number in range(20))])

@@ -128,6 +128,19 @@ def test_what_is_gone_leaves_a_tombstone_and_can_come_back(tables: TableStore, n
     assert events == [("listed", 1), ("changed", 2), ("gone", 2), ("returned", 3)]
 
 
+def test_the_ledger_says_what_is_so_after_the_clock_was_set_back(
+    tables: TableStore, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SteppedClock(datetime(2026, 11, 2, tzinfo=UTC), monkeypatch)
+    crawled(tables, network, DOG, CAT)
+    clock.set(datetime(2026, 11, 1, tzinfo=UTC))
+    crawled(tables, network, DOG)
+    ledger = ledger_of(tables, "freesound", PARTITION)
+    found = {row["clip_id"]: row["status"] for row in statuses(ledger).to_pylist()}
+    assert found == {"freesound-1": "waiting", "freesound-2": "gone"}
+    assert ledger.column("at").to_pylist() == sorted(ledger.column("at").to_pylist())
+
+
 def test_nobody_is_called_gone_while_a_page_could_not_be_read(tables: TableStore, network: Network) -> None:
     crawled(tables, network, DOG, CAT)
     partly = crawled(tables, network, CAT, Unread("page-2", "answers 500"))

@@ -6,8 +6,9 @@ which clips are gone.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import TracebackType
 from typing import Any
@@ -51,6 +52,7 @@ AUDIO_EVENTS = frozenset({Event.STORED, Event.FAILED})
 REPEATED_EVENTS = AUDIO_EVENTS | {Event.COPY_FAILED, Event.HOST_FAULT}
 # Reasons for which a download is tried again in the same fetch.
 TEMPORARY = frozenset({"download_failed"})
+TICK = timedelta(microseconds=1)
 
 
 class History:
@@ -67,6 +69,8 @@ class History:
         self._events: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         for record in self._log.read():
             self._events[_key(record)] = record
+        self._lock = threading.Lock()
+        self._newest = max((record["at"] for record in self._events.values()), default="")
 
     def __enter__(self) -> History:
         return self
@@ -85,8 +89,17 @@ class History:
         self.add_all([event_of(event, clip_id, crawl_id, utc_now().isoformat(), **more)])
 
     def add_all(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Writes the events that are not in the history yet, all at once."""
-        new = [dict(event) for event in events if _key(event) not in self._events]
+        """Writes the events that are not in the history yet, all at once.
+
+        Each is later than those that are there, also where the clock was set back since: the order of events
+        says what a clip is now.
+        """
+        with self._lock:
+            not_before = self._newest and (datetime.fromisoformat(self._newest) + TICK).isoformat()
+            in_order = [{**event, "at": max(event["at"], not_before)} for event in events]
+            new = [event for event in in_order if _key(event) not in self._events]
+            self._lock = threading.Lock()
+        self._newest = max((event["at"] for event in new), default=self._newest)
         self._log.append_many(new)
         self._events.update((_key(event), event) for event in new)
 

@@ -33,8 +33,9 @@ class PastFetches:
     def __init__(self, history: History, done: str | None) -> None:
         events = list(history)
         ids = [event["round"] for event in events if event["event"] in AUDIO_EVENTS]
-        self.fetch_id = max(ids, default="")
-        # Ids sort by their beginning. A fetch that left no event is known only from the table.
+        self.fetch_id = ids[-1] if ids else ""
+        # Ids sort by their beginning, unless the clock was set back. A fetch that left no event is known only
+        # from the table.
         if not self.fetch_id or (done is not None and self.fetch_id <= done):
             self.fetch_id = new_crawl_id(utc_now())
         self.last: dict[str, dict[str, Any]] = {}
