@@ -1,4 +1,4 @@
-"""The code of a location changes during a backfill: for a while it does not load, and its server starts again."""
+"""The code of a location changes during a backfill: it does not load for a while, and its server restarts."""
 
 from __future__ import annotations
 
