@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.rude_server import answer, rude_server
+from wavcaps_assets.clock import Moment
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import QuotaExhausted
 from wavcaps_assets.network.links import host_of
@@ -26,9 +28,12 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
+        # How far the time of day is wrong (s).
+        self.wrong_by = 0.0
+        self.boot = "first"
 
-    def __call__(self) -> float:
-        return self.now
+    def __call__(self) -> Moment:
+        return Moment(self.now + self.wrong_by, self.now, self.boot)
 
 
 def most_in(span: float, times: Sequence[float]) -> int:
@@ -91,12 +96,46 @@ def test_a_pause_holds_for_all_and_is_never_shortened(tmp_path: Path) -> None:
     assert quotas.acquire("host", ()) == (None, 0)
 
 
-def test_a_clock_that_was_set_back_blocks_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("set_by_s", [-1_000_000, -300, 300, 2 * DAY_S])
+def test_a_clock_that_is_set_changes_nothing(tmp_path: Path, set_by_s: float) -> None:
     clock = Clock()
     quotas = Quotas(tmp_path / "quotas", clock)
-    quotas.acquire("host", (Limit(1, 60),))
-    clock.now -= 1_000_000
-    assert quotas.acquire("host", (Limit(1, 60),))[0] is not None
+    assert quotas.acquire("host", (Limit(1, 60),))[0]
+    quotas.pause("other", 100)
+    clock.wrong_by = set_by_s
+    clock.now += 10
+    assert quotas.acquire("host", (Limit(1, 60),)) == (None, 50)
+    assert quotas.acquire("other", ()) == (None, 90)
+    clock.now += 50
+    assert quotas.acquire("host", (Limit(1, 60),))[0]
+
+
+@pytest.mark.parametrize(("set_by_s", "wait_s"), [(0, 50), (-1_000_000, 60)])
+def test_after_a_restart_of_the_machine_the_time_of_day_counts(
+    tmp_path: Path, set_by_s: float, wait_s: float
+) -> None:
+    clock = Clock()
+    assert Quotas(tmp_path / "quotas", clock).acquire("host", (Limit(1, 60),))[0]
+    clock.boot, clock.wrong_by = "second", set_by_s
+    clock.now += 10
+    assert Quotas(tmp_path / "quotas", clock).acquire("host", (Limit(1, 60),)) == (None, wait_s)
+
+
+def test_a_file_of_an_older_version_is_read(tmp_path: Path) -> None:
+    clock = Clock()
+    with sqlite3.connect(tmp_path / "quotas") as old:
+        old.executescript("""
+            create table requests (id integer primary key, host text not null, at real not null);
+            create table pauses (host text primary key, until real not null);
+        """)
+        old.execute("insert into requests (host, at) values ('host', ?)", (clock.now - 20,))
+        # Written before the clock was set back by a day.
+        old.execute("insert into requests (host, at) values ('ahead', ?)", (clock.now + DAY_S,))
+        old.execute("insert into pauses values ('paused', ?)", (clock.now + 30,))
+    quotas = Quotas(tmp_path / "quotas", clock)
+    assert quotas.acquire("host", (Limit(1, 60),)) == (None, 40)
+    assert quotas.acquire("ahead", (Limit(1, 60),)) == (None, 60)
+    assert quotas.acquire("paused", ()) == (None, 30)
 
 
 REQUESTER = """

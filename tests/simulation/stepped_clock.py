@@ -10,6 +10,7 @@ import dagster._time
 import pytest
 
 import wavcaps_assets.clock
+from wavcaps_assets.clock import Moment
 
 real_time = time.time
 
@@ -31,6 +32,7 @@ class SteppedClock:
                 return cls.fromtimestamp(clock.seconds(), tz)
 
         environment.setattr(wavcaps_assets.clock, "datetime", Stepped)
+        environment.setattr(wavcaps_assets.clock, "moment", self.moment)
         environment.setattr(time, "time", self.seconds)
         environment.setattr(dagster._time, "_mockable_get_current_timestamp", self.seconds)
         environment.setattr(dagster._time, "_mockable_get_current_datetime", self.now)
@@ -44,3 +46,6 @@ class SteppedClock:
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.seconds(), UTC)
+
+    def moment(self) -> Moment:
+        return Moment(self.seconds(), self.seconds(), "stepped")

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavcaps_assets.clock import utc_now
+from wavcaps_assets import clock
+from wavcaps_assets.clock import Moment
 
 MINUTE_S = 60.0
 DAY_S = 24 * 3600.0
@@ -17,11 +18,11 @@ TABLES = """
     create table if not exists requests (id integer primary key, host text not null, at real not null);
     create index if not exists requests_by_host on requests (host, at);
     create table if not exists pauses (host text primary key, until real not null);
+    create table if not exists clock (
+        id integer primary key check (id = 0), at real not null,
+        wall_s real not null, up_s real not null, boot text not null
+    );
 """
-
-
-def _seconds() -> float:
-    return utc_now().timestamp()
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,18 @@ class Limit:
 class Quotas:
     """A rate limiter that records each request. Threads and processes may share it.
 
+    Times in the file never jump when somebody sets the machine's clock: they go on with the time since the
+    machine was started.
+
     Args:
         path: the file; everything that shares a quota must share it.
-        clock: the current time (s since 1970).
+        read_clock: the current moment.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = _seconds) -> None:
+    def __init__(self, path: Path, read_clock: Callable[[], Moment] | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._clock = clock
-        self._lock = threading.Lock()
+        self._read_clock = read_clock or clock.moment
+        self._lock = threading.RLock()
         self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         # A crash of the machine can lose the last requests, not the file.
         self._database.execute("pragma journal_mode = wal")
@@ -59,16 +63,14 @@ class Quotas:
         Returns:
             The request's id, None where there are no limits or none is allowed; and the time until a
             request is allowed (s), 0 if this one is.
+
+        Raises:
+            StoreError: machines share the quota, and their store cannot be used.
         """
         if not limits:
             return None, self.wait_s(host, limits)
-        with self._transaction():
-            now = self._clock()
-            # A time in the future was written before the clock was set back; it must not block requests.
-            self._database.execute(
-                "delete from requests where host = ? and (at < ? or at > ?)",
-                (host, now - DAY_S, now + MINUTE_S),
-            )
+        with self._transaction() as now:
+            self._forget(host, now)
             wait = self._remaining_s(host, limits, now)
             if wait > 0:
                 return None, wait
@@ -78,7 +80,8 @@ class Quotas:
     def wait_s(self, host: str, limits: tuple[Limit, ...]) -> float:
         """Time until a request is allowed (s), without taking one."""
         with self._lock:
-            return self._remaining_s(host, limits, self._clock())
+            now, _ = self._now()
+            return self._remaining_s(host, limits, now)
 
     def complete(self, request_id: int) -> None:
         """Records that a request has a response, so the host has counted it by now.
@@ -86,17 +89,22 @@ class Quotas:
         Spans are counted from this time, so that the host never counts a slow request in the same span
         as later ones.
         """
-        with self._transaction():
-            self._database.execute("update requests set at = ? where id = ?", (self._clock(), request_id))
+        with self._transaction() as now:
+            self._database.execute("update requests set at = ? where id = ?", (now, request_id))
 
     def pause(self, host: str, seconds: float) -> None:
         """Allows no request to a host for this time, in all processes."""
-        with self._transaction():
+        with self._transaction() as now:
             self._database.execute(
                 "insert into pauses values (?, ?) "
                 "on conflict do update set until = max(until, excluded.until)",
-                (host, self._clock() + seconds),
+                (host, now + seconds),
             )
+
+    def _forget(self, host: str, now: float) -> None:
+        self._database.execute("delete from requests where host = ? and at < ?", (host, now - DAY_S))
+        # An older version wrote the time of day, which may have been set back since.
+        self._database.execute("update requests set at = ? where host = ? and at > ?", (now, host, now))
 
     def _remaining_s(self, host: str, limits: tuple[Limit, ...], now: float) -> float:
         return max(self._pause_s(host, now), *(self._limit_s(host, limit, now) for limit in limits), 0.0)
@@ -112,12 +120,24 @@ class Quotas:
         ).fetchone()
         return float(row[0]) + limit.seconds - now if row else 0.0
 
+    def _now(self) -> tuple[float, Moment]:
+        """The time in this file (s): that of the last change, and what has passed since."""
+        read = self._read_clock()
+        row = self._database.execute("select at, wall_s, up_s, boot from clock").fetchone()
+        return (read.wall_s if row is None else row[0] + read.since(Moment(*row[1:]))), read
+
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[float]:
+        """Gives the time in this file (s)."""
         with self._lock:
             self._database.execute("begin immediate")
             try:
-                yield
+                now, read = self._now()
+                self._database.execute(
+                    "insert or replace into clock values (0, ?, ?, ?, ?)",
+                    (now, read.wall_s, read.up_s, read.boot),
+                )
+                yield now
             except BaseException:
                 self._database.execute("rollback")
                 raise
