@@ -35,6 +35,9 @@ class Clock:
     def __call__(self) -> Moment:
         return Moment(self.now + self.wrong_by, self.now, self.boot)
 
+    def monotonic(self) -> float:
+        return self.now
+
 
 def most_in(span: float, times: Sequence[float]) -> int:
     """The most of these times that lie in one half-open span."""
@@ -150,6 +153,7 @@ while time.time() < until:
         time.sleep(wait)
     else:
         print(time.time())
+        quotas.complete(request_id)
 """
 
 

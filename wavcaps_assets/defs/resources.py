@@ -40,7 +40,7 @@ class NetworkResource(dg.ConfigurableResource):
 
     def client(self) -> Network:
         settings = Settings()
-        return Network(settings.state, settings.network)
+        return Network(settings.state, settings.network, store_of(settings).tables().store)
 
     def origin(self, client: Network) -> Origin:
         """Where the audio of clips comes from, through this client."""

@@ -47,10 +47,12 @@ from wavcaps_assets.network.json_pages import is_damaged, parse
 from wavcaps_assets.network.links import host_of, shown
 from wavcaps_assets.network.pages import Page, PageLog, key_of
 from wavcaps_assets.network.proxies import refuse_proxy
-from wavcaps_assets.network.quotas import DAY_S, MINUTE_S, Limit, Quotas
+from wavcaps_assets.network.quotas import DAY_S, MINUTE_S, Limit
 from wavcaps_assets.network.robots import Robots
 from wavcaps_assets.network.settings import NetworkSettings
+from wavcaps_assets.network.shared_quotas import open_quotas
 from wavcaps_assets.network.statuses import OutOfRange, Throttled, raise_for_status
+from wavcaps_assets.store.storage import Store
 
 T = TypeVar("T")
 Params = Mapping[str, str | int]
@@ -63,11 +65,17 @@ class Network:
 
     Args:
         state: the folder of the quota file, which all processes of a machine share.
+        store: where machines share their quotas, if it is a bucket; None: this machine works alone.
+
+    Raises:
+        StoreError: the bucket cannot be used.
     """
 
-    def __init__(self, state: Path, settings: NetworkSettings | None = None) -> None:
+    def __init__(
+        self, state: Path, settings: NetworkSettings | None = None, store: Store | None = None
+    ) -> None:
         self.settings = settings or NetworkSettings()
-        self._quotas = Quotas(state / QUOTAS_FILE)
+        self._quotas = open_quotas(state / QUOTAS_FILE, store)
         self._deadline = Deadline()
         # Read once: each new httpx client would read all certificates again.
         self._tls = httpx.create_ssl_context()

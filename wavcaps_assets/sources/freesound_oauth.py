@@ -26,6 +26,7 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import BadAnswer, NetworkError, NotAllowed, Paused, Refused, Unavailable
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
+from wavcaps_assets.store.storage import StoreError, open_store
 
 COMMAND = "wavcaps freesound-login"
 FILE = "freesound_oauth.json"
@@ -190,9 +191,10 @@ def main() -> None:
     click.echo(f"Log in at FreeSound and give the permission on this page:\n\n  {authorize_url(freesound)}\n")
     code = click.prompt("The code that the page then shows", hide_input=True).strip()
     try:
-        with Network(settings.state, settings.network) as network:
+        store = open_store(settings.store, settings.s3.endpoint_url or None, settings.s3.region or None)
+        with Network(settings.state, settings.network, store) as network:
             exchange(freesound, settings.state, network, code)
-    except (NetworkError, Paused) as error:
+    except (NetworkError, Paused, StoreError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(
         f"Kept in {settings.state / FILE}. Set WAVCAPS_FREESOUND__AUDIO=original to download originals."
