@@ -22,8 +22,8 @@ from wavcaps_assets.store.storage import open_store
 
 
 def shorten(factor: float) -> None:
-    client.MINUTE_S /= factor
     for module, names in (
+        (client, ("MINUTE_S",)),
         (share_exchange, ("BEAT_S", "EXPIRES_S", "IDLE_S", "WAITING_S")),
         (shared_quotas, ("REFRESH_S", "SHORTEST_S", "USE_S", "PATIENCE_S", "LATER_S", "SOON_S")),
     ):
