@@ -22,7 +22,7 @@ TABLES = """
 
 
 class ShareRecords:
-    """Rows of the file. Whoever calls a method that writes has begun a transaction.
+    """Rows of the file. The caller of a method that writes has begun a transaction.
 
     Times are those of the file (s).
     """
