@@ -64,7 +64,7 @@ class Exchange:
         alive = self._remove_dead(owners, now)
         mine = owners.get(self._records.owner())
         if mine is not None and not self._records.has_token(mine["token"]):
-            logger.warning("a copy of this machine's file of quotas is in use: this machine takes another name")
+            logger.warning("a copy of this machine's file of quotas is in use: it takes another name")
             self._records.new_owner()
             mine = None
         before = _shares_of(mine) if mine is not None else {}
