@@ -253,6 +253,38 @@ def test_new_manifests_are_published_when_no_source_is_in_progress(night: Night)
     assert "newer than every manifest" in night.tick(publish)
 
 
+def test_a_source_that_is_always_in_progress_does_not_hold_up_the_others(
+    night: Night, stepped: Clock
+) -> None:
+    publish = "publish_new_version"
+    night.materialize("wavcaps")
+    night.materialize("manifest", partition=SOURCE)
+    night.run(STARTED, partition="freesound")
+    stepped.forward(timedelta(hours=47))
+    # Each of its runs writes a manifest, so the newest is always young.
+    night.materialize("manifest", partition="freesound")
+    assert night.tick(publish) == "in progress: FreeSound"
+    stepped.forward(timedelta(hours=1, minutes=1))
+    assert night.tick(publish) == "a run"
+    night.materialize("wavcaps")
+    assert "newer than every manifest" in night.tick(publish)
+
+
+def test_a_manifest_that_is_being_written_is_waited_for(night: Night, stepped: Clock) -> None:
+    publish = "publish_new_version"
+    night.materialize("manifest", partition=SOURCE)
+    stepped.forward(timedelta(hours=49))
+    found = []
+    lane = [
+        _reading(name, SOURCE, lambda: found.append(night.tick(publish)))
+        for name in ("filtered_clips", "manifest")
+    ]
+    job = dg.define_asset_job("caption_source")
+    definitions = dg.Definitions(assets=lane, jobs=[job], executor=dg.in_process_executor)
+    definitions.resolve_job_def(job.name).execute_in_process(instance=night.instance, partition_key=SOURCE)
+    assert sorted(found) == ["a manifest is being written: SoundBible", "a run"]
+
+
 def test_a_changed_folder_is_crawled_once_when_it_is_quiet(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.jobs import LANE, LANE_JOB, PUBLISH_JOB
 from wavcaps_assets.defs.pauses import PAUSED_TAG, paused_until
-from wavcaps_assets.defs.schedules import UNFINISHED
+from wavcaps_assets.defs.run_records import UNFINISHED, makes, newest_records
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 
@@ -27,8 +27,8 @@ EVERY_S = 300
 FILTERED, MANIFEST, SET = (dg.AssetKey(name) for name in ("filtered_clips", "manifest", "wavcaps"))
 # After this number of failed runs without a success between them, a person has to look.
 ATTEMPTS = 3
-# The newest runs of a job that are looked at; and, for those of the asset graph, how many times as many.
-NEWEST, MOST_PAGES = 100, 20
+# The newest runs that are looked at.
+NEWEST = 100
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
@@ -73,17 +73,26 @@ def runs_of(
 ) -> list[dg.RunRecord]:
     """The newest runs that make some of these assets, whether by the job or from the asset graph."""
     tags = {PARTITION_TAG: partition} if partition else None
-    found = list(instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=NEWEST))
-    # Crawls are runs of the asset graph too, and there can be many of them.
-    filter_ = dg.RunsFilter(job_name=IMPLICIT_ASSET_JOB_NAME, tags=tags)
-    cursor = None
-    for _ in range(MOST_PAGES):
-        page = instance.get_run_records(filter_, limit=NEWEST, cursor=cursor)
-        found += [one for one in page if {*assets} & {*(one.dagster_run.asset_selection or ())}]
-        if len(page) < NEWEST:
-            break
-        cursor = page[-1].dagster_run.run_id
+    # Two filters, because crawls are runs of the asset graph too: there can be many, and none has the job.
+    found = [
+        record
+        for name in (job, IMPLICIT_ASSET_JOB_NAME)
+        for record in newest_records(
+            instance, dg.RunsFilter(job_name=name, tags=tags), lambda run: makes(run, job, assets), NEWEST
+        )
+    ]
     return sorted(found, key=lambda record: record.storage_id, reverse=True)
+
+
+def runs_in_progress(
+    instance: dg.DagsterInstance, job: str, assets: Sequence[dg.AssetKey]
+) -> dict[str, list[dg.DagsterRun]]:
+    """The runs that make some of these assets and have not ended, by their partition."""
+    found: dict[str, list[dg.DagsterRun]] = {}
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED))):
+        if PARTITION_TAG in run.tags and makes(run, job, assets):
+            found.setdefault(run.tags[PARTITION_TAG], []).append(run)
+    return found
 
 
 def reason_to_wait(records: Sequence[dg.RunRecord], every: timedelta) -> str | None:
@@ -166,6 +175,7 @@ def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
 def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDefinition:
     """The sensor of the set: new manifests become a version, if the captions pass every blocking check."""
     every = timedelta(hours=settings.automation_interval_h)
+    longest_wait = 2 * every
     lane = [dg.AssetKey(name) for name in LANE]
 
     @dg.sensor(
@@ -173,8 +183,10 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
         job_name=PUBLISH_JOB,
         minimum_interval_seconds=EVERY_S,
         description="Publishes the set when a manifest is newer than it, and no source is being captioned, "
-        f"at most once in {settings.automation_interval_h:g} hours. It becomes a version only if the "
-        "captions pass every blocking check. It costs some minutes of one core, and nothing else.",
+        f"at most once in {settings.automation_interval_h:g} hours. Sources that are captioned without end "
+        f"hold it up for {longest_wait.total_seconds() / 3600:g} hours at most; then it has their manifests "
+        "of before. It becomes a version only if the captions pass every blocking check. It costs some "
+        "minutes of one core, and nothing else.",
     )
     def publish(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         instance = context.instance
@@ -184,16 +196,14 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
         done = newest_event(instance, [SET])
         if done is not None and done.has_seen(manifests, instance):
             return dg.SkipReason("the set is newer than every manifest")
-        busy = [
-            source.title
-            for source in sources
-            if any(
-                record.dagster_run.status in UNFINISHED
-                for record in runs_of(instance, LANE_JOB, lane, source.name)
-            )
-        ]
-        if busy:
+        at_work = runs_in_progress(instance, LANE_JOB, lane)
+        busy = [source.title for source in sources if source.name in at_work]
+        if busy and _waits_since(instance, done, manifests) + longest_wait > utc_now():
             return dg.SkipReason(f"in progress: {', '.join(busy)}")
+        if writing := [
+            source.title for source in sources if _writes_manifest(instance, at_work.get(source.name))
+        ]:
+            return dg.SkipReason(f"a manifest is being written: {', '.join(writing)}")
         records = runs_of(instance, PUBLISH_JOB, [SET])
         wait = reason_to_wait(records, every)
         if wait is not None:
@@ -201,6 +211,22 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
         return dg.RunRequest(run_key=f"{manifests.number} after {_newest(records)}")
 
     return publish
+
+
+def _waits_since(instance: dg.DagsterInstance, done: Made | None, newest: Made) -> datetime:
+    """When the first manifest was made that is newer than the set; at most that of the newest one."""
+    after = dg.AssetRecordsFilter(MANIFEST, after_storage_id=done.number if done else None)
+    first = instance.fetch_materializations(after, limit=1, ascending=True).records
+    return datetime.fromtimestamp(first[0].timestamp, utc_now().tzinfo) if first else newest.at
+
+
+def _writes_manifest(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun] | None) -> bool:
+    step = MANIFEST.to_python_identifier()
+    return any(
+        stats.start_time is not None and stats.end_time is None
+        for run in runs or ()
+        for stats in instance.get_run_step_stats(run.run_id, [step])
+    )
 
 
 def _newest(records: Sequence[dg.RunRecord]) -> str:

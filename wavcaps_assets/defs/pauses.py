@@ -1,14 +1,14 @@
 """A step that has to wait ends its run without a table. Its partition stays missing until the next run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.network.errors import Paused
+from wavcaps_assets.network.errors import HostDown, Paused
 from wavcaps_assets.show.progress import Facts, NoProgress, Progress
 from wavcaps_assets.tables.stage import Stage
 
@@ -16,6 +16,12 @@ from wavcaps_assets.tables.stage import Stage
 PAUSED_TAG = "wavcaps/paused_until"
 # On a run: a page could not be read, or a clip could not be fetched; a later run may succeed.
 INCOMPLETE_TAG = "wavcaps/incomplete"
+# On a run that a host which is down has paused: since when, over all runs in a row that it paused, ISO 8601.
+DOWN_SINCE_TAG = "wavcaps/host_down_since"
+# A host that is down for longer is not waited for: the run fails, so that a person looks.
+LONGEST_OUTAGE = timedelta(days=3)
+# The newest runs of an asset, among which the one before is found.
+NEWEST_OF_ASSET = 20
 
 
 class PageProgress:
@@ -62,12 +68,44 @@ def _observation(
 def paused(
     context: dg.AssetExecutionContext, pause: Paused, pages: Sequence[PageProgress] = ()
 ) -> Iterator[dg.AssetObservation]:
-    """Shows in the UI why there is no table yet, and tells the schedule when to start the next run."""
+    """Shows in the UI why there is no table yet, and tells the schedule when to start the next run.
+
+    Raises:
+        Failure: a host has been down for days.
+    """
     until = pause.until.isoformat(timespec="seconds")
     context.log.warning(f"{pause}. What was read and fetched is kept; the next run continues from there.")
+    if isinstance(pause, HostDown):
+        _require_not_down_for_long(context, pause)
     context.instance.add_run_tags(context.run_id, {PAUSED_TAG: until})
     until_when = {"paused until": dg.MetadataValue.timestamp(pause.until)}
     yield _observation(context, str(pause), {**until_when, **_facts(pages)})
+
+
+def _require_not_down_for_long(context: dg.AssetExecutionContext, pause: HostDown) -> None:
+    before = _run_before(context)
+    now = utc_now()
+    since = (
+        datetime.fromisoformat(before.tags[DOWN_SINCE_TAG])
+        if before and DOWN_SINCE_TAG in before.tags
+        else now
+    )
+    context.instance.add_run_tags(context.run_id, {DOWN_SINCE_TAG: since.isoformat(timespec="seconds")})
+    if now - since > LONGEST_OUTAGE:
+        raise dg.Failure(
+            f"{pause}. It has been so in every run since {since:%Y-%m-%d %H:%M} UTC. See in a browser "
+            "whether the site is there, has moved, or refuses this machine. What was fetched is kept",
+            allow_retries=False,
+        ) from pause
+
+
+def _run_before(context: dg.AssetExecutionContext) -> dg.DagsterRun | None:
+    """The newest run before this one that was to make the same asset, of any partition, and has ended."""
+    planned = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, context.asset_key)
+    records = context.instance.event_log_storage.get_event_records(planned, limit=NEWEST_OF_ASSET)
+    ids = dict.fromkeys(record.run_id for record in records if record.run_id != context.run_id)
+    runs = (context.instance.get_run_by_id(run_id) for run_id in ids)
+    return next((run for run in runs if run is not None and run.is_finished), None)
 
 
 def unless_paused(

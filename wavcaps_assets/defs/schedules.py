@@ -20,22 +20,14 @@ from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
 from wavcaps_assets.defs.resources import StoreResource, store_of
+from wavcaps_assets.defs.run_records import UNFINISHED, newest_records
 from wavcaps_assets.sources.base import Source
 
-UNFINISHED = (
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 # The newest runs of a source, among which one that paused is found.
 NEWEST = 20
 # The newest runs of a partition, among which one of this source is found. Sources can have partitions of the
 # same name. At first some are looked at for all partitions together: most often they are enough.
 FIRST_RUNS, RUNS_OF_PARTITION = 3, 100
-# A tick looks through at most this many times the runs that it needs, for those of its source.
-MOST_PAGES = 20
 
 
 def missing_partitions_schedule(
@@ -271,16 +263,7 @@ def _records(
     if not partitions:
         return []
     filters = dg.RunsFilter(tags={PARTITION_TAG: list(partitions), **(tags or {})}, statuses=list(statuses))
-    found: list[dg.RunRecord] = []
-    cursor: str | None = None
-    # Sources can have partitions of the same name, and the runs of one must not hide those of another.
-    for _ in range(MOST_PAGES):
-        records = instance.get_run_records(filters, limit=limit, cursor=cursor)
-        found += [record for record in records if _crawls(source, record.dagster_run)]
-        if limit is None or len(records) < limit or len(found) >= limit:
-            break
-        cursor = records[-1].dagster_run.run_id
-    return found[:limit]
+    return newest_records(instance, filters, lambda run: _crawls(source, run), limit)
 
 
 def _crawls(source: Source, run: dg.DagsterRun) -> bool:
