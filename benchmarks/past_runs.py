@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, StepMaterializationData
@@ -81,7 +82,9 @@ def write_runs(instance: dg.DagsterInstance, runs: Sequence[PastRun]) -> None:
     storage = instance.run_storage
     assert isinstance(storage, SqlRunStorage)
     first, step = datetime.now(UTC) - timedelta(days=365), timedelta(days=364) / max(1, len(runs))
-    rows, tags, events = [], [], []
+    rows: list[dict[str, Any]] = []
+    tags: list[dict[str, Any]] = []
+    events: list[EventLogEntry] = []
     for number, past in enumerate(runs):
         at, run = first + number * step, _run(past)
         body = serialize_value(run)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.resources import StoreResource
-from wavcaps_assets.defs.schedules import UNFINISHED
+from wavcaps_assets.defs.run_records import UNFINISHED
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.retention.disk_use import disk_use as measure
 from wavcaps_assets.retention.settings import RemovalSettings
