@@ -50,13 +50,13 @@ def test_a_host_that_is_down_for_days_is_a_failure(clock: SteppedClock) -> None:
             outcomes.append((run.status.value, PAUSED_TAG in run.tags))
 
         crawl(HostDown, 0)
-        # Another month of the same source says the same of the same host.
+        # Another month of this source: its host is down too.
         crawl(HostDown, 71, "2022-08")
         crawl(HostDown, 2)
         crawl(HostDown, 1)
         assert outcomes == [("SUCCESS", True)] * 2 + [("FAILURE", False)] * 2
 
-        # It was there meanwhile, so the time counts anew; and a quota that is used up is no outage.
+        # It was there meanwhile, so the time starts again; and a quota that is used up is no outage.
         outcomes.clear()
         crawl(QuotaExhausted, 1)
         crawl(HostDown, 100)
