@@ -51,7 +51,9 @@ def backup(file: Path, included: tuple[str, ...]) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--store-only", is_flag=True, help="Restore the store and the quotas, and not the instance.")
+@click.option(
+    "--store-only", is_flag=True, help="Restore the store, and neither the instance nor the quotas."
+)
 def restore(file: Path, store_only: bool) -> None:
     """Restore FILE, a backup, into an empty store and an empty instance.
 
@@ -63,7 +65,8 @@ def restore(file: Path, store_only: bool) -> None:
         archive = Archive(file)
         about = archive.about
         click.echo(f"{file} is complete: made {about.made:%Y-%m-%d %H:%M} UTC of {about.store}")
-        done = write_back(archive, Target(store, settings.state, None if store_only else home))
+        target = Target(store) if store_only else Target(store, settings.state, home)
+        done = write_back(archive, target)
     except (BackupError, StoreError) as error:
         raise click.ClickException(str(error)) from error
     places = [store.describe_root(), *([] if store_only else [str(home)])]

@@ -43,13 +43,13 @@ class Target:
 
     Attributes:
         store: a folder or a bucket.
-        state: the folder of local state.
-        home: the folder of the instance; None: the instance is not restored.
+        state: the folder of local state; None: it is not restored.
+        home: the folder of the instance; None: as above.
     """
 
     store: Store
-    state: Path
-    home: Path | None
+    state: Path | None = None
+    home: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,8 @@ def _require_room(archive: Archive, target: Target, place: Place | None) -> None
             f"the store {target.store.describe_root()} is not empty: set WAVCAPS_STORE to an empty place, or "
             "move what is there away"
         )
-    begun_here = _is_marked(target.state, about.id)
-    in_the_way = [
-        rest
-        for name in archive.complete.files
-        if (rest := name.removeprefix(f"{STATE}/")) != name and (target.state / rest).exists()
-    ]
-    if in_the_way and not begun_here:
-        raise BackupError(
-            f"{target.state} has {', '.join(in_the_way[:5])} already: set WAVCAPS_STATE to an empty folder, "
-            "or move what is there away"
-        )
+    if target.state is not None:
+        _require_no_state(archive, target.state)
     if place is None or about.instance is InstanceKind.NONE:
         return
     if about.instance is not place.kind:
@@ -153,6 +144,19 @@ def _require_room(archive: Archive, target: Target, place: Place | None) -> None
         )
 
 
+def _require_no_state(archive: Archive, state: Path) -> None:
+    in_the_way = [
+        rest
+        for name in archive.complete.files
+        if (rest := name.removeprefix(f"{STATE}/")) != name and (state / rest).exists()
+    ]
+    if in_the_way and not _is_marked(state, archive.about.id):
+        raise BackupError(
+            f"{state} has {', '.join(in_the_way[:5])} already: set WAVCAPS_STATE to an empty folder, or move "
+            "what is there away"
+        )
+
+
 def _write(archive: Archive, target: Target, place: Place | None) -> int:
     there = {file.path: file.size for file in target.store.files()}
     files = 0
@@ -163,7 +167,7 @@ def _write(archive: Archive, target: Target, place: Place | None) -> int:
             if there.get(rest) != size:
                 with target.store.writing(rest) as path:
                     _copy(content, path)
-        elif part == STATE:
+        elif part == STATE and target.state is not None:
             with _replacing(target.state / rest) as path:
                 _copy(content, path)
         elif name == SPENT:
