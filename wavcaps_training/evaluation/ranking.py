@@ -17,7 +17,9 @@ MAP_DEPTH = 10
 TIE = 1e-6
 # A vector of another length than 1 is no unit vector, beyond the rounding of 16-bit numbers.
 LENGTH_TOLERANCE = 0.01
-CLIPS_A_BLOCK, CAPTIONS_A_BLOCK = 512, 8192
+CLIPS_A_BLOCK, CAPTIONS_A_BLOCK = 2048, 8192
+# The largest number in a byte.
+BYTE = 255
 
 
 class BrokenEmbeddings(ValueError):
@@ -136,16 +138,30 @@ def _count_wrong(
     for rows in _blocks(len(audio), CLIPS_A_BLOCK):
         sounds = np.asarray(audio[rows], np.float32)
         mine = by_clip[slice(*np.searchsorted(sorted_clips, (rows.start, rows.stop)))]
+        of_clip = clip_of_caption[mine] - rows.start
         for columns in _blocks(len(text), CAPTIONS_A_BLOCK):
             similarity = sounds @ np.asarray(text[columns], np.float32).T
-            inside = mine[(mine >= columns.start) & (mine < columns.stop)]
-            similarity[clip_of_caption[inside] - rows.start, inside - columns.start] = -np.inf
-            clips[columns] += np.count_nonzero(similarity >= thresholds[columns], axis=0)
-            for start in range(0, len(mine), CLIPS_A_BLOCK):
-                some = mine[start : start + CLIPS_A_BLOCK]
-                reached = similarity[clip_of_caption[some] - rows.start] >= thresholds[some, None]
-                captions[some] += np.count_nonzero(reached, axis=1)
+            inside = (mine >= columns.start) & (mine < columns.stop)
+            similarity[of_clip[inside], mine[inside] - columns.start] = -np.inf
+            clips[columns] += _count_in_columns(similarity, thresholds[columns])
+            # One row at a time stays in the processor's cache. A row for each caption, copied, would not.
+            captions[mine] += [
+                np.count_nonzero(similarity[clip] >= threshold)
+                for clip, threshold in zip(of_clip, thresholds[mine], strict=True)
+            ]
     return clips, captions
+
+
+def _count_in_columns(similarity: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many numbers of each column reach the column's threshold.
+
+    Bytes are summed as bytes, which is many times faster, 255 at a time, which is what a byte holds.
+    """
+    counts = np.zeros(len(thresholds), np.int64)
+    for rows in _blocks(len(similarity), BYTE):
+        reached = (similarity[rows] >= thresholds).view(np.uint8)
+        counts += np.add.reduce(reached, axis=0, dtype=np.uint8)
+    return counts
 
 
 def _ranked_captions(wrong: np.ndarray, clip_of_caption: np.ndarray, clips: int) -> DirectionScores:
