@@ -55,6 +55,13 @@ BY_ID = f"""
     group by one.clip_id, one.key, listed.benchmark, listed.entry, listed.benchmark_split, listed.list
     order by all
 """
+WITHOUT_ID = """
+    select clip_id from own_ids where clip_id not in (
+        select clip_id from own_keys where not starts_with(key, 'file ')
+        union all select clip_id from text_keys
+    )
+    order by all
+"""
 PLAIN = r"trim(regexp_replace(lower({0}), '[^\p{{L}}\p{{N}}]+', ' ', 'g'))"
 # Of a text that many clips of a benchmark have, such as "a dog barks", the first clip: there may be many
 # pairs.
@@ -151,6 +158,19 @@ def overlaps_by_id(
         listed=listed,
     )
     return OVERLAPS.check(found.cast(OVERLAPS.arrow))
+
+
+def clips_without_id(clips: pa.Table) -> pa.Array:
+    """The ids of clips that have no id of FreeSound or YouTube, in their own id or in a text.
+
+    Whether such a clip is in a benchmark cannot be said by ids.
+
+    Args:
+        clips: `COMPARED`, see `compared`.
+    """
+    neutral = clips.filter(pc.is_null(clips["ids_of"]))
+    found = _result((*OWN_KEYS, WITHOUT_ID), own=neutral.drop_columns("texts"), text_keys=text_keys(neutral))
+    return found["clip_id"].combine_chunks()
 
 
 def overlaps_by_text(clips: pa.Table, benchmark_clips: pa.Table) -> pa.Table:

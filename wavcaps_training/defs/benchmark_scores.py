@@ -11,10 +11,10 @@ from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_assets.tables.asset_tables import WHOLE
 from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, scope_of_encoder
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
+from wavcaps_training.executor.passing_over import is_there, needs_table
 from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.scoring.shown import numbers_of, said_of
@@ -95,7 +95,7 @@ def _scores(
         group_name=f"scores_{task.name}",
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
-        op_tags=gpu_tags(1),
+        op_tags={**gpu_tags(1), **needs_table(checkpoint.key)},
         retry_policy=gpu_retries(retries),
         output_required=False,
         description=f"{task.title}: {checkpoint.name} on the test split of {benchmark}, with intervals, and "
@@ -112,7 +112,7 @@ def _scores(
 
         tables = store.tables()
         asked_for = context.run.asset_selection or ()
-        if len(asked_for) != 1 and not tables.rows(checkpoint.key, WHOLE):
+        if len(asked_for) != 1 and not is_there(tables, checkpoint.key):
             context.log.warning(f"There is no checkpoint {checkpoint.name} yet: it is not scored.")
             return
         with final_errors(), logged_to(context), checkpoint_at(checkpoint.key, tables, ids_of) as subject:

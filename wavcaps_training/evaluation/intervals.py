@@ -7,6 +7,10 @@ a score would vary with other recordings of the same kind. It says nothing of ot
 Percentile intervals of a few groups are too narrow. Their percentiles are therefore those of Student's t,
 widened by sqrt(n / (n - 1)) for n recordings: the expanded percentile interval of T. C. Hesterberg, "What
 Teachers Should Know About the Bootstrap", 2015 (https://arxiv.org/abs/1411.5279).
+
+Where everything was found, or nothing, every resample is like the test set, and the bootstrap would say that
+the score is certain. There the interval is that of Clopper and Pearson, "The Use of Confidence or Fiducial
+Limits Illustrated in the Case of the Binomial", 1934, with each recording as one trial.
 """
 
 from __future__ import annotations
@@ -52,7 +56,8 @@ def intervals(
             drawn[name].append(counts @ of_group / total)
         reached = counts[:, group_of_rank].cumsum(axis=1) >= total[:, None] / 2
         drawn["median rank"].append(ranks[reached.argmax(axis=1)] + 1.0)
-    return {name: interval_ends(np.concatenate(parts), groups) for name, parts in drawn.items()}
+    ends = {name: percent_ends(np.concatenate(drawn[name]), groups) for name in values}
+    return {**ends, "median rank": interval_ends(np.concatenate(drawn["median rank"]), groups)}
 
 
 def interval_of_mean(per_seed: np.ndarray, group_of_query: np.ndarray) -> tuple[float, float] | None:
@@ -76,7 +81,7 @@ def interval_of_mean(per_seed: np.ndarray, group_of_query: np.ndarray) -> tuple[
         of_seed = counts @ sums / (counts @ sizes)[:, None]
         share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(counts)) / seeds
         drawn.append((of_seed * share).sum(axis=1))
-    return interval_ends(np.concatenate(drawn), groups)
+    return percent_ends(np.concatenate(drawn), groups)
 
 
 @cache
@@ -102,6 +107,20 @@ def interval_ends(drawn: np.ndarray, groups: int) -> tuple[float, float]:
     tail = NormalDist().cdf(-wider)
     low, high = np.percentile(drawn, (100 * tail, 100 * (1 - tail)))
     return float(low), float(high)
+
+
+def percent_ends(drawn: np.ndarray, groups: int) -> tuple[float, float]:
+    """`interval_ends` of a percentage, which is wider than nothing also where all resamples are 0 or 100."""
+    if np.allclose(drawn, 0.0):
+        return 0.0, 100.0 - certain_low(groups)
+    if np.allclose(drawn, 100.0):
+        return certain_low(groups), 100.0
+    return interval_ends(drawn, groups)
+
+
+def certain_low(trials: int) -> float:
+    """The lower end of the 95 % interval of Clopper and Pearson (%) if every one of the trials succeeded."""
+    return float(100.0 * ((1 - COVERAGE) / 2) ** (1 / trials))
 
 
 def resamples(groups: int, queries: int) -> Iterator[np.ndarray]:

@@ -36,6 +36,7 @@ from wavcaps_training.executor.config import (
 from wavcaps_training.executor.devices import Capacity, DeviceError, Devices, DeviceSlots, find_devices
 from wavcaps_training.executor.gpu_tags import GPU_TAG, devices_wanted
 from wavcaps_training.executor.local_steps import LocalStepHandler, step_key_of
+from wavcaps_training.executor.passing_over import PassingOver
 
 POLL_INTERVAL_S = 0.5
 HEALTH_CHECK_INTERVAL_S = 1
@@ -128,7 +129,7 @@ class CudaExecutor(dg.Executor):
         # So that GPU steps that can only wait do not take the place of steps that can run.
         most_at_once = max(1, int(capacity.total / min(shares, default=Fraction(1))))
         executor = StepDelegatingExecutor(
-            RoutedSteps(local, cluster) if cluster is not None and use_cluster else local,
+            PassingOver(RoutedSteps(local, cluster) if cluster is not None and use_cluster else local),
             retries=self.retries,
             sleep_seconds=POLL_INTERVAL_S,
             check_step_health_interval_seconds=HEALTH_CHECK_INTERVAL_S,

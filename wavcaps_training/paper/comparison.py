@@ -13,7 +13,7 @@ from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.paper.likeness import Match, match
 from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.paper.set_comparison import compare_examples, compare_other_sets, compare_sets
-from wavcaps_training.paper.stored_scores import StoredScores, read_scores
+from wavcaps_training.paper.stored_scores import CurrentLists, StoredScores, read_scores
 from wavcaps_training.tables import PAPER_COMPARISON
 
 
@@ -65,8 +65,9 @@ def reported_scores(tables: TableStore) -> dict[tuple[str, ...], StoredScores]:
     Raises:
         StoreError: a table exists and cannot be read.
     """
+    lists = CurrentLists(tables)
     found = (
-        read_scores(tables, key, one.key, one.start_key if isinstance(one, Experiment) else None)
+        read_scores(tables, key, one.key, one.start_key if isinstance(one, Experiment) else None, lists)
         for key, one in reported_keys().items()
     )
     return {scores.key: scores for scores in found if scores is not None}

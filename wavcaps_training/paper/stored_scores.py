@@ -1,11 +1,12 @@
-"""The tables of scores in the store, and whether they are of the checkpoints that are there now."""
+"""The tables of scores in the store, and whether they are of the checkpoints and lists that are there now."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wavcaps_assets.benchmark_sets.scored_clips import clips_sha256, scored_clips
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.checkpoints.header import stored_weights_sha256
 
@@ -20,6 +21,7 @@ class StoredScores:
         checkpoint: the row of the checkpoint's table as it is now; None: there is none.
         current_sha256: the hash of that checkpoint's weights; None: not known.
         start: the row of the checkpoint that it started from; None: it started from none, or it is not there.
+        listed_sha256: the hash of the clips that the benchmark's lists have to score now; None: not known.
     """
 
     key: tuple[str, ...]
@@ -27,6 +29,7 @@ class StoredScores:
     checkpoint: Mapping[str, Any] | None
     current_sha256: str | None
     start: Mapping[str, Any] | None = None
+    listed_sha256: str | None = None
 
     @property
     def trained(self) -> list[Mapping[str, Any]]:
@@ -35,18 +38,63 @@ class StoredScores:
 
     @property
     def stale(self) -> str:
-        """A sentence if the checkpoint was trained again since it was scored; empty: no, or not known."""
+        """Sentences if its checkpoint was trained again since, or the benchmark's lists changed.
+
+        Empty: neither, or not known.
+        """
+        said = [*self._trained_again(), *self._lists_changed()]
+        return " ".join((*said, f"Materialize {'/'.join(self.key)} again.")) if said else ""
+
+    def _trained_again(self) -> Iterator[str]:
         scored = next((row["weights_sha256"] for row in self.trained), None)
-        if not scored or not self.current_sha256 or scored == self.current_sha256:
-            return ""
-        return (
-            f"The checkpoint was trained again since: this score is of older weights ({scored[:8]}, now "
-            f"{self.current_sha256[:8]}). Materialize {'/'.join(self.key)} again."
-        )
+        if scored and self.current_sha256 and scored != self.current_sha256:
+            yield (
+                f"The checkpoint was trained again since: this score is of older weights ({scored[:8]}, now "
+                f"{self.current_sha256[:8]})."
+            )
+
+    def _lists_changed(self) -> Iterator[str]:
+        row = next(iter(self.trained), {})
+        scored = row.get("listed_sha256")
+        if scored is None and not row.get("missing") and not row.get("unreadable"):
+            # All clips of the lists were scored.
+            scored = row.get("scored_on_sha256")
+        if scored and self.listed_sha256 and scored != self.listed_sha256:
+            yield f"The clips or captions of the benchmark {row['benchmark']} changed since."
+
+
+class CurrentLists:
+    """The lists of benchmarks as they are in the store now. Each is read once.
+
+    Args:
+        tables: the store's tables.
+    """
+
+    def __init__(self, tables: TableStore) -> None:
+        self._tables = tables
+        self._known: dict[str, str | None] = {}
+
+    def sha256(self, benchmark: str) -> str | None:
+        """The hash of the clips that its lists have to score; None: it is not in the store.
+
+        Raises:
+            StoreError: its table exists and cannot be read.
+        """
+        if benchmark not in self._known:
+            key = ["benchmark", benchmark]
+            there = self._tables.exists(key, None)
+            self._known[benchmark] = (
+                clips_sha256(scored_clips(self._tables.read(key, [WHOLE]))) if there else None
+            )
+        return self._known[benchmark]
 
 
 def read_scores(
-    tables: TableStore, key: Sequence[str], checkpoint: Sequence[str], start: Sequence[str] | None = None
+    tables: TableStore,
+    key: Sequence[str],
+    checkpoint: Sequence[str],
+    start: Sequence[str] | None = None,
+    lists: CurrentLists | None = None,
 ) -> StoredScores | None:
     """A table of scores; None: it does not exist, or has no row.
 
@@ -55,6 +103,7 @@ def read_scores(
         key: of the asset of the scores.
         checkpoint: the key of the checkpoint's asset.
         start: the key of the one that it started from; None: fresh weights.
+        lists: of the benchmarks; None: the scores are not of a benchmark.
 
     Raises:
         StoreError: a table exists and cannot be read.
@@ -66,7 +115,9 @@ def read_scores(
         return None
     row = _checkpoint(tables, checkpoint)
     current = _weights(tables, row)
-    return StoredScores(tuple(key), rows, row, current, _checkpoint(tables, start) if start else None)
+    started = _checkpoint(tables, start) if start else None
+    listed = lists.sha256(rows[0]["benchmark"]) if lists else None
+    return StoredScores(tuple(key), rows, row, current, started, listed)
 
 
 def _checkpoint(tables: TableStore, key: Sequence[str]) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.store.stored_file import StoredFile
 from wavcaps_assets.tables.asset_tables import TableStore, path_of
-from wavcaps_training.paper.stored_scores import StoredScores, read_scores
+from wavcaps_training.paper.stored_scores import CurrentLists, StoredScores, read_scores
 
 # Of `scores/<task>/<benchmark>/<model>/<setting>`.
 PARTS = 5
@@ -57,7 +57,8 @@ class CheckpointScores:
         official: how many the benchmark has; None: not known.
         trained_on: whether it was trained on the benchmark's train split: `yes`, `no` or `not known`.
         leaked: how many scored clips it was trained on; None: not known.
-        stale: a sentence if the checkpoint was trained again since; empty: it was not, or not known.
+        stale: why it is out of date: the checkpoint or the benchmark's lists changed since; empty: it is not,
+            or that is not known.
     """
 
     checkpoint: str
@@ -98,7 +99,8 @@ def read_benchmark_scores(
     Raises:
         StoreError: a table cannot be read.
     """
-    found = (read_scores(tables, key, ("checkpoint", *key[3:])) for key in keys)
+    lists = CurrentLists(tables)
+    found = (read_scores(tables, key, ("checkpoint", *key[3:]), lists=lists) for key in keys)
     return {scores.key: scores for scores in found if scores is not None}
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from wavcaps_assets.benchmark_sets.scored_clips import clips_sha256
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.checkpoint import read_origin
-from wavcaps_training.scoring.scored_part import clips_sha256, scored_part
+from wavcaps_training.scoring.scored_part import scored_part
 from wavcaps_training.scoring.task import TRAINED, BenchmarkScores, ScoringTask
 from wavcaps_training.scoring.trained_on import TrainingData
 
@@ -59,10 +61,12 @@ def score_on_benchmark(
     store, device = place
     found = task.score(subject.weights, part, store, device, task.protocol_named(protocol))
     trained_on = subject.training_data.trained_on(name, clips, found.clip_ids)
+    scored = pa.array(found.clip_ids, pa.string())
     scored_on = {
         "benchmark": name,
         "benchmark_version": part.version,
-        "scored_on_sha256": clips_sha256(clips, found.clip_ids),
+        "scored_on_sha256": clips_sha256(clips.filter(pc.is_in(clips["clip_id"], scored))),
+        "listed_sha256": clips_sha256(part.listed),
         "clips": len(found.clip_ids),
         "unreadable": part.clips.num_rows - len(found.clip_ids),
         "missing": part.missing,

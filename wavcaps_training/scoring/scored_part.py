@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,9 +9,8 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NO_SPLIT
+from wavcaps_assets.benchmark_sets.scored_clips import scored_clips, scored_split
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
-
-TEST = "test"
 
 
 @dataclass(frozen=True)
@@ -62,9 +59,8 @@ def scored_part(benchmark: str, clips: pa.Table) -> ScoredPart:
         NothingToScore: there is no clip in it, or none has audio.
     """
     about = benchmark_named(benchmark)
-    splits = clips["split"].unique().to_pylist()
-    split = NO_SPLIT if splits == [NO_SPLIT] else TEST
-    listed = clips.filter(pc.equal(clips["split"], split))
+    split = scored_split(clips)
+    listed = scored_clips(clips)
     folder = f"the store's folder {about.folder}"
     if not listed.num_rows:
         raise NothingToScore(
@@ -83,18 +79,3 @@ def scored_part(benchmark: str, clips: pa.Table) -> ScoredPart:
     of_all = sizes.values() if len(set(sizes.values())) == 1 else ()
     official = sizes.get(version) or next(iter(of_all), None)
     return ScoredPart(benchmark, version, here, listed, official)
-
-
-def clips_sha256(clips: pa.Table, clip_ids: Sequence[str]) -> str:
-    """A hash of the ids, labels and captions of clips, in the order of the ids.
-
-    Args:
-        clips: of `tables.BENCHMARK_CLIPS`.
-        clip_ids: which of them.
-    """
-    some = clips.filter(pc.is_in(clips["clip_id"], pa.array(clip_ids, pa.string())))
-    digest = hashlib.sha256()
-    for row in some.select(["clip_id", "label", "captions"]).sort_by("clip_id").to_pylist():
-        texts = (row["clip_id"], row["label"] or "", *row["captions"])
-        digest.update("\0".join(texts).encode() + b"\n")
-    return digest.hexdigest()

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import NO_SPLIT
-from wavcaps_assets.benchmark_sets.evidence import NOBODY, SAME, compared, overlaps_by_id
+from wavcaps_assets.benchmark_sets.evidence import NOBODY, SAME, clips_without_id, compared, overlaps_by_id
 from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED
 from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS
 from wavcaps_assets.benchmark_sets.sets import SETS
@@ -136,12 +136,24 @@ class FromManifest(TrainingData):
         if own or of_train:
             number = max(own, of_train)
             return TrainedOn(True, f"{where} has {number:,} clips of its train split{leaked}", counted)
-        lacking = _lacking(benchmark, listed)
-        if lacking:
-            training_set = SETS.get(key[-1])
-            if training_set is None or TRAIN not in training_set.excluded_splits(benchmark):
+        if not _leaves_out(key, benchmark, listed):
+            lacking = _lacking(benchmark, listed)
+            if lacking:
                 return TrainedOn(None, f"{lacking} to compare {where} with{leaked}", counted)
+            neutral = self._neutral(clips, benchmark)
+            if neutral:
+                return TrainedOn(
+                    None,
+                    f"{where} has {neutral:,} clips without an id of FreeSound or YouTube, which may be in "
+                    f"its train split under another name{leaked}",
+                    counted,
+                )
         return TrainedOn(False, f"{where} has no clip of its train split{leaked}", counted)
+
+    def _neutral(self, clips: pa.Table, benchmark: str) -> int:
+        """How many clips cannot be compared with those of a benchmark by their ids."""
+        others = clips.filter(pc.not_equal(clips["source"], benchmark))
+        return len(clips_without_id(compared(others, self.ids_of)))
 
     def _shared(self, clips: pa.Table, benchmark: str, listed: pa.Table) -> pa.Array:
         """The ids of the benchmark's clips that are in a training set: as such, by their ids, or by sound."""
@@ -170,9 +182,19 @@ def find_manifest(tables: TableStore, training: Training) -> tuple[str, ...] | N
 
 def _is_decontaminated(key: Key, benchmark: str, listed: pa.Table) -> bool:
     """Whether the clips that are scored were taken out of a training set when it was made."""
-    training_set = SETS.get(key[-1])
     scored = TEST if TEST in listed["split"].unique().to_pylist() else NO_SPLIT
-    return training_set is not None and scored in training_set.excluded_splits(benchmark)
+    return scored in _excluded_splits(key, benchmark)
+
+
+def _leaves_out(key: Key, benchmark: str, listed: pa.Table) -> bool:
+    """Whether the clips that models may be trained on were taken out of a training set when it was made."""
+    trainable = NO_SPLIT if listed["split"].unique().to_pylist() == [NO_SPLIT] else TRAIN
+    return trainable in _excluded_splits(key, benchmark)
+
+
+def _excluded_splits(key: Key, benchmark: str) -> frozenset[str]:
+    training_set = SETS.get(key[-1])
+    return frozenset() if training_set is None else training_set.excluded_splits(benchmark)
 
 
 def _lacking(benchmark: str, listed: pa.Table) -> str:

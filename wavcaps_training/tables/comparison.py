@@ -55,8 +55,8 @@ PAPER_COMPARISON = TableSchema(
         _since_2(
             "stale",
             pa.bool_(),
-            "whether that checkpoint was trained again since it was scored",
-            ("weights_sha256", "weights_path"),
+            "whether that checkpoint was trained again since it was scored, or the benchmark's lists changed",
+            ("weights_sha256", "weights_path", "listed_sha256"),
         ),
         _since_2("protocol_name", STRING, "the name of the protocol of `measured`", ("protocol_name",)),
         _since_2("clips", pa.int32(), "clips that were scored", ("clips",)),

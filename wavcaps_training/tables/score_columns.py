@@ -121,6 +121,15 @@ _SCORED_ON = (
         "a hash of the ids, labels and captions of the clips that were scored",
         derived_from=("clip_id", "captions", "label"),
     ),
+    Column(
+        "listed_sha256",
+        STRING,
+        "a hash of the ids, labels and captions of all clips that its lists have to score, also of those "
+        "without audio; null: older versions did not write it",
+        nullable=True,
+        derived_from=("clip_id", "captions", "label"),
+        added_in=2,
+    ),
     Column("clips", pa.int32(), "clips that were scored", derived_from=("clip_id",)),
     Column("unreadable", pa.int32(), "clips whose audio could not be read", derived_from=("audio_path",)),
     Column("missing", pa.int32(), "listed clips whose audio is not there", derived_from=("audio_path",)),

@@ -53,7 +53,11 @@ WORTH = TableSchema(
         _score("bootstrap_high", "upper end of that interval"),
         _score("p", "of no difference, two-sided, by the same factors"),
         _score("p_corrected", "corrected for all conclusions of this table (Holm); null: none is drawn"),
-        _score("detectable", "the smallest difference that is found in 80 % of cases (percentage points)"),
+        _score(
+            "detectable",
+            "the smallest difference that is found in 80 % of cases (percentage points); null: not known, "
+            "because both sides score the same with every seed, or nothing was trained",
+        ),
         _count("seeds", "seeds of each side; 0: the sides are identical, and nothing was trained"),
         _count("clips", "test clips"),
         _count("recordings", "recordings that these are from"),

@@ -28,10 +28,10 @@ from wavcaps_training.worth.sides import BEFORE_STAGE_1, FILTER, BadSide, parse_
 from wavcaps_training.worth.statistics import (
     Contributions,
     averaged,
-    bootstrap,
     contributions,
     difference,
     holm,
+    interval_of_score,
 )
 
 BOTH = "both"
@@ -286,9 +286,9 @@ def _scores(
     return {**found, BOTH: averaged(list(found.values()))}
 
 
-def _compared(before: Contributions, after: Contributions) -> dict[str, float]:
+def _compared(before: Contributions, after: Contributions) -> dict[str, float | None]:
     found = difference(before, after)
-    (before_low, before_high), (after_low, after_high) = bootstrap(before), bootstrap(after)
+    (before_low, before_high), (after_low, after_high) = interval_of_score(before), interval_of_score(after)
     return {
         "before_value": before.score,
         "before_low": before_low,

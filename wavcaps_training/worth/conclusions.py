@@ -63,10 +63,13 @@ def sentence(row: Mapping[str, Any]) -> str:
     size = f"{row['difference']:+.1f} points (95 % interval {row['low']:+.1f} to {row['high']:+.1f})"
     if is_found(row):
         return f"{row['metric']}: {size}, more than chance (p = {shown_p(row['p_corrected'])}, corrected)."
-    return (
-        f"{row['metric']}: {size}, not more than chance (p = {shown_p(row['p_corrected'])}, corrected). "
-        f"A difference below {row['detectable']:.1f} points would often be missed here."
+    missed = (
+        "What would have been missed is not known: both sides score the same with every seed."
+        if row["detectable"] is None
+        else f"A difference below {row['detectable']:.1f} points would often be missed here."
     )
+    p = shown_p(row["p_corrected"])
+    return f"{row['metric']}: {size}, not more than chance (p = {p}, corrected). {missed}"
 
 
 def cautions(rows: Sequence[Mapping[str, Any]]) -> list[str]:

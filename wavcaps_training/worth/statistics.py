@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavcaps_training.evaluation.intervals import certain_low
+
 COVERAGE, POWER = 0.95, 0.80
 RESAMPLES = 2000
 AT_A_TIME = 200
@@ -54,7 +56,8 @@ class Difference:
         value: after minus before.
         low, high: the 95 % interval.
         p: of no difference; two-sided.
-        detectable: the smallest difference that this comparison finds in 80 % of cases.
+        detectable: the smallest difference that this comparison finds in 80 % of cases; None: not known,
+            because no seed differs in any recording.
         bootstrap_low, bootstrap_high: the 95 % percentile interval over resampled recordings and seeds.
     """
 
@@ -62,7 +65,7 @@ class Difference:
     low: float
     high: float
     p: float
-    detectable: float
+    detectable: float | None
     bootstrap_low: float
     bootstrap_high: float
 
@@ -105,6 +108,15 @@ def bootstrap(of: Contributions) -> tuple[float, float]:
     return round(float(low), DIGITS), round(float(high), DIGITS)
 
 
+def interval_of_score(of: Contributions) -> tuple[float, float]:
+    """The 95 % interval of a score: `bootstrap`; at 0 and 100 %, of Clopper and Pearson over recordings."""
+    low, high = bootstrap(of)
+    certain = round(certain_low(of.values.shape[1]), DIGITS)
+    if math.isclose(low, 100.0):
+        return certain, 100.0
+    return (0.0, round(100.0 - certain, DIGITS)) if math.isclose(high, 0.0, abs_tol=1e-6) else (low, high)
+
+
 def difference(before: Contributions, after: Contributions) -> Difference:
     """Compares two sides that were scored on the same queries, with equally many seeds.
 
@@ -131,8 +143,6 @@ def difference(before: Contributions, after: Contributions) -> Difference:
     if of_seeds + of_recordings < NO_VARIANCE:
         of_seeds = of_recordings = 0.0
     low, high = bootstrap(paired)
-    if not np.any(np.abs(paired.values) > NO_VARIANCE):
-        return Difference(value, value, value, 1.0, 0.0, low, high)
     # If all seeds agree in all recordings, it is as if one seed had differed in one clip.
     of_one_clip = (100.0 * float(paired.weights.min()) / seeds) ** 2
     error = math.sqrt(of_seeds + of_recordings or (of_both if of_both > NO_VARIANCE else of_one_clip))
@@ -142,8 +152,10 @@ def difference(before: Contributions, after: Contributions) -> Difference:
     distribution = Student(max(error**4 / parts, 1.0) if parts else seeds - 1.0)
     half = distribution.quantile((1 + COVERAGE) / 2) * error
     detectable = half + distribution.quantile(POWER) * error
+    nothing_differs = not np.any(np.abs(paired.values) > NO_VARIANCE)
     p = distribution.two_sided(abs(value) / error)
-    return Difference(value, value - half, value + half, p, detectable, low, high)
+    known = None if nothing_differs else detectable
+    return Difference(value, value - half, value + half, p, known, low, high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

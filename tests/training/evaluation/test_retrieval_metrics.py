@@ -225,7 +225,22 @@ def test_the_same_test_set_has_the_same_interval() -> None:
     scores = DirectionScores(np.arange(20), np.zeros(20))
     assert intervals(scores, np.arange(20), (1, 5)) == intervals(scores, np.arange(20), (1, 5))
     certain = intervals(DirectionScores(np.zeros(20, int), np.ones(20)), np.arange(20), (1,))
-    assert certain == {"R@1": (100, 100), "mAP@10": (100, 100), "median rank": (1, 1)}
+    assert certain["median rank"] == (1, 1)
+
+
+@pytest.mark.parametrize("recordings", [2, 14, 100])
+def test_a_score_of_0_or_100_percent_is_not_certain(recordings: int) -> None:
+    """Every resample is like the test set. The interval is the exact one of SciPy, over recordings."""
+    stats = pytest.importorskip("scipy.stats")
+    exact = [stats.binomtest(hits, recordings).proportion_ci(method="exact") for hits in (0, recordings)]
+    none, every = [(100 * one.low, 100 * one.high) for one in exact]
+    groups = np.repeat(np.arange(recordings), 3)
+    for rank, precision, expected in ((0, 1.0, every), (50, 0.0, none)):
+        scores = DirectionScores(np.full(len(groups), rank), np.full(len(groups), precision))
+        found = intervals(scores, groups, (1,))
+        assert found["R@1"] == pytest.approx(expected) and found["mAP@10"] == pytest.approx(expected)
+        hits = np.full((3, len(groups)), 100.0 * precision)
+        assert interval_of_mean(hits, groups) == pytest.approx(expected)
 
 
 def test_the_interval_of_a_mean_draws_clips_and_seeds() -> None:

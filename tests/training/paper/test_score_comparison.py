@@ -52,6 +52,7 @@ def stored(
     settings: AnyTrainingSettings | None = None,
     start: AnyTrainingSettings | None = None,
     now: str = "a" * 64,
+    lists_now: str | None = None,
     **changes: Any,
 ) -> dict[tuple[str, ...], StoredScores]:
     """A table with one score of a checkpoint as the paper trained it, with changes."""
@@ -80,7 +81,7 @@ def stored(
     if start is not None:
         of_start = {"settings_json": start.model_dump_json(), "train_clips": 400_000}
     chance = {**row, "model": "chance", "value": 0.1, "weights_sha256": None}
-    return {key: StoredScores(key, [chance, row], of_checkpoint, now, of_start)}
+    return {key: StoredScores(key, [chance, row], of_checkpoint, now, of_start, lists_now)}
 
 
 def cell(scores: dict[tuple[str, ...], StoredScores], place: tuple[str, str, str] = CELL) -> dict[str, Any]:
@@ -126,6 +127,11 @@ def test_the_zero_shot_row_of_the_ablation_is_the_same_experiment() -> None:
         ({"scored_clips_trained_on": 12}, "It was trained on 12 of the scored clips."),
         ({"now": "b" * 64}, "The checkpoint was trained again since"),
         (
+            {"lists_now": "d" * 64, "listed_sha256": "c" * 64, "benchmark": "audiocaps"},
+            "The clips or captions of the benchmark audiocaps changed since. Materialize "
+            "scores/retrieval/audiocaps/htsat_bert/zero_shot again.",
+        ),
+        (
             {"settings": settings_of("htsat_bert/zero_shot", size=Size.tiny)},
             "Not trained as the paper's",
         ),
@@ -141,7 +147,24 @@ def test_what_is_unlike_is_shown_and_not_compared(changes: dict[str, Any], why: 
     assert (found["measured"], found["comparable"], found["difference"]) == (30.0, False, None)
     assert found["status"] == "not comparable"
     assert why in found["note"]
-    assert found["stale"] is ("now" in changes)
+    assert found["stale"] is bool({"now", "lists_now"} & changes.keys())
+
+
+@pytest.mark.parametrize(
+    ("missing", "scored", "listed", "stale"),
+    [
+        # Of older versions, only the clips that were scored are known: all of the lists, or not.
+        (0, "c", None, True),
+        (0, "d", None, False),
+        (3, "c", None, False),
+        (3, "c", "d", False),
+        (3, "c", "c", True),
+    ],
+)
+def test_lists_that_changed_are_seen(missing: int, scored: str, listed: str | None, stale: bool) -> None:
+    row = {"missing": missing, "scored_on_sha256": scored, "listed_sha256": listed, "benchmark": "audiocaps"}
+    (found,) = stored(ZERO_SHOT, lists_now="d", **row).values()
+    assert bool(found.stale) is stale
 
 
 def test_a_fine_tuned_model_is_the_papers_only_if_its_start_is() -> None:

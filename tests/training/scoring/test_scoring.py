@@ -25,6 +25,7 @@ from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.protocols import PROTOCOLS, ProtocolName
 from wavcaps_training.evaluation.retrieval import evaluate_retrieval
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
+from wavcaps_training.paper.stored_scores import CurrentLists, read_scores
 from wavcaps_training.scoring.score import score_on_benchmark
 from wavcaps_training.scoring.shown import numbers_of, of_checkpoint, said_of, trained_rows
 from wavcaps_training.scoring.stored import checkpoint_at, stored_origin, training_data
@@ -97,6 +98,13 @@ def test_the_test_split_is_scored_as_the_model_scores_it(tables: TableStore) -> 
     key = ZERO_SHOT.name.split("/")
     tables.write(["scores", "retrieval", "clotho", *key], None, scores.table)
     assert tables.read(["scores", "retrieval", "clotho", *key]).equals(scores.table)
+    tables.write(["benchmark", "clotho"], None, clips)
+    place = (["scores", "retrieval", "clotho", *key], ZERO_SHOT.key)
+    stored_now = read_scores(tables, *place, lists=CurrentLists(tables))
+    assert stored_now is not None and not stored_now.stale
+    tables.write(["benchmark", "clotho"], None, benchmark(tables.store, SPLITS[:-1]))
+    stored_now = read_scores(tables, *place, lists=CurrentLists(tables))
+    assert stored_now is not None and "The clips or captions of the benchmark clotho" in stored_now.stale
 
 
 def trained_on(tables: TableStore, clips: pa.Table, experiment: Experiment = ZERO_SHOT) -> TrainedOn:
@@ -210,6 +218,53 @@ def test_without_the_list_of_the_train_split(tables: TableStore) -> None:
     stored(tables, own, OTHERS)
     found = trained_on(tables, clips, own)
     assert found.benchmark is None and "the list of its train split is not there" in found.why
+
+
+@pytest.mark.parametrize(
+    ("clips", "answer"),
+    [
+        ({"freesound-1": "freesound", "audioset_sl-Yaaaaaaaaaaa.wav": "audioset_sl"}, False),
+        # A clip of a folder is known by a name of its own, unless that has the id in it.
+        ({"freesound-1": "freesound", "local-rain": "local"}, None),
+        ({"local-5__somebody__rain": "local"}, False),
+        ({"audiocaps-mine.wav": "audiocaps"}, True),
+    ],
+)
+def test_clips_without_an_id_may_be_the_benchmarks(
+    tables: TableStore, clips: Mapping[str, str], answer: bool | None
+) -> None:
+    own = BY_NAME["htsat_bert/own_split"]
+    stored(tables, own, clips)
+    origin = stored_origin(own.key, tables)
+    assert origin is not None
+    listed = benchmark_clips(SPLITS, "audiocaps")
+    found = training_data(own.name, origin, tables).trained_on("audiocaps", listed, [])
+    assert found.benchmark is answer, found.why
+    assert ("has 1 clips without an id of FreeSound or YouTube" in found.why) is (answer is None)
+    # A set that left them out when it was made is compared by its sound, too.
+    stored(tables, ZERO_SHOT, {"local-rain": "local"})
+    origin = stored_origin(ZERO_SHOT.key, tables)
+    assert origin is not None
+    assert (
+        training_data(ZERO_SHOT.name, origin, tables).trained_on("audiocaps", listed, []).benchmark is False
+    )
+
+
+def test_a_change_of_the_lists_is_seen(tables: TableStore) -> None:
+    clips = benchmark_clips(SPLITS)
+    lists = CurrentLists(tables)
+    assert lists.sha256("clotho") is None
+    tables.write(["benchmark", "clotho"], None, clips)
+    before = CurrentLists(tables).sha256("clotho")
+    # Audio that comes, and clips of other splits, change nothing of what there is to score.
+    tables.write(["benchmark", "clotho"], None, benchmark_clips(SPLITS, silent=[3]).slice(1))
+    assert CurrentLists(tables).sha256("clotho") == before
+    captions = clips["captions"].to_pylist()
+    captions[3] = ["another caption"]
+    place = clips.column_names.index("captions")
+    changed = clips.set_column(place, clips.field(place), pa.array(captions, pa.list_(pa.string())))
+    tables.write(["benchmark", "clotho"], None, changed)
+    assert CurrentLists(tables).sha256("clotho") != before
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from wavcaps_training.evaluation.intervals import interval_ends, resamples
+from wavcaps_training.evaluation.intervals import interval_ends, percent_ends, resamples
 
 Interval = tuple[float | None, float | None]
 
@@ -30,9 +30,11 @@ class Resampling:
         self.draws = np.concatenate(list(resamples(self.groups, self.groups))).astype(np.float64)
 
     def of_mean(self, values: np.ndarray) -> Interval:
-        """The 95 % interval of the mean over clips of a score: (clips,)."""
-        sizes = np.bincount(self.group_of_clip)
-        return self._ends(self.draws @ np.bincount(self.group_of_clip, values) / (self.draws @ sizes))
+        """The 95 % interval of the mean over clips of a score in percent: (clips,)."""
+        if self.groups == 1:
+            return None, None
+        drawn = self.draws @ np.bincount(self.group_of_clip, values)
+        return percent_ends(drawn / (self.draws @ np.bincount(self.group_of_clip)), self.groups)
 
     def of_counts(self, counts: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> list[Interval]:
         """The 95 % intervals of scores that are computed from sums of counts.
