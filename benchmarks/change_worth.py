@@ -79,7 +79,8 @@ def study(store: Path, seeds: int) -> None:
                 two = _score(same, drawn[count : 2 * count], groups, depth)
                 of_none = difference(one, two)
                 chance.append(of_none.p < 0.05)
-                detectable.append(of_none.detectable)
+                if of_none.detectable is not None:
+                    detectable.append(of_none.detectable)
                 paired = generator.permutation(sorted(other))[:count]
                 one, two = (_score(side, paired, groups, depth) for side in (same, other))
                 of_planted = difference(one, two)

@@ -162,8 +162,8 @@ def test_what_is_unlike_is_shown_and_not_compared(changes: dict[str, Any], why: 
     ],
 )
 def test_lists_that_changed_are_seen(missing: int, scored: str, listed: str | None, stale: bool) -> None:
-    row = {"missing": missing, "scored_on_sha256": scored, "listed_sha256": listed, "benchmark": "audiocaps"}
-    (found,) = stored(ZERO_SHOT, lists_now="d", **row).values()
+    row: dict[str, Any] = {"missing": missing, "scored_on_sha256": scored, "listed_sha256": listed}
+    (found,) = stored(ZERO_SHOT, lists_now="d", benchmark="audiocaps", **row).values()
     assert bool(found.stale) is stale
 
 
