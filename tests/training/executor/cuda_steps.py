@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import dagster as dg
 
 from wavcaps_training.executor.executor import cuda_executor
 from wavcaps_training.executor.gpu_tags import gpu_tags
+from wavcaps_training.executor.passing_over import needs_table
 from wavcaps_training.training.launching import launch
 
 TEST_PORT_VARIABLE = "CUDA_STEPS_TEST_PORT"
@@ -60,6 +62,19 @@ def silent() -> None:
     os._exit(0)
 
 
+def scores_of(setting: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"scores_of_{setting}",
+        op_tags={**gpu_tags(1), **needs_table(("checkpoint", "htsat_bert", setting))},
+        output_required=False,
+    )
+    def step(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        context.log.info("scored in a process of its own")
+        yield dg.Output(None)
+
+    return step
+
+
 RANK = """
 import os, pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -92,6 +107,9 @@ defs = dg.Definitions(
         killed,
         silent,
         with_ranks,
+        scores_of("zero_shot"),
+        scores_of("pretraining"),
+        scores_of("baseline"),
     ],
     jobs=[
         dg.define_asset_job("side_by_side", ["first", "second", "plain"]),
@@ -101,6 +119,9 @@ defs = dg.Definitions(
         dg.define_asset_job("shares_beside_plain", ["first", "half", "other_half", "plain"]),
         dg.define_asset_job("greedy_beside_plain", ["greedy", "plain"]),
         dg.define_asset_job("one", ["first"]),
+        dg.define_asset_job(
+            "all_scores", [f"scores_of_{one}" for one in ("zero_shot", "pretraining", "baseline")]
+        ),
         dg.define_asset_job("one_stubborn", ["stubborn"]),
         dg.define_asset_job("ranks", ["with_ranks"]),
         dg.define_asset_job("dying", ["killed_once", "killed", "silent"]),
