@@ -22,6 +22,7 @@ from wavcaps_assets.store.storage import MissingFile, Store
 from wavcaps_assets.tables import AUDIO, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.tables import CHECKPOINT
+from wavcaps_training.worth.seed_runs import RUNS
 
 DAY = 86_400
 NOW = time.time()
@@ -62,6 +63,13 @@ def store(tmp_path: Path) -> Store:
 def test_the_audio_of_a_clip_that_is_gone_is_unused_with_its_copy(store: Store) -> None:
     assert unused(store) == [flac("gone"), "audio_original/freesound/2022-11/gone.wav"]
     assert unused(store, days=50) == []
+
+
+def test_old_seeds_of_comparisons_are_unused_and_their_pages_are_not(store: Store) -> None:
+    old, new = (f"{RUNS}/{digit * 32}.npz" for digit in "ab")
+    for path, days in ((old, 40), (new, 3), ("worth/0123456789ab.html", 40), (f"{RUNS}/mine.npz", 40)):
+        put(store, path, days)
+    assert [path for path in unused(store) if path.startswith("worth/")] == [old]
 
 
 def test_every_kind_of_copy_is_known() -> None:

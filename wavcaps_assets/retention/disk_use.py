@@ -18,6 +18,7 @@ KINDS = {
     "quality": "the last measurement of each quality check",
     "tables": "the tables of the assets",
     "versions": "published versions of the set",
+    "worth": "what changes are worth: pages, and the trained seeds of comparisons",
     "": "reports and cards",
 }
 COPIES = "copies of the originals"

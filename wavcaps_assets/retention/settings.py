@@ -15,7 +15,8 @@ class RemovalSettings(BaseModel, extra="forbid"):
         7.0,
         ge=0,
         description="Only files that were written at least this many days ago are removed. For a checkpoint, "
-        "the newest file of its folder counts: an interrupted training can be resumed that long.",
+        "the newest file of its folder counts: an interrupted training can be resumed that long. Trained "
+        "seeds of `worth` are kept that long for the next comparison.",
     )
     keep_versions: int = Field(
         KEPT_VERSIONS,

@@ -1,8 +1,9 @@
 """Files of the store that nothing refers to: audio of clips that are gone, checkpoints that were replaced.
 
 A table refers to a file by a column whose name ends with `_path`, and to a version of the set by one of the
-columns `VERSION_COLUMNS`, or by its metadata. Old versions that nothing refers to are unused too. Tables and
-logs never are.
+columns `VERSION_COLUMNS`, or by its metadata. Old versions that nothing refers to are unused too. So are the
+trained seeds of comparisons of `worth`, when they are old: the table and the page have what they say, and the
+same comparison would train them again. Tables and logs never are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ COPIES = ("audio_original", "audio_flac_")
 CHECKPOINTS = "checkpoints"
 # A file of a training run is inside its folder: what lies next to the runs is a person's.
 PARTS_OF_RUN = 4
+# The seeds of comparisons: `worth/runs/<32 digits>.npz`.
+WORTH_RUN = re.compile(r"worth/runs/[0-9a-f]{32}\.npz")
 TABLES = "tables"
 VERSION_FILE = re.compile(rf"{FOLDER}/(?P<name>{NAME.pattern})\..+")
 REFERENCE = "_path"
@@ -74,6 +77,8 @@ def find_unused(
         if file.folder == CHECKPOINTS:
             run = _run(file.path)
             return run != file.path and run not in runs and newest[run] < written_before
+        if WORTH_RUN.fullmatch(file.path):
+            return file.modified < written_before
         if not _is_audio(file.path) or _clip(file.path) in clips or file.modified >= written_before:
             return False
         table = listed.get(_table_of(file.path))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
-from dagster._core.events import EngineEventData, StepSuccessData
+from dagster._core.events import EngineEventData
+from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler, StepHandlerContext
 
 from wavcaps_assets.settings import Settings
