@@ -44,6 +44,11 @@ class BackfillSettings(BaseModel):
         gt=0,
         description="wait before a catalogue with clips of any age is crawled again (days)",
     )
+    overdue_after_h: float = Field(
+        24.0,
+        gt=0,
+        description="how long a partition may be due without being crawled before it counts as overdue (h)",
+    )
 
 
 @dataclass(frozen=True)
@@ -110,14 +115,24 @@ def due_again(
         published_until: the last day on which the clips of each partition were uploaded; None where there is
             no such day, as in a catalogue that grows.
     """
-    overdue: list[tuple[timedelta, str]] = []
+    overdue: list[tuple[datetime, str]] = []
     for name, at in crawled.items():
         if name not in published_until:
             continue
-        late = now - at - _wait(at, published_until[name], settings)
-        if late >= timedelta(0):
-            overdue.append((-late, name))
+        due = due_at(at, published_until[name], settings)
+        if due <= now:
+            overdue.append((due, name))
     return [name for _, name in sorted(overdue)]
+
+
+def due_at(crawled: datetime, published_until: date | None, settings: BackfillSettings) -> datetime:
+    """When a finished partition is to be crawled again (UTC).
+
+    Args:
+        crawled: when it was crawled last (UTC).
+        published_until: the last day on which its clips were uploaded; None if there is no such day.
+    """
+    return crawled + _wait(crawled, published_until, settings)
 
 
 def _wait(crawled: datetime, published_until: date | None, settings: BackfillSettings) -> timedelta:

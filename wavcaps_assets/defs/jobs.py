@@ -21,10 +21,19 @@ LANE_JOB, LANE = (
     ("filtered_clips", "llm_captions", "captions", "other_captions", "manifest"),
 )
 PUBLISH_JOB = "publish"
+STATUS_JOB = "update_status"
+
+
+FRESH = "fresh"
 
 
 def crawl_job_name(source: Source) -> str:
     return f"crawl_{source.name}"
+
+
+def fresh_check_key(source: Source) -> dg.AssetCheckKey:
+    """The check that no partition of a source is overdue."""
+    return dg.AssetCheckKey(dg.AssetKey([source.name, "ledger"]), FRESH)
 
 
 def crawl_job(source: Source) -> UnresolvedAssetJobDefinition:
@@ -32,7 +41,9 @@ def crawl_job(source: Source) -> UnresolvedAssetJobDefinition:
         crawl_job_name(source),
         selection=dg.AssetSelection.assets(
             *([source.name, name] for name in ("raw_clips", "audio", "ledger", "fingerprints"))
-        ),
+        )
+        # It concerns all partitions: the sensor evaluates it, and not each of many runs.
+        - dg.AssetSelection.checks(fresh_check_key(source)),
         partitions_def=dg.StaticPartitionsDefinition(source.partitions()),
         tags={"wavcaps/source": source.name},
         description=f"Crawls one partition of {source.title}: its clips, their audio, the ledger of both, "

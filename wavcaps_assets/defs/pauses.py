@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.network.errors import HostDown, Paused
+from wavcaps_assets.llm.reservations import BudgetExhausted
+from wavcaps_assets.network.errors import HostDown, Paused, QuotaExhausted
 from wavcaps_assets.show.progress import Facts, NoProgress, Progress
 from wavcaps_assets.tables.stage import Stage
 
 # On a run: when its partition may continue, ISO 8601.
 PAUSED_TAG = "wavcaps/paused_until"
+# On a run: what it waits for, one of `Cause`.
+PAUSE_CAUSE_TAG = "wavcaps/paused_by"
 # On a run: a page could not be read, or a clip could not be fetched; a later run may succeed.
 INCOMPLETE_TAG = "wavcaps/incomplete"
 # On a run that a host which is down has paused: since when, over all runs in a row that it paused, ISO 8601.
@@ -22,6 +26,24 @@ DOWN_SINCE_TAG = "wavcaps/host_down_since"
 LONGEST_OUTAGE = timedelta(days=3)
 # The newest runs of an asset, among which the one before is found.
 NEWEST_OF_ASSET = 20
+
+
+class Cause(StrEnum):
+    """What a paused run waits for."""
+
+    BUDGET = "budget"
+    QUOTA = "quota"
+    OUTAGE = "outage"
+    # Such as a batch in progress.
+    OTHER = "other"
+
+
+def cause_of(pause: Paused) -> Cause:
+    if isinstance(pause, BudgetExhausted):
+        return Cause.BUDGET
+    if isinstance(pause, QuotaExhausted):
+        return Cause.QUOTA
+    return Cause.OUTAGE if isinstance(pause, HostDown) else Cause.OTHER
 
 
 class PageProgress:
@@ -77,7 +99,8 @@ def paused(
     context.log.warning(f"{pause}. What was read and fetched is kept; the next run continues from there.")
     if isinstance(pause, HostDown):
         _require_not_down_for_long(context, pause)
-    context.instance.add_run_tags(context.run_id, {PAUSED_TAG: until})
+    tags = {PAUSED_TAG: until, PAUSE_CAUSE_TAG: cause_of(pause).value}
+    context.instance.add_run_tags(context.run_id, tags)
     until_when = {"paused until": dg.MetadataValue.timestamp(pause.until)}
     yield _observation(context, str(pause), {**until_when, **_facts(pages)})
 
@@ -135,8 +158,19 @@ def _facts(pages: Sequence[PageProgress]) -> dict[str, Any]:
     return {name: value for page in pages for name, value in page.facts.items()}
 
 
-def paused_until(runs: list[dg.DagsterRun]) -> datetime | None:
+def paused_until(runs: Sequence[dg.DagsterRun]) -> datetime | None:
     """The latest time until which one of these runs paused; None if none did, or if it has passed."""
-    until = [datetime.fromisoformat(run.tags[PAUSED_TAG]) for run in runs if PAUSED_TAG in run.tags]
-    latest = max(until, default=None)
-    return latest if latest is not None and latest > utc_now() else None
+    run = paused_run(runs)
+    return None if run is None else until_of(run)
+
+
+def until_of(run: dg.DagsterRun) -> datetime:
+    """When a paused run may go on."""
+    return datetime.fromisoformat(run.tags[PAUSED_TAG])
+
+
+def paused_run(runs: Sequence[dg.DagsterRun]) -> dg.DagsterRun | None:
+    """That of these runs which paused for the longest; None if none did, or if that time has passed."""
+    of = {until_of(run): run for run in runs if PAUSED_TAG in run.tags}
+    latest = max(of, default=None)
+    return of[latest] if latest is not None and latest > utc_now() else None

@@ -7,7 +7,7 @@ the asset graph, whose runs belong to the job `__ASSET_JOB`.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.events import RunFailureReason
@@ -17,6 +17,7 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.backfill import BackfillSettings, choose, due_again
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo, listed_partitions
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
+from wavcaps_assets.defs.crawl_times import crawled_times, schedule_name
 from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
 from wavcaps_assets.defs.resources import StoreResource, store_of
@@ -42,11 +43,10 @@ def missing_partitions_schedule(
         live: whether the real sites are crawled.
     """
     limits = settings or BackfillSettings()
-    job = crawl_job_name(source)
 
     @dg.schedule(
-        job_name=job,
-        name=f"{job}_missing",
+        job_name=crawl_job_name(source),
+        name=schedule_name(source),
         cron_schedule="*/30 * * * *",
         execution_timezone="UTC",
         description=f"Requests the partitions of {source.title} that are missing, "
@@ -58,8 +58,7 @@ def missing_partitions_schedule(
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         instance = context.instance
-        newest = _records(instance, source, source.partitions(), NEWEST)
-        until = paused_until([record.dagster_run for record in newest])
+        until = paused_until(newest_crawls(instance, source))
         if until is not None:
             return dg.SkipReason(f"{source.title} is paused until {until:%Y-%m-%d %H:%M} UTC")
         tables = store.tables()
@@ -114,6 +113,11 @@ def missing_partitions_schedule(
         )
 
     return schedule
+
+
+def newest_crawls(instance: dg.DagsterInstance, source: Source) -> list[dg.DagsterRun]:
+    """The newest runs that crawl a source, among which one that paused is found."""
+    return [record.dagster_run for record in _records(instance, source, source.partitions(), NEWEST)]
 
 
 def rest_of(source: Source) -> list[dg.AssetKey]:
@@ -183,17 +187,7 @@ def _due_again(
 ) -> list[str]:
     """The finished partitions whose clips may have changed since."""
     published_until = {name: source.published_until(name) for name in source.partitions()}
-    ledger, materialization = dg.AssetKey([source.name, "ledger"]), dg.DagsterEventType.ASSET_MATERIALIZATION
-    latest = instance.get_latest_storage_id_by_partition(ledger, materialization)
-    if not latest:
-        return []
-    at = {
-        record.storage_id: datetime.fromtimestamp(record.timestamp, UTC)
-        for record in instance.get_event_records(
-            dg.EventRecordsFilter(materialization, ledger, storage_ids=list(latest.values()))
-        )
-    }
-    crawled = {name: at[number] for name, number in latest.items() if number in at}
+    crawled = crawled_times(instance, source)
     due = due_again(crawled, published_until, now, limits)
     if not due:
         return []

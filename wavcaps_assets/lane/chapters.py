@@ -76,7 +76,7 @@ def chapters(
             Job(TRAINING, "train_and_score", config=training.config, execution=training.execution),
             Job(TRAINING, "index_for_search", execution=training.execution),
         ],
-        Stop.REPORT: [Job(TRAINING, "write_report")],
+        Stop.REPORT: [Job(ASSETS, "update_status"), Job(TRAINING, "write_report")],
     }
     order = list(Stop)
     return {TITLES[stop]: jobs[stop] for stop in order[: order.index(last) + 1]}

@@ -24,7 +24,8 @@ from wavcaps_assets.llm import spending_totals
 from wavcaps_assets.llm.bucket_totals import BucketTotals
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.messages import Message
-from wavcaps_assets.llm.prices import FREE, PriceError, Prices, record_cost
+from wavcaps_assets.llm.month import cost_of_month, month_of
+from wavcaps_assets.llm.prices import FREE, PriceError, Prices
 from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.reservations import (
     PICO,
@@ -274,7 +275,7 @@ class Budget:
         return bool(reservation.month) and (lasting or reservation.run == self._run)
 
     def _month(self) -> str:
-        return f"{self._clock():%Y-%m}"
+        return month_of(self._clock())
 
     def _add_run(self, pico: int) -> None:
         self._used_pico += pico
@@ -321,12 +322,7 @@ class Budget:
         if self._totals is None or not self._month_limit or month in self._counted:
             return
         self._counted.add(month)
-        known = unknown = 0
-        for record in self._ledger.records():
-            if str(record.get("at")).startswith(month):
-                cost = record_cost(record, self._prices)
-                unknown += cost is None
-                known += to_pico(cost or 0.0)
+        known, unknown = cost_of_month(self._ledger.records(), self._prices, month)
         if unknown:
             logger.warning(
                 "the cost of %d answers of %s is not known; they do not count in %s", unknown, month, MONTH

@@ -23,7 +23,7 @@ from wavcaps_assets.tables.crawled import AUDIO, DROPPED, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.exported import EXPORTS
 from wavcaps_assets.tables.fingerprinted import FINGERPRINTS
 from wavcaps_assets.tables.imported import IMPORTED_SETS
-from wavcaps_assets.tables.operations import DISK_USE
+from wavcaps_assets.tables.operations import DISK_USE, STATUS
 from wavcaps_assets.tables.published import (
     MANIFEST,
     RECORDINGS,
@@ -94,6 +94,7 @@ BY_ASSET: dict[str, TableSchema] = {
     "validation_ratings": VALIDATION_RATINGS,
     "validation_scores": VALIDATION_SCORES,
     "disk_use": DISK_USE,
+    "status": STATUS,
     "imported_set": IMPORTED_SETS,
     **{f"analysis/{schema.name}": schema for schema in analysis.TABLES},
 }

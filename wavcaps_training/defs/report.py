@@ -26,6 +26,7 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
     @dg.asset(
         deps=[
             "wavcaps",
+            "status",
             list(location.scored.training_manifest),
             list(location.scored.key),
             list(RETRIEVAL_SCORES_KEY),
@@ -36,7 +37,7 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
         group_name="scores",
         kinds={"html"},
         owners=OWNERS,
-        description="One self-contained page: the funnel, captions, distributions, the learning curve, "
+        description="One self-contained page: the state of the sources, the funnel, captions, distributions, the learning curve, "
         "the scores, times and sizes.",
     )
     def report(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:

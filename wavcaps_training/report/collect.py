@@ -44,6 +44,7 @@ from wavcaps_training.report.data import (
 from wavcaps_training.report.field import field_lines
 from wavcaps_training.report.funnel import make_funnels
 from wavcaps_training.report.sound import excerpt
+from wavcaps_training.report.status import read_status
 from wavcaps_training.report.stories import read_stories
 from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY, SEED_SCORES_KEY
 
@@ -86,6 +87,7 @@ def collect(
     return ReportData(
         written=utc_now(),
         run=run or RunFacts(),
+        status=read_status(tables),
         funnels=make_funnels(tables, sources),
         published=_published(wavcaps, sources, tables.store),
         models=_count(wavcaps.column("model").to_pylist()),

@@ -16,6 +16,7 @@ from wavcaps_training.report.benchmark_scores import BenchmarkTable
 from wavcaps_training.report.comparison import PaperTable, PaperText
 from wavcaps_training.report.field import FieldLine
 from wavcaps_training.report.sound import Sound
+from wavcaps_training.report.status import SourceStates
 from wavcaps_training.report.stories import Story
 
 
@@ -239,6 +240,7 @@ class ReportData:
 
     written: datetime
     run: RunFacts
+    status: SourceStates | None = None
     funnels: tuple[Funnel, ...] = ()
     published: tuple[Published, ...] = ()
     models: tuple[Counted, ...] = ()

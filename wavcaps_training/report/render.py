@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wavcaps_assets.analysis.figures import name_of
 from wavcaps_assets.sources.base import Source
+from wavcaps_assets.status.table import HEADS
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.paper.experiments import Experiment
 from wavcaps_training.paper.tables.field import MARKS, SEEN
@@ -71,6 +72,7 @@ def render_report(data: ReportData) -> str:
     }
     environment.globals |= {
         "figure": figure,
+        "status_heads": HEADS,
         "field_seen": SEEN,
         "field_marks": MARKS,
         "trained_on": TRAINED_ON,

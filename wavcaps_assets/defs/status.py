@@ -1,0 +1,132 @@
+"""The state of every source, as a table: an asset, a schedule that makes it each morning."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import pyarrow as pa
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.defs.automation import runs_of
+from wavcaps_assets.defs.common import OWNERS, Location
+from wavcaps_assets.defs.crawl_times import freshness_of, pace_of
+from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
+from wavcaps_assets.defs.jobs import LANE, LANE_JOB, STATUS_JOB
+from wavcaps_assets.defs.pauses import PAUSE_CAUSE_TAG, Cause, paused_run, until_of
+from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
+from wavcaps_assets.defs.schedules import newest_crawls
+from wavcaps_assets.defs.table_io_manager import schema_metadata
+from wavcaps_assets.llm.month import left_of_month
+from wavcaps_assets.llm.settings import ModelSettings
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.show.previews import cell
+from wavcaps_assets.sources.base import Source
+from wavcaps_assets.status.disk import disk_left
+from wavcaps_assets.status.table import HEADS, Pause, Room, SourceState, lines, status_table
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.operations import STATUS
+
+
+def status_of(
+    instance: dg.DagsterInstance,
+    graph: BaseAssetGraph,
+    tables: TableStore,
+    sources: Sequence[Source],
+    settings: Settings,
+) -> tuple[pa.Table, Room]:
+    """The state of each source now, `tables.operations.STATUS`, and what all sources share.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    now = utc_now()
+    room = room_of(tables.store, settings.llm, settings)
+    blocked = by_source(failing(instance, blocking_checks(graph)), sources)
+    states = [
+        SourceState(
+            source.name,
+            source.title,
+            freshness_of(instance, tables, source, now),
+            pace_of(instance, source, now),
+            pause_of(instance, source),
+            blocked[source.name],
+        )
+        for source in sources
+    ]
+    return status_table(states, room, now), room
+
+
+def room_of(store: Store, model: ModelSettings, settings: Settings) -> Room:
+    """What is left of the month's budget and of the disks."""
+    folders = [settings.state, *([store.root] if store.is_folder else [])]
+    limit = model.budget_month_usd or None
+    return Room(limit, left_of_month(store, model, utc_now()), disk_left(folders))
+
+
+def pause_of(instance: dg.DagsterInstance, source: Source) -> Pause | None:
+    """What a source waits for: its crawls, or its captions. Of both, the one that goes on later."""
+    crawl = paused_run(newest_crawls(instance, source))
+    lane = [dg.AssetKey(name) for name in LANE]
+    records = runs_of(instance, LANE_JOB, lane, source.name)
+    # A run that went on after the pause ended it.
+    captions = paused_run([record.dagster_run for record in records[:1]])
+    found = [
+        Pause(until_of(run), f"{what}: {run.tags.get(PAUSE_CAUSE_TAG, Cause.OTHER.value)}")
+        for what, run in (("crawl", crawl), ("captions", captions))
+        if run is not None
+    ]
+    return max(found, key=lambda pause: pause.until, default=None)
+
+
+def as_markdown(table: pa.Table) -> str:
+    """The table for people."""
+    if not table.num_rows:
+        return "*no source takes part*"
+    heads = "| " + " | ".join(HEADS.values()) + " |\n|" + " --- |" * len(HEADS)
+    rows = ("| " + " | ".join(cell(line[name]) for name in HEADS) + " |" for line in lines(table))
+    return "\n".join([heads, *rows])
+
+
+def status_asset(location: Location) -> dg.AssetsDefinition:
+    @dg.asset(
+        group_name="operations",
+        kinds={"parquet"},
+        owners=OWNERS,
+        description=f"{STATUS.description} `wavcaps status` prints the same; the schedule "
+        "`status_each_morning` makes it once a day.",
+        metadata=schema_metadata(STATUS),
+    )
+    def status(
+        context: dg.AssetExecutionContext, language_model: LanguageModelResource, store: StoreResource
+    ) -> pa.Table:
+        settings = location.settings.model_copy(update={"llm": language_model.settings()})
+        graph = context.repository_def.asset_graph
+        table, room = status_of(context.instance, graph, store.tables(), location.sources, settings)
+        context.add_output_metadata(
+            {
+                "sources tonight": dg.MetadataValue.md(as_markdown(table)),
+                "budget left": dg.MetadataValue.text(room.budget),
+                "disk left": dg.MetadataValue.text(room.disk),
+            }
+        )
+        return table
+
+    return status
+
+
+def definitions(location: Location) -> dg.Definitions:
+    job = dg.define_asset_job(
+        STATUS_JOB,
+        selection=dg.AssetSelection.assets("status"),
+        description="Makes the table of the state of each source.",
+        executor_def=dg.in_process_executor,
+    )
+    schedule = dg.ScheduleDefinition(
+        name="status_each_morning",
+        job=job,
+        cron_schedule="30 5 * * *",
+        execution_timezone="UTC",
+        description="Makes the asset `status` each morning at 05:30 UTC. It costs a few seconds of one core.",
+    )
+    return dg.Definitions(assets=[status_asset(location)], jobs=[job], schedules=[schedule])

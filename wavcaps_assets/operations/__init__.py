@@ -1,0 +1,1 @@
+"""Commands for the person who runs it every night."""
