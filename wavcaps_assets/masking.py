@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -60,6 +61,22 @@ def register_header(name: str, value: str) -> None:
     """Registers the secret in a header that is sent, such as the token in `Authorization: Token abc`."""
     if name.lower() in SECRET_HEADERS:
         register_secret(value, value.partition(" ")[2])
+
+
+class _Masked(logging.Filter):
+    """Masks secrets in log lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), None
+        return True
+
+
+_MASKED = _Masked()
+
+
+def mask_log(name: str) -> None:
+    """Masks registered secrets in the lines of another package's logger, from now on."""
+    logging.getLogger(name).addFilter(_MASKED)
 
 
 def masked(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wavcaps_assets.alerts.settings import AlertSettings
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.links import without_credentials
 from wavcaps_assets.network.settings import KNOWN_QUOTAS, UNLIMITED, NetworkSettings
@@ -127,6 +128,7 @@ class Settings(BaseSettings):
     contact: str = Field("", description="an address for site owners, sent in the User-Agent")
     network: NetworkSettings = NetworkSettings()
     llm: ModelSettings = ModelSettings()
+    alerts: AlertSettings = AlertSettings()
 
     @field_validator("source_names", "other_captions", mode="before")
     @classmethod

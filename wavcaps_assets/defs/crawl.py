@@ -10,6 +10,7 @@ import pyarrow as pa
 from wavcaps_assets.audio.fetch import fetch_audio
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.audio.summary import duration_mismatches, exact_duplicates
+from wavcaps_assets.checks.consent import check_consent_kept
 from wavcaps_assets.checks.ledgers import check_listing_whole, check_reconciled
 from wavcaps_assets.crawl.crawl import crawl
 from wavcaps_assets.crawl.ledger import (
@@ -34,6 +35,9 @@ from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import AUDIO, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.shrinking import FarFewerRows
+
+# Advisory checks, whose failures are told.
+CONSENT_KEPT, LISTING_WHOLE = "consent_kept", "listing_whole"
 
 
 class CrawlConfig(dg.Config, CrawlSettings):
@@ -182,7 +186,16 @@ def crawl_definitions(
 
 def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     return [
-        table_checks([source.name, "raw_clips"], partitions),
+        table_checks(
+            [source.name, "raw_clips"],
+            partitions,
+            advisory=(CONSENT_KEPT,),
+            consent_kept=(
+                "Every clip may still be used for what it could be used for at the crawl before: neither its "
+                "licence nor its author's preference forbids a use that they permitted.",
+                lambda tables, partition: check_consent_kept(tables, source.name, partition or ""),
+            ),
+        ),
         table_checks(
             [source.name, "audio"],
             partitions,
@@ -192,7 +205,7 @@ def _checks(source: Source, partitions: dg.PartitionsDefinition) -> list[dg.Asse
             [source.name, "ledger"],
             partitions,
             unique=False,
-            advisory=("listing_whole",),
+            advisory=(LISTING_WHOLE,),
             reconciled=(
                 "Every clip that was ever listed is stored, failed with a reason, or gone; and the files of "
                 "stored clips exist.",

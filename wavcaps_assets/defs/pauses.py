@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.llm.reservations import BudgetExhausted
-from wavcaps_assets.network.errors import HostDown, Paused, QuotaExhausted
+from wavcaps_assets.network.errors import BadAnswer, HostDown, Paused, QuotaExhausted
 from wavcaps_assets.show.progress import Facts, NoProgress, Progress
 from wavcaps_assets.tables.stage import Stage
 
@@ -34,6 +34,8 @@ class Cause(StrEnum):
     BUDGET = "budget"
     QUOTA = "quota"
     OUTAGE = "outage"
+    # The site responds, and not as its protocol says.
+    PROTOCOL = "protocol"
     # Such as a batch in progress.
     OTHER = "other"
 
@@ -43,7 +45,13 @@ def cause_of(pause: Paused) -> Cause:
         return Cause.BUDGET
     if isinstance(pause, QuotaExhausted):
         return Cause.QUOTA
-    return Cause.OUTAGE if isinstance(pause, HostDown) else Cause.OTHER
+    if not isinstance(pause, HostDown):
+        return Cause.OTHER
+    return Cause.PROTOCOL if _is_bad_answer(pause.__cause__) else Cause.OUTAGE
+
+
+def _is_bad_answer(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, BadAnswer) or _is_bad_answer(error.__cause__))
 
 
 class PageProgress:

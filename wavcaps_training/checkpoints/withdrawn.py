@@ -14,9 +14,7 @@ import pyarrow.compute as pc
 
 from wavcaps_assets.publishing.compare_versions import compare_versions
 from wavcaps_assets.publishing.splits import ASSIGNMENTS_KEY
-from wavcaps_assets.slices.licence_classes import licence_class_of
-from wavcaps_assets.slices.preferences import permits
-from wavcaps_assets.slices.uses import USES
+from wavcaps_assets.slices.lost_uses import uses_lost
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_assets.tables.set_versions import SetVersion, SetVersions
 from wavcaps_training.tables import WITHDRAWN_CLIPS
@@ -26,7 +24,6 @@ Key = tuple[str, ...]
 # known why, it may have been.
 REMOVED_BECAUSE = ("licence", "preference", "gone", "unknown")
 CHANGED = ("relicensed", "preference_changed")
-UNRESTRICTED = "no-additional-preferences"
 
 
 @dataclass(frozen=True)
@@ -161,23 +158,7 @@ def _restrictions(versions: SetVersions, name: str, latest: SetVersion) -> pa.Ta
         )
         changes = changes.set_column(changes.column_names.index(column), column, own)
     kinds = changes.group_by(["change", "before", "after"]).aggregate([]).to_pylist()
-    lost = {(row["change"], row["before"], row["after"]): _lost(**row) for row in kinds}
+    lost = {(row["change"], row["before"], row["after"]): uses_lost(**row) for row in kinds}
     each = zip(*(changes.column(column).to_pylist() for column in ("change", "before", "after")), strict=True)
     uses = pa.array([lost[kind] for kind in each], pa.list_(pa.string()))
     return changes.append_column("uses_lost", uses).filter(pc.greater(pc.list_value_length(uses), 0))
-
-
-def _lost(change: str, before: str | None, after: str | None) -> list[str]:
-    """The uses that a change does not permit any more."""
-    if change == "removed":
-        return [*USES]
-    if change == "relicensed":
-        gone = licence_class_of(before).uses - licence_class_of(after).uses
-        return [use for use in USES if use in gone]
-    # What was not known then was not a wish that the training went against.
-    then, now = before or UNRESTRICTED, after or ""
-    return [
-        use
-        for use in USES
-        if any(permits(then, use, openly) and not permits(now, use, openly) for openly in (False, True))
-    ]

@@ -37,8 +37,8 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
         group_name="scores",
         kinds={"html"},
         owners=OWNERS,
-        description="One self-contained page: the state of the sources, the funnel, captions, distributions, the learning curve, "
-        "the scores, times and sizes.",
+        description="One self-contained page: the state of the sources, the funnel, captions, distributions, "
+        "the learning curve, the scores, times and sizes.",
     )
     def report(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
         settings, tables = location.settings, store.tables()
