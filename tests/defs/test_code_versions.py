@@ -128,7 +128,12 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "FULL_SCALE = 32_767",
         {f"{source}/audio" for source in SOURCES},
     ),
-    "prices": ("wavcaps_assets/llm/prices.toml", "source = ", 'read = "today"\nsource = ', {"llm_costs"}),
+    "prices": (
+        "wavcaps_assets/llm/prices.toml",
+        "source = ",
+        'read = "today"\nsource = ',
+        {"llm_costs", "status"},
+    ),
     "how requests are sent": (
         "wavcaps_assets/network/client.py",
         "import time\n",
@@ -206,7 +211,7 @@ def test_the_users_own_files_count(tmp_path: Path) -> None:
         "prompts/mine.toml": rules | STAGE_2,
         "prompts/second/mine.toml": rules - FURTHER,
         "quality.toml": {"wavcaps"},
-        "prices.toml": {"llm_costs"},
+        "prices.toml": {"llm_costs", "status"},
     }
 
 

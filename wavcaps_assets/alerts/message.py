@@ -21,6 +21,15 @@ MAX_PLACES = 10
 ZERO_WIDTH_SPACE = "\u200b"
 # Invisible characters and those that show a line in another order.
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+# `&` first: it is in the others.
+ESCAPES = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    "`": "'",
+    "*": "\N{ASTERISK OPERATOR}",
+    "](": f"]{ZERO_WIDTH_SPACE}(",
+}
 MENTION = re.compile(r"@(?=\w)")
 
 
@@ -93,10 +102,10 @@ class Alert(BaseModel):
 
     def as_slack(self, ui_url: str) -> dict[str, Any]:
         """The body of an incoming webhook of Slack (https://docs.slack.dev/messaging/formatting-message-text)."""
-        what = block(self.what).replace("`", "'")
+        what = escaped(block(self.what))
         parts = [
             f"*{escaped(line(self.title))}*",
-            f"```{escaped(what)}```" if what else "",
+            f"```{what}```" if what else "",
             *(f"where: {escaped(place)}" for place in self._named()),
             escaped(self.link(ui_url)),
         ]
@@ -139,10 +148,10 @@ def block(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text in which nothing is a link, a mention or a command of Slack, or bold."""
-    for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(char, entity)
-    return MENTION.sub(f"@{ZERO_WIDTH_SPACE}", text).replace("*", "\N{ASTERISK OPERATOR}")
+    """A text in which nothing is a link, a mention, code or bold: of Slack, and of what reads Markdown."""
+    for char, harmless in ESCAPES.items():
+        text = text.replace(char, harmless)
+    return MENTION.sub(f"@{ZERO_WIDTH_SPACE}", text)
 
 
 def _visible(text: str) -> str:

@@ -6,7 +6,7 @@ and is over when each of its places has worked since, or when nothing was heard 
 
 from __future__ import annotations
 
-import hashlib
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,6 @@ FORGET_AFTER = timedelta(days=7)
 REPEAT_AFTER = timedelta(days=1)
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
-ID_CHARS = 24
 
 
 @dataclass(frozen=True)
@@ -65,25 +64,36 @@ class Cause(BaseModel):
     heard: datetime
 
 
-class Attempt(BaseModel):
-    """How often an alert was sent to a channel in vain, when it is sent again, and what was wrong."""
+class Down(BaseModel):
+    """A channel that failed.
 
-    tries: int = 0
+    Attributes:
+        failures: how often in a row.
+        not_before: when it is tried again (UTC).
+        problem: what was wrong.
+    """
+
+    failures: int
     not_before: datetime
-    error: str = ""
+    problem: str
 
 
 class Waiting(BaseModel):
     """An alert, and the channels that do not have it yet.
 
     Attributes:
+        cause: its cause.
+        alert: the message.
+        due: when it is sent (UTC).
+        tries: by the name of each of these channels, how often it was sent there in vain.
         started: whether it was sent anywhere, so that its text must not change any more.
     """
 
     cause: str
-    started: bool = False
     alert: Alert
-    channels: dict[str, Attempt]
+    due: datetime
+    tries: dict[str, int]
+    started: bool = False
 
 
 class Outbox(BaseModel):
@@ -95,6 +105,7 @@ class Outbox(BaseModel):
         unfinished: runs that had not ended then.
         causes: by their names.
         waiting: alerts to deliver, the oldest first.
+        down: the channels that failed last, by their names.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -103,6 +114,7 @@ class Outbox(BaseModel):
     unfinished: list[str] = []
     causes: dict[str, Cause] = {}
     waiting: list[Waiting] = []
+    down: dict[str, Down] = {}
 
     def add(self, findings: Iterable[Finding], channels: Collection[str], now: datetime) -> None:
         """Notes what happened. A new cause becomes an alert to all channels.
@@ -115,7 +127,7 @@ class Outbox(BaseModel):
             known = self.causes.get(finding.cause)
             if known is None:
                 self.causes[finding.cause] = Cause(places=[finding.place], told=now, heard=now)
-                self._queue(finding, channels, now, now)
+                self._queue(finding, channels, now)
                 continue
             known.heard = now
             if finding.place in known.places:
@@ -129,7 +141,7 @@ class Outbox(BaseModel):
             elif finding.repeats:
                 due = max(now, known.told + REPEAT_AFTER)
                 known.told = due
-                self._queue(finding, channels, now, due)
+                self._queue(finding, channels, due)
 
     def end(self, places: Collection[str]) -> None:
         """Notes what works again. A cause is over when all of its places do."""
@@ -153,7 +165,7 @@ class Outbox(BaseModel):
         save: Callable[[], None],
         time_is_up: Callable[[], bool],
     ) -> tuple[int, list[str]]:
-        """Sends what is due. A channel that fails is left alone until the next time.
+        """Sends what is due. A channel that fails is left alone for a while, longer each time.
 
         Args:
             channels: by their names. An alert to a channel that is not set any more is dropped.
@@ -163,34 +175,47 @@ class Outbox(BaseModel):
         Returns:
             The number of deliveries, and what went wrong.
         """
-        delivered, problems = 0, dict[str, str]()
-        for one in list(self.waiting):
-            for name, attempt in list(one.channels.items()):
-                if name in channels:
-                    if name in problems or attempt.not_before > now or time_is_up():
-                        continue
-                    one.started = True
-                    try:
-                        channels[name].send(one.alert)
-                    except NotDelivered as error:
-                        attempt.tries += 1
-                        attempt.error = problems[name] = str(error)
-                        attempt.not_before = now + min(
-                            FIRST_WAIT * 2 ** min(attempt.tries - 1, 10), LONGEST_WAIT
-                        )
-                        save()
-                        continue
-                    delivered += 1
-                del one.channels[name]
-                if not one.channels:
-                    self.waiting.remove(one)
+        self.down = {name: one for name, one in self.down.items() if name in channels}
+        for one in self.waiting:
+            one.tries = {name: tries for name, tries in one.tries.items() if name in channels}
+        self.waiting = [one for one in self.waiting if one.tries]
+        delivered, problems = 0, list[str]()
+        for name, channel in channels.items():
+            if name in self.down and self.down[name].not_before > now:
+                continue
+            # One that is never accepted must not keep back the others.
+            due = [one for one in self.waiting if name in one.tries and one.due <= now]
+            for one in sorted(due, key=lambda waiting: waiting.tries[name]):
+                if time_is_up():
+                    break
+                problem = self._send(one, name, channel, now)
                 save()
-        return delivered, [f"{name}: {problem}" for name, problem in problems.items()]
+                if problem:
+                    problems.append(f"{name}: {problem}")
+                    break
+                delivered += 1
+        return delivered, problems
 
-    def _queue(self, finding: Finding, channels: Collection[str], now: datetime, due: datetime) -> None:
-        named = hashlib.sha256(f"{finding.cause} {now.isoformat()}".encode()).hexdigest()[:ID_CHARS]
+    def _send(self, one: Waiting, name: str, channel: Channel, now: datetime) -> str:
+        """Sends one alert to one channel. Returns what went wrong; empty: nothing."""
+        one.started = True
+        try:
+            channel.send(one.alert)
+        except NotDelivered as error:
+            failures = self.down[name].failures + 1 if name in self.down else 1
+            wait = min(FIRST_WAIT * 2 ** min(failures - 1, 10), LONGEST_WAIT)
+            self.down[name] = Down(failures=failures, not_before=now + wait, problem=str(error))
+            one.tries[name] += 1
+            return str(error)
+        self.down.pop(name, None)
+        del one.tries[name]
+        if not one.tries:
+            self.waiting.remove(one)
+        return ""
+
+    def _queue(self, finding: Finding, channels: Collection[str], due: datetime) -> None:
         alert = Alert(
-            id=named,
+            id=uuid.uuid4().hex,
             kind=finding.kind,
             title=masked(finding.title),
             what=masked(finding.what),
@@ -198,8 +223,8 @@ class Outbox(BaseModel):
             page=finding.page,
             at=finding.at,
         )
-        attempts = {name: Attempt(not_before=due) for name in channels}
-        self.waiting.append(Waiting(cause=finding.cause, alert=alert, channels=attempts))
+        tries = dict.fromkeys(channels, 0)
+        self.waiting.append(Waiting(cause=finding.cause, alert=alert, due=due, tries=tries))
 
     def _unsent(self, cause: str) -> Waiting | None:
         """The alert of a cause that was not sent anywhere yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +13,17 @@ from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
 from wavcaps_assets.llm.prices import Prices, load_prices, record_cost
 from wavcaps_assets.llm.reservations import PICO, to_pico
 from wavcaps_assets.llm.settings import ModelSettings
-from wavcaps_assets.llm.spending_totals import Place, SpendingTotals
+from wavcaps_assets.llm.spending_totals import SpendingTotals
 from wavcaps_assets.store.machines import has_conditional_writes
 from wavcaps_assets.store.storage import Store
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Where the answers are, and with them the totals; the answers themselves are not read."""
+
+    store: Store
+    folder: str = ANSWERS
 
 
 def month_of(now: datetime) -> str:
@@ -44,7 +53,7 @@ def left_of_month(store: Store, settings: ModelSettings, now: datetime) -> float
     if not settings.budget_month_usd:
         return None
     month = month_of(now)
-    spent = _counted(Place(store, ANSWERS), month)
+    spent = _counted(Answers(store), month)
     if not spent:
         # No run has counted this month yet.
         with ResponseLedger(store, ANSWERS) as ledger:
@@ -52,7 +61,7 @@ def left_of_month(store: Store, settings: ModelSettings, now: datetime) -> float
     return max(settings.budget_month_usd - spent / PICO, 0.0)
 
 
-def _counted(ledger: Place, month: str) -> int:
+def _counted(ledger: Answers, month: str) -> int:
     """What the runs have counted in this month (10^-12 USD). Writes nothing."""
     totals: SpendingTotals | BucketTotals
     if ledger.store.is_folder:
