@@ -8,6 +8,7 @@ from pathlib import Path
 from wavcaps_assets.crawl.freshness import Freshness, Overdue
 from wavcaps_assets.llm.budget import Budget
 from wavcaps_assets.llm.ledger import ANSWERS, ResponseLedger
+from wavcaps_assets.llm.messages import Message
 from wavcaps_assets.llm.month import left_of_month
 from wavcaps_assets.llm.prices import load_prices
 from wavcaps_assets.llm.settings import ModelSettings
@@ -66,7 +67,7 @@ def test_the_budget_left_is_that_of_the_runs(store: Store) -> None:
     settings = ModelSettings(model="gpt-4o-mini", budget_month_usd=1.0)
     assert left_of_month(store, ModelSettings(), NOW) is None
     assert left_of_month(store, settings, NOW) == 1.0
-    message = {"role": "user", "content": "rain"}
+    message = Message(role="user", content="rain")
     with (
         ResponseLedger(store, ANSWERS) as ledger,
         Budget(load_prices(), "gpt-4o-mini", ledger, settings, lambda: NOW) as budget,
