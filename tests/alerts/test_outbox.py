@@ -1,4 +1,4 @@
-"""Each cause is told once until it is over, and nothing is lost or sent twice."""
+"""Each cause is reported once until it is over, and nothing is lost or sent twice."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class World:
     def tick(
         self, findings: Sequence[Finding] = (), works: Sequence[str] = (), now: datetime = NOW
     ) -> list[str]:
-        """A tick of a process that was started anew. Returns what went wrong."""
+        """A tick of a new process. Returns what went wrong."""
         outbox = Outbox.model_validate_json(self.stored)
         outbox.end(works)
         outbox.add(findings, BOTH, now)

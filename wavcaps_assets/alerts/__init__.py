@@ -1,1 +1,1 @@
-"""Messages to people: what happened, where, and the link to the run, each told once and never lost."""
+"""Messages to people: what happened, where, and the link to the run, each sent once and never lost."""

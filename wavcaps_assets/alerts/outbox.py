@@ -1,7 +1,7 @@
-"""Which causes are known, and which alerts are to be delivered: each cause is told once until it is over.
+"""Which causes are known, and which alerts are to be delivered: each cause is reported once until it is over.
 
-A cause, such as a check that fails, may concern many places, such as partitions. It is told when it appears,
-and is over when each of its places has worked since, or when nothing was heard of it for a week.
+A cause, such as a check that fails, may concern many places, such as partitions. It is reported when it
+appears, and is over when each of its places has worked since, or when nothing was heard of it for a week.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Finding:
         what: what happened.
         page: of the web UI.
         at: when (UTC).
-        repeats: whether each place is news, and not a part of one story: told at most once a day.
+        repeats: whether each place is news, and not a part of one story: reported at most once a day.
     """
 
     cause: str
@@ -51,16 +51,16 @@ class Finding:
 
 
 class Cause(BaseModel):
-    """A cause that was told and is not over.
+    """A cause that was reported and is not over.
 
     Attributes:
         places: those that have not worked since.
-        told: when its newest alert was made (UTC).
+        reported: when its newest alert was made (UTC).
         heard: when it was noticed last (UTC).
     """
 
     places: list[str]
-    told: datetime
+    reported: datetime
     heard: datetime
 
 
@@ -126,7 +126,7 @@ class Outbox(BaseModel):
         for finding in findings:
             known = self.causes.get(finding.cause)
             if known is None:
-                self.causes[finding.cause] = Cause(places=[finding.place], told=now, heard=now)
+                self.causes[finding.cause] = Cause(places=[finding.place], reported=now, heard=now)
                 self._queue(finding, channels, now)
                 continue
             known.heard = now
@@ -139,8 +139,8 @@ class Outbox(BaseModel):
                 if finding.repeats:
                     unsent.alert.what = f"{unsent.alert.what}\n{masked(finding.what)}"
             elif finding.repeats:
-                due = max(now, known.told + REPEAT_AFTER)
-                known.told = due
+                due = max(now, known.reported + REPEAT_AFTER)
+                known.reported = due
                 self._queue(finding, channels, due)
 
     def end(self, places: Collection[str]) -> None:

@@ -1,7 +1,7 @@
 """A sensor that tells people what went wrong, once for each cause. It is off until it is switched on.
 
-It looks at every run that has ended, whoever launched it and in whichever code location. What it has told,
-and what is still to be told, is in the database of the instance.
+It looks at every run that has ended, launched in any way and of any code location. What it has sent,
+and what it still has to send, is in the database of the instance.
 """
 
 import time
@@ -32,7 +32,7 @@ DELIVERY_S = 30.0
 
 
 def load(instance: dg.DagsterInstance) -> Outbox | None:
-    """What was noticed and told so far; None: nothing yet."""
+    """What was noticed and sent so far; None: nothing yet."""
     stored = instance.daemon_cursor_storage.get_cursor_values({KEY}).get(KEY)
     return None if stored is None else Outbox.model_validate_json(stored)
 
@@ -66,7 +66,7 @@ def collect(
         try:
             outcome = outcome_of(instance, run, sources)
         except Exception as error:
-            # A run that cannot be read must not hide all others for ever.
+            # A run that cannot be read must not hide all others.
             outcome = Outcome([_unreadable(run, error)], set())
         outbox.end(outcome.works)
         outbox.add(outcome.findings, channels, now)

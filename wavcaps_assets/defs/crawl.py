@@ -36,7 +36,7 @@ from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import AUDIO, LEDGER, RAW_CLIPS
 from wavcaps_assets.tables.shrinking import FarFewerRows
 
-# Advisory checks, whose failures are told.
+# Advisory checks, whose failures are reported.
 CONSENT_KEPT, LISTING_WHOLE = "consent_kept", "listing_whole"
 
 

@@ -115,14 +115,14 @@ class _Reader:
                 )
             elif found.check_name == NO_WITHDRAWN:
                 named = f"consent/checkpoints/{_hashed(said)}"
-                told = "Checkpoints were trained on clips that were withdrawn since"
-                yield Finding(named, place, Kind.WITHDRAWN_CONSENT, told, said, page, at)
+                headline = "Checkpoints were trained on clips that were withdrawn since"
+                yield Finding(named, place, Kind.WITHDRAWN_CONSENT, headline, said, page, at)
             elif found.check_name == LISTING_WHOLE:
-                told = f"Parts of the listing of {title} could not be read"
-                yield Finding(f"unread/{source}", place, Kind.FAILED_CRAWL, told, said, page, at)
+                headline = f"Parts of the listing of {title} could not be read"
+                yield Finding(f"unread/{source}", place, Kind.FAILED_CRAWL, headline, said, page, at)
             elif found.blocking and found.severity is dg.AssetCheckSeverity.ERROR:
-                told = f"Blocking check failed: {name}"
-                yield Finding(f"check/{name}", place, Kind.FAILED_CHECK, told, said, page, at)
+                headline = f"Blocking check failed: {name}"
+                yield Finding(f"check/{name}", place, Kind.FAILED_CHECK, headline, said, page, at)
 
     def _failures(self) -> Iterator[Finding]:
         for event, at in self._events:
@@ -131,23 +131,23 @@ class _Reader:
             errors = list(_chain(event.step_failure_data.error))
             classes = {error.cls_name or "" for error in errors}
             if CHECK_FAILED in classes:
-                # The evaluation of the check is told.
+                # The evaluation of the check is reported.
                 continue
             said = _message(errors)
             place, source = self._place(event.step_key), event.step_key.partition("__")[0]
             page, title = f"runs/{self._run.run_id}", self._titles.get(source)
             if BadAnswer.__name__ in classes and title:
-                told = f"{title} has changed its protocol, or refuses requests"
-                yield Finding(f"protocol/{source}", place, Kind.CHANGED_PROTOCOL, told, said, page, at)
+                headline = f"{title} has changed its protocol, or refuses requests"
+                yield Finding(f"protocol/{source}", place, Kind.CHANGED_PROTOCOL, headline, said, page, at)
             elif classes & BUDGET_ERRORS:
-                told = "The budget of the language model does not permit its requests"
-                yield Finding(self._cause("budget", said), place, Kind.BUDGET, told, said, page, at)
+                headline = "The budget of the language model does not permit its requests"
+                yield Finding(self._cause("budget", said), place, Kind.BUDGET, headline, said, page, at)
             elif title:
-                told = f"The crawl of {title} failed"
-                yield Finding(self._cause("failed", said), place, Kind.FAILED_CRAWL, told, said, page, at)
+                headline = f"The crawl of {title} failed"
+                yield Finding(self._cause("failed", said), place, Kind.FAILED_CRAWL, headline, said, page, at)
             else:
-                told = f"A run failed: {_shown(event.step_key)}"
-                yield Finding(self._cause("failed", said), place, Kind.FAILED_RUN, told, said, page, at)
+                headline = f"A run failed: {_shown(event.step_key)}"
+                yield Finding(self._cause("failed", said), place, Kind.FAILED_RUN, headline, said, page, at)
 
     def _pause(self) -> Iterator[Finding]:
         """A budget that is used up, or a site that does not respond. A quota is no news."""
@@ -170,14 +170,14 @@ class _Reader:
             # A run's budget is over with the run, and a month's concerns all sources.
             of_month = until > self._at
             named = f"budget/{until:%Y-%m}" if of_month else f"budget/run/{place}"
-            told = "The month's budget is used up" if of_month else "A run stopped at its budget"
-            yield Finding(named, place, Kind.BUDGET, told, said, page, self._at)
+            headline = "The month's budget is used up" if of_month else "A run stopped at its budget"
+            yield Finding(named, place, Kind.BUDGET, headline, said, page, self._at)
         elif cause == Cause.PROTOCOL:
-            told = f"{title} has changed its protocol, or refuses requests"
-            yield Finding(f"protocol/{source}", place, Kind.CHANGED_PROTOCOL, told, said, page, self._at)
+            headline = f"{title} has changed its protocol, or refuses requests"
+            yield Finding(f"protocol/{source}", place, Kind.CHANGED_PROTOCOL, headline, said, page, self._at)
         elif cause == Cause.OUTAGE:
-            told = f"{title} cannot be read"
-            yield Finding(f"outage/{source}", place, Kind.OUTAGE, told, said, page, self._at)
+            headline = f"{title} cannot be read"
+            yield Finding(f"outage/{source}", place, Kind.OUTAGE, headline, said, page, self._at)
 
     def _death(self) -> Iterator[Finding]:
         """A run that failed without a step that did, such as one whose process died."""
