@@ -18,7 +18,7 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.jobs import fresh_check_key
 from wavcaps_assets.defs.run_outcomes import ENDED, Outcome, outcome_of
-from wavcaps_assets.defs.schedules import UNFINISHED
+from wavcaps_assets.defs.run_records import UNFINISHED
 from wavcaps_assets.sources.base import Source
 
 NAME = "alerts"
