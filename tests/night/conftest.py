@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.night.installation import Installation, installation
+from tests.night.installation import Installation, installation, serving_bucket
 from tests.night.sites import Sites, serving_sites
 from tests.support.fake_clock import fake_clock
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 
-MONTHS = ("2022-09", "2022-10", "2022-11")
+MONTHS = ("2022-10", "2022-11")
 CRAWL = ("raw_clips", "audio", "ledger")
 # New clips of each source for a test.
 NEW_CLIPS = 3
@@ -63,12 +63,10 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     with (
         fake_clock(datetime(2027, 3, 1, 21, 58, tzinfo=UTC)) as clock,
         serving_sites(corpus) as sites,
-        pytest.MonkeyPatch.context() as own,
+        serving_bucket() as bucket,
     ):
-        own.setenv("AWS_ACCESS_KEY_ID", "wavcaps")
-        own.setenv("AWS_SECRET_ACCESS_KEY", "bucket-secret")
         environment = {"WAVCAPS_EMBEDDED_SOURCES_PORT": str(sites.port)}
-        with installation(folder, clock, environment, trains=False) as team:
+        with installation(folder, clock, bucket, environment, trains=False) as team:
             made = Plant(team, sites, corpus)
             made.new_clips()
             team.start_all()

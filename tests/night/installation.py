@@ -15,10 +15,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.defs.test_backfills import BACKFILL, LAUNCH_BACKFILL, paths
@@ -41,6 +42,8 @@ SECRETS = {
     "AWS_ACCESS_KEY_ID": "wavcaps",
     "AWS_SECRET_ACCESS_KEY": "bucket-secret",
 }
+# No wait for runs ends before, however busy the machine is (s).
+LONG_S = 3600
 # Services that have a port, by the port of the file.
 PORTS = {"assets": "4000", "training": "4000", "webserver": "3000"}
 
@@ -196,6 +199,13 @@ class Installation:
         except OSError:
             return False
 
+    def status(self, run_id: str) -> str:
+        return next(run.status for run in self.runs() if run.id == run_id)
+
+    def log_of(self, name: str) -> str:
+        """What a service has printed since it was started last."""
+        return max(self.folder.glob(f"{name}.*.log")).read_text(errors="replace")
+
     def logs(self) -> str:
         texts = [path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("*.log"))]
         return "\n".join(texts)
@@ -253,7 +263,7 @@ class Installation:
         found = self.graphql(BACKFILL, id=backfill_id)["partitionBackfillOrError"]
         return str(found["status"])
 
-    def wait_for_backfill(self, backfill_id: str, timeout_s: float = 1200) -> str:
+    def wait_for_backfill(self, backfill_id: str, timeout_s: float = LONG_S) -> str:
         """Waits until a backfill has ended. Returns its status."""
         ended = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
         wait_until(
@@ -279,13 +289,20 @@ class Installation:
             for one in found
         ]
 
-    def settle(self, timeout_s: float = 900) -> None:
+    def settle(self, timeout_s: float = LONG_S) -> None:
         """Waits until no run is left to do."""
 
         def unfinished() -> list[Run]:
             return [run for run in self.runs() if run.status in UNFINISHED]
 
         wait_until(lambda: not unfinished(), timeout_s, lambda: (unfinished(), self.logs()))
+
+    def switch_all_on(self, sources: Sequence[str]) -> None:
+        """The whole automation of these sources."""
+        for source in sources:
+            self.switch_on("schedules", f"crawl_{source}_missing")
+            self.switch_on("sensors", f"process_{source}")
+        self.switch_on("sensors", "publish_new_version")
 
     def pass_time(self, by: timedelta) -> None:
         """Moves the clock, lets the daemon look at what is on, and waits until all runs have ended.
@@ -295,7 +312,11 @@ class Installation:
         """
         moved_at = self.clock.now()
         self.clock.move(by)
-        wait_until(lambda: not self._not_looked_at(moved_at.timestamp()), 300, self.logs)
+        self.catch_up(moved_at)
+
+    def catch_up(self, since: datetime) -> None:
+        """Waits until the daemon has looked at what is on since a time, and all runs have ended."""
+        wait_until(lambda: not self._not_looked_at(since.timestamp()), LONG_S, self.logs)
         self.settle()
 
     def _not_looked_at(self, since: float) -> list[str]:
@@ -325,17 +346,30 @@ class Installation:
 
 
 @contextmanager
-def installation(
-    folder: Path, clock: FakeClock, assets: Mapping[str, str], trains: bool = True
-) -> Iterator[Installation]:
-    """Postgres and the S3 server run; the other services are started by `start` and `start_all`."""
+def serving_bucket() -> Iterator[Gate]:
+    """An S3 server behind a gate, with the credentials of `SECRETS` in this process."""
     with (
-        serving_postgres(clock.environment) as postgres,
-        serving_atomic_s3() as bucket,
-        gate(postgres) as to_postgres,
-        gate(int(bucket.rpartition(":")[2])) as to_bucket,
+        pytest.MonkeyPatch.context() as own,
+        serving_atomic_s3() as url,
+        gate(int(url.rpartition(":")[2])) as to_bucket,
     ):
-        made = Installation(folder, clock, to_postgres, to_bucket, dict(assets), trains)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            own.setenv(name, SECRETS[name])
+        yield to_bucket
+
+
+@contextmanager
+def installation(
+    folder: Path, clock: FakeClock, bucket: Gate, assets: Mapping[str, str], trains: bool = True
+) -> Iterator[Installation]:
+    """Postgres runs; the other services are started by `start` and `start_all`.
+
+    Args:
+        bucket: the gate before the S3 server, which several machines may share.
+        assets: environment of the code location of the data.
+    """
+    with serving_postgres(clock.environment) as postgres, gate(postgres) as to_postgres:
+        made = Installation(folder, clock, to_postgres, bucket, dict(assets), trains)
         try:
             yield made
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,17 +53,28 @@ class Sites:
 
     Attributes:
         sounds: how often each sound was sent, by its path.
+        times: of all requests, by a clock that nobody sets (s).
         broken: requests for a path and query with this get an answer that says nothing.
     """
 
     url: str = ""
     sounds: Counter[str] = field(default_factory=Counter)
+    times: list[float] = field(default_factory=list)
     broken: re.Pattern[str] | None = None
     _app: ASGIApp | None = None
 
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def most_in(self, seconds: float) -> int:
+        """The most requests in any span of this length."""
+        first = most = 0
+        for last, at in enumerate(self.times):
+            while self.times[first] <= at - seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
 
     def show(self, corpus: Corpus) -> None:
         self._app = create_app(corpus)
@@ -76,6 +88,8 @@ class Sites:
                 self.sounds[f"{scope['path']}?{query}" if query else scope["path"]] += 1
             await send(message)
 
+        if scope["type"] == "http":
+            self.times.append(time.monotonic())
         asked = f"{scope.get('path')}?{scope.get('query_string', b'').decode()}"
         if self.broken is not None and self.broken.search(unquote(asked)):
             useless = {"count": 3, "next": None, "previous": None, "results": [{"id": "?"}] * 3}

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.alone]
 
 STATS = """query Stats($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   partitionStats { numMaterialized numFailed } } } }"""
-BROKEN = "2022-10"
+BROKEN = MONTHS[0]
 
 
 def test_a_backfill_with_it_ends_as_failed_and_the_rest_is_there(plant: Plant) -> None:

@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import resources
+from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 
 from tests.llm.scripted_model import KEY, MODEL
-from tests.night.installation import Installation, Run, installation
+from tests.night import screenshots
+from tests.night.installation import Installation, Run, installation, serving_bucket
 from tests.night.sites import CHANGED, PRICES, Model, Sites, serving_model, serving_sites
 from tests.support.fake_clock import FakeClock, fake_clock
 from tests.support.gate import Gate, gate
@@ -79,9 +81,18 @@ def team(
     tmp_path_factory: pytest.TempPathFactory, clock: FakeClock, sites: Sites, bbc: Gate, model: Model
 ) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("night")
+    environment = settings(folder, sites, bbc, model)
+    with serving_bucket() as bucket, installation(folder, clock, bucket, environment) as made:
+        made.start_all()
+        made.switch_all_on(SOURCES)
+        yield made
+
+
+def settings(folder: Path, sites: Sites, bbc: Gate, model: Model) -> dict[str, str]:
+    """The environment of the code location of the data. Each site has a host of its own."""
     (folder / "prices.toml").write_text(PRICES)
     of_bbc = f"127.0.0.1:{bbc.port}"
-    environment = {
+    return {
         "WAVCAPS_EMBEDDED_SOURCES_PORT": str(sites.port),
         "WAVCAPS_SOURCE_NAMES": ",".join(SOURCES),
         "WAVCAPS_FREESOUND__FIRST_MONTH": "2022-10",
@@ -89,6 +100,8 @@ def team(
         "WAVCAPS_BBC__MEDIA_URL": f"http://{of_bbc}/bbc-media",
         "WAVCAPS_NETWORK__PRIVATE_HOSTS": json.dumps([of_bbc]),
         "WAVCAPS_NETWORK__QUOTAS": json.dumps({of_bbc: {"per_minute": None}}),
+        # Nobody sets the clock of quotas, the test neither: a pause is that long.
+        "WAVCAPS_NETWORK__PAUSE_S": "60",
         "WAVCAPS_LLM__BASE_URL": f"{model.endpoint.root}/v1",
         "WAVCAPS_LLM__MODEL": MODEL,
         "WAVCAPS_LLM__API_KEY": KEY,
@@ -96,15 +109,6 @@ def team(
         "WAVCAPS_LLM__FREE": "false",
         "WAVCAPS_LLM__BUDGET_MONTH_USD": str(RAISED_USD),
     }
-    with pytest.MonkeyPatch.context() as own, installation(folder, clock, environment) as made:
-        own.setenv("AWS_ACCESS_KEY_ID", "wavcaps")
-        own.setenv("AWS_SECRET_ACCESS_KEY", "bucket-secret")
-        made.start_all()
-        for source in SOURCES:
-            made.switch_on("schedules", f"crawl_{source}_missing")
-            made.switch_on("sensors", f"process_{source}")
-        made.switch_on("sensors", "publish_new_version")
-        yield made
 
 
 def of_job(team: Installation, job: str, partition: str = "") -> list[Run]:
@@ -194,6 +198,7 @@ def test_with_a_larger_budget_it_ends_with_the_next_version(
     again = kept.filter(pc.is_in(kept.column("source"), crawled_again))
     assert all(caption.startswith("There is ") for caption in again.column("caption").to_pylist())
     assert found["recaptioned"] == set(again.column("clip_id").to_pylist()) - found["added"]
+    screenshots.take(team)
     # Nothing was done twice, and no run failed.
     assert set(sites.sounds.values()) == set(model.asked.values()) == {1}
     assert {run.status for run in team.runs()} == {"SUCCESS"}
