@@ -1,4 +1,4 @@
-"""Two machines share a bucket, and nothing else: each has its own services, Postgres, disk, and automation."""
+"""Two machines share a bucket and nothing else: each has its own services, Postgres, disk, and automation."""
 
 from __future__ import annotations
 
