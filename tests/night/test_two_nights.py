@@ -41,7 +41,7 @@ BUDGET_USD, RAISED_USD = 12_000, 200_000
 
 @pytest.fixture(scope="module")
 def clock() -> Iterator[FakeClock]:
-    with fake_clock(datetime(2027, 3, 1, 21, 58, tzinfo=UTC)) as made:
+    with fake_clock(datetime(2027, 3, 5, 21, 58, tzinfo=UTC)) as made:
         yield made
 
 
@@ -148,7 +148,7 @@ def test_the_second_night_pauses_where_it_has_to(
     spent = model.paid_usd
     bbc.shut()
     # The catalogues are due again.
-    team.pass_time(timedelta(days=31))
+    team.pass_time(timedelta(days=30, hours=2))
     assert PAUSED_TAG in of_job(team, "crawl_bbc_sound_effects", "catalogue")[0].tags
     team.pass_time(HALF_AN_HOUR)
     paused = [run for run in team.runs() if run.job == "caption_source" and PAUSED_TAG in run.tags]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
 def started(
     service: Mapping[str, Any], addresses: Mapping[str, str], ports: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a service's command.
+    """Runs a service's command. It ends as a container does, with all processes that it has started.
 
     Args:
         service: of the file.
@@ -65,7 +66,9 @@ def started(
     command[0] = str(programs / command[0])
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output) as process,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        ) as process,
     ):
         try:
             yield process
@@ -75,3 +78,5 @@ def started(
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
