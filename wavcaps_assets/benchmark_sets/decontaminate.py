@@ -187,7 +187,9 @@ def decontaminate(
     rules = [(IN_EVALUATION, name, split) for name in evaluated_on for split in sorted(EVALUATED)]
     for name, excluded in (preset.excluded if preset else {}).items():
         rules += [(IN_BENCHMARK, name, split) for split in sorted(excluded)]
-    excluding, why, to_review = _excluding(evidence, to_compare.select(["clip_id", "split"]), rules, policy)
+    there_is_evidence = pc.is_in(to_compare.column("clip_id"), value_set=evidence.column("clip_id").unique())
+    of_evidence = to_compare.select(["clip_id", "split"]).filter(there_is_evidence)
+    excluding, why, to_review = _excluding(evidence, of_evidence, rules, policy)
     of_set = pc.equal(excluding.column("reason"), IN_EVALUATION)
     removing = excluding.filter(excluding.column("removed"))
     return Decontamination(
