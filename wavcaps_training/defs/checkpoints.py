@@ -1,5 +1,6 @@
 """A checkpoint asset for each experiment."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,7 @@ from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.plots import as_markdown, lines
 from wavcaps_assets.show.progress import progress_bar
-from wavcaps_assets.tables.asset_tables import WHOLE
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.defs.common import OWNERS, Location, device, device_count, encoder_scope
 from wavcaps_training.defs.embeddings import credit, known_embeddings
 from wavcaps_training.defs.retries import final_errors, gpu_retries
@@ -52,6 +53,7 @@ def definitions(location: Location) -> dg.Definitions:
 def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefinition:
     start = list(experiment.start_key) if experiment.start_key else None
     embeddings = list(experiment.embeddings_key) if experiment.embeddings_key else None
+    latents = list(experiment.latents_key) if experiment.latents_key else None
     metadata = {**schema_metadata(CHECKPOINT), **credit(experiment)}
     if experiment.reported_in:
         figures = reported_figures(experiment.reported_in, experiment.reported_on)
@@ -60,7 +62,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
     @dg.asset(
         key=list(experiment.key),
         ins={"training_manifest": dg.AssetIn(key=list(experiment.training_manifest))},
-        deps=[key for key in (start, embeddings) if key],
+        deps=[key for key in (start, embeddings, latents) if key],
         group_name="training",
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
@@ -94,10 +96,13 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
             device(),
             device_count(),
         )
-        initial = _weights_of(tables.read(start, [WHOLE]), start) if start else None
+        initial = weights_of(tables.read(start, [WHOLE]), start) if start else None
+        made_of = parts_of(tables, latents) if latents else None
         with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
             known = known_embeddings(tables, experiment)
-            table = train_experiment(experiment, run_settings, training_manifest, place, initial, bar, known)
+            table = train_experiment(
+                experiment, run_settings, training_manifest, place, initial, bar, known, made_of
+            )
         (row,) = table.to_pylist()
         with tables.store.reading(row["weights_path"]) as weights:
             version = checkpoint_version(table, weights)
@@ -139,7 +144,20 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
     return checkpoint
 
 
-def _weights_of(checkpoint: pa.Table, key: list[str]) -> str:
+def parts_of(tables: TableStore, latents: Sequence[str]) -> tuple[str, str]:
+    """The paths of the autoencoder's weights and of the latents of a latent diffusion model.
+
+    Raises:
+        Failure: the latents are not there.
+    """
+    row = next(iter(tables.read(latents, [WHOLE]).to_pylist() if tables.exists(latents, None) else []), None)
+    if row is None:
+        name = "/".join(latents)
+        raise dg.Failure(f"there are no {name}: materialize {name} first", allow_retries=False)
+    return row["autoencoder_path"], row["latents_path"]
+
+
+def weights_of(checkpoint: pa.Table, key: list[str]) -> str:
     """The path of a checkpoint's weights.
 
     Raises:

@@ -4,7 +4,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from wavcaps_training.defs.common import Location
-from wavcaps_training.paper.models import Stage
+from wavcaps_training.paper.models import RETRIEVAL, Stage
 from wavcaps_training.tables import (
     PAPER_COMPARISON_KEY,
     RETRIEVAL_SCORES_KEY,
@@ -23,7 +23,9 @@ def _jobs_of_others(location: Location) -> list[UnresolvedAssetJobDefinition]:
             description=f"{experiment.description} Then it is scored. The report shows the scores.",
         )
         for experiment in location.experiments
-        if experiment.stage is Stage.DEMO and experiment is not location.scored
+        if experiment.stage is Stage.DEMO
+        and experiment.model.task is RETRIEVAL
+        and experiment is not location.scored
     ]
 
 

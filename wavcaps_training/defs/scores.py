@@ -19,7 +19,7 @@ from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.evaluation.directions import DIRECTIONS
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import Experiment
-from wavcaps_training.paper.models import Stage
+from wavcaps_training.paper.models import RETRIEVAL, Stage
 from wavcaps_training.tables import (
     RETRIEVAL_SCORES,
     RETRIEVAL_SCORES_KEY,
@@ -36,7 +36,7 @@ def definitions(location: Location) -> dg.Definitions:
     others = [
         experiment
         for experiment in location.experiments
-        if experiment.stage is Stage.DEMO and experiment is not scored
+        if experiment.stage is Stage.DEMO and experiment.model.task is RETRIEVAL and experiment is not scored
     ]
     assets = [_retrieval_scores(scored, RETRIEVAL_SCORES_KEY, retries)]
     assets += [_retrieval_scores(experiment, experiment.scores_key, retries) for experiment in others]

@@ -9,12 +9,11 @@ from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
 from wavcaps_training.paper.released import RELEASED_MODELS, ReleasedModel
 from wavcaps_training.paper.tables.captioning import METRICS, TABLE_VI, TABLE_X
 from wavcaps_training.paper.tables.classification import TABLE_VII
-from wavcaps_training.paper.tables.generation import TABLE_VIII
+from wavcaps_training.paper.tables.generation import TABLE_VIII, name_in_table_viii
 from wavcaps_training.paper.tables.reported import TEST_SETS, name_in_table_v
 from wavcaps_training.paper.tables.retrieval import DEPTHS, DIRECTIONS, TABLE_IX, TABLE_V, RetrievalResult
 
 OF_OTHERS = "A system of others, which the paper quotes and this project does not train."
-NO_GENERATION = "not run: needs text-based sound generation, which is not part of this project"
 # Rows of another table with the same model and the same figures.
 SAME_ROW = {"Table IX, WavCaps": "Table V, HTSAT-BERT-ZS"}
 
@@ -25,7 +24,7 @@ class Wanted:
 
     Attributes:
         experiment: whose checkpoint is scored; or the checkpoint that the paper's authors released.
-        task: `retrieval`, `captioning` or `classification`.
+        task: `retrieval`, `captioning`, `classification` or `generation`.
         benchmark: on which benchmark.
         metrics: the names of the score in tables of scores; the first that is there counts.
         direction: of retrieval; empty: none.
@@ -154,9 +153,9 @@ def _classification() -> Iterator[Cell]:
 
 def _generation() -> Iterator[Cell]:
     for row in TABLE_VIII:
-        condition = "" if row.train_condition == "-" else f", {row.train_condition.lower()} condition"
-        columns = {"FAD": row.fad, "IS": row.inception_score, "KL": row.kl, "FD": row.fd}
-        for column, figure in columns.items():
-            note = OF_OTHERS if row.others else NO_GENERATION
-            name = row.model + condition
-            yield Cell("Table VIII", name, column, figure, unit="", of_others=row.others, note=note)
+        name = name_in_table_viii(row)
+        experiment = experiment_of("Table VIII", name, "audiocaps")
+        for column, figure in row.columns.items():
+            wanted = _wanted(experiment, "generation", "audiocaps", (column,))
+            note = "" if wanted else OF_OTHERS
+            yield Cell("Table VIII", name, column, figure, "", wanted, of_others=row.others, note=note)

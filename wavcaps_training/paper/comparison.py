@@ -105,6 +105,10 @@ def _needs(wanted: Wanted, experiment: Experiment | ReleasedModel) -> Iterator[s
         yield "/".join(experiment.training_manifest)
         if experiment.start_key is not None:
             yield "/".join(experiment.start_key)
+        if experiment.parts is not None and experiment.latents_key is not None:
+            yield "/".join(experiment.parts.autoencoder)
+            yield "/".join(experiment.parts.conditioned_by)
+            yield "/".join(experiment.latents_key)
     yield "/".join(experiment.key)
     yield f"benchmark/{wanted.benchmark}"
     yield "/".join(wanted.scores_key)

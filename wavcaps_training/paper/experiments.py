@@ -1,4 +1,4 @@
-"""The experiments, as data: each row of Tables V to VII, IX and X makes a checkpoint, and so does the demo.
+"""The experiments, as data: each row of Tables V to X makes a checkpoint, and so does the demo.
 
 A new experiment is one entry in `EXPERIMENTS`.
 """
@@ -12,20 +12,38 @@ from typing import Any
 from wavcaps_assets.settings import Sources
 from wavcaps_training.paper.models import (
     AISFX_MINILM,
+    AUDIOLDM,
+    AUTOENCODER,
     CNN14_BART,
     HTSAT_BERT,
     MODELS,
+    Generation,
     Model,
     Preset,
     Size,
     Stage,
 )
 from wavcaps_training.settings.captioner import AnyTrainingSettings
+from wavcaps_training.settings.generation import DEMO_AUTOENCODING, DEMO_GENERATION, Condition
 from wavcaps_training.settings.training import DEMO, PRETRAINED_DEMO
-from wavcaps_training.tables import EMBEDDINGS_FOLDER, SCORES_OF_EXPERIMENTS
+from wavcaps_training.tables import EMBEDDINGS_FOLDER, LATENTS_FOLDER, SCORES_OF_EXPERIMENTS
 
 ALL_TEST_SETS = ("audiocaps", "clotho")
+GENERATION_SETS = ("audiocaps",)
 CLASSIFICATION_SETS = ("esc50", "urbansound8k", "vggsound")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a latent diffusion model is made of, in addition to its training manifest.
+
+    Attributes:
+        autoencoder: key of the checkpoint of its autoencoder.
+        conditioned_by: key of the retrieval checkpoint whose vectors are its conditions.
+    """
+
+    autoencoder: tuple[str, ...]
+    conditioned_by: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,7 @@ class Experiment:
         reported_in: where the paper reports it, such as `Table V, HTSAT-BERT-ZS`; empty: nowhere.
         starts_from: the experiment of the same model whose checkpoint it starts from; None: fresh weights.
         demo: for the demo's experiments, the settings of the model and the run, and what it is.
+        parts: what a latent diffusion model is made of; None: it is another model.
     """
 
     model: Model
@@ -49,6 +68,7 @@ class Experiment:
     reported_in: str = ""
     starts_from: str | None = None
     demo: tuple[AnyTrainingSettings, str] | None = None
+    parts: Parts | None = None
 
     @property
     def name(self) -> str:
@@ -65,11 +85,18 @@ class Experiment:
         return ("checkpoint", self.model.name, self.starts_from) if self.starts_from else None
 
     @property
+    def latents_key(self) -> tuple[str, ...] | None:
+        """The key of the latents that it is trained on; None: it is no latent diffusion model."""
+        return (LATENTS_FOLDER, self.model.name) if self.parts else None
+
+    @property
     def description(self) -> str:
         """What it is, as its asset says it."""
         if self.demo is not None:
             return self.demo[1]
         start = f", from {self.model.name}/{self.starts_from}" if self.starts_from else ""
+        if self.parts is not None:
+            start = f", conditioned by {'/'.join(self.parts.conditioned_by[1:])}"
         where = f" ({self.reported_in})" if self.reported_in else ""
         return f"{self.model.title}, {self.stage.value} on {self.training_manifest[-1]}{start}{where}."
 
@@ -89,6 +116,8 @@ class Experiment:
         """The test sets that the paper reports it on; a fine-tuned model is reported on its own set only."""
         if self.reported_in.startswith("Table VII,"):
             return CLASSIFICATION_SETS
+        if self.parts is not None:
+            return GENERATION_SETS
         return self.training_manifest[-1:] if self.stage is Stage.FINE_TUNING else ALL_TEST_SETS
 
     def settings(self, preset: Preset = Preset.paper, size: Size = Size.paper) -> AnyTrainingSettings:
@@ -173,6 +202,31 @@ def _of_the_paper() -> Iterator[Experiment]:
             yield Experiment(model, name, Stage.ZERO_SHOT, _set(name), f"{table}, {row} (FreeSound subset)")
 
 
+def _text_to_sound() -> Iterator[Experiment]:
+    """Table VIII: both of the retrieval models, and both conditions.
+
+    The paper says of the first one that it is "trained with WavCaps"; the fine-tuned one starts from the one
+    that was pre-trained on WavCaps, AudioCaps and Clotho, so that is taken here.
+    """
+    for name, row, setting in (
+        ("audioldm_wavcaps", "WavCaps", "pretraining"),
+        ("audioldm_wavcaps_ft", "WavCaps-FT", "fine_tuning_audiocaps"),
+    ):
+        parts = Parts(AUDIOLDM_AUTOENCODER, ("checkpoint", HTSAT_BERT.name, setting))
+        for condition in Condition:
+            task = Generation(condition)
+            yield Experiment(
+                Model(name, AUDIOLDM, task),
+                condition.value,
+                Stage.GENERATION,
+                _set("audiocaps"),
+                task.reported_in[Stage.GENERATION].format(model=row, condition=condition.value),
+                parts=parts,
+            )
+
+
+# AudioLDM's own, which is read from a file that its authors published.
+AUDIOLDM_AUTOENCODER = ("checkpoint", AUTOENCODER.name, "audioldm")
 DEMO_EXPERIMENT = Experiment(
     AISFX_MINILM,
     "demo",
@@ -196,11 +250,42 @@ HTSAT_DEMO = Experiment(
         "minutes on two CPU cores.",
     ),
 )
+DEMO_AUTOENCODER = Experiment(
+    AUTOENCODER,
+    "demo",
+    Stage.DEMO,
+    ("training_manifest",),
+    demo=(
+        DEMO_AUTOENCODING,
+        "A small autoencoder of spectrograms, for the demo's text to sound: AudioLDM's, which the paper "
+        "uses, is in no package. It trains in minutes on two CPU cores.",
+    ),
+)
+DEMO_SOUND = Experiment(
+    Model("audioldm", AUDIOLDM, Generation(Condition.AUDIO)),
+    "demo",
+    Stage.DEMO,
+    ("training_manifest",),
+    demo=(
+        DEMO_GENERATION,
+        "The paper's text to sound, small and from scratch: a latent diffusion model, conditioned by the "
+        "demo's retrieval model. It trains in minutes on two CPU cores.",
+    ),
+    parts=Parts(DEMO_AUTOENCODER.key, DEMO_EXPERIMENT.key),
+)
 # Its pretrained audio encoder says which clips are alike, with live sources too.
 ALIKE_BY = DEMO_EXPERIMENT
 # It needs no data but this pipeline's own.
 OWN_SPLIT = Experiment(HTSAT_BERT, "own_split", Stage.PRETRAINING, ("training_manifest",))
-EXPERIMENTS = (DEMO_EXPERIMENT, HTSAT_DEMO, OWN_SPLIT, *_of_the_paper())
+EXPERIMENTS = (
+    DEMO_EXPERIMENT,
+    HTSAT_DEMO,
+    DEMO_AUTOENCODER,
+    DEMO_SOUND,
+    OWN_SPLIT,
+    *_of_the_paper(),
+    *_text_to_sound(),
+)
 
 
 def experiment_named(key: tuple[str, ...]) -> Experiment:

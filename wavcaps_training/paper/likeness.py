@@ -23,9 +23,12 @@ WHOLE = ("all", "overall")
 NO_DIFFERENCE = frozenset(
     {
         "audio_weights",
+        "autoencoder_sha256",
         "cache_log_mel",
         "compile",
+        "conditioned_by_sha256",
         "folder",
+        "keep_every_steps",
         "loader_workers",
         "max_unreadable_share",
         "micro_batch_size",

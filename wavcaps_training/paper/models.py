@@ -24,6 +24,15 @@ from wavcaps_training.settings.encoder import EncoderSettings
 from wavcaps_training.settings.encoders.aisfx import AisfxSettings
 from wavcaps_training.settings.encoders.cnn14 import TINY_CNN14, Cnn14Settings
 from wavcaps_training.settings.encoders.htsat import TINY_HTSAT, HtsatSettings
+from wavcaps_training.settings.generation import (
+    RELEASED_GENERATION,
+    TINY_AUTOENCODER,
+    TINY_GENERATOR,
+    AutoencoderSettings,
+    AutoencoderTrainingSettings,
+    Condition,
+    GenerationTrainingSettings,
+)
 from wavcaps_training.settings.training import (
     DEMO,
     PAPER,
@@ -58,6 +67,7 @@ class Stage(StrEnum):
     ZERO_SHOT = "zero-shot"
     PRETRAINING = "pre-training"
     FINE_TUNING = "fine-tuning"
+    GENERATION = "text to sound"
     DEMO = "demo"
 
 
@@ -197,7 +207,52 @@ class Captioning(PaperTask):
         return TINY_CAPTIONER.model_dump(include={"bart"})
 
 
-RETRIEVAL, CAPTIONING = Retrieval(), Captioning()
+class Generation(PaperTask):
+    """Text-based sound generation (section IV.D).
+
+    Args:
+        condition: the embedding that the training is conditioned on.
+    """
+
+    language_model = "WavCaps"
+    reported_in: ClassVar[Mapping[Stage, str]] = {
+        Stage.GENERATION: "Table VIII, AudioLDM {model}, {condition} condition"
+    }
+    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance of the noise (%)"}
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition = condition
+
+    def run(self, preset: Preset, stage: Stage) -> GenerationTrainingSettings:
+        run = GenerationTrainingSettings() if preset is Preset.paper else RELEASED_GENERATION
+        model = run.model.model_copy(update={"condition": self.condition})
+        return run.model_copy(update={"model": model})
+
+    def audio(self, encoder: AudioEncoder, size: Size) -> EncoderSettings:
+        return TINY_AUTOENCODER if size is Size.tiny else AutoencoderSettings()
+
+    def tiny_parts(self) -> dict[str, Any]:
+        return TINY_GENERATOR.model_dump(include={"unet"})
+
+
+class Autoencoding(PaperTask):
+    """Compressing spectrograms, which the paper leaves to AudioLDM's autoencoder."""
+
+    language_model = "autoencoder"
+    reported_in: ClassVar[Mapping[Stage, str]] = {}
+    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance (%)"}
+
+    def run(self, preset: Preset, stage: Stage) -> AutoencoderTrainingSettings:
+        return AutoencoderTrainingSettings()
+
+    def audio(self, encoder: AudioEncoder, size: Size) -> EncoderSettings:
+        return TINY_AUTOENCODER if size is Size.tiny else AutoencoderSettings()
+
+    def tiny_parts(self) -> dict[str, Any]:
+        return {}
+
+
+RETRIEVAL, CAPTIONING, AUTOENCODING = Retrieval(), Captioning(), Autoencoding()
 
 
 @dataclass(frozen=True)
@@ -231,4 +286,6 @@ HTSAT_BERT = Model("htsat_bert", HTSAT, RETRIEVAL)
 CNN14_BERT = Model("cnn14_bert", CNN14, RETRIEVAL)
 HTSAT_BART = Model("htsat_bart", HTSAT, CAPTIONING)
 CNN14_BART = Model("cnn14_bart", CNN14, CAPTIONING)
+AUDIOLDM = AudioEncoder(title="AudioLDM", retrieval={}, captioning={})
+AUTOENCODER = Model("autoencoder", AUDIOLDM, AUTOENCODING)
 MODELS = (HTSAT_BERT, CNN14_BERT, HTSAT_BART, CNN14_BART)

@@ -21,7 +21,7 @@ from wavcaps_assets.store.stored_file import StoredFile, usage_of
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.set_versions import SetVersions
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
-from wavcaps_training.paper.models import Stage
+from wavcaps_training.paper.models import RETRIEVAL, Stage
 from wavcaps_training.paper.stored_scores import read_scores
 from wavcaps_training.report.analysis import read_analysis
 from wavcaps_training.report.benchmark_scores import benchmark_tables, read_benchmark_scores, score_keys
@@ -206,7 +206,11 @@ def _seeds(scores: pa.Table, retrieval: pa.Table, experiment: Experiment) -> See
 
 def _other_scores(tables: TableStore, experiment: Experiment) -> dict[str, Scores]:
     """The scores of the demo's other experiments on the same split, by the experiments' names."""
-    others = [one for one in EXPERIMENTS if one.stage is Stage.DEMO and one.name != experiment.name]
+    others = [
+        one
+        for one in EXPERIMENTS
+        if one.stage is Stage.DEMO and one.model.task is RETRIEVAL and one.name != experiment.name
+    ]
     found = {
         one.name: _scores(tables, one.scores_key, one) for one in others if experiment.stage is Stage.DEMO
     }

@@ -17,6 +17,7 @@ from wavcaps_training.checkpoints.released import read_released
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.paper.experiments import changed
 from wavcaps_training.paper.released import RELEASED_GROUP, SOURCE, ReleasedModel
+from wavcaps_training.settings.captioner import AnyTrainingSettings
 from wavcaps_training.settings.released import VARIABLE
 from wavcaps_training.tables import CHECKPOINT
 
@@ -95,18 +96,30 @@ def register_released(
         path = f"checkpoints/{RELEASED_GROUP}/{released.setting}/{sha256[:16]}/{copy.name}"
         with store.writing(path) as temporary:
             shutil.copyfile(copy, temporary)
+    row = released_row(settings, path, converted.parameters, converted.found.epoch or 0)
+    return CHECKPOINT.from_rows([{"model": RELEASED_GROUP, "setting": released.setting, **row}])
+
+
+def released_row(
+    settings: AnyTrainingSettings, path: str, parameters: int, best_epoch: int = 0
+) -> dict[str, Any]:
+    """The columns of `tables.CHECKPOINT` of weights that were not trained here. The unknown is empty, or 0.
+
+    Args:
+        settings: of the model.
+        path: of its weights, relative to the store.
+        parameters: how many it has.
+        best_epoch: after which it was saved, if that is known.
+    """
     nothing = ("untrained_weights_path", "tensorboard_path", "manifest_sha256")
-    row = {
-        "model": RELEASED_GROUP,
-        "setting": released.setting,
+    return {
         "weights_path": path,
         "settings_json": settings.model_dump_json(),
-        "parameters": converted.parameters,
-        "best_epoch": converted.found.epoch or 0,
+        "parameters": parameters,
+        "best_epoch": best_epoch,
         "device": NOT_KNOWN,
         "learning_curve": [],
         **dict.fromkeys(nothing, ""),
         **dict.fromkeys(("trainable_parameters", "train_clips", "validation_clips", "devices"), 0),
         **dict.fromkeys(("seconds", "flops_per_clip"), 0.0),
     }
-    return CHECKPOINT.from_rows([row])

@@ -270,3 +270,22 @@ TINY_UNET = UNetSettings(channels=32, multipliers=(1, 2, 3), blocks=1, head_dim=
 TINY_GENERATOR = GeneratorSettings(
     audio=TINY_AUTOENCODER, unet=TINY_UNET, condition=Condition.AUDIO, condition_dim=256
 )
+
+# AudioLDM's own training code (https://github.com/haoheliu/AudioLDM-training-finetuning): AdamW, 800,000
+# steps of two clips, a warm-up of 2,000 steps. On AudioCaps.
+RELEASED_GENERATION = GenerationTrainingSettings(
+    epochs=32, batch_size=2, learning_rate=1e-4, weight_decay=0.01, warmup_epochs=0.08
+)
+DEMO_AUTOENCODING = AutoencoderTrainingSettings(
+    model=AutoencoderModelSettings(audio=TINY_AUTOENCODER), epochs=6, batch_size=8, cosine=True
+)
+DEMO_GENERATION = GenerationTrainingSettings(
+    model=TINY_GENERATOR,
+    epochs=40,
+    batch_size=16,
+    learning_rate=1e-3,
+    warmup_epochs=1,
+    cosine=True,
+    ema_decay=0.995,
+    keep_every_steps=None,
+)

@@ -17,6 +17,13 @@ from wavcaps_training.tables.embeddings import (
     EMBEDDINGS_FOLDER,
 )
 from wavcaps_training.tables.file_scores import FILE_SCORES, FILE_SCORES_KEY
+from wavcaps_training.tables.generation import (
+    BENCHMARK_GENERATION,
+    GENERATED_SOUNDS,
+    GENERATED_SOUNDS_FOLDER,
+    LATENTS,
+    LATENTS_FOLDER,
+)
 from wavcaps_training.tables.retrieval_scores import (
     RETRIEVAL_SCORES,
     RETRIEVAL_SCORES_KEY,
@@ -39,6 +46,7 @@ __all__ = [
     "AUDIO_EMBEDDINGS",
     "BENCHMARK_CAPTIONING",
     "BENCHMARK_EMBEDDINGS_FOLDER",
+    "BENCHMARK_GENERATION",
     "BENCHMARK_RETRIEVAL",
     "CHECKPOINT",
     "CLASSIFICATION_SCORES",
@@ -47,7 +55,11 @@ __all__ = [
     "FILE_SCORES_KEY",
     "GENERATED_CAPTIONS",
     "GENERATED_CAPTIONS_FOLDER",
+    "GENERATED_SOUNDS",
+    "GENERATED_SOUNDS_FOLDER",
     "INDEX_FOLDER",
+    "LATENTS",
+    "LATENTS_FOLDER",
     "LEARNING_CURVE",
     "NAMED_SCORES",
     "PAPER_COMPARISON",
@@ -81,6 +93,9 @@ register_schemas(
         "scores/captioning/": BENCHMARK_CAPTIONING,
         "scores/retrieval/": BENCHMARK_RETRIEVAL,
         "scores/classification/": CLASSIFICATION_SCORES,
+        "scores/generation/": BENCHMARK_GENERATION,
+        LATENTS_FOLDER: LATENTS,
+        GENERATED_SOUNDS_FOLDER: GENERATED_SOUNDS,
         GENERATED_CAPTIONS_FOLDER: GENERATED_CAPTIONS,
         "/".join(FILE_SCORES_KEY): FILE_SCORES,
         "/".join(SEED_SCORES_KEY): SEED_SCORES,

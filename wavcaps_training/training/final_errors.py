@@ -5,9 +5,11 @@ from __future__ import annotations
 from wavcaps_assets.benchmark_sets.classes import ClassNamesError
 from wavcaps_training.checkpoints.checkpoint import CheckpointError
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
+from wavcaps_training.data.latents import LatentsError
 from wavcaps_training.evaluation.caption_scores.java import JavaError
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.zero_shot import BrokenEmbeddings
+from wavcaps_training.generation.sampling import SamplingError, TextError
 from wavcaps_training.models.text_encoder import TextModelError
 from wavcaps_training.tasks.base import TrainingError
 
@@ -16,8 +18,11 @@ FINAL_ERRORS = (
     CheckpointError,
     ClassNamesError,
     JavaError,
+    LatentsError,
     NothingToScore,
     ReleasedCheckpointError,
+    SamplingError,
+    TextError,
     TextModelError,
     TrainingError,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import dagster as dg
@@ -33,6 +34,7 @@ from wavcaps_training.paper.tables.reported import REPORTED
 from wavcaps_training.paper.tables.retrieval import RetrievalResult
 from wavcaps_training.settings.captioner import CaptionerTrainingSettings
 from wavcaps_training.settings.differences import differences
+from wavcaps_training.settings.generation import Condition, GenerationTrainingSettings
 from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.settings.training import Objective, Padding, Precision, TrainingSettings
 from wavcaps_training.tasks.building import build_task
@@ -58,6 +60,8 @@ def test_every_row_of_the_papers_tables_is_an_experiment() -> None:
         ("htsat_bart/fine_tuning_audiocaps", "Table VI, HTSAT-BART", ["70.7"]),
         ("htsat_bert/freesound_before_stage_1", "Table IX, Before 1st step", ["12.9", "12.5"]),
         ("cnn14_bart/freesound_after_stage_3", "Table X, After 3rd step", ["34.0", "34.6"]),
+        ("audioldm_wavcaps/text", "Table VIII, AudioLDM WavCaps, text condition", ["2.29"]),
+        ("audioldm_wavcaps_ft/audio", "Table VIII, AudioLDM WavCaps-FT, audio condition", ["2.98"]),
     ],
 )
 def test_a_checkpoints_page_has_the_papers_figures(name: str, table: str, figures: list[str]) -> None:
@@ -90,6 +94,25 @@ def test_the_papers_hyper_parameters(name: str, epochs: int, batch: int, rate: f
     expected = (30.0, Padding.BATCH) if name.startswith("cnn14") else (10.0, Padding.ZEROS)
     assert (settings.clip.seconds, settings.clip.padding) == expected
     assert (settings.warmup_epochs, settings.cosine) == (0, False)
+
+
+@pytest.mark.parametrize("name", ["audioldm_wavcaps", "audioldm_wavcaps_ft"])
+@pytest.mark.parametrize("condition", list(Condition))
+def test_the_papers_hyper_parameters_of_text_to_sound(name: str, condition: Condition) -> None:
+    """Section IV.D: a learning rate of 3e-5, a batch size of 8, 400,000 steps, scored each 50,000."""
+    experiment = BY_NAME[f"{name}/{condition.value}"]
+    settings = experiment.settings()
+    assert isinstance(settings, GenerationTrainingSettings)
+    assert (settings.learning_rate, settings.batch_size, settings.weight_decay) == (3e-5, 8, 0)
+    # AudioCaps has 49,838 train clips.
+    assert settings.epochs == math.ceil(400_000 / (49_838 // 8))
+    assert settings.keep_every_steps == 50_000
+    assert (settings.model.condition, settings.model.condition_dim) == (condition, 1024)
+    assert experiment.parts is not None
+    retrieval = BY_NAME["/".join(experiment.parts.conditioned_by[1:])].settings()
+    assert isinstance(retrieval, TrainingSettings) and retrieval.model.joint_dim == 1024
+    tiny = experiment.settings(size=Size.tiny)
+    assert isinstance(tiny, GenerationTrainingSettings) and tiny.model.condition is condition
 
 
 def test_the_released_hyper_parameters_differ() -> None:
@@ -138,6 +161,8 @@ def test_each_experiment_is_a_checkpoint_downstream_of_its_manifest() -> None:
         expected = {"/".join(experiment.training_manifest)}
         if experiment.starts_from:
             expected.add(f"checkpoint/{experiment.model.name}/{experiment.starts_from}")
+        if experiment.latents_key:
+            expected.add("/".join(experiment.latents_key))
         assert parents == expected
         assert expected <= keys
         assert dg.AssetKey(list(experiment.training_manifest)) in upstream.get_all_asset_keys()
@@ -163,7 +188,7 @@ def test_the_environment_says_on_how_many_gpus_checkpoints_train_and_how_often_t
     steps = {
         asset.key.path[0]: asset.op
         for asset in definitions.assets or ()
-        if isinstance(asset, dg.AssetsDefinition) and asset.key.path[1:2] != ["released"]
+        if isinstance(asset, dg.AssetsDefinition) and not {"released", "autoencoder"} & {*asset.key.path}
     }
     for name, expected in (("checkpoint", gpus), ("scores", "1")):
         assert steps[name].tags[GPU_TAG] == expected
@@ -219,6 +244,8 @@ def test_the_demo_has_its_own_experiment_only() -> None:
     }
     assert {key for key in keys if key.startswith("checkpoint/")} == {
         "checkpoint/aisfx_minilm/demo",
+        "checkpoint/audioldm/demo",
+        "checkpoint/autoencoder/demo",
         "checkpoint/htsat_bert/demo",
     }
 

@@ -22,6 +22,17 @@ class GenerationResult:
     fd: float | None
     others: bool = False
 
+    @property
+    def columns(self) -> dict[str, float | None]:
+        """The figures by the names of the table's columns."""
+        return {"FAD": self.fad, "IS": self.inception_score, "KL": self.kl, "FD": self.fd}
+
+
+def name_in_table_viii(row: GenerationResult) -> str:
+    """The name of a row, with what its training was conditioned on."""
+    condition = row.train_condition.lower()
+    return row.model if condition == "-" else f"{row.model}, {condition} condition"
+
 
 TABLE_VIII = (
     GenerationResult("DiffSound", "-", 7.75, 4.01, 2.52, 47.68, others=True),

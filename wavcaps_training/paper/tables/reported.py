@@ -13,6 +13,7 @@ from wavcaps_training.paper.tables.captioning import (
     CaptionScores,
 )
 from wavcaps_training.paper.tables.classification import TABLE_VII, ClassificationResult
+from wavcaps_training.paper.tables.generation import TABLE_VIII, GenerationResult, name_in_table_viii
 from wavcaps_training.paper.tables.retrieval import (
     DEPTHS,
     DIRECTIONS,
@@ -29,7 +30,7 @@ TEST_SETS = {
     "urbansound8k": "UrbanSound8K",
     "vggsound": "VGGSound",
 }
-Result = RetrievalResult | CaptioningResult | ClassificationResult
+Result = RetrievalResult | CaptioningResult | ClassificationResult | GenerationResult
 
 
 def name_in_table_v(row: RetrievalResult) -> str:
@@ -44,6 +45,7 @@ REPORTED: dict[str, Result] = {
     **{f"Table V, {name_in_table_v(row)}": row for row in TABLE_V if not row.others},
     **{f"Table VI, {row.model}": row for row in TABLE_VI if not row.others},
     **{f"Table VII, {row.model}": row for row in TABLE_VII if not row.others},
+    **{f"Table VIII, {name_in_table_viii(row)}": row for row in TABLE_VIII if not row.others},
     **{f"Table IX, {row.training_set}": row for row in TABLE_IX},
     **{f"Table X, {row.model}": row for row in TABLE_X},
 }
@@ -57,6 +59,11 @@ def reported_figures(reported_in: str, test_sets: Sequence[str]) -> str:
         test_sets: of `TEST_SETS`.
     """
     row = REPORTED[reported_in]
+    if isinstance(row, GenerationResult):
+        columns = row.columns
+        head = f"| {reported_in} | {' | '.join(columns)} |"
+        figures = " | ".join("-" if figure is None else f"{figure:g}" for figure in columns.values())
+        return f"{head}\n|{' --- |' * (len(columns) + 1)}\n| {TEST_SETS['audiocaps']} | {figures} |"
     if isinstance(row, CaptioningResult):
         names = list(METRICS)
     elif isinstance(row, ClassificationResult):

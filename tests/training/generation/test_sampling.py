@@ -1,0 +1,154 @@
+"""Sounds from texts: checked texts, candidates, files with provenance, and the nearest real clips."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tests.training.generation.small_sounds import GENERATION, RETRIEVAL, Sounds, small_sounds
+from wavcaps_assets.audio.generated import GENERATED, is_generated
+from wavcaps_assets.store.storage import Store, StoreError
+from wavcaps_training.checkpoints.checkpoint import save_checkpoint
+from wavcaps_training.data import clips_of
+from wavcaps_training.data.latents import LatentFile
+from wavcaps_training.generation.sampling import SamplingError, SoundMaker, TextError, checked
+from wavcaps_training.generation.sounds import Origin, RealSounds, make_sounds
+from wavcaps_training.models.building import build_model
+from wavcaps_training.models.latent_diffusion import LatentDiffusion
+from wavcaps_training.settings.generation import SamplingSettings
+from wavcaps_training.tasks.building import build_task
+
+TEXTS = ["A tone of 500 hertz.", "A low tone."]
+FEW = SamplingSettings(steps=3, candidates=2, batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
+    return small_sounds(tmp_path_factory.mktemp("sounds"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(sounds: Sounds) -> Path:
+    """A checkpoint of a model that was not trained."""
+    settings = sounds.inputs.named_in(GENERATION)
+    task = build_task(settings)
+    task.read_inputs(sounds.inputs, clips_of(sounds.manifest, "train"))
+    assert isinstance(task.model, LatentDiffusion)
+    with torch.no_grad():
+        # Fresh output layers are zero, and would make the same of every text.
+        for parameter in task.model.unet.parameters():
+            parameter.normal_(std=0.1)
+        task.model.ema.load_state_dict(type(task.model.ema)(task.model.unet).state_dict())
+    path = sounds.retrieval.with_name("generation.safetensors")
+    save_checkpoint(path, task.model, settings)
+    return path
+
+
+@pytest.fixture(scope="module")
+def maker(sounds: Sounds, checkpoint: Path) -> SoundMaker:
+    return SoundMaker(checkpoint, sounds.retrieval)
+
+
+@pytest.fixture(scope="module")
+def origin(sounds: Sounds) -> Origin:
+    clips = {clip.clip_id: clip for clip in clips_of(sounds.manifest, "train")}
+    return Origin("audioldm/test", "htsat_bert/test", LatentFile(sounds.inputs.latents), clips)
+
+
+def test_sounds_are_files_that_say_how_they_were_made(
+    maker: SoundMaker, origin: Origin, tmp_path: Path
+) -> None:
+    table = make_sounds(TEXTS, maker, origin, Store(tmp_path), FEW)
+    assert table["text"].to_pylist() == TEXTS
+    for row in table.to_pylist():
+        path = tmp_path / row["audio_path"]
+        with soundfile.SoundFile(path) as file:
+            assert (file.samplerate, file.channels, file.frames) == (16_000, 1, round(0.64 * 16_000))
+            said = json.loads(file.comment.removeprefix(f"{GENERATED}. "))
+        assert is_generated(path)
+        assert {name: said[name] for name in ("text", "seed", "steps", "guidance", "candidate")} == {
+            name: row[name] for name in ("text", "seed", "steps", "guidance", "candidate")
+        }
+        assert said["weights_sha256"] == maker.weights_sha256
+        assert row["nearest_clip_id"] in origin.clips
+    again = make_sounds(TEXTS[1:], maker, origin, Store(tmp_path / "alone"), FEW)
+    together = soundfile.read(tmp_path / table["audio_path"][1].as_py())[0]
+    alone = soundfile.read(tmp_path / "alone" / again["audio_path"][0].as_py())[0]
+    # Batches of other sizes round differently, which random weights amplify.
+    assert np.corrcoef(alone, together)[0, 1] > 0.98
+
+
+def test_the_candidate_most_similar_to_its_text_is_kept(
+    maker: SoundMaker, origin: Origin, tmp_path: Path
+) -> None:
+    found = list(maker.candidates(TEXTS, FEW))
+    assert [(candidate.text, candidate.number) for candidate in found] == [
+        (text, number) for text in TEXTS for number in range(2)
+    ]
+    assert not np.array_equal(found[0].samples, found[1].samples)
+    vectors = maker.encoder.captions(TEXTS)
+    table = make_sounds(TEXTS, maker, origin, Store(tmp_path), FEW)
+    for place, row in enumerate(table.to_pylist()):
+        of_text = found[2 * place : 2 * place + 2]
+        cosines = [float(candidate.vector @ vectors[place]) for candidate in of_text]
+        assert row["candidate"] == int(np.argmax(cosines))
+        assert row["similarity"] == pytest.approx(max(cosines))
+
+
+def test_the_nearest_real_clip_is_that_of_the_same_audio(origin: Origin) -> None:
+    vector = origin.latents.audio("freesound-5").numpy()
+    nearest = RealSounds(origin).nearest(vector)
+    assert nearest["nearest_clip_id"] == "freesound-5"
+    assert nearest["nearest_similarity"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        ([], "there is no text"),
+        (["A dog.", "  \n"], "text 2 of 2 is empty"),
+        (["?!"], "text 1 of 1 is empty or has no word"),
+        (["dog " * 2500], r"text 1 of 1 has 9,999 characters, and at most 500"),
+    ],
+)
+def test_texts_without_a_sound_are_refused(texts: list[str], problem: str) -> None:
+    with pytest.raises(TextError, match=problem):
+        checked(texts)
+
+
+def test_another_language_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    texts = ["Ein Hund bellt laut in der Ferne und ein Auto fährt vorbei.", "A dog barks in the distance."]
+    assert checked([*texts, texts[0]]) == texts
+    assert [record.args[2] for record in caplog.records if record.args] == ["de"]  # type: ignore[index]
+
+
+def test_another_retrieval_checkpoint_is_refused(sounds: Sounds, checkpoint: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(other, build_model(RETRIEVAL), RETRIEVAL)
+    with pytest.raises(SamplingError, match="another retrieval checkpoint"):
+        SoundMaker(checkpoint, other)
+
+
+def test_a_full_disk_leaves_what_is_there(maker: SoundMaker, origin: Origin, tmp_path: Path) -> None:
+    make_sounds(TEXTS[:1], maker, origin, Store(tmp_path), FEW)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.flac")}
+    store = Store(Path("/dev/full/sounds"))
+    with pytest.raises(StoreError):
+        make_sounds(TEXTS, maker, replace(origin, checkpoint="other/test"), store, FEW)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.flac")} == before
+
+
+def test_a_sound_that_is_not_finite_is_refused(maker: SoundMaker) -> None:
+    scale = maker.model.scale.clone()
+    maker.model.scale.fill_(torch.nan)
+    try:
+        with pytest.raises(SamplingError, match="train the model for longer"):
+            list(maker.candidates(TEXTS, FEW))
+    finally:
+        maker.model.scale.copy_(scale)

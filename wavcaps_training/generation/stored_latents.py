@@ -1,0 +1,77 @@
+"""The latents of a training set in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow as pa
+
+from wavcaps_assets.show.progress import NoProgress, Progress
+from wavcaps_assets.store.storage import Store
+from wavcaps_training.data import AudioFiles, clips_of
+from wavcaps_training.generation.latents import make_latents
+from wavcaps_training.tables import LATENTS, LATENTS_FOLDER
+
+NO_PROGRESS = NoProgress()
+SPLITS = ("train", "validation")
+
+
+def store_latents(
+    manifest: pa.Table,
+    autoencoder: tuple[str, str],
+    conditioned_by: tuple[str, str],
+    place: tuple[Store, str],
+    progress: Progress = NO_PROGRESS,
+) -> pa.Table:
+    """Computes the latents and the embeddings of a training set, and stores them.
+
+    The file is named by its hash, so that what an earlier row refers to does not change.
+
+    Args:
+        manifest: `tables.TRAINING_MANIFEST`.
+        autoencoder: a checkpoint's name, and its weights, relative to the store.
+        conditioned_by: the same of a retrieval checkpoint.
+        place: the store, and the device: `cpu` or `cuda`.
+        progress: counts clips.
+
+    Returns:
+        `tables.LATENTS`, one row.
+
+    Raises:
+        CheckpointError: a checkpoint is missing, damaged or of another task.
+        AudioReadError: the audio of too many clips cannot be read.
+        StoreError: the latents cannot be written.
+    """
+    store, device = place
+    clips = [clip for split in SPLITS for clip in clips_of(manifest, split)]
+    with ExitStack() as stack:
+        here = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "latents.safetensors"
+        models = [stack.enter_context(store.reading(path)) for _, path in (autoencoder, conditioned_by)]
+        made = make_latents(clips, AudioFiles(store), (models[0], models[1]), here, device, progress)
+        with here.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        path = f"{LATENTS_FOLDER}/{sha256[:16]}.safetensors"
+        with store.writing(path) as target:
+            shutil.copyfile(here, target)
+    return LATENTS.from_rows(
+        [
+            {
+                "latents_path": path,
+                "latents_sha256": sha256,
+                "autoencoder": autoencoder[0],
+                "autoencoder_path": autoencoder[1],
+                "autoencoder_sha256": made.autoencoder_sha256,
+                "conditioned_by": conditioned_by[0],
+                "conditioned_by_path": conditioned_by[1],
+                "conditioned_by_sha256": made.conditioned_by_sha256,
+                "clips": made.clips,
+                "unreadable_clips": sorted(made.unreadable),
+                "shape": list(made.shape),
+                "width": made.width,
+            }
+        ]
+    )
