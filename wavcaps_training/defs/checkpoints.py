@@ -1,6 +1,6 @@
 """A checkpoint asset for each experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -97,11 +97,12 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
             device_count(),
         )
         initial = weights_of(tables.read(start, [WHOLE]), start) if start else None
-        made_of = parts_of(tables, latents) if latents else None
+        row = made_of(tables, latents) if latents else None
+        parts = (row["autoencoder_path"], row["latents_path"]) if row else None
         with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
             known = known_embeddings(tables, experiment)
             table = train_experiment(
-                experiment, run_settings, training_manifest, place, initial, bar, known, made_of
+                experiment, run_settings, training_manifest, place, initial, bar, known, parts
             )
         (row,) = table.to_pylist()
         with tables.store.reading(row["weights_path"]) as weights:
@@ -144,17 +145,18 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
     return checkpoint
 
 
-def parts_of(tables: TableStore, latents: Sequence[str]) -> tuple[str, str]:
-    """The paths of the autoencoder's weights and of the latents of a latent diffusion model.
+def made_of(tables: TableStore, latents: Sequence[str]) -> Mapping[str, Any]:
+    """The row of latents that a latent diffusion model is trained on.
 
     Raises:
         Failure: the latents are not there.
     """
-    row = next(iter(tables.read(latents, [WHOLE]).to_pylist() if tables.exists(latents, None) else []), None)
-    if row is None:
+    rows = tables.read(latents, [WHOLE]).to_pylist() if tables.exists(latents, None) else []
+    if not rows:
         name = "/".join(latents)
-        raise dg.Failure(f"there are no {name}: materialize {name} first", allow_retries=False)
-    return row["autoencoder_path"], row["latents_path"]
+        raise dg.Failure(f"{name} has no row: materialize {name} first", allow_retries=False)
+    row: Mapping[str, Any] = rows[0]
+    return row
 
 
 def weights_of(checkpoint: pa.Table, key: list[str]) -> str:

@@ -10,7 +10,7 @@ from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.settings import Sources
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
-from wavcaps_training.defs.checkpoints import weights_of
+from wavcaps_training.defs.checkpoints import made_of, weights_of
 from wavcaps_training.defs.common import OWNERS, Location, device
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
@@ -156,13 +156,13 @@ def _sounds(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
         from wavcaps_training.generation.asset import sounds_of
 
         tables = store.tables()
-        (made_of,) = tables.read(latents, [WHOLE]).to_pylist()
+        row = made_of(tables, latents)
         sampling = SamplingSettings(**config.model_dump(exclude={"texts"}))
         with final_errors(), logged_to(context), progress_bar("sampling", 0, "texts") as bar:
             table = sounds_of(
                 config.texts,
                 _checkpoint(tables, experiment.key),
-                (made_of, training_manifest),
+                (row, training_manifest),
                 (tables.store, device()),
                 sampling,
                 bar,

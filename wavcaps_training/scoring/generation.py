@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from wavcaps_training.data import AudioFiles, AudioReadError, Clip, UnreadableCl
 from wavcaps_training.data.audio_files import StoreUnreachable
 from wavcaps_training.data.chance import chance
 from wavcaps_training.evaluation.encoder import Encoder
-from wavcaps_training.evaluation.generation_scores import frechet_distance
+from wavcaps_training.evaluation.intervals import interval_of_mean
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
+from wavcaps_training.evaluation.sound_scores.hearing import Heard, Listeners, Sound
+from wavcaps_training.evaluation.sound_scores.scoring import FAD, SoundScore, clap_scores, network_scores
 from wavcaps_training.generation.sampling import SoundMaker, best, checked, vector_of
 from wavcaps_training.models.device import device_name
 from wavcaps_training.paper.experiments import EXPERIMENTS
 from wavcaps_training.scoring.scored_part import ScoredPart
-from wavcaps_training.scoring.sound_networks import JUDGED_BY, VGGISH, network_scores, not_measured
 from wavcaps_training.scoring.task import TRAINED, Scored
 from wavcaps_training.settings.generation import SamplingSettings
 from wavcaps_training.settings.metric_files import MetricFiles
@@ -40,8 +42,24 @@ SAMPLING = {
 NOISE_LEVEL = 0.1
 CAPTION_SEED = 0
 UNREADABLE_SHARE = 0.01
+JUDGED_BY = {"FAD": "VGGish", "FD": "CNN14 at 16 kHz", "IS": "CNN14 at 16 kHz", "KL": "CNN14 at 16 kHz"}
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RealPart:
+    """The clips of a benchmark that sounds are compared with.
+
+    Attributes:
+        sounds: their audio.
+        captions: one caption of each, by clip id.
+        recordings: the recording of each, by clip id.
+    """
+
+    sounds: list[Sound]
+    captions: dict[str, str]
+    recordings: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,33 +88,28 @@ def score_generation(weights: Path, part: ScoredPart, store: Store, device: str,
         NothingToScore: the clips have no captions; the retrieval checkpoint that conditioned the model is not
             in the store; or the protocol `paper` lacks VGGish or kept checkpoints.
         SamplingError: a sound is not finite.
-        ReleasedCheckpointError: a file of weights of a scoring network is damaged.
     """
-    folder = MetricFiles().folder
-    checkpoints = _checkpoints(weights, folder, protocol)
+    listeners = Listeners(MetricFiles().folder, device)
+    checkpoints = _checkpoints(weights, listeners, protocol)
     with ExitStack() as stack:
         judges = _judges(weights, TableStore(store), stack)
         maker = SoundMaker(weights, judges[0].weights, device)
-        real, captions = _real(part, AudioFiles(store), maker)
+        part_of = _real(part, AudioFiles(store), maker)
+        heard = listeners.hear(part_of.sounds)
         sampling = SAMPLING[protocol]
-        chosen: tuple[list[np.ndarray], Mapping[str, Any]] | None = None
+        tried = []
         for path in checkpoints:
             one = maker if path == weights else SoundMaker(path, judges[0].weights, device)
-            made = _made(one, captions, sampling)
-            found = network_scores(made, real, folder, device)
-            if chosen is None or (found["FAD"].value or 0) < (chosen[1]["FAD"].value or 0):
-                chosen = made, found
-        assert chosen is not None
-        made, found = chosen
-        rows = [
-            _row(TRAINED, name, score.value, JUDGED_BY[name], score.note) for name, score in found.items()
-        ]
+            made = _made(one, part_of.captions, sampling)
+            tried.append((made, _networks(made, heard, listeners)))
+        made, scores = min(tried, key=lambda one: _fad(one[1]))
+        rows = [_row(TRAINED, score, JUDGED_BY[score.name], part_of) for score in scores]
         for judge in judges:
-            rows += _judged(judge, (made, real), captions, maker.sample_rate, device)
+            rows += _judged(judge, made, part_of, device)
     kept = f"the best of {len(checkpoints)} checkpoints by FAD" if protocol == PAPER else "best on validation"
     return Scored(
         rows=rows,
-        clip_ids=list(captions),
+        clip_ids=list(part_of.captions),
         protocol_name=protocol,
         protocol=f"{kept}; one caption of each clip; DDIM, {sampling.steps} steps, eta {sampling.eta:g}, "
         f"guidance {sampling.guidance:g}, the best of {sampling.candidates} by the retrieval model that "
@@ -105,11 +118,21 @@ def score_generation(weights: Path, part: ScoredPart, store: Store, device: str,
     )
 
 
-def _checkpoints(weights: Path, folder: Path | None, protocol: str) -> Sequence[Path]:
+def _fad(scores: Sequence[SoundScore]) -> float:
+    return next((score.value for score in scores if score.name == FAD and score.value is not None), math.inf)
+
+
+def _networks(made: Sequence[Sound], heard: Heard, listeners: Listeners) -> list[SoundScore]:
+    return network_scores(listeners.hear(made), heard, listeners)
+
+
+def _checkpoints(weights: Path, listeners: Listeners, protocol: str) -> Sequence[Path]:
     if protocol != PAPER:
         return [weights]
-    if why := not_measured(VGGISH, folder):
-        raise NothingToScore(f"the protocol `paper` chooses a checkpoint by FAD, which is {why}")
+    if listeners.vggish_note:
+        raise NothingToScore(
+            f"the protocol `paper` chooses a checkpoint by FAD, which is {listeners.vggish_note}"
+        )
     kept = sorted(weights.parent.glob(KEPT))
     if not kept:
         raise NothingToScore(
@@ -150,72 +173,86 @@ def _latents(tables: TableStore) -> Iterator[Mapping[str, Any]]:
             yield from tables.read(key, [WHOLE]).to_pylist()
 
 
-def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> tuple[list[np.ndarray], dict[str, str]]:
-    """The audio of the clips that have a caption, and one caption of each, by clip id.
+def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> RealPart:
+    """The clips that have a caption, and one caption of each.
 
     The paper does not say which of a clip's captions it takes; audioldm_eval draws one.
     """
     rows = [row for row in part.clips.to_pylist() if any(text.strip() for text in row["captions"])]
     if len(rows) < 2:
         raise NothingToScore(f"the benchmark {part.benchmark!r} has no captions to make sounds from")
-    clip_settings = maker.settings.clip
+    settings, rate = maker.settings.clip, maker.sample_rate
     unreadable = UnreadableClips("clips of the benchmark", len(rows), UNREADABLE_SHARE)
-    sounds: list[np.ndarray] = []
-    captions: dict[str, str] = {}
+    real = RealPart([], {}, {})
     for row in rows:
         clip = Clip(row["clip_id"], tuple(row["captions"]), row["audio_path"], row["duration_s"] or 0.0)
         try:
-            sound = read_crop(
-                clip, audio, clip_settings, maker.sample_rate, clip_settings.evaluation_position
-            )
+            samples = read_crop(clip, audio, settings, rate, settings.evaluation_position)
         except StoreUnreachable:
             raise
         except AudioReadError as error:
             unreadable.add({clip.clip_id: str(error)})
             continue
-        texts = [text for text in clip.captions if text.strip()]
-        sounds.append(sound)
-        captions[clip.clip_id] = texts[int(chance(CAPTION_SEED, 0, clip.clip_id, "caption") * len(texts))]
+        texts = [" ".join(text.split()) for text in clip.captions if text.strip()]
+        real.sounds.append(Sound(clip.clip_id, samples, rate))
+        place = int(chance(CAPTION_SEED, 0, clip.clip_id, "caption") * len(texts))
+        real.captions[clip.clip_id] = texts[place]
+        real.recordings[clip.clip_id] = row["recording"]
     unreadable.warn()
-    return sounds, captions
+    return real
 
 
-def _made(maker: SoundMaker, captions: Mapping[str, str], settings: SamplingSettings) -> list[np.ndarray]:
-    """A sound for each caption."""
-    tidy = {clip_id: " ".join(text.split()) for clip_id, text in captions.items()}
-    made = {
-        found.text: found.samples for found in best(maker.candidates(checked(list(tidy.values())), settings))
-    }
-    return [made[text] for text in tidy.values()]
+def _made(maker: SoundMaker, captions: Mapping[str, str], settings: SamplingSettings) -> list[Sound]:
+    """A sound for the caption of each clip."""
+    texts = checked(list(captions.values()))
+    made = {found.text: found.samples for found in best(maker.candidates(texts, settings))}
+    return [Sound(clip_id, made[text], maker.sample_rate) for clip_id, text in captions.items()]
 
 
-def _judged(
-    judge: Judge,
-    sounds: tuple[list[np.ndarray], list[np.ndarray]],
-    captions: Mapping[str, str],
-    rate: int,
-    device: str,
-) -> Iterator[dict[str, Any]]:
+def _judged(judge: Judge, made: Sequence[Sound], real: RealPart, device: str) -> Iterator[dict[str, Any]]:
     """The CLAP score of sounds, and their Fréchet distance from real audio; the same of real audio and noise.
 
     Of real audio, the distance is that of one half from the other, so it is of half as many sounds.
     """
     encoder = Encoder(judge.weights, device)
-    made, real = sounds
     generator = np.random.default_rng(CAPTION_SEED)
-    noise = [generator.normal(size=len(sound)).astype(np.float32) * NOISE_LEVEL for sound in real]
-    texts = encoder.captions(list(captions.values()))
+    noise = [
+        Sound(sound.clip_id, generator.normal(size=len(sound.samples)) * NOISE_LEVEL, sound.sample_rate)
+        for sound in real.sounds
+    ]
+    texts = dict(zip(real.captions, encoder.captions(list(real.captions.values())), strict=True))
     vectors = {
-        name: np.stack([vector_of(encoder, sound.clip(-1, 1), rate) for sound in some])
-        for name, some in ((TRAINED, made), (REAL, real), (NOISE, noise))
+        model: {
+            sound.clip_id: vector_of(encoder, sound.samples.clip(-1, 1), sound.sample_rate)
+            for sound in sounds
+        }
+        for model, sounds in ((TRAINED, made), (REAL, real.sounds), (NOISE, noise))
     }
-    half = len(real) // 2
-    for name, found in vectors.items():
-        yield _row(name, f"CLAP score, {judge.kind}", float((found * texts).sum(axis=1).mean()), judge.name)
-        compared = (found[:half], found[half:]) if name == REAL else (found, vectors[REAL])
-        if min(len(some) for some in compared) >= 2:
-            yield _row(name, f"Fréchet distance, {judge.kind}", frechet_distance(*compared), judge.name)
+    half = len(real.sounds) // 2
+    ids = list(real.captions)
+    for model, found in vectors.items():
+        clap, distance = clap_scores(found, vectors[REAL], texts)
+        if model == REAL:
+            first, second = ({one: found[one] for one in some} for some in (ids[:half], ids[half:]))
+            distance = clap_scores(first, second, texts)[1]
+        for score in (clap, distance):
+            named = replace(score, name=f"{score.name}, {judge.kind}")
+            yield _row(model, named, judge.name, real)
 
 
-def _row(model: str, metric: str, value: float | None, judged_by: str, note: str = "") -> dict[str, Any]:
-    return {"model": model, "metric": metric, "value": value, "note": note or None, "judged_by": judged_by}
+def _row(model: str, score: SoundScore, judged_by: str, real: RealPart) -> dict[str, Any]:
+    interval = None
+    if score.of_clip:
+        of_recording = [real.recordings[clip_id] or clip_id for clip_id in score.of_clip]
+        _, groups = np.unique(of_recording, return_inverse=True)
+        interval = interval_of_mean(np.array([list(score.of_clip.values())]), groups)
+    low, high = interval or (None, None)
+    return {
+        "model": model,
+        "metric": score.name,
+        "value": score.value,
+        "low": low,
+        "high": high,
+        "note": score.note or None,
+        "judged_by": judged_by,
+    }

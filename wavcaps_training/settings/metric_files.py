@@ -1,4 +1,4 @@
-"""Where the files of caption metrics are that no package has."""
+"""Where the files are that scores of captions and of generated sounds need, and that no package has."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class MetricFiles(BaseSettings):
 
     metric_files: str = Field(
         "",
-        description="folder of the files that SPICE and FENSE need and no package has "
-        "(docs/caption-scores.md); empty: these scores read `not measured`",
+        description="folder of the files that no package has, and that SPICE and FENSE "
+        "(docs/caption-scores.md) and FAD, FD, IS and KL of generated sound (docs/text-to-sound.md) need; "
+        "empty: these scores read `not measured`",
     )
 
     @property
