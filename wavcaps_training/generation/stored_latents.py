@@ -34,7 +34,7 @@ def store_latents(
     Args:
         manifest: `tables.TRAINING_MANIFEST`.
         autoencoder: a checkpoint's name, and its weights, relative to the store.
-        conditioned_by: the same of a retrieval checkpoint.
+        conditioned_by: name and weights of a retrieval checkpoint, too.
         place: the store, and the device: `cpu` or `cuda`.
         progress: counts clips.
 

@@ -210,7 +210,7 @@ def _made(maker: SoundMaker, captions: Mapping[str, str], settings: SamplingSett
 
 
 def _judged(judge: Judge, made: Sequence[Sound], real: RealPart, device: str) -> Iterator[dict[str, Any]]:
-    """The CLAP score of sounds, and their Fréchet distance from real audio; the same of real audio and noise.
+    """The CLAP score of sounds, and their Fréchet distance from real audio; and those of real and of noise.
 
     Of real audio, the distance is that of one half from the other, so it is of half as many sounds.
     """

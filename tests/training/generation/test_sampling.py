@@ -41,7 +41,7 @@ def checkpoint(sounds: Sounds) -> Path:
     task.read_inputs(sounds.inputs, clips_of(sounds.manifest, "train"))
     assert isinstance(task.model, LatentDiffusion)
     with torch.no_grad():
-        # Fresh output layers are zero, and would make the same of every text.
+        # Fresh output layers are zero, and would make one sound of all texts.
         for parameter in task.model.unet.parameters():
             parameter.normal_(std=0.1)
         task.model.ema.load_state_dict(type(task.model.ema)(task.model.unet).state_dict())
