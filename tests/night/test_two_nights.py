@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -23,6 +24,7 @@ from tests.night.installation import Installation, Run, installation, serving_bu
 from tests.night.sites import CHANGED, PRICES, Model, Sites, serving_model, serving_sites
 from tests.support.fake_clock import FakeClock, fake_clock
 from tests.support.gate import Gate, gate
+from tests.support.rude_server import RudeServer, answer, rude_server
 from wavcaps_assets.defs.pauses import PAUSED_TAG
 from wavcaps_assets.demo.clips import Corpus, DemoClip, Source
 from wavcaps_assets.demo.synthesis import synthesised_corpus
@@ -77,14 +79,34 @@ def model() -> Iterator[Model]:
 
 
 @pytest.fixture(scope="module")
+def people() -> Iterator[RudeServer]:
+    """Gets the alerts."""
+    with rude_server() as server:
+        server.answers["/alerts"] = answer(b"")
+        yield server
+
+
+def alerts(people: RudeServer) -> list[dict[str, Any]]:
+    return [json.loads(asked.body) for asked in people.asked if asked.path == "/alerts"]
+
+
+@pytest.fixture(scope="module")
 def team(
-    tmp_path_factory: pytest.TempPathFactory, clock: FakeClock, sites: Sites, bbc: Gate, model: Model
+    tmp_path_factory: pytest.TempPathFactory,
+    clock: FakeClock,
+    sites: Sites,
+    bbc: Gate,
+    model: Model,
+    people: RudeServer,
 ) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("night")
-    environment = settings(folder, sites, bbc, model)
+    environment = settings(folder, sites, bbc, model) | {
+        "WAVCAPS_ALERTS__WEBHOOK_URL": f"{people.url}/alerts"
+    }
     with serving_bucket() as bucket, installation(folder, clock, bucket, environment) as made:
         made.start_all()
         made.switch_all_on(SOURCES)
+        made.switch_on("sensors", "alerts")
         yield made
 
 
@@ -119,11 +141,14 @@ def published(team: Installation) -> list[str]:
     return SetVersions(team.tables().store).names()
 
 
-def test_the_first_night_ends_with_a_version(team: Installation, sites: Sites, model: Model) -> None:
+def test_the_first_night_ends_with_a_version(
+    team: Installation, sites: Sites, model: Model, people: RudeServer
+) -> None:
     team.pass_time_until(lambda: len(published(team)) == 1, HALF_AN_HOUR, times=6)
     clips = team.tables().read(["wavcaps"])
     assert set(clips.column("source").to_pylist()) == set(SOURCES)
     assert {run.status for run in team.runs()} == {"SUCCESS"}
+    assert not alerts(people)
     # A crawl of each partition, a run for each source, and a version.
     assert len({(run.job, run.partition) for run in team.runs()}) == len(team.runs())
     assert set(sites.sounds.values()) == set(model.asked.values()) == {1}
@@ -165,7 +190,7 @@ def test_the_second_night_pauses_where_it_has_to(
 
 
 def test_with_a_larger_budget_it_ends_with_the_next_version(
-    team: Installation, sites: Sites, model: Model, corpus: Corpus
+    team: Installation, sites: Sites, model: Model, corpus: Corpus, people: RudeServer
 ) -> None:
     team.assets["WAVCAPS_LLM__BUDGET_MONTH_USD"] = str(RAISED_USD)
     team.restart("assets")
@@ -199,6 +224,11 @@ def test_with_a_larger_budget_it_ends_with_the_next_version(
     assert all(caption.startswith("There is ") for caption in again.column("caption").to_pylist())
     assert found["recaptioned"] == set(again.column("clip_id").to_pylist()) - found["added"]
     screenshots.take(team)
+    told = alerts(people)
+    kinds = Counter(alert["kind"] for alert in told)
+    assert (kinds["budget"], kinds["outage"]) == (1, 1), told
+    # The site that was down for a day is overdue, too.
+    assert kinds.keys() <= {"budget", "outage", "overdue"} and kinds["overdue"] <= 1, told
     # Nothing was done twice, and no run failed.
     assert set(sites.sounds.values()) == set(model.asked.values()) == {1}
     assert {run.status for run in team.runs()} == {"SUCCESS"}
