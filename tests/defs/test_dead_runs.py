@@ -15,9 +15,10 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 from dagster._core.events import EngineEventData
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 
 from wavcaps_assets.defs import dead_runs
-from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, end_dead_runs
+from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, address_of, end_dead_runs, is_dead
 from wavcaps_assets.defs.processes import PROCESS_TAG, host_of, this_host
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
@@ -113,6 +114,23 @@ def test_a_process_of_elsewhere_is_not_judged_from_here(
     run_id = started(instance, process.pid, unknown, **{LAUNCHER_TAG: "{}"})
     tick(instance, tick(instance))
     assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize(
+    ("port", "dead"), [pytest.param(4000, True, id="the same"), pytest.param(4001, False, id="another")]
+)
+def test_a_run_of_a_container_that_this_one_replaced_is_dead(
+    instance: dg.DagsterInstance, port: int, dead: bool
+) -> None:
+    """Its address stayed, as in Compose; its name, its processes and their numbers are new."""
+    origin = GrpcServerCodeLocationOrigin(host="assets", port=4000, location_name="wavcaps_assets")
+    of_before = tag(17, name="4f1c0a9d2b11 ", pid_namespace="pid:[1]")
+    run_id = started(instance, 17, of_before, **{LAUNCHER_TAG: json.dumps({"host": "assets", "port": port})})
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert is_dead(instance, run, this_host(), address_of(origin)) is dead
+    # The daemon's own code servers have no address that lasts.
+    assert not is_dead(instance, run, this_host(), address_of(None))
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -88,6 +89,13 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def in_container(command: Sequence[str]) -> list[str]:
+    """A command that runs with a host name and process ids of its own."""
+    separate = ["/usr/bin/unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    program = str(Path(sys.executable).parent / command[0])
+    return [*separate, "sh", "-c", 'hostname "$0" && exec "$@"', uuid4().hex[:12], program, *command[1:]]
+
+
 @dataclass
 class Installation:
     """The services.
@@ -99,6 +107,8 @@ class Installation:
         bucket: the gate before the S3 server.
         assets: environment of the code location of the data, as of `keys.env`.
         trains: whether the code location of the training takes part.
+        contained: whether a code location has a host name and process ids of its own, as in a container,
+            and all its processes end at once. It needs root.
     """
 
     folder: Path
@@ -107,6 +117,7 @@ class Installation:
     bucket: Gate
     assets: dict[str, str]
     trains: bool = True
+    contained: bool = False
     ports: dict[str, int] = field(default_factory=dict)
     _running: dict[str, tuple[ExitStack, subprocess.Popen[bytes]]] = field(default_factory=dict)
 
@@ -156,7 +167,10 @@ class Installation:
         if name in PORTS:
             here[PORTS[name]] = str(self.ports[name])
         log = self.folder / f"{name}.{int(time.monotonic() * 1000)}.log"
-        process = stack.enter_context(started(self._compose[name], self.environment(name), here, log))
+        service = self._compose[name]
+        if self.contained and name in self.locations:
+            service = service | {"command": in_container(service["command"])}
+        process = stack.enter_context(started(service, self.environment(name), here, log))
         self._running[name] = (stack, process)
         return process
 

@@ -2,7 +2,9 @@
 
 Dagster's run monitoring does not detect this with the default launcher: such a run would stay "started",
 and the schedule of its source would wait for it. A process id is only meaningful on its host, in its
-namespace of process ids. Runs of other hosts and containers are left to Dagster's run monitoring.
+namespace of process ids. A run of another container is dead if this container has taken its place: the runs
+of a code server are its children, and this server has the address from which the run was started. Runs of
+other hosts and containers are left to Dagster's run monitoring.
 """
 
 import json
@@ -10,6 +12,7 @@ import os
 import time
 
 import dagster as dg
+from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
 
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.processes import Host, host_of, this_host
@@ -25,17 +28,17 @@ GONE_AFTER_S = 60
     name="end_dead_runs",
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process has died, for example in a restart of the machine, so that their "
-    "partitions are run again.",
+    description="Ends runs whose process has died, for example in a restart of the machine or of the code "
+    "server's container, so that their partitions are run again.",
 )
 def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     missing_since: dict[str, float] = json.loads(context.cursor) if context.cursor else {}
     missing: dict[str, float] = {}
     ended = []
     now = time.time()
-    here = this_host()
+    here, server = this_host(), address_of(context.code_location_origin)
     for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if LAUNCHER_TAG not in run.tags or not is_dead(context.instance, run, here):
+        if LAUNCHER_TAG not in run.tags or not is_dead(context.instance, run, here, server):
             continue
         since = missing[run.run_id] = missing_since.get(run.run_id, now)
         if now - since >= GONE_AFTER_S:
@@ -47,14 +50,29 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"ended {', '.join(ended)}" if ended else f"{len(missing)} runs look dead")
 
 
-def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun, here: Host | None) -> bool:
-    """Whether the process of a run no longer exists. False if this cannot be known from here."""
+def address_of(origin: CodeLocationOrigin | None) -> tuple[str, int] | None:
+    """Host and port of a code server that has a lasting address; None: it is one of this machine's own."""
+    if isinstance(origin, GrpcServerCodeLocationOrigin) and origin.port is not None:
+        return origin.host, origin.port
+    return None
+
+
+def is_dead(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, here: Host | None, server: tuple[str, int] | None
+) -> bool:
+    """Whether the process of a run no longer exists. False if this cannot be known from here.
+
+    Args:
+        here: the host of this process.
+        server: host and port of this code server, if they are the same after each restart.
+    """
     pid = _pid_of(instance, run)
     host = None if pid is None else host_of(run, pid)
     if pid is None or host is None or here is None:
         return False
     if (host.name, host.pid_namespace) != (here.name, here.pid_namespace):
-        return False
+        started_by = json.loads(run.tags[LAUNCHER_TAG])
+        return server is not None and (started_by.get("host"), started_by.get("port")) == server
     return host.boot != here.boot or not is_process(pid)
 
 
