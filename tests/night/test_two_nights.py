@@ -224,11 +224,11 @@ def test_with_a_larger_budget_it_ends_with_the_next_version(
     assert all(caption.startswith("There is ") for caption in again.column("caption").to_pylist())
     assert found["recaptioned"] == set(again.column("clip_id").to_pylist()) - found["added"]
     screenshots.take(team)
-    told = alerts(people)
-    kinds = Counter(alert["kind"] for alert in told)
-    assert (kinds["budget"], kinds["outage"]) == (1, 1), told
+    received = alerts(people)
+    kinds = Counter(alert["kind"] for alert in received)
+    assert (kinds["budget"], kinds["outage"]) == (1, 1), received
     # The site that was down for a day is overdue, too.
-    assert kinds.keys() <= {"budget", "outage", "overdue"} and kinds["overdue"] <= 1, told
+    assert kinds.keys() <= {"budget", "outage", "overdue"} and kinds["overdue"] <= 1, received
     # Nothing was done twice, and no run failed.
     assert set(sites.sounds.values()) == set(model.asked.values()) == {1}
     assert {run.status for run in team.runs()} == {"SUCCESS"}
