@@ -12,7 +12,12 @@ from wavcaps_training.defs.common import OWNERS, Location
 from wavcaps_training.paper.models import Stage
 from wavcaps_training.report.data import RunFacts, StepTime
 from wavcaps_training.report.render import REPORT, write_report
-from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY, SEED_SCORES_KEY
+from wavcaps_training.tables import (
+    PAPER_COMPARISON_KEY,
+    QUERY_SCORES_FOLDER,
+    RETRIEVAL_SCORES_KEY,
+    SEED_SCORES_KEY,
+)
 
 # More than one pass over all sources needs; older runs belong to earlier passes.
 RUNS_READ = 400
@@ -31,6 +36,7 @@ def report_asset(location: Location) -> dg.AssetsDefinition:
             list(location.scored.key),
             list(RETRIEVAL_SCORES_KEY),
             list(PAPER_COMPARISON_KEY),
+            [QUERY_SCORES_FOLDER, *location.scored.key[1:]],
             *([list(SEED_SCORES_KEY)] if location.scored.stage is Stage.DEMO else []),
             *(["analysis", schema.name] for schema in analysis.TABLES),
         ],

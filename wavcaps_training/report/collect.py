@@ -43,6 +43,7 @@ from wavcaps_training.report.data import (
 )
 from wavcaps_training.report.field import field_lines
 from wavcaps_training.report.funnel import make_funnels
+from wavcaps_training.report.short_queries import read_short_queries
 from wavcaps_training.report.sound import excerpt
 from wavcaps_training.report.status import read_status
 from wavcaps_training.report.stories import read_stories
@@ -98,6 +99,7 @@ def collect(
         seeds=_seeds(tables.read(SEED_SCORES_KEY), retrieval, experiment),
         other_scores=_other_scores(tables, experiment),
         benchmarks=benchmark_tables(on_benchmarks),
+        short_queries=read_short_queries(tables, files),
         paper=lay_out(comparison),
         paper_texts=lay_out_texts(comparison),
         paper_outdated=outdated(comparison, on_benchmarks),

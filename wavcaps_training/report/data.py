@@ -15,6 +15,7 @@ from wavcaps_training.report.analysis import Analysis
 from wavcaps_training.report.benchmark_scores import BenchmarkTable
 from wavcaps_training.report.comparison import PaperTable, PaperText
 from wavcaps_training.report.field import FieldLine
+from wavcaps_training.report.short_queries import ShortQueries
 from wavcaps_training.report.sound import Sound
 from wavcaps_training.report.status import SourceStates
 from wavcaps_training.report.stories import Story
@@ -251,6 +252,7 @@ class ReportData:
     seeds: Seeds | None = None
     other_scores: Mapping[str, Scores] = field(default_factory=dict)
     benchmarks: tuple[BenchmarkTable, ...] = ()
+    short_queries: tuple[ShortQueries, ...] = ()
     paper: tuple[PaperTable, ...] = ()
     paper_texts: tuple[PaperText, ...] = ()
     paper_outdated: Sequence[str] = ()

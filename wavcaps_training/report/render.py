@@ -21,6 +21,7 @@ from wavcaps_training.report.data import ReportData, RunFacts
 from wavcaps_training.report.field import TRAINED_ON
 from wavcaps_training.report.figures import draw_figures
 from wavcaps_training.report.funnel import STEPS
+from wavcaps_training.report.short_queries import METRICS
 
 NONE = "–"
 REPORT = "report.html"
@@ -76,6 +77,7 @@ def render_report(data: ReportData) -> str:
         "field_seen": SEEN,
         "field_marks": MARKS,
         "trained_on": TRAINED_ON,
+        "query_metrics": METRICS,
     }
     template = environment.get_template("report.html")
     return template.render(data=data, steps=list(STEPS.values()), figures=draw_figures(data))

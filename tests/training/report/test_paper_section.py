@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.training.report.test_report import SOURCES, Page, fill_training
-from wavcaps_assets.store.storage import Store
+from tests.training.report.report_store import SOURCES, Page, fill_training
 from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.analysis import EXAMPLES, SET_STATISTICS
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -29,11 +27,6 @@ from wavcaps_training.tables import PAPER_COMPARISON, PAPER_COMPARISON_KEY, RETR
 OFFICIAL = {"audiocaps": 975, "clotho": 1045, "esc50": 2000, "urbansound8k": 8732, "vggsound": 15_446}
 ZERO_SHOT = "checkpoint/htsat_bert/zero_shot"
 SCORES = "scores/retrieval/audiocaps/htsat_bert/zero_shot"
-
-
-@pytest.fixture
-def tables(tmp_path: Path) -> TableStore:
-    return TableStore(Store(tmp_path / "store"))
 
 
 def write_weights(tables: TableStore, name: str, sha256: str) -> None:
@@ -185,16 +178,16 @@ def test_scores_of_a_checkpoint_that_was_trained_again_are_marked(tables: TableS
     rows = [score_row(cell, zero_shot.name) for cell in cells]
     tables.write(key, None, schema_of(key).from_rows(rows))
     fill_comparison(tables)
-    assert "older than the checkpoint" not in text_of(tables)
+    assert "out of date" not in text_of(tables)
     write_weights(tables, zero_shot.name, "b" * 64)
     text = text_of(tables)
-    assert "older than the checkpoint" in text
+    assert "out of date" in text
     assert f"Materialize {SCORES} again." in text
     # New scores, and the comparison of before.
     again = [{**row, "weights_sha256": "b" * 64} for row in rows]
     tables.write(key, None, schema_of(key).from_rows(again))
     text = text_of(tables)
-    assert "older than the checkpoint" not in text
+    assert "out of date" not in text
     assert f"{SCORES} has changed since the comparison was made." in text
 
 
