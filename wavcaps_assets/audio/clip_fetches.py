@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wavcaps_assets.audio.copies import copy_path, write_copy
+from wavcaps_assets.audio.generated import refuse_generated
 from wavcaps_assets.audio.host_health import HostHealth
 from wavcaps_assets.audio.local_files import WrongFolder, other_release, require_folder, wrong_checksums
 from wavcaps_assets.audio.normalise import AudioLimits, EmptyAudio, UnreadableAudio, normalise
@@ -303,6 +304,7 @@ class Fetch:
     def _fetch(self, clip: dict[str, Any]) -> dict[str, Any]:
         relative = f"{self._folder}/{clip['clip_id']}.flac"
         with original(self._source, clip, self._origin) as found, self._store.writing(relative) as target:
+            refuse_generated(found.path)
             facts = normalise(found.path, target, self._limits)
             stored_bytes = target.stat().st_size
             if self._extra is not ExtraCopy.none:

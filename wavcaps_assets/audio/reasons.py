@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wavcaps_assets.audio.generated import GeneratedSound
 from wavcaps_assets.audio.limits import EmptyAudio, TooLong, UnreadableAudio
 from wavcaps_assets.audio.originals import NotAudio, OutsideFolder, UnreadableFile, WrongChecksum
 from wavcaps_assets.network.errors import AddressNotAllowed, NetworkError, NotThere, Refused, TooLarge
@@ -21,13 +22,14 @@ REASONS: dict[type[Exception], str] = {
     WrongChecksum: WRONG_CHECKSUM,
     PackedAudioError: "damaged_archive",
     EmptyAudio: "empty_audio",
+    GeneratedSound: "generated_sound",
     TooLong: "too_long",
     UnreadableAudio: "unreadable_audio",
 }
 # Failures that the same file would have again. A file from the network may be another one the next time.
 LASTING = frozenset(
     {
-        *("unreadable_audio", "empty_audio", "too_long", "audio_too_large"),
+        *("unreadable_audio", "generated_sound", "empty_audio", "too_long", "audio_too_large"),
         *("outside_folder", "damaged_archive", WRONG_CHECKSUM),
     }
 )

@@ -7,6 +7,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.checks.assessment import UnfitSet, require_quality
+from wavcaps_assets.checks.generated import GeneratedInManifest, refuse_generated_clips
 from wavcaps_assets.checks.render import examples_table, results_table
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.checks import table_checks, upstream_of
@@ -81,6 +82,10 @@ def publishing_assets(sources: Sequence[Source], settings: Settings) -> Sequence
             metadata = {name: dg.MetadataValue.md(table) for name, table in shown.items()}
             raise dg.Failure(str(error), metadata, allow_retries=False) from error
         tables = store.tables()
+        try:
+            refuse_generated_clips(stage.kept, tables.store)
+        except GeneratedInManifest as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
         refuse_far_fewer_rows(context.run, tables, (["wavcaps"], None), stage, smallest_share)
         with logged_to(context):
             published = publish_version(tables, stage, names, context.run_id, utc_now())

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import soundfile
 
 from wavcaps_assets.audio.generated import GENERATED_FOLDER
+from wavcaps_assets.audio.normalise import normalise
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.data import Clip
@@ -111,20 +111,21 @@ def _stored(
         **settings.model_dump(exclude={"batch_size"}),
     }
     sound_id = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    path = f"{GENERATED_FOLDER}/{origin.checkpoint}/{sound_id}.flac"
     with tempfile.TemporaryDirectory() as name:
         here = Path(name) / "sound.flac"
         write_flac(here, candidate.samples, maker.sample_rate, {**about, "candidate": candidate.number})
-        samples, rate = soundfile.read(here, dtype="int16")
+        # As a clip of this sound would be stored: so it is found in a manifest.
+        facts = normalise(here, Path(name) / "as_a_clip.flac")
+        path = f"{GENERATED_FOLDER}/{facts.samples_sha256}.flac"
         with store.writing(path) as target:
             shutil.copyfile(here, target)
     return {
         **about,
         "sound_id": sound_id,
         "audio_path": path,
-        "samples_sha256": hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest(),
-        "duration_s": len(samples) / rate,
-        "sample_rate": rate,
+        "samples_sha256": facts.samples_sha256,
+        "duration_s": len(candidate.samples) / maker.sample_rate,
+        "sample_rate": maker.sample_rate,
         "candidate": candidate.number,
         "similarity": candidate.similarity,
     }

@@ -66,7 +66,12 @@ GENERATED_SOUNDS = TableSchema(
             derived_from=("weights_path",),
             is_data=False,
         ),
-        Column("samples_sha256", STRING, "a hash of its samples", derived_from=("weights_path",)),
+        Column(
+            "samples_sha256",
+            STRING,
+            "a hash of its samples at 32 kHz, as a clip's",
+            derived_from=("weights_path",),
+        ),
         Column("duration_s", SECONDS, "its duration (s)", derived_from=()),
         Column("sample_rate", pa.int32(), "its sample rate (Hz)", derived_from=()),
         Column("checkpoint", STRING, "the checkpoint that made it", derived_from=()),

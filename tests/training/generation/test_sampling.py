@@ -13,6 +13,7 @@ import torch
 
 from tests.training.generation.small_sounds import GENERATION, RETRIEVAL, Sounds, small_sounds
 from wavcaps_assets.audio.generated import GENERATED, is_generated
+from wavcaps_assets.audio.normalise import normalise
 from wavcaps_assets.store.storage import Store, StoreError
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import clips_of
@@ -77,6 +78,9 @@ def test_sounds_are_files_that_say_how_they_were_made(
         }
         assert said["weights_sha256"] == maker.weights_sha256
         assert row["nearest_clip_id"] in origin.clips
+        # As a clip, it would have the hash that the check of manifests looks for.
+        facts = normalise(path, tmp_path / "as_a_clip.flac")
+        assert Path(row["audio_path"]).stem == row["samples_sha256"] == facts.samples_sha256
     again = make_sounds(TEXTS[1:], maker, origin, Store(tmp_path / "alone"), FEW)
     together = soundfile.read(tmp_path / table["audio_path"][1].as_py())[0]
     alone = soundfile.read(tmp_path / "alone" / again["audio_path"][0].as_py())[0]
