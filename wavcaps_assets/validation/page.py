@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from wavcaps_assets.show.style import base_style
 from wavcaps_assets.validation.study import Study, UnusableClip
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def render_page(study: Study) -> str:
     """The page as HTML."""
     folder = files("wavcaps_assets.validation")
     script = folder.joinpath("page.js").read_text(encoding="utf-8")
-    style = folder.joinpath("page.css").read_text(encoding="utf-8")
+    style = base_style() + folder.joinpath("page.css").read_text(encoding="utf-8")
     environment = Environment(
         loader=PackageLoader("wavcaps_assets", "validation"),
         autoescape=True,

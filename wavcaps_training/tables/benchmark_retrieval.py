@@ -5,14 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavcaps_assets.store.schema import Column
-from wavcaps_assets.tables.columns import STRING
-from wavcaps_training.tables.score_columns import benchmark_scores
+from wavcaps_training.tables.score_columns import DIRECTION, benchmark_scores
 
 BENCHMARK_RETRIEVAL = benchmark_scores(
     "benchmark_retrieval",
     "Audio-language retrieval on a benchmark, in both directions: R@k and mAP@10 in percent, and the median "
     "rank, which counts from 1.",
-    own=(Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),),
+    own=(DIRECTION,),
     more=(
         Column(
             "recordings",

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.tables.columns import STRING
-from wavcaps_training.tables.score_columns import OF_SCORE, interval
+from wavcaps_training.tables.score_columns import DIRECTION, OF_SCORE, interval, shared_since
 
 RETRIEVAL_SCORES_KEY = ("scores", "retrieval")
 
@@ -20,7 +20,7 @@ RETRIEVAL_SCORES = TableSchema(
     "Audio-language retrieval on the test split, in both directions: R@k, mAP@10 and the median rank.",
     (
         Column("model", STRING, "`trained`, `untrained` or `chance`", derived_from=("weights_path",)),
-        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
+        DIRECTION,
         Column("metric", STRING, "`R@1`, `R@5`, `R@10`, `mAP@10` or `median rank`", derived_from=()),
         Column(
             "value",
@@ -34,30 +34,7 @@ RETRIEVAL_SCORES = TableSchema(
             "upper end of that interval; null for chance",
             added_in=2,
         ),
-        Column(
-            "checkpoint",
-            STRING,
-            "the checkpoint: its model and its experiment, such as `htsat_bert/pretrained`; null for chance",
-            nullable=True,
-            derived_from=("model", "setting"),
-            added_in=2,
-        ),
-        Column(
-            "weights_sha256",
-            STRING,
-            "a hash of the weights that were scored; null for chance",
-            nullable=True,
-            derived_from=("weights_path",),
-            added_in=2,
-        ),
-        Column(
-            "trained_on_sha256",
-            STRING,
-            "version of the training manifest that the checkpoint was trained on; null for chance",
-            nullable=True,
-            derived_from=("manifest_sha256",),
-            added_in=2,
-        ),
+        *shared_since(2, "checkpoint", "weights_sha256", "trained_on_sha256"),
         Column(
             "scored_on_sha256",
             STRING,
@@ -66,23 +43,7 @@ RETRIEVAL_SCORES = TableSchema(
             derived_from=("clip_id", "caption", "split"),
             added_in=2,
         ),
-        Column(
-            "protocol",
-            STRING,
-            "how candidates are ranked, what counts as correct, and how clips are cropped",
-            nullable=True,
-            derived_from=(),
-            added_in=2,
-        ),
-        Column(
-            "device",
-            STRING,
-            "the device that computed the score; null for chance",
-            nullable=True,
-            derived_from=(),
-            added_in=2,
-            is_data=False,
-        ),
+        *shared_since(2, "protocol", "device"),
         Column(
             "unreadable",
             pa.int32(),
@@ -91,15 +52,7 @@ RETRIEVAL_SCORES = TableSchema(
             derived_from=("split", "audio_path"),
             added_in=3,
         ),
-        Column(
-            "trained_on_version",
-            STRING,
-            "the published version of the set that the checkpoint was trained on",
-            nullable=True,
-            derived_from=("set_version",),
-            added_in=4,
-            is_data=False,
-        ),
+        *shared_since(4, "trained_on_version"),
         Column(
             "scored_on_version",
             STRING,
@@ -109,14 +62,7 @@ RETRIEVAL_SCORES = TableSchema(
             added_in=4,
             is_data=False,
         ),
-        Column(
-            "protocol_name",
-            STRING,
-            "the name of the protocol: `middle`, `paper`, `released` or `windows`; null for chance",
-            nullable=True,
-            derived_from=(),
-            added_in=5,
-        ),
+        *shared_since(5, "protocol_name"),
         Column(
             "recordings",
             pa.int32(),
@@ -144,7 +90,7 @@ SEED_SCORES = TableSchema(
         Column(
             "seed", pa.int32(), "the seed; null: the mean of all", nullable=True, derived_from=("setting",)
         ),
-        Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=()),
+        DIRECTION,
         Column("metric", STRING, "`R@1`, `R@5`, `R@10`, `mAP@10` or `median rank`", derived_from=()),
         Column(
             "value",
@@ -174,14 +120,7 @@ SEED_SCORES = TableSchema(
         Column(
             "best_epoch", pa.int32(), "the best epoch by validation", nullable=True, derived_from=("split",)
         ),
-        Column(
-            "weights_sha256",
-            STRING,
-            "a hash of the checkpoint's weights, whose settings the other seeds have",
-            nullable=True,
-            derived_from=("weights_path",),
-            added_in=2,
-        ),
+        *shared_since(2, "weights_sha256"),
         Column(
             "scored_on_sha256",
             STRING,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from wavcaps_assets.store.schema import Column, TableSchema
 from wavcaps_assets.tables.columns import STRING
 
+DIRECTION = Column("direction", STRING, "`text_to_audio` or `audio_to_text`", derived_from=())
 # What a score is computed from, of upstream tables.
 OF_SCORE = ("weights_path", "audio_path", "caption", "split")
 OF_BENCHMARK = ("weights_path", "audio_path", "captions", "label", "split")
@@ -153,3 +156,9 @@ _HOW = (
         is_data=False,
     ),
 )
+_BY_NAME = {column.name: column for column in (*_CHECKPOINT, *_TRAINED_ON, *_HOW)}
+
+
+def shared_since(added_in: int, *names: str) -> tuple[Column, ...]:
+    """Columns of all tables of scores, in a table that got them with a version of its own."""
+    return tuple(replace(_BY_NAME[name], added_in=added_in) for name in names)

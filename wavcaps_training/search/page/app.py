@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from wavcaps_assets.show.style import base_style
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.evaluation.encoder import LONGEST_QUERY, QueryError
@@ -153,7 +154,8 @@ class SearchPage:
         if name not in STATIC:
             raise HTTPException(404, "there is no such page")
         content = files("wavcaps_training.search.page").joinpath(name).read_text(encoding="utf-8")
-        return Response(content, media_type=STATIC[name])
+        style = base_style() if name == "page.css" else ""
+        return Response(style + content, media_type=STATIC[name])
 
     def problem(self, request: Request, error: Exception) -> Response:
         """An error as a page."""
