@@ -43,6 +43,7 @@ ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 NO_WITHDRAWN = "no_withdrawn_clips"
 # Numbers, ids and quoted names differ between runs that fail for the same reason.
 PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f-]{8,}\b|\d+")
+OWN_CLASS = re.compile(r"^wavcaps_\w+(?:\.\w+)+: ")
 BUDGET_ERRORS = {BudgetTooSmall.__name__, PriceError.__name__}
 CHECK_FAILED = DagsterAssetCheckFailedError.__name__
 
@@ -245,7 +246,7 @@ def _chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInf
 
 
 def _message(errors: Sequence[SerializableErrorInfo]) -> str:
-    """What the error says that Dagster has wrapped."""
+    """What the error says that Dagster has wrapped. Our own errors are sentences, and need no class."""
     own = next((error for error in errors if not (error.cls_name or "").startswith("Dagster")), None)
     chosen = own or (errors[0] if errors else None)
-    return (chosen.message.strip() if chosen is not None else "") or "no message"
+    return (OWN_CLASS.sub("", chosen.message).strip() if chosen is not None else "") or "no message"
