@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.report.test_report import SOURCES, Page
+from tests.training.report.report_store import SOURCES, Page
 from wavcaps_assets.crawl.freshness import Freshness, Overdue
 from wavcaps_assets.status.table import Pause, Room, SourceState, status_table
 from wavcaps_assets.store.storage import Store
