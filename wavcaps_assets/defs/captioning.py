@@ -19,6 +19,7 @@ from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import PageProgress, unless_paused
+from wavcaps_assets.defs.pools import LANGUAGE_MODEL
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.llm.costs import cost_by, costs
@@ -96,7 +97,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         group_name="captions",
         kinds={"openai", "parquet"},
         owners=OWNERS,
-        pool="language_model",
+        pool=LANGUAGE_MODEL,
         description="Stage 2: a language model captions each description (section III.B, Table I).",
         metadata=schema_metadata(LLM_CAPTIONS),
         # A run with a used-up budget, or with a batch in progress, has no table yet.
@@ -145,7 +146,7 @@ def captioning_assets(sources: Sequence[Source], embedded_model: bool) -> Sequen
         group_name="captions",
         kinds={"openai", "parquet"},
         owners=OWNERS,
-        pool="language_model",
+        pool=LANGUAGE_MODEL,
         description="Two models, prompts or methods on the same clips: how similar the captions are, and "
         "what they cost. Run it by hand; it is in no job.",
         metadata=schema_metadata(CAPTION_COMPARISON),

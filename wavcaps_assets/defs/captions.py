@@ -13,6 +13,7 @@ from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import PageProgress, unless_paused
+from wavcaps_assets.defs.pools import LANGUAGE_MODEL
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.llm.session import Session
@@ -35,7 +36,7 @@ def caption_assets(sources: Sequence[Source]) -> Sequence[dg.AssetsDefinition]:
         group_name="captions",
         kinds={"spacy", "openai", "parquet"},
         owners=OWNERS,
-        pool="language_model",
+        pool=LANGUAGE_MODEL,
         description="Stage 3: captions that pass the rules. Faults are repaired by a rule, or the model is "
         "asked again (sections III.B and IV.E).",
         metadata=schema_metadata(CAPTIONS),

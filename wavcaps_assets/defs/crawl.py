@@ -25,6 +25,7 @@ from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
+from wavcaps_assets.defs.pools import crawl_pool
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import ALLOW_FEWER_ROWS, refusal, schema_metadata
 from wavcaps_assets.network.errors import Paused
@@ -70,7 +71,7 @@ def crawl_definitions(
         "partitions_def": partitions,
         "group_name": source.name,
         "owners": OWNERS,
-        "pool": f"crawl_{source.name}",
+        "pool": crawl_pool(source.name),
     }
 
     @dg.asset(

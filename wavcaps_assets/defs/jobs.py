@@ -9,6 +9,7 @@ import dagster as dg
 
 from wavcaps_assets.defs.common import ANALYSIS, Location
 from wavcaps_assets.defs.partitions import source_partitions
+from wavcaps_assets.defs.pools import CAPTIONING_TAG, SOURCE_TAG
 from wavcaps_assets.sources.base import Source
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def crawl_job(source: Source) -> UnresolvedAssetJobDefinition:
         # It concerns all partitions: the sensor evaluates it, and not each of many runs.
         - dg.AssetSelection.checks(fresh_check_key(source)),
         partitions_def=dg.StaticPartitionsDefinition(source.partitions()),
-        tags={"wavcaps/source": source.name},
+        tags={SOURCE_TAG: source.name},
         description=f"Crawls one partition of {source.title}: its clips, their audio, the ledger of both, "
         "and fingerprints of the audio.",
     )
@@ -58,6 +59,7 @@ def jobs(sources: Sequence[Source]) -> list[UnresolvedAssetJobDefinition]:
             LANE_JOB,
             selection=dg.AssetSelection.assets(*LANE),
             partitions_def=source_partitions(sources),
+            tags=CAPTIONING_TAG,
             description="Takes one source from raw clips to its manifest: stages 1 to 3.",
         ),
         dg.define_asset_job(

@@ -18,6 +18,7 @@ from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.partitions import source_partitions
 from wavcaps_assets.defs.pauses import PageProgress
+from wavcaps_assets.defs.pools import LANGUAGE_MODEL
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.llm.session import Session
@@ -61,7 +62,7 @@ def other_captions_assets(sources: Sequence[Source], kinds: Sequence[str]) -> Se
         group_name="captions",
         kinds={"openai", "parquet"},
         owners=OWNERS,
-        pool="language_model",
+        pool=LANGUAGE_MODEL,
         description="Further captions of the clips: tags, short, long, query, temporal. None unless a "
         "setting names kinds. What fails here never loses a main caption.",
         # A setting decides which kinds there are.

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, scope_of_encoder
@@ -96,6 +97,7 @@ def _scores(
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags={**gpu_tags(1), **needs_table(checkpoint.key)},
+        pool=GPU,
         retry_policy=gpu_retries(retries),
         output_required=False,
         description=f"{task.title}: {checkpoint.name} on the test split of {benchmark}, with intervals, and "

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.settings import Settings
@@ -67,6 +68,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
         op_tags=gpu_tags(gpus.gpus_per_training),
+        pool=GPU,
         retry_policy=gpu_retries(gpus.gpu_step_retries),
         description=experiment.description,
         metadata=metadata,

@@ -12,6 +12,7 @@ from wavcaps_assets.benchmark_sets.heard import AUDIO_OVERLAPS, EMBEDDING_OVERLA
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.settings import Sources
@@ -49,6 +50,7 @@ def _benchmark_embeddings(benchmark: Benchmark, experiment: Experiment, retries:
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
+        pool=GPU,
         retry_policy=gpu_retries(retries),
         description=f"What the frozen audio encoder {_encoder(experiment)} makes of the clips of "
         f"{benchmark.title} whose audio is here. Audio that has not changed is not computed again.",

@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.progress import progress_bar
@@ -36,6 +37,7 @@ def _embeddings(experiment: Experiment, key: list[str], retries: int) -> dg.Asse
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
+        pool=GPU,
         retry_policy=gpu_retries(retries),
         description=f"What the frozen audio encoder {key[-1]} makes of each published clip. Clips whose "
         "audio has not changed are not computed again. Checkpoints with this encoder, and their scores, "

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.show.progress import progress_bar
@@ -48,6 +49,7 @@ def definitions(location: Location) -> dg.Definitions:
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
+        pool=GPU,
         retry_policy=gpu_retries(location.gpus.gpu_step_retries),
         description="Checkpoints that were scored by the paths of their files: give `path` in the launchpad. "
         "Rows of the same weights are replaced, and others stay.",

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.show.plots import as_markdown, grouped_bars
@@ -58,6 +59,7 @@ def _of_checkpoint(experiment: Experiment, retries: int) -> dict[str, Any]:
         "kinds": {"pytorch", "parquet"},
         "owners": OWNERS,
         "op_tags": gpu_tags(1),
+        "pool": GPU,
         "retry_policy": gpu_retries(retries),
     }
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.show.previews import counts
@@ -69,6 +70,7 @@ def _common(retries: int) -> dict[str, Any]:
         "kinds": {"pytorch", "parquet"},
         "owners": OWNERS,
         "op_tags": gpu_tags(1),
+        "pool": GPU,
         "retry_policy": gpu_retries(retries),
     }
 

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.settings import Settings
@@ -60,6 +61,7 @@ def definitions(location: Location) -> dg.Definitions:
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
+        pool=GPU,
         retry_policy=gpu_retries(location.gpus.gpu_step_retries),
         description=f"{WORTH.description} Its page is in the store's folder worth/.",
         metadata={**schema_metadata(WORTH), **MAY_SHRINK, **credit(DEMO_EXPERIMENT)},
