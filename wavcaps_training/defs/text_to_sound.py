@@ -5,6 +5,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from wavcaps_assets.defs.logs import logged_to
+from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.settings import Sources
@@ -102,6 +103,7 @@ def _latents(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
         kinds={"pytorch", "safetensors"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
+        pool=GPU,
         retry_policy=gpu_retries(retries),
         description="What a latent diffusion model is trained on: the latents of the train and validation "
         f"splits by {'/'.join(parts.autoencoder)}, and the vectors of audio and captions by "
@@ -142,6 +144,7 @@ def _sounds(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
         kinds={"pytorch", "flac"},
         owners=OWNERS,
         op_tags=gpu_tags(1),
+        pool=GPU,
         retry_policy=gpu_retries(retries),
         description=f"Sounds that {experiment.name} makes from the texts of the launchpad, next to the "
         "nearest real clips of its training data. They are marked as generated, and are in no manifest.",
