@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import wavcaps_assets.store.bucket
+from tests.support.gate import Gate, gate
 from tests.support.paths import ROOT
-from tests.support.s3 import S3Bucket
+from tests.support.s3 import REGION, S3Bucket
 from wavcaps_assets.store import log_objects
 from wavcaps_assets.store.append_log import AppendLog
-from wavcaps_assets.store.storage import Store
+from wavcaps_assets.store.bucket import connect
+from wavcaps_assets.store.storage import Store, StoreError
 
 FOLDER = "log/answers"
 
@@ -50,6 +54,42 @@ def test_two_writers_lose_nothing(store: Store) -> None:
             (one if index % 2 else other).append({"answer": index})
     assert sorted(answers(store)) == list(range(12))
     assert len(store.sizes(FOLDER)) == 2
+
+
+@pytest.fixture
+def gone(s3_server: str, bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Gate, Store]]:
+    """A bucket behind a gate. One attempt each, so that an outage is short."""
+    monkeypatch.setattr(wavcaps_assets.store.bucket, "ATTEMPTS", 1)
+    monkeypatch.setattr(log_objects, "AGAIN_S", 0.05)
+    with gate(int(s3_server.rpartition(":")[2])) as to_server:
+        client = connect(f"http://127.0.0.1:{to_server.port}", REGION)
+        yield to_server, Store(bucket.root, client)
+
+
+def test_what_is_appended_while_the_server_is_gone_is_there_afterwards(gone: tuple[Gate, Store]) -> None:
+    to_server, store = gone
+    with AppendLog(store, FOLDER) as log, ThreadPoolExecutor(1) as pool:
+        log.append({"answer": 1})
+        to_server.shut()
+        waiting = pool.submit(log.append, {"answer": 2})
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        to_server.open()
+        waiting.result(30)
+    assert answers(store) == [1, 2]
+
+
+def test_a_server_that_stays_away_is_an_error(
+    gone: tuple[Gate, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_objects, "OUTAGE_S", 0.2)
+    to_server, store = gone
+    with AppendLog(store, FOLDER) as log:
+        log.append({"answer": 1})
+        to_server.shut()
+        with pytest.raises(StoreError, match="does not respond"):
+            log.append({"answer": 2})
+        to_server.open()
 
 
 def test_threads_append_to_one_log(store: Store) -> None:

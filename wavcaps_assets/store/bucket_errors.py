@@ -22,6 +22,11 @@ INTERRUPTED = {
     "RetriesExceededError",
     "S3DownloadFailedError",
 }
+# The server is gone for now, or cannot answer: each request to it would fail.
+GONE = {
+    *("ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError", "ProxyConnectionError"),
+    *("500", "502", "503", "504", "InternalError", "ServiceUnavailable"),
+}
 # A PUT with `If-None-Match: *` of an object that exists, or that another request is writing.
 EXISTS = {"409", "412", "ConditionalRequestConflict", "PreconditionFailed"}
 # A server that knows no conditional writes, and says so.
@@ -96,6 +101,10 @@ ADVICE = {
 }
 
 
+class ServerGone(StoreError):
+    """The server does not answer now. The same request may succeed later."""
+
+
 class InterruptedDownload(StoreError):
     """A download that stopped in the middle, or whose object was overwritten."""
 
@@ -114,7 +123,7 @@ def failure(where: str, client: Any, code: str) -> StoreError:
     shown = re.sub(r"[^\w.:-]", "", masked(code))[:MAX_CODE_CHARS] or "an unknown error"
     server = re.sub(r"//[^/@]*@", "//", client.meta.endpoint_url)
     advice = ADVICE.get(code, "see WAVCAPS_STORE, WAVCAPS_S3__ENDPOINT_URL and the server's log")
-    kind = InterruptedDownload if code in INTERRUPTED else StoreError
+    kind = InterruptedDownload if code in INTERRUPTED else ServerGone if code in GONE else StoreError
     return kind(f"{where} at {server} failed with {shown}: {advice}")
 
 
