@@ -22,16 +22,19 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n $(WORKERS) --dist loadfile
 ALONE := $(RUN) -m pytest tests
 
-.PHONY: help env demo ui test check soak lint fix bench lock clean
+.PHONY: help env demo demo-sound ui test check soak lint fix bench lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 env: $(STAMP)  ## set up .venv with everything, from locked and hashed requirements
 	@echo "The environment is in .venv; next: make demo"
 
 demo: $(STAMP)  ## the main job, from a raw crawl to a benchmark score, on real audio
 	@.venv/bin/wavcaps demo
+
+demo-sound: $(STAMP)  ## after make demo: text to sound, from spectrograms to sounds in the report
+	@.venv/bin/wavcaps demo --sound
 
 ui: $(STAMP)  ## the web UI on the results of the demo, or on live sources if WAVCAPS_SOURCES=live (PORT=3000)
 	@.venv/bin/wavcaps ui --port $(PORT)

@@ -39,6 +39,7 @@ from wavcaps_assets.lane.outcome import result_lines
 from wavcaps_assets.lane.runs import Job
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
+from wavcaps_assets.tables.asset_tables import WHOLE
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "demo"
@@ -47,6 +48,18 @@ REPORT = "report.html"
 INDENT = "\n" + 21 * " "
 # A set of this size is exported in seconds, so the demo does it.
 EXPORTS = {"Exporting the set in the formats of other tools": [Job(ASSETS, "export_all")]}
+# Few steps of the sampler, and one sound for each text.
+TEXT_TO_SOUND = {
+    "Training text to sound": [Job(TRAINING, "text_to_sound")],
+    "Scoring the sounds that it makes": [
+        Job(
+            TRAINING,
+            "score_generation_demo_sounds",
+            config={"scores__generation__demo_sounds__audioldm__demo": {"protocol": "quick"}},
+        )
+    ],
+    "Writing the report": [Job(TRAINING, "write_report")],
+}
 DECONTAMINATION = {
     "Looking for a benchmark's sounds in the set": [
         Job(ASSETS, f"compare_audio_{DEMO_SOUNDS.name}"),
@@ -80,13 +93,21 @@ def home_option(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @home_option
-def demo(home: Path) -> None:
+@click.option(
+    "--sound",
+    is_flag=True,
+    help="Only train the demo's text to sound, on what an earlier demo published; then write the report.",
+)
+def demo(home: Path, sound: bool) -> None:
     """Crawl, caption, train and score on a small real corpus; then write the report.
 
     The demo has its own instance and store: those of live sources stay as they are.
     """
     started = time.monotonic()
     settings = prepare_environment(home)
+    if sound:
+        _text_to_sound(settings, started)
+        return
     click.echo("Preparing the sources and the language model")
     with services(settings):
         lane = chapters(all_sources(settings), {}, Training())
@@ -104,6 +125,22 @@ def demo(home: Path) -> None:
         f"  The tables, audio: {settings.store}\n"
         f"  The exports:       {settings.store_folder / EXPORTS_FOLDER}\n"
         "  The lineage graph: make ui"
+    )
+
+
+def _text_to_sound(settings: Settings, started: float) -> None:
+    """Trains the demo's text to sound.
+
+    Raises:
+        ClickException: there is no demo to make it from.
+    """
+    if not tables_of(settings).rows(["checkpoint", "aisfx_minilm", "demo"], WHOLE):
+        raise click.ClickException("there is no demo here yet, whose sounds and model are needed: make demo")
+    with services(settings):
+        run_chapters(TEXT_TO_SOUND, tables_of(settings))
+    click.echo(
+        f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n"
+        f"  The report plays the sounds: {settings.store_folder / REPORT}"
     )
 
 

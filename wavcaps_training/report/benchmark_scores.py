@@ -28,6 +28,9 @@ SHOWN = {
         for metric in ("BLEU-4", "ROUGE-L", "METEOR", "CIDEr-D", "SPICE", "SPIDEr", "FENSE")
     },
     "classification": {metric: ("", metric) for metric in ("accuracy", "mean of folds")},
+    "generation": {
+        metric: ("", metric) for metric in ("FAD", "FD", "IS", "KL", "CLAP score, own", "CLAP score, other")
+    },
 }
 WHOLE = ("all", "overall", None)
 

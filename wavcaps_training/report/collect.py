@@ -43,6 +43,7 @@ from wavcaps_training.report.data import (
 )
 from wavcaps_training.report.field import field_lines
 from wavcaps_training.report.funnel import make_funnels
+from wavcaps_training.report.generated_sounds import read_generated_sounds
 from wavcaps_training.report.short_queries import read_short_queries
 from wavcaps_training.report.sound import excerpt
 from wavcaps_training.report.status import read_status
@@ -100,6 +101,7 @@ def collect(
         other_scores=_other_scores(tables, experiment),
         benchmarks=benchmark_tables(on_benchmarks),
         short_queries=read_short_queries(tables, files),
+        generated=read_generated_sounds(tables, files),
         paper=lay_out(comparison),
         paper_texts=lay_out_texts(comparison),
         paper_outdated=outdated(comparison, on_benchmarks),

@@ -15,6 +15,7 @@ from wavcaps_training.report.analysis import Analysis
 from wavcaps_training.report.benchmark_scores import BenchmarkTable
 from wavcaps_training.report.comparison import PaperTable, PaperText
 from wavcaps_training.report.field import FieldLine
+from wavcaps_training.report.generated_sounds import GeneratedSounds
 from wavcaps_training.report.short_queries import ShortQueries
 from wavcaps_training.report.sound import Sound
 from wavcaps_training.report.status import SourceStates
@@ -253,6 +254,7 @@ class ReportData:
     other_scores: Mapping[str, Scores] = field(default_factory=dict)
     benchmarks: tuple[BenchmarkTable, ...] = ()
     short_queries: tuple[ShortQueries, ...] = ()
+    generated: tuple[GeneratedSounds, ...] = ()
     paper: tuple[PaperTable, ...] = ()
     paper_texts: tuple[PaperText, ...] = ()
     paper_outdated: Sequence[str] = ()

@@ -1,0 +1,66 @@
+"""The report's section of generated sounds."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+
+import numpy as np
+import soundfile
+
+from tests.training.report.report_store import HOSTILE, SOURCES, Page
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
+from wavcaps_training.report.collect import collect
+from wavcaps_training.report.generated_sounds import spectrogram
+from wavcaps_training.report.render import render_report
+from wavcaps_training.tables import GENERATED_SOUNDS
+
+
+def test_a_generated_sound_stands_next_to_the_nearest_clip(tables: TableStore) -> None:
+    with tables.store.writing("generated/made.flac") as path:
+        soundfile.write(path, np.sin(np.arange(16_000)) / 2, 16_000, format="FLAC")
+    row = {
+        "sound_id": "1",
+        "text": HOSTILE,
+        "audio_path": "generated/made.flac",
+        "samples_sha256": "a",
+        "duration_s": 1.0,
+        "sample_rate": 16_000,
+        "checkpoint": "audioldm/demo",
+        "weights_sha256": "b",
+        "conditioned_by": "aisfx_minilm/demo",
+        "conditioned_by_sha256": "c",
+        "seed": 4,
+        "steps": 200,
+        "eta": 1.0,
+        "guidance": 2.5,
+        "candidates": 3,
+        "candidate": 1,
+        "similarity": 0.4567,
+        "nearest_clip_id": "freesound-1",
+        "nearest_caption": "A dog barks.",
+        "nearest_audio_path": "audio/gone.flac",
+        "nearest_similarity": 0.789,
+    }
+    tables.write(["generated_sounds", "audioldm", "demo"], None, GENERATED_SOUNDS.from_rows([row]))
+    page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
+    text = "".join(page.text.split())
+    assert "200steps,guidance2.5,thebestof3,seed4;1of1sounds" in text
+    assert "similaritytothetext0.46" in text and "similaritytothesound0.79" in text
+    assert "Itsfileisnotthere." in text
+    assert page.unbalanced == [] and "script" not in {tag for tag, _ in page.elements}
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert len(images) == 1 and str(dict(images[0])["src"]).startswith("data:image/png;base64,")
+
+
+def test_a_tone_is_a_line_in_the_spectrogram() -> None:
+    from io import BytesIO
+
+    from matplotlib.image import imread
+
+    # 4 kHz of 8 kHz: in the middle of the picture.
+    uri = spectrogram(np.sin(2 * np.pi * 4000 / 16_000 * np.arange(32_000)).astype(np.float32))
+    image = imread(BytesIO(b64decode(uri.partition(",")[2])))[..., :3].sum(axis=2)
+    brightest = image.mean(axis=1).argmax()
+    assert abs(brightest / image.shape[0] - 0.5) < 0.02
+    assert spectrogram(np.zeros(10, np.float32)) == ""
