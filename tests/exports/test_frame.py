@@ -18,7 +18,7 @@ from wavcaps_assets.exports.export_folder import ExportFolder, NotEnoughSpace, P
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import ExportFormat, FormatSettings
 from wavcaps_assets.exports.formats import all_formats
-from wavcaps_assets.store import machines
+from wavcaps_assets.store import exclusive, machines
 from wavcaps_assets.store.shared_state import SharedState
 from wavcaps_assets.store.storage import Store, StoreError
 
@@ -212,7 +212,7 @@ def test_an_export_ends_when_another_process_has_taken_its_lease(bucket: S3Bucke
 
     def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:
         folder.add("one", lambda part: part.write("one.txt", b"one"))
-        SharedState(store, alone.FOLDER, alone.LEASES).change(lambda document: document["owners"].clear())
+        SharedState(store, alone.FOLDER, exclusive.LEASES).change(lambda document: document["owners"].clear())
         folder.add("two", lambda part: part.write("two.txt", b"two"))
 
     outer = ExportFormat("letters", "It loses its lease.", LetterSettings, write)

@@ -25,7 +25,7 @@ def main() -> None:
     settings = Settings()
     tables = TableStore(open_store(settings.store, settings.s3.endpoint_url or None))
     print("ready", flush=True)  # noqa: T201
-    with Network(settings.state, settings.network) as network:
+    with Network(settings.state, settings.network, tables.store) as network:
         for source in all_sources(settings):
             for partition in source.partitions():
                 # As the schedule does: a partition is done when its ledger is there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,13 +14,24 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.support.paths import ROOT
+
 LIBRARY = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 # How long a process may take the clock to be where it was (s).
 SEEN_AFTER_S = 1
+# Quotas and pauses of hosts count the time since the machine was started, which nobody sets. Here it passes
+# as the wall clock does. Python imports a module of this name when it starts.
+HOOK = "sitecustomize.py"
+ALL_TIME_PASSES = """
+import time
+from wavcaps_assets import clock
+clock.moment = lambda: clock.Moment(time.time(), time.time(), "fake")
+"""
 
 
 class FakeClock:
-    """The wall clock of every process with its `environment`. Waits and time-outs take as long as always.
+    """The wall clock of every process with its `environment`. Waits and time-outs take as long as always;
+    quotas and pauses of hosts count by it.
 
     Args:
         file: gets how far the clock is ahead of the real one.
@@ -37,11 +49,13 @@ class FakeClock:
         if not installed.exists():
             pytest.skip("libfaketime has no library for this system")
         library = Path(shutil.copy(installed, file.parent))
+        (file.parent / HOOK).write_text(ALL_TIME_PASSES)
         self.environment = {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_CACHE_DURATION": str(SEEN_AFTER_S),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": os.pathsep.join([str(file.parent), str(ROOT)]),
         }
 
     def now(self) -> datetime:

@@ -11,6 +11,7 @@ from wavcaps_assets.audio.clip_fetches import REQUEST_COLUMNS, STAGE, Fetch
 from wavcaps_assets.audio.originals import Origin
 from wavcaps_assets.audio.settings import FetchSettings
 from wavcaps_assets.crawl.history import TEMPORARY, History
+from wavcaps_assets.crawl.one_process import one_process
 from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.tables import AUDIO, DROPPED
@@ -43,13 +44,17 @@ def fetch_audio(
     Raises:
         NotAllowed: the key is wrong.
         Paused: the source must not be sent requests now, or its host does not respond, or many clips failed
-            in a row; fetched audio is kept, and nothing is recorded against these clips.
+            in a row, or another process fetches the partition's audio; fetched audio is kept, and nothing is
+            recorded against these clips.
         StoreError: the store cannot be written; fetched audio is kept.
         NoAudio: many clips failed in a row for days, and no stored clip can be downloaded.
         WrongFolder: the folder of clips is not there or empty, or no file has the checksum that its source
             lists; nothing is recorded against these clips.
     """
-    with History(tables.store, source.name, partition) as history:
+    with (
+        one_process(tables.store, source.name, partition),
+        History(tables.store, source.name, partition) as history,
+    ):
         done = tables.crawl_id_of([source.name, STAGE], partition)
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
         listed = list(_clips(clips))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.changes import STAGE, Changes, CrawlDiff
 from wavcaps_assets.crawl.history import History
+from wavcaps_assets.crawl.one_process import one_process
 from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.network.errors import BadAnswer, HostDown, NotThere, Unavailable
 from wavcaps_assets.network.pages import PageLog
@@ -68,10 +69,22 @@ def crawl(
         FarFewerRows: far fewer clips are listed than before.
         NewerVersion: a newer version of the project crawled the partition.
         NetworkError: the source cannot be read, or most of its records are unusable.
-        Paused: the source cannot be read now.
+        Paused: the source cannot be read now, or another process crawls the partition.
     """
     if partition not in source.partitions():
         raise ValueError(f"{source.title} has no partition {partition!r}")
+    with one_process(tables.store, source.name, partition):
+        return _crawl(source, partition, network, tables, settings or CrawlSettings(), smallest_share)
+
+
+def _crawl(
+    source: Source,
+    partition: str,
+    network: Network,
+    tables: TableStore,
+    settings: CrawlSettings,
+    smallest_share: float,
+) -> CrawlResult:
     finished = tables.crawl_id_of([source.name, STAGE], partition)
     before = _before(tables, source.name, partition)
     pages = PageLog(tables.store, f"log/pages/{source.name}/{partition}", finished)
@@ -79,7 +92,7 @@ def crawl(
         diff = CrawlDiff(source, history, before, pages.crawl, pages.started)
         try:
             tally = add_records(source.records(network, partition), diff)
-            require_usable(source, partition, tally, settings or CrawlSettings())
+            require_usable(source, partition, tally, settings)
         except (BadAnswer, NotThere):
             # The next run must not read the same bad page from the log, such as a maintenance notice.
             pages.discard()

@@ -1,0 +1,42 @@
+"""One process at a time crawls a partition, or fetches its audio, on any machine that uses the store.
+
+Dagster's pools see to it as well, for the runs of one instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+from wavcaps_assets.clock import utc_now
+from wavcaps_assets.network.errors import Paused
+from wavcaps_assets.store.exclusive import WAIT_S, in_bucket, locked
+from wavcaps_assets.store.storage import Store
+
+FOLDER = "log/clips"
+# Until a run that found another process at work tries again (s).
+LATER_S = 600.0
+
+
+@contextmanager
+def one_process(store: Store, source: str, partition: str) -> Iterator[None]:
+    """Keeps other processes from the partition, until the context ends.
+
+    Raises:
+        Paused: another process works on it. In a bucket, one that was killed is seen to be dead after two
+            minutes, and is waited for.
+        StoreError: the store cannot be used.
+    """
+    with ExitStack() as held:
+        try:
+            if store.is_folder:
+                held.enter_context(locked(store.path(f"{FOLDER}/{source}/.{partition}.lock")))
+            else:
+                held.enter_context(in_bucket(store, FOLDER, f"{source}/{partition}", WAIT_S))
+        except TimeoutError:
+            raise Paused(
+                f"another process works on the partition {partition} of {source}",
+                utc_now() + timedelta(seconds=LATER_S),
+            ) from None
+        yield

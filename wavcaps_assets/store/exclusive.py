@@ -1,0 +1,75 @@
+"""Work that only one process does at a time, on any machine that uses the store."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from wavcaps_assets.store.errors import StoreError
+from wavcaps_assets.store.machines import OneMachine, has_conditional_writes
+from wavcaps_assets.store.shared_leases import EXPIRES_S, SharedLeases, lease_held
+from wavcaps_assets.store.storage import Store
+
+LEASES = "leases"
+# In a bucket, the lease of a killed process is seen to be dead after `EXPIRES_S`.
+WAIT_S = EXPIRES_S + 30
+
+# Raises StoreError if another process has taken over since.
+StillAlone = Callable[[], None]
+
+
+@contextmanager
+def in_bucket(store: Store, folder: str, key: str, wait_s: float = WAIT_S) -> Iterator[StillAlone]:
+    """Holds a key that other processes hold too, on any machine.
+
+    Args:
+        store: a bucket.
+        folder: of the leases, in it.
+        wait_s: how long to wait for another process. The lease of a killed one needs `WAIT_S`.
+
+    Raises:
+        TimeoutError: another process holds the key.
+        StoreError: the bucket cannot be used.
+    """
+    with ExitStack() as held:
+        if not has_conditional_writes(store, folder):
+            held.enter_context(OneMachine(store, folder))
+            name = hashlib.sha256(f"{store.describe(folder)}\n{key}".encode()).hexdigest()[:16]
+            held.enter_context(locked(Path(tempfile.gettempdir()) / f"wavcaps-{name}.lock"))
+            yield _always
+            return
+        leases = SharedLeases(store, folder, LEASES)
+        held.callback(leases.close)
+        held.enter_context(lease_held(leases, key, wait_s))
+        yield lambda: leases.require(key)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[StillAlone]:
+    """Holds the lock of a file, which the system releases when the process ends.
+
+    Raises:
+        TimeoutError: another process holds it.
+        StoreError: the file cannot be written.
+    """
+    held = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire(timeout=0)
+    except Timeout:
+        raise TimeoutError(f"another process holds {path}") from None
+    except OSError as error:
+        raise StoreError(f"cannot lock {path}: {error}") from error
+    try:
+        yield _always
+    finally:
+        held.release()
+
+
+def _always() -> None:
+    """A lock of the file system ends with its process only."""
