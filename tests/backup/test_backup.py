@@ -31,6 +31,7 @@ from wavcaps_assets.llm.ledger import ANSWERS
 from wavcaps_assets.llm.reservations import Reservation
 from wavcaps_assets.network.pages import Page, PageLog
 from wavcaps_assets.network.quotas import Limit, Quotas
+from wavcaps_assets.network.shared_quotas import open_quotas
 from wavcaps_assets.sources.freesound_oauth import FILE as TOKENS
 from wavcaps_assets.store.append_log import AppendLog
 from wavcaps_assets.store.storage import Store, StoreError
@@ -296,6 +297,27 @@ def test_quotas_are_kept_and_tokens_are_not(tmp_path: Path, home: Path) -> None:
     assert taken is None and wait_s > 3000
     with pytest.raises(BackupError, match=r"has imported/sets.json, quotas.sqlite already"):
         restored(tmp_path, Store(tmp_path / "third"))
+
+
+def test_what_other_machines_have_used_counts_in_a_new_bucket(
+    tmp_path: Path, home: Path, bucket: S3Bucket
+) -> None:
+    limits = (Limit(requests=1, seconds=24 * 3600),)
+    first = Store(f"{bucket.root}/first", bucket.client)
+    machine = open_quotas(tmp_path / "one" / "quotas.sqlite", first)
+    assert machine.acquire("freesound.org", limits)[0] is not None
+    # Taken on another machine, whose own file knows nothing.
+    backed_up(first, tmp_path)
+    machine.close()
+    second = Store(f"{bucket.root}/second", bucket.client)
+    restored(tmp_path, second)
+    other = open_quotas(tmp_path / "two" / "quotas.sqlite", second)
+    assert other.acquire("freesound.org", limits)[0] is None
+    other.close()
+    # Without the document, it would be allowed.
+    empty = open_quotas(tmp_path / "three" / "quotas.sqlite", Store(f"{bucket.root}/third", bucket.client))
+    assert empty.acquire("freesound.org", limits)[0] is not None
+    empty.close()
 
 
 class Killed(BaseException):

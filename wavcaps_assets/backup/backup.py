@@ -70,7 +70,7 @@ def back_up(path: Path, store: Store, state: Path, home: Path, included: Collect
         if place is not None and has_instance:
             back_up_instance(place, archive)
         left_out.update(back_up_store(store, archive, included))
-        state_left_out = back_up_state(state, archive)
+        state_left_out = back_up_state(state, store, archive)
     members = archive.files.values()
     files = Size(files=len(members), bytes=sum(member.size for member in members))
     return BackedUp(about, files, left_out, state_left_out)

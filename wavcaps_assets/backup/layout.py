@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict
 ABOUT, COMPLETE = "about.json", "complete.json"
 STORE, STATE, INSTANCE = "store", "state", "instance"
 SPENT = "spent.json"
+# The shares of machines in the quotas of hosts.
+SHARES = "shares.json"
 # The version of this layout.
 LAYOUT = 1
 

@@ -19,6 +19,7 @@ from wavcaps_assets.backup.instance import DUMP, Place, end_runs, is_there, plac
 from wavcaps_assets.backup.layout import (
     ABOUT,
     INSTANCE,
+    SHARES,
     SPENT,
     STATE,
     STORE,
@@ -27,7 +28,7 @@ from wavcaps_assets.backup.layout import (
     InstanceKind,
     Spent,
 )
-from wavcaps_assets.backup.state_files import NAMES
+from wavcaps_assets.backup.state_files import NAMES, restore_shares
 from wavcaps_assets.backup.store_files import Place as SpentPlace
 from wavcaps_assets.llm import spending_totals
 from wavcaps_assets.llm.budget import open_totals
@@ -97,7 +98,7 @@ def _require_names(archive: Archive, store: Store) -> None:
     for name in archive.complete.files:
         part, _, rest = name.partition("/")
         known = part in (STORE, INSTANCE) or (part == STATE and rest.startswith(NAMES))
-        if name not in (ABOUT, SPENT) and not (known and _is_plain(rest, store)):
+        if name not in (ABOUT, SPENT, SHARES) and not (known and _is_plain(rest, store)):
             raise DamagedBackup(f"the backup has {name!r}, which belongs to no part of it")
 
 
@@ -172,6 +173,8 @@ def _write(archive: Archive, target: Target, place: Place | None) -> int:
                 _copy(content, path)
         elif name == SPENT:
             _restore_spent(target.store, Spent.model_validate_json(content.read()))
+        elif name == SHARES and target.state is not None:
+            restore_shares(target.store, content.read())
         elif name == DUMP and place is not None and place.kind is InstanceKind.POSTGRES:
             with tempfile.TemporaryDirectory() as folder:
                 _copy(content, Path(folder) / "dump")

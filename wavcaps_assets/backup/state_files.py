@@ -1,7 +1,11 @@
-"""The local state in a backup: request quotas, and the list of imported sets. Tokens and caches stay out."""
+"""The local state in a backup: request quotas, and the list of imported sets. Tokens and caches stay out.
+
+Machines that share a bucket share quotas by a document there, which is hidden. It belongs to the state too.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -9,23 +13,39 @@ from contextlib import closing
 from pathlib import Path
 
 from wavcaps_assets.backup.archive import ArchiveWriter
-from wavcaps_assets.backup.layout import STATE, BackupError
+from wavcaps_assets.backup.layout import SHARES, STATE, BackupError
 from wavcaps_assets.network.client import QUOTAS_FILE
+from wavcaps_assets.network.shared_quotas import FOLDER, NAME
 from wavcaps_assets.sources.imported import FOLDER as IMPORTED
+from wavcaps_assets.store.machines import has_conditional_writes
+from wavcaps_assets.store.shared_state import SharedState
+from wavcaps_assets.store.storage import Store
 
 # What is restored, and nothing else.
 NAMES = (QUOTAS_FILE, f"{IMPORTED}/")
 PART = ".part"
 
 
-def back_up_state(state: Path, archive: ArchiveWriter) -> list[str]:
-    """Adds the state to a backup. Returns the names of the files and folders that are left out."""
+def back_up_state(state: Path, store: Store, archive: ArchiveWriter) -> list[str]:
+    """Adds the state to a backup. Returns the names of the files and folders that are left out.
+
+    Args:
+        store: machines may share quotas in it.
+    """
     for path in sorted((state / IMPORTED).glob("*")):
         if path.is_file() and path.suffix != PART and not path.name.startswith("."):
             archive.add_file(f"{STATE}/{IMPORTED}/{path.name}", path)
     if (state / QUOTAS_FILE).exists():
         add_sqlite(archive, f"{STATE}/{QUOTAS_FILE}", state / QUOTAS_FILE)
+    if not store.is_folder and store.hidden(FOLDER, f".{NAME}-"):
+        archive.add_bytes(SHARES, json.dumps(SharedState(store, FOLDER, NAME).read()).encode())
     return sorted(_left_out(state))
+
+
+def restore_shares(store: Store, data: bytes) -> None:
+    """Tells the machines of a bucket what those of the backup had used. They wait until that has expired."""
+    if not store.is_folder and has_conditional_writes(store, FOLDER):
+        SharedState(store, FOLDER, NAME).change(lambda document: document.update(json.loads(data)))
 
 
 def _left_out(state: Path) -> Iterator[str]:
