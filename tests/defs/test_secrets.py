@@ -6,20 +6,25 @@ import base64
 import html
 import json
 import socket
+import tarfile
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from importlib import import_module
+from inspect import isclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from tests.support.rude_server import Asked, RudeServer, answer, rude_server
+from wavcaps_assets.backup.backup import back_up
+from wavcaps_assets.backup.kinds import Kind
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.captioning import captioning_assets
 from wavcaps_assets.defs.crawl import crawl_definitions
@@ -29,9 +34,10 @@ from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import NotAllowed
 from wavcaps_assets.network.links import host_of
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources import all_sources
+from wavcaps_assets.sources import MODULES, all_sources
 from wavcaps_assets.sources.freesound_oauth import FILE, Tokens, access_token
 from wavcaps_assets.sources.freesound_settings import FreesoundSettings
+from wavcaps_assets.sources.settings import SourceSettings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, FILTERED_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
@@ -44,6 +50,9 @@ SECRETS = {
     "AWS_ACCESS_KEY_ID": "PLANTEDACCESSKEYID",
     "AWS_SECRET_ACCESS_KEY": "planted-aws-secret",
     "AWS_SESSION_TOKEN": "planted-aws-session-token",
+    "WAVCAPS_ALERTS__WEBHOOK_URL": "https://hooks.example.org/planted-webhook",
+    "WAVCAPS_ALERTS__SLACK_URL": "https://hooks.example.org/planted-slack-webhook",
+    "WAVCAPS_ALERTS__EMAIL__PASSWORD": "planted-mail-password",
 }
 ACCESS, REFRESH = "planted-access-token", "planted-refresh-token"
 
@@ -91,9 +100,16 @@ def home(server: RudeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def found(home: Path) -> set[tuple[str, str]]:
-    """Every planted secret in every file, in any encoding, except in the file of the tokens."""
+    """Every planted secret in every file and in a backup, in any encoding, but for the file of tokens."""
+    whole = home / "backup.tar.zst"
+    back_up(whole, Store(home / "store"), home / "state", home, tuple(Kind))
+    compressed = pa.CompressedInputStream(str(whole), "zstd")
+    with compressed as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        tar.extractall(home / "backup", filter="data")
+    unpacked = [path for path in (home / "backup").rglob("*") if path.is_file()]
+    assert len(unpacked) > 5 and not [path for path in unpacked if path.name == FILE]
     files = [path for path in home.rglob("*") if path.is_file() and path.name != FILE]
-    assert len(files) > 5
+    assert len(files) > len(unpacked) + 5
     return {
         (secret, str(path.relative_to(home)))
         for path in files
@@ -118,6 +134,26 @@ def forms(secret: str) -> list[bytes]:
     """A secret, and the middle of its Base64 at any place."""
     encoded = [base64.b64encode(b"x" * before + secret.encode())[4:-4] for before in range(3)]
     return [secret.encode(), *encoded]
+
+
+def secret_settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """The environment variables of a model whose values are secrets."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isclass(inner) and issubclass(inner, BaseModel):
+            yield from secret_settings(inner, f"{prefix}{name.upper()}__")
+        elif inner is SecretStr or SecretStr in get_args(inner):
+            yield f"{prefix}{name.upper()}"
+
+
+def test_every_secret_setting_is_planted() -> None:
+    secrets = {*secret_settings(Settings, "WAVCAPS_")}
+    for name in MODULES:
+        module = import_module(f"wavcaps_assets.sources.{name}")
+        for value in vars(module).values():
+            if isclass(value) and issubclass(value, SourceSettings) and hasattr(value, "key"):
+                secrets |= {*secret_settings(value, f"WAVCAPS_{value.key.upper()}__")}
+    assert secrets == {name for name in SECRETS if name.startswith("WAVCAPS_")}
 
 
 def materialize(assets: list[Any], partition: str, **more: Any) -> dg.ExecuteInProcessResult:

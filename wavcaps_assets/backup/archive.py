@@ -35,10 +35,15 @@ LONGEST_ABOUT = 1 << 20
 
 
 class ArchiveWriter:
-    """Adds files to a backup."""
+    """Adds files to a backup.
 
-    def __init__(self, tar: tarfile.TarFile) -> None:
+    Args:
+        folder: for temporary files. The system's own folder for them may be small, as in a container.
+    """
+
+    def __init__(self, tar: tarfile.TarFile, folder: Path) -> None:
         self._tar = tar
+        self.folder = folder
         self._number = 0
         self.files: dict[str, Member] = {}
 
@@ -102,7 +107,7 @@ def writing_archive(path: Path, about: About, left_out: Mapping[str, Size]) -> I
             pa.CompressedOutputStream(temporary, CODEC) as stream,
             tarfile.open(fileobj=cast(Any, stream), mode="w|", format=tarfile.PAX_FORMAT) as tar,
         ):
-            writer = ArchiveWriter(tar)
+            writer = ArchiveWriter(tar, path.parent)
             writer.add_bytes(ABOUT, about.model_dump_json(indent=1).encode())
             yield writer
             complete = Complete(files=writer.files, left_out=left_out)

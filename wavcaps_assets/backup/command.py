@@ -37,7 +37,7 @@ def backup(file: Path, included: tuple[str, ...]) -> None:
     settings, store, home = _here()
     try:
         done = back_up(file.absolute(), store, settings.state, home, [Kind(one) for one in included])
-    except (BackupError, StoreError) as error:
+    except (BackupError, OSError) as error:
         raise click.ClickException(str(error)) from error
     size = file.stat().st_size
     click.echo(f"{done.files}, compressed to {size / 1e6:,.1f} MB: {file}")
@@ -67,7 +67,7 @@ def restore(file: Path, store_only: bool) -> None:
         click.echo(f"{file} is complete: made {about.made:%Y-%m-%d %H:%M} UTC of {about.store}")
         target = Target(store) if store_only else Target(store, settings.state, home)
         done = write_back(archive, target)
-    except (BackupError, StoreError) as error:
+    except (BackupError, OSError) as error:
         raise click.ClickException(str(error)) from error
     places = [store.describe_root(), *([] if store_only else [str(home)])]
     click.echo(f"{done.files:,} files are restored to {' and '.join(places)}")

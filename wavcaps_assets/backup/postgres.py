@@ -27,7 +27,7 @@ def dump(home: Path, archive: ArchiveWriter, name: str) -> None:
     Raises:
         BackupError: `pg_dump` is not installed, or fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=archive.folder) as folder:
         path = Path(folder) / "dump"
         _run("pg_dump", database_of(home), "--format=custom", "--no-owner", "--no-acl", f"--file={path}")
         archive.add_file(name, path)

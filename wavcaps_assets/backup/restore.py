@@ -1,6 +1,6 @@
 """Restores a backup into an empty store and an empty home.
 
-A marker in both is written first and removed last, so that a restore that was killed can be started again.
+A marker in each is written first and removed last, so that a restore that was killed can be started again.
 """
 
 from __future__ import annotations
@@ -79,7 +79,11 @@ def restore(archive: Archive, target: Target) -> Restored:
     with_instance = archive.about.instance is not InstanceKind.NONE and place is not None
     _require_names(archive, target.store)
     _require_room(archive, target, place)
-    _write_markers(archive, target)
+    marked = _marked_folders(target, place)
+    target.store.write_bytes(MARKER, archive.about.id.encode())
+    for folder in marked:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).write_text(archive.about.id)
     files = _write(archive, target, place)
     ended = []
     if with_instance and target.home is not None:
@@ -89,7 +93,9 @@ def restore(archive: Archive, target: Target) -> Restored:
             f"It was in progress when the backup of {made} was made, and ended with it; its work until then "
             "is kept.",
         )
-    _remove_markers(target)
+    for folder in marked:
+        (folder / MARKER).unlink(missing_ok=True)
+    target.store.remove_files([MARKER])
     return Restored(files, ended)
 
 
@@ -135,7 +141,7 @@ def _require_room(archive: Archive, target: Target, place: Place | None) -> None
         )
     if place.kind is InstanceKind.POSTGRES:
         postgres.require_program("pg_restore")
-    if _is_marked(place.home, about.id):
+    if any(_is_marked(folder, about.id) for folder in _marked_folders(target, place)):
         return
     empty = postgres.is_empty(place.home) if place.kind is InstanceKind.POSTGRES else not is_there(place)
     if not empty:
@@ -176,7 +182,7 @@ def _write(archive: Archive, target: Target, place: Place | None) -> int:
         elif name == SHARES and target.state is not None:
             restore_shares(target.store, content.read())
         elif name == DUMP and place is not None and place.kind is InstanceKind.POSTGRES:
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(dir=target.state) as folder:
                 _copy(content, Path(folder) / "dump")
                 postgres.load(place.home, Path(folder) / "dump")
         elif place is not None and (to := place.target(name)) is not None:
@@ -213,22 +219,10 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _write_markers(archive: Archive, target: Target) -> None:
-    id = archive.about.id
-    target.store.write_bytes(MARKER, id.encode())
-    for folder in _folders(target):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARKER).write_text(id)
-
-
-def _remove_markers(target: Target) -> None:
-    for folder in _folders(target):
-        (folder / MARKER).unlink(missing_ok=True)
-    target.store.remove_files([MARKER])
-
-
-def _folders(target: Target) -> list[Path]:
-    return [folder for folder in (target.state, target.home) if folder is not None]
+def _marked_folders(target: Target, place: Place | None) -> list[Path]:
+    """Where markers are, besides the store. The home of an instance in Postgres may be read-only."""
+    folders = [] if target.state is None else [target.state]
+    return [*folders, place.home] if place is not None and place.kind is InstanceKind.SQLITE else folders
 
 
 def _store_marker(store: Store) -> str:

@@ -61,7 +61,7 @@ def add_sqlite(archive: ArchiveWriter, name: str, path: Path) -> None:
     Raises:
         BackupError: it cannot be read.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=archive.folder) as folder:
         copy = Path(folder) / "copy.db"
         try:
             with (
