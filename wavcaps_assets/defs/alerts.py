@@ -27,8 +27,8 @@ EVERY_S = 60
 KEY = "wavcaps_alerts"
 # Runs that are read at once.
 PAGE = 200
-# Dagster ends a tick after a minute. What was not sent by then is sent at the next one.
-DELIVERY_S = 30.0
+# Dagster ends a tick after a minute. What was not read or sent by then is at the next one.
+READING_S, DELIVERY_S = 20.0, 25.0
 
 
 def load(instance: dg.DagsterInstance) -> Outbox | None:
@@ -56,24 +56,31 @@ def collect(
 ) -> int:
     """Notes what the runs say that have ended since the last time, and which sources are overdue.
 
+    After a long time without a tick, there can be thousands of runs. Those that are not looked at in time are
+    looked at the next time.
+
     Returns:
-        The number of those runs.
+        The number of runs that were looked at.
     """
-    now = utc_now()
+    now, until = utc_now(), time.monotonic() + READING_S
     _add_new_runs(instance, outbox)
-    ended = _ended(instance, outbox)
-    for run in ended:
+    looked_at = 0
+    for run in _ended(instance, outbox):
+        if time.monotonic() > until:
+            break
         try:
             outcome = outcome_of(instance, run, sources)
         except Exception as error:
             # A run that cannot be read must not hide all others.
             outcome = Outcome([_unreadable(run, error)], set())
+        outbox.unfinished.remove(run.run_id)
         outbox.end(outcome.works)
         outbox.add(outcome.findings, channels, now)
+        looked_at += 1
     for source in sources:
         _note_freshness(instance, outbox, source, channels)
     outbox.forget(now)
-    return len(ended)
+    return looked_at
 
 
 def _add_new_runs(instance: dg.DagsterInstance, outbox: Outbox) -> None:
@@ -100,14 +107,15 @@ def _add_new_runs(instance: dg.DagsterInstance, outbox: Outbox) -> None:
 
 
 def _ended(instance: dg.DagsterInstance, outbox: Outbox) -> list[dg.DagsterRun]:
-    """Takes the runs that have ended out of the outbox, in the order in which they did."""
+    """Those of the runs to look at that have ended, in the order in which they did."""
     found: list[dg.RunRecord] = []
     there: set[str] = set()
     for first in range(0, len(outbox.unfinished), PAGE):
         ids = outbox.unfinished[first : first + PAGE]
         records = instance.get_run_records(dg.RunsFilter(run_ids=ids))
-        there |= {record.dagster_run.run_id for record in records if record.dagster_run.status not in ENDED}
+        there |= {record.dagster_run.run_id for record in records}
         found += [record for record in records if record.dagster_run.status in ENDED]
+    # Others were removed.
     outbox.unfinished = [run_id for run_id in outbox.unfinished if run_id in there]
     found.sort(key=lambda record: (record.end_time or 0.0, record.storage_id))
     return [record.dagster_run for record in found]

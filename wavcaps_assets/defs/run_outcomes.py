@@ -103,10 +103,10 @@ class _Reader:
             page, source = f"runs/{self._run.run_id}", found.asset_key.path[0]
             title = self._titles.get(source, source)
             if found.check_name == CONSENT_KEPT:
-                # Each crawl that finds some is news; a run is one crawl.
+                # Other clips of the same partition are news, and a second look at the same ones is not.
                 yield Finding(
                     f"consent/{source}",
-                    f"{place}, run {self._run.run_id[:8]}",
+                    f"{place}, {_hashed(said)[:6]}",
                     Kind.WITHDRAWN_CONSENT,
                     f"Permissions were withdrawn from clips of {title}",
                     said,

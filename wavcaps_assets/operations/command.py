@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from pathlib import Path
 
 import click
 import dagster as dg
@@ -14,6 +16,7 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.definitions import build
 from wavcaps_assets.defs.resources import store_of
 from wavcaps_assets.defs.status import status_of
+from wavcaps_assets.environment import ROOT
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.status.table import HEADS, NONE, SHARED, lines
@@ -26,6 +29,9 @@ def status() -> None:
 
     DAGSTER_HOME is the folder of the instance.
     """
+    os.environ["DAGSTER_HOME"] = str(
+        Path(os.environ.get("DAGSTER_HOME", str(ROOT / "dagster_home"))).absolute()
+    )
     try:
         settings = Settings()
         sources = all_sources(settings)
