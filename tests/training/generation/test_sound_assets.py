@@ -1,0 +1,110 @@
+"""The demo's text to sound as assets: from latents to sounds and scores, with small models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from tests.training.generation.small_sounds import AUTOENCODER, GENERATION, RETRIEVAL, tones
+from wavcaps_assets.defs.wiring import resources
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.checkpoints.checkpoint import save_checkpoint
+from wavcaps_training.defs.checkpoints import checkpoint_asset
+from wavcaps_training.defs.common import Location
+from wavcaps_training.defs.text_to_sound import definitions
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
+from wavcaps_training.models.building import build_model
+from wavcaps_training.paper.experiments import DEMO_AUTOENCODER, DEMO_EXPERIMENT, DEMO_SOUND, HTSAT_DEMO
+from wavcaps_training.scoring.generation import SAMPLING, score_generation
+from wavcaps_training.scoring.released import released_row
+from wavcaps_training.scoring.scored_part import ScoredPart
+from wavcaps_training.settings.generation import SamplingSettings
+from wavcaps_training.settings.gpus import GpuSettings
+from wavcaps_training.tables import BENCHMARK_GENERATION, CHECKPOINT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the demo's text to sound was made from tones."""
+    root = tmp_path_factory.mktemp("store")
+    tables = TableStore(Store(root))
+    tables.write(["training_manifest"], None, tones(root))
+    for experiment in (DEMO_EXPERIMENT, HTSAT_DEMO):
+        path = root / f"{experiment.model.name}.safetensors"
+        save_checkpoint(path, build_model(RETRIEVAL), RETRIEVAL)
+        row = {"model": experiment.model.name, "setting": "demo", **released_row(RETRIEVAL, path.name, 1)}
+        tables.write(experiment.key, None, CHECKPOINT.from_rows([row]))
+    location = Location(Settings(), GpuSettings(), (), (DEMO_SOUND,), DEMO_EXPERIMENT)
+    made = [
+        dg.AssetSpec("training_manifest"),
+        checkpoint_asset(DEMO_AUTOENCODER, GpuSettings()),
+        checkpoint_asset(DEMO_SOUND, GpuSettings()),
+        *(definitions(location).assets or ()),
+    ]
+    autoencoder: dict[str, Any] = AUTOENCODER.model_dump(mode="json", exclude={"task"}, exclude_none=True)
+    generation: dict[str, Any] = GENERATION.model_dump(mode="json", exclude={"task"}, exclude_none=True)
+    result = dg.materialize(
+        made,  # type: ignore[arg-type]
+        resources=resources(Settings(store=str(root))),
+        run_config={
+            "ops": {
+                "checkpoint__autoencoder__demo": {"config": {"settings": autoencoder, "epochs": 1}},
+                "checkpoint__audioldm__demo": {"config": {"settings": generation, "epochs": 1}},
+                "generated_sounds__audioldm__demo": {"config": {"texts": ["A tone."], "steps": 2}},
+            }
+        },
+    )
+    assert result.success
+    return root
+
+
+def test_sounds_are_made_from_the_assets(store: Path) -> None:
+    tables = TableStore(Store(store))
+    (latents,) = tables.read(["latents", "audioldm"]).to_pylist()
+    assert (latents["clips"], latents["width"], latents["shape"]) == (12, 16, [4, 16, 16])
+    assert (latents["autoencoder"], latents["conditioned_by"]) == ("autoencoder/demo", "aisfx_minilm/demo")
+    (checkpoint,) = tables.read(["checkpoint", "audioldm", "demo"]).to_pylist()
+    assert latents["conditioned_by_sha256"] in checkpoint["settings_json"]
+    (sound,) = tables.read(["generated_sounds", "audioldm", "demo"]).to_pylist()
+    assert (sound["text"], sound["candidates"], sound["checkpoint"]) == ("A tone.", 3, "audioldm/demo")
+    assert (store / sound["audio_path"]).is_file()
+
+
+def test_sounds_are_scored_next_to_real_audio_and_noise(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SAMPLING, "quick", SamplingSettings(steps=2, candidates=1))
+    tables = TableStore(Store(store))
+    manifest = tables.read(["training_manifest"]).slice(0, 4)
+    clips = pa.table(
+        {
+            "clip_id": manifest["clip_id"],
+            "captions": pa.array([[caption] for caption in manifest["caption"].to_pylist()]),
+            "audio_path": manifest["audio_path"],
+            "duration_s": manifest["duration_s"],
+            "recording": manifest["recording"],
+        }
+    )
+    part = ScoredPart("demo_sounds", "1", clips, clips, None)
+    (row,) = tables.read(["checkpoint", "audioldm", "demo"]).to_pylist()
+    weights = store / row["weights_path"]
+    found = score_generation(weights, part, tables.store, "cpu", "quick")
+    scores = {(one["model"], one["metric"]): one for one in found.rows}
+    assert found.clip_ids == manifest["clip_id"].to_pylist()
+    for metric in ("FAD", "FD", "IS", "KL"):
+        assert scores["trained", metric]["value"] is None
+        assert scores["trained", metric]["note"].startswith("not measured: ")
+    for model in ("trained", "real audio", "noise"):
+        for kind, judge in (("own", "aisfx_minilm/demo"), ("other", "htsat_bert/demo")):
+            clap = scores[model, f"CLAP score, {kind}"]
+            assert -1 <= clap["low"] <= clap["value"] <= clap["high"] <= 1 and clap["judged_by"] == judge
+            assert scores[model, f"Fréchet distance of CLAP vectors, {kind}"]["value"] >= 0
+    assert {column.name for column in BENCHMARK_GENERATION.columns} >= set(found.rows[0])
+    with pytest.raises(NothingToScore, match="chooses a checkpoint by FAD, which is not measured"):
+        score_generation(weights, part, tables.store, "cpu", "paper")
