@@ -2,11 +2,6 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from multiprocessing.connection import Listener
 from pathlib import Path
@@ -15,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tests.support.ray_cluster import free_ports, serving_ray
 from tests.training.executor import cuda_steps
 from tests.training.executor.executor_runs import (
     Steps,
@@ -33,34 +29,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # Ray gives up jobs that wait for longer; its own default would be 15 min.
 JOB_START_TIMEOUT_S = 6
-CLUSTER_START_S = 120
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-def processes_with(words: str) -> list[int]:
-    """Processes whose command line has these words."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if words.encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
 
 
 def ray_worker_above(process: int) -> int:
@@ -74,36 +42,8 @@ def ray_worker_above(process: int) -> int:
 @pytest.fixture(scope="module")
 def ray_address() -> Iterator[str]:
     """The address of a cluster's dashboard."""
-    from ray.util.state import list_nodes
-
-    port, dashboard_port = free_ports(2)
-    # Ray's sockets are below it, and their paths may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-gpus=2"]
-        command += ["--num-cpus=2", f"--port={port}", f"--dashboard-port={dashboard_port}"]
-        command += [f"--temp-dir={folder}", "--disable-usage-stats", "--object-store-memory=100000000"]
-        environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "CUDA_"))
-        }
-        environment["RAY_JOB_START_TIMEOUT_SECONDS"] = str(JOB_START_TIMEOUT_S)
-        log = Path(folder, "start.log")
-        with log.open("wb") as output:
-            head = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-        try:
-            address = f"http://127.0.0.1:{dashboard_port}"
-            give_up = time.monotonic() + CLUSTER_START_S
-            while not (answers(dashboard_port) and list_nodes(address=address)):
-                assert head.poll() is None and time.monotonic() < give_up, log.read_text()
-                time.sleep(0.2)
-            yield address
-        finally:
-            head.terminate()
-            try:
-                head.wait(20)
-            except subprocess.TimeoutExpired:
-                head.kill()
-            for process in processes_with(folder):
-                os.kill(process, signal.SIGKILL)
+    with serving_ray({"RAY_JOB_START_TIMEOUT_SECONDS": str(JOB_START_TIMEOUT_S)}, gpus=2) as address:
+        yield address
 
 
 @pytest.fixture
