@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.benchmarks.benchmark import BenchmarkClips, without_ids
-from wavcaps_assets.benchmark_sets.evidence import REVIEW, overlaps_by_id
+from wavcaps_assets.benchmark_sets.evidence import REVIEW, overlaps_by_id, queries
 from wavcaps_assets.benchmark_sets.exclusion_lists import LISTED
 from wavcaps_assets.benchmark_sets.heard import Heard, alike, heard, not_heard
 from wavcaps_assets.benchmark_sets.inputs import SetInputs
@@ -227,12 +227,10 @@ def _excluding(
     evidence: pa.Table, clips: pa.Table, rules: Sequence[tuple[str, str, str]], policy: OverlapPolicy
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
     """What excludes clips, with `removed`: whether it removes them; why each is removed; what to look at."""
-    import duckdb
-
     columns = zip(*rules, strict=True) if rules else ([], [], [])
     arrays = [pa.array(column, pa.string()) for column in columns]
     keeps = policy is OverlapPolicy.keep
-    with duckdb.connect() as database:
+    with queries() as database:
         database.register("evidence", evidence)
         database.register("clips", clips)
         database.register("excluded", pa.table(arrays, names=["why", "benchmark", "split"]))

@@ -6,7 +6,10 @@ Evidence by audio has the same form, `tables.OVERLAPS`, and is found elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +17,9 @@ import pyarrow.compute as pc
 from wavcaps_assets.benchmark_sets.candidates import hinted, own
 from wavcaps_assets.benchmark_sets.keys import BENCHMARK_KEYS, IDS_OF, OWN_KEYS, TEXT_KEYS
 from wavcaps_assets.tables import OVERLAPS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 LIST, ID, TEXT = "list", "id", "text"
 SAME, REVIEW = "same", "review"
@@ -190,13 +196,26 @@ def overlaps_by_text(clips: pa.Table, benchmark_clips: pa.Table) -> pa.Table:
     return OVERLAPS.check(found.cast(OVERLAPS.arrow))
 
 
-def _result(queries: Sequence[str], **tables: pa.Table) -> pa.Table:
-    """The result of the last query."""
+@contextmanager
+def queries() -> Iterator[DuckDBPyConnection]:
+    """Gives tables and queries in memory, which nobody else sees."""
+    with _database().cursor() as cursor:
+        yield cursor
+
+
+@cache
+def _database() -> DuckDBPyConnection:
+    """One for a process: to open it takes as long as a query."""
     import duckdb
 
-    with duckdb.connect() as database:
+    return duckdb.connect()
+
+
+def _result(steps: Sequence[str], **tables: pa.Table) -> pa.Table:
+    """The result of the last query."""
+    with queries() as database:
         for name, table in tables.items():
             database.register(name, table)
-        for query in queries[:-1]:
+        for query in steps[:-1]:
             database.execute(query)
-        return database.sql(queries[-1]).to_arrow_table()
+        return database.sql(steps[-1]).to_arrow_table()
