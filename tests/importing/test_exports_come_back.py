@@ -54,9 +54,9 @@ def test_an_export_is_imported_with_its_captions_and_sound(tmp_path: Path, state
     rows = [row for table in built.tables.values() for row in table.to_pylist()]
     # The released layout has no start and no text of a segment.
     lost = {SEGMENT: VIDEO} if name == "wavcaps_json" else {}
-    came_back = {str(clip["clip_id"]): lost.get(clip["clip_id"], str(clip["clip_id"])) for clip in clips}
+    came_back = {clip["clip_id"]: lost.get(clip["clip_id"], clip["clip_id"]) for clip in CLIPS}
     assert {row["clip_id"]: row["captions"] for row in rows} == {
-        came_back[clip["clip_id"]]: [clip["caption"]] for clip in clips
+        came_back[str(clip["clip_id"])]: [clip["caption"]] for clip in clips
     }
     texts = {row["clip_id"]: row["description"] for row in rows}
     assert texts == {one: None if one in lost.values() else "The raw text." for one in came_back.values()}
