@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import soundfile
 
 from tests.support.paths import ROOT
 from tests.support.rows import manifest_row
+from tests.support.rude_server import RudeServer, answer, rude_server
 from tests.support.s3 import REGION, SECRET
 from wavcaps_assets.captioning.prompts import Form, load_prompt
 from wavcaps_assets.clock import utc_now
@@ -69,8 +70,9 @@ def blocks() -> dict[str, list[str]]:
 class Sandbox:
     """A copy of the project with a home that has a store and an instance."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], hooks: RudeServer) -> None:
         self.folder = folder
+        self.hooks = hooks
         self.project = folder / "project"
         self.home = self.project / "dagster_home"
         self.environment = environment
@@ -95,7 +97,14 @@ class Sandbox:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, request: pytest.FixtureRequest) -> Sandbox:
+def hooks() -> Iterator[RudeServer]:
+    with rude_server() as server:
+        server.answers["/alerts"] = answer(b"ok")
+        yield server
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, hooks: RudeServer, request: pytest.FixtureRequest) -> Sandbox:
     project = tmp_path / "project"
     for name in ("wavcaps_assets", "deploy"):
         shutil.copytree(ROOT / name, project / name)
@@ -124,7 +133,7 @@ def sandbox(tmp_path: Path, request: pytest.FixtureRequest) -> Sandbox:
         "WAVCAPS_S3__REGION": REGION,
     }
     (project / ".env").write_text(f"WAVCAPS_STORE={home / 'store'}\n")
-    return Sandbox(tmp_path, environment)
+    return Sandbox(tmp_path, environment, hooks)
 
 
 def keys_are_read(sandbox: Sandbox, output: str) -> None:
@@ -173,6 +182,16 @@ def home_is_restored(sandbox: Sandbox, output: str) -> None:
         assert (sandbox.folder / "data" / "home" / name).exists()
 
 
+def state_is_shown(sandbox: Sandbox, output: str) -> None:
+    assert "FreeSound" in output and "schedule: off" in output and "disk left: " in output
+
+
+def alert_is_sent(sandbox: Sandbox, output: str) -> None:
+    assert output == "webhook: delivered\n"
+    (asked,) = sandbox.hooks.asked
+    assert b"A test of the alerts" in asked.body
+
+
 def crawl_is_complete(sandbox: Sandbox, output: str) -> None:
     store = Store(sandbox.folder / "data" / "fresh")
     assert TableStore(store).read(["local_folder", "audio"]).num_rows == 2
@@ -181,6 +200,10 @@ def crawl_is_complete(sandbox: Sandbox, output: str) -> None:
 
 def bucket_is_made(sandbox: Sandbox, client: Any) -> None:
     client.create_bucket(Bucket="my-bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
+
+
+def webhook_is_set(sandbox: Sandbox, client: Any) -> None:
+    sandbox.environment["WAVCAPS_ALERTS__WEBHOOK_URL"] = f"{sandbox.hooks.url}/alerts"
 
 
 def no_settings(sandbox: Sandbox, client: Any) -> None:
@@ -212,6 +235,7 @@ BEFORE: dict[str, Callable[[Sandbox, Any], None]] = {
     "Changing a prompt": two_versions_are_published,
     "First real keys": no_settings,
     "Resuming": two_sounds_are_waiting,
+    "Alerts": webhook_is_set,
 }
 AFTER: dict[str, Callable[[Sandbox, str], None]] = {
     "First real keys": keys_are_read,
@@ -220,6 +244,8 @@ AFTER: dict[str, Callable[[Sandbox, str], None]] = {
     "Moving to a bucket": store_is_in_bucket,
     "Backup and restore": home_is_restored,
     "Resuming": crawl_is_complete,
+    "Tonight": state_is_shown,
+    "Alerts": alert_is_sent,
 }
 
 
