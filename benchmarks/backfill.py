@@ -1,0 +1,107 @@
+"""How long a backfill of many months of the demo's server takes: a real daemon, one run for each month.
+
+The backfill is launched as the web UI does, with this project's own `dagster.yaml`. 300 months may take 30
+minutes on 2 cores; a number on the command line takes fewer, whose limit is in proportion:
+
+    python -m benchmarks.backfill 30
+
+The peer is what the steps alone took: the rest is orchestration, which is printed too. It is the time until
+a run is launched, the start of its process, and Dagster's own work between steps.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+from benchmarks.result import children_peak_mb, report
+from tests.support.dagster_host import Host, host, wait_until
+from tests.support.paths import ROOT
+from wavcaps_assets.demo.server import running_server
+from wavcaps_assets.demo.synthesis import synthesised_corpus
+
+MONTHS, MOST_S = 300, 30 * 60
+LAST = date(2026, 10, 1)
+ASSETS = ("raw_clips", "audio", "ledger")
+LAUNCH = """
+mutation Launch($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def months(count: int) -> list[str]:
+    """The last months until October 2026, of which the demo's corpus has one or two."""
+    numbers = range(LAST.year * 12 + LAST.month - count, LAST.year * 12 + LAST.month)
+    return [f"{number // 12:04}-{number % 12 + 1:02}" for number in numbers]
+
+
+def seconds_of_steps(instance: dg.DagsterInstance) -> tuple[float, float]:
+    """How long all steps took, and how long all runs, from their first event to the last one (s)."""
+    steps = runs = 0.0
+    for record in instance.get_run_records():
+        assert record.dagster_run.is_success, record.dagster_run
+        assert record.start_time is not None and record.end_time is not None
+        runs += record.end_time - record.start_time
+        for stats in instance.get_run_step_stats(record.dagster_run.run_id):
+            assert stats.start_time is not None and stats.end_time is not None
+            steps += stats.end_time - stats.start_time
+    return steps, runs
+
+
+def backfilled(started: Host, names: list[str]) -> float:
+    """How long the backfill takes until its last run has ended (s)."""
+    assets = [{"path": ["freesound", name]} for name in ASSETS]
+    begun = time.monotonic()
+    answer = started.graphql(LAUNCH, params={"assetSelection": assets, "partitionNames": names})
+    assert answer["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
+    done = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+
+    def finished() -> bool:
+        assert not started.instance.get_runs(failed, limit=1), "a run failed"
+        return started.instance.get_runs_count(done) == len(names)
+
+    wait_until(finished, 6 * MOST_S, lambda: started.instance.get_runs_count(done))
+    return time.monotonic() - begun
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else MONTHS
+    names = months(count)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "home")
+        home.mkdir()
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ |= {
+            "DAGSTER_HOME": str(home),
+            "WAVCAPS_FREESOUND__FIRST_MONTH": names[0],
+            "WAVCAPS_FREESOUND__LAST_MONTH": names[-1],
+        }
+        with running_server(synthesised_corpus(Path(folder, "corpus"), clips=18, scenes=2)) as url:
+            os.environ["WAVCAPS_EMBEDDED_SOURCES_PORT"] = url.rpartition(":")[2]
+            with host(home, (ROOT / "dagster_home/dagster.yaml").read_text()) as started:
+                taken = backfilled(started, names)
+                steps, runs = seconds_of_steps(started.instance)
+    print(  # noqa: T201
+        f"{count} months in {taken:.0f} s, {taken / count:.1f} s each: steps {steps / count:.1f} s, the rest "
+        f"of the run's process {(runs - steps) / count:.1f} s, queue and start {(taken - runs) / count:.1f} s"
+    )
+    report("backfill", taken, "s", "the steps alone", steps, children_peak_mb())
+    limit = MOST_S * count / MONTHS
+    if taken > limit:
+        sys.exit(f"the backfill took {taken:.0f} s; at most {limit:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
