@@ -1,8 +1,9 @@
 """How much of a core the daemon and its code servers use when nothing happens, with every switch on.
 
 The daemon and a code server for each location run as in a team's installation, with an empty store; every
-schedule and sensor is switched on. After a minute to warm up, the CPU time of all its processes is read for two minutes,
-or for the seconds on the command line. At most 5 % of a core; the peer is a daemon without a code location.
+schedule and sensor is switched on. After a minute to warm up, the CPU time of all processes is read for two
+minutes, or for the seconds on the command line. At most 5 % of a core; the peer is a daemon without a code
+location.
 """
 
 from __future__ import annotations
