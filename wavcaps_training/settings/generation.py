@@ -277,7 +277,7 @@ RELEASED_GENERATION = GenerationTrainingSettings(
     epochs=32, batch_size=2, learning_rate=1e-4, weight_decay=0.01, warmup_epochs=0.08
 )
 DEMO_AUTOENCODING = AutoencoderTrainingSettings(
-    model=AutoencoderModelSettings(audio=TINY_AUTOENCODER), epochs=6, batch_size=8, cosine=True
+    model=AutoencoderModelSettings(audio=TINY_AUTOENCODER), epochs=4, batch_size=8, cosine=True
 )
 DEMO_GENERATION = GenerationTrainingSettings(
     model=TINY_GENERATOR,
