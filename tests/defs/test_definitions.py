@@ -41,7 +41,10 @@ def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
             "wavcaps_assets.definitions",
             ("torch", "spacy", "openai", "matplotlib", "duckdb", "boto3", "av", "scipy", "sqlalchemy"),
         ),
-        ("wavcaps_training.definitions", ("torch", "transformers", "lightning", "matplotlib", "sqlalchemy")),
+        (
+            "wavcaps_training.definitions",
+            ("torch", "transformers", "diffusers", "lightning", "matplotlib", "sqlalchemy"),
+        ),
     ],
 )
 def test_definitions_load_without_what_only_steps_need(location: str, unwanted: tuple[str, ...]) -> None:
