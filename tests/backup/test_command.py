@@ -15,7 +15,7 @@ from wavcaps_assets.backup import command
 from wavcaps_assets.lane.runs import Job, _origin
 from wavcaps_assets.store.storage import Store
 
-INSTANCE = "telemetry: {enabled: false}\n"
+INSTANCE = "telemetry: {enabled: false}\nrun_retries: {enabled: true, max_retries: 1}\n"
 pytestmark = pytest.mark.slow
 
 STARTED = dg.DagsterRunStatus.STARTED
@@ -56,6 +56,8 @@ def test_the_instance_continues_and_no_run_stays_in_progress(
     job = dg.define_asset_job("crawl").resolve(asset_graph=dg.Definitions([sounds]).resolve_asset_graph())
     with dg.DagsterInstance.get() as instance:
         done = dg.materialize([sounds], instance=instance)
+        # Dagster keeps events without a run in a database of their own.
+        instance.report_runless_asset_event(dg.AssetMaterialization("brought"))
         statuses = [STARTED, dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.QUEUED]
         origin = _origin(Job("wavcaps_assets", "crawl"), ROOT)
         runs = {
@@ -88,7 +90,12 @@ def test_the_instance_continues_and_no_run_stays_in_progress(
         }
         event = instance.get_latest_materialization_event(dg.AssetKey("sounds"))
         assert event is not None and event.run_id == done.run_id
+        brought = dg.AssetKey("brought")
+        assert instance.get_latest_materialization_event(brought) is not None
         assert instance.event_log_storage.get_concurrency_info("site").active_slot_count == 0
+        # The daemon starts it again.
+        failed = instance.get_run_by_id(runs[STARTED].run_id)
+        assert failed is not None and failed.tags["dagster/will_retry"] == "true"
         logs = instance.all_logs(runs[STARTED].run_id)
         assert any("when the backup of" in str(entry.message) for entry in logs)
     assert not list(tmp_path.rglob(".restoring"))
