@@ -102,6 +102,7 @@ def test_one_machine_uses_the_whole_quota(world: World) -> None:
     assert WatchedStore.changes <= 600 / 20 + 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_alone_s", [0, 200])
 def test_machines_share_a_quota_fairly(world: World, first_alone_s: float) -> None:
     world.start("one")
@@ -116,6 +117,7 @@ def test_machines_share_a_quota_fairly(world: World, first_alone_s: float) -> No
     assert WatchedStore.changes <= 3 * (first_alone_s + 500) / 10
 
 
+@pytest.mark.slow
 def test_a_dead_machines_share_is_used_when_it_has_expired(world: World) -> None:
     world.start("one", "two")
     world.run(200, MINUTE)
@@ -133,6 +135,19 @@ def test_a_dead_machines_share_is_used_when_it_has_expired(world: World) -> None
     world.start("two")
     world.run(300, MINUTE)
     assert most_in(MINUTE_S, world.times()) <= 12
+
+
+@pytest.mark.soak
+def test_the_rest_divide_the_share_of_a_dead_machine(world: World) -> None:
+    limit = Limit(30, MINUTE_S)
+    world.start("one", "two", "three")
+    world.run(200, limit, step_s=0.5)
+    world.kill("one")
+    world.run(EXPIRES_S + 2 * MINUTE_S, limit, step_s=0.5)
+    since = world.clock.now
+    world.run(120, limit, step_s=0.5)
+    assert most_in(MINUTE_S, world.times()) <= 30
+    assert [len(world.times(name, since)) for name in ("two", "three")] == pytest.approx([30, 30], abs=3)
 
 
 def test_a_machine_that_ends_leaves_the_quota_of_the_day_to_others(world: World) -> None:
@@ -173,6 +188,7 @@ def test_a_new_disk_makes_no_new_quota(world: World) -> None:
     assert 74 <= len(world.times()) <= 80
 
 
+@pytest.mark.slow
 def test_a_pause_on_one_machine_holds_on_the_others(world: World) -> None:
     world.start("one", "two")
     world.run(60, MINUTE)

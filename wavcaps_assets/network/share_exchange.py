@@ -12,7 +12,7 @@ import socket
 import uuid
 
 from wavcaps_assets.network.share_records import Key, ShareRecords
-from wavcaps_assets.network.shares import LONG_SPAN_S, Need, Share, new_share
+from wavcaps_assets.network.shares import LONG_SPAN_S, Need, Share, is_used_up, new_share
 from wavcaps_assets.store.shared_state import Document
 
 logger = logging.getLogger(__name__)
@@ -130,9 +130,9 @@ class Exchange:
             self._records.hold(key, min(usable, held), now)
         # Slots that were used in the last span are not passed on yet.
         new = max(usable, min(used, held))
-        lacks = asks and new <= used
-        waited = before is not None and before.waits and now - asked_at < BEAT_S and new <= used
-        return Share(of, new, lacks or (waited and not self._closing))
+        lacks = asks and is_used_up(new, used)
+        waited = before is not None and before.waits and now - asked_at < BEAT_S and not self._closing
+        return Share(of, new, lacks or waited)
 
     def _remove_dead(self, owners: Document, now: float) -> dict[str, float]:
         """Removes the shares of dead machines. Returns how long each other entry has been as it is (s)."""

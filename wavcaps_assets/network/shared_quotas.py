@@ -21,7 +21,7 @@ from wavcaps_assets.clock import Moment
 from wavcaps_assets.network.quotas import Limit, Quotas
 from wavcaps_assets.network.share_exchange import EXPIRES_S, Exchange
 from wavcaps_assets.network.share_records import Key, ShareRecords
-from wavcaps_assets.network.shares import BLOCKS, LONG_SPAN_S
+from wavcaps_assets.network.shares import BLOCKS, LONG_SPAN_S, is_used_up
 from wavcaps_assets.store.errors import StoreError
 from wavcaps_assets.store.machines import OneMachine, has_conditional_writes
 from wavcaps_assets.store.shared_state import SharedState
@@ -145,7 +145,7 @@ class SharedQuotas(Quotas):
                 key = host, limit.seconds
                 held = self._records.held(key)
                 ahead = limit.requests // BLOCKS // 4 if limit.seconds > LONG_SPAN_S else 0
-                if held < limit.requests and self._records.used(key, now) >= held - ahead:
+                if held < limit.requests and is_used_up(held, self._records.used(key, now) + ahead):
                     wanted[key] = limit.requests
             return wanted
 

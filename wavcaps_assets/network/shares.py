@@ -51,6 +51,11 @@ class Need:
     gave: bool
 
 
+def is_used_up(held: int, used: int) -> bool:
+    """Whether a share is too small. A slot is often free again just when the next request comes."""
+    return used >= held - held // 10
+
+
 def new_share(need: Need, held: int, seconds: float, others: list[tuple[Share, bool]]) -> int:
     """How many slots a machine holds from now on. It may keep more: those that it used in the last span.
 
