@@ -34,9 +34,8 @@ def test_a_new_month_that_is_missing_is_overdue_whatever_was_crawled_last() -> N
     assert [one.partition for one in found.overdue] == ["2026-02"]
     assert found.since == datetime(2026, 3, 1, tzinfo=UTC)
     assert found.newest == NOW - timedelta(hours=1)
-    assert "1 of 3 partitions are overdue since 2026-03-01 00:00 UTC, 1 of them were never" in describe(
-        found, "s"
-    )
+    said = "Overdue: 1 of 3 partitions, since 2026-03-01 00:00 UTC (never crawled: 1): 2026-02."
+    assert describe(found, "s") == said
 
 
 def test_it_is_overdue_a_day_after_the_schedule_would_crawl_it_again() -> None:
@@ -68,11 +67,11 @@ def test_what_was_crawled_is_to_be_kept_fresh_with_the_schedule_off() -> None:
 def test_a_source_that_was_never_crawled() -> None:
     found = state(set(), {}, None, promised=False)
     assert found.is_fresh and not found.has_begun and found.since is None and found.newest is None
-    assert describe(found, "s") == "None of 3 partitions was crawled yet. The schedule s is off."
+    assert describe(found, "s") == "No partition is overdue. Crawled: 0 of 3. The schedule s is off."
     # When the schedule was switched on is not known: the catalogue is overdue, and since when is not known.
     catalogue = state(set(), {}, None, partitions={"catalogue": None})
     assert not catalogue.is_fresh and catalogue.since is None
-    assert "1 of 1 partitions are overdue, 1 of them" in describe(catalogue, "s")
+    assert describe(catalogue, "s") == "Overdue: 1 of 1 partitions (never crawled: 1): catalogue."
 
 
 def test_stored_partitions_that_the_instance_knows_nothing_of_are_not_missing() -> None:

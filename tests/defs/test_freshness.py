@@ -102,7 +102,7 @@ def test_it_fails_when_nothing_runs_and_is_reported_once(
     clock.set(clock.now() + timedelta(hours=25))
     (missing,) = tick(instance)
     assert not missing.passed and missing.severity is dg.AssetCheckSeverity.WARN and not missing.blocking
-    assert "1 of 4 partitions are overdue" in (missing.description or "")
+    assert "Overdue: 1 of 4 partitions, since" in (missing.description or "")
     assert missing.metadata["overdue partitions"].value == 1
     # Nothing runs for months: those that were crawled are overdue as well.
     clock.set(clock.now() + timedelta(days=365))

@@ -161,16 +161,12 @@ def describe(found: Freshness, schedule: str) -> str:
     off = "" if found.promised else f" The schedule {schedule} is off."
     total = found.partitions
     if found.is_fresh:
-        if not found.has_begun:
-            return f"None of {total} partitions was crawled yet.{off}"
-        unfinished = f", {found.missing} are not crawled yet" if found.missing else ""
-        return f"No partition is overdue; of {total}, {found.finished} are crawled{unfinished}.{off}"
+        return f"No partition is overdue. Crawled: {found.finished} of {total}.{off}"
     names = [one.partition for one in found.overdue[:SHOWN]]
     more = ", …" if len(found.overdue) > SHOWN else ""
-    since = f" since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
+    since = f", since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
     missing = sum(one.missing for one in found.overdue)
-    never = f", {missing} of them were never crawled" if missing else ""
+    never = f" (never crawled: {missing})" if missing else ""
     return (
-        f"{len(found.overdue)} of {total} partitions are overdue{since}{never}: "
-        f"{', '.join(names)}{more}.{off}"
+        f"Overdue: {len(found.overdue)} of {total} partitions{since}{never}: {', '.join(names)}{more}.{off}"
     )
