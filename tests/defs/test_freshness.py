@@ -22,9 +22,13 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from tests.simulation.stepped_clock import SteppedClock
+from wavcaps_assets.alerts.channels import channels_of
+from wavcaps_assets.alerts.settings import AlertSettings
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.defs import alerts
 from wavcaps_assets.defs.crawl_times import freshness_of, pace_of, switch_of
-from wavcaps_assets.defs.freshness import freshness_sensor
+from wavcaps_assets.defs.failing_checks import newest_evaluation
+from wavcaps_assets.defs.freshness import fresh_check, freshness_sensor
 from wavcaps_assets.defs.jobs import fresh_check_key
 from wavcaps_assets.defs.resources import store_of
 from wavcaps_assets.settings import Settings
@@ -108,6 +112,27 @@ def test_it_fails_when_nothing_runs_and_is_reported_once(
     clock.set(clock.now() + timedelta(days=365))
     (stale,) = tick(instance)
     assert stale.metadata["overdue partitions"].value == 4
+
+
+@pytest.mark.slow
+def test_a_check_that_a_run_has_only_planned_has_no_outcome(instance: dg.DagsterInstance) -> None:
+    (first,) = tick(instance)
+
+    @dg.asset(key=["freesound", "ledger"])
+    def ledger() -> None: ...
+
+    definitions = dg.Definitions(
+        assets=[ledger],
+        asset_checks=[fresh_check(source())],
+        resources={"store": store_of(Settings())},
+        jobs=[dg.define_asset_job("make", dg.AssetSelection.all())],
+    )
+    instance.create_run_for_job(definitions.resolve_job_def("make"))
+    found = newest_evaluation(instance, fresh_check_key(source()))
+    assert found is not None and found[0].description == first.description
+    assert tick(instance) == []
+    settings = AlertSettings.model_validate({"webhook_url": "http://127.0.0.1:9/"})
+    assert "0 runs have ended" in str(alerts.tick(instance, [source()], channels_of(settings)))
 
 
 @pytest.mark.slow

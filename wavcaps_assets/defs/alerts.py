@@ -16,6 +16,7 @@ from wavcaps_assets.alerts.outbox import Finding, Outbox
 from wavcaps_assets.alerts.settings import AlertSettings
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import Location
+from wavcaps_assets.defs.failing_checks import newest_evaluation
 from wavcaps_assets.defs.jobs import fresh_check_key
 from wavcaps_assets.defs.run_outcomes import ENDED, Outcome, outcome_of
 from wavcaps_assets.defs.run_records import UNFINISHED
@@ -131,10 +132,10 @@ def _note_freshness(
     instance: dg.DagsterInstance, outbox: Outbox, source: Source, channels: Mapping[str, Channel]
 ) -> None:
     """Notes what the check `fresh` said last. The sensor `freshness` evaluates it, without a run."""
-    record = instance.get_latest_asset_check_evaluation_record(fresh_check_key(source))
-    found = record.evaluation if record is not None else None
-    if found is None:
+    newest = newest_evaluation(instance, fresh_check_key(source))
+    if newest is None:
         return
+    found, _ = newest
     place = found.asset_key.to_user_string()
     if found.passed:
         outbox.end_of(f"overdue/{source.name}")

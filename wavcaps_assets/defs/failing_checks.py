@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
@@ -12,6 +13,7 @@ from wavcaps_assets.defs.jobs import LANE
 from wavcaps_assets.sources.base import Source
 
 FAILED = AssetCheckExecutionRecordStatus.FAILED
+EVALUATED = (AssetCheckExecutionRecordStatus.SUCCEEDED, FAILED)
 SET = "wavcaps"
 
 
@@ -36,6 +38,22 @@ def blocking_checks(graph: BaseAssetGraph) -> list[dg.AssetCheckKey]:
     return sorted((node.key for node in graph.asset_check_nodes if node.blocking), key=str)
 
 
+def newest_evaluation(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: str | None = None
+) -> tuple[dg.AssetCheckEvaluation, datetime] | None:
+    """The newest outcome of a check, and when it was stored (UTC); None: it was never evaluated.
+
+    An evaluation that a run has planned, and not made yet, is none.
+    """
+    found = instance.event_log_storage.get_asset_check_execution_history(
+        key, 1, status=set(EVALUATED), partition_filter=PartitionKeyFilter(key=partition)
+    )
+    made = found[0].evaluation if found else None
+    if not isinstance(made, dg.AssetCheckEvaluation):
+        return None
+    return made, datetime.fromtimestamp(found[0].create_timestamp, UTC)
+
+
 def failing(instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> list[FailedCheck]:
     """Those of these checks that failed, and block, by their newest evaluation of each partition."""
     storage = instance.event_log_storage
@@ -43,11 +61,9 @@ def failing(instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> l
     for info in storage.get_asset_check_partition_info(list(keys)):
         if info.latest_execution_status is not FAILED:
             continue
-        filter_ = PartitionKeyFilter(key=info.partition_key)
-        newest = storage.get_asset_check_execution_history(info.check_key, 1, partition_filter=filter_)
+        newest = newest_evaluation(instance, info.check_key, info.partition_key)
         # Of the quality checks, a figure beyond the first threshold warns, and does not block.
-        severity = newest[0].evaluation.severity if newest and newest[0].evaluation else None
-        if severity is dg.AssetCheckSeverity.ERROR:
+        if newest is not None and newest[0].severity is dg.AssetCheckSeverity.ERROR:
             found.append(FailedCheck(info.check_key, info.partition_key))
     return found
 

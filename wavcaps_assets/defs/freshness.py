@@ -1,7 +1,7 @@
 """A check of each source that fails when partitions are overdue; a sensor evaluates it while nothing runs."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.crawl.freshness import Freshness, describe
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.crawl_times import freshness_of, schedule_name
+from wavcaps_assets.defs.failing_checks import newest_evaluation
 from wavcaps_assets.defs.jobs import FRESH, fresh_check_key
 from wavcaps_assets.defs.resources import StoreResource, store_of
 from wavcaps_assets.sources.base import Source
@@ -91,11 +92,11 @@ def changed_evaluations(
     found = []
     for source in sources:
         new = evaluate(instance, tables, source, now)
-        record = instance.get_latest_asset_check_evaluation_record(fresh_check_key(source))
-        old = record.evaluation if record is not None else None
-        if record is not None and old is not None:
-            age = now - datetime.fromtimestamp(record.create_timestamp, UTC)
-            if (old.passed, old.description) == (new.passed, new.description) and age < REPORT_AGAIN:
+        newest = newest_evaluation(instance, fresh_check_key(source))
+        if newest is not None:
+            old, at = newest
+            same = (old.passed, old.description) == (new.passed, new.description)
+            if same and now - at < REPORT_AGAIN:
                 continue
         found.append(new)
     return found
