@@ -196,11 +196,23 @@ class Installation:
         self._running[name][1].kill()
         self.stop(name)
 
-    def restart(self, name: str) -> None:
-        """As `docker compose up` does after a change of `keys.env`: its runs end."""
+    def restart(self, name: str, loads: bool = True) -> None:
+        """As `docker compose up` does after a change of `keys.env`: its runs end.
+
+        Args:
+            loads: whether the web server can load the code location afterwards, which is waited for.
+        """
         self.stop(name)
         self.start(name)
         self.wait_for_location(name)
+        if loads:
+            wait_until(self._is_loaded, LONG_S, self.logs)
+
+    def _is_loaded(self) -> bool:
+        try:
+            return "results" in self.graphql(LOOKED_AT, selector=SELECTOR)["schedulesOrError"]
+        except (OSError, AssertionError):
+            return False
 
     def stop_all(self) -> None:
         for name in list(reversed(self._running)):
@@ -335,7 +347,13 @@ class Installation:
 
     def _not_looked_at(self, since: float) -> list[str]:
         """The schedules and sensors that are on, and have had no tick since a time that has ended."""
-        found = self.graphql(LOOKED_AT, selector=SELECTOR)
+        try:
+            found = self.graphql(LOOKED_AT, selector=SELECTOR)
+        except (OSError, AssertionError):
+            # The web server loads a code location again.
+            return ["not known"]
+        if "results" not in found["schedulesOrError"]:
+            return ["not known"]
         every = [
             *((one["name"], one["scheduleState"]) for one in found["schedulesOrError"]["results"]),
             *((one["name"], one["sensorState"]) for one in found["sensorsOrError"]["results"]),

@@ -27,7 +27,7 @@ def test_what_was_requested_waits_for_the_fix(plant: Plant) -> None:
     )
     whole = dict(team.assets)
     team.assets |= BROKEN
-    team.restart("assets")
+    team.restart("assets", loads=False)
     team.start("daemon")
     # The daemon tries to start what is queued, and to make the backfill's runs.
     wait_until(lambda: "Caught an error dequeuing run" in team.log_of("daemon"), 180, team.logs)
