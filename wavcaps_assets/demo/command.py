@@ -184,8 +184,10 @@ def run_servers(port: int) -> None:
     quiet = ["--log-level", "error", "--code-server-log-level", "error"]
     address = ["--host", "127.0.0.1", "--port", str(port)]
     command = [*python, "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), *quiet, *address]
+    # Else the daemon fails a backfill while its code location does not load, as after a change with an error.
+    environment = {"DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1", **os.environ}
     # In its own process group: Ctrl-C reaches it once, from here.
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as servers:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True) as servers:
         try:
             if not answers(servers, port):
                 raise click.ClickException("the web server has ended; its last lines say why")
