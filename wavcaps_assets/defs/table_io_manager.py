@@ -13,6 +13,7 @@ from wavcaps_assets.defs.processes import tag_run
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.publishing.manifests import require_all_sources
 from wavcaps_assets.show.previews import preview, reasons
+from wavcaps_assets.store.errors import MissingFile
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.tables import schema_of
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
@@ -57,7 +58,11 @@ class TableIOManager(dg.ConfigurableIOManager):
         if context.has_asset_partitions and not context.has_partition_key:
             # Of the sources: no asset without partitions has months as its input.
             require_all_sources(tables, key, list(partitions))
-        return tables.read(key, partitions)
+        try:
+            return tables.read(key, partitions)
+        except MissingFile as error:
+            # A retry starts a process for seconds, and the table is still not there.
+            raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def refuse_far_fewer_rows(

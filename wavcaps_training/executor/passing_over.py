@@ -59,6 +59,7 @@ class PassingOver(StepHandler):
             f"{missing} is not there: passed over, without a process.",
             EngineEventData({"not there": dg.MetadataValue.asset(dg.AssetKey(missing.split("/")))}),
         )
+        yield dg.DagsterEvent.step_start_event(context)
         yield dg.DagsterEvent.step_success_event(context, StepSuccessData(duration_ms=0.0))
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:

@@ -66,6 +66,8 @@ def sentence(row: Mapping[str, Any]) -> str:
     missed = (
         "What would have been missed is not known: both sides score the same with every seed."
         if row["detectable"] is None
+        else "No difference could have been found with so few seeds and recordings."
+        if row["detectable"] >= 100
         else f"A difference below {row['detectable']:.1f} points would often be missed here."
     )
     p = shown_p(row["p_corrected"])

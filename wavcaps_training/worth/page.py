@@ -100,7 +100,7 @@ def render(shown: Sequence[Shown], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"text": _text, "points": _points, "p": shown_p}
+    environment.filters |= {"text": _text, "points": _points, "p": shown_p, "detectable": _detectable}
     figures = [_figure_of(one, number) for number, one in enumerate(shown)]
     return environment.get_template("page.html").render(
         title=title,
@@ -149,6 +149,10 @@ def _text(value: str | None) -> str:
     """A crawled text on one line, cut; the template escapes it."""
     line = " ".join((value or "").translate(BIDI_CONTROLS).split())
     return line if len(line) <= MAX_CHARS else line[: MAX_CHARS - 1] + "…"
+
+
+def _detectable(value: float | None) -> str:
+    return "not known" if value is None else "none" if value >= 100 else f"{value:.1f}"
 
 
 def _points(value: float) -> str:

@@ -24,6 +24,7 @@ AT_A_TIME = 200
 DRAW_SEED = 0
 # Sums of shares are off in the last digits; an interval must contain its own value.
 DIGITS = 9
+MOST = 100.0
 # Below it, in squared percentage points, a variance is a rounding error.
 NO_VARIANCE = 1e-9
 # Points of the integral of Student's distribution; p-values are exact to about 1e-6.
@@ -155,7 +156,9 @@ def difference(before: Contributions, after: Contributions) -> Difference:
     nothing_differs = not np.any(np.abs(paired.values) > NO_VARIANCE)
     p = distribution.two_sided(abs(value) / error)
     known = None if nothing_differs else detectable
-    return Difference(value, value - half, value + half, p, known, low, high)
+    # No score differs from another by more than all.
+    ends = (max(value - half, -MOST), min(value + half, MOST))
+    return Difference(value, *ends, p, known, low, high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
