@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.captioning.test_engine import LISTED, clips
 from tests.captioning.test_paying_once import PRICES, answer, texts
-from tests.crawl.test_kills import TIMES
+from tests.crawl.test_kills import TIMES, crawl_of
+from tests.crawl.test_kills import Counting as Paced
 from tests.llm.scripted_model import asked, scripted
 from tests.support.crawl_everything import WORKERS, crawl_partition
 from tests.support.s3 import S3Bucket
@@ -196,3 +197,32 @@ def test_captions_that_are_paid_for(kind: str, tmp_path: Path, request: pytest.F
         assert len(set(again) & set(past)) <= CONCURRENCY
         # What was on its way counts as spent: the limit of the month is never exceeded.
         assert before > 0 and spent(restored) >= spent(store("first")) > 0
+
+
+@pytest.mark.soak
+def test_backups_of_a_process_that_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One backup after the other, while another process crawls at full speed."""
+    (tmp_path / "home").mkdir()
+    server = Paced(create_app(synthesised_corpus(tmp_path / "corpus", clips=60, scenes=20)))
+    server.runs.append(Counter())
+    past: list[Counter[str]] = []
+    with running(server) as url:
+        monkeypatch.setenv("WAVCAPS_EMBEDDED_SOURCES_PORT", url.rpartition(":")[2])
+        first = tmp_path / "first"
+        with crawl_of(first, url) as process:
+            while process.poll() is None:
+                past.append(Counter(server.runs[0]))
+                path = tmp_path / f"{len(past)}.tar.zst"
+                back_up(path, Store(first / "store"), first / "state", tmp_path / "home", [Kind.AUDIO])
+            assert process.stdout is not None and process.stdout.read() == "done\n"
+        whole, expected = Counter(server.runs[0]), rows_of(Store(first / "store"))
+        assert len(past) >= 5, len(past)
+        for number, before in enumerate(past, 1):
+            server.runs.append(Counter())
+            folder = tmp_path / f"restored_{number}"
+            target = Target(Store(folder / "store"), folder / "state", folder / "home")
+            restore(Archive(tmp_path / f"{number}.tar.zst"), target)
+            crawl_all(target.store, folder / "state")
+            assert rows_of(target.store) == expected
+            repeated = (before + server.runs[-1] - whole) & before
+            assert repeated.total() <= WORKERS, (number, repeated)
