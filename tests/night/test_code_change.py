@@ -30,13 +30,15 @@ def test_what_was_requested_waits_for_the_fix(plant: Plant) -> None:
     team.restart("assets", loads=False)
     team.start("daemon")
     # The daemon tries to start what is queued, and to make the backfill's runs.
-    wait_until(lambda: "Caught an error dequeuing run" in team.log_of("daemon"), 180, team.logs)
-    time.sleep(20)
-    assert team.status(run) == "QUEUED"
-    assert team.backfill_status(backfill) == "REQUESTED"
-    team.assets.clear()
-    team.assets.update(whole)
-    team.restart("assets")
+    try:
+        wait_until(lambda: "Caught an error dequeuing run" in team.log_of("daemon"), 180, team.logs)
+        time.sleep(20)
+        assert team.status(run) == "QUEUED"
+        assert team.backfill_status(backfill) == "REQUESTED"
+    finally:
+        team.assets.clear()
+        team.assets.update(whole)
+        team.restart("assets")
     # The next attempt is a minute after the last one.
     team.clock.move(timedelta(minutes=2))
     assert team.wait_for_backfill(backfill) == "COMPLETED_SUCCESS"

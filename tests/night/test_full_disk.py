@@ -75,7 +75,7 @@ def test_a_crawl_fails_says_so_and_goes_on_when_there_is_room(
             tables = {name: pipeline.tables.read(["soundbible", name]) for name in CRAWL}
             sites.show(corpus)
             before = len((home / "daemon.log").read_text(errors="replace"))
-            ballast = fill(disk, 1_000_000)
+            ballast = fill(disk, 400_000)
             run_id = start()
 
             def says_so() -> bool:
