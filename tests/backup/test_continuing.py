@@ -104,8 +104,7 @@ def rows_of(store: Store) -> dict[str, list[dict[str, Any]]]:
     ("kind", "moments"),
     [
         # In a listing, and in downloads of audio.
-        ("folder", (4, 15, 31)),
-        ("bucket", (15,)),
+        ("folder", (4, 31)),
         pytest.param("folder", range(1, 34), marks=pytest.mark.soak),
         pytest.param("bucket", range(1, 34, 6), marks=pytest.mark.soak),
     ],
