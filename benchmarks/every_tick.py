@@ -1,0 +1,93 @@
+"""How long a tick of each schedule and sensor takes, with 300 months of FreeSound and 10,000 past runs.
+
+Each may take 1 s at most; the seconds are CPU time of the tick alone, in the process that evaluates it. The
+peer is the same tick with 40 past runs. `schedule_tick` has the worst cases of one schedule.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from benchmarks.past_runs import past_runs, write_runs
+from benchmarks.result import own_peak_mb, report
+from wavcaps_assets.definitions import build
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
+from wavcaps_training.definitions import build as build_training
+
+RUNS, FEW_RUNS, MOST_S = 10_000, 40, 1.0
+MONTHS = ("2001-11", "2026-10")
+
+
+def tick(
+    repository: dg.RepositoryDefinition,
+    found: dg.ScheduleDefinition | dg.SensorDefinition,
+    instance: dg.DagsterInstance,
+) -> float:
+    """How long a tick takes (s)."""
+    if isinstance(found, dg.ScheduleDefinition):
+        with dg.build_schedule_context(
+            instance=instance, repository_def=repository, scheduled_execution_time=datetime.now(UTC)
+        ) as context:
+            began = time.process_time()
+            found.evaluate_tick(context)
+            return time.process_time() - began
+    with dg.build_sensor_context(instance, repository_def=repository) as sensed:
+        began = time.process_time()
+        found.evaluate_tick(sensed)
+        return time.process_time() - began
+
+
+def ticks(home: Path, count: int) -> dict[str, float]:
+    """How long a tick of each schedule and sensor takes (s), by its name."""
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    os.environ |= {
+        "DAGSTER_HOME": str(home),
+        "WAVCAPS_STORE": str(home / "store"),
+        "WAVCAPS_FREESOUND__FIRST_MONTH": MONTHS[0],
+        "WAVCAPS_FREESOUND__LAST_MONTH": MONTHS[1],
+    }
+    with dg.DagsterInstance.get() as instance:
+        sources = all_sources(Settings())
+        months = next(source.partitions() for source in sources if source.name == "freesound")
+        write_runs(instance, list(past_runs(sources, months, count)))
+        # There is something new for each sensor, so that none ends at its first look.
+        for source in sources:
+            for key, partition in (
+                ("manifest", source.name),
+                ([source.name, "raw_clips"], source.partitions()[0]),
+            ):
+                instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
+        return {
+            found.name: tick(repository, found, instance)
+            for repository in (
+                build(Settings()).get_repository_def(),
+                build_training(Settings()).get_repository_def(),
+            )
+            for found in (*repository.schedule_defs, *repository.sensor_defs)
+        }
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = ticks(Path(folder, "few"), FEW_RUNS), ticks(Path(folder, "many"), RUNS)
+    for name, seconds in sorted(many.items(), key=lambda item: -item[1]):
+        print(f"{name}: {seconds:.3f} s ({few[name]:.3f} s with {FEW_RUNS} runs)")  # noqa: T201
+    slowest = max(many, key=lambda name: many[name])
+    report("every_tick", many[slowest], "s", f"{slowest} with {FEW_RUNS} runs", few[slowest], own_peak_mb())
+    if slow := [name for name, seconds in many.items() if seconds > MOST_S]:
+        sys.exit(f"these take more than {MOST_S:g} s: {', '.join(slow)}")
+
+
+if __name__ == "__main__":
+    main()
