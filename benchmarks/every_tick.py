@@ -67,14 +67,14 @@ def ticks(home: Path, count: int) -> dict[str, float]:
                 ([source.name, "raw_clips"], source.partitions()[0]),
             ):
                 instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
-        return {
-            found.name: tick(repository, found, instance)
-            for repository in (
-                build(Settings()).get_repository_def(),
-                build_training(Settings()).get_repository_def(),
-            )
-            for found in (*repository.schedule_defs, *repository.sensor_defs)
-        }
+        found = {}
+        for definitions in (build(Settings()), build_training(Settings())):
+            repository = definitions.get_repository_def()
+            for schedule in repository.schedule_defs:
+                found[schedule.name] = tick(repository, schedule, instance)
+            for sensor in repository.sensor_defs:
+                found[sensor.name] = tick(repository, sensor, instance)
+        return found
 
 
 def main() -> None:

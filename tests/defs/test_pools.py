@@ -135,7 +135,8 @@ def test_a_backfill_does_not_starve_the_other_sources(queue: Queue) -> None:
     for number in range(4):
         queue.add("", f"2022-{number + 1:02}", ("freesound/raw_clips",), **{BACKFILL_TAG: "first"})
     queue.add("crawl_soundbible", "catalogue")
-    queue.add("", "catalogue", ("bbc_sound_effects/raw_clips",))
+    # A second backfill, behind the first.
+    queue.add("", "catalogue", ("bbc_sound_effects/raw_clips",), **{BACKFILL_TAG: "second"})
     for site in ("freesound", "soundbible"):
         queue.add("caption_source", site)
     assert queue.launched() == {

@@ -40,13 +40,15 @@ def run_queue(runs: int) -> Mapping[str, Any]:
     """What an instance has under `concurrency: runs`.
 
     Args:
-        runs: at once. Backfills take half of them at most, so that a night's runs find a place beside them.
+        runs: at once. A backfill takes half of them at most, so that a night's runs find a place beside it.
+            Each backfill has its own limit: Dagster counts runs that wait for a pool too, so with one limit
+            for all, the first backfill in the queue would hold up the second.
     """
     return {
         "max_concurrent_runs": runs,
         "tag_concurrency_limits": [
             {"key": SOURCE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
             {"key": next(iter(CAPTIONING_TAG)), "limit": 1},
-            {"key": BACKFILL_TAG, "limit": runs // 2},
+            {"key": BACKFILL_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": runs // 2},
         ],
     }
