@@ -42,6 +42,9 @@ def schedule_name(source: Source) -> str:
 
 def switch_of(instance: dg.DagsterInstance, schedule: str) -> Switch:
     """Whether a schedule is on. No schedule of the project is on by itself."""
+    if instance.schedule_storage is None:
+        # Of an instance in memory.
+        return Switch(False)
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
         if state.instigator_name != schedule or state.status is not InstigatorStatus.RUNNING:
             continue

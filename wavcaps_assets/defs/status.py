@@ -6,12 +6,14 @@ import dagster as dg
 import pyarrow as pa
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
+import wavcaps_assets.defs
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.automation import runs_of
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.crawl_times import freshness_of, pace_of
 from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
 from wavcaps_assets.defs.jobs import LANE, LANE_JOB, STATUS_JOB
+from wavcaps_assets.defs.loading import load_folder
 from wavcaps_assets.defs.pauses import PAUSE_CAUSE_TAG, Cause, paused_run, until_of
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.schedules import newest_crawls
@@ -101,7 +103,8 @@ def status_asset(location: Location) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, language_model: LanguageModelResource, store: StoreResource
     ) -> pa.Table:
         settings = location.settings.model_copy(update={"llm": language_model.settings()})
-        graph = context.repository_def.asset_graph
+        # The step's own graph has the assets of its run only.
+        graph = load_folder(wavcaps_assets.defs, location).resolve_asset_graph()
         table, room = status_of(context.instance, graph, store.tables(), location.sources, settings)
         context.add_output_metadata(
             {
