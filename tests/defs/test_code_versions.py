@@ -48,6 +48,10 @@ CHECKPOINTS = {
         *((what, *one.key[1:]) for what in OF_SEARCH if one.settings().task == "retrieval"),
     )
 }
+# Table VIII's models, each trained with its two conditions.
+OF_SOUND = [one for one in TRAINED if isinstance(one, Experiment) and one.parts is not None]
+SOUNDS = {"/".join(("generated_sounds", *one.key[1:])) for one in OF_SOUND}
+LATENTS = {"/".join(one.latents_key or ()) for one in OF_SOUND}
 CNN14 = {name for name in CHECKPOINTS if "/cnn14_" in name}
 RULE_FILES, PROMPTS = "wavcaps_assets/rules", "wavcaps_assets/captioning/prompts"
 # A file, a text in it, what replaces it, and the assets that this concerns with live sources.
@@ -126,7 +130,8 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "wavcaps_assets/audio/measures.py",
         "FULL_SCALE = 32_768",
         "FULL_SCALE = 32_767",
-        {f"{source}/audio" for source in SOURCES},
+        # A generated sound is hashed as a clip is.
+        {f"{source}/audio" for source in SOURCES} | SOUNDS,
     ),
     "prices": (
         "wavcaps_assets/llm/prices.toml",
@@ -151,7 +156,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "wavcaps_training/models/features.py",
         "FLOOR = 1e-10",
         "FLOOR = 1e-9",
-        CHECKPOINTS | {"scores/retrieval", "scores/files", "report", "worth"},
+        CHECKPOINTS | SOUNDS | LATENTS | {"scores/retrieval", "scores/files", "report", "worth"},
     ),
 }
 

@@ -7,12 +7,12 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from wavcaps_assets.defs.code_versions import scoped
+from wavcaps_assets.defs.code_versions import Scope, scoped
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import schema_metadata
-from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, scope_of_encoder
+from wavcaps_training.defs.common import OWNERS, Location, benchmark_scores_of, device, encoder_scope
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.executor.passing_over import is_there, needs_table
@@ -35,12 +35,12 @@ class Checkpoint:
 
     Attributes:
         key: of its asset.
-        encoder: the name of its audio encoder.
+        scope: the code of its audio encoder.
         made_of: the keys of the assets that say what it was trained on.
     """
 
     key: tuple[str, ...]
-    encoder: str
+    scope: Scope
     made_of: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -83,7 +83,7 @@ def _checkpoint(scored: Experiment | ReleasedModel) -> Checkpoint:
     if isinstance(scored, Experiment):
         start = (scored.start_key,) if scored.start_key else ()
         made_of = (*start, scored.training_manifest)
-    return Checkpoint(scored.key, scored.settings().audio_encoder.encoder, made_of)
+    return Checkpoint(scored.key, encoder_scope(scored), made_of)
 
 
 def _scores(
@@ -105,7 +105,7 @@ def _scores(
         "no such checkpoint yet.",
         metadata=schema_metadata(task.schema),
     )
-    @scoped(scope_of_encoder(checkpoint.encoder))
+    @scoped(checkpoint.scope)
     def benchmark_scores(
         context: dg.AssetExecutionContext, config: ScoringConfig, clips: pa.Table, store: StoreResource
     ) -> Iterator[dg.Output[pa.Table]]:

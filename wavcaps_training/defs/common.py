@@ -9,7 +9,7 @@ from wavcaps_assets.defs.code_versions import Scope
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
 from wavcaps_training.executor.devices import DEVICE_VARIABLE
-from wavcaps_training.paper.experiments import Experiment
+from wavcaps_training.paper.experiments import Experiment, experiment_named
 from wavcaps_training.paper.released import ReleasedModel
 from wavcaps_training.scoring.task import ScoringTask
 from wavcaps_training.scoring.tasks import known_tasks
@@ -55,14 +55,18 @@ def benchmark_scores_of(location: Location) -> list[tuple[Experiment | ReleasedM
 
 
 def encoder_scope(experiment: Experiment | ReleasedModel) -> Scope:
-    """The code of a checkpoint's audio encoder, and of no other."""
-    return scope_of_encoder(experiment.settings().audio_encoder.encoder)
+    """The code of a checkpoint's audio encoder, and of that of the model that conditions it; of no other."""
+    own = [experiment.settings().audio_encoder.encoder]
+    if isinstance(experiment, Experiment) and experiment.parts is not None:
+        conditioned_by = experiment_named(experiment.parts.conditioned_by)
+        own.append(conditioned_by.settings().audio_encoder.encoder)
+    return scope_of_encoders(*own)
 
 
 @cache
-def scope_of_encoder(own: str) -> Scope:
-    """The code of an audio encoder, by its name, and of no other."""
-    return Scope(without=[settings.__module__ for name, settings in encoders().items() if name != own])
+def scope_of_encoders(*own: str) -> Scope:
+    """The code of audio encoders, by their names, and of no other."""
+    return Scope(without=[settings.__module__ for name, settings in encoders().items() if name not in own])
 
 
 def device() -> str:

@@ -4,6 +4,7 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from wavcaps_assets.defs.code_versions import scoped
 from wavcaps_assets.defs.logs import logged_to
 from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
@@ -12,12 +13,12 @@ from wavcaps_assets.settings import Sources
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.defs.checkpoints import made_of, weights_of
-from wavcaps_training.defs.common import OWNERS, Location, device
+from wavcaps_training.defs.common import OWNERS, Location, device, encoder_scope, scope_of_encoders
 from wavcaps_training.defs.retries import final_errors, gpu_retries
 from wavcaps_training.executor.gpu_tags import gpu_tags
 from wavcaps_training.paper.experiments import AUDIOLDM_AUTOENCODER, Experiment, Parts
 from wavcaps_training.paper.models import Stage
-from wavcaps_training.settings.generation import SamplingSettings
+from wavcaps_training.settings.generation import AutoencoderSettings, SamplingSettings
 from wavcaps_training.settings.released import VARIABLE, ReleasedSettings
 from wavcaps_training.tables import CHECKPOINT, GENERATED_SOUNDS, GENERATED_SOUNDS_FOLDER, LATENTS
 
@@ -110,6 +111,7 @@ def _latents(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
         f"{'/'.join(parts.conditioned_by)}. They are computed once.",
         metadata=schema_metadata(LATENTS),
     )
+    @scoped(encoder_scope(experiment))
     def latents(
         context: dg.AssetExecutionContext, training_manifest: pa.Table, store: StoreResource
     ) -> pa.Table:
@@ -150,6 +152,7 @@ def _sounds(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
         "nearest real clips of its training data. They are marked as generated, and are in no manifest.",
         metadata={**schema_metadata(GENERATED_SOUNDS), **MAY_SHRINK},
     )
+    @scoped(encoder_scope(experiment))
     def generated_sounds(
         context: dg.AssetExecutionContext,
         config: SoundsConfig,
@@ -193,6 +196,7 @@ def _audioldm() -> dg.AssetsDefinition:
         "of its authors, read without running any code in it, and copied into the store.",
         metadata={**schema_metadata(CHECKPOINT), "source": dg.MetadataValue.url(AUDIOLDM_SOURCE)},
     )
+    @scoped(scope_of_encoders(AutoencoderSettings.model_fields["encoder"].default))
     def audioldm(context: dg.AssetExecutionContext, config: AudioldmConfig, store: StoreResource) -> pa.Table:
         from wavcaps_training.scoring.audioldm import audioldm_file, register_audioldm
 
