@@ -28,8 +28,9 @@ from wavcaps_assets.tables.stage import Stage, drop
 logger = logging.getLogger(__name__)
 
 STAGE = "llm_captions"
-# Rows that are Python objects at the same time: all rows of a source would take gigabytes.
-ROWS = 20_000
+# Rows that are Python objects at the same time: all rows of a source would take gigabytes. It is a multiple
+# of what the parser takes at once.
+ROWS = 20_480
 DETAIL_CHARS = 80
 
 
@@ -140,12 +141,25 @@ def caption_clips(
 
 def _without_session(clips: pa.Table, texts: SourceTexts, settings: CaptioningSettings) -> Captioned:
     text_of = {clip.clip_id: clip.text for clip in texts.clips}
-    rows = [row for row in clips.to_pylist() if row["clip_id"] in text_of]
-    if settings.method is Method.TEMPLATE:
-        kept = [_by_template(row, text_of[row["clip_id"]], settings) for row in rows]
-        return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(texts.dropped)))
-    kept, dropped = _by_rules(rows, text_of)
-    return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(texts.dropped + dropped)))
+    parts = []
+    for batch in clips.to_batches(max_chunksize=ROWS):
+        rows = [row for row in batch.to_pylist() if row["clip_id"] in text_of]
+        if settings.method is Method.TEMPLATE:
+            parts.append(_stage([_by_template(row, text_of[row["clip_id"]], settings) for row in rows], []))
+        else:
+            parts.append(_stage(*_by_rules(rows, text_of)))
+    return Captioned(_joined(texts, parts))
+
+
+def _stage(kept: list[dict[str, Any]], dropped: list[dict[str, Any]]) -> Stage:
+    return Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped))
+
+
+def _joined(texts: SourceTexts, parts: Sequence[Stage]) -> Stage:
+    """The outcome of a source from that of its parts, and the clips without a text to caption."""
+    dropped = [DROPPED.from_rows(texts.dropped), *(part.dropped for part in parts)]
+    kept = pa.concat_tables([LLM_CAPTIONS.empty(), *(part.kept for part in parts)])
+    return Stage(kept, pa.concat_tables(dropped))
 
 
 def _with_events(stage: Stage, clips: pa.Table) -> Stage:
@@ -211,9 +225,19 @@ def _by_model(
                 "%d requests got no answer by batch and are sent online; the first: %s", len(failed), reason
             )
     rounds.run()
+    made_by = {"model": session.model_name, "prompt_version": prompt.version}
+    parts = [
+        _captioned(texts.clips[at : at + ROWS], states, made_by) for at in range(0, len(texts.clips), ROWS)
+    ]
+    return Captioned(_joined(texts, parts), rounds.used)
+
+
+def _captioned(
+    clips: Sequence[ClipText], states: Mapping[str, TextState], made_by: Mapping[str, str]
+) -> Stage:
     kept: list[dict[str, Any]] = []
-    dropped = list(texts.dropped)
-    for clip in texts.clips:
+    dropped: list[dict[str, Any]] = []
+    for clip in clips:
         state = states[clip.given]
         if state.accepted and state.parsed is not None:
             kept.append(
@@ -222,15 +246,14 @@ def _by_model(
                     "source": clip.source,
                     "text": clip.text,
                     "caption": state.parsed.caption,
-                    "model": session.model_name,
-                    "prompt_version": prompt.version,
                     "answer_id": state.answer_id,
                     "attempts": state.attempts,
+                    **made_by,
                 }
             )
         else:
             dropped.append(drop(clip.clip_id, clip.source, STAGE, *state.reason()))
-    return Captioned(Stage(LLM_CAPTIONS.from_rows(kept), DROPPED.from_rows(dropped)), rounds.used)
+    return _stage(kept, dropped)
 
 
 def _by_rules(

@@ -24,7 +24,7 @@ SHOWN_CHARS = 80
 NO_HALVES = 3
 
 
-@dataclass
+@dataclass(slots=True)
 class TextState:
     """A text, what has been answered about it, and what the rules say about the last answer.
 
