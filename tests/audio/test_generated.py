@@ -35,6 +35,10 @@ def test_a_marked_file_is_refused_with_a_reason(tmp_path: Path) -> None:
         refuse_generated(sound(tmp_path / name, "a recording of a dog"))
     (tmp_path / "broken.flac").write_bytes(b"fLaC and nothing more")
     refuse_generated(tmp_path / "broken.flac")
+    # FFmpeg keeps the comment when it converts to these.
+    for name in ("marked.wav", "marked.ogg"):
+        with pytest.raises(GeneratedSound):
+            refuse_generated(sound(tmp_path / name, f"{GENERATED}. {{}}"))
     with pytest.raises(GeneratedSound) as caught:
         refuse_generated(sound(tmp_path / "marked.flac", f'{GENERATED}. {{"text": "a dog"}}'))
     assert reason_of(caught.value) == "generated_sound" and "generated_sound" in LASTING

@@ -7,6 +7,7 @@ are needed, so the file may be larger than the memory.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,16 +57,18 @@ class GenerationInputs:
     latents: Path
 
     def named_in(self, settings: GenerationTrainingSettings) -> GenerationTrainingSettings:
-        """Settings that name what the latents were made by, so that another run has another identity.
+        """Settings that name what the latents were made by and of, so that a run with others is another run.
 
         Raises:
             LatentsError: the latents cannot be read.
         """
-        made_by = LatentFile(self.latents).made_by
+        latents = LatentFile(self.latents)
+        made_by, of = latents.made_by, [sorted(latents.clips), sorted(latents.captions)]
         model = settings.model.model_copy(
             update={
                 "autoencoder_sha256": made_by.autoencoder,
                 "conditioned_by_sha256": made_by.conditioned_by,
+                "latents_of_sha256": hashlib.sha256(json.dumps(of).encode()).hexdigest(),
             }
         )
         return settings.model_copy(update={"model": model})

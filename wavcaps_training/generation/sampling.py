@@ -18,6 +18,7 @@ from torch import Tensor
 from wavcaps_assets.audio.generated import GENERATED
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.evaluation.encoder import Encoder
+from wavcaps_training.models.latent_diffusion import first_step
 from wavcaps_training.models.text import clean_caption
 from wavcaps_training.settings.generation import SamplingSettings
 
@@ -25,6 +26,10 @@ LONGEST_TEXT = 500
 LANGUAGE = "en"
 # A shorter text says too little of its language.
 WORDS_OF_A_LANGUAGE = 4
+# A sampler that begins at a lower share of the schedule gets noise where it expects some of the sound.
+LOWEST_FIRST_STEP = 0.8
+# The smallest sample of a 16-bit file.
+QUIETEST = 2.0**-15
 
 logger = logging.getLogger(__name__)
 
@@ -123,15 +128,17 @@ class SoundMaker:
     def candidates(self, texts: Sequence[str], settings: SamplingSettings) -> Iterator[Candidate]:
         """The sounds of texts, `settings.candidates` of each, one text after the other.
 
-        A sound depends on its text, the checkpoint and the settings, and not on the other texts.
+        A sound depends on its text, the checkpoint and the settings. The other texts of its batch change its
+        samples by rounding only.
 
         Args:
             texts: as `checked` returns them.
             settings: of the sampler.
 
         Raises:
-            SamplingError: a sound is not finite.
+            SamplingError: a sound is silent or not finite, or the sampler cannot take so many steps.
         """
+        self._check_steps(settings)
         texts = list(texts)
         vectors = self.encoder.captions(texts)
         wanted = [(row, number) for row in range(len(texts)) for number in range(settings.candidates)]
@@ -142,6 +149,16 @@ class SoundMaker:
             waveforms = self._waveforms(conditions, settings, seeds)
             for (row, number), waveform in zip(batch, waveforms, strict=True):
                 yield self._candidate(texts[row], number, waveform, vectors[row])
+
+    def _check_steps(self, settings: SamplingSettings) -> None:
+        schedule = self.settings.model.schedule
+        first = first_step(settings.steps, schedule)
+        if not LOWEST_FIRST_STEP * schedule.steps <= first < schedule.steps:
+            raise SamplingError(
+                f"with {settings.steps} steps, the sampler would begin at step {first} of {schedule.steps}, "
+                "and not with noise alone: choose a number of steps that divides "
+                f"{schedule.steps}, such as 25, 50, 100, 200 or 500"
+            )
 
     @torch.no_grad()
     def _waveforms(self, conditions: Tensor, settings: SamplingSettings, seeds: list[int]) -> np.ndarray:
@@ -157,7 +174,7 @@ class SoundMaker:
         return found
 
     def _candidate(self, text: str, number: int, waveform: np.ndarray, vector: np.ndarray) -> Candidate:
-        if not np.isfinite(waveform).all() or not waveform.any():
+        if not np.isfinite(waveform).all() or float(np.abs(waveform).max()) < QUIETEST:
             raise SamplingError(
                 f"the sound of {text!r} is silent or not finite: train the model for longer, or lower "
                 "guidance"

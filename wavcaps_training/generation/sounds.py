@@ -52,7 +52,7 @@ def make_sounds(
     settings: SamplingSettings,
     progress: Progress = NO_PROGRESS,
 ) -> pa.Table:
-    """Makes a sound from each text and stores it. The same text, checkpoint and settings have the same file.
+    """Makes a sound from each text and stores it. With the same texts and settings, files are the same.
 
     Args:
         texts: what is to be heard.

@@ -207,6 +207,11 @@ def alphas_cumprod(settings: ScheduleSettings) -> np.ndarray:
     return np.cumprod(1 - variances(settings))
 
 
+def first_step(steps: int, settings: ScheduleSettings) -> int:
+    """The step of the schedule that the sampler begins at."""
+    return (steps - 1) * (settings.steps // steps) + 1
+
+
 def ddim(settings: ScheduleSettings) -> DDIMScheduler:
     """The sampler, whose steps are AudioLDM's: 1, 6, ..., 996 for 200 of 1000."""
     scheduler = DDIMScheduler(

@@ -27,6 +27,7 @@ from wavcaps_training.generation.sampling import SoundMaker, best, checked, vect
 from wavcaps_training.models.device import device_name
 from wavcaps_training.paper.experiments import EXPERIMENTS
 from wavcaps_training.scoring.scored_part import ScoredPart
+from wavcaps_training.scoring.stored import stored_latents
 from wavcaps_training.scoring.task import TRAINED, Scored
 from wavcaps_training.settings.generation import SamplingSettings
 from wavcaps_training.settings.metric_files import MetricFiles
@@ -101,12 +102,13 @@ def score_generation(weights: Path, part: ScoredPart, store: Store, device: str,
         for path in checkpoints:
             one = maker if path == weights else SoundMaker(path, judges[0].weights, device)
             made = _made(one, part_of.captions, sampling)
-            tried.append((made, _networks(made, heard, listeners)))
-        made, scores = min(tried, key=lambda one: _fad(one[1]))
+            tried.append((path.stem, made, _networks(made, heard, listeners)))
+        chosen, made, scores = min(tried, key=lambda one: _fad(one[2]))
         rows = [_row(TRAINED, score, JUDGED_BY[score.name], part_of) for score in scores]
         for judge in judges:
             rows += _judged(judge, made, part_of, device)
-    kept = f"the best of {len(checkpoints)} checkpoints by FAD" if protocol == PAPER else "best on validation"
+    of_several = f"{chosen}, the best of {len(checkpoints)} checkpoints by FAD on these clips"
+    kept = of_several if protocol == PAPER else "best on validation"
     return Scored(
         rows=rows,
         clip_ids=list(part_of.captions),
@@ -147,7 +149,7 @@ def _judges(weights: Path, tables: TableStore, stack: ExitStack) -> list[Judge]:
     settings: Any = read_origin(weights).settings
     wanted = getattr(settings.model, "conditioned_by_sha256", "")
     judges: list[Judge] = []
-    for row in _latents(tables):
+    for row in stored_latents(tables):
         if row["conditioned_by_sha256"] == wanted and not judges:
             path = stack.enter_context(tables.store.reading(row["conditioned_by_path"]))
             judges.append(Judge("own", row["conditioned_by"], path))
@@ -165,12 +167,6 @@ def _judges(weights: Path, tables: TableStore, stack: ExitStack) -> list[Judge]:
         if read_origin(path).weights_sha256 != wanted:
             return [*judges, Judge("other", experiment.name, path)]
     return judges
-
-
-def _latents(tables: TableStore) -> Iterator[Mapping[str, Any]]:
-    for key in dict.fromkeys(one.latents_key for one in EXPERIMENTS if one.latents_key):
-        if tables.exists(key, None):
-            yield from tables.read(key, [WHOLE]).to_pylist()
 
 
 def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> RealPart:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from wavcaps_assets.benchmark_sets.evidence import NOBODY
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
@@ -46,12 +47,14 @@ def training_data(
 ) -> TrainingData:
     """What a checkpoint was trained on, with what the checkpoints that it started from were trained on.
 
+    What makes sound from texts also knows what its autoencoder and its retrieval model were trained on.
+
     Args:
         name: its model and its setting, such as `htsat_bert/zero_shot`, or its path.
         origin: the description in its file.
         tables: the store, which may have its training manifests and the checkpoints that it started from.
     """
-    parts: list[TrainingData] = []
+    parts: list[TrainingData] = _of_networks(name, origin, tables, ids_of)
     seen: set[str | None] = set()
     while True:
         if origin.released is not None:
@@ -94,6 +97,34 @@ def _start_of(
             return "/".join(key[1:]), _origin_at(path, tables)
     what = "/".join(keys[0]) if origin.started_from is None else "what it started from"
     return f"{name} was trained further from a checkpoint, and {what} is not in the store"
+
+
+def _of_networks(
+    name: str, origin: CheckpointOrigin, tables: TableStore, ids_of: Mapping[str, str]
+) -> list[TrainingData]:
+    """What the frozen networks of a latent diffusion model were trained on; of other models, nothing."""
+    model: Any = origin.settings.model
+    if origin.settings.task != "generation":
+        return []
+    found: list[TrainingData] = []
+    for part, sha256 in (
+        ("autoencoder", model.autoencoder_sha256),
+        ("conditioned_by", model.conditioned_by_sha256),
+    ):
+        row = next((row for row in stored_latents(tables) if row[f"{part}_sha256"] == sha256), None)
+        if row is None or not tables.store.exists(row[f"{part}_path"]):
+            what = "retrieval model" if part == "conditioned_by" else part
+            found.append(Described({}, f"the {what} of {name} is not in the store"))
+        else:
+            found.append(training_data(row[part], _origin_at(row[f"{part}_path"], tables), tables, ids_of))
+    return found
+
+
+def stored_latents(tables: TableStore) -> Iterator[Mapping[str, Any]]:
+    """The rows of all tables of latents, `tables.LATENTS`."""
+    for key in dict.fromkeys(one.latents_key for one in EXPERIMENTS if one.latents_key):
+        if tables.exists(key, None):
+            yield from tables.read(key, [WHOLE]).to_pylist()
 
 
 def stored_origin(key: Key, tables: TableStore) -> CheckpointOrigin | None:

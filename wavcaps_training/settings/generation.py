@@ -164,6 +164,9 @@ class GeneratorSettings(Frozen):
     )
     autoencoder_sha256: str = Field("", description="a hash of the autoencoder's weights; set by the run")
     conditioned_by_sha256: str = Field("", description="a hash of the retrieval model's; set by the run")
+    latents_of_sha256: str = Field(
+        "", description="a hash of the ids and captions of the clips with latents; set by the run"
+    )
 
 
 class AutoencoderModelSettings(Frozen):

@@ -69,6 +69,8 @@ class GenerationTask(Task):
                 f"the latents {inputs.latents} have none of the train split's clips: materialize their asset "
                 "again, with the same training manifest"
             )
+        if self.settings.model.condition is Condition.TEXT:
+            self._check_captions([caption for clip in clips for caption in clip.captions])
         # AudioLDM draws the latents of the first batch and takes their deviation; this is its expectation.
         moments = [latents.moments(clip_id) for clip_id in first]
         mean, deviation = (torch.stack(part) for part in zip(*moments, strict=True))
@@ -124,7 +126,16 @@ class GenerationTask(Task):
     def _condition(self, batch: Batch, audio: Tensor) -> Tensor:
         if self.settings.model.condition is Condition.AUDIO:
             return audio
+        self._check_captions(batch.captions)
         return torch.stack([self.texts[caption] for caption in batch.captions]).to(audio)
+
+    def _check_captions(self, captions: Sequence[str]) -> None:
+        unknown = next((caption for caption in captions if caption not in self.texts), None)
+        if unknown is not None:
+            raise LatentsError(
+                f"the latents have no vector of the caption {unknown[:80]!r}, so they are of an earlier "
+                "training manifest: materialize their asset again"
+            )
 
     def validate(self, batch: Batch) -> None:
         mean, _, audio = unpacked(batch.audio, self.shape)

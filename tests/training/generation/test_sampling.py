@@ -26,7 +26,7 @@ from wavcaps_training.settings.generation import SamplingSettings
 from wavcaps_training.tasks.building import build_task
 
 TEXTS = ["A tone of 500 hertz.", "A low tone."]
-FEW = SamplingSettings(steps=3, candidates=2, batch_size=3)
+FEW = SamplingSettings(steps=5, candidates=2, batch_size=3)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +156,15 @@ def test_a_sound_that_is_not_finite_is_refused(maker: SoundMaker) -> None:
             list(maker.candidates(TEXTS, FEW))
     finally:
         maker.model.scale.copy_(scale)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 600, 1000])
+def test_a_number_of_steps_that_begins_in_the_middle_is_refused(maker: SoundMaker, steps: int) -> None:
+    with pytest.raises(SamplingError, match="choose a number of steps that divides 1000"):
+        list(maker.candidates(TEXTS, SamplingSettings(steps=steps)))
+
+
+def test_a_sound_that_16_bits_hold_nothing_of_is_refused(maker: SoundMaker) -> None:
+    waveform = np.full(10_240, 1e-6, np.float32)
+    with pytest.raises(SamplingError, match="silent"):
+        maker._candidate("A tone.", 0, waveform, np.zeros(16, np.float32))

@@ -14,7 +14,7 @@ from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
-from wavcaps_training.checkpoints.checkpoint import save_checkpoint
+from wavcaps_training.checkpoints.checkpoint import CheckpointOrigin, read_origin, save_checkpoint
 from wavcaps_training.defs.checkpoints import checkpoint_asset
 from wavcaps_training.defs.common import Location
 from wavcaps_training.defs.text_to_sound import definitions
@@ -24,6 +24,8 @@ from wavcaps_training.paper.experiments import DEMO_AUTOENCODER, DEMO_EXPERIMENT
 from wavcaps_training.scoring.generation import SAMPLING, score_generation
 from wavcaps_training.scoring.released import released_row
 from wavcaps_training.scoring.scored_part import ScoredPart
+from wavcaps_training.scoring.stored import training_data
+from wavcaps_training.scoring.trained_on import Described, FromManifest, Several, TrainingData
 from wavcaps_training.settings.generation import SamplingSettings
 from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.tables import BENCHMARK_GENERATION, CHECKPOINT
@@ -58,7 +60,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "ops": {
                 "checkpoint__autoencoder__demo": {"config": {"settings": autoencoder, "epochs": 1}},
                 "checkpoint__audioldm__demo": {"config": {"settings": generation, "epochs": 1}},
-                "generated_sounds__audioldm__demo": {"config": {"texts": ["A tone."], "steps": 2}},
+                "generated_sounds__audioldm__demo": {"config": {"texts": ["A tone."], "steps": 5}},
             }
         },
     )
@@ -79,7 +81,7 @@ def test_sounds_are_made_from_the_assets(store: Path) -> None:
 
 
 def test_sounds_are_scored_next_to_real_audio_and_noise(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SAMPLING, "quick", SamplingSettings(steps=2, candidates=1))
+    monkeypatch.setitem(SAMPLING, "quick", SamplingSettings(steps=5, candidates=1))
     tables = TableStore(Store(store))
     manifest = tables.read(["training_manifest"]).slice(0, 4)
     clips = pa.table(
@@ -108,3 +110,40 @@ def test_sounds_are_scored_next_to_real_audio_and_noise(store: Path, monkeypatch
     assert {column.name for column in BENCHMARK_GENERATION.columns} >= set(found.rows[0])
     with pytest.raises(NothingToScore, match="chooses a checkpoint by FAD, which is not measured"):
         score_generation(weights, part, tables.store, "cpu", "paper")
+
+
+def test_what_its_frozen_networks_were_trained_on_counts(store: Path) -> None:
+    tables = TableStore(Store(store))
+    (row,) = tables.read(["checkpoint", "audioldm", "demo"]).to_pylist()
+    origin = read_origin(store / row["weights_path"])
+    assert trained("audioldm/demo", origin, tables) == {
+        "autoencoder/demo",
+        "aisfx_minilm/demo",
+        "audioldm/demo",
+    }
+    # Latents that were made again do not say what this checkpoint was made with.
+    latents = tables.read(["latents", "audioldm"])
+    tables.write(["latents", "audioldm"], None, latents.slice(0, 0))
+    try:
+        assert trained("audioldm/demo", origin, tables) == {
+            "the autoencoder of audioldm/demo is not in the store",
+            "the retrieval model of audioldm/demo is not in the store",
+            "audioldm/demo",
+        }
+    finally:
+        tables.write(["latents", "audioldm"], None, latents)
+
+
+def trained(name: str, origin: CheckpointOrigin, tables: TableStore) -> set[str]:
+    """The trainings that are known, and why others are not."""
+    data: list[TrainingData] = [training_data(name, origin, tables)]
+    found = set()
+    while data:
+        one = data.pop()
+        if isinstance(one, Several):
+            data += one.parts
+        elif isinstance(one, FromManifest):
+            found.add(one.training.checkpoint)
+        elif isinstance(one, Described):
+            found.add(one.source)
+    return found

@@ -23,6 +23,7 @@ from wavcaps_assets.show.progress import Facts, NoProgress
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from wavcaps_training.data import Batch, clips_of
 from wavcaps_training.data.latents import GenerationInputs, LatentFile, LatentsError
+from wavcaps_training.generation.latents import make_latents
 from wavcaps_training.models.building import build_model
 from wavcaps_training.settings.generation import Condition, GenerationTrainingSettings
 from wavcaps_training.tasks.base import TrainingError
@@ -30,7 +31,7 @@ from wavcaps_training.tasks.building import build_task
 from wavcaps_training.tasks.generation import GenerationTask
 from wavcaps_training.training.result import TrainingResult
 from wavcaps_training.training.run import Stopped
-from wavcaps_training.training.train import RunOptions, train
+from wavcaps_training.training.train import RunOptions, run_of, train
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +102,19 @@ def test_a_stopped_run_ends_with_the_same_weights(
     expected, found = load_file(trained.weights), load_file(result.weights)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_latents_of_other_clips_make_another_run(sounds: Sounds, tmp_path: Path) -> None:
+    """So that an interrupted run does not go on with them."""
+    fewer = [*clips_of(sounds.manifest, "train"), *clips_of(sounds.manifest, "validation")][1:]
+    models = sounds.inputs.autoencoder, sounds.retrieval
+    make_latents(fewer, sounds.audio, models, tmp_path / "latents.safetensors")
+    inputs = GenerationInputs(models[0], tmp_path / "latents.safetensors")
+    runs = {run_of(one.named_in(GENERATION), "version", None) for one in (sounds.inputs, inputs)}
+    assert len(runs) == 2
+    model = GENERATION.model.model_copy(update={"condition": Condition.TEXT})
+    with pytest.raises(LatentsError, match=r"no vector of the caption 'A tone of 200 hertz\.'"):
+        task_of(replace(sounds, inputs=inputs), GENERATION.model_copy(update={"model": model}))
 
 
 def test_conditions_are_of_the_clip_or_of_its_caption(sounds: Sounds) -> None:

@@ -33,7 +33,15 @@ from wavcaps_training.scoring.task import BenchmarkScores
 from wavcaps_training.scoring.tasks import known_tasks
 from wavcaps_training.scoring.tasks.retrieval import TASK
 from wavcaps_training.scoring.trained_on import TrainedOn
-from wavcaps_training.tables import BENCHMARK_RETRIEVAL, RETRIEVAL_SCORES, SEED_SCORES
+from wavcaps_training.tables import (
+    BENCHMARK_RETRIEVAL,
+    CHECKPOINT,
+    GENERATED_SOUNDS,
+    GENERATED_SOUNDS_FOLDER,
+    LATENTS,
+    RETRIEVAL_SCORES,
+    SEED_SCORES,
+)
 
 SPLITS = ("train", "train", "validation", "test", "test", "test", "test")
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
@@ -306,6 +314,13 @@ def test_no_task_has_the_place_of_another_table() -> None:
                 assert schema_of(key) is task.schema
     assert schema_of(["scores", "retrieval"]) is RETRIEVAL_SCORES
     assert schema_of(["scores", "seeds"]) is SEED_SCORES
-    assert all(schema_of(experiment.scores_key) is RETRIEVAL_SCORES for experiment in EXPERIMENTS)
+    for experiment in EXPERIMENTS:
+        assert schema_of(experiment.key) is CHECKPOINT
+        if experiment.parts is None:
+            assert schema_of(experiment.scores_key) is RETRIEVAL_SCORES
+        else:
+            # A setting is called `audio`, as another table is.
+            assert schema_of([GENERATED_SOUNDS_FOLDER, *experiment.key[1:]]) is GENERATED_SOUNDS
+            assert schema_of(experiment.latents_key or ()) is LATENTS
     assert set(TASK.protocols) == {name.value for name in ProtocolName}
     assert BENCHMARK_RETRIEVAL.key == ("model", "direction", "metric")

@@ -21,6 +21,7 @@ from wavcaps_training.search.page import uploads
 from wavcaps_training.search.page.app import build_app
 from wavcaps_training.search.page.audio import NotThere, requested_range
 from wavcaps_training.search.ratings import Ratings, ratings_table
+from wavcaps_training.tables import GENERATED_SOUNDS
 
 
 @dataclass
@@ -142,6 +143,50 @@ def test_crawled_text_is_text(local_page: Page) -> None:
     assert answer.text.count("freesound-0, CC0") == 1 and answer.text.count(">CC0-1.0<") == 5
     listed = local_page.client.get("/", params={"like": "freesound-2"})
     assert HOSTILE not in listed.text and "its own caption" in listed.text
+
+
+def test_generated_sounds_are_played_next_to_real_ones(tmp_path: Path) -> None:
+    small = small_set(Store(tmp_path / "store"), tmp_path / "state")
+    sounds = {}
+    for number, text in enumerate(("A dog barks.", HOSTILE, "Bells ring.", "Rain falls on a roof.")):
+        path = f"generated/{number}.flac"
+        with small.store.writing(path) as file:
+            soundfile.write(file, tone(100 * (number + 1)), RATE, format="FLAC")
+        near = "freesound-0" if number else "freesound-gone"
+        sounds[text] = generated_row(f"{number}", text, path, near)
+    small.tables.write(
+        ["generated_sounds", "audioldm", "demo"], None, GENERATED_SOUNDS.from_rows(sounds.values())
+    )
+    with serving(small) as served:
+        found = served.client.get("/", params={"q": HOSTILE}).text
+        part = found.partition("Generated sounds</h2>")[2]
+        # The text that is the query comes first; of four, three are shown.
+        assert part.index(html.escape(HOSTILE, quote=False).replace("'", "&#39;")) < part.index("</h3>")
+        assert part.count('<li class="made">') == 3 and "<script>" not in part
+        assert "/audio?generated=1" in part and "/audio?clip=freesound-gone" not in part
+        whole = served.client.get("/audio", params={"generated": "1"})
+        assert whole.content == small.store.read_bytes("generated/1.flac")
+        assert served.client.get("/audio", params={"generated": "9"}).status_code == 404
+        assert "Generated sounds" not in served.client.get("/", params={"like": "freesound-2"}).text
+
+
+def generated_row(sound_id: str, text: str, path: str, nearest: str) -> dict[str, object]:
+    return {
+        **dict.fromkeys(("samples_sha256", "weights_sha256", "conditioned_by_sha256"), sound_id),
+        **dict.fromkeys(("seed", "candidate"), 0),
+        **dict.fromkeys(("similarity", "nearest_similarity", "duration_s", "eta", "guidance"), 0.5),
+        "sound_id": sound_id,
+        "text": text,
+        "audio_path": path,
+        "sample_rate": RATE,
+        "checkpoint": "audioldm/demo",
+        "conditioned_by": "aisfx_minilm/demo",
+        "steps": 200,
+        "candidates": 3,
+        "nearest_clip_id": nearest,
+        "nearest_caption": "A dog barks.",
+        "nearest_audio_path": "audio/gone.flac",
+    }
 
 
 def test_names_that_are_no_clip_are_not_there(local_page: Page) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from urllib.parse import parse_qs, urlencode
 
@@ -26,16 +28,19 @@ from starlette.routing import Route
 from wavcaps_assets.show.style import base_style
 from wavcaps_assets.show.text import shown
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.evaluation.encoder import LONGEST_QUERY, QueryError
+from wavcaps_training.search.generated import GeneratedSounds, MadeSound
 from wavcaps_training.search.index import SearchIndex
 from wavcaps_training.search.page.audio import audio_response
 from wavcaps_training.search.page.guards import HOSTS, SecurityHeaders, TooLarge, limited_body, refuse_foreign
 from wavcaps_training.search.page.results import Results, results_for, web_link
 from wavcaps_training.search.page.uploads import LARGEST_UPLOAD, read_upload
-from wavcaps_training.search.ratings import Rating, Ratings
+from wavcaps_training.search.ratings import QueryKind, Rating, Ratings
 from wavcaps_training.search.sounds import Sound
 
 RESULTS = 10
+GENERATED_SHOWN = 3
 # Vectors of uploaded sounds that are remembered, so that a page of results can be loaded again.
 REMEMBERED = 50
 LARGEST_FORM = 16_384
@@ -54,6 +59,9 @@ def build_app(index: SearchIndex, store: Store, ratings: Ratings, results: int =
         store: where the audio is.
         ratings: where thumbs are written.
         results: how many are shown.
+
+    Raises:
+        StoreError: the generated sounds cannot be read.
     """
     page = SearchPage(index, store, ratings, results)
     return Starlette(
@@ -77,6 +85,7 @@ class SearchPage:
 
     def __init__(self, index: SearchIndex, store: Store, ratings: Ratings, results: int) -> None:
         self.index, self.store, self.ratings, self.results = index, store, ratings, results
+        self.generated = GeneratedSounds(TableStore(store), index.encoder)
         self.token = secrets.token_urlsafe(32)
         self.sounds: OrderedDict[str, Sound] = OrderedDict()
         self.environment = Environment(
@@ -95,10 +104,15 @@ class SearchPage:
             found = results_for(self.index, asked, self.sounds, self.results)
         except QueryError as error:
             return self._page(asked.get("q", ""), problem=str(error), status=400)
-        return self._page(asked.get("q", ""), found)
+        by_text = found is not None and found.kind is QueryKind.TEXT
+        made = self.generated.by_text(found.query, GENERATED_SHOWN) if found and by_text else []
+        return self._page(asked.get("q", ""), found, made)
 
     def audio(self, request: Request) -> Response:
-        """The audio of the clip `clip`, or the range of it that is requested."""
+        """The audio of the clip `clip` or of the sound `generated`, or the range of it that is requested."""
+        made = self.generated.of_id(request.query_params.get("generated", ""))
+        if made is not None:
+            return audio_response(self.store, made, request.headers)
         try:
             clip = self.index.clip(self.index.row_of(request.query_params.get("clip", "")))
         except QueryError as error:
@@ -168,12 +182,19 @@ class SearchPage:
             raise HTTPException(403, "the page is of an earlier start of the server: load it again")
 
     def _page(
-        self, text: str, found: Results | None = None, problem: str = "", status: int = 200
+        self,
+        text: str,
+        found: Results | None = None,
+        made: Sequence[MadeSound] = (),
+        problem: str = "",
+        status: int = 200,
     ) -> HTMLResponse:
         freshness = self.index.freshness
         content = self.environment.get_template("page.html").render(
             text=text[:LONGEST_QUERY],
             found=found,
+            made=made,
+            playable=self._playable(made),
             problem=shown(problem),
             token=self.token,
             index=self.index,
@@ -184,6 +205,15 @@ class SearchPage:
             largest_upload_mb=LARGEST_UPLOAD // 1_000_000,
         )
         return HTMLResponse(content, status)
+
+    def _playable(self, made: Sequence[MadeSound]) -> set[str]:
+        """The ids of the clips next to generated sounds that can be played."""
+        playable = set()
+        for one in made:
+            with suppress(QueryError):
+                self.index.row_of(one.sound["nearest_clip_id"])
+                playable.add(one.sound["nearest_clip_id"])
+        return playable
 
     def _thumbs(self, found: Results) -> dict[str, str]:
         """The thumbs that the results have, by clip id."""
