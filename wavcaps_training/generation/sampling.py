@@ -136,7 +136,7 @@ class SoundMaker:
             settings: of the sampler.
 
         Raises:
-            SamplingError: a sound is silent or not finite, or the sampler cannot take so many steps.
+            SamplingError: a sound is silent or not finite, or the sampler cannot take that number of steps.
         """
         self._check_steps(settings)
         texts = list(texts)
