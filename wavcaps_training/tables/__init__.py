@@ -84,8 +84,7 @@ __all__ = [
 
 register_schemas(
     {
-        # With the slash: a setting may have the name of another table, such as `audio`.
-        "checkpoint/": CHECKPOINT,
+        "checkpoint": CHECKPOINT,
         EMBEDDINGS_FOLDER: AUDIO_EMBEDDINGS,
         BENCHMARK_EMBEDDINGS_FOLDER: AUDIO_EMBEDDINGS,
         "/".join(RETRIEVAL_SCORES_KEY): RETRIEVAL_SCORES,
@@ -95,9 +94,9 @@ register_schemas(
         "scores/retrieval/": BENCHMARK_RETRIEVAL,
         "scores/classification/": CLASSIFICATION_SCORES,
         "scores/generation/": BENCHMARK_GENERATION,
-        f"{LATENTS_FOLDER}/": LATENTS,
-        f"{GENERATED_SOUNDS_FOLDER}/": GENERATED_SOUNDS,
-        f"{GENERATED_CAPTIONS_FOLDER}/": GENERATED_CAPTIONS,
+        LATENTS_FOLDER: LATENTS,
+        GENERATED_SOUNDS_FOLDER: GENERATED_SOUNDS,
+        GENERATED_CAPTIONS_FOLDER: GENERATED_CAPTIONS,
         "/".join(FILE_SCORES_KEY): FILE_SCORES,
         "/".join(SEED_SCORES_KEY): SEED_SCORES,
         "/".join(PAPER_COMPARISON_KEY): PAPER_COMPARISON,
