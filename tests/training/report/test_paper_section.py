@@ -150,6 +150,7 @@ def test_a_full_set_of_scores_is_shown_with_its_conditions(tables: TableStore) -
         ("classification", "ESC-50"),
         ("classification", "UrbanSound8K"),
         ("classification", "VGGSound"),
+        ("generation", "AudioCaps"),
     }
     (audiocaps,) = [one for one in data.benchmarks if (one.task, one.benchmark) == ("retrieval", "AudioCaps")]
     zero_shot = next(row for row in audiocaps.rows if row.checkpoint == "htsat_bert/zero_shot")
