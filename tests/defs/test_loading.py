@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tests.support.paths import ROOT
 from wavcaps_assets import defs
 from wavcaps_assets.definitions import build
 from wavcaps_assets.settings import Settings
@@ -67,3 +70,16 @@ def test_two_modules_cannot_define_the_same_asset(tmp_path: Path) -> None:
     with pytest.raises(dg.DagsterInvalidDefinitionError, match=NAME):
         build(Settings()).get_repository_def()
     sys.modules.pop(f"{defs.__name__}.titles_again", None)
+
+
+@pytest.mark.slow
+def test_a_process_that_loads_definitions_after_duckdb_ends_without_complaints(tmp_path: Path) -> None:
+    code = (
+        "import duckdb; duckdb.connect().sql('select 1').fetchall()\n"
+        "import wavcaps_assets.definitions as location; location.defs()"
+    )
+    environment = {**os.environ, "WAVCAPS_STORE": str(tmp_path), "WAVCAPS_STATE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "leaked" not in done.stdout + done.stderr
