@@ -29,8 +29,8 @@ def objects_that_stay() -> Iterator[None]:
     """What is made or imported here stays until the process ends, as definitions do.
 
     The collector never looks at it: not while it is made, not in a later collection, and not when the process
-    ends, which would take a run's process half a second. Where DuckDB was imported before, it looks at the end:
-    DuckDB reports its own objects as leaked if they are still there.
+    ends, which would take a run's process half a second. Where DuckDB was imported before, it looks at the
+    end: DuckDB reports its own objects as leaked if they are still there.
     """
     with paused_collector():
         yield
