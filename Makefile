@@ -39,7 +39,7 @@ demo-sound: $(STAMP)  ## after make demo: text to sound, from spectrograms to so
 ui: $(STAMP)  ## the web UI on the results of the demo, or on live sources if WAVCAPS_SOURCES=live (PORT=3000)
 	@.venv/bin/wavcaps ui --port $(PORT)
 
-test: lint  ## linters, types and all tests, at most 15 minutes on 2 cores
+test: lint  ## linters, types and all tests, some 20 minutes on 2 cores
 	$(PARALLEL) -m "not alone and not soak"
 	$(ALONE) -m "alone and not soak"
 	@echo "All tests passed. To see the pipeline work: make demo"
