@@ -124,6 +124,29 @@ def test_what_is_not_accepted_says_why_and_shows_no_secret(
     assert "planted" not in masked(f"POST {url}") and "planted" not in repr(settings(slack_url=url))
 
 
+def test_an_accepted_alert_is_delivered_though_the_body_never_ends(server: RudeServer) -> None:
+    # The server closes the connection after 2 of 10 bytes: what follows the status decides nothing.
+    server.answers["/hook"] = answer(b"ok", length=10)
+    channels_of(settings(webhook_url=f"{server.url}/hook"))["webhook"].send(ALERT)
+    assert server.times("/hook") == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"webhook_url": f"http://hooks..example.org/{SECRET_PATH}"},
+        {"slack_url": f"http://{'a' * 64}.example.org/{SECRET_PATH}"},
+        {"email": {"host": "mail..example.org", "sender": "a@example.org", "recipients": "b@example.org"}},
+    ],
+)
+def test_a_host_that_cannot_be_looked_up_is_a_failed_delivery(changes: dict[str, object]) -> None:
+    """As another error it would end the tick, and keep the alert from all other channels."""
+    (channel,) = channels_of(settings(**changes)).values()
+    with pytest.raises(NotDelivered) as failed:
+        channel.send(ALERT)
+    assert "planted" not in str(failed.value)
+
+
 def test_a_server_that_is_not_there() -> None:
     with rude_server() as gone:
         url = gone.url

@@ -138,6 +138,23 @@ def test_an_existing_file_is_not_replaced(tmp_path: Path, home: Path) -> None:
     assert (tmp_path / "b.tar.zst").read_bytes() == b"precious"
 
 
+def test_a_store_without_files_is_no_success(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "mistyped"):
+        with pytest.raises(BackupError, match="has no files: set WAVCAPS_STORE"):
+            backed_up(Store(tmp_path / name), tmp_path)
+    assert not (tmp_path / "b.tar.zst").exists()
+
+
+def test_a_backup_is_not_in_its_own_store(tmp_path: Path, home: Path) -> None:
+    store = filled(Store(tmp_path / "old"))
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    for folder in (tmp_path / "old", tmp_path / "link"):
+        with pytest.raises(BackupError, match="choose another place"):
+            backed_up(store, folder)
+    assert not list((tmp_path / "old").glob("*.zst"))
+
+
 def test_a_backup_that_fails_leaves_nothing(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,7 +298,7 @@ def test_quotas_are_kept_and_tokens_are_not(tmp_path: Path, home: Path) -> None:
     (state / "imported").mkdir()
     (state / "imported" / "sets.json").write_text("{}")
     (state / "partial").mkdir()
-    done = backed_up(Store(tmp_path / "store"), tmp_path)
+    done = backed_up(filled(Store(tmp_path / "store")), tmp_path)
     quotas.close()
     assert done.state_left_out == [TOKENS, "partial"]
     restored(tmp_path, Store(tmp_path / "restored"))
@@ -303,7 +320,7 @@ def test_what_other_machines_have_used_counts_in_a_new_bucket(
     tmp_path: Path, home: Path, bucket: S3Bucket
 ) -> None:
     limits = (Limit(requests=1, seconds=24 * 3600),)
-    first = Store(f"{bucket.root}/first", bucket.client)
+    first = filled(Store(f"{bucket.root}/first", bucket.client))
     machine = open_quotas(tmp_path / "one" / "quotas.sqlite", first)
     assert machine.acquire("freesound.org", limits)[0] is not None
     # Taken on another machine, whose own file knows nothing.
@@ -444,7 +461,7 @@ class Ledger:
 def test_what_a_month_has_cost_is_kept(tmp_path: Path, home: Path, bucket: S3Bucket) -> None:
     """Of a folder in a bucket, and of a bucket in a folder: reservations of batches are in no other file."""
     month = spending_totals.month(f"{utc_now():%Y-%m}")
-    folder, s3, back = Store(tmp_path / "a"), Store(bucket.root, bucket.client), Store(tmp_path / "b")
+    folder, s3, back = filled(Store(tmp_path / "a")), Store(bucket.root, bucket.client), Store(tmp_path / "b")
     totals = open_totals(Ledger(folder), "")
     totals.at_least(month, 123)
     totals.close()

@@ -118,7 +118,11 @@ def test_another_database_is_refused_before_anything_is_written(
     old, new = homes
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()
+    Store(old / "store").write_bytes("tables/sounds/all.parquet", b"table")
     assert run("backup", str(tmp_path / "b.tar.zst")).exit_code == 0
+    use(tmp_path / "mistyped", monkeypatch)
+    output = run("backup", str(tmp_path / "m.tar.zst"))
+    assert output.exit_code == 1 and "there is no folder" in output.output and "DAGSTER_HOME" in output.output
     address = "{postgres: {postgres_url: 'postgresql://me:planted-password@127.0.0.1:1/none'}}"
     (new / "dagster.yaml").write_text(f"{INSTANCE}storage: {address}\n")
     use(new, monkeypatch)

@@ -72,6 +72,11 @@ class Email:
                 if mail.user:
                     server.login(mail.user, mail.password.get_secret_value())
                 refused = server.send_message(message)
+        except UnicodeError:
+            # Its text has a part of what could not be encoded, which may be the password.
+            raise NotDelivered(
+                line(f"{mail.host}: the host, the user or the password has characters that cannot be sent")
+            ) from None
         except (OSError, smtplib.SMTPException) as error:
             raise NotDelivered(line(f"{mail.host}: {type(error).__name__}: {error}")) from None
         if refused:
@@ -110,9 +115,13 @@ def _post(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None
     mask_log("httpx")
     try:
         # A redirect would send the alert to an address that nobody set.
-        answer = httpx.post(url, json=body, headers=dict(headers), timeout=TIMEOUT_S, follow_redirects=False)
-    except httpx.HTTPError as error:
+        with httpx.stream(
+            "POST", url, json=body, headers=dict(headers), timeout=TIMEOUT_S, follow_redirects=False
+        ) as answer:
+            # The status says that it was accepted. The rest may come slowly, never end, or break off.
+            if answer.is_success:
+                return
+            said = line(next(answer.iter_text(), "")[:ANSWER_CHARS])
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         raise NotDelivered(line(f"{host_of(url)}: {type(error).__name__}: {error}")) from None
-    if not answer.is_success:
-        said = line(answer.text[:ANSWER_CHARS])
-        raise NotDelivered(line(f"{host_of(url)} responds with {answer.status_code}: {said}"))
+    raise NotDelivered(line(f"{host_of(url)} responds with {answer.status_code}: {said}"))

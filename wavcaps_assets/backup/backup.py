@@ -11,7 +11,7 @@ from pathlib import Path
 from wavcaps_assets.backup.archive import writing_archive
 from wavcaps_assets.backup.instance import back_up_instance, is_there, place_of
 from wavcaps_assets.backup.kinds import Kind
-from wavcaps_assets.backup.layout import About, InstanceKind, Size
+from wavcaps_assets.backup.layout import About, BackupError, InstanceKind, Size
 from wavcaps_assets.backup.state_files import back_up_state
 from wavcaps_assets.backup.store_files import back_up_store
 from wavcaps_assets.clock import utc_now
@@ -44,16 +44,17 @@ def back_up(path: Path, store: Store, state: Path, home: Path, included: Collect
     is, and no request is missing from a quota.
 
     Args:
-        path: the file, which must not exist.
+        path: the file, which must not exist, and is not in the store.
         store: a folder or a bucket.
         state: the folder of local state.
         home: the folder of the instance.
         included: the kinds of large files that are in it, too.
 
     Raises:
-        BackupError: it cannot be made; nothing is left of it.
+        BackupError: it cannot be made, or the store is empty; nothing is left of it.
         StoreError: the store cannot be read.
     """
+    _require_store(store, path)
     place = place_of(home) if home.is_dir() else None
     has_instance = place is not None and is_there(place)
     about = About(
@@ -74,3 +75,13 @@ def back_up(path: Path, store: Store, state: Path, home: Path, included: Collect
     members = archive.files.values()
     files = Size(files=len(members), bytes=sum(member.size for member in members))
     return BackedUp(about, files, left_out, state_left_out)
+
+
+def _require_store(store: Store, path: Path) -> None:
+    """Checks that there is something to keep, and that a backup is not a part of the next one."""
+    if store.is_folder and path.resolve().is_relative_to(store.root.resolve()):
+        raise BackupError(f"{path} is in the store, and would be in the next backup: choose another place")
+    if next(iter(store.files()), None) is None:
+        raise BackupError(
+            f"the store {store.describe_root()} has no files: set WAVCAPS_STORE to the one to back up"
+        )

@@ -10,13 +10,13 @@ import click
 from wavcaps_assets.backup.archive import Archive
 from wavcaps_assets.backup.backup import back_up
 from wavcaps_assets.backup.kinds import Kind
-from wavcaps_assets.backup.layout import BackupError
+from wavcaps_assets.backup.layout import BackupError, InstanceKind
 from wavcaps_assets.backup.restore import Target
 from wavcaps_assets.backup.restore import restore as write_back
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store, StoreError, open_store
 
-ROOT = Path(__file__).parents[2]
+DEFAULT_HOME = Path(__file__).parents[2] / "dagster_home"
 
 
 @click.command()
@@ -35,6 +35,8 @@ def backup(file: Path, included: tuple[str, ...]) -> None:
     tokens are never in a backup. The store is that of WAVCAPS_STORE, the instance that of DAGSTER_HOME.
     """
     settings, store, home = _here()
+    if home != DEFAULT_HOME and not home.is_dir():
+        raise click.ClickException(f"there is no folder {home}: set DAGSTER_HOME to that of the instance")
     try:
         done = back_up(file.absolute(), store, settings.state, home, [Kind(one) for one in included])
     except (BackupError, OSError) as error:
@@ -43,6 +45,8 @@ def backup(file: Path, included: tuple[str, ...]) -> None:
     click.echo(f"{done.files}, compressed to {size / 1e6:,.1f} MB: {file}")
     click.echo(f"  store: {done.about.store}")
     click.echo(f"  instance: {done.about.instance}, of {done.about.home}")
+    if done.about.instance is InstanceKind.NONE:
+        click.echo(f"  {home} has no runs. If the instance is elsewhere, set DAGSTER_HOME.", err=True)
     for kind, left in sorted(done.left_out.items()):
         click.echo(f"  left out: {kind}: {left} (include them with --with {kind})")
     if done.state_left_out:
@@ -80,7 +84,7 @@ def restore(file: Path, store_only: bool) -> None:
 
 
 def _here() -> tuple[Settings, Store, Path]:
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(ROOT / "dagster_home"))).absolute()
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(DEFAULT_HOME))).absolute()
     os.environ["DAGSTER_HOME"] = str(home)
     settings = Settings()
     try:
