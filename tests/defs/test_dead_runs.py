@@ -18,7 +18,7 @@ from dagster._core.events import EngineEventData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 
 from wavcaps_assets.defs import dead_runs
-from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, address_of, end_dead_runs, is_dead
+from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, address_of, end_dead_runs, is_dead, is_process
 from wavcaps_assets.defs.processes import PROCESS_TAG, host_of, this_host
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
@@ -47,8 +47,13 @@ def tag(pid: int, **changes: str) -> str:
 
 
 def started(instance: dg.DagsterInstance, pid: int, process_tag: str | None = None, **tags: str) -> str:
-    """A run as Dagster's default launcher leaves it, by default on this host."""
+    """A run as Dagster's default launcher leaves it, by default on this host, which it has recorded."""
     tags[PROCESS_TAG] = tag(pid) if process_tag is None else process_tag
+    return launched(instance, pid, **tags)
+
+
+def launched(instance: dg.DagsterInstance, pid: int, **tags: str) -> str:
+    """A run that has recorded nothing itself."""
     run = dg.DagsterRun(
         job_name="crawl_freesound", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags
     )
@@ -131,6 +136,37 @@ def test_a_run_of_a_container_that_this_one_replaced_is_dead(
     assert is_dead(instance, run, this_host(), address_of(origin)) is dead
     # The daemon's own code servers have no address that lasts.
     assert not is_dead(instance, run, this_host(), address_of(None))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("port", "alive", "dead"),
+    [
+        pytest.param(4000, False, True, id="it is gone"),
+        pytest.param(4000, True, False, id="it runs"),
+        pytest.param(4001, False, False, id="of another server"),
+    ],
+)
+def test_a_run_that_recorded_nothing_is_judged_by_the_server_that_started_it(
+    instance: dg.DagsterInstance, process: subprocess.Popen[bytes], port: int, alive: bool, dead: bool
+) -> None:
+    """As when the database was gone before the run could say where it is."""
+    origin = GrpcServerCodeLocationOrigin(host="assets", port=4000, location_name="wavcaps_assets")
+    if not alive:
+        process.kill()
+        process.wait()
+    tags = {LAUNCHER_TAG: json.dumps({"host": "assets", "port": port})}
+    run = instance.get_run_by_id(launched(instance, process.pid, **tags))
+    assert run is not None
+    assert is_dead(instance, run, this_host(), address_of(origin)) is dead
+    assert not is_dead(instance, run, this_host(), address_of(None))
+
+
+def test_a_process_that_ended_unnoticed_does_not_run(process: subprocess.Popen[bytes]) -> None:
+    assert is_process(process.pid)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_process(process.pid)
 
 
 @pytest.mark.slow

@@ -55,6 +55,14 @@ def test_each_password_is_given_to_those_who_need_it(compose: dict[str, dict[str
     assert {name for name, service in compose.items() if "env_file" in service} == {"assets"}
 
 
+def test_code_servers_outlive_a_night_of_sleep(compose: dict[str, dict[str, Any]]) -> None:
+    """`tests/night/test_sleeping_machine.py` lets one sleep."""
+    servers = [service for service in compose.values() if "code-server" in service.get("command", [])]
+    assert len(servers) == 2
+    for service in servers:
+        assert int(service["environment"]["DAGSTER_GRPC_PROXY_HEARTBEAT_TTL_SECONDS"]) > 30 * 86400
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_the_code_locations_know_every_variable(name: str, compose: dict[str, dict[str, Any]]) -> None:
     require_known_variables(compose[name]["environment"])

@@ -3,19 +3,21 @@
 Dagster's run monitoring does not detect this with the default launcher: such a run would stay "started",
 and the schedule of its source would wait for it. A process id is only meaningful on its host, in its
 namespace of process ids. A run of another container is dead if this container has taken its place: the runs
-of a code server are its children, and this server has the address from which the run was started. Runs of
-other hosts and containers are left to Dagster's run monitoring.
+of a code server are its children, and this server has the address from which the run was started. So is a
+run of this server that died before it recorded its host. Runs of other hosts and containers are left to
+Dagster's run monitoring.
 """
 
 import json
 import os
 import time
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
 
 from wavcaps_assets.defs.common import Location
-from wavcaps_assets.defs.processes import Host, host_of, this_host
+from wavcaps_assets.defs.processes import PROCESS_TAG, Host, host_of, this_host
 
 # A tag on runs that the default launcher started.
 LAUNCHER_TAG = ".dagster/grpc_info"
@@ -67,12 +69,18 @@ def is_dead(
         server: host and port of this code server, if they are the same after each restart.
     """
     pid = _pid_of(instance, run)
-    host = None if pid is None else host_of(run, pid)
-    if pid is None or host is None or here is None:
+    if pid is None or here is None:
+        return False
+    started_by = json.loads(run.tags[LAUNCHER_TAG])
+    of_this_server = server is not None and (started_by.get("host"), started_by.get("port")) == server
+    if PROCESS_TAG not in run.tags:
+        # It has not recorded where it is, yet: it is here, or was in a container before this one.
+        return of_this_server and not is_process(pid)
+    host = host_of(run, pid)
+    if host is None:
         return False
     if (host.name, host.pid_namespace) != (here.name, here.pid_namespace):
-        started_by = json.loads(run.tags[LAUNCHER_TAG])
-        return server is not None and (started_by.get("host"), started_by.get("port")) == server
+        return of_this_server
     return host.boot != here.boot or not is_process(pid)
 
 
@@ -87,13 +95,18 @@ def _pid_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
 
 
 def is_process(pid: int) -> bool:
+    """Whether a process runs. One that has ended, and that its parent has not asked about, does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        # `17 (name) Z ...`: the name may have any character.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def definitions(_location: Location) -> dg.Definitions:
