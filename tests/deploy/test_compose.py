@@ -56,7 +56,7 @@ def test_each_password_is_given_to_those_who_need_it(compose: dict[str, dict[str
 
 
 def test_code_servers_outlive_a_night_of_sleep(compose: dict[str, dict[str, Any]]) -> None:
-    """`tests/night/test_sleeping_machine.py` lets one sleep."""
+    """Dagster counts heartbeats by the wall clock, and the time of a sleep is part of it."""
     servers = [service for service in compose.values() if "code-server" in service.get("command", [])]
     assert len(servers) == 2
     for service in servers:

@@ -6,9 +6,7 @@ The services are those of `deploy/compose.yaml`, with Debian's Postgres and moto
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -197,13 +195,6 @@ class Installation:
         """As a machine that loses its power does it."""
         self._running[name][1].kill()
         self.stop(name)
-
-    def freeze(self, name: str) -> None:
-        """Stops all processes of a service where they are, until `thaw`."""
-        os.killpg(self._running[name][1].pid, signal.SIGSTOP)
-
-    def thaw(self, name: str) -> None:
-        os.killpg(self._running[name][1].pid, signal.SIGCONT)
 
     def restart(self, name: str, loads: bool = True) -> None:
         """As `docker compose up` does after a change of `keys.env`: its runs end.
