@@ -112,6 +112,25 @@ def test_a_check_of_the_set_blocks_every_source(instance: dg.DagsterInstance) ->
     assert failing(instance, keys) == []
 
 
+def test_a_failed_check_blocks_until_it_is_evaluated_again(instance: dg.DagsterInstance) -> None:
+    """A run plans its checks, and may die before them."""
+
+    @dg.asset
+    def wavcaps() -> None: ...
+
+    @dg.asset_check(asset=wavcaps)
+    def schema() -> dg.AssetCheckResult:
+        raise NotImplementedError
+
+    graph = dg.Definitions(assets=[wavcaps], asset_checks=[schema]).resolve_asset_graph()
+    evaluated(instance, ["wavcaps"], False)
+    instance.create_run_for_job(dg.define_asset_job("build").resolve(asset_graph=graph))
+    keys = [dg.AssetCheckKey(dg.AssetKey("wavcaps"), "schema")]
+    assert [str(check) for check in failing(instance, keys)] == ["wavcaps: schema"]
+    evaluated(instance, ["wavcaps"], True)
+    assert failing(instance, keys) == []
+
+
 def test_a_test_message_is_sent_to_each_channel(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

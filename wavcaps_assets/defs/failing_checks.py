@@ -12,8 +12,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from wavcaps_assets.defs.jobs import LANE
 from wavcaps_assets.sources.base import Source
 
-FAILED = AssetCheckExecutionRecordStatus.FAILED
-EVALUATED = (AssetCheckExecutionRecordStatus.SUCCEEDED, FAILED)
+SUCCEEDED = AssetCheckExecutionRecordStatus.SUCCEEDED
+EVALUATED = (SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED)
 SET = "wavcaps"
 
 
@@ -59,11 +59,14 @@ def failing(instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> l
     storage = instance.event_log_storage
     found = []
     for info in storage.get_asset_check_partition_info(list(keys)):
-        if info.latest_execution_status is not FAILED:
+        # A run that has only planned a check, or died before it, leaves the outcome before it as it was.
+        if info.latest_execution_status is SUCCEEDED:
             continue
         newest = newest_evaluation(instance, info.check_key, info.partition_key)
+        if newest is None or newest[0].passed:
+            continue
         # Of the quality checks, a figure beyond the first threshold warns, and does not block.
-        if newest is not None and newest[0].severity is dg.AssetCheckSeverity.ERROR:
+        if newest[0].severity is dg.AssetCheckSeverity.ERROR:
             found.append(FailedCheck(info.check_key, info.partition_key))
     return found
 
