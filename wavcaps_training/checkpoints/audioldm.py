@@ -9,7 +9,7 @@ from typing import Any
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from torch import Tensor
 
-from wavcaps_training.checkpoints.released import misfits, weights_of
+from wavcaps_training.checkpoints.released import in_words, misfits, weights_of
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError, read_pickle
 from wavcaps_training.models.sound_autoencoder import SoundAutoencoder, vae_config
 
@@ -37,8 +37,7 @@ def load_audioldm(path: Path, model: SoundAutoencoder) -> None:
     # Constants that transformers adds to the vocoder, and that it does not use here.
     constants = {name: value for name, value in model.state_dict().items() if name in CONSTANTS}
     weights = {**constants, **audioldm_weights(stored, path, vae_config(model.settings))}
-    problems = misfits(weights, model.state_dict())
-    found = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+    found = in_words(misfits(weights, model.state_dict()))
     if found:
         raise ReleasedCheckpointError(
             f"the autoencoder of {path} does not fit the model, which is unchanged: {found}. The default "

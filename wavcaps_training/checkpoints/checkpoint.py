@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.checkpoints.code_version import package_version, sources_sha256
 from wavcaps_training.checkpoints.header import WEIGHTS_KEY
-from wavcaps_training.checkpoints.released import misfits, untied
+from wavcaps_training.checkpoints.released import in_words, misfits, untied
 from wavcaps_training.checkpoints.safe_files import ZIP_MAGIC
 from wavcaps_training.checkpoints.text_files import (
     TextFilesError,
@@ -317,8 +317,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -
         **misfits(whole, model.state_dict()),
         "different from each other, though the model shares them": untied(whole, model),
     }
-    if any(problems.values()):
-        found = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+    if found := in_words(problems):
         raise CheckpointError(f"the weights of {origin} do not fit the model, which is unchanged: {found}")
     model.load_state_dict(whole)
 

@@ -8,7 +8,7 @@ the AudioSet models that the audio encoders start from, PANNs' CNN14
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def fill_model(read: ReadCheckpoint, model: nn.Module) -> ReleasedCheckpoint:
         "not the log-mel front end's of this model": other_front_ends(kernels, model),
         "different from each other, though BART shares them": untied(weights, model),
     }
-    found = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+    found = in_words(problems)
     if found:
         raise ReleasedCheckpointError(
             f"{path} is {family.title}, but does not fit the model, which is unchanged: {found}. "
@@ -264,6 +264,11 @@ def misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> di
         "with NaN": listed(weights, lambda value: bool(value.isnan().any())),
         "with infinity": listed(weights, lambda value: bool(value.isinf().any())),
     }
+
+
+def in_words(misfits: Mapping[str, Sequence[str]]) -> str:
+    """What does not fit, for an error; empty: everything does."""
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in misfits.items() if names)
 
 
 def listed(weights: Mapping[str, Tensor], is_wrong: Callable[[Tensor], bool]) -> list[str]:

@@ -12,6 +12,20 @@ from wavcaps_training.settings.encoder import FrontEndSettings
 FLOOR = 1e-10  # power below which a mel bin counts as silent: -100 dB
 
 
+def mel_filters(settings: FrontEndSettings) -> Tensor:
+    """(frequencies, mel bins), on Slaney's scale and area-normalised."""
+    filters = mel_filter_bank(
+        num_frequency_bins=settings.window // 2 + 1,
+        num_mel_filters=settings.mel_bins,
+        min_frequency=settings.f_min,
+        max_frequency=settings.f_max,
+        sampling_rate=settings.sample_rate,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.tensor(filters, dtype=torch.float32)
+
+
 class LogMel(nn.Module):
     """Log-mel spectrogram of a waveform, in dB relative to 1.
 
@@ -27,17 +41,8 @@ class LogMel(nn.Module):
     def __init__(self, settings: FrontEndSettings) -> None:
         super().__init__()
         self.settings = settings
-        filters = mel_filter_bank(
-            num_frequency_bins=settings.window // 2 + 1,
-            num_mel_filters=settings.mel_bins,
-            min_frequency=settings.f_min,
-            max_frequency=settings.f_max,
-            sampling_rate=settings.sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
-        )
         self.register_buffer("window", torch.hann_window(settings.window), persistent=False)
-        self.register_buffer("mel_filters", torch.tensor(filters, dtype=torch.float32), persistent=False)
+        self.register_buffer("mel_filters", mel_filters(settings), persistent=False)
         ignore_on_load(
             self, "mel_trans.stft.conv_real.weight", "mel_trans.stft.conv_imag.weight", "log_trans.melW"
         )

@@ -9,8 +9,8 @@ import torchaudio
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
-from transformers.audio_utils import mel_filter_bank
 
+from wavcaps_training.models.features import mel_filters
 from wavcaps_training.settings.encoder import FrontEndSettings
 from wavcaps_training.settings.generation import AutoencoderSettings, AutoencoderTrainingSettings, Vocoder
 
@@ -132,20 +132,6 @@ def normalised(waveform: Tensor) -> Tensor:
     """
     centred = waveform - waveform.mean()
     return centred / (centred.abs().max() + 1e-8) * PEAK
-
-
-def mel_filters(front_end: FrontEndSettings) -> Tensor:
-    """(frequencies, mel bins), on Slaney's scale and area-normalised."""
-    filters = mel_filter_bank(
-        num_frequency_bins=front_end.window // 2 + 1,
-        num_mel_filters=front_end.mel_bins,
-        min_frequency=front_end.f_min,
-        max_frequency=front_end.f_max,
-        sampling_rate=front_end.sample_rate,
-        norm="slaney",
-        mel_scale="slaney",
-    )
-    return torch.tensor(filters, dtype=torch.float32)
 
 
 def vae_config(settings: AutoencoderSettings) -> dict[str, Any]:

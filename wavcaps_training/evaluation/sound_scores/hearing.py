@@ -13,6 +13,7 @@ import torch
 import torchaudio.functional
 from torch import Tensor, nn
 
+from wavcaps_training.checkpoints.checkpoint import CheckpointError
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
 from wavcaps_training.evaluation.sound_scores import panns, vggish
 from wavcaps_training.evaluation.sound_scores.arithmetic import ScoreError
@@ -126,6 +127,6 @@ def _read(
         return None, f"not measured: {where} {file}, from {source}"
     try:
         return load(folder), ""
-    except ReleasedCheckpointError as error:
+    except (CheckpointError, ReleasedCheckpointError) as error:
         logger.warning("%s is not used: %s", file, error)
         return None, f"not measured: {error}"

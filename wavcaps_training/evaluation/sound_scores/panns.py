@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from wavcaps_training.checkpoints.checkpoint import load_weights
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError, read_pickle
 from wavcaps_training.models.cnn14 import ConvBlock
 from wavcaps_training.models.features import LogMel
@@ -61,7 +62,8 @@ def load_panns(folder: Path, device: str = "cpu") -> Panns:
     """Reads the network from the folder of metric files. No code of the file is run.
 
     Raises:
-        ReleasedCheckpointError: the file is missing, damaged, or of another network.
+        ReleasedCheckpointError: the file is missing or damaged.
+        CheckpointError: it is of another network; names every key that does not fit.
     """
     path = folder / FILE
     content = read_pickle(path).get("model")
@@ -73,8 +75,5 @@ def load_panns(folder: Path, device: str = "cpu") -> Panns:
         if isinstance(value, Tensor) and not name.startswith(FRONT_END_KEYS)
     }
     model = Panns()
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ReleasedCheckpointError(f"{path} is not PANNs' CNN14 at 16 kHz: {error}") from error
+    load_weights(model, weights, str(path))
     return model.eval().to(torch.device(device))

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
-from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError, read_pickle
+from wavcaps_training.checkpoints.checkpoint import load_weights
+from wavcaps_training.checkpoints.safe_files import read_pickle
 
 FILE = "vggish-10086976.pth"
 SOURCE = "https://github.com/harritaylor/torchvggish/releases/tag/v0.1"
@@ -96,13 +97,11 @@ def load_vggish(folder: Path, device: str = "cpu") -> Vggish:
     """Reads the network from the folder of metric files. No code of the file is run.
 
     Raises:
-        ReleasedCheckpointError: the file is missing, damaged, or of another network.
+        ReleasedCheckpointError: the file is missing or damaged.
+        CheckpointError: it is of another network; names every key that does not fit.
     """
     path = folder / FILE
     weights = {name: value for name, value in read_pickle(path).items() if isinstance(value, Tensor)}
     model = Vggish()
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ReleasedCheckpointError(f"{path} is not VGGish: {error}") from error
+    load_weights(model, weights, str(path))
     return model.eval().to(torch.device(device))
