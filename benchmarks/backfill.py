@@ -22,6 +22,7 @@ import dagster as dg
 
 from benchmarks.result import children_peak_mb, report
 from tests.support.dagster_host import Host, host, wait_until
+from tests.support.graphql import LAUNCH_BACKFILL
 from tests.support.paths import ROOT
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
@@ -29,15 +30,6 @@ from wavcaps_assets.demo.synthesis import synthesised_corpus
 MONTHS, MOST_S = 300, 30 * 60
 LAST = date(2026, 10, 1)
 ASSETS = ("raw_clips", "audio", "ledger")
-LAUNCH = """
-mutation Launch($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}
-"""
 
 
 def months(count: int) -> list[str]:
@@ -63,7 +55,7 @@ def backfilled(started: Host, names: list[str]) -> float:
     """How long the backfill takes until its last run has ended (s)."""
     assets = [{"path": ["freesound", name]} for name in ASSETS]
     begun = time.monotonic()
-    answer = started.graphql(LAUNCH, params={"assetSelection": assets, "partitionNames": names})
+    answer = started.graphql(LAUNCH_BACKFILL, params={"assetSelection": assets, "partitionNames": names})
     assert answer["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
     done = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])

@@ -6,7 +6,6 @@ peer is the same tick with 40 past runs. `schedule_tick` has the worst cases of 
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -16,15 +15,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.past_runs import past_runs, write_runs
+from benchmarks.past_runs import instance_with_runs
 from benchmarks.result import own_peak_mb, report
 from wavcaps_assets.definitions import build
 from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources import all_sources
 from wavcaps_training.definitions import build as build_training
 
 RUNS, FEW_RUNS, MOST_S = 10_000, 40, 1.0
-MONTHS = ("2001-11", "2026-10")
 
 
 def tick(
@@ -48,18 +45,7 @@ def tick(
 
 def ticks(home: Path, count: int) -> dict[str, float]:
     """How long a tick of each schedule and sensor takes (s), by its name."""
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    os.environ |= {
-        "DAGSTER_HOME": str(home),
-        "WAVCAPS_STORE": str(home / "store"),
-        "WAVCAPS_FREESOUND__FIRST_MONTH": MONTHS[0],
-        "WAVCAPS_FREESOUND__LAST_MONTH": MONTHS[1],
-    }
-    with dg.DagsterInstance.get() as instance:
-        sources = all_sources(Settings())
-        months = next(source.partitions() for source in sources if source.name == "freesound")
-        write_runs(instance, list(past_runs(sources, months, count)))
+    with instance_with_runs(home, "telemetry: {enabled: false}\n", count) as (instance, sources):
         # There is something new for each sensor, so that none ends at its first look.
         for source in sources:
             for key, partition in (

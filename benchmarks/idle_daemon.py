@@ -24,6 +24,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from benchmarks.result import children_peak_mb, report
 from tests.support.paths import ROOT
+from tests.support.processes import end
 
 WARM_UP_S, MEASURED_S, MOST_SHARE = 60, 120, 0.05
 WORKSPACE = ROOT / "deploy/workspace.yaml"
@@ -51,11 +52,7 @@ def process(log: Path, *arguments: str) -> Iterator[None]:
         try:
             yield
         finally:
-            started.terminate()
-            try:
-                started.wait(30)
-            except subprocess.TimeoutExpired:
-                started.kill()
+            end(started)
 
 
 @contextmanager

@@ -5,11 +5,14 @@ The rows are those that Dagster writes: runs with tags, planned and real materia
 
 from __future__ import annotations
 
+import os
 import random
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -25,9 +28,13 @@ from dagster._serdes import serialize_value
 from wavcaps_assets.defs.common import PARTITION_TAG
 from wavcaps_assets.defs.jobs import LANE, LANE_JOB, PUBLISH_JOB, crawl_job_name
 from wavcaps_assets.defs.pauses import INCOMPLETE_TAG
+from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
 from wavcaps_assets.sources.base import Source
 
 ASSET_JOB = "__ASSET_JOB"
+# Of FreeSound: 300.
+MONTHS = ("2001-11", "2026-10")
 CRAWLED = ("raw_clips", "audio", "ledger", "fingerprints")
 TAKES = timedelta(minutes=5)
 
@@ -170,3 +177,29 @@ def _write_events(instance: dg.DagsterInstance, events: Sequence[EventLogEntry])
         assert key is not None
         record = storage.fetch_materializations(key, limit=1).records[0]
         storage.store_asset_event(record.event_log_entry, record.storage_id)
+
+
+@contextmanager
+def instance_with_runs(
+    home: Path, instance_yaml: str, count: int
+) -> Iterator[tuple[dg.DagsterInstance, Sequence[Source]]]:
+    """An instance with past runs, and the sources. The environment becomes that of the instance.
+
+    Args:
+        home: becomes DAGSTER_HOME; a new folder.
+        instance_yaml: its `dagster.yaml`.
+        count: of the runs.
+    """
+    home.mkdir()
+    (home / "dagster.yaml").write_text(instance_yaml)
+    os.environ |= {
+        "DAGSTER_HOME": str(home),
+        "WAVCAPS_STORE": str(home / "store"),
+        "WAVCAPS_FREESOUND__FIRST_MONTH": MONTHS[0],
+        "WAVCAPS_FREESOUND__LAST_MONTH": MONTHS[1],
+    }
+    with dg.DagsterInstance.get() as instance:
+        sources = all_sources(Settings())
+        months = next(source.partitions() for source in sources if source.name == "freesound")
+        write_runs(instance, list(past_runs(sources, months, count)))
+        yield instance, sources

@@ -13,11 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import AudioLDMPipeline, DDIMScheduler
 from torch import Tensor
-from transformers import ClapTextConfig, ClapTextModelWithProjection
 
 from benchmarks.result import own_peak_mb, report
+from tests.support.audioldm_pipeline import pipeline_of
 from wavcaps_training.models.latent_diffusion import LatentDiffusion
 from wavcaps_training.settings.generation import GeneratorSettings, SamplingSettings, UNetSettings
 
@@ -38,7 +37,7 @@ def main() -> None:
     shape = (BATCH, *model.settings.audio.latent_shape(SECONDS))
     noise = torch.randn(shape)
     condition = torch.nn.functional.normalize(torch.randn(BATCH, model.settings.condition_dim))
-    pipeline = pipeline_of(model)
+    pipeline = pipeline_of(model, model.autoencoder.vocoder)
     settings = SamplingSettings(steps=steps, eta=0.0)
 
     def ours() -> Tensor:
@@ -85,35 +84,6 @@ def count_calls(model: LatentDiffusion, make: Callable[[], Tensor]) -> int:
     make()
     hook.remove()
     return len(calls)
-
-
-def pipeline_of(model: LatentDiffusion) -> AudioLDMPipeline:
-    """diffusers' pipeline with the same networks."""
-    text = ClapTextConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        projection_dim=model.settings.condition_dim,
-    )
-    scheduler = DDIMScheduler(
-        beta_start=0.0015,
-        beta_end=0.0195,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-    model.autoencoder.vae.register_to_config(scaling_factor=1.0)
-    pipeline = AudioLDMPipeline(
-        model.autoencoder.vae,
-        ClapTextModelWithProjection(text),
-        None,
-        model.unet,
-        scheduler,
-        model.autoencoder.vocoder,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 if __name__ == "__main__":

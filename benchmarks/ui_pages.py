@@ -12,7 +12,6 @@ are opened first, when the server has just started. The peer is the same instanc
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -24,19 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import httpx
 
-from benchmarks.past_runs import past_runs, write_runs
+from benchmarks.past_runs import instance_with_runs
 from benchmarks.result import children_peak_mb, report
 from tests.support.paths import ROOT
 from tests.support.postgres import serving_postgres
 from tests.validation.browser import Browser, browsing
-from wavcaps_assets.settings import Settings
-from wavcaps_assets.sources import all_sources
 
 RUNS = 10_000
-MONTHS = ("2001-11", "2026-10")
 # The page, and how long its queries may take (s). The first one is opened by a server that has just started.
 PAGES = {
     "runs": ("/runs", 3.0),
@@ -151,20 +146,9 @@ def pages(home: Path) -> dict[str, list[Query]]:
 
 def filled(home: Path, instance_yaml: str, runs: int) -> dict[str, list[Query]]:
     """The queries of an instance with some past runs."""
-    home.mkdir()
-    (home / "dagster.yaml").write_text(instance_yaml)
-    os.environ |= {
-        "DAGSTER_HOME": str(home),
-        "WAVCAPS_STORE": str(home / "store"),
-        "WAVCAPS_FREESOUND__FIRST_MONTH": MONTHS[0],
-        "WAVCAPS_FREESOUND__LAST_MONTH": MONTHS[1],
-    }
-    with dg.DagsterInstance.get() as instance:
-        sources = all_sources(Settings())
-        months = next(source.partitions() for source in sources if source.name == "freesound")
-        started = time.perf_counter()
-        write_runs(instance, list(past_runs(sources, months, runs)))
-        print(f"{runs} runs, {len(months)} months, written in {time.perf_counter() - started:.0f} s")  # noqa: T201
+    started = time.perf_counter()
+    with instance_with_runs(home, instance_yaml, runs):
+        print(f"{runs} runs written in {time.perf_counter() - started:.0f} s")  # noqa: T201
     return pages(home)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.llm.scripted_model import KEY, MODEL, Endpoint, Followed, asked, scripted
+from tests.llm.scripted_model import KEY, MODEL, PRICES, Endpoint, Followed, asked, scripted
 from tests.support.rude_server import answer as rude_answer
 from tests.support.rude_server import rude_server
 from wavcaps_assets.captioning.comparison import Variant, compare_variants
@@ -32,13 +32,6 @@ from wavcaps_assets.tables.stage import Stage
 
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1, max_attempts=1)
 ANIMALS = ("dog", "cat", "cow", "horse", "sheep")
-PRICES = """
-source = "this test"
-read = 2026-11-01
-[models.scripted]
-input = 1000000
-output = 2000000
-"""
 
 
 def clips(*texts: str) -> pa.Table:

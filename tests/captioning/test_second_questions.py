@@ -12,7 +12,7 @@ import pytest
 
 from tests.captioning.test_engine import clips
 from tests.captioning.test_refining import table
-from tests.llm.scripted_model import KEY, MODEL, Endpoint, Followed, asked, scripted
+from tests.llm.scripted_model import KEY, MODEL, PRICES, Endpoint, Followed, asked, scripted
 from wavcaps_assets.captioning.engine import caption_clips
 from wavcaps_assets.captioning.presets import choose_rules
 from wavcaps_assets.captioning.prompts import Form, PromptError
@@ -40,13 +40,6 @@ from wavcaps_assets.store.storage import Store
 
 LISTED = CaptioningSettings()
 SINGLE = CaptioningSettings(form=Form.SINGLE, concurrency=1)
-PRICES = """
-source = "this test"
-read = 2026-11-01
-[models.scripted]
-input = 1000000
-output = 2000000
-"""
 
 
 class Run(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.dagster_host import SELECTOR, Host, host, wait_until
+from tests.support.graphql import LAUNCH_BACKFILL, LAUNCH_RUN
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.rude_server import RudeServer, answer, rude_server
 
@@ -20,12 +21,6 @@ PASSWORD = "planted-mail-password"
 CHANGED = b"<html><body><h1>Welcome <!channel></h1></body></html>"
 START = """mutation($s: SensorSelector!) {
   startSensor(sensorSelector: $s) { ... on Sensor { sensorState { status } } }
-}"""
-LAUNCH = """mutation($e: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $e) { __typename }
-}"""
-BACKFILL = """mutation($b: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $b) { __typename }
 }"""
 TICKS = """query($s: SensorSelector!) {
   sensorOrError(sensorSelector: $s) {
@@ -83,7 +78,7 @@ def launch(dagster: Host, selector: dict[str, Any]) -> None:
         "runConfigData": {},
         "executionMetadata": {"tags": tags},
     }
-    launched = dagster.graphql(LAUNCH, e=params)["launchPipelineExecution"]
+    launched = dagster.graphql(LAUNCH_RUN, params=params)["launchPipelineExecution"]
     assert launched["__typename"] == "LaunchRunSuccess"
 
 
@@ -107,7 +102,7 @@ def test_one_message_however_it_was_started(
     launch(dagster, {"jobName": "crawl_soundbible"})
     launch(dagster, {"jobName": "__ASSET_JOB", "assetSelection": [raw_clips]})
     asked = {"assetSelection": [raw_clips], "partitionNames": ["catalogue"]}
-    backfill = dagster.graphql(BACKFILL, b=asked)["launchPartitionBackfill"]
+    backfill = dagster.graphql(LAUNCH_BACKFILL, params=asked)["launchPartitionBackfill"]
     assert backfill["__typename"] == "LaunchBackfillSuccess"
 
     def statuses() -> list[str]:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.sources.packs import sound, write_pack
 from tests.support.dagster_host import SELECTOR, Host, host, wait_until
+from tests.support.graphql import LAUNCH_BACKFILL, LAUNCH_RUN, execution
 from tests.support.paths import ROOT
 from wavcaps_assets.definitions import build
 from wavcaps_assets.demo.server import running_server
@@ -38,29 +39,11 @@ BY_RULES = {
         "caption_comparison": {"config": {"first": {"method": "rules"}}},
     }
 }
-LAUNCH_BACKFILL = """
-mutation Launch($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}
-"""
 BACKFILL = """
 query Backfill($id: String!) {
   partitionBackfillOrError(backfillId: $id) {
     __typename
     ... on PartitionBackfill { status error { message } }
-  }
-}
-"""
-LAUNCH_RUN = """
-mutation Launch($params: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
   }
 }
 """
@@ -97,15 +80,8 @@ class Pipeline:
 
     def launch(self, job: str, **params: Any) -> dg.DagsterRun:
         """Launches one run as the UI does, and waits for its end."""
-        tags = [{"key": key, "value": value} for key, value in params.pop("tags", {}).items()]
-        selector = {**SELECTOR, "pipelineName": job, **params}
-        execution = {
-            "selector": selector,
-            "mode": "default",
-            "runConfigData": {},
-            "executionMetadata": {"tags": tags},
-        }
-        data = self.dagster.graphql(LAUNCH_RUN, params=execution)["launchPipelineExecution"]
+        sent = execution(job, params.pop("tags", {}), **params)
+        data = self.dagster.graphql(LAUNCH_RUN, params=sent)["launchPipelineExecution"]
         assert data["__typename"] == "LaunchRunSuccess", data
         return self.ended(data["run"]["runId"])
 

@@ -18,7 +18,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from tests.support.dagster_host import SELECTOR, Host, host, wait_until
+from tests.support.dagster_host import Host, host, wait_until
+from tests.support.graphql import LAUNCH_BACKFILL, LAUNCH_RUN, execution
 from tests.support.paths import ROOT
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
@@ -26,24 +27,6 @@ from wavcaps_assets.demo.synthesis import synthesised_corpus
 pytestmark = [pytest.mark.soak, pytest.mark.alone]
 
 MONTHS = [f"2022-{month:02}" for month in range(5, 11)]
-LAUNCH_BACKFILL = """
-mutation Launch($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}
-"""
-LAUNCH_RUN = """
-mutation Launch($params: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}
-"""
 
 
 @pytest.fixture
@@ -89,17 +72,11 @@ def most_at_once(instance: dg.DagsterInstance) -> Iterator[Counter[str]]:
 
 def launch(dagster: Host, job: str, *assets: list[str]) -> str:
     """The id of a run of a catalogue, as the web UI launches it."""
-    selector: dict[str, Any] = {**SELECTOR, "pipelineName": job}
+    selection: dict[str, Any] = {}
     if assets:
-        selector |= {"assetSelection": [{"path": path} for path in assets], "assetCheckSelection": None}
-    tags = [{"key": "dagster/partition", "value": "catalogue"}]
-    execution = {
-        "selector": selector,
-        "mode": "default",
-        "runConfigData": {},
-        "executionMetadata": {"tags": tags},
-    }
-    data = dagster.graphql(LAUNCH_RUN, params=execution)["launchPipelineExecution"]
+        selection = {"assetSelection": [{"path": path} for path in assets], "assetCheckSelection": None}
+    sent = execution(job, {"dagster/partition": "catalogue"}, **selection)
+    data = dagster.graphql(LAUNCH_RUN, params=sent)["launchPipelineExecution"]
     assert data["__typename"] == "LaunchRunSuccess", data
     found: str = data["run"]["runId"]
     return found

@@ -120,7 +120,7 @@ def test_a_failed_check_blocks_until_it_is_evaluated_again(instance: dg.DagsterI
 
     @dg.asset_check(asset=wavcaps)
     def schema() -> dg.AssetCheckResult:
-        raise NotImplementedError
+        return dg.AssetCheckResult(passed=True)
 
     graph = dg.Definitions(assets=[wavcaps], asset_checks=[schema]).resolve_asset_graph()
     evaluated(instance, ["wavcaps"], False)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dagster_host import INSTANCE, SELECTOR, host, wait_until
+from tests.support.dagster_host import INSTANCE, host, wait_until
+from tests.support.graphql import LAUNCH_RUN, execution
 from tests.support.paths import ROOT
 from tests.support.ray_cluster import serving_ray
 from wavcaps_assets.demo.server import running_server
@@ -21,9 +22,6 @@ pytest.importorskip("dagster_ray", reason="dagster-ray is not installed: the ext
 pytest.importorskip("ray", reason="Ray is not installed: the extra `ray` has it")
 
 pytestmark = pytest.mark.soak
-
-LAUNCH = """mutation Launch($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
 
 def launcher_of_the_page() -> str:
@@ -51,13 +49,8 @@ def test_a_crawl_runs_on_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with serving_ray({}) as address:
             monkeypatch.setenv("RAY_ADDRESS", address)
             with host(home, INSTANCE + launcher_of_the_page()) as dagster:
-                params = {
-                    "selector": {**SELECTOR, "pipelineName": "crawl_soundbible"},
-                    "mode": "default",
-                    "runConfigData": {},
-                    "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "catalogue"}]},
-                }
-                launched = dagster.graphql(LAUNCH, params=params)["launchPipelineExecution"]
+                params = execution("crawl_soundbible", {"dagster/partition": "catalogue"})
+                launched = dagster.graphql(LAUNCH_RUN, params=params)["launchPipelineExecution"]
                 assert launched["__typename"] == "LaunchRunSuccess", launched
                 run_id = launched["run"]["runId"]
 

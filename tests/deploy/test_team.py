@@ -22,7 +22,8 @@ import pytest
 
 from tests.support.atomic_s3 import serving_atomic_s3
 from tests.support.compose import DEPLOY, services, started
-from tests.support.dagster_host import SELECTOR, wait_until
+from tests.support.dagster_host import wait_until
+from tests.support.graphql import LAUNCH_RUN, execution
 from tests.support.paths import ROOT
 from tests.support.postgres import serving_postgres
 from wavcaps_assets.demo.server import running_server
@@ -185,8 +186,6 @@ def test_the_proxy_lets_nobody_in_without_the_password(team: Team, path: str, pa
 
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   name locationOrLoadError { __typename } } } } }"""
-LAUNCH = """mutation Launch($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
@@ -198,20 +197,13 @@ def test_a_crawl_leaves_everything_in_postgres_and_the_bucket(
         "wavcaps_assets": "RepositoryLocation",
         "wavcaps_training": "RepositoryLocation",
     }
-    selector = {
-        **SELECTOR,
-        "pipelineName": "__ASSET_JOB",
-        "assetSelection": [{"path": ["soundbible", name]} for name in ("raw_clips", "audio")],
-        "assetCheckSelection": [],
-    }
-    tags = [{"key": "dagster/partition", "value": "catalogue"}]
-    params = {
-        "selector": selector,
-        "mode": "default",
-        "runConfigData": {},
-        "executionMetadata": {"tags": tags},
-    }
-    launched = team.graphql(LAUNCH, params=params)["launchPipelineExecution"]
+    params = execution(
+        "__ASSET_JOB",
+        {"dagster/partition": "catalogue"},
+        assetSelection=[{"path": ["soundbible", name]} for name in ("raw_clips", "audio")],
+        assetCheckSelection=[],
+    )
+    launched = team.graphql(LAUNCH_RUN, params=params)["launchPipelineExecution"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     run_id = launched["run"]["runId"]
 

@@ -23,6 +23,14 @@ from wavcaps_assets.store.storage import Store
 
 MODEL = "scripted"
 KEY = "the-right-key"
+# A file of prices: one USD a token in, two a token out.
+PRICES = """
+source = "this test"
+read = 2026-11-01
+[models.scripted]
+input = 1000000
+output = 2000000
+"""
 # Gets a request's body; gives the answer's text, an HTTP status to refuse with, or a whole response.
 Script = Callable[[dict[str, Any]], str | int | Response]
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from tests.llm.scripted_model import MODEL, Endpoint, asked, completion, scripted
+from tests.llm.scripted_model import MODEL, PRICES, Endpoint, asked, completion, scripted
 from tests.support.atomic_s3 import serving_atomic_s3
 from tests.support.paths import ROOT
 from tests.support.s3 import S3Bucket, connected, give_credentials, make_bucket
@@ -31,13 +31,6 @@ from wavcaps_assets.store.storage import Store
 
 TEXTS = [f"dog number {number:02}" for number in range(40)]
 # One USD a token in, two a token out. The server counts 7 and 5 tokens.
-PRICES = """
-source = "this test"
-read = 2026-11-01
-[models.scripted]
-input = 1000000
-output = 2000000
-"""
 PAID = 7 + 2 * 5
 # 13 bytes, 16 for the message, 64 for the template, 10 tokens out.
 WORST = 13 + 16 + 64 + 2 * 10

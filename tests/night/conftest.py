@@ -1,4 +1,7 @@
-"""An installation for the faults: each test finds it whole, makes a fault, and leaves it whole."""
+"""What the tests share: a model, and an installation for the faults.
+
+Each test of a fault finds the installation whole, makes the fault, and leaves it whole.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.night.installation import Installation, installation, serving_bucket
-from tests.night.sites import Sites, serving_sites
+from tests.night.sites import Model, Sites, serving_model, serving_sites
 from tests.support.fake_clock import fake_clock
 from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.synthesis import synthesised_corpus
@@ -55,6 +58,13 @@ class Plant:
             audio = tables.read([source, "audio"], [partition]).column("clip_id").to_pylist()
             gone = tables.read_dropped([source, "audio"]).column("clip_id").to_pylist()
             assert clips and set(clips) == set(audio) | (set(gone) & set(clips))
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    """The model of a night."""
+    with serving_model() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -23,12 +23,13 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from tests.defs.test_backfills import BACKFILL, LAUNCH_BACKFILL, paths
+from tests.defs.test_backfills import BACKFILL, paths
 from tests.support.atomic_s3 import serving_atomic_s3
 from tests.support.compose import DEPLOY, services, started
 from tests.support.dagster_host import SELECTOR, wait_until
 from tests.support.fake_clock import FakeClock
 from tests.support.gate import Gate, gate
+from tests.support.graphql import LAUNCH_BACKFILL, LAUNCH_RUN, execution
 from tests.support.paths import ROOT
 from tests.support.postgres import serving_postgres
 from wavcaps_assets.store.bucket import connect
@@ -56,8 +57,6 @@ SWITCH = {
     "sensors": """mutation On($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
       __typename ... on PythonError { message } } }""",
 }
-LAUNCH = """mutation Launch($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 TICKS = """query Ticks($selector: InstigationSelector!) {
   instigationStateOrError(instigationSelector: $selector) {
   ... on InstigationState { status ticks(limit: 5) { status skipReason error { message } } } } }"""
@@ -267,14 +266,9 @@ class Installation:
 
     def launch(self, job: str, partition: str = "", **selection: Any) -> str:
         """Launches a run as the web UI does. Returns its id."""
-        tags = [{"key": "dagster/partition", "value": partition}] if partition else []
-        params = {
-            "selector": {**SELECTOR, "pipelineName": job, **selection},
-            "mode": "default",
-            "runConfigData": {},
-            "executionMetadata": {"tags": tags},
-        }
-        launched = self.graphql(LAUNCH, params=params)["launchPipelineExecution"]
+        tags = {"dagster/partition": partition} if partition else {}
+        params = execution(job, tags, **selection)
+        launched = self.graphql(LAUNCH_RUN, params=params)["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
 
@@ -322,6 +316,12 @@ class Installation:
             return [run for run in self.runs() if run.status in UNFINISHED]
 
         wait_until(lambda: not unfinished(), timeout_s, lambda: (unfinished(), self.logs()))
+
+    def let_dead_runs_end(self) -> None:
+        """Time passes, until `end_dead_runs` has found what has no process any more, at its second look."""
+        for _ in range(4):
+            time.sleep(15)
+            self.clock.move(timedelta(minutes=2))
 
     def switch_all_on(self, sources: Sequence[str]) -> None:
         """The whole automation of these sources."""

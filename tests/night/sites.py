@@ -22,13 +22,6 @@ from wavcaps_assets.demo.clips import Corpus
 from wavcaps_assets.demo.server import create_app
 
 # One USD a token in, two a token out. The server counts this many tokens in, and 5 out.
-PRICES = """
-source = "this test"
-read = 2026-11-01
-[models.scripted]
-input = 1000000
-output = 2000000
-"""
 TOKENS_IN = 2000
 PAID_USD = TOKENS_IN + 2 * 5
 # The sentence of a changed prompt, and how the model follows it.

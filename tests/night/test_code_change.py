@@ -52,10 +52,7 @@ def test_a_run_that_ends_with_its_server_is_run_again(plant: Plant) -> None:
     backfill = team.backfill([["soundbible", name] for name in CRAWL], ["catalogue"])
     wait_until(lambda: any(run.status == "STARTED" for run in team.of_backfill(backfill)), 300, team.logs)
     team.restart("assets")
-    # What has no process any more is found by `end_dead_runs`, at its second look.
-    for _ in range(4):
-        time.sleep(15)
-        team.clock.move(timedelta(minutes=2))
+    team.let_dead_runs_end()
     team.wait_for_backfill(backfill)
     team.settle()
     runs = team.of_backfill(backfill)

@@ -10,9 +10,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.defs.test_backfills import LAUNCH_RUN, Pipeline, paths
+from tests.defs.test_backfills import Pipeline, paths
 from tests.night.sites import serving_sites
-from tests.support.dagster_host import SELECTOR, host, wait_until
+from tests.support.dagster_host import host, wait_until
+from tests.support.graphql import LAUNCH_RUN, execution
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 
 pytestmark = [pytest.mark.soak, pytest.mark.alone]
@@ -61,14 +62,9 @@ def test_a_crawl_fails_says_so_and_goes_on_when_there_is_room(
 
             def start() -> str:
                 keys = paths(*(["soundbible", name] for name in CRAWL))
-                selector = {**SELECTOR, "pipelineName": "__ASSET_JOB", "assetSelection": keys}
-                execution = {
-                    "selector": {**selector, "assetCheckSelection": []},
-                    "mode": "default",
-                    "runConfigData": {},
-                    "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "catalogue"}]},
-                }
-                started = dagster.graphql(LAUNCH_RUN, params=execution)["launchPipelineExecution"]
+                tags = {"dagster/partition": "catalogue"}
+                sent = execution("__ASSET_JOB", tags, assetSelection=keys, assetCheckSelection=[])
+                started = dagster.graphql(LAUNCH_RUN, params=sent)["launchPipelineExecution"]
                 return str(started["run"]["runId"])
 
             assert pipeline.ended(start()).status is dg.DagsterRunStatus.SUCCESS, pipeline.failures()

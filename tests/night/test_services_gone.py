@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 
 import pytest
 
@@ -27,10 +26,7 @@ def test_no_run_hangs_and_the_next_one_goes_on(plant: Plant, service: str) -> No
     time.sleep(OUTAGE_S)
     gone.open()
     wait_until(team.answers, 120, team.logs)
-    # What has no process any more is found by `end_dead_runs`, at its second look.
-    for _ in range(4):
-        time.sleep(15)
-        team.clock.move(timedelta(minutes=2))
+    team.let_dead_runs_end()
     team.wait_for_backfill(backfill)
     team.settle()
     runs = team.of_backfill(backfill)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.night.installation import Installation, installation, serving_bucket
-from tests.night.sites import Model, Sites, serving_model, serving_sites
+from tests.night.sites import Model, Sites, serving_sites
 from tests.night.test_two_nights import SOURCES, published, settings
 from tests.support.fake_clock import FakeClock, fake_clock
 from tests.support.gate import gate
@@ -31,12 +31,6 @@ def clock() -> Iterator[FakeClock]:
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
     with serving_sites(synthesised_corpus(tmp_path_factory.mktemp("corpus"), clips=66, scenes=20)) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[Model]:
-    with serving_model() as made:
         yield made
 
 

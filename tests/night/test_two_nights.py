@@ -18,10 +18,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from tests.llm.scripted_model import KEY, MODEL
+from tests.llm.scripted_model import KEY, MODEL, PRICES
 from tests.night import screenshots
 from tests.night.installation import Installation, Run, installation, serving_bucket
-from tests.night.sites import CHANGED, PRICES, Model, Sites, serving_model, serving_sites
+from tests.night.sites import CHANGED, Model, Sites, serving_sites
 from tests.support.fake_clock import FakeClock, fake_clock
 from tests.support.gate import Gate, gate
 from tests.support.rude_server import RudeServer, answer, rude_server
@@ -69,12 +69,6 @@ def sites(corpus: Corpus) -> Iterator[Sites]:
 def bbc(sites: Sites) -> Iterator[Gate]:
     """The way to the BBC's site, which has a host of its own."""
     with gate(sites.port) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[Model]:
-    with serving_model() as made:
         yield made
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from tests.support.paths import ROOT
+from tests.support.processes import end
 
 DEPLOY = ROOT / "deploy"
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:[?-])(?P<rest>[^}]*))?\}")
@@ -73,10 +74,6 @@ def started(
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            end(process)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

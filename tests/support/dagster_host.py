@@ -18,6 +18,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.testclient import TestClient
 
 from tests.support.paths import ROOT
+from tests.support.processes import end
 
 WORKSPACE = f"""
 load_from:
@@ -89,11 +90,7 @@ def _daemon(home: Path, workspace: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            daemon.terminate()
-            try:
-                daemon.wait(30)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
+            end(daemon)
 
 
 def wait_until(done: Callable[[], bool], timeout_s: float, what: Callable[[], object]) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.processes import end
+
 CLUSTER_START_S = 120
 
 
@@ -75,10 +77,6 @@ def serving_ray(variables: Mapping[str, str], gpus: int = 0) -> Iterator[str]:
                 time.sleep(0.2)
             yield address
         finally:
-            head.terminate()
-            try:
-                head.wait(20)
-            except subprocess.TimeoutExpired:
-                head.kill()
+            end(head, 20)
             for process in processes_with(folder):
                 os.kill(process, signal.SIGKILL)

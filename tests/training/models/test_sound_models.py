@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
-from diffusers import AudioLDMPipeline, DDIMScheduler
+from diffusers import DDIMScheduler
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from transformers import (
-    ClapTextConfig,
-    ClapTextModelWithProjection,
     SpeechT5HifiGan,
     SpeechT5HifiGanConfig,
 )
 
+from tests.support.audioldm_pipeline import pipeline_of
+from tests.support.paths import SHARED
 from tests.training.small_models import SMALL_AUTOENCODER, SMALL_GENERATOR
 from wavcaps_training.checkpoints.audioldm import audioldm_weights, load_audioldm
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
@@ -32,7 +32,7 @@ from wavcaps_training.settings.generation import (
     UNetSettings,
 )
 
-FACTS = Path("../shared/facts/keys")
+FACTS = SHARED / "facts" / "keys"
 needs_facts = pytest.mark.skipif(not FACTS.is_dir(), reason="the lists of AudioLDM's keys are not here")
 
 
@@ -175,20 +175,7 @@ def test_samples_are_those_of_the_pipeline_of_diffusers() -> None:
     }
     vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(model_in_dim=64, normalize_before=False, **rates)).eval()
     width = SMALL_GENERATOR.condition_dim
-    text = ClapTextConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, projection_dim=width)
-    scheduler = DDIMScheduler(
-        beta_start=0.0015,
-        beta_end=0.0195,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-    model.autoencoder.vae.register_to_config(scaling_factor=1.0)
-    pipeline = AudioLDMPipeline(
-        model.autoencoder.vae, ClapTextModelWithProjection(text), None, model.unet, scheduler, vocoder
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = pipeline_of(model, vocoder)
     # 1.28 s: the pipeline gives the latent a length that the U-Net can halve.
     noise = torch.randn(1, *SMALL_AUTOENCODER.latent_shape(1.28), generator=torch.Generator().manual_seed(5))
     condition = torch.nn.functional.normalize(torch.randn(1, width))
