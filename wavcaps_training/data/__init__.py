@@ -2,7 +2,7 @@
 
 from wavcaps_training.data.audio_files import AudioFiles, AudioFolder, AudioReadError
 from wavcaps_training.data.clips import Clip, Example, clips_of, examples_of
-from wavcaps_training.data.crops import read_crop
+from wavcaps_training.data.crops import read_crop, readable_crop
 from wavcaps_training.data.loading import (
     AudioCache,
     Batch,
@@ -35,5 +35,6 @@ __all__ = [
     "examples_of",
     "plan_epoch",
     "read_crop",
+    "readable_crop",
     "unreadable_clips",
 ]

@@ -8,8 +8,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from wavcaps_training.data.audio_files import AudioFiles, AudioReadError
+from wavcaps_training.data.audio_files import AudioFiles, AudioReadError, StoreUnreachable
 from wavcaps_training.data.clips import Clip
+from wavcaps_training.data.unreadable import UnreadableClips
 from wavcaps_training.settings.training import ClipSettings, Padding
 
 BLOCK_FRAMES = 1 << 16
@@ -80,6 +81,27 @@ def read_crop(
     if len(samples) >= wanted:
         return samples[:wanted]
     return np.pad(samples, (0, wanted - len(samples)))
+
+
+def readable_crop(
+    clip: Clip, audio: AudioFiles, settings: ClipSettings, sample_rate: int, unreadable: UnreadableClips
+) -> np.ndarray | None:
+    """The crop of a clip that evaluation takes, as `read_crop` returns it; None: it cannot be read.
+
+    Args:
+        unreadable: gets a clip that cannot be read.
+
+    Raises:
+        StoreUnreachable: the store cannot be read; no clip is at fault.
+        AudioReadError: too many clips cannot be read.
+    """
+    try:
+        return read_crop(clip, audio, settings, sample_rate, settings.evaluation_position)
+    except StoreUnreachable:
+        raise
+    except AudioReadError as error:
+        unreadable.add({clip.clip_id: str(error)})
+        return None
 
 
 def _is_silent(file: soundfile.SoundFile) -> bool:

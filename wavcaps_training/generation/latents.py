@@ -11,8 +11,7 @@ from torch import Tensor
 
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
-from wavcaps_training.data import AudioFiles, AudioReadError, Clip, UnreadableClips, read_crop
-from wavcaps_training.data.audio_files import StoreUnreachable
+from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, readable_crop
 from wavcaps_training.data.latents import AUDIO, DEVIATION, MEAN, NO_TEXT, TEXT, write_latents
 from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.models.sound_autoencoder import SoundAutoencoder, normalised
@@ -109,16 +108,9 @@ def _read(
     unreadable: UnreadableClips,
 ) -> dict[str, Tensor]:
     """The waveforms of clips, (samples,) each, at the autoencoder's sample rate."""
-    rate, position = settings.front_end.sample_rate, settings.clip.evaluation_position
-    read: dict[str, Tensor] = {}
-    for clip in clips:
-        try:
-            read[clip.clip_id] = torch.from_numpy(read_crop(clip, audio, settings.clip, rate, position))
-        except StoreUnreachable:
-            raise
-        except AudioReadError as error:
-            unreadable.add({clip.clip_id: str(error)})
-    return read
+    rate = settings.front_end.sample_rate
+    crops = {clip.clip_id: readable_crop(clip, audio, settings.clip, rate, unreadable) for clip in clips}
+    return {clip_id: torch.from_numpy(crop) for clip_id, crop in crops.items() if crop is not None}
 
 
 @torch.no_grad()

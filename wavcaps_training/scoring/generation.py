@@ -15,8 +15,7 @@ import numpy as np
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.checkpoints.checkpoint import read_origin
-from wavcaps_training.data import AudioFiles, AudioReadError, Clip, UnreadableClips, read_crop
-from wavcaps_training.data.audio_files import StoreUnreachable
+from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, readable_crop
 from wavcaps_training.data.chance import chance
 from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.evaluation.intervals import interval_of_mean
@@ -106,7 +105,8 @@ def score_generation(weights: Path, part: ScoredPart, store: Store, device: str,
         chosen, made, scores = min(tried, key=lambda one: _fad(one[2]))
         rows = [_row(TRAINED, score, JUDGED_BY[score.name], part_of) for score in scores]
         for judge in judges:
-            rows += _judged(judge, made, part_of, device)
+            encoder = maker.encoder if judge is judges[0] else Encoder(judge.weights, device)
+            rows += _judged(judge, encoder, made, part_of)
     of_several = f"{chosen}, the best of {len(checkpoints)} checkpoints by FAD on these clips"
     kept = of_several if protocol == PAPER else "best on validation"
     return Scored(
@@ -182,12 +182,8 @@ def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> RealPart:
     real = RealPart([], {}, {})
     for row in rows:
         clip = Clip(row["clip_id"], tuple(row["captions"]), row["audio_path"], row["duration_s"] or 0.0)
-        try:
-            samples = read_crop(clip, audio, settings, rate, settings.evaluation_position)
-        except StoreUnreachable:
-            raise
-        except AudioReadError as error:
-            unreadable.add({clip.clip_id: str(error)})
+        samples = readable_crop(clip, audio, settings, rate, unreadable)
+        if samples is None:
             continue
         texts = [" ".join(text.split()) for text in clip.captions if text.strip()]
         real.sounds.append(Sound(clip.clip_id, samples, rate))
@@ -205,12 +201,13 @@ def _made(maker: SoundMaker, captions: Mapping[str, str], settings: SamplingSett
     return [Sound(clip_id, made[text], maker.sample_rate) for clip_id, text in captions.items()]
 
 
-def _judged(judge: Judge, made: Sequence[Sound], real: RealPart, device: str) -> Iterator[dict[str, Any]]:
+def _judged(
+    judge: Judge, encoder: Encoder, made: Sequence[Sound], real: RealPart
+) -> Iterator[dict[str, Any]]:
     """The CLAP score of sounds, and their Fréchet distance from real audio; and those of real and of noise.
 
     Of real audio, the distance is that of one half from the other, so it is of half as many sounds.
     """
-    encoder = Encoder(judge.weights, device)
     generator = np.random.default_rng(CAPTION_SEED)
     noise = [
         Sound(sound.clip_id, generator.normal(size=len(sound.samples)) * NOISE_LEVEL, sound.sample_rate)
