@@ -370,6 +370,7 @@ def test_a_bucket_whose_server_echoes(
 
     for path in ("/wavcaps-bucket", "/wavcaps-bucket/"):
         server.answers[path] = refuse
+    Store(home / "store").write_bytes("raw/sources.json", b"{}")
     monkeypatch.setenv("WAVCAPS_STORE", "s3://wavcaps-bucket")
     monkeypatch.setenv("WAVCAPS_S3__ENDPOINT_URL", server.url)
     monkeypatch.setenv("WAVCAPS_S3__REGION", "eu-west-2")
