@@ -166,6 +166,22 @@ def test_what_is_wrong_is_said_with_the_status_2(
     assert message in " ".join(result.output.split())
 
 
+def test_errors_and_summaries_name_the_folders_of_the_person_in_whole_sentences(
+    tmp_path: Path, sets: Path
+) -> None:
+    folder, page = write_set(tmp_path / "set", "json"), tmp_path / "page.md"
+    (sets / "esc50/meta/esc50.csv").unlink()
+    result = run(folder, "--against", "esc50", "--sets", sets)
+    assert f"into {sets / 'esc50'} (docs/benchmarks.md" in result.output
+    run(folder, "--against", "clotho", "--sets", sets, "--markdown", page)
+    assert re.search(
+        r"^- clotho: The FreeSound ids of 1 of 1 train .* is not there\.$", page.read_text(), re.M
+    )
+    write_json(tmp_path / "empty_final.json", [])
+    result = run(tmp_path / "empty_final.json", "--against", "clotho", "--sets", sets)
+    assert result.exit_code == 2 and result.output == f"{tmp_path / 'empty_final.json'} has no clips\n"
+
+
 def test_the_commands_of_the_page_work(tmp_path: Path, sets: Path) -> None:
     page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
     commands = COMMAND.findall(page)

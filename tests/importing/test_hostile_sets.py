@@ -180,6 +180,18 @@ def test_a_tar_with_a_name_that_leaves_it_or_that_ends_early_is_refused(tmp_path
         build_tables(find_set(tmp_path / "two", source="laion"))
 
 
+def test_a_tar_with_a_hole_is_refused(tmp_path: Path) -> None:
+    """A download in several parts, of which some are zeros still: Python's reader sees the end there."""
+    tarred(tmp_path / "0.tar", {f"{number}.flac": flac(number) for number in range(4)})
+    whole = (tmp_path / "0.tar").read_bytes()
+    with tarfile.open(tmp_path / "0.tar") as tar:
+        start, stop = (member.offset for member in tar.getmembers()[1:3])
+    for filled in (whole[:start] + bytes(stop - start) + whole[stop:], whole[:start] + bytes(2**21)):
+        (tmp_path / "0.tar").write_bytes(filled)
+        with pytest.raises(UnusableSet, match=r"0\.tar goes on behind its end at .*Download it again"):
+            build_tables(find_set(tmp_path, source="laion"))
+
+
 def test_audio_behind_a_link_out_of_the_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     tarred(tmp_path / "cache/0.tar", {"1.flac": flac(1), "1.txt": b"A dog."})

@@ -65,6 +65,12 @@ def test_the_commands_of_the_page_work(home: Path, one_clip: Path) -> None:
     assert imported_sets(Settings().state) == {}
 
 
+def test_a_set_without_any_audio_is_said_to_publish_nothing(home: Path, one_clip: Path) -> None:
+    assert "has audio here" not in run(str(one_clip)).output
+    (one_clip / "Zip_files/FreeSound/1.flac").unlink()
+    assert "No clip of freesound has audio here" in run(str(one_clip), "--dry-run").output
+
+
 def test_the_settings_of_the_page_exist() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     steps = {name: step["config"] for name, step in yaml.safe_load(block)["ops"].items()}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_a_version_is_published_only_if_the_content_differs(tmp_path: Path, rele
     # The content of the first version is published again, as a version of its own.
     assert [name.partition("-")[0] for name in names] == ["v1", "v2", "v3"]
     assert names[0].partition("-")[2] == names[2].partition("-")[2]
+
+
+def test_runs_that_publish_at_once_make_one_version_after_another(store: Store, released: Rows) -> None:
+    tables, versions = TableStore(store), SetVersions(store)
+    contents = [released[number:] for number in range(4)]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        made = list(pool.map(lambda rows: publish(tables, rows).version, contents))
+    published = versions.all()
+    assert {version.name for version in made} == {version.name for version in published}
+    assert [version.number for version in published] == [1, 2, 3, 4]
+    before: list[str | None] = [version.name for version in published]
+    assert [version.previous for version in published] == [None, *before[:-1]]
+    assert all(versions.read(version).num_rows == version.clips for version in published)
 
 
 def test_every_kind_of_change_is_told(tmp_path: Path, released: Rows) -> None:
@@ -379,7 +393,10 @@ def test_the_commands_list_and_compare_versions(
     assert "No version has been published yet" in run(versions_command).output
     assert "no version 'latest'" in run(diff_command).output
     tables = TableStore(Store(tmp_path / "store"))
-    names = [publish(tables, rows).version.name for rows in (released, released[1:])]
+    names = [publish(tables, released).version.name]
+    alone = run(diff_command)
+    assert alone.exit_code == 1 and f"{names[0]} is the first version" in alone.output
+    names.append(publish(tables, released[1:]).version.name)
     listed = run(versions_command).output.splitlines()
     assert [line.split()[0] for line in listed[1:]] == names[::-1]
     assert listed[1].endswith("899  1 removed") and listed[2].endswith("900  the first version")

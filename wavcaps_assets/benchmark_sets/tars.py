@@ -29,6 +29,9 @@ AUDIO_ENDINGS = frozenset({".flac", ".wav", ".ogg", ".mp3", ".opus"})
 # A record with captions has a few hundred bytes.
 MAX_TEXT_BYTES = 1_000_000
 ROWS_AT_ONCE = 10_000
+BYTES_AT_ONCE = 2**16
+# Tools pad a tar to records of 10 kB, and to some hundred kB on tapes.
+MOST_PADDING = 2**20
 
 
 def member_path(tar: str, start: int, size: int) -> str:
@@ -75,18 +78,22 @@ def tar_keys(store: Store, tars: Sequence[str]) -> Iterator[str]:
     """
     for tar in tars:
         with store.reading(tar) as path:
-            yield from (_in_id(key) for key in tar_members(tar, path)[0])
+            yield from (_in_id(key) for key in tar_members(tar, path))
 
 
 def _in_id(key: str) -> str:
     return key.replace("/", "-")
 
 
-def tar_members(tar: str, path: Path) -> tuple[dict[str, dict[str, tarfile.TarInfo]], int]:
-    """The members of a tar by their key and ending, and where the last one ends (bytes)."""
+def tar_members(tar: str, path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
+    """The members of a tar by their key and ending.
+
+    Raises:
+        TarError: names the tar, and the member; also if the tar is incomplete.
+    """
     found: dict[str, dict[str, tarfile.TarInfo]] = {}
     try:
-        with tarfile.open(path, "r:") as archive:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
                 if member.isdir():
                     continue
@@ -100,17 +107,16 @@ def tar_members(tar: str, path: Path) -> tuple[dict[str, dict[str, tarfile.TarIn
                 if ending in members:
                     raise TarError(f"{tar}: the tar contains {member.name!r} twice")
                 members[ending] = member
-            end = archive.offset
+            _check_end(tar, file, archive.offset)
     except tarfile.TarError as error:
         raise TarError(f"{tar} is not an uncompressed tar, or it is truncated ({error})") from error
-    return found, end
+    return found
 
 
 def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str, Any]]:
     with store.reading(tar) as path:
-        found, end = tar_members(tar, path)
+        found = tar_members(tar, path)
         with path.open("rb") as file:
-            check_end(tar, file, end)
             for key, members in found.items():
                 audio = next((members[ending] for ending in members if ending in AUDIO_ENDINGS), None)
                 if audio is None:
@@ -128,13 +134,24 @@ def _rows(store: Store, tar: str, split: str, source: str) -> Iterator[dict[str,
                 }
 
 
-def check_end(tar: str, file: io.BufferedReader, end: int) -> None:
-    """A tar ends with a block of zeros. Python also accepts any damaged member as the end."""
+def _check_end(tar: str, file: io.BufferedReader, end: int) -> None:
+    """A tar ends with a block of zeros, and has nothing behind it but padding.
+
+    Python also accepts any damaged member as the end, and zeros where a download has no bytes yet.
+    """
     file.seek(end)
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise TarError(
             f"{tar} is damaged or truncated: {end:,} bytes are followed by neither a member nor the end"
         )
+    padding = 0
+    while block := file.read(BYTES_AT_ONCE):
+        padding += len(block)
+        if padding > MOST_PADDING or block.count(0) < len(block):
+            raise TarError(
+                f"{tar} goes on behind its end at {end:,} bytes: it is a download with a hole, or several "
+                "tars that were joined. Download it again, or unpack it and pack it again"
+            )
 
 
 def _read_record(

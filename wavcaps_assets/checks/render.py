@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from wavcaps_assets.checks.figures import EXAMPLES, Example, Result, Status
 from wavcaps_assets.checks.quality import worst
-from wavcaps_assets.show.previews import cell
+from wavcaps_assets.show.previews import MAX_CELL_CHARS, cell
 
 SIGNS = {Status.PASSED: "✅", Status.WARNED: "⚠️", Status.FAILED: "❌", Status.SKIPPED: "⬜"}
 # Characters that XML 1.0 cannot contain, not even escaped (section 2.2), and those that change the text's
@@ -82,9 +82,9 @@ def examples_table(results: Sequence[Result]) -> str:
     return "\n".join(lines) if len(lines) > 2 else "*no examples*"
 
 
-def markdown_cell(text: str) -> str:
+def markdown_cell(text: str, most_chars: int = MAX_CELL_CHARS) -> str:
     """A text from outside as a Markdown cell, without markup, links, mentions and changes of direction."""
-    shown = cell(CONTROL.sub(REPLACED, " ".join(text.split())))
+    shown = cell(CONTROL.sub(REPLACED, " ".join(text.split())), most_chars)
     # GitHub links a bare address, and notifies a person after an @.
     return re.sub(r"(?<=\w)(?=://)|(?<=@)|(?<=\bwww)(?=\.)", "<!-- -->", shown)
 

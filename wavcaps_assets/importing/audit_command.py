@@ -129,4 +129,9 @@ def _lists(sets: Path | None) -> Iterator[Store]:
         return
     with TemporaryDirectory() as folder:
         Path(folder, FOLDER).symlink_to(sets.resolve(), target_is_directory=True)
-        yield Store(folder)
+        store = Store(folder)
+        try:
+            yield store
+        except SetError as error:
+            # A person knows their own folder, and not this link to it.
+            raise SetError(str(error).replace(store.describe(FOLDER), str(sets))) from error

@@ -14,6 +14,8 @@ from wavcaps_assets.importing.audit import KINDS, SAME, Audit, AuditedBenchmark
 from wavcaps_assets.importing.summary import printable
 
 SHOWN = 20
+# Of a sentence in Markdown, which is no cell of a table.
+SENTENCE_CHARS = 1_000
 SUITE = "leak audit"
 HEADER = ("benchmark", "clips", *KINDS, "leaked", "to review")
 NOT_COMPARED = "-"
@@ -43,7 +45,8 @@ def as_text(audit: Audit) -> str:
 def as_markdown(audit: Audit) -> str:
     """A summary for a page, such as that of a GitHub job."""
     sign = "❌" if audit.leaks else "✅"
-    lines = [f"## {sign} Leak audit of {markdown_cell(audit.set_name)}", "", markdown_cell(_title(audit)), ""]
+    lines = [f"## {sign} Leak audit of {markdown_cell(audit.set_name)}", ""]
+    lines += [markdown_cell(_title(audit), SENTENCE_CHARS), ""]
     lines += [f"| {' | '.join(HEADER)} |", f"|{' --- |' * len(HEADER)}"]
     lines += [f"| {' | '.join(map(markdown_cell, _cells(one)))} |" for one in audit.benchmarks]
     for verdict, title in ((SAME, "Leaked"), ("review", "To review")):
@@ -55,7 +58,9 @@ def as_markdown(audit: Audit) -> str:
     unchecked = list(_unchecked(audit))
     if unchecked:
         lines += ["", "### Not checked", ""]
-        lines += [f"- {markdown_cell(name)}: {markdown_cell(what)}" for name, what in unchecked]
+        lines += [
+            f"- {markdown_cell(name)}: {markdown_cell(what, SENTENCE_CHARS)}" for name, what in unchecked
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -86,6 +86,12 @@ def import_set(
     except (UnusableSet, CannotImport, DamagedImport, StoreError, OSError) as error:
         raise click.ClickException(printable(str(error))) from error
     click.echo(summary(built))
+    if silent := [name for name, table in built.tables.items() if built.without_audio(name) == len(table)]:
+        click.echo(
+            f"No clip of {', '.join(silent)} has audio here, and clips without audio are not published: say "
+            "where it is with --audio FOLDER",
+            err=True,
+        )
     click.echo("Nothing was written." if dry_run else _next_steps(built))
 
 

@@ -164,7 +164,8 @@ def build_tables(
         table = pa.concat_tables([*pieces.get(name, []), IMPORTED_CLIPS.from_rows(rows)])
         built.tables[name] = _without_contested(table, built.notes.contested)
     if not built.clips:
-        raise UnusableSet(f"{files.root} has no clips{_first_problem(built.notes)}")
+        named = files.lists[0][0] if len(files.lists) == 1 else files.root
+        raise UnusableSet(f"{named} has no clips{_first_problem(built.notes)}")
     if unknown := sorted(renames.keys() - {*originals.values()}):
         raise UnusableSet(
             f"{', '.join(unknown)} cannot be renamed: the sources of the set are "

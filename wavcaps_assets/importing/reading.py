@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets.benchmark_sets.tars import AUDIO_ENDINGS, MAX_TEXT_BYTES, TarError, check_end, tar_members
+from wavcaps_assets.benchmark_sets.tars import AUDIO_ENDINGS, MAX_TEXT_BYTES, TarError, tar_members
 from wavcaps_assets.checks.manifest_files import manifest_files, sources_of, walk
 from wavcaps_assets.checks.manifest_formats import (
     CAPTION_COLUMNS,
@@ -233,9 +233,8 @@ def _require_inside(file: Path, root: Path) -> None:
 def _tar_clips(file: Path, root: Path, source: str, notes: Notes) -> Iterator[dict[str, Any]]:
     _require_inside(file, root)
     relative = file.resolve().relative_to(root).as_posix()
-    found, end = tar_members(relative, file)
+    found = tar_members(relative, file)
     with file.open("rb") as tar:
-        check_end(relative, tar, end)
         for key, members in found.items():
             audio = next((members[ending] for ending in members if ending in AUDIO_ENDINGS), None)
             record = members.get(".json") or members.get(".txt")

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo
 from wavcaps_assets.lane.chapters import TINY, TRAINING, Stop, Training, chapters
 from wavcaps_assets.lane.killed import lane_of
-from wavcaps_assets.lane.outcome import result_lines, with_reasons
+from wavcaps_assets.lane.outcome import SET_KEY, result_lines, with_reasons
 from wavcaps_assets.lane.runs import Job, RunFailed, RunStopped, RunWaits, run_job, steps_of, timed
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.sources import all_sources
@@ -101,6 +101,10 @@ def run(last: str, again: bool, paper_size: bool, config_file: Path | None) -> N
         ) from error
     click.echo(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes. The store: {settings.store}")
     if Stop(last) not in (Stop.CRAWL, Stop.CAPTIONS):
+        if not tables.rows(SET_KEY, None):
+            raise click.ClickException(
+                "the set has no clips. The lines above say behind each step which clips it dropped, and why"
+            )
         click.echo(result_lines(tables, scores=Stop(last) is not Stop.PUBLISH))
     if Stop(last) is Stop.REPORT:
         click.echo(f"  The report: {tables.store.describe(REPORT)}")

@@ -54,6 +54,10 @@ def diff(before: str | None, after: str, table: Path | None) -> None:
     try:
         known = SetVersions(_store())
         second = known.find(after)
+        if before is None and second.previous is None:
+            raise click.ClickException(
+                f"{second.name} is the first version: there is none to compare it with"
+            )
         first = known.find(before or second.previous or second.name)
         changes = compare_versions(known, first, second)
     except StoreError as error:

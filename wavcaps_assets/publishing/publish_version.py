@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,10 +13,19 @@ import pyarrow as pa
 from wavcaps_assets.publishing.changelog import changelog
 from wavcaps_assets.publishing.removals import with_reasons
 from wavcaps_assets.publishing.version_diff import counts_of, diff
-from wavcaps_assets.store.storage import DamagedTable
+from wavcaps_assets.store.exclusive import WAIT_S, StillAlone, in_bucket, locked
+from wavcaps_assets.store.storage import DamagedTable, Store, StoreError
 from wavcaps_assets.tables import MANIFEST, SET_CHANGES
 from wavcaps_assets.tables.asset_tables import WHOLE, OtherVersion, TableStore
-from wavcaps_assets.tables.set_versions import TABLE, SetVersion, SetVersions, content_hash, name_of, path_of
+from wavcaps_assets.tables.set_versions import (
+    FOLDER,
+    TABLE,
+    SetVersion,
+    SetVersions,
+    content_hash,
+    name_of,
+    path_of,
+)
 from wavcaps_assets.tables.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -23,6 +33,7 @@ logger = logging.getLogger(__name__)
 KEY = ("wavcaps",)
 # The run of a version that was adopted: the set of a project from before sets had versions.
 ADOPTED = "adopted"
+LOCK = ".publish.lock"
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ def publish_version(
 ) -> Publication:
     """Publishes the set as a new version, unless the newest one has the same content.
 
-    In a store without versions, the set that is there becomes the first one, as it is.
+    In a store without versions, the set that is there becomes the first one, as it is. Of two runs that
+    publish at the same time, the second one waits: no two versions have one number.
 
     Args:
         stage: the set, `tables.MANIFEST`, and what it leaves out.
@@ -53,8 +65,21 @@ def publish_version(
         run_id: the run that publishes.
 
     Raises:
-        StoreError: it cannot be written, or the newest version cannot be read. There is no new version then.
+        StoreError: it cannot be written, another run publishes for too long, or the newest version cannot be
+            read. There is no new version then.
     """
+    with _alone(tables.store) as still_alone:
+        return _publish(tables, stage, sources, run_id, now, still_alone)
+
+
+def _publish(
+    tables: TableStore,
+    stage: Stage,
+    sources: Sequence[str],
+    run_id: str,
+    now: datetime,
+    still_alone: StillAlone,
+) -> Publication:
     versions = SetVersions(tables.store)
     latest = versions.latest() or _adopt(tables, versions, now)
     hashed = content_hash(stage.kept)
@@ -75,9 +100,28 @@ def publish_version(
         changes=counts_of(changes) if latest is not None else {"added": len(stage.kept)},
         removed=counts_of(changes, "why"),
     )
-    versions.write(version, stage.kept, changes, page_of(version, changes))
+    page = page_of(version, changes)
+    still_alone()
+    versions.write(version, stage.kept, changes, page)
     logger.info("published %s, %d clips", version.name, version.clips)
     return Publication(version, True, changes)
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[StillAlone]:
+    """Keeps other processes, on any machine, from publishing until the context ends."""
+    with ExitStack() as held:
+        try:
+            if store.is_folder:
+                still_alone = held.enter_context(locked(store.path(f"{FOLDER}/{LOCK}"), WAIT_S))
+            else:
+                still_alone = held.enter_context(in_bucket(store, FOLDER, LOCK))
+        except TimeoutError as error:
+            raise StoreError(
+                f"another run has been publishing a version of the set in {store.describe(FOLDER)} for "
+                f"{WAIT_S:.0f} s: wait for it, and materialize wavcaps again"
+            ) from error
+        yield still_alone
 
 
 def page_of(version: SetVersion, changes: pa.Table) -> str:

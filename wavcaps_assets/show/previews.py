@@ -70,8 +70,8 @@ def tally(counted: Mapping[str, int], what: str) -> str:
     return "\n".join([*lines, *(f"| {cell(name)} | {count} |" for name, count in counted.items())])
 
 
-def cell(value: object) -> str:
-    """One value as the text of a Markdown cell. Addresses in it are not links."""
+def cell(value: object, most_chars: int = MAX_CELL_CHARS) -> str:
+    """One value as the text of a Markdown cell. Addresses in it are not links. Longer texts are cut."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -83,8 +83,8 @@ def cell(value: object) -> str:
             str(item.get("label", item)) if isinstance(item, dict) else str(item) for item in value
         )
     text = " ".join(str(value).translate(BIDI_CONTROLS).split())
-    if len(text) > MAX_CELL_CHARS:
-        text = text[: MAX_CELL_CHARS - 1] + "…"
+    if len(text) > most_chars:
+        text = text[: most_chars - 1] + "…"
     text = AUTOLINK.sub(lambda match: f"{match[0]}{WORD_JOINER}", text)
     return MARKUP.sub(r"\\\1", html.escape(text, quote=False))
 

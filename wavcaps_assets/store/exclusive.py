@@ -50,8 +50,11 @@ def in_bucket(store: Store, folder: str, key: str, wait_s: float = WAIT_S) -> It
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[StillAlone]:
+def locked(path: Path, wait_s: float = 0.0) -> Iterator[StillAlone]:
     """Holds the lock of a file, which the system releases when the process ends.
+
+    Args:
+        wait_s: how long to wait for another process.
 
     Raises:
         TimeoutError: another process holds it.
@@ -60,7 +63,7 @@ def locked(path: Path) -> Iterator[StillAlone]:
     held = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire(timeout=0)
+        held.acquire(timeout=wait_s)
     except Timeout:
         raise TimeoutError(f"another process holds {path}") from None
     except OSError as error:
