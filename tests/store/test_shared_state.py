@@ -162,8 +162,12 @@ def test_a_server_that_ignores_conditions_serves_one_machine(monkeypatch: pytest
                 OneMachine(store, FOLDER).__enter__()
             # A machine that died is no longer there after a while.
             monkeypatch.setattr(machines, "EXPIRES_S", -1.0)
-            with OneMachine(store, FOLDER):
-                pass
+            with OneMachine(store, FOLDER) as late:
+                # Nor does a machine go on that the others think dead, as after it slept.
+                with pytest.raises(StoreError, match="another one may work with it: start the run again"):
+                    late.require()
+                monkeypatch.setattr(machines, "EXPIRES_S", 120.0)
+                late.require()
         assert store.hidden(FOLDER, ".") == {}
 
 

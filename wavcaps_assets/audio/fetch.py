@@ -52,8 +52,8 @@ def fetch_audio(
             lists; nothing is recorded against these clips.
     """
     with (
-        one_process(tables.store, source.name, partition),
-        History(tables.store, source.name, partition) as history,
+        one_process(tables.store, source.name, partition) as still_alone,
+        History(tables.store, source.name, partition, still_alone) as history,
     ):
         done = tables.crawl_id_of([source.name, STAGE], partition)
         fetch = Fetch(source, partition, tables, origin, settings, history, done)
@@ -72,7 +72,8 @@ def fetch_audio(
         fetch.report()
     kept = [row for row in rows.values() if "reason" not in row]
     dropped = [row for row in rows.values() if "reason" in row]
-    return Stage(AUDIO.from_rows(kept), DROPPED.from_rows(dropped), fetch.fetch_id)
+    tables_of = AUDIO.from_rows(kept), DROPPED.from_rows(dropped)
+    return Stage(*tables_of, fetch.fetch_id, replaces=done or "")
 
 
 def _clips(clips: pa.Table) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -73,22 +74,15 @@ def crawl(
     """
     if partition not in source.partitions():
         raise ValueError(f"{source.title} has no partition {partition!r}")
-    with one_process(tables.store, source.name, partition):
-        return _crawl(source, partition, network, tables, settings or CrawlSettings(), smallest_share)
-
-
-def _crawl(
-    source: Source,
-    partition: str,
-    network: Network,
-    tables: TableStore,
-    settings: CrawlSettings,
-    smallest_share: float,
-) -> CrawlResult:
-    finished = tables.crawl_id_of([source.name, STAGE], partition)
-    before = _before(tables, source.name, partition)
-    pages = PageLog(tables.store, f"log/pages/{source.name}/{partition}", finished)
-    with network.using_pages(pages), History(tables.store, source.name, partition) as history:
+    settings = settings or CrawlSettings()
+    with ExitStack() as held:
+        still_alone = held.enter_context(one_process(tables.store, source.name, partition))
+        finished = tables.crawl_id_of([source.name, STAGE], partition)
+        before = _before(tables, source.name, partition)
+        log = f"log/pages/{source.name}/{partition}"
+        pages = PageLog(tables.store, log, finished, still_alone)
+        held.enter_context(network.using_pages(pages))
+        history = held.enter_context(History(tables.store, source.name, partition, still_alone))
         diff = CrawlDiff(source, history, before, pages.crawl, pages.started)
         try:
             tally = add_records(source.records(network, partition), diff)
@@ -109,7 +103,7 @@ def _crawl(
             pages.discard()
             raise
         diff.record()
-    return CrawlResult(stage, changes, pages.read_before, tally.notes)
+    return CrawlResult(replace(stage, replaces=finished or ""), changes, pages.read_before, tally.notes)
 
 
 def _before(tables: TableStore, source: str, partition: str) -> Stage | None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.exclusive import StillAlone
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import LEDGER
 
@@ -59,9 +60,15 @@ class History:
     """The events of one partition of a source. Safe to add to from several threads.
 
     Use it as a context manager. The first event creates the file.
+
+    Args:
+        still_alone: called before each write, as `crawl.one_process` gives it.
     """
 
-    def __init__(self, store: Store, source: str, partition: str) -> None:
+    def __init__(
+        self, store: Store, source: str, partition: str, still_alone: StillAlone = lambda: None
+    ) -> None:
+        self._still_alone = still_alone
         self.source = source
         self.partition = partition
         self._log = AppendLog(store, f"log/clips/{source}/{partition}")
@@ -82,7 +89,9 @@ class History:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """All events, oldest first."""
-        return iter(sorted(self._events.values(), key=lambda record: record["at"]))
+        with self._lock:
+            events = list(self._events.values())
+        return iter(sorted(events, key=lambda record: record["at"]))
 
     def add(self, event: Event, clip_id: str, crawl_id: str, **more: Any) -> None:
         """Writes an event to the store before it returns."""
@@ -93,15 +102,19 @@ class History:
 
         Each is later than those that are there, also where the clock was set back since: the order of events
         says what a clip is now.
+
+        Raises:
+            StoreError: it could not be written; or another process has taken the partition over.
         """
+        self._still_alone()
         with self._lock:
             not_before = self._newest and (datetime.fromisoformat(self._newest) + TICK).isoformat()
             in_order = [{**event, "at": max(event["at"], not_before)} for event in events]
             new = [event for event in in_order if _key(event) not in self._events]
-            self._lock = threading.Lock()
-        self._newest = max((event["at"] for event in new), default=self._newest)
+            self._newest = max((event["at"] for event in new), default=self._newest)
         self._log.append_many(new)
-        self._events.update((_key(event), event) for event in new)
+        with self._lock:
+            self._events.update((_key(event), event) for event in new)
 
     def table(self) -> pa.Table:
         """All events as `tables.LEDGER`, oldest first."""

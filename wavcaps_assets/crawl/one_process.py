@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.errors import Paused
-from wavcaps_assets.store.exclusive import WAIT_S, in_bucket, locked
+from wavcaps_assets.store.exclusive import WAIT_S, StillAlone, in_bucket, locked
 from wavcaps_assets.store.storage import Store
 
 FOLDER = "log/clips"
@@ -20,8 +20,11 @@ LATER_S = 600.0
 
 
 @contextmanager
-def one_process(store: Store, source: str, partition: str) -> Iterator[None]:
+def one_process(store: Store, source: str, partition: str) -> Iterator[StillAlone]:
     """Keeps other processes from the partition, until the context ends.
+
+    Call what it yields before each write. In a bucket, a process that slept for longer than a lease lasts, as
+    in a suspended machine, is told so, and must not write: another one may work on the partition.
 
     Raises:
         Paused: another process works on it. In a bucket, one that was killed is seen to be dead after two
@@ -31,12 +34,12 @@ def one_process(store: Store, source: str, partition: str) -> Iterator[None]:
     with ExitStack() as held:
         try:
             if store.is_folder:
-                held.enter_context(locked(store.path(f"{FOLDER}/{source}/.{partition}.lock")))
+                still_alone = held.enter_context(locked(store.path(f"{FOLDER}/{source}/.{partition}.lock")))
             else:
-                held.enter_context(in_bucket(store, FOLDER, f"{source}/{partition}", WAIT_S))
+                still_alone = held.enter_context(in_bucket(store, FOLDER, f"{source}/{partition}", WAIT_S))
         except TimeoutError:
             raise Paused(
                 f"another process works on the partition {partition} of {source}",
                 utc_now() + timedelta(seconds=LATER_S),
             ) from None
-        yield
+        yield still_alone

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from wavcaps_assets.clock import new_crawl_id, utc_now
 from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.exclusive import StillAlone
 from wavcaps_assets.store.storage import Store
 
 # Each failure is all attempts of a request, and usually a pause of the host after it.
@@ -38,6 +39,7 @@ class PageLog:
         folder: the log's folder in the store.
         done: the crawl that the partition's table was made from. Its pages are removed; the pages of
             another crawl, which was interrupted, are used.
+        still_alone: called before each change of the log, as `crawl.one_process` gives it.
 
     Attributes:
         crawl: the crawl's id.
@@ -45,7 +47,10 @@ class PageLog:
         read_before: number of pages read before it was interrupted.
     """
 
-    def __init__(self, store: Store, folder: str, done: str | None) -> None:
+    def __init__(
+        self, store: Store, folder: str, done: str | None, still_alone: StillAlone = lambda: None
+    ) -> None:
+        self._still_alone = still_alone
         self._store = store
         self._folder = folder
         self._pages: dict[str, dict[str, Any]] = {}
@@ -91,7 +96,7 @@ class PageLog:
     def add(self, key: str, url: str, page: Page) -> None:
         """Writes a page to the log."""
         packed = pa.compress(page.body, codec="zstd", asbytes=True) if page.body else b""
-        self._log.append(
+        self._append(
             {
                 "key": key,
                 "url": url,
@@ -105,12 +110,12 @@ class PageLog:
     def forget_failures(self) -> None:
         """Requests every page again that failed, however often."""
         self._failures.clear()
-        self._log.append({"failures_forgotten": True, "at": utc_now().isoformat()})
+        self._append({"failures_forgotten": True, "at": utc_now().isoformat()})
 
     def add_failure(self, key: str) -> None:
         """Records that all attempts to read a page failed."""
         self._failures[key] += 1
-        self._log.append({"failed": key, "at": utc_now().isoformat()})
+        self._append({"failed": key, "at": utc_now().isoformat()})
 
     def _is_new(self, record: Mapping[str, Any]) -> bool:
         """Whether a record is seen for the first time: a log can show one twice after a kill."""
@@ -135,8 +140,13 @@ class PageLog:
 
     def discard(self) -> None:
         """Removes all pages, because no crawl can be completed with them."""
+        self._still_alone()
         self._log.close()
         self._store.remove(self._folder)
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        self._still_alone()
+        self._log.append(record)
 
 
 def key_of(*request: object) -> str:

@@ -69,6 +69,10 @@ class LoneQuotas(Quotas):
         self._alone = OneMachine(store, FOLDER)
         self._alone.__enter__()
 
+    def acquire(self, host: str, limits: tuple[Limit, ...]) -> tuple[int | None, float]:
+        self._alone.require()
+        return super().acquire(host, limits)
+
     def close(self) -> None:
         self._alone.__exit__(None, None, None)
         super().close()

@@ -19,7 +19,7 @@ LEASES = "leases"
 # In a bucket, the lease of a killed process is seen to be dead after `EXPIRES_S`.
 WAIT_S = EXPIRES_S + 30
 
-# Raises StoreError if another process has taken over since.
+# Raises StoreError if another process has taken over since, or may have. It may be called often.
 StillAlone = Callable[[], None]
 
 
@@ -38,10 +38,10 @@ def in_bucket(store: Store, folder: str, key: str, wait_s: float = WAIT_S) -> It
     """
     with ExitStack() as held:
         if not has_conditional_writes(store, folder):
-            held.enter_context(OneMachine(store, folder))
+            machine = held.enter_context(OneMachine(store, folder))
             name = hashlib.sha256(f"{store.describe(folder)}\n{key}".encode()).hexdigest()[:16]
             held.enter_context(locked(Path(tempfile.gettempdir()) / f"wavcaps-{name}.lock"))
-            yield _always
+            yield machine.require
             return
         leases = SharedLeases(store, folder, LEASES)
         held.callback(leases.close)

@@ -7,6 +7,7 @@ exists. Where a server ignores the header, only one machine may work at a time.
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import uuid
 from contextlib import suppress
 from types import TracebackType
 
+from wavcaps_assets.clock import moment
 from wavcaps_assets.store.errors import MissingFile, StoreError
 from wavcaps_assets.store.shared_leases import BEAT_S, EXPIRES_S
 from wavcaps_assets.store.storage import Store
@@ -68,6 +70,7 @@ class OneMachine:
         self._folder = folder
         self._name = f"{PREFIX}{uuid.uuid4().hex}.json"
         self._done = threading.Event()
+        self._shown_at = -math.inf
 
     def __enter__(self) -> OneMachine:
         self._show()
@@ -105,8 +108,22 @@ class OneMachine:
                         "machine at a time, or use a server with conditional writes (docs/captioning.md)"
                     )
 
+    def require(self) -> None:
+        """Checks that other machines still see this one.
+
+        Raises:
+            StoreError: they may think that it is gone, as after it slept.
+        """
+        if moment().up_s - self._shown_at > EXPIRES_S - BEAT_S:
+            raise StoreError(
+                "this machine could not show in time that it works with "
+                f"{self._store.describe(self._folder)}, and another one may work with it: start the run again"
+            )
+
     def _show(self) -> None:
+        began = moment().up_s
         self._store.write_bytes(f"{self._folder}/{self._name}", socket.gethostname().encode())
+        self._shown_at = began
 
     def _leave(self) -> None:
         with suppress(StoreError):

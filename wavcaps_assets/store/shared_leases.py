@@ -7,6 +7,7 @@ another owner that sees the same entry for long enough, by its own clock, remove
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 
+from wavcaps_assets.clock import moment
 from wavcaps_assets.store.errors import StoreError
 from wavcaps_assets.store.shared_state import Document, SharedState
 from wavcaps_assets.store.storage import Store
@@ -48,7 +50,9 @@ class SharedLeases:
         self._others: object = None
         self._changed = False
         # When this owner's entry last changed, and whether the exchange under way changes it.
-        self._beat_at = -BEAT_S
+        self._beat_at = -math.inf
+        # When the store was last seen to have the lease that is required.
+        self._seen_at = -math.inf
         self._beating = False
 
     def exchange(self, wanted: Collection[str] = (), released: Collection[str] = ()) -> set[str]:
@@ -58,7 +62,7 @@ class SharedLeases:
             StoreError: the store cannot be used, or this owner was thought dead.
         """
         with self._lock:
-            began = time.monotonic()
+            began = _up_s()
             if self._held and began - self._beat_at > EXPIRES_S:
                 self._held.clear()
                 raise StoreError(
@@ -72,14 +76,22 @@ class SharedLeases:
             return got
 
     def require(self, key: str) -> None:
-        """Checks that this owner still holds a lease.
+        """Checks that this owner still holds a lease. The store is asked only now and then.
 
         Raises:
-            StoreError: it was thought dead, and another owner may have taken the lease; or the store cannot
-                be read.
+            StoreError: it was thought dead, as after this process or its machine slept, and another owner may
+                have taken the lease; or the store cannot be read.
         """
-        owners = self._state.read().get(OWNERS, {})
-        if key not in owners.get(self._owner, {}).get("keys", ()):
+        now = _up_s()
+        # A little before others may take it: what is written next takes its time.
+        held = now - self._beat_at < EXPIRES_S - BEAT_S
+        if held and now - self._seen_at < BEAT_S / 4:
+            return
+        if held:
+            owners = self._state.read().get(OWNERS, {})
+            held = key in owners.get(self._owner, {}).get("keys", ())
+            self._seen_at = now
+        if not held:
             raise StoreError(
                 f"the lease of {key!r} could not be renewed in time, and another process may have taken it: "
                 "start the run again"
@@ -92,11 +104,11 @@ class SharedLeases:
 
     def beat(self) -> None:
         """Shows that this owner lives, if it is time. Call it often while leases are held."""
-        if self._held and time.monotonic() - self._beat_at >= BEAT_S:
+        if self._held and _up_s() - self._beat_at >= BEAT_S:
             try:
                 self.exchange()
             except StoreError as error:
-                if time.monotonic() - self._beat_at > EXPIRES_S / 2:
+                if _up_s() - self._beat_at > EXPIRES_S / 2:
                     raise
                 logger.warning("leases cannot be renewed now: %s", error)
 
@@ -104,11 +116,11 @@ class SharedLeases:
         """Releases everything."""
         with self._lock, suppress(StoreError):
             self._held.clear()
-            if self._beat_at >= 0:
+            if self._beat_at > -math.inf:
                 self._state.change(lambda document: _remove(document, self._owner))
 
     def _edit(self, document: Document, wanted: Collection[str], released: Collection[str]) -> set[str]:
-        now = time.monotonic()
+        now = _up_s()
         owners: Document = document.setdefault(OWNERS, {})
         mine = owners.pop(self._owner, None)
         self._watch(document, now)
@@ -140,6 +152,11 @@ class SharedLeases:
         others = (document.get(GONE, 0), deepcopy(owners))
         if others != self._others:
             self._others, self._changed = others, True
+
+
+def _up_s() -> float:
+    """A clock that also goes on while the machine is asleep (s)."""
+    return moment().up_s
 
 
 def _remove(document: Document, owner: str) -> None:

@@ -35,6 +35,10 @@ class NewerVersion(OtherVersion):
     """A newer version of the project wrote a table. To write it again would lose its columns."""
 
 
+class WrittenSince(StoreError):
+    """Another process has written the table since this one began, as after this machine slept."""
+
+
 class TableStore:
     """Reads and writes an asset's table by the asset's key and partition."""
 
@@ -47,12 +51,21 @@ class TableStore:
         Raises:
             SchemaError: the table is not what `tables/` promises for this asset.
             StoreError: it cannot be written.
+            WrittenSince: the stage replaces a table that is no longer there, because another process wrote
+                one since.
         """
         schema = schema_of(asset_key)
         if isinstance(outcome, pa.Table):
             return self.store.write_table(
                 path_of(asset_key, partition), outcome, schema, _kept_metadata(outcome)
             )
+        if outcome.replaces is not None and partition is not None:
+            there = self.crawl_id_of(asset_key, partition)
+            if there not in (None, outcome.replaces, outcome.crawl_id):
+                raise WrittenSince(
+                    f"{self.store.describe(path_of(asset_key, partition))} was written by another process "
+                    "while this one worked, and is kept: run this again"
+                )
         # The dropped clips first: a run killed between the two writes then leaves the old table with
         # too many reasons, which the check `nothing_lost` reports, and never a table without reasons.
         size = self.store.write_table(path_of(asset_key, partition, dropped=True), outcome.dropped, DROPPED)

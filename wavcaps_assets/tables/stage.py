@@ -20,12 +20,15 @@ class Stage:
         crawl_id: the id of the crawl or the fetch that produced this. It is stored with the table, so
             that the next crawl or fetch knows that this one is finished.
         settings: the settings of the stage, as JSON, stored with the table for the next stages.
+        replaces: the id of the crawl or the fetch whose table this one replaces, empty if there was no table:
+            a table that was written since is kept. None: any table is replaced.
     """
 
     kept: pa.Table
     dropped: pa.Table
     crawl_id: str | None = None
     settings: str | None = None
+    replaces: str | None = None
 
 
 def drop(
