@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -11,7 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.support.mail_server import MailServer, mail_server
-from tests.support.rude_server import RudeServer, answer, rude_server
+from tests.support.rude_server import Asked, RudeServer, answer, rude_server
+from wavcaps_assets.alerts import channels
 from wavcaps_assets.alerts.channels import NotDelivered, channels_of
 from wavcaps_assets.alerts.message import Alert, Kind
 from wavcaps_assets.alerts.settings import AlertSettings
@@ -129,6 +132,39 @@ def test_an_accepted_alert_is_delivered_though_the_body_never_ends(server: RudeS
     server.answers["/hook"] = answer(b"ok", length=10)
     channels_of(settings(webhook_url=f"{server.url}/hook"))["webhook"].send(ALERT)
     assert server.times("/hook") == 1
+
+
+@pytest.mark.slow
+def test_a_server_that_is_slow_with_each_reply_is_not_waited_for_without_end(
+    server: RudeServer, mail: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "LONGEST_S", 0.6)
+    monkeypatch.setattr(channels, "QUIT_S", 0.1)
+    email = {
+        "host": "127.0.0.1",
+        "port": mail.port,
+        "security": "none",
+        "sender": "a@b.c",
+        "recipients": "d@e.f",
+    }
+    channel = channels_of(settings(email=email))["email"]
+    # What is delivered is not sent again because the end is slow.
+    mail.waits = {"QUIT": 1.0}
+    channel.send(ALERT)
+    assert len(mail.messages) == 1
+    mail.waits = dict.fromkeys(("EHLO", "MAIL", "RCPT", "DATA"), 0.25)
+    with pytest.raises(NotDelivered, match=r"timed out|no reply within"):
+        channel.send(ALERT)
+    assert len(mail.messages) == 1
+
+    def drip(asked: Asked, connection: socket.socket) -> None:
+        for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 30:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.1)
+
+    server.answers["/hook"] = drip
+    with pytest.raises(NotDelivered, match="no response within 1 s"):
+        channels_of(settings(webhook_url=f"{server.url}/hook"))["webhook"].send(ALERT)
 
 
 @pytest.mark.parametrize(

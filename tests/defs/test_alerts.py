@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster_shared.error import SerializableErrorInfo
 
 from tests.support.rude_server import RudeServer, answer, rude_server
 from wavcaps_assets.alerts.channels import NotDelivered, channels_of
@@ -200,6 +202,24 @@ def test_dead_runs_are_one_message(world: World) -> None:
         world.run("raw_clips", month)
     assert world.tick() == []
     assert not alerts.load(world.instance).causes  # type: ignore[union-attr]
+
+
+def test_a_backfill_that_fails_without_runs_is_one_message(world: World) -> None:
+    def add(name: str, status: BulkActionStatus) -> None:
+        error = SerializableErrorInfo("the asset freesound/audio is no longer there", [], "DagsterError")
+        made = PartitionBackfill(name, status, False, {}, 0.0, partition_names=["2022-01"], error=error)
+        world.instance.add_backfill(made)
+
+    add("old", BulkActionStatus.FAILED)
+    alerts.save(world.instance, alerts.begin(world.instance))
+    add("failed", BulkActionStatus.FAILED)
+    # The runs of this one say what failed.
+    add("with-runs", BulkActionStatus.COMPLETED_FAILED)
+    (sent,) = world.tick()
+    assert sent["kind"] == "failed_run" and sent["where"] == ["backfill failed"]
+    assert sent["what"] == "the asset freesound/audio is no longer there"
+    assert sent["url"] == "http://ui/runs/b/failed"
+    assert world.tick() == []
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from tests.simulation.stepped_clock import SteppedClock
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.pauses import PAUSED_TAG, paused
+from wavcaps_assets.defs.run_outcomes import outcome_of
 from wavcaps_assets.network.errors import HostDown, Paused, QuotaExhausted
 
 MONTHS = dg.StaticPartitionsDefinition(["2022-08", "2022-09"])
@@ -20,11 +21,12 @@ class Site:
 
     def __init__(self) -> None:
         self.says: type[Paused] = HostDown
+        self.more: tuple[bool, ...] = ()
 
     def crawl(self, instance: dg.DagsterInstance, month: str = "2022-09") -> dg.DagsterRun:
         @dg.asset(partitions_def=MONTHS, output_required=False)
         def raw_clips(context: dg.AssetExecutionContext) -> Iterator[Any]:
-            pause = self.says("x.org failed 5 times in a row", utc_now() + timedelta(hours=1))
+            pause = self.says("x.org failed 5 times in a row", utc_now() + timedelta(hours=1), *self.more)
             yield from paused(context, pause)
 
         made = dg.materialize([raw_clips], instance=instance, partition_key=month, raise_on_error=False)
@@ -61,3 +63,25 @@ def test_a_host_that_is_down_for_days_is_a_failure(clock: SteppedClock) -> None:
         crawl(QuotaExhausted, 1)
         crawl(HostDown, 100)
         assert outcomes == [("SUCCESS", True)] * 2
+
+
+@pytest.mark.slow
+def test_a_host_that_lets_no_request_through_for_days_is_reported_and_then_a_failure(
+    clock: SteppedClock,
+) -> None:
+    site, said = Site(), []
+    site.says = QuotaExhausted
+    with dg.instance_for_test() as instance:
+        # It throttles each first request, or some others get through, hours after the run before.
+        for in_vain, after_h in ((True, 0), (True, 25), (True, 48), (False, 1)):
+            clock.set(clock.now() + timedelta(hours=after_h))
+            site.more = (in_vain,)
+            run = site.crawl(instance)
+            kinds = [finding.kind.value for finding in outcome_of(instance, run, ()).findings]
+            said.append((run.status.value, kinds))
+    assert said == [
+        ("SUCCESS", []),
+        ("SUCCESS", ["outage"]),
+        ("FAILURE", ["failed_run"]),
+        ("SUCCESS", []),
+    ]

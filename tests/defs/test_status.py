@@ -1,9 +1,11 @@
 """The state of every source, from a real instance: paused, blocked, and with no source at all."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -16,10 +18,11 @@ from wavcaps_assets.definitions import build
 from wavcaps_assets.defs.failing_checks import by_source, failing
 from wavcaps_assets.defs.pauses import PAUSE_CAUSE_TAG, PAUSED_TAG
 from wavcaps_assets.defs.resources import store_of
-from wavcaps_assets.defs.status import as_markdown, pause_of, status_of
+from wavcaps_assets.defs.status import as_markdown, pause_of, room_of, status_of
 from wavcaps_assets.operations.command import alerts, status
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
+from wavcaps_assets.store.storage import Store
 
 
 @pytest.fixture
@@ -151,3 +154,12 @@ def test_a_test_message_is_sent_to_each_channel(
     assert "slack: not delivered" in sent.output and "planted" not in sent.output
     ((_, message),) = mail.messages
     assert message["Subject"] == "WavCaps: A test of the alerts"
+
+
+def test_the_disk_of_the_instance_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, settings = tmp_path / "home", Settings(store=str(tmp_path / "store"), state=tmp_path / "state")
+    free = {home: 5, tmp_path / "store": 7, tmp_path / "state": 6}
+    for folder in free:
+        folder.mkdir()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[path]))
+    assert room_of(Store(tmp_path / "store"), settings, home).disk_left_bytes == 5

@@ -244,9 +244,24 @@ def test_a_long_retry_after_pauses_all_clients(rude: RudeServer, opened: Opener)
 
 def test_throttling_without_a_date_is_a_pause_and_not_a_failure(rude: RudeServer, opened: Opener) -> None:
     rude.answers["/page"] = answer(b'{"detail": "Throttled:\n60/minute"}', status="429 Too Many Requests")
-    with pytest.raises(QuotaExhausted, match=r"too many requests.*Throttled: 60/minute"):
-        opened(rude.url).get_json(f"{rude.url}/page")
+    client = opened(rude.url)
+    with pytest.raises(QuotaExhausted, match=r"too many requests.*Throttled: 60/minute") as first:
+        client.get_json(f"{rude.url}/page")
     assert rude.times("/page") == 3
+    assert first.value.in_vain
+
+
+def test_a_quota_that_is_used_up_after_some_requests_was_not_in_vain(
+    rude: RudeServer, opened: Opener
+) -> None:
+    rude.answers["/good"] = GOOD
+    rude.answers["/page"] = answer(status="429 Quota", headers={"Retry-After": "3600"})
+    client = opened(rude.url)
+    client.get_json(f"{rude.url}/good")
+    for path in ("page", "good"):
+        with pytest.raises(QuotaExhausted) as raised:
+            client.get_json(f"{rude.url}/{path}")
+        assert not raised.value.in_vain
 
 
 def test_a_host_that_fails_in_a_row_is_paused(rude: RudeServer, opened: Opener) -> None:

@@ -51,6 +51,16 @@ def test_what_is_not_known_says_so_and_no_limit_is_no_number() -> None:
     assert (line["days"], line["budget"], line["disk"]) == ("not known", "no limit", "5.0 GB")
 
 
+def test_a_source_whose_schedule_is_off_is_fresh_only_if_nothing_is_missing() -> None:
+    states = [
+        status_table([source(Freshness(300, finished, (), NOW, promised))], UNLIMITED, NOW).to_pylist()[0][
+            "state"
+        ]
+        for finished, promised in ((1, False), (300, False), (1, True))
+    ]
+    assert states == ["partly crawled", "fresh", "fresh"]
+
+
 def test_no_source_takes_part() -> None:
     assert lines(status_table([], UNLIMITED, NOW)) == []
 

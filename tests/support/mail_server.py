@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -19,12 +20,14 @@ class MailServer:
         refusing: the reply to every recipient; empty: they are accepted.
         messages: those that were accepted, each with its recipients.
         logins: what was sent after AUTH.
+        waits: before the reply to a verb (s).
     """
 
     port: int = 0
     refusing: str = ""
     messages: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    waits: dict[str, float] = field(default_factory=dict)
 
 
 @contextmanager
@@ -33,13 +36,16 @@ def mail_server() -> Iterator[MailServer]:
 
     class Session(socketserver.StreamRequestHandler):
         def say(self, reply: str) -> None:
-            self.wfile.write(f"{reply}\r\n".encode())
+            # Who did not wait for the reply is gone.
+            with suppress(OSError):
+                self.wfile.write(f"{reply}\r\n".encode())
 
         def handle(self) -> None:
             recipients: list[str] = []
             self.say("220 test")
             while words := self.rfile.readline().decode().strip():
                 verb = words.split()[0].upper()
+                time.sleep(kept.waits.get(verb, 0.0))
                 if verb == "EHLO":
                     self.say("250-test\r\n250 AUTH PLAIN")
                 elif verb == "AUTH":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import smtplib
+import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +23,11 @@ from wavcaps_assets.network.links import host_of
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 10.0
+# For one alert to one channel, from the connection to the last reply: a server that is slow with each reply
+# must not outlast the tick of the sensor.
+LONGEST_S = 12.0
+# For the reply to "quit", when the mail is delivered.
+QUIT_S = 2.0
 ANSWER_CHARS = 200
 
 
@@ -68,10 +77,17 @@ class Email:
         mail = self.settings.email
         message = alert.as_email(mail.sender, mail.addresses, self.settings.ui_url)
         try:
-            with _connected(mail) as server:
+            server = _connected(mail)
+            try:
                 if mail.user:
                     server.login(mail.user, mail.password.get_secret_value())
                 refused = server.send_message(message)
+            finally:
+                # Whether it is delivered does not depend on the end.
+                with suppress(OSError, smtplib.SMTPException):
+                    server.until = time.monotonic() + QUIT_S
+                    server.quit()
+                server.close()
         except UnicodeError:
             # Its text has a part of what could not be encoded, which may be the password.
             raise NotDelivered(
@@ -96,11 +112,40 @@ def channels_of(settings: AlertSettings) -> Mapping[str, Channel]:
     return {name: CHANNELS[name](settings) for name in settings.channels}
 
 
-def _connected(mail: EmailSettings) -> smtplib.SMTP:
+class _Smtp(smtplib.SMTP):
+    """A connection whose replies must all be there in time.
+
+    Attributes:
+        until: by then (s, `time.monotonic`).
+    """
+
+    until = math.inf
+
+    def getreply(self) -> tuple[int, bytes]:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"no reply within {LONGEST_S:.0f} s")
+        if isinstance(self.sock, socket.socket):
+            self.sock.settimeout(min(left, LONGEST_S))
+        return super().getreply()
+
+
+class _SmtpOverTls(_Smtp, smtplib.SMTP_SSL):
+    """The same over TLS from the first byte."""
+
+
+def _connected(mail: EmailSettings) -> _Smtp:
+    until, server = time.monotonic() + LONGEST_S, _Smtp(timeout=LONGEST_S / 2)
     if mail.security is Security.TLS:
-        context = ssl.create_default_context()
-        return smtplib.SMTP_SSL(mail.host, mail.port, timeout=TIMEOUT_S, context=context)
-    server = smtplib.SMTP(mail.host, mail.port, timeout=TIMEOUT_S)
+        server = _SmtpOverTls(timeout=LONGEST_S / 2, context=ssl.create_default_context())
+    server.until = until
+    # `starttls` checks the certificate for this name, which else only the constructor notes.
+    server._host = mail.host  # type: ignore[attr-defined]
+    try:
+        server.connect(mail.host, mail.port)
+    except BaseException:
+        server.close()
+        raise
     if mail.security is Security.STARTTLS:
         try:
             server.starttls(context=ssl.create_default_context())
@@ -114,14 +159,24 @@ def _post(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None
     # httpx logs the address of each request.
     mask_log("httpx")
     try:
-        # A redirect would send the alert to an address that nobody set.
-        with httpx.stream(
-            "POST", url, json=body, headers=dict(headers), timeout=TIMEOUT_S, follow_redirects=False
-        ) as answer:
-            # The status says that it was accepted. The rest may come slowly, never end, or break off.
-            if answer.is_success:
-                return
-            said = line(next(answer.iter_text(), "")[:ANSWER_CHARS])
+        # Only asyncio ends a request after a time, whatever it waits for.
+        status, said = asyncio.run(asyncio.wait_for(_posted(url, body, headers), LONGEST_S))
+    except TimeoutError:
+        raise NotDelivered(line(f"{host_of(url)}: no response within {LONGEST_S:.0f} s")) from None
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         raise NotDelivered(line(f"{host_of(url)}: {type(error).__name__}: {error}")) from None
-    raise NotDelivered(line(f"{host_of(url)} responds with {answer.status_code}: {said}"))
+    if not 200 <= status < 300:
+        raise NotDelivered(line(f"{host_of(url)} responds with {status}: {line(said[:ANSWER_CHARS])}"))
+
+
+async def _posted(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, str]:
+    """The status of the response, and where it is an error, what it says first."""
+    # A redirect would send the alert to an address that nobody set.
+    async with (
+        httpx.AsyncClient(timeout=LONGEST_S, follow_redirects=False) as client,
+        client.stream("POST", url, json=body, headers=dict(headers)) as answer,
+    ):
+        # The status says that it was accepted. The rest may come slowly, never end, or break off.
+        if answer.is_success:
+            return answer.status_code, ""
+        return answer.status_code, await anext(answer.aiter_text(), "")

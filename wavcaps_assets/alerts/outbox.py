@@ -106,6 +106,7 @@ class Outbox(BaseModel):
         causes: by their names.
         waiting: alerts to deliver, the oldest first.
         down: the channels that failed last, by their names.
+        failed_backfills: the newest backfills that had failed then, by their ids; None: not known.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -115,6 +116,7 @@ class Outbox(BaseModel):
     causes: dict[str, Cause] = {}
     waiting: list[Waiting] = []
     down: dict[str, Down] = {}
+    failed_backfills: list[str] | None = None
 
     def add(self, findings: Iterable[Finding], channels: Collection[str], now: datetime) -> None:
         """Notes what happened. A new cause becomes an alert to all channels.

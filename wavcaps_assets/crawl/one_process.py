@@ -24,7 +24,7 @@ def one_process(store: Store, source: str, partition: str) -> Iterator[StillAlon
     """Keeps other processes from the partition, until the context ends.
 
     Call what it yields before each write. In a bucket, a process that slept for longer than a lease lasts, as
-    in a suspended machine, is told so, and must not write: another one may work on the partition.
+    in a suspended machine, gets an error then: another one may work on the partition.
 
     Raises:
         Paused: another process works on it. In a bucket, one that was killed is seen to be dead after two

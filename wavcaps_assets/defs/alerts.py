@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 from wavcaps_assets.alerts.channels import Channel, NotDelivered, channels_of
 from wavcaps_assets.alerts.message import Kind
@@ -28,8 +29,11 @@ EVERY_S = 60
 KEY = "wavcaps_alerts"
 # Runs that are read at once.
 PAGE = 200
-# Dagster ends a tick after a minute. What was not read or sent by then is at the next one.
-READING_S, DELIVERY_S = 20.0, 25.0
+# Dagster ends a tick after a minute. What was not read or sent by then is at the next one. The last alert
+# takes 14 s at most (`alerts.channels`).
+READING_S, DELIVERY_S = 20.0, 20.0
+# Backfills that are looked at.
+NEWEST_BACKFILLS = 50
 
 
 def load(instance: dg.DagsterInstance) -> Outbox | None:
@@ -49,6 +53,7 @@ def begin(instance: dg.DagsterInstance) -> Outbox:
     return Outbox(
         newest_run=(newest[0].dagster_run.run_id, newest[0].create_timestamp.timestamp()) if newest else None,
         unfinished=[run.run_id for run in unfinished],
+        failed_backfills=[backfill.backfill_id for backfill in _failed_backfills(instance)],
     )
 
 
@@ -78,6 +83,7 @@ def collect(
         outbox.end(outcome.works)
         outbox.add(outcome.findings, channels, now)
         looked_at += 1
+    outbox.add(_new_failed_backfills(instance, outbox), channels, now)
     for source in sources:
         _note_freshness(instance, outbox, source, channels)
     outbox.forget(now)
@@ -122,6 +128,32 @@ def _ended(instance: dg.DagsterInstance, outbox: Outbox) -> list[dg.DagsterRun]:
     return [record.dagster_run for record in found]
 
 
+def _failed_backfills(instance: dg.DagsterInstance) -> Sequence[PartitionBackfill]:
+    failed = BulkActionsFilter(statuses=[BulkActionStatus.FAILED])
+    return instance.get_backfills(filters=failed, limit=NEWEST_BACKFILLS)
+
+
+def _new_failed_backfills(instance: dg.DagsterInstance, outbox: Outbox) -> list[Finding]:
+    """Backfills that the daemon could not carry out. Where runs of a backfill fail, these are reported."""
+    failed = _failed_backfills(instance)
+    known = outbox.failed_backfills
+    # An outbox of an older version does not know any.
+    new = [] if known is None else [backfill for backfill in failed if backfill.backfill_id not in known]
+    outbox.failed_backfills = [backfill.backfill_id for backfill in failed]
+    return [
+        Finding(
+            f"backfill/{backfill.backfill_id}",
+            f"backfill {backfill.backfill_id}",
+            Kind.FAILED_RUN,
+            "A backfill failed before all of its runs were started",
+            backfill.error.message.strip() if backfill.error is not None else "no message",
+            f"runs/b/{backfill.backfill_id}",
+            utc_now(),
+        )
+        for backfill in reversed(new)
+    ]
+
+
 def _unreadable(run: dg.DagsterRun, error: Exception) -> Finding:
     said = f"its events cannot be read: {type(error).__name__}: {error}"
     page, title = f"runs/{run.run_id}", "A run ended, and what it says is not known"
@@ -153,9 +185,10 @@ def alerts_sensor(sources: Sequence[Source], settings: AlertSettings) -> dg.Sens
         name=NAME,
         minimum_interval_seconds=EVERY_S,
         description="Tells people what went wrong, once for each cause until it is over: a blocking check "
-        "that failed, a used-up budget, a crawl or another run that failed or died, a site that does not "
-        "respond or has changed its protocol, withdrawn permissions, and a source that is overdue. It sends "
-        "to the channels of WAVCAPS_ALERTS__… (`wavcaps alerts test` tries them). It begins with what "
+        "that failed, a used-up budget, a crawl or another run that failed or died, a backfill that could "
+        "not be carried out, a site that does not respond or has changed its protocol, withdrawn "
+        "permissions, and a source that is overdue. It sends to the channels of WAVCAPS_ALERTS__… "
+        "(`wavcaps alerts test` tries them). It begins with what "
         "happens after it is switched on, starts no runs, and costs nothing.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:

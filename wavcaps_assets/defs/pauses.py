@@ -20,7 +20,8 @@ PAUSED_TAG = "wavcaps/paused_until"
 PAUSE_CAUSE_TAG = "wavcaps/paused_by"
 # On a run: a page could not be read, or a clip could not be fetched; a later run may succeed.
 INCOMPLETE_TAG = "wavcaps/incomplete"
-# On a run that a host which is down has paused: since when, over all runs in a row that it paused, ISO 8601.
+# On a run that was paused by a host that is down, or that lets no request through: since when, over all runs
+# in a row that it paused, ISO 8601.
 DOWN_SINCE_TAG = "wavcaps/host_down_since"
 # A host that is down for longer is not waited for: the run fails, so that a person looks.
 LONGEST_OUTAGE = timedelta(days=3)
@@ -105,7 +106,7 @@ def paused(
     """
     until = pause.until.isoformat(timespec="seconds")
     context.log.warning(f"{pause}. What was read and fetched is kept; the next run continues from there.")
-    if isinstance(pause, HostDown):
+    if isinstance(pause, HostDown) or (isinstance(pause, QuotaExhausted) and pause.in_vain):
         _require_not_down_for_long(context, pause)
     tags = {PAUSED_TAG: until, PAUSE_CAUSE_TAG: cause_of(pause).value}
     context.instance.add_run_tags(context.run_id, tags)
@@ -113,7 +114,7 @@ def paused(
     yield _observation(context, str(pause), {**until_when, **_facts(pages)})
 
 
-def _require_not_down_for_long(context: dg.AssetExecutionContext, pause: HostDown) -> None:
+def _require_not_down_for_long(context: dg.AssetExecutionContext, pause: HostDown | QuotaExhausted) -> None:
     before = _run_before(context)
     now = utc_now()
     since = (

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
@@ -21,7 +21,7 @@ from wavcaps_assets.alerts.message import Kind
 from wavcaps_assets.alerts.outbox import Finding
 from wavcaps_assets.defs.common import PARTITION_TAG
 from wavcaps_assets.defs.crawl import CONSENT_KEPT, LISTING_WHOLE
-from wavcaps_assets.defs.pauses import PAUSE_CAUSE_TAG, PAUSED_TAG, Cause, until_of
+from wavcaps_assets.defs.pauses import DOWN_SINCE_TAG, PAUSE_CAUSE_TAG, PAUSED_TAG, Cause, until_of
 from wavcaps_assets.llm.prices import PriceError
 from wavcaps_assets.llm.reservations import BudgetTooSmall
 from wavcaps_assets.network.errors import BadAnswer
@@ -44,6 +44,8 @@ NO_WITHDRAWN = "no_withdrawn_clips"
 # Numbers, ids and quoted names differ between runs that fail for the same reason.
 PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f-]{8,}\b|\d+")
 OWN_CLASS = re.compile(r"^wavcaps_\w+(?:\.\w+)+: ")
+# A site whose quota is used up for longer, without one request that got through, is reported.
+NO_NEWS = timedelta(days=1)
 BUDGET_ERRORS = {BudgetTooSmall.__name__, PriceError.__name__}
 CHECK_FAILED = DagsterAssetCheckFailedError.__name__
 
@@ -151,7 +153,10 @@ class _Reader:
                 yield Finding(self._cause("failed", said), place, Kind.FAILED_RUN, headline, said, page, at)
 
     def _pause(self) -> Iterator[Finding]:
-        """A budget that is used up, or a site that does not respond. A quota is no news."""
+        """A budget that is used up, or a site that does not respond.
+
+        A quota is no news, unless not one request has got through for a day.
+        """
         if PAUSED_TAG not in self._run.tags:
             return
         cause = self._run.tags.get(PAUSE_CAUSE_TAG)
@@ -179,6 +184,13 @@ class _Reader:
         elif cause == Cause.OUTAGE:
             headline = f"{title} cannot be read"
             yield Finding(f"outage/{source}", place, Kind.OUTAGE, headline, said, page, self._at)
+        elif cause == Cause.QUOTA and self._has_waited_for_long():
+            headline = f"{title} has let no request through for a day"
+            yield Finding(f"outage/{source}", place, Kind.OUTAGE, headline, said, page, self._at)
+
+    def _has_waited_for_long(self) -> bool:
+        since = self._run.tags.get(DOWN_SINCE_TAG)
+        return since is not None and self._at - datetime.fromisoformat(since) > NO_NEWS
 
     def _death(self) -> Iterator[Finding]:
         """A run that failed without a step that did, such as one whose process died."""

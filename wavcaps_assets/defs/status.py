@@ -1,6 +1,7 @@
 """The state of every source, as a table: an asset, a schedule that makes it each morning."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -19,7 +20,6 @@ from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.schedules import newest_crawls
 from wavcaps_assets.defs.table_io_manager import schema_metadata
 from wavcaps_assets.llm.month import left_of_month
-from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.show.previews import cell
 from wavcaps_assets.sources.base import Source
@@ -43,7 +43,7 @@ def status_of(
         StoreError: the store cannot be read.
     """
     now = utc_now()
-    room = room_of(tables.store, settings.llm, settings)
+    room = room_of(tables.store, settings, Path(instance.root_directory))
     blocked = by_source(failing(instance, blocking_checks(graph)), sources)
     states = [
         SourceState(
@@ -59,9 +59,14 @@ def status_of(
     return status_table(states, room, now), room
 
 
-def room_of(store: Store, model: ModelSettings, settings: Settings) -> Room:
-    """What is left of the month's budget and of the disks."""
-    folders = [settings.state, *([store.root] if store.is_folder else [])]
+def room_of(store: Store, settings: Settings, home: Path) -> Room:
+    """What is left of the month's budget and of the disks.
+
+    Args:
+        home: of the instance: its runs and events, or at least what runs print.
+    """
+    folders = [settings.state, home, *([Path(store.root)] if store.is_folder else [])]
+    model = settings.llm
     limit = model.budget_month_usd or None
     return Room(limit, left_of_month(store, model, utc_now()), disk_left(folders))
 

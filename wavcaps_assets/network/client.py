@@ -85,6 +85,8 @@ class Network:
         self._delays: dict[str, float] = {}
         self._pages: PageLog | None = None
         self._failures: Counter[str] = Counter()
+        # Hosts that a request got through to.
+        self._reached: set[str] = set()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Network:
@@ -313,6 +315,7 @@ class Network:
     def _reset_failures(self, host: str) -> None:
         with self._lock:
             self._failures[host] = 0
+            self._reached.add(host)
 
     def _give_up(self, host: str, error: Unavailable) -> None:
         """Counts a failure. Raises Paused where the host has failed, not one page."""
@@ -320,7 +323,8 @@ class Network:
         until = utc_now() + timedelta(seconds=pause_s)
         if isinstance(error, Throttled):
             self._quotas.pause(host, pause_s)
-            raise QuotaExhausted(f"{host} receives too many requests: {error}", until) from error
+            said = f"{host} receives too many requests: {error}"
+            raise QuotaExhausted(said, until, host not in self._reached) from error
         with self._lock:
             self._failures[host] += 1
             failed = self._failures[host]
@@ -377,7 +381,8 @@ class Network:
             if wait == 0:
                 return request_id
             if wait > self.settings.longest_wait_s:
-                raise QuotaExhausted(f"the quota of {host} is used up", utc_now() + timedelta(seconds=wait))
+                until = utc_now() + timedelta(seconds=wait)
+                raise QuotaExhausted(f"the quota of {host} is used up", until, host not in self._reached)
             time.sleep(wait)
 
     def _limits(self, host: str) -> tuple[Limit, ...]:

@@ -72,7 +72,15 @@ class Paused(Exception):
 
 
 class QuotaExhausted(Paused):
-    """The host's quota is used up."""
+    """The host's quota is used up: by our requests, or as the host says.
+
+    Attributes:
+        in_vain: whether not one request got through before.
+    """
+
+    def __init__(self, message: str, until: datetime, in_vain: bool = False) -> None:
+        super().__init__(message, until)
+        self.in_vain = in_vain
 
 
 class HostDown(Paused):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from wavcaps_assets.crawl.freshness import Freshness, days_left
 from wavcaps_assets.tables.operations import STATUS
 
-FRESH, BEHIND, NEVER = "fresh", "behind", "never crawled"
+FRESH, BEHIND, NEVER, PARTLY = "fresh", "behind", "never crawled", "partly crawled"
 NOT_KNOWN, NONE, NO_LIMIT = "not known", "–", "no limit"
 # Checks that are named; of more, the number is.
 SHOWN = 3
@@ -108,7 +108,7 @@ def _row(state: SourceState, room: Room, now: datetime) -> dict[str, Any]:
     return {
         "source": state.name,
         "title": state.title,
-        "state": NEVER if not found.has_begun else FRESH if found.is_fresh else BEHIND,
+        "state": _state(found),
         "partitions": found.partitions,
         "crawled": found.finished,
         "overdue": len(found.overdue),
@@ -126,6 +126,15 @@ def _row(state: SourceState, room: Room, now: datetime) -> dict[str, Any]:
         "disk_left_bytes": room.disk_left_bytes,
         "as_of": now,
     }
+
+
+def _state(found: Freshness) -> str:
+    """One word for a source. Where its schedule is off, nobody promises the partitions that are missing."""
+    if not found.has_begun:
+        return NEVER
+    if not found.is_fresh:
+        return BEHIND
+    return PARTLY if found.missing and not found.promised else FRESH
 
 
 def lines(table: pa.Table) -> list[dict[str, str]]:

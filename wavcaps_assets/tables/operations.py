@@ -30,7 +30,13 @@ STATUS = TableSchema(
     (
         Column("source", STRING, "name of the source", derived_from=()),
         Column("title", STRING, "its name for people", derived_from=()),
-        Column("state", STRING, "`fresh`, `behind` or `never crawled`", derived_from=()),
+        Column(
+            "state",
+            STRING,
+            "`fresh`, `behind`, `never crawled`, or `partly crawled`: partitions are missing, and its "
+            "schedule is off",
+            derived_from=(),
+        ),
         Column("partitions", pa.int64(), "its partitions", derived_from=()),
         Column("crawled", pa.int64(), "of these, crawled to the end at least once", derived_from=()),
         Column("overdue", pa.int64(), "of all, due for a crawl for longer than a day", derived_from=()),
@@ -98,7 +104,8 @@ STATUS = TableSchema(
         Column(
             "disk_left_bytes",
             pa.int64(),
-            "the room on the fullest disk, of those of the store and of the state (bytes); null: not known",
+            "the room on the fullest disk, of those of the store, the state and the instance (bytes); null: "
+            "not known",
             nullable=True,
             derived_from=(),
         ),
