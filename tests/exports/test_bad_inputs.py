@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_no_export_and_the_next_run_completes_it(tmp_path: Pa
     assert read_description(exported.store, folder_of(exported, name)) is None
     done = make(exported, name)
     assert done.description.clips == 4
-    left = [path for path in tmp_path.rglob(".*") if path.is_file()]
+    left = [path for path in (tmp_path / "exports").rglob(".*") if path.is_file()]
     assert not left
 
 

@@ -104,12 +104,14 @@ def test_the_assets_page_says_what_changed_and_a_manifest_names_its_version(pipe
     assert pipeline.publish(rows(range(40))).success
     changed = rows(range(1, 41))
     changed[0]["caption"] = "A cat meows loudly at night."
+    changed[1]["gen_ai_preference"] = "no-gen-ai"
     result = pipeline.publish(changed)
     assert result.success
     page, (first, second) = shown(result), pipeline.versions.names()
     assert (page["version"], page["previous version"]) == (second, first)
     assert [page[name] for name in ("added", "removed", "re-captioned", "re-licensed")] == [1, 1, 1, 0]
     assert "A cat meows loudly at night." in page["re-captioned, examples"]
+    assert page["changed preference"] == 1 and "no-gen-ai" in page["changed preference, examples"]
     assert Path(page["changelog"]).read_text().startswith(f"# {second}: what changed since {first}")
     for key in (["wavcaps"], ["training_manifest"]):
         assert set_version_of(pipeline.tables.read(key, [WHOLE])) == second

@@ -36,6 +36,10 @@ PLOTTED = {
     "removed": "removed",
     "recaptioned": "re-captioned",
     "relicensed": "re-licensed",
+    "preference_changed": "changed preference",
+    "other_captions_changed": "changed further captions",
+    "audio_changed": "changed audio",
+    "details_changed": "other changes",
 }
 
 
@@ -125,6 +129,7 @@ def version_metadata(published: Publication, store: Store) -> dict[str, dg.Metad
         "re-captioned, examples": dg.MetadataValue.md(examples(changes, "recaptioned")),
         "removed, examples": dg.MetadataValue.md(examples(changes, "removed")),
         "re-licensed, examples": dg.MetadataValue.md(examples(changes, "relicensed")),
+        "changed preference, examples": dg.MetadataValue.md(examples(changes, "preference_changed")),
     }
 
 

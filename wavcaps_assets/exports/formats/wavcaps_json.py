@@ -28,6 +28,8 @@ from wavcaps_assets.exports.export_folder import ExportFolder, Part
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import AudioSettings, ExportFormat
 from wavcaps_assets.exports.names import file_stems
+from wavcaps_assets.slices.attributions import COLUMNS as CREDITED
+from wavcaps_assets.slices.attributions import CSV, TEXT, attributions_csv, attributions_text
 from wavcaps_assets.store.storage import Store
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,18 @@ RECORD_BYTES = 1024
 AUDIO_COLUMNS = ["clip_id", "source", "source_id", "audio_path", BYTES, "samples_sha256"]
 COLUMNS = ["clip_id", "source", "source_id", "audio_path", "caption", "other_captions"]
 COLUMNS += ["title", "text", "tags", "author", "page_url", "duration_s"]
+# What the released layout has no keys for. An import reads them under these names.
+FURTHER_KEYS = [
+    "clip_id",
+    "source",
+    "source_id",
+    "licence_id",
+    "gen_ai_preference",
+    "attribution",
+    "page_url",
+]
+FURTHER_KEYS += ["text", "tags", "events", "start_s", "recording", "synthetic"]
+FURTHER_KEYS += ["model", "prompt_version", "other_captions"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,13 @@ class WavCapsJsonSettings(AudioSettings):
         "store, which must be a folder.",
     )
 
+    keys: Literal["released", "all"] = Field(
+        "released",
+        description="`released`: the keys of the released files; `all`: behind them also licence, wish about "
+        "generative models, start, and what else the release has no keys for. The released code does not "
+        "read these; `wavcaps import` does.",
+    )
+
     @model_validator(mode="after")
     def _samples_are_read(self) -> WavCapsJsonSettings:
         if self.check_samples and self.audio_files == "in_store":
@@ -118,7 +139,10 @@ class WavCapsJsonSettings(AudioSettings):
 
 
 def write(exported: ExportedSet, settings: WavCapsJsonSettings, folder: ExportFolder) -> None:
-    """Writes `waveforms/<Source>_flac/<id>.flac` and `json_files/<Source>/<name>_final.json`."""
+    """Writes `waveforms/<Source>_flac/<id>.flac` and `json_files/<Source>/<name>_final.json`.
+
+    Audio that is passed on has its credit lines with it.
+    """
     table = with_audio(exported, folder)
     copies = settings.audio_files == "copy"
     audio = pc.sum(table.column(BYTES)).as_py() or 0
@@ -139,8 +163,17 @@ def write(exported: ExportedSet, settings: WavCapsJsonSettings, folder: ExportFo
         file = JsonFile(layout, tuple(sources), _paths(layout, rows))
         if copies:
             _copy(exported.store, settings, file, rows, folder)
-        task = partial(_write_json, exported.store, settings, table.select(COLUMNS), file, folder)
+        columns = list(dict.fromkeys([*COLUMNS, *FURTHER_KEYS])) if settings.keys == "all" else COLUMNS
+        task = partial(_write_json, exported.store, settings, table.select(columns), file, folder)
         folder.add(f"json-{layout.folder}", task)
+    if copies:
+        gone = pa.array(sorted(folder.left_out), pa.string())
+        clips = table.select(list(CREDITED)).filter(
+            pc.invert(pc.is_in(table.column("clip_id"), value_set=gone))
+        )
+        title = f"Attributions: {exported.name}, {len(clips):,} clips"
+        folder.add("attributions", lambda part: part.write(CSV, attributions_csv(clips)))
+        folder.add("attributions-text", lambda part: part.write(TEXT, attributions_text(clips, title)))
 
 
 def _layouts(table: pa.Table) -> dict[Layout, list[str]]:
@@ -211,6 +244,8 @@ def _write_json(
                 continue
             audio = str(store.path(row["audio_path"])) if in_store else root + path
             record = _record(file.layout, row, _captions(row, number, part), audio)
+            if settings.keys == "all":
+                record |= {name: row[name] for name in FURTHER_KEYS if row[name] is not None}
             output.write(f"{separator}{json.dumps(record)}".encode())
             separator = ", "
             part.clips += in_store
