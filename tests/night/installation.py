@@ -6,7 +6,9 @@ The services are those of `deploy/compose.yaml`, with Debian's Postgres and moto
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -195,6 +197,16 @@ class Installation:
         self._running[name][1].kill()
         self.stop(name)
 
+    @contextmanager
+    def stalled(self, name: str) -> Iterator[None]:
+        """Meanwhile, none of a service's processes does anything, as on a host that is too busy."""
+        group = self._running[name][1].pid
+        os.killpg(group, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(group, signal.SIGCONT)
+
     def restart(self, name: str, loads: bool = True) -> None:
         """As `docker compose up` does after a change of `keys.env`: its runs end.
 
@@ -205,9 +217,10 @@ class Installation:
         self.start(name)
         self.wait_for_location(name)
         if loads:
-            wait_until(self._is_loaded, LONG_S, self.logs)
+            wait_until(self.is_loaded, LONG_S, self.logs)
 
-    def _is_loaded(self) -> bool:
+    def is_loaded(self) -> bool:
+        """Whether the web server can show the code location of the data."""
         try:
             return "results" in self.graphql(LOOKED_AT, selector=SELECTOR)["schedulesOrError"]
         except (OSError, AssertionError):

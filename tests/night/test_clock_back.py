@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.night import screenshots
 from tests.night.conftest import CRAWL, Plant
 
 pytestmark = [pytest.mark.soak, pytest.mark.alone]
@@ -30,6 +31,7 @@ def test_the_later_crawl_counts_whatever_its_clock_says(plant: Plant) -> None:
         ledger = tables.read(["bbc_sound_effects", "ledger"]).to_pylist()
         assert {row["clip_id"] for row in ledger} == after
         plant.require_each_sound_once("bbc_sound_effects", ("catalogue",))
+        screenshots.take(team, {"clock_back": "/assets/bbc_sound_effects/ledger?view=partitions"})
         # Nothing is new to a crawl after it.
         assert team.wait_for_backfill(team.backfill(keys, ["catalogue"])) == "COMPLETED_SUCCESS"
         assert set(team.tables().read(["bbc_sound_effects", "raw_clips"])["clip_id"].to_pylist()) == after

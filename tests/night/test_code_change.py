@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.night import screenshots
 from tests.night.conftest import CRAWL, MONTHS, Plant
 from tests.support.dagster_host import wait_until
 
@@ -35,6 +36,8 @@ def test_what_was_requested_waits_for_the_fix(plant: Plant) -> None:
         time.sleep(20)
         assert team.status(run) == "QUEUED"
         assert team.backfill_status(backfill) == "REQUESTED"
+        pages = {"broken_code": "/locations", "broken_code_run": f"/runs/{run}"}
+        screenshots.take(team, pages | screenshots.of_backfill("broken_code", backfill))
     finally:
         team.assets.clear()
         team.assets.update(whole)
@@ -57,4 +60,5 @@ def test_a_run_that_ends_with_its_server_is_run_again(plant: Plant) -> None:
     team.settle()
     runs = team.of_backfill(backfill)
     assert runs[0].status == "SUCCESS", [(run.id, run.status, run.tags) for run in runs]
+    screenshots.take(team, screenshots.of_backfill("restarted_server", backfill))
     plant.require_each_sound_once("soundbible", ("catalogue",))

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.night import screenshots
 from tests.night.conftest import CRAWL, MONTHS, Plant
 from tests.support.dagster_host import wait_until
 
@@ -21,6 +22,9 @@ def test_each_partition_is_run_once(plant: Plant, runs: int) -> None:
     team.kill("daemon")
     # Runs that were started go on without it.
     time.sleep(5)
+    screenshots.take(
+        team, {f"no_daemon_{runs}": "/health"} | screenshots.of_backfill(f"no_daemon_{runs}", backfill)
+    )
     team.start("daemon")
     assert team.wait_for_backfill(backfill) == "COMPLETED_SUCCESS"
     assert sorted(run.partition for run in team.of_backfill(backfill)) == list(MONTHS)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.night import screenshots
 from tests.night.conftest import CRAWL, MONTHS, Plant
 
 pytestmark = [pytest.mark.soak, pytest.mark.alone]
@@ -30,6 +31,9 @@ def test_a_backfill_with_it_ends_as_failed_and_the_rest_is_there(plant: Plant) -
         assert len(failed) == 1
         stats = team.graphql(STATS, key={"path": ["freesound", "raw_clips"]})["assetNodeOrError"]
         assert stats["partitionStats"]["numFailed"] == 1
+        pages = {"failing_asset": "/assets/freesound/raw_clips?view=partitions"}
+        pages |= {"failing_run": f"/runs/{failed[0].id}"}
+        screenshots.take(team, pages | screenshots.of_backfill("failing", backfill))
     finally:
         plant.sites.broken = None
     again = team.backfill([["freesound", name] for name in CRAWL], [BROKEN])

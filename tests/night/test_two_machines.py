@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.night import screenshots
 from tests.night.installation import Installation, installation, serving_bucket
 from tests.night.sites import Model, Sites, serving_sites
 from tests.night.test_two_nights import SOURCES, published, settings
@@ -68,6 +69,8 @@ def test_a_night_of_both_does_nothing_twice(
         if done():
             break
     assert done(), [(run.job, run.partition, run.status) for one in machines for run in one.runs()]
+    for name, machine in zip(("one", "other"), machines, strict=True):
+        screenshots.take(machine, {f"{name}_machine_runs": "/runs", f"{name}_machine_set": "/assets/wavcaps"})
     assert set(sites.sounds.values()) == {1}
     assert set(model.asked.values()) == {1}
     assert sites.most_in(60) <= PER_MINUTE

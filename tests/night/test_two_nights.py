@@ -217,7 +217,7 @@ def test_with_a_larger_budget_it_ends_with_the_next_version(
     again = kept.filter(pc.is_in(kept.column("source"), crawled_again))
     assert all(caption.startswith("There is ") for caption in again.column("caption").to_pylist())
     assert found["recaptioned"] == set(again.column("clip_id").to_pylist()) - found["added"]
-    screenshots.take(team)
+    screenshots.take(team, screenshots.OF_A_NIGHT)
     received = alerts(people)
     kinds = Counter(alert["kind"] for alert in received)
     assert (kinds["budget"], kinds["outage"]) == (1, 1), received

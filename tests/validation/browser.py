@@ -64,7 +64,7 @@ class Browser:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
 
-    def picture(self, path: Path, width: int, height: int) -> None:
+    def resize(self, width: int, height: int) -> None:
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -72,6 +72,9 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
+
+    def picture(self, path: Path, width: int, height: int) -> None:
+        self.resize(width, height)
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(shot["data"]))
 
