@@ -17,6 +17,7 @@ import pytest
 
 from tests.network.test_quotas import most_in
 from tests.support.atomic_s3 import serving_atomic_s3
+from tests.support.dagster_host import wait_until
 from tests.support.paths import ROOT
 from tests.support.s3 import S3Bucket, connected, give_credentials, make_bucket
 from wavcaps_assets.network.quotas import MINUTE_S
@@ -25,6 +26,8 @@ from wavcaps_assets.network.quotas import MINUTE_S
 FACTOR = 20.0
 SPAN_S = MINUTE_S / FACTOR
 PER_MINUTE = 30
+# No wait takes longer, however busy the machine is (s).
+LONGEST_S = 240.0
 
 
 @dataclass
@@ -103,6 +106,14 @@ class Scene:
             assert all(process.poll() in (None, -9) for process in self.started)
             time.sleep(0.02)
 
+    def await_span(self, since: float, count: float) -> None:
+        """Waits until a span had this many requests. On a busy machine, not every span has."""
+        wait_until(
+            lambda: most_in(SPAN_S, [since, *self.counted.times("", since)]) >= count,
+            LONGEST_S,
+            lambda: self.counted.at,
+        )
+
     def wait(self) -> None:
         assert {process.wait(120) for process in self.started} <= {0, -9}
 
@@ -127,18 +138,16 @@ def test_three_machines_of_which_one_is_killed(scene: Scene) -> None:
     scene.await_requests("one", 25)
     killed.kill()
     killed.wait()
-    time.sleep(120 / FACTOR + 2 * SPAN_S)
-    since = time.monotonic()
-    time.sleep(10)
-    rest = len(scene.counted.times("", since))
+    died_at = time.monotonic()
+    # The two that live use what the dead one had, once its share has expired.
+    scene.await_span(died_at, 0.9 * PER_MINUTE)
     # It is back, with its folder and a clock that was set a day back.
-    scene.start("one", 15, skew_s=-86_400).wait()
-    for other in others:
-        other.kill()
+    already = len(scene.counted.times("one"))
+    back = scene.start("one", 300, skew_s=-86_400)
+    scene.await_requests("one", already + 25)
+    for machine in (back, *others):
+        machine.kill()
     assert most_in(SPAN_S, scene.counted.times()) <= PER_MINUTE
-    # The two that live use what the dead one had.
-    assert rest >= 0.6 * PER_MINUTE * 10 / SPAN_S
-    assert len(scene.counted.times("one")) >= 50
 
 
 @pytest.mark.soak
