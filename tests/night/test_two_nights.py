@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -214,7 +215,7 @@ def test_with_a_larger_budget_it_ends_with_the_next_version(
         why.update(versions.about(name).removed)
     assert why == {"gone": len(GONE)}
     kept = team.tables().read(["wavcaps"])
-    again = kept.filter(pc.is_in(kept.column("source"), crawled_again))
+    again = kept.filter(pc.is_in(kept.column("source"), pa.array(crawled_again)))
     assert all(caption.startswith("There is ") for caption in again.column("caption").to_pylist())
     assert found["recaptioned"] == set(again.column("clip_id").to_pylist()) - found["added"]
     screenshots.take(team, screenshots.OF_A_NIGHT)
@@ -231,5 +232,5 @@ def test_with_a_larger_budget_it_ends_with_the_next_version(
 def _complete(team: Installation, crawled_again: tuple[str, ...]) -> bool:
     """Whether the set has the new prompt's captions of all sources that were crawled again."""
     clips = team.tables().read(["wavcaps"])
-    of_those = clips.filter(pc.is_in(clips.column("source"), crawled_again))
+    of_those = clips.filter(pc.is_in(clips.column("source"), pa.array(crawled_again)))
     return all(caption.startswith("There is ") for caption in of_those.column("caption").to_pylist())
