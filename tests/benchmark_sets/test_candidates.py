@@ -22,12 +22,15 @@ SOUND_LINKS = (
     "www.freesound.org/people/a/sounds/00",
     "freesound.iua.upf.edu/samplesViewSingle.php?id=",
     "FreeSound.org/apiv2/sounds/",
+    "freesound.org%2Fpeople%2Fa%2Fsounds%2F",
 )
 VIDEO_LINKS = (
     "https://youtu.be/",
     "https://www.YouTube.com/watch?t=1&v=",
     "youtube-nocookie.com/embed/",
     "youtube.com/shorts/",
+    "www.youtube.com%2Fwatch%3Fv%3D",
+    "i.ytimg.com/vi/",
 )
 NAMES = [
     *(f"{start}{video}{times}" for video in VIDEOS for start in ("", "Y") for times in VIDEO_TIMES),

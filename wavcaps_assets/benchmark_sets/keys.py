@@ -16,20 +16,24 @@ SOUND, VIDEO = "FreeSound sound ", "YouTube video "
 NAMED = ", named in its text"
 
 
+# In links that are a part of another link, these are encoded.
+SLASH, EQUALS, QUERY, AND = r"(?:/|%2F)", "(?:=|%3D)", r"(?:\?|%3F)", "(?:&|%26)"
 # Links to a sound or a video: RE2, whose group is the id. Of FreeSound, pages of sounds, short links, the
 # API, the embedded player, pages of its first years, and previews and spectrograms, which
-# are `<id // 1000>/<id>_<user>-hq.mp3`.
+# are `<id // 1000>/<id>_<user>-hq.mp3`. Of YouTube, pages, players, redirections and preview pictures.
 LINKS = (
     (
         SOUND,
-        r"(?i)freesound\.(?:org|iua\.upf\.edu)/(?:(?:people/[^/\s]+/sounds|s|sounds|apiv2/sounds|"
-        r"embed/sound/iframe)/|samplesViewSingle\.php\?id=)(\d{1,9})",
+        rf"(?i)freesound\.(?:org|iua\.upf\.edu){SLASH}(?:(?:people{SLASH}[^/\s]+?{SLASH}(?:downloaded_)?sounds|s|"
+        rf"sounds|apiv2{SLASH}sounds|embed{SLASH}sound{SLASH}iframe){SLASH}|"
+        rf"samplesViewSingle\.php{QUERY}id{EQUALS})(\d{{1,9}})",
     ),
     (SOUND, r"(?i)freesound\.org/(?:data/)?(?:previews|displays)/\d+/(\d{1,9})_"),
     (
         VIDEO,
-        r"(?i)(?:youtube(?:-nocookie)?\.com/(?:watch\?(?:[^\s#]*&)?v=|embed/|shorts/|live/|v/)|youtu\.be/)"
-        r"([A-Za-z0-9_-]{11})",
+        rf"(?i)(?:youtube(?:-nocookie)?\.com{SLASH}(?:attribution_link\?[^\s#]*u=%2F)?"
+        rf"(?:watch{QUERY}(?:[^\s#]*{AND})?v{EQUALS}|(?:watch|embed|shorts|live|v|e){SLASH})|youtu\.be{SLASH}|"
+        rf"(?:ytimg|img\.youtube)\.com{SLASH}vi(?:_webp)?{SLASH})([A-Za-z0-9_-]{{11}})",
     ),
 )
 # Names of files without their ending, alone or at the end of a longer name: ids of local clips are paths with
@@ -59,7 +63,7 @@ BARE_NAME = r"\b(?:[1-5]-\d{1,9}-[A-Z]-\d{1,2}|\d{2,9}__[A-Za-z0-9-]+__[A-Za-z0-
 # Its parts: links; FreeSound's downloads; ESC-50; UrbanSound8K; and the id of a video where a file name, or a
 # part of one after "-", starts. After an ending, the next file name may start at once, with "-".
 HINT = (
-    rf"(?i:freesound\.(?:org|iua)|youtu\.?be)|\d__|[1-5]-\d{{1,9}}-[A-Z]|\d-\d-\d{{1,3}}-\d|"
+    rf"(?i:freesound\.(?:org|iua)|youtu\.?be|ytimg)|\d__|[1-5]-\d{{1,9}}-[A-Z]|\d-\d-\d{{1,3}}-\d|"
     rf"(?:^|[^A-Za-z0-9_]|\.{FORMATS})Y?{VIDEO_ID}{TIMES}{HASH}{AUDIO_ENDING}"
 )
 
