@@ -14,7 +14,7 @@ from tests.exports.sets import publish
 from wavcaps_assets.exports.export import export
 from wavcaps_assets.exports.formats import all_formats
 from wavcaps_assets.importing.importing import build_tables, write_import
-from wavcaps_assets.importing.reading import find_set
+from wavcaps_assets.importing.reading import UnusableSet, find_set
 from wavcaps_assets.sources.imported import imported_sources
 from wavcaps_assets.sources.packed_audio import copy_from_archive, file_of, is_packed
 from wavcaps_assets.store.storage import Store
@@ -83,3 +83,20 @@ def test_an_export_is_imported_with_its_captions_and_sound(
             audio = tmp_path / "one"
         samples = np.asarray(soundfile.read(audio, dtype="int16")[0])
         assert hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest() == hashes[row["clip_id"]]
+
+
+def test_a_part_of_an_export_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    clips = [{"clip_id": f"freesound-{number}", "source_id": str(number)} for number in range(4)]
+    exported, fmt = publish(Store(tmp_path / "store"), clips, seconds=20), all_formats()["webdataset"]
+    folder = tmp_path / "export"
+    export(exported, fmt, fmt.settings(shard_mb=2), datetime.now(UTC), to=folder)
+    (folder / ".unfinished").mkdir()
+    with pytest.raises(UnusableSet, match="is not finished"):
+        find_set(folder)
+    (folder / ".unfinished").rmdir()
+    assert len(find_set(folder).lists) == 4
+    (folder / "000002.tar").unlink()
+    with pytest.raises(UnusableSet, match=r"1 of 4 lists .*'000002\.tar'.* remove its export\.json"):
+        find_set(folder)
+    (folder / "export.json").unlink()
+    assert len(find_set(folder).lists) == 3

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from wavcaps_assets.benchmark_sets.tars import AUDIO_ENDINGS, MAX_TEXT_BYTES, TarError, tar_members
 from wavcaps_assets.checks.manifest_files import manifest_files, sources_of, walk
@@ -27,6 +28,8 @@ from wavcaps_assets.checks.manifest_formats import (
     rows_of,
     suffix_of,
 )
+from wavcaps_assets.exports.description import DESCRIPTION, ExportDescription
+from wavcaps_assets.exports.journal import UNFINISHED
 from wavcaps_assets.importing.audio_index import AudioIndex
 from wavcaps_assets.importing.duckdb_rows import DUCKDB, duckdb_rows
 from wavcaps_assets.importing.fields import FIELDS, BadRow, clip_of, paths_of, with_nested
@@ -96,8 +99,10 @@ def find_set(path: Path, audio: Path | None = None, source: str | None = None) -
         source: the source of rows that do not name one; None: by the names of the files.
 
     Raises:
-        UnusableSet: there are no such files, or a folder of audio is given for tars.
+        UnusableSet: there are no such files, a folder of audio is given for tars, or an export of this
+            project is not complete.
     """
+    _require_complete(path)
     if path.is_file() and path.suffix == TAR:
         files = [path]
     else:
@@ -114,6 +119,26 @@ def find_set(path: Path, audio: Path | None = None, source: str | None = None) -
     root = (audio or (path if path.is_dir() else path.parent)).resolve()
     sources = [source] * len(files) if source else sources_of(files)
     return SetFiles(root, tuple(zip(files, map(source_name, sources), strict=True)))
+
+
+def _require_complete(folder: Path) -> None:
+    """A part of an export looks like a smaller set. Audio that is missing is said of each clip later."""
+    if (folder / UNFINISHED).is_dir():
+        raise UnusableSet(f"the export in {folder} is not finished: make it again, which completes it")
+    try:
+        described = ExportDescription.model_validate_json((folder / DESCRIPTION).read_bytes())
+    except (OSError, ValidationError):
+        # It is no export, or somebody else's file of this name.
+        return
+    lists = [
+        file.name for file in described.files if file.name.endswith((TAR, PARQUET, DUCKDB, "_final.json"))
+    ]
+    missing = [name for name in lists if not (folder / name).is_file()]
+    if missing:
+        raise UnusableSet(
+            f"{len(missing)} of {len(lists)} lists of the export in {folder} are missing, such as "
+            f"{missing[0]!r}: copy it again. If you want this part of it only, remove its {DESCRIPTION}"
+        )
 
 
 def source_name(name: str) -> str:
