@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 
 from tests.simulation.stepped_clock import SteppedClock
 from wavcaps_assets.clock import utc_now
@@ -251,6 +253,40 @@ def test_new_manifests_are_published_when_no_source_is_in_progress(night: Night)
     assert night.tick(publish) == "a run"
     night.materialize("wavcaps")
     assert "newer than every manifest" in night.tick(publish)
+
+
+@pytest.mark.parametrize(
+    ("asset", "name", "partition", "processed", "published"),
+    [
+        (["captions"], "schema", SOURCE, SOURCE, "captions: schema"),
+        ([SOURCE, "audio"], "schema", "catalogue", "soundbible/audio: schema", "soundbible/audio: schema"),
+        # It concerns the set that is there, and not the next one.
+        (["wavcaps"], "schema", None, SOURCE, "a run"),
+    ],
+)
+def test_what_a_blocking_check_found_is_neither_captioned_nor_published_until_it_passes(
+    crawled: Night, asset: list[str], name: str, partition: str | None, processed: str, published: str
+) -> None:
+    def evaluated(passed: bool, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR) -> None:
+        key, run = dg.AssetKey(asset), str(uuid.uuid4())
+        made = dg.AssetCheckEvaluation(
+            key, name, passed, {}, severity=severity, partition=partition, blocking=True
+        )
+        subset = DefaultPartitionsSubset({partition}) if partition else None
+        planned = AssetCheckEvaluationPlanned(asset_key=key, check_name=name, partitions_subset=subset)
+        for kind, data in (("ASSET_CHECK_EVALUATION_PLANNED", planned), ("ASSET_CHECK_EVALUATION", made)):
+            event = dg.DagsterEvent(kind, "job", event_specific_data=data)
+            crawled.instance.report_dagster_event(event, run)
+
+    evaluated(False)
+    assert processed in crawled.tick()
+    crawled.materialize("manifest", partition="freesound")
+    assert published in crawled.tick("publish_new_version")
+    evaluated(False, dg.AssetCheckSeverity.WARN)
+    assert (crawled.tick(), crawled.tick("publish_new_version")) == (SOURCE, "a run")
+    evaluated(False)
+    evaluated(True)
+    assert (crawled.tick(), crawled.tick("publish_new_version")) == (SOURCE, "a run")
 
 
 def test_a_source_that_is_always_in_progress_does_not_hold_up_the_others(

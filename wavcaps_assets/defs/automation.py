@@ -17,6 +17,7 @@ from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NA
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
+from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
 from wavcaps_assets.defs.jobs import LANE, LANE_JOB, PUBLISH_JOB
 from wavcaps_assets.defs.pauses import PAUSED_TAG, paused_until
 from wavcaps_assets.defs.run_records import UNFINISHED, makes, newest_records
@@ -30,6 +31,8 @@ ATTEMPTS = 3
 # The newest runs that are looked at.
 NEWEST = 100
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
+# Checks that are named.
+SHOWN = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -150,7 +153,7 @@ def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=EVERY_S,
         description=f"Takes new clips of {source.title} through stages 1 to 3 to its manifest, at most "
         f"once in {settings.automation_interval_h:g} hours. {cost} A used-up budget, or a batch in progress, "
-        "is a pause, after which it goes on.",
+        "is a pause, after which it goes on. It waits while a blocking check of the crawl fails.",
     )
     def process(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         instance = context.instance
@@ -165,6 +168,9 @@ def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         wait = reason_to_wait(records, every)
         if wait is not None:
             return dg.SkipReason(f"new clips of {source.title} wait: {wait}")
+        # Those of the captions are evaluated anew by the run.
+        if blocked := _failed_checks(context, [source], ()):
+            return dg.SkipReason(f"new clips of {source.title} wait: {blocked}")
         return dg.RunRequest(
             partition_key=source.name, run_key=f"{source.name} {crawled.number} after {_newest(records)}"
         )
@@ -185,8 +191,9 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
         description="Publishes the set when a manifest is newer than it, and no source is being captioned, "
         f"at most once in {settings.automation_interval_h:g} hours. Sources that are captioned without end "
         f"hold it up for {longest_wait.total_seconds() / 3600:g} hours at most; then it has their manifests "
-        "of before. It becomes a version only if the captions pass every blocking check. It costs some "
-        "minutes of one core, and nothing else.",
+        "of before. It waits while a blocking check of a source or its captions fails, and becomes a version "
+        "only if its captions pass every blocking check. It costs some minutes of one core, and nothing "
+        "else.",
     )
     def publish(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         instance = context.instance
@@ -208,9 +215,31 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
         wait = reason_to_wait(records, every)
         if wait is not None:
             return dg.SkipReason(f"new manifests wait: {wait}")
+        if blocked := _failed_checks(context, sources, LANE):
+            return dg.SkipReason(f"new manifests wait: {blocked}")
         return dg.RunRequest(run_key=f"{manifests.number} after {_newest(records)}")
 
     return publish
+
+
+def _failed_checks(
+    context: dg.SensorEvaluationContext, sources: Sequence[Source], stages: Sequence[str]
+) -> str:
+    """Which blocking checks failed when they were evaluated last; empty: none.
+
+    A failed check only stops the rest of its own run, and what follows is another run.
+
+    Args:
+        sources: whose crawls are looked at.
+        stages: assets with a partition for each source, which are looked at, too.
+    """
+    assert context.repository_def is not None
+    first = {*(source.name for source in sources), *stages}
+    checks = blocking_checks(context.repository_def.asset_graph)
+    failed = failing(context.instance, [key for key in checks if key.asset_key.path[0] in first])
+    found = list(itertools.chain.from_iterable(by_source(failed, sources).values()))
+    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"blocking checks failed: {', '.join(found[:SHOWN])}{more}" if found else ""
 
 
 def _waits_since(instance: dg.DagsterInstance, done: Made | None, newest: Made) -> datetime:
