@@ -16,21 +16,36 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 from tests.support.paths import ROOT
 from wavcaps_assets.definitions import build
 from wavcaps_assets.defs.common import PARTITION_TAG
-from wavcaps_assets.defs.pools import BACKFILL_TAG, DEFAULT_LIMIT, GPU, LANGUAGE_MODEL, crawl_pool, run_queue
+from wavcaps_assets.defs.pools import (
+    BACKFILL_TAG,
+    DEFAULT_LIMIT,
+    GPU,
+    LANGUAGE_MODEL,
+    LOOK_EVERY_S,
+    WAITING_RUNS,
+    crawl_pool,
+    run_queue,
+)
 from wavcaps_assets.settings import Settings
 from wavcaps_training.definitions import build as build_training
 from wavcaps_training.executor.gpu_tags import GPU_TAG
 
 REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("wavcaps_assets"), "__repository__")
-INSTANCES = {"dagster_home/dagster.yaml": 4, "dagster_home/team/dagster.yaml": 6}
+INSTANCES = {"dagster_home/dagster.yaml": 6, "dagster_home/team/dagster.yaml": 9}
 SITES = ("freesound", "bbc_sound_effects", "soundbible", "audioset_sl")
 
 
 @pytest.mark.parametrize("path", INSTANCES)
 def test_an_instance_has_these_limits(path: str) -> None:
-    found = yaml.safe_load((ROOT / path).read_text())["concurrency"]
-    assert found["pools"] == {"default_limit": DEFAULT_LIMIT, "granularity": "op"}
+    settings = yaml.safe_load((ROOT / path).read_text())
+    found = settings["concurrency"]
+    assert found["pools"] == {
+        "default_limit": DEFAULT_LIMIT,
+        "granularity": "op",
+        "op_granularity_run_buffer": WAITING_RUNS,
+    }
     assert found["runs"] == run_queue(INSTANCES[path])
+    assert settings["run_coordinator"]["config"]["dequeue_interval_seconds"] == LOOK_EVERY_S
 
 
 def test_kubernetes_has_these_limits() -> None:
@@ -38,6 +53,15 @@ def test_kubernetes_has_these_limits() -> None:
     queue = values["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
     limits = run_queue(queue["maxConcurrentRuns"])
     assert queue["tagConcurrencyLimits"] == limits["tag_concurrency_limits"]
+    assert queue["dequeueIntervalSeconds"] == LOOK_EVERY_S
+    assert values["concurrency"] == {
+        "enabled": True,
+        "pools": {
+            "defaultLimit": DEFAULT_LIMIT,
+            "granularity": "op",
+            "opGranularityRunBuffer": WAITING_RUNS,
+        },
+    }
 
 
 def test_the_guide_names_every_pool() -> None:
@@ -140,7 +164,8 @@ def test_a_backfill_does_not_starve_the_other_sources(queue: Queue) -> None:
     for site in ("freesound", "soundbible"):
         queue.add("caption_source", site)
     assert queue.launched() == {
-        crawl_pool("freesound"): 1,
+        # One takes the slot of the pool, and one waits for it.
+        crawl_pool("freesound"): 1 + WAITING_RUNS,
         crawl_pool("soundbible"): 1,
         crawl_pool("bbc_sound_effects"): 1,
         # One run captions; the other would only wait for the language model.

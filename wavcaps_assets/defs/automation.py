@@ -168,7 +168,7 @@ def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         wait = reason_to_wait(records, every)
         if wait is not None:
             return dg.SkipReason(f"new clips of {source.title} wait: {wait}")
-        # Those of the captions are evaluated anew by the run.
+        # The run evaluates those of the captions again.
         if blocked := _failed_checks(context, [source], ()):
             return dg.SkipReason(f"new clips of {source.title} wait: {blocked}")
         return dg.RunRequest(
