@@ -76,12 +76,28 @@ def test_datasets_reads_equal_rows(folder: Path, tmp_path: Path) -> None:
     assert rows["freesound-1"]["other_captions"] is None and rows["freesound-1"]["events"] == []
 
 
+@pytest.mark.slow
+def test_datasets_does_not_take_one_export_for_another(tmp_path: Path) -> None:
+    """All have one folder name, and the same number of clips."""
+    import datasets
+
+    for caption in ("A dog barks.", "A cat purrs."):
+        whole = publish(Store(tmp_path / "store"), [{"clip_id": "freesound-1", "caption": caption}], 0.1)
+        done = export(whole, FORMAT, HuggingFaceSettings(), NOW)
+        place = str(done.store.path(done.folder))
+        read = datasets.load_dataset(place, split="train", cache_dir=str(tmp_path / "cache"))
+        assert read["caption"][0] == caption
+
+
 def test_the_card_has_the_figures_of_the_export(folder: Path) -> None:
     _, about, page = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     front = yaml.safe_load(about)
     assert front["license"] == "other" and front["size_categories"] == ["n<1K"]
     (files,) = front["configs"][0]["data_files"]
-    assert len([*folder.glob(files["path"])]) == 4
+    parquet = [*folder.glob(files["path"])]
+    assert len(parquet) == 4
+    (split,) = front["dataset_info"]["splits"]
+    assert (split["num_examples"], split["num_bytes"]) == (4, sum(file.stat().st_size for file in parquet))
     assert "4 sounds with captions (0.02 hours)" in page and "1 sounds are AI-made" in page
     assert "| attribution | CC-BY-4.0 | 1 |" in page and "| freesound | 3 | 0.01 |" in page
     assert "| gpt/4 o | 1 | 1 |" in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wavcaps_assets.analysis.card import size_category
+from wavcaps_assets.exports.description import ExportedFile
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.show.previews import cell
 from wavcaps_assets.slices.licence_classes import licence_class_of
@@ -33,11 +36,12 @@ SUMS = """
 """
 
 
-def hub_card(exported: ExportedSet, clips: pa.Table) -> bytes:
+def hub_card(exported: ExportedSet, clips: pa.Table, files: Sequence[ExportedFile]) -> bytes:
     """The card. Each figure is counted in the clips of the export.
 
     Args:
         clips: those of the export, `tables.MANIFEST`.
+        files: the Parquet files.
     """
     environment = Environment(
         loader=PackageLoader("wavcaps_assets", "exports"),
@@ -63,12 +67,18 @@ def hub_card(exported: ExportedSet, clips: pa.Table) -> bytes:
         ],
         synthetic=pc.sum(pc.fill_null(clips.column("synthetic"), False)).as_py() or 0,
     )
-    about = yaml.safe_dump(front_matter(exported, clips), sort_keys=False, allow_unicode=True)
+    about = yaml.safe_dump(front_matter(exported, clips, files), sort_keys=False, allow_unicode=True)
     return f"---\n{about}---\n{page}".encode()
 
 
-def front_matter(exported: ExportedSet, clips: pa.Table) -> dict[str, Any]:
-    """The YAML at the top (https://huggingface.co/docs/hub/datasets-cards)."""
+def front_matter(exported: ExportedSet, clips: pa.Table, files: Sequence[ExportedFile]) -> dict[str, Any]:
+    """The YAML at the top (https://huggingface.co/docs/hub/datasets-cards).
+
+    `datasets` caches a folder by its name and by what this says of the files, and not by the files. So it
+    says something else for other files; else the next version would be read from the cache of the last one.
+    """
+    size = sum(file.bytes for file in files)
+    content = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
     licences = pc.unique(clips.column("licence_id")).to_pylist()
     known = HUB_LICENCES.get(licences[0]) if len(licences) == 1 else None
     licence = {"license": known} if known else {"license": "other", "license_name": "per-clip"}
@@ -85,6 +95,13 @@ def front_matter(exported: ExportedSet, clips: pa.Table) -> dict[str, Any]:
                 "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
             }
         ],
+        "dataset_info": {
+            "config_name": "default",
+            "description": f"{exported.name}, {content[:16]}",
+            "splits": [{"name": "train", "num_bytes": size, "num_examples": len(clips)}],
+            "download_size": size,
+            "dataset_size": size,
+        },
     }
 
 

@@ -71,7 +71,7 @@ def write(exported: ExportedSet, settings: HuggingFaceSettings, folder: ExportFo
     title = f"Attributions: {exported.name}, {len(clips):,} clips"
     folder.add("attributions", lambda part: part.write(CSV, attributions_csv(clips)))
     folder.add("attributions-text", lambda part: part.write(TEXT, attributions_text(clips, title)))
-    folder.add("card", lambda part: part.write(CARD, hub_card(exported, clips)))
+    folder.add("card", lambda part: part.write(CARD, hub_card(exported, clips, files)))
     croissant = describe(exported, clips, files, schema(), settings.url)
     folder.add("croissant", lambda part: part.write(CROISSANT, croissant))
 
