@@ -181,7 +181,7 @@ def test_the_train_list_says_which_version_of_audiocaps_it_is(
         ("fsd50k/dev_clips_info_FSD50K.json", "[1]", "is no list of FSD50K"),
         ("fsd50k/dev_clips_info_FSD50K.json", '{"1": {"license": 3}}', "'licence' that is not a string"),
         ("audiocaps/val.json", '{"data": [{"audio": "a", "caption": "b", "duration": "c"}]}', "'duration_s'"),
-        ("clotho/test.csv", "name,text\nx,y\n", "a row has no file_name"),
+        ("clotho/test.csv", "name,text\nx,y\n", "has no column file_name"),
         ("audiocaps/README", "", r"no lists here: put train\.csv"),
     ],
 )

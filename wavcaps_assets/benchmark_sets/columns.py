@@ -41,10 +41,7 @@ def read_list_columns(
         MissingFile: there is no such file.
     """
     where = store.describe(path)
-    lines = io.StringIO(_text(store.read_bytes(path)), newline="")
-    header_line = lines.readline()
-    delimiter = max(DELIMITERS, key=header_line.count)
-    header = [name.strip() for name in next(csv.reader([header_line], delimiter=delimiter), [])]
+    header, rows = read_records(store, path)
     places = {
         name: next((header.index(other) for other in names if other in header), None)
         for name, names in columns.items()
@@ -53,16 +50,35 @@ def read_list_columns(
         if place is None and name not in optional:
             raise SetError(
                 f"{where} has no column {' or '.join(map(repr, columns[name]))}. Its first line is "
-                f"{header_line.strip()[:200]!r}; expected are the columns {', '.join(columns)}"
+                f"{', '.join(header)[:200]!r}; expected are the columns {', '.join(columns)}"
             )
     values: dict[str, list[str]] = {name: [] for name in columns}
-    for line, row in _rows(csv.reader(lines, delimiter=delimiter, strict=True), where):
+    for line, row in rows:
         for name, place in places.items():
             value = row[place].strip() if place is not None and place < len(row) else ""
             if not value and name not in optional:
                 raise SetError(f"{where}, line {line}: there is no value of {columns[name][0]!r}: {row}")
             values[name].append(value)
     return values
+
+
+def read_records(store: Store, path: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Reads a CSV file with a header line, in the encodings and delimiters of `read_list_columns`.
+
+    Returns:
+        The names of its columns without blanks around them, and its rows that are not empty, each with the
+        number of its last line. A row may have more or fewer values than there are columns.
+
+    Raises:
+        SetError: it is not CSV; names the line. Rows raise it when they are read.
+        MissingFile: there is no such file.
+    """
+    lines = io.StringIO(_text(store.read_bytes(path)), newline="")
+    header_line = lines.readline()
+    delimiter = max(DELIMITERS, key=header_line.count)
+    header = [name.strip() for name in next(csv.reader([header_line], delimiter=delimiter), [])]
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    return header, _rows(reader, store.describe(path))
 
 
 def read_headless_rows(store: Store, path: str, columns: Sequence[str]) -> list[list[str]]:

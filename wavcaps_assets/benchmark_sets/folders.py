@@ -15,7 +15,8 @@ ids are `<name>-<split>-<file>`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +25,8 @@ import pyarrow.compute as pc
 import soundfile
 
 from wavcaps_assets.benchmark_sets.audio_files import AudioFiles, video_of
-from wavcaps_assets.benchmark_sets.lists import SetError, SetList, read_csv, read_json
+from wavcaps_assets.benchmark_sets.caption_lists import read_csv
+from wavcaps_assets.benchmark_sets.lists import SetError, SetList, read_json
 from wavcaps_assets.benchmark_sets.tars import tar_keys, tar_manifest
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import DROPPED, TRAINING_MANIFEST
@@ -52,6 +54,8 @@ AUDIOCAPS = "audiocaps"
 # its texts, which may say which sound of another set it is.
 FILE, TEXTS = "file", "texts"
 CLIPS = pa.schema([*TRAINING_MANIFEST.arrow, pa.field(FILE, pa.string()), pa.field(TEXTS, pa.string())])
+
+logger = logging.getLogger(__name__)
 
 
 class OwnSet:
@@ -115,6 +119,14 @@ class OwnSet:
     def address(self, split: str) -> str | None:
         """The path of the list of a split; None: there is none, or the split is in tars."""
         return None if self._tars(split) else self._address(split) or None
+
+    def notes(self, split: str) -> Sequence[str]:
+        """What the list of a split leaves out, a sentence each.
+
+        Raises:
+            SetError, StoreError: as `read`.
+        """
+        return () if self._tars(split) else self._list(split).notes
 
     def list_clips(self, split: str) -> dict[str, list[Any]]:
         """All clips that a split lists, with or without audio, which is not opened.
@@ -240,6 +252,8 @@ class OwnSet:
                 )
             reader = read_csv if path.endswith(".csv") else read_json
             self._lists[split] = reader(self._store, path)
+            for note in self._lists[split].notes:
+                logger.warning("%s: %s", self._name, note)
         return self._lists[split]
 
     def _duration(self, path: str) -> float:

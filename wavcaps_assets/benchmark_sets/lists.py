@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ class SetList:
         durations: in s; None: the list does not say.
         ids: the `id` of each clip in a JSON file; None: the list has none.
         starts: where each clip starts in its recording (s); None: the list does not say.
+        notes: what was left out or is unusual, a sentence each. This is no column.
     """
 
     files: list[str] = field(default_factory=list)
@@ -36,6 +35,7 @@ class SetList:
     durations: list[float | None] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
     starts: list[float | None] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def add(
@@ -57,23 +57,9 @@ class SetList:
         self.ids.append(own_id)
         self.starts.append(start)
 
-
-def read_csv(store: Store, path: str) -> SetList:
-    """Reads a list in the format of Clotho's or AudioCaps' own.
-
-    Raises:
-        SetError: a row has no file or no caption.
-    """
-    listed = SetList()
-    for row in _csv_rows(store, path):
-        file = _csv_file(row)
-        captions = [row[column].strip() for column in CAPTION_COLUMNS if (row.get(column) or "").strip()]
-        if file is None or not captions:
-            raise SetError(
-                f"{store.describe(path)}: a row has no file_name (or youtube_id) or no caption: {dict(row)}"
-            )
-        listed.add(file, captions, start=_start(row))
-    return listed
+    def start_of(self, file: str) -> float | None:
+        """Where a clip that was added starts."""
+        return self.starts[self._places[file]]
 
 
 def read_json(store: Store, path: str) -> SetList:
@@ -87,32 +73,24 @@ def read_json(store: Store, path: str) -> SetList:
         there = set[str]().union(*entries)
         columns = [column for column in CAPTION_COLUMNS if column in there]
         files = [_json_file(entry) for entry in entries]
-        captions = [[text for column in columns if (text := entry.get(column))] for entry in entries]
+        texts = [[entry[column] for column in columns if entry.get(column) is not None] for entry in entries]
+        captions = [[text for text in of_clip if text.strip()] for of_clip in texts]
         if not all(captions):
             raise SetError(f"{store.describe(path)}: {files[captions.index([])]!r} has no caption")
         durations = [entry.get("duration") for entry in entries]
         ids = [None if (own_id := entry.get("id")) is None else str(own_id) for entry in entries]
+        notes = blank_notes(sum(map(len, texts)) - sum(map(len, captions)), path)
         if len(set(files)) == len(files):
-            return SetList(files, captions, durations, ids, [None] * len(files))
-        listed = SetList()
+            return SetList(files, captions, durations, ids, [None] * len(files), notes)
+        listed = SetList(notes=notes)
         for row in zip(files, captions, durations, ids, strict=True):
             listed.add(*row)
     return listed
 
 
-def _csv_rows(store: Store, path: str) -> Iterator[dict[str, str]]:
-    return csv.DictReader(io.StringIO(store.read_bytes(path).decode("utf-8-sig", "replace")))
-
-
-def _csv_file(row: Mapping[str, str]) -> str | None:
-    return row.get("file_name") or (f"Y{row['youtube_id']}.wav" if row.get("youtube_id") else None)
-
-
-def _start(row: Mapping[str, str]) -> float | None:
-    try:
-        return float(row.get("start_time") or "")
-    except ValueError:
-        return None
+def blank_notes(blank: int, path: str) -> list[str]:
+    """What a list says of its captions without a character; nothing, if there are none."""
+    return [f"{blank:,} captions of {path.rpartition('/')[2]} are empty and left out."] if blank else []
 
 
 def _json_file(entry: Mapping[str, Any]) -> str:

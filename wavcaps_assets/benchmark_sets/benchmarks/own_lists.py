@@ -25,7 +25,8 @@ def listed_clips(own: OwnSet) -> tuple[dict[str, list[Any]], list[str]]:
     """All clips that the lists of a set have, in all splits.
 
     Returns:
-        Columns of `tables.BENCHMARK_CLIPS`, and `listed_id`; and which lists are not there, a sentence each.
+        Columns of `tables.BENCHMARK_CLIPS`, and `listed_id`; and which lists are not there, and what the
+        others leave out, a sentence each.
 
     Raises:
         SetError, TarError, StoreError: as `OwnSet.read`.
@@ -38,6 +39,7 @@ def listed_clips(own: OwnSet) -> tuple[dict[str, list[Any]], list[str]]:
             notes.append(f"The list of its {split} split is not there.")
             continue
         listed = own.list_clips(split)
+        notes += own.notes(split)
         for name, values in listed.items():
             columns[name] += values
         columns["split"] += [split] * len(listed["file"])
