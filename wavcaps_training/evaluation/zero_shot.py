@@ -1,7 +1,8 @@
 """Zero-shot classification from embeddings: the class whose name is nearest to a clip (section IV.C).
 
 The answer is the class with a higher similarity than every other class. Ties count against the model:
-a clip whose own class only ties with another one is answered wrongly, so equal embeddings score 0.
+a clip whose own class only ties with another one is answered wrongly, so equal embeddings score 0. As in
+retrieval, similarities that differ by rounding only are tied.
 """
 
 from __future__ import annotations
@@ -12,16 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wavcaps_training.evaluation.intervals import interval_of_mean
+from wavcaps_training.evaluation.ranking import TIE, BrokenEmbeddings
 
 # Similarities at a time, so that a large benchmark fits in memory.
 CLIPS_AT_A_TIME = 4096
 SHOWN = 5
 OVERALL, FOLD, CLASS = "overall", "fold", "class"
 ACCURACY, MEAN_OF_FOLDS = "accuracy", "mean of folds"
-
-
-class BrokenEmbeddings(ValueError):
-    """Embeddings that are not finite, with which every comparison is false."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +109,8 @@ def answers_of(
         similar[rows, own] = -np.inf
         rival = similar.argmax(axis=1)
         of_rival = similar[rows, rival]
-        answered[part] = np.where(of_own > of_rival, own, rival)
-        ties += int((of_own == of_rival).sum())
+        answered[part] = np.where(of_own - of_rival > TIE, own, rival)
+        ties += int((np.abs(of_own - of_rival) <= TIE).sum())
     return Answers(truth, answered, ties)
 
 

@@ -15,6 +15,7 @@ from wavcaps_assets.benchmark_sets.benchmarks import benchmark_named
 from wavcaps_assets.benchmark_sets.durations import with_durations
 from wavcaps_assets.benchmark_sets.evidence import NOBODY
 from wavcaps_assets.benchmark_sets.lists import SetError
+from wavcaps_assets.benchmark_sets.tars import TarError
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
@@ -108,7 +109,7 @@ def score_file(
                 place = (tables.store, device)
                 found = score_on_benchmark(task, subject, benchmark, place, request.protocol)
                 scored.append((task, name, found))
-            except (NothingToScore, SetError, StoreError, AudioReadError) as error:
+            except (NothingToScore, SetError, TarError, StoreError, AudioReadError) as error:
                 not_scored[name] = str(error)
             progress.update(number, len(wanted), name)
     if not scored:

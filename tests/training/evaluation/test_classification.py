@@ -24,7 +24,7 @@ from wavcaps_training.evaluation.classification import (
 )
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.prompts import protocols_for
-from wavcaps_training.evaluation.zero_shot import BrokenEmbeddings
+from wavcaps_training.evaluation.ranking import BrokenEmbeddings
 from wavcaps_training.models.retrieval import RetrievalModel
 from wavcaps_training.settings.model import ModelSettings, Pooling, TextEncoderSettings
 from wavcaps_training.settings.training import ClipSettings, Padding, TrainingSettings

@@ -13,9 +13,9 @@ from wavcaps_assets.benchmark_sets.classes import classes_named
 from wavcaps_assets.show.matrices import confusion_figure
 from wavcaps_assets.show.plots import as_svg
 from wavcaps_training.evaluation.prompts import protocols_for
+from wavcaps_training.evaluation.ranking import BrokenEmbeddings
 from wavcaps_training.evaluation.zero_shot import (
     Answers,
-    BrokenEmbeddings,
     Confusion,
     accuracies,
     answers_of,
@@ -64,6 +64,11 @@ def test_ties_count_against_the_model_in_any_order_of_the_classes() -> None:
     # The own class ties with the one before it, and with the one after it.
     one = answers(np.array([[1.0, 1, 0], [1, 1, 0]]), np.array([0, 1]))
     assert (one.answered.tolist(), one.ties) == ([1, 0], 2)
+    # Rounding decides nothing: a text encoder that says the same of each class scores 0, not chance.
+    generator = np.random.default_rng(0)
+    same = np.full((500, 3), 0.5, np.float32) + 1e-7 * generator.standard_normal((500, 3), np.float32)
+    rounded = answers_of(same, np.eye(3, dtype=np.float32), np.arange(500) % 3, ["clip"] * 500, CLASSES)
+    assert (rounded.correct.sum(), rounded.ties) == (0, 500)
     # Two other classes tie: no matter.
     other = answers(np.array([[2.0, 1, 1], [0, 1, 1]]), np.array([0, 0]))
     assert (other.answered.tolist(), other.ties) == ([0, 1], 0)

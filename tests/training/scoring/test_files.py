@@ -228,3 +228,10 @@ def test_the_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 0 and "train split: no: The released HTSAT-BERT" in done.output, done.output
     done = runner.invoke(score, [ours, "--benchmark", "audiocaps"])
     assert done.exit_code == 1 and "was not scored on any benchmark. audiocaps: " in done.output
+    # Weights that are finite, and vectors that are not.
+    broken = small_model()
+    with torch.no_grad():
+        broken.audio_proj[2].weight.fill_(3e38)
+    save_checkpoint(root / "broken.safetensors", broken, SETTINGS, started_from="")
+    done = runner.invoke(score, [str(root / "broken.safetensors")])
+    assert done.exit_code == 1 and "Error: the embeddings of 5 clips hold NaN" in done.output, done.output
