@@ -6,8 +6,8 @@
 
 The stages: `oracles`, `profile_fp32`, `profile_bf16`, `profile_bf16_compiled`, `bf16_steps`, `end_to_end`,
 `resume`. Each runs in a process of its own, which is killed after 8 minutes; all have 25. A stage that
-is done has `FOLDER/<stage>.json`, and is not run again. Without a GPU, and without `--device cpu`, nothing is
-measured.
+is done on this device, in this size, has `FOLDER/<stage>.json`, and is not run again. Without a GPU, and
+without `--device cpu`, nothing is measured.
 """
 
 from __future__ import annotations
@@ -43,16 +43,25 @@ def run_stage(name: str, session: Session) -> None:
         return
     started = time.monotonic()
     found = dict(STAGES[name](session))
-    about = {
+    result = {"stage": name, **about(session), "seconds": time.monotonic() - started, "result": found}
+    partial = session.folder / f".{name}.json"
+    partial.write_text(json.dumps(result, indent=2))
+    partial.replace(session.folder / f"{name}.json")
+
+
+def about(session: Session) -> dict[str, object]:
+    """Of what a result is. One of something else, such as a CPU, is no result of this session."""
+    return {
         "device": session.hardware,
         "torch": torch.__version__,
         "tiny": session.tiny,
         "bert": session.bert or "MiniLM",
     }
-    result = {"stage": name, **about, "seconds": time.monotonic() - started, "result": found}
-    partial = session.folder / f".{name}.json"
-    partial.write_text(json.dumps(result, indent=2))
-    partial.replace(session.folder / f"{name}.json")
+
+
+def is_done(result: Path, session: Session) -> bool:
+    """Whether a stage has a result of this session."""
+    return result.exists() and about(session).items() <= json.loads(result.read_text()).items()
 
 
 def run_session(session: Session) -> list[str]:
@@ -62,7 +71,7 @@ def run_session(session: Session) -> list[str]:
     for name in STAGES:
         result = session.folder / f"{name}.json"
         left = min(end - time.monotonic(), STAGE_S)
-        if result.exists():
+        if is_done(result, session):
             print(f"{name}: done before")  # noqa: T201
         elif left <= 0:
             failed.append(f"{name} (no time left: run it again)")
@@ -77,7 +86,7 @@ def run_session(session: Session) -> list[str]:
                 continue
             if done.returncode:
                 failed.append(f"{name} (exit status {done.returncode})")
-        if result.exists():
+        if is_done(result, session):
             found = json.loads(result.read_text())
             print(json.dumps({**found, "result": without_lists(found["result"])}))  # noqa: T201
     return failed
