@@ -231,7 +231,7 @@ def test_the_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Weights that are finite, and vectors that are not.
     broken = small_model()
     with torch.no_grad():
-        broken.audio_proj[2].weight.fill_(3e38)
+        broken.get_parameter("audio_proj.2.weight").fill_(3e38)
     save_checkpoint(root / "broken.safetensors", broken, SETTINGS, started_from="")
     done = runner.invoke(score, [str(root / "broken.safetensors")])
     assert done.exit_code == 1 and "Error: the embeddings of 5 clips hold NaN" in done.output, done.output
