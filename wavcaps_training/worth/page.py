@@ -100,7 +100,13 @@ def render(shown: Sequence[Shown], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"text": _text, "points": _points, "p": shown_p, "detectable": _detectable}
+    environment.filters |= {
+        "text": _text,
+        "line": _line,
+        "points": _points,
+        "p": shown_p,
+        "detectable": _detectable,
+    }
     figures = [_figure_of(one, number) for number, one in enumerate(shown)]
     return environment.get_template("page.html").render(
         title=title,
@@ -145,9 +151,14 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"{row['metric']}, {DIRECTIONS[row['direction']]}"
 
 
+def _line(value: str | None) -> str:
+    """A text on one line, whole; the template escapes it."""
+    return " ".join((value or "").translate(BIDI_CONTROLS).split())
+
+
 def _text(value: str | None) -> str:
     """A crawled text on one line, cut; the template escapes it."""
-    line = " ".join((value or "").translate(BIDI_CONTROLS).split())
+    line = _line(value)
     return line if len(line) <= MAX_CHARS else line[: MAX_CHARS - 1] + "…"
 
 

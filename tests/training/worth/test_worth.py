@@ -117,6 +117,9 @@ def test_a_large_change_is_found_and_the_page_says_what_changed(tables: TableSto
     }
     assert "opposite" in found.shown[0].headline
     page = tables.store.read_bytes(found.page).decode()
+    # The answer is never cut in the middle of its sentence.
+    assert len(found.shown[0].headline) > 300
+    assert found.shown[0].headline in page
     assert "Re-captioned" in page
     assert "A dog is barking." in page
     # What is trained is not trained again.
