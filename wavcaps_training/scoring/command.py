@@ -14,6 +14,7 @@ from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.sources import all_sources
 from wavcaps_assets.store.storage import StoreError, open_store
 from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.scoring.shown import as_lines
 
 
@@ -50,8 +51,12 @@ def score(
     that WAVCAPS_STORE names. The exit status is 1 if nothing could be scored.
     """
     # torch takes seconds.
+    from wavcaps_training.checkpoints.checkpoint import CheckpointError
+    from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
+    from wavcaps_training.evaluation.caption_scores.java import JavaError
+    from wavcaps_training.evaluation.ranking import BrokenEmbeddings
+    from wavcaps_training.models.text_encoder import TextModelError
     from wavcaps_training.scoring.files import Request, score_file
-    from wavcaps_training.training.final_errors import FINAL_ERRORS
 
     changes = _nested(chosen)
     machine = Settings()
@@ -61,7 +66,16 @@ def score(
     try:
         with progress_bar("scoring", 0, "benchmarks") as progress:
             found = score_file(request, tables, _device(), ids_of, progress)
-    except (StoreError, ValidationError, *FINAL_ERRORS) as error:
+    except (
+        BrokenEmbeddings,
+        CheckpointError,
+        JavaError,
+        NothingToScore,
+        ReleasedCheckpointError,
+        StoreError,
+        TextModelError,
+        ValidationError,
+    ) as error:
         raise click.ClickException(str(error)) from error
     for task, name, scores in found.scored:
         click.echo("\n".join(as_lines(task, name, scores)) + "\n")
