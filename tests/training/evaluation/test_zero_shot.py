@@ -64,7 +64,7 @@ def test_ties_count_against_the_model_in_any_order_of_the_classes() -> None:
     # The own class ties with the one before it, and with the one after it.
     one = answers(np.array([[1.0, 1, 0], [1, 1, 0]]), np.array([0, 1]))
     assert (one.answered.tolist(), one.ties) == ([1, 0], 2)
-    # Rounding decides nothing: a text encoder that says the same of each class scores 0, not chance.
+    # Rounding decides nothing: a text encoder with equal vectors for all classes scores 0, not chance.
     generator = np.random.default_rng(0)
     same = np.full((500, 3), 0.5, np.float32) + 1e-7 * generator.standard_normal((500, 3), np.float32)
     rounded = answers_of(same, np.eye(3, dtype=np.float32), np.arange(500) % 3, ["clip"] * 500, CLASSES)
