@@ -406,6 +406,9 @@ def test_the_commands_list_and_compare_versions(
     table = tmp_path / "changes.csv"
     assert "| added | 1 |" in run(diff_command, ["v2", "v1", "--table", str(table)]).output
     assert table.read_text().splitlines()[0].startswith('"clip_id","source","change"')
-    result = run(diff_command, ["v1", "v7"])
-    assert result.exit_code == 1 and f"no version 'v7' of the set; there are {names[0]}" in result.output
+    tables.store.remove(f"{FOLDER}/{names[0]}.json")
+    page = run(diff_command).output
+    assert page.startswith(f"# {names[0]} (removed since) → {names[1]}\n") and "| removed | 1 |" in page
+    result = run(diff_command, ["v2", "v7"])
+    assert result.exit_code == 1 and f"no version 'v7' of the set; there are {names[1]}" in result.output
     assert run(diff_command, ["--table", "changes.xlsx"]).exit_code == 2

@@ -58,8 +58,13 @@ def diff(before: str | None, after: str, table: Path | None) -> None:
             raise click.ClickException(
                 f"{second.name} is the first version: there is none to compare it with"
             )
-        first = known.find(before or second.previous or second.name)
-        changes = compare_versions(known, first, second)
+        if before is None and second.previous not in known.names():
+            # What a version changed is stored with it, and stays when the one before it is removed.
+            title, changes = f"{second.previous} (removed since) → {second.name}", known.changes(second)
+        else:
+            first = known.find(before or second.previous or second.name)
+            title, changes = f"{first.name} → {second.name}", compare_versions(known, first, second)
+            title += f" ({first.clips:,} → {second.clips:,} clips)"
     except StoreError as error:
         raise click.ClickException(str(error)) from error
     if table is not None:
@@ -67,7 +72,6 @@ def diff(before: str | None, after: str, table: Path | None) -> None:
             (pyarrow.csv.write_csv if table.suffix == ".csv" else pq.write_table)(changes, table)
         except OSError as error:
             raise click.ClickException(f"cannot write {table}: {error}") from error
-    title = f"{first.name} → {second.name} ({first.clips:,} → {second.clips:,} clips)"
     page = changelog(title, changes, counts_of(changes), counts_of(changes, "why"))
     click.echo(page, nl=False)
 
