@@ -48,6 +48,19 @@ def test_an_instance_has_these_limits(path: str) -> None:
     assert settings["run_coordinator"]["config"]["dequeue_interval_seconds"] == LOOK_EVERY_S
 
 
+@pytest.mark.parametrize("path", INSTANCES)
+def test_nothing_needs_the_daemons_that_are_off(path: str, definitions: dg.Definitions) -> None:
+    settings = yaml.safe_load((ROOT / path).read_text())
+    assert not settings["auto_materialize"]["enabled"] and not settings["freshness"]["enabled"]
+    for made in (definitions, build_training(Settings())):
+        specs = made.resolve_all_asset_specs()
+        assert specs and not [
+            spec.key for spec in specs if spec.automation_condition or spec.freshness_policy
+        ]
+        sensors = made.sensors or ()
+        assert not [one for one in sensors if isinstance(one, dg.AutomationConditionSensorDefinition)]
+
+
 def test_kubernetes_has_these_limits() -> None:
     values = yaml.safe_load((ROOT / "deploy/kubernetes/values.yaml").read_text())
     queue = values["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]

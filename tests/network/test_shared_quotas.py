@@ -276,6 +276,32 @@ def test_machines_with_different_settings_keep_to_the_smallest_limit(world: Worl
     assert len(world.times("two", settled)) >= 6
 
 
+def test_a_limit_that_is_lowered_while_machines_work_holds_for_all_of_them(world: World) -> None:
+    world.start("one", "two")
+    world.run(120, MINUTE)
+    lowered = world.clock.now
+    world.run(300, Limit(4, MINUTE_S))
+    # Each had a share that was larger than the new limit.
+    assert most_in(MINUTE_S, world.times("", lowered + MINUTE_S)) == 4
+    assert len(world.times("", lowered + MINUTE_S)) >= 12
+    raised = world.clock.now
+    world.run(300, MINUTE)
+    assert most_in(MINUTE_S, world.times()) <= 12
+    assert len(world.times("", raised + 120)) >= 24
+
+
+def test_a_limit_that_only_one_machine_has_holds_for_all_of_them(world: World) -> None:
+    world.start("one", "two")
+    next_at = dict.fromkeys(world.machines, 0.0)
+    until = world.clock.now + 900
+    while world.clock.now < until:
+        for name, limits in (("one", (MINUTE, DAY)), ("two", (MINUTE,))):
+            if world.clock.now >= next_at[name]:
+                next_at[name] = world.clock.now + world.request(name, limits)
+        world.clock.now += 2.5
+    assert 60 <= len(world.times()) <= DAY.requests
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_happens_no_span_has_too_many_requests(

@@ -27,7 +27,7 @@ DEFAULT_LIMIT = 1
 # takes longer than a small crawl: without this, a backfill takes nearly twice as long.
 WAITING_RUNS = 1
 # How often the daemon looks at the queue (s). A look at an empty one takes 5 ms of a core.
-LOOK_EVERY_S = 1
+LOOK_EVERY_S = 2
 
 # On the runs of a source's crawl job.
 SOURCE_TAG = "wavcaps/source"

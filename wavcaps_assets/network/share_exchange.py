@@ -39,6 +39,9 @@ class Exchange:
         token: new; shows the others that the entry has changed.
         wanted: limits in the settings, by key, of which requests need more.
         closing: give back everything that is not used.
+
+    Attributes:
+        limits_elsewhere: the smallest limits in other machines' settings, by key, once it has been made.
     """
 
     def __init__(self, records: ShareRecords, token: str, wanted: dict[Key, int], closing: bool) -> None:
@@ -50,6 +53,7 @@ class Exchange:
         self._usable: dict[Key, int] = {}
         self._pauses: dict[str, tuple[str, float]] = {}
         self._wrote = False
+        self.limits_elsewhere: dict[Key, int] = {}
 
     def begin(self, now: float) -> None:
         self._began = now
@@ -72,6 +76,10 @@ class Exchange:
         self._shares = {
             key: self._new_share(key, before.get(key), others, alive, now) for key in self._records.shares()
         }
+        self.limits_elsewhere = {}
+        for shares in others.values():
+            for key, share in shares.items():
+                self.limits_elsewhere[key] = min(share.of, self.limits_elsewhere.get(key, share.of))
         self._edit_pauses(document.setdefault(PAUSES, {}), now)
         entry = _entry_of(self._shares)
         changed = entry != (mine["shares"] if mine is not None else {})

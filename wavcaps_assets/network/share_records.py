@@ -76,6 +76,13 @@ class ShareRecords:
             (*key, requests, now),
         )
 
+    def set_limit(self, key: Key, requests: int) -> None:
+        """Notes the limit in the settings, if this machine has a share of it."""
+        self._database.execute(
+            "update shares set requests = ?1 where host = ?2 and seconds = ?3 and requests <> ?1",
+            (requests, *key),
+        )
+
     def hold(self, key: Key, held: int, now: float) -> None:
         """Notes how many slots this machine may use."""
         self._database.execute(

@@ -99,8 +99,11 @@ class SharedQuotas(Quotas):
         # When each limit was last asked for, and since when requests have waited for it (s, since the start).
         self._asked: dict[Key, float] = {}
         self._waiting: dict[Key, float] = {}
+        # The limits in the settings of the other machines.
+        self._elsewhere: dict[Key, int] = {}
 
     def acquire(self, host: str, limits: tuple[Limit, ...]) -> tuple[int | None, float]:
+        limits = self._with_those_elsewhere(host, limits)
         if self._until_due_s() <= 0:
             self._exchange(self._wanted(host, limits))
         request_id, wait = super().acquire(host, limits)
@@ -139,6 +142,14 @@ class SharedQuotas(Quotas):
             return min(own or REFRESH_S, max(self._until_due_s(), SOON_S))
         return own or LATER_S
 
+    def _with_those_elsewhere(self, host: str, limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+        """Adds the limits of other machines for spans for which this one has none in its settings."""
+        own = {limit.seconds for limit in limits}
+        more = sorted(
+            (key, of) for key, of in self._elsewhere.items() if key[0] == host and key[1] not in own
+        )
+        return (*limits, *(Limit(of, seconds) for (_, seconds), of in more))
+
     def _wanted(self, host: str, limits: tuple[Limit, ...]) -> dict[Key, int]:
         """The limits, by key, of which this machine has used up its share, or soon will have."""
         with self._transaction() as now:
@@ -147,6 +158,8 @@ class SharedQuotas(Quotas):
             wanted = {}
             for limit in limits:
                 key = host, limit.seconds
+                # It may be another one than when this machine asked for its share.
+                self._records.set_limit(key, limit.requests)
                 held = self._records.held(key)
                 ahead = limit.requests // BLOCKS // 4 if limit.seconds > LONG_SPAN_S else 0
                 if held < limit.requests and is_used_up(held, self._records.used(key, now) + ahead):
@@ -196,6 +209,7 @@ class SharedQuotas(Quotas):
         self._state.change(edit)
         with self._transaction() as now:
             exchange.commit(now)
+        self._elsewhere = exchange.limits_elsewhere
 
     def _require_store(self) -> None:
         """Raises StoreError if the bucket could not be used for long."""
