@@ -260,6 +260,7 @@ def test_new_manifests_are_published_when_no_source_is_in_progress(night: Night)
     [
         (["captions"], "schema", SOURCE, SOURCE, "captions: schema"),
         ([SOURCE, "audio"], "schema", "catalogue", "soundbible/audio: schema", "soundbible/audio: schema"),
+        ([SOURCE, "audio"], "schema", "1999-01", SOURCE, "a run"),
         # It concerns the set that is there, and not the next one.
         (["wavcaps"], "schema", None, SOURCE, "a run"),
     ],

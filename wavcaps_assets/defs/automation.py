@@ -236,10 +236,17 @@ def _failed_checks(
     assert context.repository_def is not None
     first = {*(source.name for source in sources), *stages}
     checks = blocking_checks(context.repository_def.asset_graph)
-    failed = failing(context.instance, [key for key in checks if key.asset_key.path[0] in first])
+    # A partition that no longer exists, such as a month before the first one, blocks nothing.
+    there = {source.name: set(source.partitions()) for source in sources}
+    failed = [
+        check
+        for check in failing(context.instance, [key for key in checks if key.asset_key.path[0] in first])
+        if check.partition is None or check.partition in there.get(check.key.asset_key.path[0], there)
+    ]
     found = list(itertools.chain.from_iterable(by_source(failed, sources).values()))
     more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"blocking checks failed: {', '.join(found[:SHOWN])}{more}" if found else ""
+    named = f"{', '.join(found[:SHOWN])}{more}"
+    return f"blocking checks failed; repair it, and evaluate them again: {named}" if found else ""
 
 
 def _waits_since(instance: dg.DagsterInstance, done: Made | None, newest: Made) -> datetime:
