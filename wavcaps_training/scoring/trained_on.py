@@ -126,7 +126,7 @@ class FromManifest(TrainingData):
         clips = clips.filter(pc.equal(clips["split"], TRAIN))
         shared = self._shared(clips, benchmark, listed)
         counted = int(pc.sum(pc.is_in(pa.array(scored, pa.string()), shared)).as_py() or 0)
-        leaked = f", and on {counted:,} of the clips that are scored" if counted else ""
+        leaked = f"; it was trained on {counted:,} of the clips that are scored" if counted else ""
         if not _is_decontaminated(key, benchmark, listed):
             leaked += f"; it was not decontaminated against {benchmark}"
         where = f"{'/'.join(key)} ({training.checkpoint})"

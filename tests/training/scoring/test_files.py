@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from transformers import AutoTokenizer, BertConfig
 
 from tests.training.scoring.benchmark_clips import SETTINGS, benchmark, released_file, small_model
+from tests.training.search.small_index import SmallSet
 from tests.training.small_models import small_bert
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources
@@ -24,6 +25,7 @@ from wavcaps_training.checkpoints.convert import text_folder_for
 from wavcaps_training.checkpoints.recognition import Family
 from wavcaps_training.checkpoints.released import ReadCheckpoint
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
+from wavcaps_training.definitions import build
 from wavcaps_training.defs import benchmark_scores, file_scores, released, upstream
 from wavcaps_training.defs.common import Location
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
@@ -34,6 +36,7 @@ from wavcaps_training.scoring.command import score
 from wavcaps_training.scoring.files import Request, add_to, score_file
 from wavcaps_training.scoring.released import released_file as find_file
 from wavcaps_training.scoring.shown import of_checkpoint, trained_rows
+from wavcaps_training.search.command import search as search_command
 from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.settings.training import Padding
 from wavcaps_training.tables import FILE_SCORES, FILE_SCORES_KEY
@@ -171,8 +174,8 @@ def run(
     )
 
 
-def test_released_checkpoints_are_scored_as_assets_and_by_jobs(
-    root: Path, tables: TableStore, definitions: dg.Definitions
+def test_released_checkpoints_are_scored_and_searched_as_assets_and_by_jobs(
+    root: Path, tables: TableStore, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, key = "__ASSET_JOB", "checkpoint/released/htsat_bert_zs"
     config = {"folder": str(root), "text_folder": str(small_bert()), "settings": CHANGES}
@@ -204,6 +207,14 @@ def test_released_checkpoints_are_scored_as_assets_and_by_jobs(
     files = tables.read(FILE_SCORES_KEY, [WHOLE])
     assert files["value"].to_pylist() == [row["value"] for row in trained_rows(scores)]
     assert set(files["trained_on_benchmark"].to_pylist()) == {False}
+
+    SmallSet(tables, Settings()).publish()
+    monkeypatch.setenv("WAVCAPS_STORE", str(root / "store"))
+    live = build(Settings(sources=Sources.LIVE, store=str(root / "store")))
+    assert run(live, whole, {}, "search_index/released/htsat_bert_zs").success
+    monkeypatch.setenv("WAVCAPS_STATE", str(root / "state"))
+    found = CliRunner().invoke(search_command, ["dog", "barking", "--checkpoint", "released/htsat_bert_zs"])
+    assert found.exit_code == 0 and found.output.count("freesound, CC0-1.0: ") == 5, found.output
 
 
 def test_the_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

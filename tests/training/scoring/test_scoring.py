@@ -174,7 +174,7 @@ def test_what_was_found_by_sound_counts(tables: TableStore) -> None:
     tables.write(["audio_overlaps", "clotho"], None, OVERLAPS.from_rows(rows))
     found = trained_on(tables, benchmark_clips(SPLITS))
     assert (found.benchmark, found.scored_clips) == (False, 1)
-    assert "and on 1 of the clips that are scored" in found.why
+    assert "; it was trained on 1 of the clips that are scored" in found.why
 
 
 def test_what_a_checkpoint_started_from_counts(tables: TableStore) -> None:
