@@ -55,6 +55,19 @@ def test_clips_whose_audio_is_lost_are_dropped_with_a_reason(store: Path) -> Non
         OwnSet(Store(store), "clotho").read("train")
 
 
+def test_a_file_is_found_whose_name_begins_with_a_space(store: Path) -> None:
+    """As ` e ieio ieai.wav` of Clotho's validation list; some tools save it without the space."""
+    folder = store / "sets" / "clotho"
+    audio = next((folder / "val").iterdir())
+    text = (folder / "val.csv").read_text(encoding="utf-8")
+    for name in (" e ieio ieai.wav", "e ieio ieai.wav"):
+        (folder / "val.csv").write_text(text.replace(audio.name, " e ieio ieai.wav"), encoding="utf-8")
+        moved = audio.rename(audio.with_name(name))
+        kept = OwnSet(Store(store), "clotho").read("validation").kept
+        assert f"sets/clotho/val/{name}" in kept.column("audio_path").to_pylist()
+        moved.rename(audio)
+
+
 def test_what_is_not_there_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SetError, match=r"'audiocaps' has no train split here: put train\.csv"):
         compose(SETS["audiocaps"], SetInputs(TableStore(Store(tmp_path))))

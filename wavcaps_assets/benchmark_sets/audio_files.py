@@ -29,7 +29,9 @@ class AudioFiles:
     """
 
     def __init__(self, store: Store, folders: Iterable[str]) -> None:
-        self._by_name = {name: f"{folder}/{name}" for folder in folders for name in store.names(folder)}
+        there = {name: f"{folder}/{name}" for folder in folders for name in store.names(folder)}
+        # Lists are read without spaces around a name. A file of Clotho is ` e ieio ieai.wav`.
+        self._by_name = {name.strip(): path for name, path in there.items()} | there
 
     def with_names(self, files: Iterable[str]) -> dict[str, str]:
         """The paths of the listed files that are there by exactly their names."""
