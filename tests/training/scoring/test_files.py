@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ from wavcaps_training.checkpoints.convert import text_folder_for
 from wavcaps_training.checkpoints.recognition import Family
 from wavcaps_training.checkpoints.released import ReadCheckpoint
 from wavcaps_training.checkpoints.safe_files import ReleasedCheckpointError
-from wavcaps_training.definitions import build
-from wavcaps_training.defs import benchmark_scores, file_scores, released, upstream
+from wavcaps_training.defs import benchmark_scores, file_scores, released, search, upstream
 from wavcaps_training.defs.common import Location
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.paper.experiments import OWN_SPLIT
@@ -160,6 +160,11 @@ def definitions(root: Path) -> dg.Definitions:
         released.definitions(location),
         benchmark_scores.definitions(location),
         file_scores.definitions(location),
+        # Its job is for the checkpoint in the report.
+        search.definitions(replace(location, experiments=(OWN_SPLIT,))),
+        dg.Definitions(
+            assets=[dg.AssetSpec(list(key)) for key in (OWN_SPLIT.key, OWN_SPLIT.training_manifest)]
+        ),
         upstream.definitions(location),
         dg.Definitions(resources=resources(settings)),
     )
@@ -210,8 +215,7 @@ def test_released_checkpoints_are_scored_and_searched_as_assets_and_by_jobs(
 
     SmallSet(tables, Settings()).publish()
     monkeypatch.setenv("WAVCAPS_STORE", str(root / "store"))
-    live = build(Settings(sources=Sources.LIVE, store=str(root / "store")))
-    assert run(live, whole, {}, "search_index/released/htsat_bert_zs").success
+    assert run(definitions, whole, {}, "search_index/released/htsat_bert_zs").success
     monkeypatch.setenv("WAVCAPS_STATE", str(root / "state"))
     found = CliRunner().invoke(search_command, ["dog", "barking", "--checkpoint", "released/htsat_bert_zs"])
     assert found.exit_code == 0 and found.output.count("freesound, CC0-1.0: ") == 5, found.output
