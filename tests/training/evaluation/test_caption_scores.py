@@ -179,6 +179,7 @@ def test_without_files_scores_say_where_to_get_them(tmp_path: Path) -> None:
         assert scores["SPIDEr"].note == "not measured: it is made of SPICE"
         assert scores["SPIDEr-FL"].note == "not measured: it is made of SPIDEr and fluency errors"
         assert scores["FENSE"].note.startswith("not measured: it is made of paraphrase-TinyBERT-L6-v2 and")
+        assert "huggingface.co/sentence-transformers/paraphrase-TinyBERT-L6-v2" in scores["FENSE"].note
 
 
 def test_the_folder_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,8 +96,13 @@ def _measured(name: str, lacks: str, tool: Callable[[Path], np.ndarray], files: 
 
 
 def _made_of(name: str, formula: Callable[..., np.ndarray], *parts: Measured) -> Measured:
-    """A score made of others; it is not measured if one of them is not."""
-    missing = " and ".join(part.name for part in parts if part.values is None)
+    """A score made of others; it is not measured if one of them is not.
+
+    Why not is said of each other score, and so only of Sentence-BERT here, which is none.
+    """
+    missing = [part for part in parts if part.values is None]
     if missing:
-        return Measured(name, note=f"not measured: it is made of {missing}")
+        why = "".join(f"; {part.note}" for part in missing if part.name == SENTENCE_BERT)
+        names = " and ".join(part.name for part in missing)
+        return Measured(name, note=f"not measured: it is made of {names}{why}")
     return Measured(name, formula(*(part.values for part in parts)))
