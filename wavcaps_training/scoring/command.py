@@ -62,7 +62,8 @@ def score(
     machine = Settings()
     tables = TableStore(open_store(machine.store, machine.s3.endpoint_url or None, machine.s3.region or None))
     ids_of = {source.name: source.ids_of for source in all_sources(machine) if source.ids_of is not None}
-    request = Request(path, benchmarks, protocol, text_model, changes)
+    # The folder of a run may be this one.
+    request = Request(path if path.name else path.absolute(), benchmarks, protocol, text_model, changes)
     try:
         with progress_bar("scoring", 0, "benchmarks") as progress:
             found = score_file(request, tables, _device(), ids_of, progress)

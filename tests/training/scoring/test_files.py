@@ -21,7 +21,7 @@ from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings, Sources
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
-from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin, save_checkpoint
+from wavcaps_training.checkpoints.checkpoint import WEIGHTS, load_checkpoint, read_origin, save_checkpoint
 from wavcaps_training.checkpoints.convert import text_folder_for
 from wavcaps_training.checkpoints.recognition import Family
 from wavcaps_training.checkpoints.released import ReadCheckpoint
@@ -243,6 +243,12 @@ def test_the_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 0 and "train split: no: The released HTSAT-BERT" in done.output, done.output
     done = runner.invoke(score, [ours, "--benchmark", "audiocaps"])
     assert done.exit_code == 1 and "was not scored on any benchmark. audiocaps: " in done.output
+    # The folder of a run, from inside it.
+    (root / "run").mkdir()
+    save_checkpoint(root / "run" / WEIGHTS, small_model(), SETTINGS, started_from="")
+    monkeypatch.chdir(root / "run")
+    done = runner.invoke(score, [".", "--benchmark", "clotho"])
+    assert done.exit_code == 0, done.output
     # Weights that are finite, and vectors that are not.
     broken = small_model()
     with torch.no_grad():
