@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -30,18 +31,46 @@ def sound(path: Path, comment: str = "") -> Path:
     return path
 
 
+def converted(path: Path, target: Path, codec: str) -> Path:
+    """A copy by FFmpeg, with the tags of the file."""
+    with av.open(path) as source, av.open(target, "w") as copy:
+        copy.metadata.update(source.metadata)
+        stream = copy.add_stream(codec, rate=16_000)
+        for frame in source.decode(audio=0):
+            copy.mux(stream.encode(frame))
+        copy.mux(stream.encode(None))
+    return target
+
+
 def test_a_marked_file_is_refused_with_a_reason(tmp_path: Path) -> None:
     for name in ("plain.flac", "plain.wav"):
         refuse_generated(sound(tmp_path / name, "a recording of a dog"))
-    (tmp_path / "broken.flac").write_bytes(b"fLaC and nothing more")
-    refuse_generated(tmp_path / "broken.flac")
-    # FFmpeg keeps the comment when it converts to these.
-    for name in ("marked.wav", "marked.ogg"):
-        with pytest.raises(GeneratedSound):
-            refuse_generated(sound(tmp_path / name, f"{GENERATED}. {{}}"))
+    for name, data in (("broken.flac", b"fLaC and nothing more"), ("empty.flac", b""), ("text", b"a text")):
+        (tmp_path / name).write_bytes(data)
+        refuse_generated(tmp_path / name)
+    marked = sound(tmp_path / "marked.flac", f'{GENERATED}. {{"text": "a dog"}}')
     with pytest.raises(GeneratedSound) as caught:
-        refuse_generated(sound(tmp_path / "marked.flac", f'{GENERATED}. {{"text": "a dog"}}'))
+        refuse_generated(marked)
     assert reason_of(caught.value) == "generated_sound" and "generated_sound" in LASTING
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("copy.wav", "pcm_s16le"),
+        ("copy.flac", "flac"),
+        ("copy.ogg", "libopus"),
+        ("copy.mp3", "libmp3lame"),
+        ("copy.m4a", "aac"),
+        ("copy.mka", "flac"),
+        ("copy.aiff", "pcm_s16be"),
+    ],
+)
+def test_a_converted_copy_keeps_the_mark(tmp_path: Path, name: str, codec: str) -> None:
+    marked = sound(tmp_path / "marked.flac", f'{GENERATED}. {{"text": "a dog"}}')
+    refuse_generated(converted(sound(tmp_path / "plain.flac", "a dog"), tmp_path / f"plain_{name}", codec))
+    with pytest.raises(GeneratedSound):
+        refuse_generated(converted(marked, tmp_path / name, codec))
 
 
 def test_a_manifest_with_generated_sound_is_refused(tmp_path: Path) -> None:

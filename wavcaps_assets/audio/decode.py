@@ -44,7 +44,7 @@ def decoding(path: Path) -> Iterator[Decoded]:
         UnreadableAudio: it has no audio that can be decoded, or it is cut off.
         EmptyAudio: it is an empty file, or has no samples.
     """
-    start, head = _head(path)
+    start, head = head_of(path)
     if not head:
         raise EmptyAudio("the file is empty")
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ def _opened(path: Path, start: int, head: bytes, stack: ExitStack) -> Decoded:
     raise failures[0]
 
 
-def _head(path: Path) -> tuple[int, bytes]:
+def head_of(path: Path) -> tuple[int, bytes]:
     """The offset and the first bytes of a file after its tags."""
     with path.open("rb") as file:
         whole = head = file.read(HEAD_BYTES)

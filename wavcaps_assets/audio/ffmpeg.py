@@ -95,6 +95,22 @@ def by_ffmpeg(path: Path, container: Container | None, start: int = 0) -> Iterat
         yield _decoded(next(readings, _Reading(found, opened)), readings, pages)
 
 
+def tags(path: Path, container: Container | None) -> list[str]:
+    """The values of a file's tags and of its streams', whatever their names.
+
+    Args:
+        container: what it is; None: FFmpeg detects it.
+
+    Raises:
+        UnreadableAudio: its header cannot be read.
+    """
+    if container is Container.MP4:
+        check_index(path)
+    with _open(path, container) as opened:
+        of_all = [opened.metadata, *(stream.metadata for stream in opened.streams)]
+        return [value for found in of_all for value in found.values()]
+
+
 @contextmanager
 def _open(path: Path, container: Container | None, span: Span = WHOLE) -> Iterator[Any]:
     # Imported here because it takes 0.15 s, and most clips do not need it.

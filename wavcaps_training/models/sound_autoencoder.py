@@ -19,45 +19,21 @@ PEAK = 0.5  # of a normalised waveform
 GRIFFIN_LIM_ITERATIONS = 64
 
 
-class SoundAutoencoder(nn.Module):
-    """Waveforms to latents, and latents to waveforms.
-
-    Attributes:
-        vae: `AutoencoderKL`, with AudioLDM's sizes 55,376,873 parameters.
-        vocoder: `SpeechT5HifiGan`, with 55,264,897 parameters; or `GriffinLim`, with none.
-    """
+class LogMel(nn.Module):
+    """AudioLDM's log-mel, as its training computes it: one frame each `hop` samples, none at the end."""
 
     window: Tensor
     mel_filters: Tensor
 
-    def __init__(self, settings: AutoencoderSettings) -> None:
+    def __init__(self, front_end: FrontEndSettings) -> None:
         super().__init__()
-        self.settings = settings
-        front_end = settings.front_end
+        self.front_end = front_end
         self.register_buffer("window", torch.hann_window(front_end.window), persistent=False)
         self.register_buffer("mel_filters", mel_filters(front_end), persistent=False)
-        self.vae = AutoencoderKL(**vae_config(settings))
-        self.vocoder: nn.Module
-        if settings.vocoder is Vocoder.HIFI_GAN:
-            self.vocoder = SpeechT5HifiGan(hifi_gan_config(front_end))
-        else:
-            self.vocoder = GriffinLim(front_end, self.mel_filters)
 
-    @classmethod
-    def build(cls, settings: AutoencoderTrainingSettings) -> SoundAutoencoder:
-        """An autoencoder with fresh weights."""
-        return cls(settings.model.audio)
-
-    def log_mel(self, waveform: Tensor) -> Tensor:
-        """AudioLDM's log-mel, as its training computes it: one frame each `hop` samples, none at the end.
-
-        Args:
-            waveform: (batch, samples), a multiple of `hop`.
-
-        Returns:
-            (batch, 1, samples // hop, mel bins): natural logarithms of magnitudes.
-        """
-        front_end = self.settings.front_end
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples), a multiple of `hop`, to (batch, 1, samples // hop, mel bins)."""
+        front_end = self.front_end
         edge = (front_end.window - front_end.hop) // 2
         with torch.autocast(waveform.device.type, enabled=False):
             padded = nn.functional.pad(waveform.float().unsqueeze(1), (edge, edge), mode="reflect").squeeze(1)
@@ -74,6 +50,33 @@ class SoundAutoencoder(nn.Module):
             mel = magnitude.transpose(1, 2) @ self.mel_filters
             return mel.clamp(min=FLOOR).log().unsqueeze(1)
 
+
+class SoundAutoencoder(nn.Module):
+    """Waveforms to latents, and latents to waveforms.
+
+    Attributes:
+        log_mel: waveforms (batch, samples) to natural logarithms of magnitudes (batch, 1, frames, mel bins).
+        vae: `AutoencoderKL`, with AudioLDM's sizes 55,376,873 parameters.
+        vocoder: `SpeechT5HifiGan`, with 55,264,897 parameters; or `GriffinLim`, with none.
+    """
+
+    def __init__(self, settings: AutoencoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        front_end = settings.front_end
+        self.log_mel = LogMel(front_end)
+        self.vae = AutoencoderKL(**vae_config(settings))
+        self.vocoder: nn.Module
+        if settings.vocoder is Vocoder.HIFI_GAN:
+            self.vocoder = SpeechT5HifiGan(hifi_gan_config(front_end))
+        else:
+            self.vocoder = GriffinLim(front_end, self.log_mel.mel_filters)
+
+    @classmethod
+    def build(cls, settings: AutoencoderTrainingSettings) -> SoundAutoencoder:
+        """An autoencoder with fresh weights."""
+        return cls(settings.model.audio)
+
     def moments(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents of spectrograms.
 
@@ -83,12 +86,13 @@ class SoundAutoencoder(nn.Module):
         Returns:
             Two tensors (batch, latent channels, frames / reduction, mel bins / reduction).
         """
-        posterior = self.vae.encode(self._normalised(log_mel)).latent_dist
+        patches = nn.functional.pixel_unshuffle(self._normalised(log_mel), self.settings.patch)
+        posterior = self.vae.encode(patches).latent_dist
         return posterior.mean, posterior.std
 
     def decode(self, latent: Tensor) -> Tensor:
         """(batch, latent channels, frames, bins) to a log-mel (batch, 1, frames, mel bins)."""
-        mel: Tensor = self.vae.decode(latent).sample
+        mel = nn.functional.pixel_shuffle(self.vae.decode(latent).sample, self.settings.patch)
         return mel * self.settings.mel_std + self.settings.mel_mean
 
     def waveform(self, log_mel: Tensor) -> Tensor:
@@ -138,14 +142,15 @@ def vae_config(settings: AutoencoderSettings) -> dict[str, Any]:
     """The arguments of diffusers' `AutoencoderKL`."""
     levels = len(settings.multipliers)
     return {
-        "in_channels": 1,
-        "out_channels": 1,
+        "in_channels": settings.patch**2,
+        "out_channels": settings.patch**2,
         "down_block_types": ("DownEncoderBlock2D",) * levels,
         "up_block_types": ("UpDecoderBlock2D",) * levels,
         "block_out_channels": tuple(settings.channels * multiplier for multiplier in settings.multipliers),
         "layers_per_block": settings.blocks,
         "latent_channels": settings.latent_channels,
         "norm_num_groups": settings.groups,
+        "mid_block_add_attention": settings.middle_attention,
     }
 
 

@@ -52,6 +52,15 @@ class AutoencoderSettings(EncoderSettings):
         min_length=1,
         description="channels of each level, over `channels`; each level but the last halves both axes",
     )
+    patch: int = Field(
+        1,
+        gt=0,
+        description="squares of this many frames and mel bins become the input's channels, so that no layer "
+        "works at full resolution; AudioLDM's: 1",
+    )
+    middle_attention: bool = Field(
+        True, description="whether the lowest level attends to itself, in encoder and decoder"
+    )
     blocks: int = Field(2, gt=0, description="residual blocks of each level")
     groups: int = Field(32, gt=0, description="groups of each normalisation")
     latent_channels: int = Field(8, gt=0, description="channels of the latent")
@@ -66,7 +75,7 @@ class AutoencoderSettings(EncoderSettings):
     @property
     def reduction(self) -> int:
         """How many frames, or mel bins, become one element of the latent."""
-        return int(2 ** (len(self.multipliers) - 1))
+        return int(self.patch * 2 ** (len(self.multipliers) - 1))
 
     def latent_shape(self, seconds: float) -> tuple[int, int, int]:
         """(channels, frames, bins) of the latent of a clip; (8, 256, 16) for AudioLDM's 10.24 s."""
@@ -189,10 +198,10 @@ class SoundRunSettings(RunSettings):
 
     @model_validator(mode="after")
     def all_clips_are_of_one_length(self) -> Self:
-        if self.audio_weights or self.cache_log_mel or self.clip.padding is Padding.BATCH:
+        if self.audio_weights or self.clip.padding is Padding.BATCH:
             raise ValueError(
-                "audio_weights, cache_log_mel and clip.padding `batch` are for retrieval and captioning: "
-                "leave them as they are by default"
+                "audio_weights and clip.padding `batch` are for retrieval and captioning: leave them as they "
+                "are by default"
             )
         return self
 
@@ -231,6 +240,12 @@ class GenerationTrainingSettings(SoundRunSettings):
         return self.model.audio
 
     @model_validator(mode="after")
+    def latents_are_cached(self) -> Self:
+        if self.cache_log_mel:
+            raise ValueError("cache_log_mel is for models that read audio: this one reads latents")
+        return self
+
+    @model_validator(mode="after")
     def latent_fits_unet(self) -> Self:
         _, frames, bins = self.model.audio.latent_shape(self.clip.seconds)
         halved = 2 ** (len(self.model.unet.multipliers) - 1)
@@ -253,18 +268,43 @@ class AutoencoderTrainingSettings(SoundRunSettings):
     divergence_weight: float = Field(
         1e-4, ge=0, description="weight of the latent's divergence from a normal distribution"
     )
+    part_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="length of the part of each clip that a step is trained on, drawn at random (s); none: "
+        "the whole clip. Validation and latents are of whole clips",
+    )
 
     @property
     def audio_encoder(self) -> EncoderSettings:
         return self.model.audio
 
+    @property
+    def part_frames(self) -> int | None:
+        """Frames of such a part; None: the whole clip."""
+        if self.part_seconds is None:
+            return None
+        return round(self.part_seconds * self.front_end.sample_rate) // self.front_end.hop
 
+    @model_validator(mode="after")
+    def part_fits_model(self) -> Self:
+        if self.part_frames is not None:
+            if self.part_seconds > self.clip.seconds:
+                raise ValueError(f"part_seconds is longer than clip.seconds ({self.clip.seconds:g})")
+            self.model.audio.check_frames(self.part_frames + 1)
+        return self
+
+
+# Of the demo's train split, eight by eight patches are rendered to 0.3 % of their variance by 16 numbers alone,
+# without a network (docs/text-to-sound.md).
 TINY_AUTOENCODER = AutoencoderSettings(
-    channels=16,
-    multipliers=(1, 2, 3, 4),
+    channels=128,
+    multipliers=(1,),
+    patch=8,
+    middle_attention=False,
     blocks=1,
     groups=8,
-    latent_channels=8,
+    latent_channels=16,
     mel_mean=-4.63,
     mel_std=2.74,
     vocoder=Vocoder.GRIFFIN_LIM,
@@ -280,7 +320,13 @@ RELEASED_GENERATION = GenerationTrainingSettings(
     epochs=32, batch_size=2, learning_rate=1e-4, weight_decay=0.01, warmup_epochs=0.08
 )
 DEMO_AUTOENCODING = AutoencoderTrainingSettings(
-    model=AutoencoderModelSettings(audio=TINY_AUTOENCODER), epochs=4, batch_size=8, cosine=True
+    model=AutoencoderModelSettings(audio=TINY_AUTOENCODER),
+    epochs=10,
+    batch_size=4,
+    warmup_epochs=0.5,
+    cosine=True,
+    cache_log_mel=True,
+    part_seconds=2.56,
 )
 DEMO_GENERATION = GenerationTrainingSettings(
     model=TINY_GENERATOR,

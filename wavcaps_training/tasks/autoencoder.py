@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
-from wavcaps_training.data import Batch
+from wavcaps_training.data import Batch, LogMelCache
 from wavcaps_training.models.sound_autoencoder import SoundAutoencoder, normalised
 from wavcaps_training.settings.generation import AutoencoderTrainingSettings
 from wavcaps_training.tasks.base import Task
@@ -29,18 +30,31 @@ class AutoencoderTask(Task):
         self.model: SoundAutoencoder = model
         self.settings: AutoencoderTrainingSettings = settings
         self.validated: list[tuple[float, float, float, int]] = []
+        if settings.cache_log_mel:
+            front_end = deepcopy(model.log_mel)
+            self.cached = LogMelCache(lambda waveform: front_end(normalised(waveform[0]).unsqueeze(0)))
 
     def compile(self) -> None:
         self.model.vae.compile()
 
     def loss(self, batch: Batch) -> Tensor:
-        log_mel = self._log_mel(batch)
+        log_mel = self._part(self._log_mel(batch))
         mean, deviation = self.model.moments(log_mel)
         decoded = self.model.decode(mean + deviation * torch.randn_like(mean))
         return self._error(decoded, log_mel) + self.settings.divergence_weight * divergence(mean, deviation)
 
     def _log_mel(self, batch: Batch) -> Tensor:
+        if self.cached is not None:
+            return batch.audio
         return self.model.log_mel(torch.stack([normalised(waveform) for waveform in batch.audio]))
+
+    def _part(self, log_mel: Tensor) -> Tensor:
+        """A random part of each spectrogram."""
+        frames = self.settings.part_frames
+        if frames is None:
+            return log_mel
+        starts = torch.randint(log_mel.shape[2] - frames + 1, (len(log_mel),)).tolist()
+        return torch.stack([one[:, start : start + frames] for one, start in zip(log_mel, starts, strict=True)])
 
     def _error(self, decoded: Tensor, log_mel: Tensor) -> Tensor:
         return (decoded - log_mel).abs().mean() / self.settings.model.audio.mel_std

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from wavcaps_assets.show.progress import Facts, NoProgress, Progress
+
+# How often the log says how far a long epoch is (s).
+LOGGED_EVERY_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,7 @@ class RunReport:
         self._shown = shown
         self._total = total
         self._last_epoch = ""
+        self._logged = time.monotonic()
 
     def step(self, step: int, loss: float, learning_rate: float) -> None:
         """A step is done; steps count from 1."""
@@ -40,6 +45,9 @@ class RunReport:
         if self._writer is not None:
             self._writer.add_scalar("train/loss", loss, step)
             self._writer.add_scalar("train/learning_rate", learning_rate, step)
+            if time.monotonic() - self._logged >= LOGGED_EVERY_S:
+                logger.info(f"step {step:,} of {self._total:,}: loss {loss:.3f}")
+                self._logged = time.monotonic()
 
     def epoch(self, entry: Mapping[str, Any]) -> None:
         """An epoch is done and saved.
@@ -59,6 +67,7 @@ class RunReport:
         shown = [f", {name} {facts[key]:.1f}" for key, name in self._shown.items()]
         self._last_epoch = "".join([*shown, f", {rate:.1f} clips/s"])
         logger.info(epoch_line(entry))
+        self._logged = time.monotonic()
         self._progress.record(facts)
 
 
