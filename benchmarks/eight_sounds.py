@@ -9,13 +9,15 @@ measured.
 
 The eight are train clips whose real sound the judge finds most similar to their own captions, among the
 eight, also after autoencoder and Griffin-Lim: what the codec makes unrecognisable, no model can make
-recognisable.
+recognisable. Of each clip, 2.56 seconds are used, which trains in minutes. The result is that of the first
+seed; the others show how much it depends on the seed.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ from wavcaps_training.generation.sampling import SoundMaker, best, vector_of
 from wavcaps_training.models.building import build_model
 from wavcaps_training.models.sound_autoencoder import normalised
 from wavcaps_training.settings.generation import (
+    AUDIOLDM_CLIP,
     DEMO_GENERATION,
     TINY_GENERATOR,
     Condition,
@@ -46,9 +49,11 @@ from wavcaps_training.training.train import RunOptions, train
 
 EIGHT = 8
 LOOKED_AT = 60
+SECONDS = 2.56
 # Each epoch has the eight clips this often, and so this many steps.
 COPIES = 25
 EPOCHS = 40
+SEEDS = range(5)
 SEED = 0
 
 
@@ -56,7 +61,23 @@ class Curve(NoProgress):
     """Prints the loss of each epoch."""
 
     def record(self, facts: Facts) -> None:
-        print(f"epoch {facts['epoch']}: loss {facts['train_loss']:.4f}")  # noqa: T201
+        print(f"epoch {facts['epoch']}: loss {facts['train_loss']:.4f}", flush=True)  # noqa: T201
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Train clips as the judge hears them.
+
+    Attributes:
+        clips: each with another caption.
+        mels: (clips, frames, mel bins), of the real sound.
+        cosines: of sounds and captions, (clips, clips), for each stage: real, Griffin-Lim of the real
+            spectrogram, and after the autoencoder.
+    """
+
+    clips: list[Clip]
+    mels: np.ndarray
+    cosines: dict[str, np.ndarray]
 
 
 def main() -> None:
@@ -65,58 +86,104 @@ def main() -> None:
         return
     tables = TableStore(Store(Path(sys.argv[1])))
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else EPOCHS
-    autoencoder, judge_weights = (
+    trained, judge_weights = (
         Path(sys.argv[1]) / tables.read(["checkpoint", *name.split("/")], [WHOLE])["weights_path"][0].as_py()
         for name in ("autoencoder/demo", "aisfx_minilm/demo")
     )
     judge = Encoder(judge_weights)
-    manifest = tables.read(["training_manifest"])
-    chosen = recognisable(manifest, AudioFiles(tables.store), autoencoder, judge)
-    captions = [clip.captions[0] for clip in chosen]
+    manifest, audio = tables.read(["training_manifest"]), AudioFiles(tables.store)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        maker = learned(folder, again_and_again(manifest, chosen), tables.store, autoencoder, epochs)
-        settings = SamplingSettings(steps=100, candidates=1, seed=SEED)
-        made = list(best(maker.candidates(captions, settings)))
-    found = matrix(judge, [sound.samples for sound in made], captions, maker.sample_rate)
-    right = own_is_best(found)
-    for caption, row, is_right in zip(captions, found, right, strict=True):
-        print(f"{'yes' if is_right else 'no ':3} {row.max():.2f} {caption}")  # noqa: T201
-    count = int(right.sum())
-    report("eight_sounds", count, "sounds most similar to their own text", "all", EIGHT, own_peak_mb())
-    if count < EIGHT:
-        raise SystemExit(f"only {count} of the {EIGHT} sounds are most similar to their own text")
+        autoencoder = shorter(trained, Path(name) / "autoencoder.safetensors")
+        heard = listened(manifest, audio, autoencoder, judge)
+        chosen = recognisable(heard)
+        clips = [heard.clips[place] for place in chosen]
+        captions = [clip.captions[0] for clip in clips]
+        maker = learned(Path(name), again_and_again(manifest, clips), tables.store, autoencoder, epochs)
+        counts = [
+            judged(maker, captions, heard.mels[chosen], judge, SamplingSettings(candidates=1, seed=seed))
+            for seed in SEEDS
+        ]
+    print(f"with the seeds {list(SEEDS)}: {counts} of {EIGHT}")  # noqa: T201
+    report("eight_sounds", counts[0], "sounds most similar to their own text", "all", EIGHT, own_peak_mb())
+    if counts[0] < EIGHT:
+        raise SystemExit(f"only {counts[0]} of the {EIGHT} sounds are most similar to their own text")
 
 
-def recognisable(manifest: pa.Table, audio: AudioFiles, autoencoder: Path, judge: Encoder) -> list[Clip]:
-    """Eight train clips that the judge recognises, real and after the autoencoder."""
+def shorter(trained: Path, target: Path) -> Path:
+    """The demo's autoencoder for shorter clips."""
+    model, settings = load_checkpoint(trained, task="autoencoder")
+    clip = settings.clip.model_copy(update={"seconds": SECONDS})
+    save_checkpoint(target, model, settings.model_copy(update={"clip": clip}))
+    return target
+
+
+@torch.no_grad()
+def listened(manifest: pa.Table, audio: AudioFiles, autoencoder: Path, judge: Encoder) -> Heard:
+    """Train clips with different captions, and what the judge makes of them."""
     model, settings = load_checkpoint(autoencoder, task="autoencoder")
     clips = list({clip.recording: clip for clip in clips_of(manifest, "train")}.values())
     order = np.random.default_rng(SEED).permutation(len(clips))[:LOOKED_AT]
     clips = list({clips[place].captions[0]: clips[place] for place in order.tolist()}.values())
     rate = settings.front_end.sample_rate
-    real, decoded = [], []
-    with torch.no_grad():
-        for clip in clips:
-            sound = normalised(torch.from_numpy(read_crop(clip, audio, settings.clip, rate, 0.5)))
-            mean, _ = model.moments(model.log_mel(sound.unsqueeze(0)))
-            again = model.waveform(model.decode(mean))[0]
-            real.append(sound.numpy())
-            decoded.append((again / again.abs().max().clamp(min=1.0)).numpy())
+    real = torch.stack(
+        [normalised(torch.from_numpy(read_crop(clip, audio, settings.clip, rate, 0.5))) for clip in clips]
+    )
+    mels = model.log_mel(real)
+    decoded = torch.cat([model.decode(model.moments(mel)[0]) for mel in mels.split(1)])
     texts = [clip.captions[0] for clip in clips]
-    both = [matrix(judge, sounds, texts, rate) for sounds in (real, decoded)]
-    of_all = [int(own_is_best(of_kind).sum()) for of_kind in both]
-    print(f"of {len(clips)} clips, real {of_all[0]}, after the autoencoder {of_all[1]}")  # noqa: T201
+    stages = {"real": real, "after Griffin-Lim": model.waveform(mels)}
+    stages["after the autoencoder and Griffin-Lim"] = model.waveform(decoded)
+    cosines = {}
+    for name, sounds in stages.items():
+        loudest = sounds.abs().amax(1, keepdim=True).clamp(min=1.0)
+        cosines[name] = matrix(judge, list((sounds / loudest).numpy()), texts, rate)
+        right = int(own_is_best(cosines[name]).sum())
+        print(f"{name}: the judge finds the text of {right} of {len(clips)} clips", flush=True)  # noqa: T201
+    return Heard(clips, mels[:, 0].numpy(), cosines)
+
+
+def recognisable(heard: Heard) -> list[int]:
+    """The places of eight clips that the judge recognises among each other, at every stage."""
     places: list[int] = []
-    for place in np.argsort(-both[1].diagonal()).tolist():
+    # Those first whose own text stands out most after the autoencoder.
+    last = list(heard.cosines.values())[-1]
+    for place in np.argsort(-last.diagonal()).tolist():
         tried = [*places, place]
-        if all(own_is_best(of_kind[np.ix_(tried, tried)]).all() for of_kind in both):
+        if all(own_is_best(cosines[np.ix_(tried, tried)]).all() for cosines in heard.cosines.values()):
             places = tried
         if len(places) == EIGHT:
-            return [clips[place] for place in places]
+            return places
     raise SystemExit(
         f"the judge recognises only {len(places)} clips after the autoencoder: train it for longer"
     )
+
+
+def judged(
+    maker: SoundMaker, captions: list[str], mels: np.ndarray, judge: Encoder, settings: SamplingSettings
+) -> int:
+    """How many of the generated sounds the judge finds most similar to their own texts.
+
+    It also prints, without the judge, for how many the own clip has the most similar spectrogram.
+    """
+    made = [sound.samples for sound in best(maker.candidates(captions, settings))]
+    found = matrix(judge, made, captions, maker.sample_rate)
+    right = own_is_best(found)
+    with torch.no_grad():
+        generated = maker.model.autoencoder.log_mel(torch.from_numpy(np.stack(made)).float())[:, 0].numpy()
+    # Of the spectrograms' shapes: a generated sound has another loudness.
+    centred = [one - one.mean((1, 2), keepdims=True) for one in (generated, mels)]
+    far = np.abs(centred[0][:, None] - centred[1][None]).mean((2, 3))
+    nearest = int(own_is_best(-far).sum())
+    print(f"seed {settings.seed}: {int(right.sum())} by the judge, {nearest} by the spectrogram")  # noqa: T201
+    for caption, row, distances, is_right in zip(captions, found, far, right, strict=True):
+        own = captions.index(caption)
+        print(  # noqa: T201
+            f"  {'yes' if is_right else 'no ':3} cosine {row[own]:.2f}, best other "
+            f"{np.delete(row, own).max():.2f}; spectrogram {distances[own]:.2f} from its own, "
+            f"{np.delete(distances, own).min():.2f} from the nearest other: {caption}",
+            flush=True,
+        )
+    return int(right.sum())
 
 
 def again_and_again(manifest: pa.Table, chosen: list[Clip]) -> pa.Table:
@@ -146,6 +213,7 @@ def learned(folder: Path, manifest: pa.Table, store: Store, autoencoder: Path, e
     settings = DEMO_GENERATION.model_copy(
         update={
             "model": TINY_GENERATOR.model_copy(update={"condition": Condition.TEXT}),
+            "clip": AUDIOLDM_CLIP.model_copy(update={"seconds": SECONDS}),
             "epochs": epochs,
             "batch_size": EIGHT,
             "ema_decay": 0.99,

@@ -75,3 +75,10 @@ def test_the_readme_has_the_figures_of_the_demo(tmp_path: Path) -> None:
     # Another processor rounds differently: some answers, and the weights, are others.
     assert made["model"] == pytest.approx(written["model"], rel=0.1)
     assert made["recall"] > made["chance"] and written["recall"] > written["chance"]
+    # As `make demo-sound` does.
+    done = subprocess.run([*command, "--sound"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tables = TableStore(Store(str(tmp_path / "store")))
+    sounds = tables.read(["generated_sounds", "audioldm", "demo"]).to_pylist()
+    report = (tmp_path / "store" / "report.html").read_text(encoding="utf-8")
+    assert len(sounds) == 4 and all(sound["text"] in report for sound in sounds)

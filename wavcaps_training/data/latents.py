@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from wavcaps_training.checkpoints.weights import as_os_error
 from wavcaps_training.data.audio_files import AudioReadError
 from wavcaps_training.data.clips import Clip
 from wavcaps_training.settings.generation import GenerationTrainingSettings
@@ -28,7 +30,7 @@ MEAN, DEVIATION, AUDIO, TEXT, NO_TEXT = "mean", "deviation", "audio", "text", "n
 
 
 class LatentsError(ValueError):
-    """A file of latents is damaged, or is not of this model; says what to do."""
+    """A file of latents is damaged, not of this model, or cannot be written; says what to do."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,59 @@ def unpacked(cached: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor, Tens
     return mean, deviation, flat[:, 2 * size :]
 
 
+class Moments:
+    """Means and standard deviations of latents on disk, while they are computed: memory would not hold all.
+
+    Args:
+        folder: for two files, which the caller removes.
+        most: how many clips there may be.
+        shape: (channels, frames, bins) of a latent.
+
+    Attributes:
+        clips: the ids of those that were added, in their order.
+
+    Raises:
+        LatentsError: the disk has no space for them.
+    """
+
+    def __init__(self, folder: Path, most: int, shape: tuple[int, ...]) -> None:
+        self.clips: list[str] = []
+        numbers = most * torch.Size(shape).numel()
+        self._mean, self._deviation = (
+            torch.from_file(str(_of_size(folder / name, 4 * numbers)), shared=True, size=numbers).view(
+                most, *shape
+            )
+            for name in (MEAN, DEVIATION)
+        )
+
+    def add(self, clip_ids: Sequence[str], mean: Tensor, deviation: Tensor) -> None:
+        """Adds clips; both tensors are (clips, channels, frames, bins)."""
+        rows = slice(len(self.clips), len(self.clips) + len(clip_ids))
+        self._mean[rows], self._deviation[rows] = mean, deviation
+        self.clips += clip_ids
+
+    def tensors(self) -> dict[str, Tensor]:
+        """`MEAN` and `DEVIATION` of the clips, which are read from the disk."""
+        return {MEAN: self._mean[: len(self.clips)], DEVIATION: self._deviation[: len(self.clips)]}
+
+
+def _of_size(path: Path, size: int) -> Path:
+    """A new file whose space on the disk is there: to write to one without, through memory, ends the process.
+
+    Raises:
+        LatentsError: the disk is full.
+    """
+    try:
+        with path.open("xb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        raise LatentsError(
+            f"latents that are computed need a file of {size / 1e9:.1f} GB in {path.parent}, which cannot be "
+            f"made ({error.strerror}): free some space, or set TMPDIR to a folder on another disk"
+        ) from error
+    return path
+
+
 def write_latents(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Writes a file of latents.
 
@@ -174,5 +229,15 @@ def write_latents(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         path: the file.
         tensors: `MEAN`, `DEVIATION`, `AUDIO`, `TEXT` and `NO_TEXT`.
         about: `clips`, `captions` and `made_by`, whose fields are those of `MadeBy`.
+
+    Raises:
+        LatentsError: the disk is full; there is no file then.
     """
-    save_file(dict(tensors), path, metadata={ABOUT: json.dumps(dict(about))})
+    try:
+        save_file(dict(tensors), path, metadata={ABOUT: json.dumps(dict(about))})
+    except SafetensorError as error:
+        path.unlink(missing_ok=True)
+        raise LatentsError(
+            f"the latents {path} cannot be written ({as_os_error(error).strerror}): free some space, or set "
+            "TMPDIR to a folder on another disk"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, readable_crop
-from wavcaps_training.data.latents import AUDIO, DEVIATION, MEAN, NO_TEXT, TEXT, write_latents
+from wavcaps_training.data.latents import AUDIO, NO_TEXT, TEXT, Moments, write_latents
 from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.models.sound_autoencoder import SoundAutoencoder, normalised
 from wavcaps_training.settings.generation import AutoencoderTrainingSettings
@@ -65,38 +66,40 @@ def make_latents(
     Raises:
         CheckpointError: a checkpoint is missing, damaged or of another task.
         AudioReadError: the audio of too many clips is missing or unreadable.
+        LatentsError: the disk is full.
     """
     autoencoder, settings = load_checkpoint(models[0], device, task="autoencoder")
     encoder = Encoder(models[1], device)
     unreadable = UnreadableClips("clips to make latents of", len(clips), settings.max_unreadable_share)
     once = [Clip(clip.clip_id, ("",), clip.audio_path, clip.duration_s) for clip in clips]
     vectors = encoder.clips(once, audio, unreadable)
-    moments: dict[str, tuple[Tensor, Tensor]] = {}
     heard = [clip for clip in once if clip.clip_id in vectors]
-    for start in range(0, len(heard), CLIPS_AT_A_TIME):
-        some = _read(heard[start : start + CLIPS_AT_A_TIME], audio, settings, unreadable)
-        if some:
-            moments.update(_moments(autoencoder, some, device))
-        progress.update(start + len(some), len(heard))
-    unreadable.warn()
+    shape = settings.model.audio.latent_shape(settings.clip.seconds)
     captions = list(dict.fromkeys(caption for clip in clips for caption in clip.captions))
     texts = torch.from_numpy(encoder.captions(["", *captions]))
-    tensors = {
-        MEAN: torch.stack([mean for mean, _ in moments.values()]),
-        DEVIATION: torch.stack([deviation for _, deviation in moments.values()]),
-        AUDIO: torch.stack([torch.from_numpy(vectors[clip_id]) for clip_id in moments]),
-        TEXT: texts[1:].clone(),
-        NO_TEXT: texts[0].clone(),
-    }
     autoencoder_sha256 = read_origin(models[0]).weights_sha256 or ""
     made_by = {"autoencoder": autoencoder_sha256, "conditioned_by": encoder.weights_sha256}
-    write_latents(output, tensors, {"clips": list(moments), "captions": captions, "made_by": made_by})
+    with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
+        moments = Moments(Path(scratch), len(heard), shape)
+        for start in range(0, len(heard), CLIPS_AT_A_TIME):
+            some = _read(heard[start : start + CLIPS_AT_A_TIME], audio, settings, unreadable)
+            if some:
+                moments.add(list(some), *_moments(autoencoder, list(some.values()), device))
+            progress.update(min(start + CLIPS_AT_A_TIME, len(heard)), len(heard))
+        unreadable.warn()
+        tensors = {
+            **moments.tensors(),
+            AUDIO: torch.stack([torch.from_numpy(vectors[clip_id]) for clip_id in moments.clips]),
+            TEXT: texts[1:].clone(),
+            NO_TEXT: texts[0].clone(),
+        }
+        write_latents(output, tensors, {"clips": moments.clips, "captions": captions, "made_by": made_by})
     return MadeLatents(
-        clips=len(moments),
+        clips=len(moments.clips),
         unreadable=dict(unreadable.problems),
         autoencoder_sha256=autoencoder_sha256,
         conditioned_by_sha256=encoder.weights_sha256,
-        shape=tuple(tensors[MEAN].shape[1:]),
+        shape=shape,
         width=encoder.width,
     )
 
@@ -115,8 +118,9 @@ def _read(
 
 @torch.no_grad()
 def _moments(
-    autoencoder: SoundAutoencoder, waveforms: dict[str, Tensor], device: str
-) -> dict[str, tuple[Tensor, Tensor]]:
-    sounds = torch.stack([normalised(waveform) for waveform in waveforms.values()]).to(device)
+    autoencoder: SoundAutoencoder, waveforms: Sequence[Tensor], device: str
+) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations of the latents, (clips, channels, frames, bins)."""
+    sounds = torch.stack([normalised(waveform) for waveform in waveforms]).to(device)
     mean, deviation = autoencoder.moments(autoencoder.log_mel(sounds))
-    return dict(zip(waveforms, zip(mean.cpu(), deviation.cpu(), strict=True), strict=True))
+    return mean.cpu(), deviation.cpu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import tempfile
@@ -39,7 +40,7 @@ class TextError(ValueError):
 
 
 class SamplingError(ValueError):
-    """The checkpoints do not belong together, or made something that is no sound."""
+    """The checkpoints do not belong together, or made what is no sound or cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -221,11 +222,17 @@ def write_flac(path: Path, samples: np.ndarray, sample_rate: int, provenance: di
     """Writes a sound as 16-bit FLAC, with a comment that says that it was generated, and how.
 
     Raises:
-        OSError: the disk is full, or writing is not permitted.
+        SamplingError: the disk is full, or writing is not permitted.
     """
+    # Of its last block, libsndfile does not say that the disk had no space for it.
+    encoded = io.BytesIO()
+    with soundfile.SoundFile(encoded, "w", sample_rate, 1, subtype="PCM_16", format="FLAC") as file:
+        file.comment = f"{GENERATED}. {json.dumps(provenance)}"
+        file.write(samples)
     try:
-        with soundfile.SoundFile(path, "w", sample_rate, 1, subtype="PCM_16", format="FLAC") as file:
-            file.comment = f"{GENERATED}. {json.dumps(provenance)}"
-            file.write(samples)
-    except soundfile.LibsndfileError as error:
-        raise OSError(f"cannot write {path}: {error}; is the disk full?") from error
+        path.write_bytes(encoded.getvalue())
+    except OSError as error:
+        raise SamplingError(
+            f"a sound cannot be written to {path.parent} ({error.strerror}): free some space, or set TMPDIR "
+            "to a folder on another disk. Sounds that are complete stay"
+        ) from error

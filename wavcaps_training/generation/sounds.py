@@ -20,7 +20,14 @@ from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.data import Clip
 from wavcaps_training.data.latents import LatentFile
-from wavcaps_training.generation.sampling import Candidate, SoundMaker, best, checked, write_flac
+from wavcaps_training.generation.sampling import (
+    Candidate,
+    SamplingError,
+    SoundMaker,
+    best,
+    checked,
+    write_flac,
+)
 from wavcaps_training.settings.generation import SamplingSettings
 from wavcaps_training.tables import GENERATED_SOUNDS
 
@@ -67,8 +74,8 @@ def make_sounds(
 
     Raises:
         TextError: a text is empty or too long.
-        SamplingError: a sound is not finite.
-        StoreError: the disk is full, or writing is not permitted; files that are complete stay.
+        SamplingError: a sound is not finite, or the disk for temporary files is full.
+        StoreError: the store's disk is full, or writing is not permitted; files that are complete stay.
     """
     tidy = checked(texts)
     real = RealSounds(origin)
@@ -113,9 +120,15 @@ def _stored(
     sound_id = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     with tempfile.TemporaryDirectory() as name:
         here = Path(name) / "sound.flac"
-        write_flac(here, candidate.samples, maker.sample_rate, {**about, "candidate": candidate.number})
-        # As a clip of this sound would be stored: so it is found in a manifest.
-        facts = normalise(here, Path(name) / "as_a_clip.flac")
+        try:
+            write_flac(here, candidate.samples, maker.sample_rate, {**about, "candidate": candidate.number})
+            # As a clip of this sound would be stored: so it is found in a manifest.
+            facts = normalise(here, Path(name) / "as_a_clip.flac")
+        except OSError as error:
+            raise SamplingError(
+                f"{error}: free some space, or set TMPDIR to a folder on another disk. Sounds that are "
+                "complete stay"
+            ) from error
         path = f"{GENERATED_FOLDER}/{facts.samples_sha256}.flac"
         with store.writing(path) as target:
             shutil.copyfile(here, target)

@@ -44,6 +44,7 @@ def store_latents(
     Raises:
         CheckpointError: a checkpoint is missing, damaged or of another task.
         AudioReadError: the audio of too many clips cannot be read.
+        LatentsError: the disk for temporary files is full.
         StoreError: the latents cannot be written.
     """
     store, device = place

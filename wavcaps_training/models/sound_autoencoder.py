@@ -17,6 +17,8 @@ from wavcaps_training.settings.generation import AutoencoderSettings, Autoencode
 FLOOR = 1e-5  # magnitude below which a mel bin counts as silent
 PEAK = 0.5  # of a normalised waveform
 GRIFFIN_LIM_ITERATIONS = 64
+# Of latents, as long as an autoencoder with a linear path has learned nothing.
+FIRST_LOG_VARIANCE = -8.0
 
 
 class LogMel(nn.Module):
@@ -66,6 +68,9 @@ class SoundAutoencoder(nn.Module):
         front_end = settings.front_end
         self.log_mel = LogMel(front_end)
         self.vae = AutoencoderKL(**vae_config(settings))
+        self.linear = LinearPath(settings.patch, settings.latent_channels) if settings.linear_path else None
+        if self.linear is not None:
+            silence(self.vae)
         self.vocoder: nn.Module
         if settings.vocoder is Vocoder.HIFI_GAN:
             self.vocoder = SpeechT5HifiGan(hifi_gan_config(front_end))
@@ -88,11 +93,15 @@ class SoundAutoencoder(nn.Module):
         """
         patches = nn.functional.pixel_unshuffle(self._normalised(log_mel), self.settings.patch)
         posterior = self.vae.encode(patches).latent_dist
-        return posterior.mean, posterior.std
+        mean = posterior.mean if self.linear is None else posterior.mean + self.linear.encode(patches)
+        return mean, posterior.std
 
     def decode(self, latent: Tensor) -> Tensor:
         """(batch, latent channels, frames, bins) to a log-mel (batch, 1, frames, mel bins)."""
-        mel = nn.functional.pixel_shuffle(self.vae.decode(latent).sample, self.settings.patch)
+        patches: Tensor = self.vae.decode(latent).sample
+        if self.linear is not None:
+            patches = patches + self.linear.decode(latent)
+        mel = nn.functional.pixel_shuffle(patches, self.settings.patch)
         return mel * self.settings.mel_std + self.settings.mel_mean
 
     def waveform(self, log_mel: Tensor) -> Tensor:
@@ -101,6 +110,41 @@ class SoundAutoencoder(nn.Module):
 
     def _normalised(self, log_mel: Tensor) -> Tensor:
         return (log_mel - self.settings.mel_mean) / self.settings.mel_std
+
+
+class LinearPath(nn.Module):
+    """Patches to latents and back by linear maps, which begin as a discrete cosine transform.
+
+    The first channel is the mean of the patch. The others are the coefficients with the lowest frequencies.
+
+    Args:
+        patch: length of a patch's sides.
+        channels: of the latent.
+    """
+
+    def __init__(self, patch: int, channels: int) -> None:
+        super().__init__()
+        waves = torchaudio.functional.create_dct(patch, patch, norm="ortho")
+        both = torch.einsum("tu,fv->uvtf", waves, waves)
+        order = sorted((u + v, u, v) for u in range(patch) for v in range(patch))
+        basis = torch.stack([both[u, v].flatten() for _, u, v in order[:channels]])
+        sizes = torch.ones(channels, 1)
+        sizes[0] = patch
+        self.encode = nn.Conv2d(patch**2, channels, 1, bias=False)
+        self.decode = nn.Conv2d(channels, patch**2, 1, bias=False)
+        with torch.no_grad():
+            self.encode.weight.copy_((basis / sizes)[..., None, None])
+            self.decode.weight.copy_((basis * sizes).T[..., None, None])
+
+
+@torch.no_grad()
+def silence(vae: AutoencoderKL) -> None:
+    """Lets an autoencoder begin with a mean and a spectrogram of zeros, and a small deviation."""
+    for layer in (vae.encoder.conv_out, vae.decoder.conv_out, vae.quant_conv):
+        layer.bias.zero_()
+    vae.encoder.conv_out.weight.zero_()
+    vae.decoder.conv_out.weight.zero_()
+    vae.quant_conv.bias.chunk(2)[1].fill_(FIRST_LOG_VARIANCE)
 
 
 class GriffinLim(nn.Module):

@@ -54,7 +54,9 @@ class AutoencoderTask(Task):
         if frames is None:
             return log_mel
         starts = torch.randint(log_mel.shape[2] - frames + 1, (len(log_mel),)).tolist()
-        return torch.stack([one[:, start : start + frames] for one, start in zip(log_mel, starts, strict=True)])
+        return torch.stack(
+            [one[:, start : start + frames] for one, start in zip(log_mel, starts, strict=True)]
+        )
 
     def _error(self, decoded: Tensor, log_mel: Tensor) -> Tensor:
         return (decoded - log_mel).abs().mean() / self.settings.model.audio.mel_std

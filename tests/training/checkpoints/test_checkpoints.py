@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import resource
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tests.support.full_disk import files_no_longer_than
 from tests.training.small_models import SMALL_HTSAT
 from wavcaps_assets.store.storage import StoreError
 from wavcaps_training.checkpoints import checkpoint
@@ -217,17 +216,6 @@ def test_broken_weights_are_not_saved_over_good_ones(captioning_file: Path) -> N
     ):
         save_checkpoint(captioning_file, model, CAPTIONING)
     assert captioning_file.read_bytes() == good
-
-
-@contextmanager
-def files_no_longer_than(bytes_: int) -> Iterator[None]:
-    """What a full disk does to a file that is being written, by the system's own limit on a file's length."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(

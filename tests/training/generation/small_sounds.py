@@ -29,7 +29,11 @@ RATE = 32_000
 CLIP = ClipSettings(seconds=0.64)
 TRAIN, VALIDATION = 8, 4
 AUTOENCODER = AutoencoderTrainingSettings(
-    model=AutoencoderModelSettings(audio=SMALL_AUTOENCODER), clip=CLIP, epochs=2, batch_size=4
+    model=AutoencoderModelSettings(audio=SMALL_AUTOENCODER),
+    clip=CLIP,
+    epochs=2,
+    batch_size=4,
+    part_seconds=0.32,
 )
 GENERATION = GenerationTrainingSettings(
     model=SMALL_GENERATOR,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 import torch
 
+from tests.support.full_disk import files_no_longer_than
 from tests.training.generation.small_sounds import GENERATION, RETRIEVAL, Sounds, small_sounds
 from wavcaps_assets.audio.generated import GENERATED, is_generated
 from wavcaps_assets.audio.normalise import normalise
@@ -139,13 +141,38 @@ def test_another_retrieval_checkpoint_is_refused(sounds: Sounds, checkpoint: Pat
         SoundMaker(checkpoint, other)
 
 
-def test_a_full_disk_leaves_what_is_there(maker: SoundMaker, origin: Origin, tmp_path: Path) -> None:
-    make_sounds(TEXTS[:1], maker, origin, Store(tmp_path), FEW)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.flac")}
-    store = Store(Path("/dev/full/sounds"))
-    with pytest.raises(StoreError):
-        make_sounds(TEXTS, maker, replace(origin, checkpoint="other/test"), store, FEW)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.flac")} == before
+@pytest.mark.parametrize("missing", [10_000, 10])
+def test_a_full_disk_leaves_what_is_there(
+    maker: SoundMaker, origin: Origin, tmp_path: Path, missing: int
+) -> None:
+    """Of the last bytes of a FLAC file, libsndfile itself does not say that they are not written."""
+    table = make_sounds(TEXTS[:1], maker, origin, Store(tmp_path), FEW)
+    path = tmp_path / table["audio_path"][0].as_py()
+    before = path.read_bytes()
+    again = replace(origin, checkpoint="other/test")
+    with (
+        files_no_longer_than(max(len(before) - missing, 100)),
+        pytest.raises(SamplingError, match="free some space"),
+    ):
+        make_sounds(TEXTS[:1], maker, again, Store(tmp_path), FEW)
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
+    assert path.read_bytes() == before
+
+
+def test_a_store_without_space_leaves_nothing_half_written(
+    maker: SoundMaker, origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk for temporary files has space, and the store's has none."""
+    copyfile = shutil.copyfile
+
+    def without_space(here: Path, target: Path) -> None:
+        with files_no_longer_than(5_000):
+            copyfile(here, target)
+
+    monkeypatch.setattr(shutil, "copyfile", without_space)
+    with pytest.raises(StoreError, match="free some space"):
+        make_sounds(TEXTS[:1], maker, origin, Store(tmp_path), FEW)
+    assert not [found for found in tmp_path.rglob("*") if found.is_file()]
 
 
 def test_a_sound_that_is_not_finite_is_refused(maker: SoundMaker) -> None:

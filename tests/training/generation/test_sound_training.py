@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.support.full_disk import files_no_longer_than
+from tests.support.paths import ROOT
 from tests.training.generation.small_sounds import (
     AUTOENCODER,
     GENERATION,
@@ -19,19 +22,29 @@ from tests.training.generation.small_sounds import (
     Sounds,
     small_sounds,
 )
+from tests.training.small_models import SMALL_AUTOENCODER
 from wavcaps_assets.show.progress import Facts, NoProgress
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from wavcaps_training.data import Batch, clips_of
 from wavcaps_training.data.latents import GenerationInputs, LatentFile, LatentsError
 from wavcaps_training.generation.latents import make_latents
 from wavcaps_training.models.building import build_model
-from wavcaps_training.settings.generation import Condition, GenerationTrainingSettings
+from wavcaps_training.settings.generation import (
+    AutoencoderModelSettings,
+    AutoencoderTrainingSettings,
+    Condition,
+    GenerationTrainingSettings,
+)
+from wavcaps_training.settings.training import Precision
+from wavcaps_training.tasks.autoencoder import AutoencoderTask
 from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.tasks.building import build_task
 from wavcaps_training.tasks.generation import GenerationTask
-from wavcaps_training.training.result import TrainingResult
+from wavcaps_training.training.launching import launch
+from wavcaps_training.training.result import RESULT, UNTRAINED_WEIGHTS, WEIGHTS, TrainingResult
 from wavcaps_training.training.run import Stopped
 from wavcaps_training.training.train import RunOptions, run_of, train
+from wavcaps_training.training.worker import WORKER, Job, write_job
 
 pytestmark = pytest.mark.slow
 
@@ -64,12 +77,59 @@ def test_latents_are_those_of_the_clips(sounds: Sounds) -> None:
     assert not torch.equal(file.moments("freesound-0")[0], file.moments("freesound-1")[0])
 
 
-def test_an_autoencoder_learns(sounds: Sounds, tmp_path: Path) -> None:
-    result = train(sounds.manifest, sounds.audio, AUTOENCODER, tmp_path)
+# Of patches, with a linear path, from spectrograms that are kept in memory.
+PATCHES = SMALL_AUTOENCODER.model_copy(
+    update={"multipliers": (1,), "patch": 4, "linear_path": True, "middle_attention": False}
+)
+KEPT = AUTOENCODER.model_copy(
+    update={"model": AutoencoderModelSettings(audio=PATCHES), "cache_log_mel": True}
+)
+
+
+@pytest.mark.parametrize("settings", [AUTOENCODER, KEPT], ids=["levels", "patches"])
+def test_an_autoencoder_learns(settings: AutoencoderTrainingSettings, sounds: Sounds, tmp_path: Path) -> None:
+    result = train(sounds.manifest, sounds.audio, settings, tmp_path)
     first, last = result.learning_curve[0], result.learning_curve[-1]
     assert last["train_loss"] < first["train_loss"]
     model, _ = load_checkpoint(result.weights, task="autoencoder")
-    assert model.settings == AUTOENCODER.model.audio
+    assert model.settings == settings.model.audio
+
+
+def test_an_autoencoder_learns_from_a_part_of_each_clip(sounds: Sounds) -> None:
+    task = build_task(AUTOENCODER)
+    assert isinstance(task, AutoencoderTask)
+    frames = torch.arange(64.0).view(1, 1, 64, 1).expand(4, 1, 64, 64)
+    part = task._part(frames)
+    assert part.shape == (4, 1, 32, 64)
+    steps = part[:, 0].diff(dim=1)
+    assert torch.equal(steps, torch.ones_like(steps))
+    with pytest.raises(ValueError, match=r"part_seconds is longer than clip\.seconds"):
+        AutoencoderTrainingSettings(part_seconds=20.0)
+
+
+def test_two_processes_train_in_16_bits_as_one_does_in_32(
+    sounds: Sounds, trained: TrainingResult, tmp_path: Path
+) -> None:
+    """Each process draws noise of its own, so the weights are not the same; the validation's noise is."""
+    settings = GENERATION.model_copy(update={"precision": Precision.BF16})
+    job = Job(
+        settings=settings,
+        store=str(sounds.retrieval.parent),
+        output=tmp_path,
+        cuda=False,
+        inputs=sounds.inputs,
+    )
+    write_job(job, sounds.manifest, tmp_path)
+    launch([WORKER, str(tmp_path)], 2, lambda line: None, environment={"PYTHONPATH": str(ROOT)})
+    result = json.loads((tmp_path / RESULT).read_text())["result"]
+    assert result["devices"] == 2
+    losses = [entry["validation_loss"] for entry in result["learning_curve"]]
+    assert losses == pytest.approx([entry["validation_loss"] for entry in trained.learning_curve], rel=0.02)
+    assert losses[1] < losses[0]
+    weights, untrained = load_file(tmp_path / WEIGHTS), load_file(tmp_path / UNTRAINED_WEIGHTS)
+    assert weights["unet.conv_in.weight"].dtype == torch.float32
+    for name in ("unet.conv_in.weight", "ema.conv_in_weight"):
+        assert weights[name].isfinite().all() and not torch.equal(weights[name], untrained[name])
 
 
 def test_a_model_learns_and_its_checkpoint_is_complete(sounds: Sounds, trained: TrainingResult) -> None:
@@ -164,6 +224,17 @@ def test_latents_of_another_autoencoder_are_refused(sounds: Sounds, tmp_path: Pa
     changed = replace(sounds, inputs=GenerationInputs(other, sounds.inputs.latents))
     with pytest.raises(LatentsError, match="made by another autoencoder"):
         task_of(changed)
+
+
+def test_latents_for_which_the_disk_has_no_space_say_so(sounds: Sounds, tmp_path: Path) -> None:
+    clips = clips_of(sounds.manifest, "train")
+    models = sounds.inputs.autoencoder, sounds.retrieval
+    whole = sounds.inputs.latents.stat().st_size
+    # While they are computed, and while the file is written.
+    for most in (1_000, whole - 1_000):
+        with files_no_longer_than(most), pytest.raises(LatentsError, match="free some space"):
+            make_latents(clips, sounds.audio, models, tmp_path / "latents.safetensors")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_latents_say_what_to_do(sounds: Sounds, tmp_path: Path) -> None:
