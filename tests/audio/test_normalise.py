@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.support.full_disk import files_no_longer_than
 from wavcaps_assets.audio.normalise import EmptyAudio, UnreadableAudio, normalise
 
 
@@ -72,3 +73,13 @@ def test_samples_that_are_not_finite_are_unreadable(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in.wav", np.array([0.0, math.nan, 0.0]), 44_100, subtype="FLOAT")
     with pytest.raises(UnreadableAudio, match="NaN or infinite"):
         normalise(tmp_path / "in.wav", tmp_path / "out.flac")
+
+
+@pytest.mark.parametrize("missing", [10, 3_000])
+def test_a_disk_that_becomes_full_at_the_end_is_an_error(tmp_path: Path, missing: int) -> None:
+    """Of the block that libsndfile writes on closing, it does not say that there was no space."""
+    soundfile.write(tmp_path / "in.wav", tone(32_000, 1.0), 32_000)
+    normalise(tmp_path / "in.wav", tmp_path / "out.flac")
+    whole = (tmp_path / "out.flac").stat().st_size
+    with files_no_longer_than(whole - missing), pytest.raises(OSError, match="cannot be written"):
+        normalise(tmp_path / "in.wav", tmp_path / "again.flac")

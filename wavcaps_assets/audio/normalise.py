@@ -144,5 +144,18 @@ def _flac(target: Path) -> Iterator[Callable[[Any], None]]:
             compression_level=COMPRESSION_LEVEL,
         ) as sink:
             yield sink.write
+        _check_end(target)
     except soundfile.LibsndfileError as error:
         raise OSError(f"{target} cannot be written: {error.error_string}") from error
+
+
+def _check_end(target: Path) -> None:
+    """Raises LibsndfileError or OSError: the last frame of a FLAC file is not there.
+
+    libsndfile does not say that the last block, which it writes on closing, found no space on the disk.
+    """
+    with soundfile.SoundFile(target) as written:
+        if written.frames:
+            written.seek(written.frames - 1)
+            if not len(written.read(1)):
+                raise OSError(f"{target} cannot be written to its end")
