@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -35,7 +36,7 @@ def converted(path: Path, target: Path, codec: str) -> Path:
     """A copy by FFmpeg, with the tags of the file."""
     with av.open(path) as source, av.open(target, "w") as copy:
         copy.metadata.update(source.metadata)
-        stream = copy.add_stream(codec, rate=16_000)
+        stream: Any = copy.add_stream(codec, rate=16_000)
         for frame in source.decode(audio=0):
             copy.mux(stream.encode(frame))
         copy.mux(stream.encode(None))

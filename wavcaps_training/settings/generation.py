@@ -302,7 +302,7 @@ class AutoencoderTrainingSettings(SoundRunSettings):
 
     @model_validator(mode="after")
     def part_fits_model(self) -> Self:
-        if self.part_frames is not None:
+        if self.part_seconds is not None and self.part_frames is not None:
             if self.part_seconds > self.clip.seconds:
                 raise ValueError(f"part_seconds is longer than clip.seconds ({self.clip.seconds:g})")
             self.model.audio.check_frames(self.part_frames + 1)

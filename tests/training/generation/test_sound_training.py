@@ -90,7 +90,11 @@ KEPT = AUTOENCODER.model_copy(
 def test_an_autoencoder_learns(settings: AutoencoderTrainingSettings, sounds: Sounds, tmp_path: Path) -> None:
     result = train(sounds.manifest, sounds.audio, settings, tmp_path)
     first, last = result.learning_curve[0], result.learning_curve[-1]
-    assert last["train_loss"] < first["train_loss"]
+    if settings.model.audio.linear_path:
+        # It begins with what a cosine transform keeps.
+        assert all(score["value"] > 90 for score in first["scores"])
+    else:
+        assert last["train_loss"] < first["train_loss"]
     model, _ = load_checkpoint(result.weights, task="autoencoder")
     assert model.settings == settings.model.audio
 
@@ -229,9 +233,8 @@ def test_latents_of_another_autoencoder_are_refused(sounds: Sounds, tmp_path: Pa
 def test_latents_for_which_the_disk_has_no_space_say_so(sounds: Sounds, tmp_path: Path) -> None:
     clips = clips_of(sounds.manifest, "train")
     models = sounds.inputs.autoencoder, sounds.retrieval
-    whole = sounds.inputs.latents.stat().st_size
-    # While they are computed, and while the file is written.
-    for most in (1_000, whole - 1_000):
+    # Each of the two files while they are computed has 32 kB, and the file that is written has both.
+    for most in (20_000, 40_000):
         with files_no_longer_than(most), pytest.raises(LatentsError, match="free some space"):
             make_latents(clips, sounds.audio, models, tmp_path / "latents.safetensors")
         assert list(tmp_path.iterdir()) == []
