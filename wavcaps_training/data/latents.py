@@ -20,7 +20,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from wavcaps_training.checkpoints.weights import as_os_error
 from wavcaps_training.data.audio_files import AudioReadError
 from wavcaps_training.data.clips import Clip
 from wavcaps_training.settings.generation import GenerationTrainingSettings
@@ -238,6 +237,6 @@ def write_latents(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     except SafetensorError as error:
         path.unlink(missing_ok=True)
         raise LatentsError(
-            f"the latents {path} cannot be written ({as_os_error(error).strerror}): free some space, or set "
+            f"the latents {path} cannot be written ({error}): free some space, or set "
             "TMPDIR to a folder on another disk"
         ) from error
