@@ -344,7 +344,7 @@ DEMO_AUTOENCODING = AutoencoderTrainingSettings(
 )
 DEMO_GENERATION = GenerationTrainingSettings(
     model=TINY_GENERATOR,
-    epochs=40,
+    epochs=20,
     batch_size=16,
     learning_rate=1e-3,
     warmup_epochs=1,
