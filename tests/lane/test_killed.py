@@ -51,3 +51,15 @@ def test_killed_runs_end_and_free_their_pools_and_others_go_on() -> None:
         }
         assert killed not in info.active_run_ids
         assert not list(Path(instance.root_directory).glob(".lane-*"))
+
+
+def test_a_run_that_ended_in_its_step_keeps_no_pool() -> None:
+    """As when its step is interrupted: the run fails, and its slot stays taken."""
+    with dg.instance_for_test() as instance:
+        instance.event_log_storage.set_concurrency_slots(POOL, 1)
+        ended = started(instance, "0123456789abcdef")
+        instance.report_run_failed(instance.get_run_by_id(ended))  # type: ignore[arg-type]
+        assert instance.event_log_storage.get_concurrency_info(POOL).active_run_ids == {ended}
+        with lane_of(instance) as alive:
+            running = started(instance, alive)
+            assert instance.event_log_storage.get_concurrency_info(POOL).active_run_ids == {running}

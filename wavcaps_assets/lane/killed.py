@@ -22,10 +22,13 @@ LOCK = ".lane-{owner}.lock"
 def lane_of(instance: dg.DagsterInstance) -> Iterator[str]:
     """The name of this process for the tag of its runs. First ends the runs of processes that were killed.
 
+    A run whose step was interrupted has ended, and still holds its pool: it is freed, too.
+
     The operating system releases the lock of a process that ends, for whatever reason.
     """
     folder = Path(instance.root_directory)
     end_killed(instance)
+    free_ended(instance)
     owner = uuid.uuid4().hex
     path = folder / LOCK.format(owner=owner)
     with FileLock(path):
@@ -53,3 +56,11 @@ def end_killed(instance: dg.DagsterInstance) -> None:
             path.unlink(missing_ok=True)
         instance.report_run_failed(run, "Its process was killed; its work so far is kept.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def free_ended(instance: dg.DagsterInstance) -> None:
+    """Frees the pools that runs hold which have ended."""
+    for run_id in instance.event_log_storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)
