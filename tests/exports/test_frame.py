@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from wavcaps_assets.exports.export_folder import ExportFolder, NotEnoughSpace, P
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import ExportFormat, FormatSettings
 from wavcaps_assets.exports.formats import all_formats
-from wavcaps_assets.store import exclusive, machines
-from wavcaps_assets.store.shared_state import SharedState
+from wavcaps_assets.store import exclusive, machines, shared_leases
+from wavcaps_assets.store.shared_state import Document, SharedState
 from wavcaps_assets.store.storage import Store, StoreError
 
 CLIPS = [{"clip_id": f"freesound-{number}"} for number in range(6)]
@@ -205,14 +206,22 @@ def test_two_processes_do_not_write_one_export(store: Store, monkeypatch: pytest
     assert export(exported, outer, LetterSettings(), NOW).new
 
 
-def test_an_export_ends_when_another_process_has_taken_its_lease(bucket: S3Bucket) -> None:
+def test_an_export_ends_when_another_process_has_taken_its_lease(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after an outage that is longer than a lease lasts."""
+    monkeypatch.setattr(shared_leases, "BEAT_S", 0.04)
     store = Store(bucket.root, bucket.client)
     exported = publish(store, CLIPS)
 
+    def taken_by_another(document: Document) -> None:
+        _, entry = document["owners"].popitem()
+        document["owners"]["another"] = entry
+
     def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:
         folder.add("one", lambda part: part.write("one.txt", b"one"))
-        SharedState(store, alone.FOLDER, exclusive.LEASES).change(lambda document: document["owners"].clear())
+        SharedState(store, alone.FOLDER, exclusive.LEASES).change(taken_by_another)
+        time.sleep(0.04)
         folder.add("two", lambda part: part.write("two.txt", b"two"))
 
     outer = ExportFormat("letters", "It loses its lease.", LetterSettings, write)

@@ -34,6 +34,8 @@ class SteppedClock:
         environment.setattr(wavcaps_assets.clock, "datetime", Stepped)
         environment.setattr(wavcaps_assets.clock, "moment", self.moment)
         environment.setattr(time, "time", self.seconds)
+        # What log records take since Python 3.13, and after an import of ray.
+        environment.setattr(time, "time_ns", self.nanoseconds)
         environment.setattr(dagster._time, "_mockable_get_current_timestamp", self.seconds)
         environment.setattr(dagster._time, "_mockable_get_current_datetime", self.now)
 
@@ -43,6 +45,10 @@ class SteppedClock:
     def seconds(self) -> float:
         """Seconds since 1970."""
         return real_time() + self._ahead_s
+
+    def nanoseconds(self) -> int:
+        """Nanoseconds since 1970."""
+        return int(self.seconds() * 1e9)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.seconds(), UTC)
