@@ -228,7 +228,8 @@ class Installation:
 
     def stop_all(self) -> None:
         for name in list(reversed(self._running)):
-            self.stop(name)
+            # A code server would wait for its runs.
+            self.kill(name)
 
     def answers(self) -> bool:
         try:
