@@ -21,14 +21,13 @@ from tests.support.crawl_everything import WORKERS, crawl_partition
 from tests.support.paths import ROOT
 from tests.support.s3 import REGION, S3Bucket, connected, give_credentials, make_bucket
 from wavcaps_assets.checks.ledgers import check_reconciled
-from wavcaps_assets.crawl import one_process
 from wavcaps_assets.crawl.one_process import one_process as only
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources import all_sources
-from wavcaps_assets.store import shared_leases
+from wavcaps_assets.store import exclusive, shared_leases
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 
@@ -55,7 +54,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def test_the_second_worker_pauses(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_process, "WAIT_S", 0.01)
+    monkeypatch.setattr(exclusive, "WAIT_S", 0.01)
     with only(store, "bbc", "2026-10"), only(store, "bbc", "2026-09"):
         with pytest.raises(Paused, match="another process works on the partition 2026-10 of bbc") as pause:
             only(store, "bbc", "2026-10").__enter__()

@@ -194,7 +194,7 @@ def test_too_little_space_is_an_error_before_anything_is_written(tmp_path: Path)
 
 
 def test_two_processes_do_not_write_one_export(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alone, "WAIT_S", 0.01)
+    monkeypatch.setattr(exclusive, "WAIT_S", 0.01)
     exported = publish(store, CLIPS)
 
     def write(exported: ExportedSet, settings: FormatSettings, folder: ExportFolder) -> None:

@@ -72,8 +72,7 @@ def fetch_audio(
         fetch.report()
     kept = [row for row in rows.values() if "reason" not in row]
     dropped = [row for row in rows.values() if "reason" in row]
-    tables_of = AUDIO.from_rows(kept), DROPPED.from_rows(dropped)
-    return Stage(*tables_of, fetch.fetch_id, replaces=done or "")
+    return Stage(AUDIO.from_rows(kept), DROPPED.from_rows(dropped), fetch.fetch_id, replaces=done or "")
 
 
 def _clips(clips: pa.Table) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.network.errors import Paused
-from wavcaps_assets.store.exclusive import WAIT_S, StillAlone, in_bucket, locked
+from wavcaps_assets.store.exclusive import StillAlone, alone
 from wavcaps_assets.store.storage import Store
 
 FOLDER = "log/clips"
@@ -31,12 +31,10 @@ def one_process(store: Store, source: str, partition: str) -> Iterator[StillAlon
             minutes, and is waited for.
         StoreError: the store cannot be used.
     """
+    lock = f"{FOLDER}/{source}/.{partition}.lock"
     with ExitStack() as held:
         try:
-            if store.is_folder:
-                still_alone = held.enter_context(locked(store.path(f"{FOLDER}/{source}/.{partition}.lock")))
-            else:
-                still_alone = held.enter_context(in_bucket(store, FOLDER, f"{source}/{partition}", WAIT_S))
+            still_alone = held.enter_context(alone(store, FOLDER, f"{source}/{partition}", lock))
         except TimeoutError:
             raise Paused(
                 f"another process works on the partition {partition} of {source}",

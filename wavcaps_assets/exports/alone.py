@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from wavcaps_assets.store.exclusive import WAIT_S, StillAlone, in_bucket, locked
+from wavcaps_assets.store import exclusive
+from wavcaps_assets.store.exclusive import StillAlone
 from wavcaps_assets.store.storage import Store, StoreError
 
 FOLDER = "exports"
@@ -24,18 +25,16 @@ def alone(store: Store, path: str, own_folder: bool) -> Iterator[StillAlone]:
     Raises:
         StoreError: another process writes it, or the store cannot be used.
     """
+    lock = _lock_of(path, own_folder)
     with ExitStack() as held:
         try:
-            if store.is_folder:
-                lock = store.path(_lock_of(path, own_folder))
-                still_alone = held.enter_context(locked(lock))
-                held.callback(lock.unlink, missing_ok=True)
-            else:
-                still_alone = held.enter_context(in_bucket(store, FOLDER, path, WAIT_S))
+            still_alone = held.enter_context(exclusive.alone(store, FOLDER, path, lock))
         except TimeoutError as error:
             raise StoreError(
                 f"another process writes an export in {store.describe(path)}: wait for it"
             ) from error
+        if store.is_folder:
+            held.callback(store.path(lock).unlink, missing_ok=True)
         yield still_alone
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from wavcaps_assets.publishing.changelog import changelog
 from wavcaps_assets.publishing.removals import with_reasons
 from wavcaps_assets.publishing.version_diff import counts_of, diff
-from wavcaps_assets.store.exclusive import WAIT_S, StillAlone, in_bucket, locked
+from wavcaps_assets.store.exclusive import WAIT_S, StillAlone, alone
 from wavcaps_assets.store.storage import DamagedTable, Store, StoreError
 from wavcaps_assets.tables import MANIFEST, SET_CHANGES
 from wavcaps_assets.tables.asset_tables import WHOLE, OtherVersion, TableStore
@@ -112,10 +112,7 @@ def _alone(store: Store) -> Iterator[StillAlone]:
     """Keeps other processes, on any machine, from publishing until the context ends."""
     with ExitStack() as held:
         try:
-            if store.is_folder:
-                still_alone = held.enter_context(locked(store.path(f"{FOLDER}/{LOCK}"), WAIT_S))
-            else:
-                still_alone = held.enter_context(in_bucket(store, FOLDER, LOCK))
+            still_alone = held.enter_context(alone(store, FOLDER, LOCK, f"{FOLDER}/{LOCK}", WAIT_S))
         except TimeoutError as error:
             raise StoreError(
                 f"another run has been publishing a version of the set in {store.describe(FOLDER)} for "

@@ -24,42 +24,45 @@ StillAlone = Callable[[], None]
 
 
 @contextmanager
-def in_bucket(store: Store, folder: str, key: str, wait_s: float = WAIT_S) -> Iterator[StillAlone]:
-    """Holds a key that other processes hold too, on any machine.
+def alone(store: Store, folder: str, key: str, lock: str, wait_s: float = 0.0) -> Iterator[StillAlone]:
+    """Holds a key that other processes hold too: by the lock of a file in a folder, by a lease in a bucket.
 
     Args:
-        store: a bucket.
-        folder: of the leases, in it.
-        wait_s: how long to wait for another process. The lease of a killed one needs `WAIT_S`.
+        folder: of the leases, in a bucket.
+        key: in a bucket, where a lease is waited for until that of a killed process has expired.
+        lock: the file that is locked, in a folder.
+        wait_s: how long to wait for another process, in a folder.
 
     Raises:
-        TimeoutError: another process holds the key.
-        StoreError: the bucket cannot be used.
+        TimeoutError: another process holds it.
+        StoreError: the store cannot be used.
     """
+    if store.is_folder:
+        with _locked(store.path(lock), wait_s) as still_alone:
+            yield still_alone
+    else:
+        with _in_bucket(store, folder, key) as still_alone:
+            yield still_alone
+
+
+@contextmanager
+def _in_bucket(store: Store, folder: str, key: str) -> Iterator[StillAlone]:
     with ExitStack() as held:
         if not has_conditional_writes(store, folder):
             machine = held.enter_context(OneMachine(store, folder))
             name = hashlib.sha256(f"{store.describe(folder)}\n{key}".encode()).hexdigest()[:16]
-            held.enter_context(locked(Path(tempfile.gettempdir()) / f"wavcaps-{name}.lock"))
+            held.enter_context(_locked(Path(tempfile.gettempdir()) / f"wavcaps-{name}.lock"))
             yield machine.require
             return
         leases = SharedLeases(store, folder, LEASES)
         held.callback(leases.close)
-        held.enter_context(lease_held(leases, key, wait_s))
+        held.enter_context(lease_held(leases, key, WAIT_S))
         yield lambda: leases.require(key)
 
 
 @contextmanager
-def locked(path: Path, wait_s: float = 0.0) -> Iterator[StillAlone]:
-    """Holds the lock of a file, which the system releases when the process ends.
-
-    Args:
-        wait_s: how long to wait for another process.
-
-    Raises:
-        TimeoutError: another process holds it.
-        StoreError: the file cannot be written.
-    """
+def _locked(path: Path, wait_s: float = 0.0) -> Iterator[StillAlone]:
+    """Holds the lock of a file, which the system releases when the process ends."""
     held = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from wavcaps_assets.exports.audio import BYTES, clips_of, read_audio, with_audio
+from wavcaps_assets.exports.credit_lines import add_credit_lines
 from wavcaps_assets.exports.croissant import CROISSANT, PAPER, describe
 from wavcaps_assets.exports.description import ExportedFile
 from wavcaps_assets.exports.export_folder import ExportFolder, Part
@@ -23,7 +24,6 @@ from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import AudioSettings, ExportFormat
 from wavcaps_assets.exports.hub_card import CARD, hub_card
 from wavcaps_assets.exports.names import file_stems
-from wavcaps_assets.slices.attributions import CSV, TEXT, attributions_csv, attributions_text
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
 
@@ -68,9 +68,7 @@ def write(exported: ExportedSet, settings: HuggingFaceSettings, folder: ExportFo
         files += record.files
     there = pc.invert(pc.is_in(table.column("clip_id"), value_set=pa.array(sorted(gone), pa.string())))
     clips = table.filter(there).select(MANIFEST.arrow.names)
-    title = f"Attributions: {exported.name}, {len(clips):,} clips"
-    folder.add("attributions", lambda part: part.write(CSV, attributions_csv(clips)))
-    folder.add("attributions-text", lambda part: part.write(TEXT, attributions_text(clips, title)))
+    add_credit_lines(exported, clips, folder)
     folder.add("card", lambda part: part.write(CARD, hub_card(exported, clips, files)))
     croissant = describe(exported, clips, files, schema(), settings.url)
     folder.add("croissant", lambda part: part.write(CROISSANT, croissant))

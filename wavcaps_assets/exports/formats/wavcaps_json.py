@@ -24,12 +24,12 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from wavcaps_assets.exports.audio import BYTES, ROWS_AT_ONCE, clips_of, read_audio, with_audio
+from wavcaps_assets.exports.credit_lines import add_credit_lines
 from wavcaps_assets.exports.export_folder import ExportFolder, Part
 from wavcaps_assets.exports.exported_set import ExportedSet
 from wavcaps_assets.exports.format import AudioSettings, ExportFormat
 from wavcaps_assets.exports.names import file_stems
 from wavcaps_assets.slices.attributions import COLUMNS as CREDITED
-from wavcaps_assets.slices.attributions import CSV, TEXT, attributions_csv, attributions_text
 from wavcaps_assets.store.storage import Store
 
 logger = logging.getLogger(__name__)
@@ -171,9 +171,7 @@ def write(exported: ExportedSet, settings: WavCapsJsonSettings, folder: ExportFo
         clips = table.select(list(CREDITED)).filter(
             pc.invert(pc.is_in(table.column("clip_id"), value_set=gone))
         )
-        title = f"Attributions: {exported.name}, {len(clips):,} clips"
-        folder.add("attributions", lambda part: part.write(CSV, attributions_csv(clips)))
-        folder.add("attributions-text", lambda part: part.write(TEXT, attributions_text(clips, title)))
+        add_credit_lines(exported, clips, folder)
 
 
 def _layouts(table: pa.Table) -> dict[Layout, list[str]]:
