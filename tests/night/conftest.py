@@ -6,6 +6,7 @@ Each test of a fault finds the installation whole, makes the fault, and leaves i
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +16,12 @@ import pytest
 from tests.night.installation import Installation, installation, serving_bucket
 from tests.night.sites import Model, Sites, serving_model, serving_sites
 from tests.support.fake_clock import fake_clock
-from wavcaps_assets.demo.clips import Corpus
+from wavcaps_assets.demo.clips import Corpus, DemoClip
 from wavcaps_assets.demo.synthesis import synthesised_corpus
 
 MONTHS = ("2022-10", "2022-11")
 CRAWL = ("raw_clips", "audio", "ledger")
-# New clips of each source for a test.
+# New clips of each source for a test: one of each month of FreeSound's.
 NEW_CLIPS = 3
 
 
@@ -36,17 +37,17 @@ class Plant:
     team: Installation
     sites: Sites
     _corpus: Corpus
-    _shown: int = 9
+    _calls: int = 0
 
     def new_clips(self) -> None:
-        """Shows some clips more of each source."""
-        self._shown += 3 * NEW_CLIPS
-        shown = [
-            clip
-            for clip in self._corpus.clips
-            if not clip.origin.startswith("synthesised/") or int(clip.origin.rpartition("/")[2]) < self._shown
-        ]
-        assert len(shown) < len(self._corpus.clips), "make the corpus larger"
+        """Shows some clips more of each source; of FreeSound one more of each month."""
+        self._calls += 1
+        most = NEW_CLIPS * self._calls
+        per_source: dict[str, list[DemoClip]] = {}
+        for clip in self._corpus.clips:
+            per_source.setdefault(clip.source, []).append(clip)
+        shown = [clip for clips in per_source.values() for clip in _months_in_turn(clips)[:most]]
+        assert max(map(len, per_source.values())) >= most, "make the corpus larger"
         self.sites.show(self._corpus.model_copy(update={"clips": tuple(shown)}))
 
     def require_each_sound_once(self, source: str, partitions: tuple[str, ...]) -> None:
@@ -58,6 +59,16 @@ class Plant:
             audio = tables.read([source, "audio"], [partition]).column("clip_id").to_pylist()
             gone = tables.read_dropped([source, "audio"]).column("clip_id").to_pylist()
             assert clips and set(clips) == set(audio) | (set(gone) & set(clips))
+
+
+def _months_in_turn(clips: list[DemoClip]) -> list[DemoClip]:
+    """The first clip of each month, then the second of each, and so on."""
+    seen: Counter[str] = Counter()
+    ranks: dict[str, int] = {}
+    for clip in clips:
+        ranks[clip.source_id] = seen[clip.created[:7]]
+        seen[clip.created[:7]] += 1
+    return sorted(clips, key=lambda clip: (ranks[clip.source_id], clip.created[:7]))
 
 
 @pytest.fixture(scope="module")
