@@ -433,3 +433,18 @@ def test_a_result_without_an_id_may_be_any_sound_so_that_none_counts_as_gone(
     assert ids(found) == ["1", "3"]
     assert [item for item in found if isinstance(item, Blanks)] == [Blanks(1)]
     assert not unread(found)
+
+
+def test_results_without_an_id_that_are_alike_count_each(network_to: Opener) -> None:
+    found = crawl(Api([{"id": "?"}] * 6), network_to, page_size=6)
+    assert [item.source_id for item in found if isinstance(item, Record) and item.problem] == [""] * 6
+    assert [item for item in found if isinstance(item, Blanks)] == [Blanks(6)]
+    assert not unread(found)
+
+
+def test_pages_of_results_without_an_id_that_are_alike_end_the_turning(network_to: Opener) -> None:
+    api = Api([{"id": "?"}] * 60)
+    found = crawl(api, network_to)
+    assert api.asked == [1, 2]
+    assert len([item for item in found if isinstance(item, Record)]) == 2
+    assert unread(found).keys() == {"page-2"}

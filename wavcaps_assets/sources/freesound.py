@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -142,8 +143,7 @@ class Freesound(Source):
             else:
                 before, blanks = len(seen), sounds.count(None)
                 reading.blanks += blanks
-                for sound in (sound for sound in sounds if sound is not None):
-                    key = _key(sound)
+                for key, sound in _keyed(sound for sound in sounds if sound is not None):
                     seen.add(key)
                     reading.unnamed += not isinstance(key, int)
                     if key not in found:
@@ -245,6 +245,17 @@ class Freesound(Source):
 
 def configured(demo_url: str | None, state: Path) -> Freesound:
     return Freesound(FreesoundSettings.read(demo_url), state)
+
+
+def _keyed(sounds: Iterable[Any]) -> Iterator[tuple[object, Any]]:
+    """The sounds of a page with their keys. Those without an id that are alike are different ones."""
+    alike: Counter[object] = Counter()
+    for sound in sounds:
+        key = _key(sound)
+        if not isinstance(key, int):
+            alike[key] += 1
+            key = (key, alike[key])
+        yield key, sound
 
 
 def _key(sound: Any) -> object:
