@@ -20,6 +20,7 @@ import soundfile
 
 from tests.audio.fetching import KEY, PARTITION, RATE, Fetching, Folder, Keyed, Site, reasons, wav
 from tests.simulation.stepped_clock import SteppedClock
+from tests.support.full_disk import files_no_longer_than
 from tests.support.rows import raw_row
 from tests.support.rude_server import Answer, Asked, answer, endless, in_turn
 from wavcaps_assets.audio.fetch import fetch_audio
@@ -320,6 +321,17 @@ def test_a_wrong_key_fails_no_clip(fetching: Fetching) -> None:
         fetching.fetch(fetching.clips(["/a.wav", *["/good.wav"] * 50]), source=Keyed())
     # The same key was not sent again for the others.
     assert len(fetching.server.asked) < 10
+
+
+def test_no_more_is_requested_once_the_disk_is_full(fetching: Fetching) -> None:
+    fetching.server.answers["/slow.wav"] = silent
+    fetching.server.answers["/long.wav"] = answer(wav(seconds=8))
+    clips = fetching.clips(["/slow.wav", *["/long.wav"] * 12])
+    with files_no_longer_than(400_000), pytest.raises(OSError, match="File too large"):
+        fetching.fetch(clips)
+    # Each of the threads but the one that waits.
+    assert 1 <= fetching.server.times("/long.wav") <= 3
+    assert fetching.fetch(clips).kept.num_rows == 12
 
 
 def test_a_refused_file_fails_one_clip(fetching: Fetching) -> None:

@@ -123,7 +123,12 @@ class Fetch:
             return self._dropped(clip_id, last["reason"], last["detail"])
         if self._stopped is not None:
             raise self._stopped
-        return self._requested(clip, request, last, spare)
+        try:
+            return self._requested(clip, request, last, spare)
+        except Exception as error:
+            # Not this clip's failure: every other clip would fail in the same way, as on a full disk.
+            self._stopped = self._stopped or error
+            raise
 
     def _requested(
         self,
@@ -143,9 +148,8 @@ class Fetch:
             streak = self._health.streak
         try:
             row = self._fetch(clip)
-        except (NotAllowed, Paused, StoreError) as error:
-            # Not this clip's failure: every other clip would fail in the same way.
-            self._stopped = error
+        except (NotAllowed, Paused, StoreError):
+            # No failure of this clip, although `REASONS` has network errors in general.
             raise
         except tuple(REASONS) as error:
             reason, detail = reason_of(error), masked(str(error))[:500]
