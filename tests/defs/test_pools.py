@@ -61,22 +61,6 @@ def test_nothing_needs_the_daemons_that_are_off(path: str, definitions: dg.Defin
         assert not [one for one in sensors if isinstance(one, dg.AutomationConditionSensorDefinition)]
 
 
-def test_kubernetes_has_these_limits() -> None:
-    values = yaml.safe_load((ROOT / "deploy/kubernetes/values.yaml").read_text())
-    queue = values["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
-    limits = run_queue(queue["maxConcurrentRuns"])
-    assert queue["tagConcurrencyLimits"] == limits["tag_concurrency_limits"]
-    assert queue["dequeueIntervalSeconds"] == LOOK_EVERY_S
-    assert values["concurrency"] == {
-        "enabled": True,
-        "pools": {
-            "defaultLimit": DEFAULT_LIMIT,
-            "granularity": "op",
-            "opGranularityRunBuffer": WAITING_RUNS,
-        },
-    }
-
-
 def test_the_guide_names_every_pool() -> None:
     guide = (ROOT / "docs/operations.md").read_text()
     for pool in (GPU, LANGUAGE_MODEL, crawl_pool("<source>")):
