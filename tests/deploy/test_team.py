@@ -28,7 +28,7 @@ from tests.support.paths import ROOT
 from tests.support.postgres import serving_postgres
 from wavcaps_assets.demo.server import running_server
 from wavcaps_assets.demo.synthesis import synthesised_corpus
-from wavcaps_assets.store.bucket import connect
+from wavcaps_assets.store.bucket_requests import connect
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 

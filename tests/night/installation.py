@@ -34,7 +34,7 @@ from tests.support.gate import Gate, gate
 from tests.support.graphql import LAUNCH_BACKFILL, LAUNCH_RUN, execution
 from tests.support.paths import ROOT
 from tests.support.postgres import serving_postgres
-from wavcaps_assets.store.bucket import connect
+from wavcaps_assets.store.bucket_requests import connect
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 

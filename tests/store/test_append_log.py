@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import wavcaps_assets.store.bucket
 from tests.support.gate import Gate, gate
 from tests.support.paths import ROOT
 from tests.support.s3 import REGION, S3Bucket
-from wavcaps_assets.store import log_objects
+from wavcaps_assets.store import bucket_requests, log_objects, outages
 from wavcaps_assets.store.append_log import AppendLog
-from wavcaps_assets.store.bucket import connect
+from wavcaps_assets.store.bucket_requests import connect
 from wavcaps_assets.store.storage import Store, StoreError
 
 FOLDER = "log/answers"
@@ -58,12 +57,12 @@ def test_two_writers_lose_nothing(store: Store) -> None:
 
 @pytest.fixture
 def gone(s3_server: str, bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Gate, Store]]:
-    """A bucket behind a gate. One attempt each, so that an outage is short."""
-    monkeypatch.setattr(wavcaps_assets.store.bucket, "ATTEMPTS", 1)
-    monkeypatch.setattr(log_objects, "AGAIN_S", 0.05)
+    """A step's bucket behind a gate. One attempt each, so that an outage is short."""
+    monkeypatch.setattr(bucket_requests, "ATTEMPTS", 1)
+    monkeypatch.setattr(outages, "AGAIN_S", 0.05)
     with gate(int(s3_server.rpartition(":")[2])) as to_server:
         client = connect(f"http://127.0.0.1:{to_server.port}", REGION)
-        yield to_server, Store(bucket.root, client)
+        yield to_server, Store(bucket.root, client, waits=True)
 
 
 def test_what_is_appended_while_the_server_is_gone_is_there_afterwards(gone: tuple[Gate, Store]) -> None:
@@ -82,7 +81,7 @@ def test_what_is_appended_while_the_server_is_gone_is_there_afterwards(gone: tup
 def test_a_server_that_stays_away_is_an_error(
     gone: tuple[Gate, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_objects, "OUTAGE_S", 0.2)
+    monkeypatch.setattr(outages, "OUTAGE_S", 0.2)
     to_server, store = gone
     with AppendLog(store, FOLDER) as log:
         log.append({"answer": 1})

@@ -11,8 +11,8 @@ import pytest
 from tests.support.rude_server import Answer, Asked, RudeServer, answer, in_turn, rude_server
 from tests.support.s3 import REGION, S3Bucket, give_credentials
 from wavcaps_assets.masking import MASK, masked
-from wavcaps_assets.store import bucket as bucket_module
-from wavcaps_assets.store.bucket import connect
+from wavcaps_assets.store import bucket_requests
+from wavcaps_assets.store.bucket_requests import connect
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 
 CONTENT = bytes(range(256)) * 100
@@ -24,7 +24,7 @@ PATH = f"/{NAME}/audio/a.flac"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waits between attempts: ours and botocore's."""
     give_credentials(monkeypatch)
-    monkeypatch.setattr(bucket_module, "FIRST_WAIT_S", 0)
+    monkeypatch.setattr(bucket_requests, "FIRST_WAIT_S", 0)
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from moto.server import ThreadedMotoServer
 
-from wavcaps_assets.store.bucket import connect
+from wavcaps_assets.store.bucket_requests import connect
 
 REGION = "eu-west-2"
 SECRET = "the-secret-that-nobody-may-read"

@@ -111,7 +111,7 @@ def freshness_sensor(sources: Sequence[Source], store: StoreResource) -> dg.Sens
         "starts no runs and costs nothing.",
     )
     def check_freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        found = changed_evaluations(context.instance, store.tables(), sources, utc_now())
+        found = changed_evaluations(context.instance, store.tables(waits=False), sources, utc_now())
         if not found:
             return dg.SkipReason(f"no change: {len(sources)} sources")
         failed = [one.asset_key.path[0] for one in found if not one.passed]

@@ -24,8 +24,14 @@ class StoreResource(dg.ConfigurableResource):
     endpoint_url: str = ""
     region: str = ""
 
-    def tables(self) -> TableStore:
-        return TableStore(open_store(self.root, self.endpoint_url or None, self.region or None))
+    def tables(self, waits: bool = True) -> TableStore:
+        """The tables.
+
+        Args:
+            waits: whether requests wait for a bucket that does not answer. A step waits; the daemon and a
+                person want to hear of it at once.
+        """
+        return TableStore(open_store(self.root, self.endpoint_url or None, self.region or None, waits))
 
 
 def store_of(settings: Settings) -> StoreResource:

@@ -89,7 +89,8 @@ class SharedQuotas(Quotas):
     def __init__(self, path: Path, store: Store, read_clock: Callable[[], Moment] | None = None) -> None:
         super().__init__(path, read_clock)
         self._records = ShareRecords(self._database)
-        self._state = SharedState(store, FOLDER, NAME)
+        # Requests go on for a while without the bucket, so nothing here waits for it.
+        self._state = SharedState(store.without_waiting(), FOLDER, NAME)
         self._place = store.describe(FOLDER)
         self._exchanging = threading.Lock()
         self._file_lock = FileLock(path.with_name(f".{path.name}.lock"))

@@ -37,7 +37,9 @@ def status() -> None:
         sources = all_sources(settings)
         graph = build(settings).get_repository_def().asset_graph
         with dg.DagsterInstance.get() as instance:
-            table, room = status_of(instance, graph, store_of(settings).tables(), sources, settings)
+            table, room = status_of(
+                instance, graph, store_of(settings).tables(waits=False), sources, settings
+            )
     except (ValidationError, ValueError, StoreError, dg.DagsterError) as error:
         raise click.ClickException(str(error)) from error
     for line in lines(table):

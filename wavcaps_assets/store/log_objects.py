@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ from contextlib import suppress
 from itertools import count
 
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.store.bucket_errors import ServerGone
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -30,8 +28,6 @@ READ_AHEAD = 30
 # Segments are merged at these limits, so a process keeps no more than this in memory.
 MERGED_SEGMENTS = 1000
 MERGED_BYTES = 4_000_000
-# A write to a server that is gone is repeated for this long, at this interval (s).
-OUTAGE_S, AGAIN_S = 600.0, 5.0
 # A reader merges segments when there are more than this many small ones.
 MAX_SMALL_SEGMENTS = 100
 
@@ -64,7 +60,7 @@ class ObjectWriter:
 
     def write(self, lines: bytes) -> None:
         name = f"{segment_name(self._name)}-{next(self._calls):06d}{SUFFIX}"
-        self._write(f"{self._folder}/{name}", lines)
+        self._store.write_bytes(f"{self._folder}/{name}", lines)
         with self._lock:
             self.names.add(name)
             self._written[name] = lines
@@ -77,20 +73,6 @@ class ObjectWriter:
         with self._lock:
             segments = self._clear()
         self._merge(segments)
-
-    def _write(self, path: str, lines: bytes) -> None:
-        """Writes an object. While the server is gone, it waits: what is written was expensive to make."""
-        until = time.monotonic() + OUTAGE_S
-        while True:
-            try:
-                self._store.write_bytes(path, lines)
-            except ServerGone as error:
-                if time.monotonic() >= until:
-                    raise
-                logger.warning("%s. It is tried again for up to %.0f minutes", error, OUTAGE_S / 60)
-                time.sleep(AGAIN_S)
-            else:
-                return
 
     def _clear(self) -> dict[str, bytes]:
         written, self._written, self._bytes = self._written, {}, 0

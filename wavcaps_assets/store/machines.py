@@ -12,11 +12,12 @@ import socket
 import threading
 import time
 import uuid
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 from wavcaps_assets.clock import moment
 from wavcaps_assets.store.errors import MissingFile, StoreError
+from wavcaps_assets.store.outages import Outages
 from wavcaps_assets.store.shared_leases import BEAT_S, EXPIRES_S
 from wavcaps_assets.store.storage import Store
 
@@ -42,7 +43,9 @@ def has_conditional_writes(store: Store, folder: str) -> bool:
     if place not in KNOWN:
         probe = f"{folder}/.probe-{uuid.uuid4().hex}.json"
         try:
-            KNOWN[place] = store.create(probe, b"1") and not store.create(probe, b"2")
+            # The response to a first request that succeeded may be lost.
+            created = store.create(probe, b"1") or store.exists(probe)
+            KNOWN[place] = created and not store.create(probe, b"2")
         finally:
             with suppress(StoreError):
                 store.remove_files([probe])
@@ -66,29 +69,50 @@ class OneMachine:
     """
 
     def __init__(self, store: Store, folder: str) -> None:
-        self._store = store
+        self._store = store.without_waiting()
+        self._outages = Outages(store.outages.waits)
+        self._guards = store.outages
         self._folder = folder
         self._name = f"{PREFIX}{uuid.uuid4().hex}.json"
         self._done = threading.Event()
+        self._guarding = ExitStack()
         self._shown_at = -math.inf
 
     def __enter__(self) -> OneMachine:
-        self._show()
         try:
-            self._check()
+            self._outages.sit_out(self._come)
         except BaseException:
             self._leave()
             raise
         self._thread = threading.Thread(target=self._keep_showing, daemon=True)
         self._thread.start()
+        self._guarding.enter_context(self._guards.guarded(self.require))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._guarding.close()
         self._done.set()
         self._thread.join()
         self._leave()
+
+    def _come(self) -> None:
+        self._show()
+        self._check()
+
+    def _come_again(self) -> None:
+        if self._name not in self._store.hidden(self._folder, PREFIX):
+            raise StoreError(
+                "this machine could not show in time that it works with "
+                f"{self._store.describe(self._folder)}, and another one has worked with it since: start the "
+                "run again"
+            )
+        self._come()
+
+    def _is_late(self) -> bool:
+        """Whether other machines may think that this one is gone."""
+        return moment().up_s - self._shown_at > EXPIRES_S - BEAT_S
 
     def _check(self) -> None:
         shown = self._store.hidden(self._folder, PREFIX)
@@ -109,16 +133,13 @@ class OneMachine:
                     )
 
     def require(self) -> None:
-        """Checks that other machines still see this one.
+        """Checks that other machines still see this one. If they may not, as after it slept, it comes again.
 
         Raises:
-            StoreError: they may think that it is gone, as after it slept.
+            StoreError: another machine has come meanwhile; or the store cannot be used.
         """
-        if moment().up_s - self._shown_at > EXPIRES_S - BEAT_S:
-            raise StoreError(
-                "this machine could not show in time that it works with "
-                f"{self._store.describe(self._folder)}, and another one may work with it: start the run again"
-            )
+        if self._is_late():
+            self._outages.sit_out(self._come_again)
 
     def _show(self) -> None:
         began = moment().up_s
@@ -132,6 +153,9 @@ class OneMachine:
     def _keep_showing(self) -> None:
         while not self._done.wait(BEAT_S):
             try:
-                self._show()
+                if self._is_late():
+                    self._come_again()
+                else:
+                    self._show()
             except StoreError as error:
                 logger.warning("%s", error)

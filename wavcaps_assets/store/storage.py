@@ -10,17 +10,20 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavcaps_assets.store.bucket import Bucket, connect
+from wavcaps_assets.store.bucket import Bucket
+from wavcaps_assets.store.bucket_requests import connect
 from wavcaps_assets.store.dictionaries import repeating
 from wavcaps_assets.store.errors import DamagedTable, MissingFile, OutsideStore, StoreError
 from wavcaps_assets.store.folder import Folder
 from wavcaps_assets.store.migration import SCHEMA_VERSION
+from wavcaps_assets.store.outages import Outages
 from wavcaps_assets.store.schema import TableSchema
 from wavcaps_assets.store.stored_file import StoredFile, usage_of
 
@@ -74,10 +77,25 @@ class Store:
     Args:
         root: a folder, or `s3://bucket/prefix`.
         client: boto3's client for S3, for a bucket; None: one for Amazon's S3.
+        waits: whether requests wait for a bucket's server that does not answer, for `outages.OUTAGE_S`.
+
+    Attributes:
+        outages: of the bucket's server.
     """
 
-    def __init__(self, root: Path | str, client: Any = None) -> None:
-        self._backend = _backend(root, client)
+    def __init__(self, root: Path | str, client: Any = None, waits: bool = False) -> None:
+        self._backend = _backend(root, client, waits)
+        backend = self._backend
+        self.outages = backend.outages if isinstance(backend, Bucket) else Outages(waits=False)
+
+    def without_waiting(self) -> Store:
+        """The same store, whose requests fail at once while a bucket's server does not answer."""
+        if not isinstance(self._backend, Bucket):
+            return self
+        same = copy(self)
+        same._backend = self._backend.without_waiting()
+        same.outages = same._backend.outages
+        return same
 
     @property
     def is_folder(self) -> bool:
@@ -257,33 +275,37 @@ class Store:
         return relative
 
 
-def open_store(root: Path | str, endpoint_url: str | None = None, region: str | None = None) -> Store:
+def open_store(
+    root: Path | str, endpoint_url: str | None = None, region: str | None = None, waits: bool = False
+) -> Store:
     """Opens the store in a folder or at `s3://bucket/prefix`, with the credentials that boto3 finds.
 
     Args:
         root: a folder, or `s3://bucket/prefix`.
         endpoint_url: root of the S3 server; None: Amazon's.
         region: of the bucket; None: from AWS's own settings.
+        waits: whether requests wait for a server that does not answer, as those of a step do. A person, or
+            Dagster's daemon, wants to hear of it at once.
 
     Raises:
         StoreError: `root` cannot be a store.
     """
     if not is_bucket(root):
         return Store(root)
-    return Store(root, connect(endpoint_url, region))
+    return Store(root, connect(endpoint_url, region), waits)
 
 
 def is_bucket(root: Path | str) -> bool:
     return isinstance(root, str) and root.startswith(BUCKET_SCHEME)
 
 
-def _backend(root: Path | str, client: Any) -> Backend:
+def _backend(root: Path | str, client: Any, waits: bool) -> Backend:
     if isinstance(root, str) and is_bucket(root):
         name, _, prefix = root.removeprefix(BUCKET_SCHEME).partition("/")
         prefix = prefix.strip("/")
         if prefix and not _is_plain(prefix):
             raise StoreError(f"{prefix!r} in WAVCAPS_STORE is not a prefix of a bucket's keys")
-        return Bucket(name, prefix, client or connect())
+        return Bucket(name, prefix, client or connect(), waits)
     # `Path("s3://bucket")` is "s3:/bucket".
     if scheme := re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(root)):
         raise StoreError(

@@ -72,8 +72,8 @@ class Place:
     devices: int = 1
 
     def open(self) -> Store:
-        """The store."""
-        return open_store(self.root, self.endpoint_url or None, self.region or None)
+        """The store. Its requests wait for a server that does not answer: training goes on afterwards."""
+        return open_store(self.root, self.endpoint_url or None, self.region or None, waits=True)
 
 
 def train_experiment(

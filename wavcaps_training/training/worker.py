@@ -144,7 +144,7 @@ def _write_failure(folder: Path, failure: Failure) -> None:
 
 def _train(folder: Path) -> None:
     job = Job.model_validate_json((folder / JOB).read_text())
-    store = open_store(job.store, job.endpoint_url or None, job.region or None)
+    store = open_store(job.store, job.endpoint_url or None, job.region or None, waits=True)
     options = RunOptions(
         device=f"cuda:{local_rank()}" if job.cuda else "cpu",
         initial_weights=job.initial_weights,
