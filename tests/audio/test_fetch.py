@@ -212,9 +212,9 @@ def test_a_host_that_starts_to_refuse_half_way_loses_no_clip(fetching: Fetching)
     fetching.server.answers.update(dict.fromkeys(refused, BLOCKED["forbidden"]))
     clips = fetching.clips([*[f"/good.wav?{number}" for number in range(20)], *refused])
     with pytest.raises(HostDown, match="audio_refused: 20"):
-        fetching.fetch(clips)
+        fetching.fetch(clips, read_timeout_s=30)
     fetching.server.answers.update(dict.fromkeys(refused, answer(wav())))
-    assert fetching.fetch(clips).kept.num_rows == 60
+    assert fetching.fetch(clips, read_timeout_s=30).kept.num_rows == 60
     assert fetching.server.times("/good.wav") == 20
 
 
