@@ -92,6 +92,25 @@ def test_a_run_whose_process_is_gone_is_ended_at_the_second_look(
 
 
 @pytest.mark.slow
+def test_of_two_processes_that_were_started_the_one_at_work_counts(
+    instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0.001)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    run_id = started(instance, ended.pid, tag(process.pid), **{LAUNCHER_TAG: "{}"})
+    run = instance.get_run_by_id(run_id)
+    data = EngineEventData({"pid": dg.MetadataValue.text(str(process.pid))})
+    instance.report_engine_event(f"Started process for run (pid: {process.pid}).", run, data)
+    tick(instance, tick(instance))
+    assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
+    process.kill()
+    process.wait()
+    tick(instance, tick(instance))
+    assert status(instance, run_id) is dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.slow
 def test_a_run_of_before_the_machine_started_is_dead_whoever_has_its_number(
     instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

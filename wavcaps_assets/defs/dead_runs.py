@@ -19,7 +19,7 @@ from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocati
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.processes import PROCESS_TAG, Host, host_of, this_host
 
-# A tag on runs that the default launcher started.
+# A tag on runs that the default launcher, or ours, started.
 LAUNCHER_TAG = ".dagster/grpc_info"
 EVERY_S = 60
 # By then, a run that was just ending has reported its end.
@@ -68,14 +68,16 @@ def is_dead(
         here: the host of this process.
         server: host and port of this code server, if they are the same after each restart.
     """
-    pid = _pid_of(instance, run)
-    if pid is None or here is None:
+    pids = _pids_of(instance, run)
+    if not pids or here is None:
         return False
     started_by = json.loads(run.tags[LAUNCHER_TAG])
     of_this_server = server is not None and (started_by.get("host"), started_by.get("port")) == server
     if PROCESS_TAG not in run.tags:
         # It has not recorded where it is, yet: it is here, or was in a container before this one.
-        return of_this_server and not is_process(pid)
+        return of_this_server and not any(map(is_process, pids))
+    # Of two processes, one ended at once: the run is that of the one that has recorded itself.
+    pid = next((pid for pid in pids if host_of(run, pid)), pids[0])
     host = host_of(run, pid)
     if host is None:
         return False
@@ -84,14 +86,15 @@ def is_dead(
     return host.boot != here.boot or not is_process(pid)
 
 
-def _pid_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
-    """The process id that the default launcher reported; None if there is none."""
+def _pids_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[int]:
+    """The ids of the run's processes, as they reported them: one, or several where it was launched again."""
+    pids = []
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.dagster_event
         pid = event.engine_event_data.metadata.get("pid") if event else None
         if pid is not None:
-            return int(str(pid.value))
-    return None
+            pids.append(int(str(pid.value)))
+    return pids
 
 
 def is_process(pid: int) -> bool:

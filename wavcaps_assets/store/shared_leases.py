@@ -54,7 +54,7 @@ class SharedLeases:
 
     def __init__(self, store: Store, folder: str, name: str) -> None:
         self._store = store
-        # A change is made anew after each wait, with the time at which it begins then.
+        # A change is made again after each wait, with the time at which it begins then.
         self._state = SharedState(store.without_waiting(), folder, name)
         self._outages = Outages(store.outages.waits)
         self._owner = uuid.uuid4().hex
