@@ -390,8 +390,9 @@ def test_the_commands_list_and_compare_versions(
 ) -> None:
     monkeypatch.setenv("WAVCAPS_STORE", str(tmp_path / "store"))
     run = CliRunner().invoke
-    assert "No version has been published yet" in run(versions_command).output
-    assert "no version 'latest'" in run(diff_command).output
+    # They say where: the store may not be the one that a person means.
+    assert f"No version has been published yet in {tmp_path / 'store'}" in run(versions_command).output
+    assert f"no version 'latest' of the set; there are none in {tmp_path}" in run(diff_command).output
     tables = TableStore(Store(tmp_path / "store"))
     names = [publish(tables, released).version.name]
     alone = run(diff_command)

@@ -218,6 +218,13 @@ def test_a_partition_is_a_plain_name(partition: str) -> None:
         path_of(["freesound", "audio"], partition)
 
 
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    file = tmp_path / "store.tar"
+    file.write_bytes(b"")
+    with pytest.raises(StoreError, match="is a file, and a store is a folder: see WAVCAPS_STORE"):
+        Store(file)
+
+
 @pytest.mark.parametrize("root", ["gs://bucket/wavcaps", "S3://bucket", Path("s3://bucket/wavcaps")])
 def test_an_address_is_not_taken_for_a_folder(root: str | Path) -> None:
     with pytest.raises(StoreError, match=r"a store is a folder or s3://bucket/prefix"):

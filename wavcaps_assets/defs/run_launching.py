@@ -18,7 +18,7 @@ from dagster._serdes import deserialize_value
 
 
 class OneProcessRunLauncher(DefaultRunLauncher):
-    """Asks the code server whether it has a run's process, before it starts one, and when the answer is late."""
+    """Asks the code server for a run's process: before it starts one, and when the answer is late."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
         if _has_process(context):

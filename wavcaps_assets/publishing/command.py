@@ -23,11 +23,12 @@ def versions() -> None:
     The store is the one that WAVCAPS_STORE names.
     """
     try:
-        found = SetVersions(_store()).all()
+        store = _store()
+        found = SetVersions(store).all()
     except StoreError as error:
         raise click.ClickException(str(error)) from error
     if not found:
-        click.echo("No version has been published yet: materialize wavcaps.")
+        click.echo(f"No version has been published yet in {store.describe_root()}: materialize wavcaps.")
         return
     click.echo(f"{'version':<16} {'published (UTC)':<16} {'clips':>9}  what changed")
     for version in reversed(found):

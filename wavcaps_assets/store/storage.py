@@ -311,6 +311,8 @@ def _backend(root: Path | str, client: Any, waits: bool) -> Backend:
         raise StoreError(
             f"WAVCAPS_STORE starts with {scheme[0]!r}: a store is a folder or s3://bucket/prefix"
         )
+    if Path(root).is_file():
+        raise StoreError(f"{root} is a file, and a store is a folder: see WAVCAPS_STORE")
     return Folder(Path(root))
 
 

@@ -99,7 +99,8 @@ class SetVersions:
             return self.about(names[-1])
         found = [name for name in names if wanted in (name, f"v{number_of(name)}", str(number_of(name)))]
         if len(found) != 1:
-            there = ", ".join(names[-SHOWN_NAMES:]) or "none: materialize wavcaps"
+            place = self.store.describe_root()
+            there = ", ".join(names[-SHOWN_NAMES:]) or f"none in {place}: materialize wavcaps"
             raise UnknownSetVersion(
                 f"{'several versions' if found else 'no version'} {wanted!r} of the set; there are {there}"
             )
