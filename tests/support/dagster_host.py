@@ -57,11 +57,12 @@ class Host:
 
 
 @contextmanager
-def host(home: Path, instance_yaml: str = INSTANCE) -> Iterator[Host]:
+def host(home: Path, instance_yaml: str = INSTANCE, log: Path | None = None) -> Iterator[Host]:
     """An instance in a folder, its web server in this process, and its daemon as a process.
 
     Args:
         home: becomes DAGSTER_HOME. The environment must have it already.
+        log: gets what the daemon and the runs print; None: `daemon.log` in `home`.
     """
     assert os.environ["DAGSTER_HOME"] == str(home)
     (home / "dagster.yaml").write_text(instance_yaml)
@@ -73,7 +74,7 @@ def host(home: Path, instance_yaml: str = INSTANCE) -> Iterator[Host]:
         instance.all_asset_keys()
         instance.all_instigator_state()
         with (
-            _daemon(home, workspace),
+            _daemon(log or home / "daemon.log", workspace),
             WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)])) as context,
             TestClient(create_app_from_workspace_process_context(context)) as client,
         ):
@@ -81,10 +82,10 @@ def host(home: Path, instance_yaml: str = INSTANCE) -> Iterator[Host]:
 
 
 @contextmanager
-def _daemon(home: Path, workspace: Path) -> Iterator[None]:
+def _daemon(log_file: Path, workspace: Path) -> Iterator[None]:
     command = [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "-w", str(workspace)]
     with (
-        (home / "daemon.log").open("wb") as log,
+        log_file.open("wb") as log,
         subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as daemon,
     ):
         try:
