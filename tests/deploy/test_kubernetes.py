@@ -79,7 +79,7 @@ def test_dagster_accepts_the_instance(values: dict[str, Any], tmp_path: Path) ->
         assert queue.max_user_code_failure_retries == 1440
 
 
-def test_the_images_and_the_daemon_are_those_of_compose(
+def test_the_images_and_the_settings_are_those_of_compose(
     values: dict[str, Any], compose: dict[str, dict[str, Any]]
 ) -> None:
     deployments = values["dagster-user-deployments"]["deployments"]
@@ -87,6 +87,9 @@ def test_the_images_and_the_daemon_are_those_of_compose(
     assert images == [compose[name]["image"] for name in ("assets", "training")]
     (variable,) = values["dagsterDaemon"]["env"]
     assert compose["daemon"]["environment"][variable["name"]] == variable["value"]
+    command = compose["webserver"]["command"]
+    recycle = int(command[command.index("--db-pool-recycle") + 1])
+    assert values["dagsterWebserver"]["dbPoolRecycle"] == recycle
     logs = values["computeLogManager"]["config"]["s3ComputeLogManager"]
     team = yaml.safe_load((ROOT / "dagster_home/team/dagster.yaml").read_text())["compute_logs"]["config"]
     assert (logs["prefix"], logs["uploadInterval"]) == (team["prefix"], team["upload_interval"])
