@@ -28,6 +28,8 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from wavcaps_assets.lane.killed import LANE_TAG
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# It says of each check of a table that has to wait that what follows goes on without it, and that is skipped.
+PLAN_LOGGER = "dagster._core.execution.plan.active"
 INTERRUPTED = dg_errors.DagsterExecutionInterruptedError.__name__
 
 
@@ -136,7 +138,7 @@ def run_job(
         repository_load_data=steps.repository.get_definition().repository_load_data,
     )
     shown = _shown_log(instance, run.run_id) if shows_log else nullcontext()
-    with shown, execute_run(steps, run, instance) as result:
+    with shown, _calm(), execute_run(steps, run, instance) as result:
         if result.success:
             # Logged when the run was created, and no event of its execution.
             planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
@@ -151,6 +153,17 @@ def _is_interrupt(event: dg.DagsterEvent) -> bool:
     error = event.step_failure_data.error if event.is_step_failure else None
     # Dagster wraps the error of the step.
     return error is not None and INTERRUPTED in {one.cls_name for one in (error, error.cause) if one}
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    plan = logging.getLogger(PLAN_LOGGER)
+    level = plan.level
+    plan.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        plan.setLevel(level)
 
 
 @contextmanager
