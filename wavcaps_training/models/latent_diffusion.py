@@ -19,6 +19,7 @@ from wavcaps_training.models.sound_autoencoder import SoundAutoencoder
 from wavcaps_training.settings.generation import (
     GenerationTrainingSettings,
     GeneratorSettings,
+    LatentScale,
     SamplingSettings,
     ScheduleSettings,
     UNetSettings,
@@ -33,10 +34,12 @@ class LatentDiffusion(nn.Module):
             parameters.
         ema: the moving average of its weights, which samples.
         autoencoder: frozen.
-        scale: latents are multiplied by it, so that their standard deviation is 1; 0: not set yet.
+        shift, scale: latents minus `shift`, times `scale`, have a standard deviation of 1: () or, with a scale
+            for each channel, (channels, 1, 1). A scale of 0 is not set yet.
         no_condition: the embedding of the empty text, which stands for no condition.
     """
 
+    shift: Tensor
     scale: Tensor
     no_condition: Tensor
     alphas_cumprod: Tensor
@@ -47,7 +50,10 @@ class LatentDiffusion(nn.Module):
         self.unet = UNet2DConditionModel(**unet_config(settings.unet, settings))
         self.ema = MovingAverage(self.unet)
         self.autoencoder = SoundAutoencoder(settings.audio).requires_grad_(False)
-        self.register_buffer("scale", torch.zeros(()))
+        by_channel = settings.latent_scale is LatentScale.CHANNEL
+        shape = (settings.audio.latent_channels, 1, 1) if by_channel else ()
+        self.register_buffer("shift", torch.zeros(shape))
+        self.register_buffer("scale", torch.zeros(shape))
         self.register_buffer("no_condition", torch.zeros(settings.condition_dim))
         cumulative = alphas_cumprod(settings.schedule)
         self.register_buffer("alphas_cumprod", torch.tensor(cumulative).float(), persistent=False)
@@ -62,6 +68,25 @@ class LatentDiffusion(nn.Module):
         super().train(mode)
         self.autoencoder.eval()
         return self
+
+    def set_scale(self, mean: Tensor, deviation: Tensor) -> None:
+        """Sets the scale by the first clips' latents, which AudioLDM draws; this is the expectation of it.
+
+        Args:
+            mean: (clips, channels, frames, bins).
+            deviation: of the distributions that latents are drawn from, the same shape.
+        """
+        if self.scale.dim():
+            axes = (0, 2, 3)
+            variance = mean.var(axes, keepdim=True) + deviation.square().mean(axes, keepdim=True)
+            self.shift.copy_(mean.mean(axes, keepdim=True)[0])
+            self.scale.copy_(variance.rsqrt()[0])
+        else:
+            self.scale.fill_(1 / float((mean.var() + deviation.square().mean()).sqrt()))
+
+    def scaled(self, latent: Tensor) -> Tensor:
+        """Latents in the scale of the noise, (batch, channels, frames, bins)."""
+        return (latent - self.shift) * self.scale
 
     def predict(self, latent: Tensor, step: Tensor, condition: Tensor) -> Tensor:
         """The noise in noisy latents.
@@ -115,9 +140,15 @@ class LatentDiffusion(nn.Module):
                 predicted = without + settings.guidance * (with_condition - without)
             added = torch.stack([torch.randn(latent.shape[1:], generator=one) for one in generators])
             latent = scheduler.step(
-                predicted, step, latent, eta=settings.eta, variance_noise=added.to(latent)
+                predicted,
+                step,
+                latent,
+                eta=settings.eta,
+                # The direction to the latent is that of the one that was cut.
+                use_clipped_model_output=scheduler.config.clip_sample,
+                variance_noise=added.to(latent),
             ).prev_sample
-        return latent / self.scale
+        return latent / self.scale + self.shift
 
 
 class MovingAverage(nn.Module):
@@ -217,7 +248,8 @@ def ddim(settings: ScheduleSettings) -> DDIMScheduler:
     scheduler = DDIMScheduler(
         num_train_timesteps=settings.steps,
         trained_betas=variances(settings),
-        clip_sample=False,
+        clip_sample=settings.latent_bound is not None,
+        clip_sample_range=settings.latent_bound or 1.0,
         set_alpha_to_one=False,
         steps_offset=1,
         timestep_spacing="leading",

@@ -160,6 +160,19 @@ class ScheduleSettings(Frozen):
     steps: int = Field(1000, gt=1, description="steps of the diffusion")
     first_variance: float = Field(0.0015, gt=0, lt=1, description="variance that the first step adds")
     last_variance: float = Field(0.0195, gt=0, lt=1, description="variance that the last step adds")
+    latent_bound: float | None = Field(
+        None,
+        gt=0,
+        description="what the latent that each step of the sampler predicts is cut to, in standard "
+        "deviations, for a model that has not learned for long; none: not cut, as in AudioLDM",
+    )
+
+
+class LatentScale(StrEnum):
+    """How latents get the variance of the noise: all by one factor (AudioLDM's), or each channel by its own."""
+
+    ALL = "all"
+    CHANNEL = "channel"
 
 
 class SamplingSettings(Frozen):
@@ -181,6 +194,10 @@ class GeneratorSettings(Frozen):
     audio: AutoencoderSettings = AutoencoderSettings()
     unet: UNetSettings = UNetSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    latent_scale: LatentScale = Field(
+        LatentScale.ALL,
+        description="`channel` where an autoencoder's channels differ in their variance, as with linear_path",
+    )
     condition: Condition = Condition.AUDIO
     condition_dim: int = Field(
         1024, gt=0, description="width of the embedding: that of the retrieval model's shared space"
@@ -325,7 +342,12 @@ TINY_AUTOENCODER = AutoencoderSettings(
 )
 TINY_UNET = UNetSettings(channels=48, multipliers=(1, 2, 3), blocks=1, head_dim=16, groups=8)
 TINY_GENERATOR = GeneratorSettings(
-    audio=TINY_AUTOENCODER, unet=TINY_UNET, condition=Condition.AUDIO, condition_dim=256
+    audio=TINY_AUTOENCODER,
+    unet=TINY_UNET,
+    schedule=ScheduleSettings(latent_bound=4.0),
+    latent_scale=LatentScale.CHANNEL,
+    condition=Condition.AUDIO,
+    condition_dim=256,
 )
 
 # AudioLDM's own training code (https://github.com/haoheliu/AudioLDM-training-finetuning): AdamW, 800,000

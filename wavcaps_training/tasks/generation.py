@@ -71,10 +71,9 @@ class GenerationTask(Task):
             )
         if self.settings.model.condition is Condition.TEXT:
             self._check_captions([caption for clip in clips for caption in clip.captions])
-        # AudioLDM draws the latents of the first batch and takes their deviation; this is its expectation.
         moments = [latents.moments(clip_id) for clip_id in first]
         mean, deviation = (torch.stack(part) for part in zip(*moments, strict=True))
-        self.model.scale.fill_(1 / float((mean.var() + deviation.square().mean()).sqrt()))
+        self.model.set_scale(mean, deviation)
 
     def _check(self, inputs: GenerationInputs, latents: LatentFile) -> None:
         origin = read_origin(inputs.autoencoder)
@@ -120,7 +119,7 @@ class GenerationTask(Task):
     def _drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Latents that are drawn for the clips of a batch, and the conditions."""
         mean, deviation, audio = unpacked(batch.audio, self.shape)
-        latent = (mean + deviation * torch.randn_like(mean)) * self.model.scale
+        latent = self.model.scaled(mean + deviation * torch.randn_like(mean))
         return latent, self._condition(batch, audio)
 
     def _condition(self, batch: Batch, audio: Tensor) -> Tensor:
@@ -139,7 +138,7 @@ class GenerationTask(Task):
 
     def validate(self, batch: Batch) -> None:
         mean, _, audio = unpacked(batch.audio, self.shape)
-        latent, condition = mean * self.model.scale, self._condition(batch, audio)
+        latent, condition = self.model.scaled(mean), self._condition(batch, audio)
         generator = torch.Generator().manual_seed(self.settings.seed + len(self.validated))
         noise = torch.randn(latent.shape, generator=generator).to(latent)
         steps, count = self.settings.model.schedule.steps, len(latent)

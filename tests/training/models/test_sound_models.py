@@ -27,6 +27,7 @@ from wavcaps_training.models.sound_autoencoder import SoundAutoencoder, normalis
 from wavcaps_training.settings.generation import (
     AutoencoderSettings,
     GeneratorSettings,
+    LatentScale,
     SamplingSettings,
     ScheduleSettings,
     UNetSettings,
@@ -193,6 +194,37 @@ def test_samples_are_those_of_the_pipeline_of_diffusers() -> None:
         ours = vocoder(model.autoencoder.vae.decode(latent).sample[:, 0])
     assert (latent - noise).abs().max() > 0.1
     np.testing.assert_allclose(ours[:, : theirs.shape[1]].numpy(), theirs, atol=1e-3 * abs(theirs).max())
+
+
+def test_channels_that_differ_get_one_variance() -> None:
+    model = LatentDiffusion(SMALL_GENERATOR.model_copy(update={"latent_scale": LatentScale.CHANNEL}))
+    channels = SMALL_AUTOENCODER.latent_channels
+    offset, size = torch.arange(channels).view(-1, 1, 1), 10.0 ** -torch.arange(channels).view(-1, 1, 1)
+    generator = torch.Generator().manual_seed(1)
+    mean = offset + 3 * size * torch.randn(16, channels, 32, 8, generator=generator)
+    # The draws add their own variance: 3 x 3 + 4 x 4 = 5 x 5.
+    deviation = (4 * size).expand_as(mean)
+    model.set_scale(mean, deviation)
+    drawn = model.scaled(mean + deviation * torch.randn(mean.shape, generator=generator))
+    torch.testing.assert_close(model.shift.flatten(), offset.flatten().float(), atol=0.2, rtol=0)
+    torch.testing.assert_close(model.scale.flatten(), 1 / (5 * size.flatten()), atol=0, rtol=0.05)
+    torch.testing.assert_close(drawn.std((0, 2, 3)), torch.ones(channels), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("bound", [None, 2.0])
+def test_a_bound_holds_what_an_untrained_network_would_make(bound: float | None) -> None:
+    torch.manual_seed(3)
+    schedule = ScheduleSettings(latent_bound=bound)
+    changed = {"schedule": schedule, "latent_scale": LatentScale.CHANNEL}
+    model = LatentDiffusion(SMALL_GENERATOR.model_copy(update=changed)).eval()
+    model.shift.fill_(7.0)
+    model.scale.fill_(0.5)
+    noise = torch.randn(2, *SMALL_AUTOENCODER.latent_shape(1.28))
+    condition = torch.nn.functional.normalize(torch.randn(2, SMALL_GENERATOR.condition_dim))
+    latent = model.sample(condition, noise, SamplingSettings(steps=25), [7, 8])
+    furthest = float(((latent - 7) * 0.5).abs().max())
+    # The last step's signal is all but 0.15 % of the power, and it adds no noise.
+    assert (furthest > 10) if bound is None else (1.9 < furthest < 2.2)
 
 
 def test_a_moving_average_rises_with_the_steps() -> None:
