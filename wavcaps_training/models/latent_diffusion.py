@@ -34,8 +34,8 @@ class LatentDiffusion(nn.Module):
             parameters.
         ema: the moving average of its weights, which samples.
         autoencoder: frozen.
-        shift, scale: latents minus `shift`, times `scale`, have a standard deviation of 1: () or, with a scale
-            for each channel, (channels, 1, 1). A scale of 0 is not set yet.
+        shift, scale: latents minus `shift`, times `scale`, have a standard deviation of 1. (), or
+            (channels, 1, 1) with a scale for each channel. A scale of 0 is not set yet.
         no_condition: the embedding of the empty text, which stands for no condition.
     """
 

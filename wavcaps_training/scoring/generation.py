@@ -15,7 +15,7 @@ import numpy as np
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.checkpoints.checkpoint import read_origin
-from wavcaps_training.data import AudioFiles, Clip, UnreadableClips, readable_crop
+from wavcaps_training.data import AudioFiles, UnreadableClips, readable_crop
 from wavcaps_training.data.chance import chance
 from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.evaluation.intervals import interval_of_mean
@@ -25,6 +25,7 @@ from wavcaps_training.evaluation.sound_scores.scoring import FAD, SoundScore, cl
 from wavcaps_training.generation.sampling import SoundMaker, best, checked, vector_of
 from wavcaps_training.models.device import device_name
 from wavcaps_training.paper.experiments import EXPERIMENTS
+from wavcaps_training.scoring.retrieval import clips_to_score
 from wavcaps_training.scoring.scored_part import ScoredPart
 from wavcaps_training.scoring.stored import stored_latents
 from wavcaps_training.scoring.task import TRAINED, Scored
@@ -174,14 +175,13 @@ def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> RealPart:
 
     The paper does not say which of a clip's captions it takes; audioldm_eval draws one.
     """
-    rows = [row for row in part.clips.to_pylist() if any(text.strip() for text in row["captions"])]
-    if len(rows) < 2:
+    clips = [clip for clip in clips_to_score(part.clips) if any(text.strip() for text in clip.captions)]
+    if len(clips) < 2:
         raise NothingToScore(f"the benchmark {part.benchmark!r} has no captions to make sounds from")
     settings, rate = maker.settings.clip, maker.sample_rate
-    unreadable = UnreadableClips("clips of the benchmark", len(rows), UNREADABLE_SHARE)
+    unreadable = UnreadableClips("clips of the benchmark", len(clips), UNREADABLE_SHARE)
     real = RealPart([], {}, {})
-    for row in rows:
-        clip = Clip(row["clip_id"], tuple(row["captions"]), row["audio_path"], row["duration_s"] or 0.0)
+    for clip in clips:
         samples = readable_crop(clip, audio, settings, rate, unreadable)
         if samples is None:
             continue
@@ -189,7 +189,7 @@ def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> RealPart:
         real.sounds.append(Sound(clip.clip_id, samples, rate))
         place = int(chance(CAPTION_SEED, 0, clip.clip_id, "caption") * len(texts))
         real.captions[clip.clip_id] = texts[place]
-        real.recordings[clip.clip_id] = row["recording"]
+        real.recordings[clip.clip_id] = clip.recording
     unreadable.warn()
     return real
 

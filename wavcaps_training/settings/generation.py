@@ -169,7 +169,7 @@ class ScheduleSettings(Frozen):
 
 
 class LatentScale(StrEnum):
-    """How latents get the variance of the noise: all by one factor (AudioLDM's), or each channel by its own."""
+    """How latents get the variance of the noise: by one factor (AudioLDM's), or by one for each channel."""
 
     ALL = "all"
     CHANNEL = "channel"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 
 from tests.training.generation.small_sounds import AUTOENCODER, GENERATION, RETRIEVAL, tones
 from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import BENCHMARK_CLIPS
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.checkpoints.checkpoint import CheckpointOrigin, read_origin, save_checkpoint
 from wavcaps_training.defs.checkpoints import checkpoint_asset
@@ -84,14 +84,21 @@ def test_sounds_are_scored_next_to_real_audio_and_noise(store: Path, monkeypatch
     monkeypatch.setitem(SAMPLING, "quick", SamplingSettings(steps=5, candidates=1))
     tables = TableStore(Store(store))
     manifest = tables.read(["training_manifest"]).slice(0, 4)
-    clips = pa.table(
-        {
-            "clip_id": manifest["clip_id"],
-            "captions": pa.array([[caption] for caption in manifest["caption"].to_pylist()]),
-            "audio_path": manifest["audio_path"],
-            "duration_s": manifest["duration_s"],
-            "recording": manifest["recording"],
-        }
+    clips = BENCHMARK_CLIPS.from_rows(
+        [
+            {
+                "clip_id": row["clip_id"],
+                "benchmark": "demo_sounds",
+                "version": "1",
+                "split": "test",
+                "file": row["audio_path"],
+                "captions": [row["caption"]],
+                "freesound_id": "1" if number < 2 else None,
+                "audio_path": row["audio_path"],
+                "duration_s": row["duration_s"],
+            }
+            for number, row in enumerate(manifest.to_pylist())
+        ]
     )
     part = ScoredPart("demo_sounds", "1", clips, clips, None)
     (row,) = tables.read(["checkpoint", "audioldm", "demo"]).to_pylist()
