@@ -20,14 +20,18 @@ from wavcaps_training.settings.generation import (
     GenerationTrainingSettings,
     GeneratorSettings,
     LatentScale,
+    Predicted,
     SamplingSettings,
     ScheduleSettings,
     UNetSettings,
 )
 
+# The names that diffusers gives them.
+PREDICTION_TYPES = {Predicted.NOISE: "epsilon", Predicted.VELOCITY: "v_prediction"}
+
 
 class LatentDiffusion(nn.Module):
-    """Predicts the noise in a latent, and makes latents from noise.
+    """Predicts the noise in a latent, or its velocity, and makes latents from noise.
 
     Attributes:
         unet: the network that is trained; AudioLDM-S's sizes with a condition of width 1024 give 185,298,696
@@ -89,27 +93,34 @@ class LatentDiffusion(nn.Module):
         return (latent - self.shift) * self.scale
 
     def predict(self, latent: Tensor, step: Tensor, condition: Tensor) -> Tensor:
-        """The noise in noisy latents.
+        """The noise in noisy latents, or their velocity: what `settings.schedule.predicted` says.
 
         Args:
             latent: (batch, channels, frames, bins).
             step: (batch,), how noisy they are: 0 to 999.
             condition: (batch, condition_dim).
         """
-        noise: Tensor = self.unet(
+        predicted: Tensor = self.unet(
             latent, step, encoder_hidden_states=None, class_labels=condition, return_dict=False
         )[0]
-        return noise
+        return predicted
 
     def noisy(self, latent: Tensor, noise: Tensor, step: Tensor) -> Tensor:
         """Latents with the noise of a step, (batch, channels, frames, bins)."""
         share = self.alphas_cumprod[step].view(-1, 1, 1, 1)
         return share.sqrt() * latent + (1 - share).sqrt() * noise
 
+    def target(self, latent: Tensor, noise: Tensor, step: Tensor) -> Tensor:
+        """What the network has to predict, (batch, channels, frames, bins)."""
+        if self.settings.schedule.predicted is Predicted.NOISE:
+            return noise
+        share = self.alphas_cumprod[step].view(-1, 1, 1, 1)
+        return share.sqrt() * noise - (1 - share).sqrt() * latent
+
     def loss(self, latent: Tensor, condition: Tensor, noise: Tensor, step: Tensor) -> Tensor:
-        """Mean squared error of the predicted noise (equation 5) of each latent: (batch,)."""
+        """Mean squared error of what is predicted (equation 5) of each latent: (batch,)."""
         predicted = self.predict(self.noisy(latent, noise, step), step, condition)
-        return (predicted.float() - noise.float()).square().flatten(1).mean(1)
+        return (predicted.float() - self.target(latent, noise, step).float()).square().flatten(1).mean(1)
 
     @torch.no_grad()
     def sample(
@@ -248,6 +259,7 @@ def ddim(settings: ScheduleSettings) -> DDIMScheduler:
     scheduler = DDIMScheduler(
         num_train_timesteps=settings.steps,
         trained_betas=variances(settings),
+        prediction_type=PREDICTION_TYPES[settings.predicted],
         clip_sample=settings.latent_bound is not None,
         clip_sample_range=settings.latent_bound or 1.0,
         set_alpha_to_one=False,

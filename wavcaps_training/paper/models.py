@@ -218,7 +218,7 @@ class Generation(PaperTask):
     reported_in: ClassVar[Mapping[Stage, str]] = {
         Stage.GENERATION: "Table VIII, AudioLDM {model}, {condition} condition"
     }
-    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance of the noise (%)"}
+    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance of what is predicted (%)"}
 
     def __init__(self, condition: Condition) -> None:
         self.condition = condition

@@ -154,12 +154,27 @@ class UNetSettings(Frozen):
         return self
 
 
+class Predicted(StrEnum):
+    """What the network predicts: the noise (equation 5), or the velocity.
+
+    The velocity is sqrt(a) noise - sqrt(1 - a) latent, where a is the share of the signal's power that is
+    left (T. Salimans and J. Ho, https://arxiv.org/abs/2202.00512, section 4). Where there is almost only
+    noise, a small error of the noise is a large one of the latent; one of the velocity is not.
+    """
+
+    NOISE = "noise"
+    VELOCITY = "velocity"
+
+
 class ScheduleSettings(Frozen):
     """The noise of each step: the square roots of the variances rise evenly."""
 
     steps: int = Field(1000, gt=1, description="steps of the diffusion")
     first_variance: float = Field(0.0015, gt=0, lt=1, description="variance that the first step adds")
     last_variance: float = Field(0.0195, gt=0, lt=1, description="variance that the last step adds")
+    predicted: Predicted = Field(
+        Predicted.NOISE, description="what the network predicts; `velocity` for one that trains for minutes"
+    )
     latent_bound: float | None = Field(
         None,
         gt=0,
@@ -344,7 +359,7 @@ TINY_UNET = UNetSettings(channels=48, multipliers=(1, 2, 3), blocks=1, head_dim=
 TINY_GENERATOR = GeneratorSettings(
     audio=TINY_AUTOENCODER,
     unet=TINY_UNET,
-    schedule=ScheduleSettings(latent_bound=4.0),
+    schedule=ScheduleSettings(predicted=Predicted.VELOCITY, latent_bound=3.0),
     latent_scale=LatentScale.CHANNEL,
     condition=Condition.AUDIO,
     condition_dim=256,

@@ -22,19 +22,22 @@ from wavcaps_training.settings.differences import differences
 from wavcaps_training.settings.generation import Condition, GenerationTrainingSettings
 from wavcaps_training.tasks.base import Task, TrainingError
 
+# The scale of latents is that of the first clips; AudioLDM's is that of its first batch. One batch of a few
+# seconds of sound was seen to be off by half.
+SCALED_BY = 64
 # The checkpoints that the protocol `paper` chooses from.
 KEPT = "step_{step}.safetensors"
 
 
 class GenerationTask(Task):
-    """Teaches a network to predict the noise in a clip's latent (equation 5).
+    """Teaches a network to predict the noise in a clip's latent (equation 5), or its velocity.
 
     Validation uses the moving average of the weights, with the same noise at the same steps each time. The
-    best epoch is the one that explains the most of the noise's variance.
+    best epoch is the one that explains the most of the variance of what is predicted.
     """
 
     selection = "explained"
-    shown: ClassVar[Mapping[str, str]] = {"explained": "explained variance of the noise (%)"}
+    shown: ClassVar[Mapping[str, str]] = {"explained": "explained variance of what is predicted (%)"}
 
     def __init__(self, model: LatentDiffusion, settings: GenerationTrainingSettings) -> None:
         self.model: LatentDiffusion = model
@@ -63,7 +66,7 @@ class GenerationTask(Task):
         self.model.no_condition.copy_(latents.no_text)
         self.cached = LatentCache(latents)
         self.texts = latents.texts()
-        first = [clip.clip_id for clip in clips if clip.clip_id in latents.clips][: self.settings.batch_size]
+        first = [clip.clip_id for clip in clips if clip.clip_id in latents.clips][:SCALED_BY]
         if not first:
             raise LatentsError(
                 f"the latents {inputs.latents} have none of the train split's clips: materialize their asset "
@@ -148,7 +151,7 @@ class GenerationTask(Task):
         self.validated.append((float(losses.mean()), count))
 
     def validation_scores(self) -> dict[str, float]:
-        """The mean squared error of the predicted noise, and how much of its variance is explained (%)."""
+        """The mean squared error of what is predicted, and how much of its variance is explained (%)."""
         validated, self.validated = self.validated, []
         loss = sum(loss * count for loss, count in validated) / sum(count for _, count in validated)
         return {"validation_loss": loss, "explained": 100 * (1 - loss)}

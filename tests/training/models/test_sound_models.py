@@ -28,6 +28,7 @@ from wavcaps_training.settings.generation import (
     AutoencoderSettings,
     GeneratorSettings,
     LatentScale,
+    Predicted,
     SamplingSettings,
     ScheduleSettings,
     UNetSettings,
@@ -225,6 +226,34 @@ def test_a_bound_holds_what_an_untrained_network_would_make(bound: float | None)
     furthest = float(((latent - 7) * 0.5).abs().max())
     # The last step's signal is all but 0.15 % of the power, and it adds no noise.
     assert (furthest > 10) if bound is None else (1.9 < furthest < 2.2)
+
+
+@pytest.mark.parametrize("predicted", Predicted)
+def test_a_network_that_knows_the_latent_samples_it(
+    predicted: Predicted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = ScheduleSettings(predicted=predicted)
+    model = LatentDiffusion(SMALL_GENERATOR.model_copy(update={"schedule": schedule})).eval()
+    model.scale.fill_(1.0)
+    generator = torch.Generator().manual_seed(5)
+    known = torch.randn(2, *SMALL_AUTOENCODER.latent_shape(1.28), generator=generator)
+
+    def predict(noisy: torch.Tensor, step: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        share = model.alphas_cumprod[step].view(-1, 1, 1, 1)
+        repeated = known.repeat(len(noisy) // 2, 1, 1, 1)
+        noise = (noisy - share.sqrt() * repeated) / (1 - share).sqrt()
+        if predicted is Predicted.NOISE:
+            return noise
+        velocity = ddim(ScheduleSettings()).get_velocity(repeated, noise, step)
+        torch.testing.assert_close(model.target(repeated, noise, step), velocity)
+        return velocity
+
+    monkeypatch.setattr(model, "predict", predict)
+    latent = model.sample(
+        torch.zeros(2, 16), torch.randn(known.shape, generator=generator), SamplingSettings(steps=50), [1, 2]
+    )
+    # All but 0.15 % of the power is the latent's; no noise is added at the end.
+    torch.testing.assert_close(latent, known, atol=0.2, rtol=0)
 
 
 def test_a_moving_average_rises_with_the_steps() -> None:
