@@ -33,7 +33,7 @@ env: $(STAMP)  ## set up .venv with everything, from locked and hashed requireme
 demo: $(STAMP)  ## the main job, from a raw crawl to a benchmark score, on real audio
 	@.venv/bin/wavcaps demo
 
-demo-sound: $(STAMP)  ## after make demo: trains text to sound, which does not end in sounds yet (docs/text-to-sound.md)
+demo-sound: $(STAMP)  ## after make demo: text to sound, from spectrograms to sounds in the report
 	@.venv/bin/wavcaps demo --sound
 
 ui: $(STAMP)  ## the web UI on the results of the demo, or on live sources if WAVCAPS_SOURCES=live (PORT=3000)

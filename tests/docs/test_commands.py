@@ -17,6 +17,7 @@ RUN_BY = {
     "dagster dev": "tests/defs/test_web_server.py",
     "make clean": "tests/docs/test_makefile.py",
     "make demo": "tests/demo/test_readme.py",
+    "make demo-sound": "tests/demo/test_readme.py",
     "make env": "tests/docs/test_makefile.py",
     "make test": ".ci/run",
     "make ui": "tests/defs/test_web_server.py",

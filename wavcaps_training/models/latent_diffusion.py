@@ -155,8 +155,6 @@ class LatentDiffusion(nn.Module):
                 step,
                 latent,
                 eta=settings.eta,
-                # The direction to the latent is that of the one that was cut.
-                use_clipped_model_output=scheduler.config.clip_sample,
                 variance_noise=added.to(latent),
             ).prev_sample
         return latent / self.scale + self.shift
@@ -260,8 +258,7 @@ def ddim(settings: ScheduleSettings) -> DDIMScheduler:
         num_train_timesteps=settings.steps,
         trained_betas=variances(settings),
         prediction_type=PREDICTION_TYPES[settings.predicted],
-        clip_sample=settings.latent_bound is not None,
-        clip_sample_range=settings.latent_bound or 1.0,
+        clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
         timestep_spacing="leading",

@@ -175,12 +175,6 @@ class ScheduleSettings(Frozen):
     predicted: Predicted = Field(
         Predicted.NOISE, description="what the network predicts; `velocity` for one that trains for minutes"
     )
-    latent_bound: float | None = Field(
-        None,
-        gt=0,
-        description="what the latent that each step of the sampler predicts is cut to, in standard "
-        "deviations, for a model that has not learned for long; none: not cut, as in AudioLDM",
-    )
 
 
 class LatentScale(StrEnum):
@@ -360,7 +354,7 @@ TINY_UNET = UNetSettings(channels=32, multipliers=(1, 2, 3), blocks=1, head_dim=
 TINY_GENERATOR = GeneratorSettings(
     audio=TINY_AUTOENCODER,
     unet=TINY_UNET,
-    schedule=ScheduleSettings(predicted=Predicted.VELOCITY, latent_bound=3.0),
+    schedule=ScheduleSettings(predicted=Predicted.VELOCITY),
     latent_scale=LatentScale.CHANNEL,
     condition=Condition.AUDIO,
     condition_dim=256,
