@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 BEAT_S = 20.0
 # After this long without a change, seen by another owner, an owner is dead (s).
 EXPIRES_S = 120.0
-# Another owner that did not look for this long starts to count again: the store may have been gone (s).
-LOOK_S = 30.0
+# Another owner that did not look for this long starts to count again: the store may have been gone. In what
+# is left of `EXPIRES_S`, the owner can renew its entry (s).
+LOOK_S = EXPIRES_S / 2
 # After this long without a change, what is left of a dead owner's entry is removed (s).
 FORGET_S = OUTAGE_S + EXPIRES_S
 POLL_S = 1.0
