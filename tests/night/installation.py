@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -207,13 +208,17 @@ class Installation:
         finally:
             os.killpg(group, signal.SIGCONT)
 
-    def restart(self, name: str, loads: bool = True) -> None:
+    def restart(self, name: str, loads: bool = True, waits: bool = True) -> None:
         """As `docker compose up` does after a change of `keys.env`: its runs end.
 
         Args:
             loads: whether the web server can load the code location afterwards, which is waited for.
+            waits: whether a run that is nearly done may end well before.
         """
-        self.stop(name)
+        if waits:
+            self.stop(name)
+        else:
+            self.kill(name)
         self.start(name)
         self.wait_for_location(name)
         if loads:
@@ -256,8 +261,11 @@ class Installation:
             data=json.dumps({"query": query, "variables": variables}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            found = json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
         assert "errors" not in found, found
         return found["data"]
 
@@ -330,12 +338,6 @@ class Installation:
             return [run for run in self.runs() if run.status in UNFINISHED]
 
         wait_until(lambda: not unfinished(), timeout_s, lambda: (unfinished(), self.logs()))
-
-    def let_dead_runs_end(self) -> None:
-        """Time passes, until `end_dead_runs` has found what has no process any more, at its second look."""
-        for _ in range(4):
-            time.sleep(15)
-            self.clock.move(timedelta(minutes=2))
 
     def switch_all_on(self, sources: Sequence[str]) -> None:
         """The whole automation of these sources."""

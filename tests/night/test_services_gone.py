@@ -27,7 +27,7 @@ def test_no_run_hangs_and_the_next_one_goes_on(plant: Plant, service: str) -> No
     time.sleep(OUTAGE_S)
     gone.open()
     wait_until(team.answers, 120, team.logs)
-    team.let_dead_runs_end()
+    # If its process died, `end_dead_runs` finds that out at its second look, a minute after the first.
     team.wait_for_backfill(backfill)
     team.settle()
     runs = team.of_backfill(backfill)
