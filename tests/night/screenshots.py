@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Mapping
@@ -50,10 +51,11 @@ def take(team: Installation, pages: Mapping[str, str]) -> None:
         for name, path in pages.items():
             browser.call("Page.navigate", url=f"{team.web}{path}")
             browser.wait("document.readyState === 'complete' && location.protocol === 'http:'")
-            # Some tables draw their rows when the page is drawn.
+            # Some tables draw their rows when the page is drawn, and none in a picture of more than is seen.
             for _ in range(2):
                 time.sleep(FILLED_AFTER_S / 2)
-                browser.picture(folder / f"{name}.png", WIDTH, HEIGHT)
+                shot = browser.call("Page.captureScreenshot", captureBeyondViewport=False)
+            (folder / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
 
 
 def of_backfill(name: str, backfill_id: str) -> dict[str, str]:

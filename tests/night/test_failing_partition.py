@@ -32,7 +32,8 @@ def test_a_backfill_with_it_ends_as_failed_and_the_rest_is_there(plant: Plant) -
         stats = team.graphql(STATS, key={"path": ["freesound", "raw_clips"]})["assetNodeOrError"]
         assert stats["partitionStats"]["numFailed"] == 1
         pages = {"failing_asset": "/assets/freesound/raw_clips?view=partitions"}
-        pages |= {"failing_run": f"/runs/{failed[0].id}"}
+        reason = f"/runs/{failed[0].id}?logs=type%3ASTEP_FAILURE"
+        pages |= {"failing_run": f"/runs/{failed[0].id}", "failing_reason": reason}
         screenshots.take(team, pages | screenshots.of_backfill("failing", backfill))
     finally:
         plant.sites.broken = None
