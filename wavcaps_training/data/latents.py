@@ -194,7 +194,17 @@ class Moments:
         )
 
     def add(self, clip_ids: Sequence[str], mean: Tensor, deviation: Tensor) -> None:
-        """Adds clips; both tensors are (clips, channels, frames, bins)."""
+        """Adds clips; both tensors are (clips, channels, frames, bins).
+
+        Raises:
+            LatentsError: a latent is not finite.
+        """
+        finite = (mean.isfinite() & deviation.isfinite()).flatten(1).all(1).tolist()
+        if broken := [clip_id for clip_id, good in zip(clip_ids, finite, strict=True) if not good]:
+            raise LatentsError(
+                f"the latents of {', '.join(broken)} are not finite: train the autoencoder again, with a "
+                "lower learning rate"
+            )
         rows = slice(len(self.clips), len(self.clips) + len(clip_ids))
         self._mean[rows], self._deviation[rows] = mean, deviation
         self.clips += clip_ids

@@ -10,6 +10,7 @@ from wavcaps_assets.defs.pools import GPU
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import MAY_SHRINK, schema_metadata
 from wavcaps_assets.settings import Sources
+from wavcaps_assets.show.previews import cell
 from wavcaps_assets.show.progress import progress_bar
 from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
 from wavcaps_training.defs.checkpoints import made_of, weights_of
@@ -45,7 +46,7 @@ class SoundsConfig(dg.Config):
         SAMPLING.candidates, gt=0, description="sounds for each text; the most similar to the text is kept"
     )
     batch_size: int = Field(SAMPLING.batch_size, gt=0, description="sounds that are made at the same time")
-    seed: int = Field(SAMPLING.seed, ge=0, description="of the noise")
+    seed: int = Field(SAMPLING.seed, ge=0, lt=2**63, description="of the noise")
 
 
 class AudioldmConfig(dg.Config):
@@ -173,17 +174,20 @@ def _sounds(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
                 sampling,
                 bar,
             )
-        heard = table.select(["text", "similarity", "nearest_caption", "nearest_similarity"]).to_pylist()
-        lines = "\n".join(
-            f"| {row['text']} | {row['similarity']:.2f} | {row['nearest_caption']} | "
-            f"{row['nearest_similarity']:.2f} |"
-            for row in heard
-        )
-        head = "| text | similarity | nearest real clip | similarity |\n| --- | --- | --- | --- |\n"
-        context.add_output_metadata({"sounds": dg.MetadataValue.md(head + lines), "generated": True})
+        context.add_output_metadata({"sounds": dg.MetadataValue.md(as_markdown(table)), "generated": True})
         return table
 
     return generated_sounds
+
+
+def as_markdown(sounds: pa.Table) -> str:
+    """Generated sounds, `tables.GENERATED_SOUNDS`, with what they are similar to, as a Markdown table."""
+    head = "| text | similarity | nearest real clip | similarity |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| {cell(row['text'])} | {row['similarity']:.2f} | {cell(row['nearest_caption'])} | "
+        f"{row['nearest_similarity']:.2f} |"
+        for row in sounds.to_pylist()
+    )
 
 
 def _audioldm() -> dg.AssetsDefinition:

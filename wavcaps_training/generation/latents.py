@@ -66,7 +66,7 @@ def make_latents(
     Raises:
         CheckpointError: a checkpoint is missing, damaged or of another task.
         AudioReadError: the audio of too many clips is missing or unreadable.
-        LatentsError: the disk is full.
+        LatentsError: the disk is full, or a latent is not finite.
     """
     autoencoder, settings = load_checkpoint(models[0], device, task="autoencoder")
     encoder = Encoder(models[1], device)

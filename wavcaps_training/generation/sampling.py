@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ from wavcaps_assets.audio.generated import GENERATED
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, read_origin
 from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.models.latent_diffusion import first_step
-from wavcaps_training.models.text import clean_caption
 from wavcaps_training.settings.generation import SamplingSettings
 
 LONGEST_TEXT = 500
@@ -66,7 +66,7 @@ def checked(texts: Sequence[str]) -> list[str]:
     """Texts without surplus spaces and repetitions, in their order.
 
     Raises:
-        TextError: there is none, or one is empty or too long; says which.
+        TextError: there is none, or one is empty, too long or cannot be written; says which.
     """
     import py3langid
 
@@ -74,17 +74,12 @@ def checked(texts: Sequence[str]) -> list[str]:
     if not tidy:
         raise TextError("there is no text to make a sound from: give at least one, such as: a dog barks")
     for number, text in enumerate(tidy, 1):
-        if not clean_caption(text).strip():
-            raise TextError(
-                f"text {number} of {len(tidy)} is empty or has no word: write what is to be heard, such as: "
-                "a dog barks"
-            )
-        if len(text) > LONGEST_TEXT:
-            raise TextError(
-                f"text {number} of {len(tidy)} has {len(text):,} characters, and at most {LONGEST_TEXT} are "
-                f"allowed, of which the model reads the first words only; it begins: {text[:60]}..."
-            )
-        if len(text.split()) >= WORDS_OF_A_LANGUAGE and (found := py3langid.classify(text)[0]) != LANGUAGE:
+        if problem := problem_of(text):
+            raise TextError(f"text {number} of {len(tidy)} {problem}")
+        letters = [character for character in text if character.isalpha()]
+        foreign = bool(letters) and not any(letter.isascii() for letter in letters)
+        enough = foreign or len(text.split()) >= WORDS_OF_A_LANGUAGE
+        if enough and (found := py3langid.classify(text)[0]) != LANGUAGE:
             logger.warning(
                 "text %d (%s...) seems to be in the language %r: the models were trained on English captions",
                 number,
@@ -92,6 +87,21 @@ def checked(texts: Sequence[str]) -> list[str]:
                 found,
             )
     return tidy
+
+
+def problem_of(text: str) -> str:
+    """Why no sound can be made from a text, to be read after its number; empty: one can."""
+    if not any(character.isalnum() for character in text):
+        return "is empty or has no word: write what is to be heard, such as: a dog barks"
+    if len(text) > LONGEST_TEXT:
+        return (
+            f"has {len(text):,} characters, and at most {LONGEST_TEXT} are allowed, of which the model reads "
+            f"the first words only; it begins: {text[:60]}..."
+        )
+    # A FLAC file's comment ends at the first zero, and half of a surrogate pair is no text.
+    if broken := [one for one in text if unicodedata.category(one) in ("Cc", "Cs")]:
+        return f"has the control character U+{ord(broken[0]):04X}: write it without"
+    return ""
 
 
 class SoundMaker:

@@ -19,7 +19,7 @@ from wavcaps_assets.audio.normalise import normalise
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
 from wavcaps_training.data import Clip
-from wavcaps_training.data.latents import LatentFile
+from wavcaps_training.data.latents import LatentFile, LatentsError
 from wavcaps_training.generation.sampling import (
     Candidate,
     SamplingError,
@@ -87,10 +87,19 @@ def make_sounds(
 
 
 class RealSounds:
-    """The clips that a model was trained on, as vectors of the retrieval model that conditioned it."""
+    """The clips that a model was trained on, as vectors of the retrieval model that conditioned it.
+
+    Raises:
+        LatentsError: none of them is in the training manifest.
+    """
 
     def __init__(self, origin: Origin) -> None:
         self._clips = [origin.clips[clip_id] for clip_id in origin.latents.clips if clip_id in origin.clips]
+        if not self._clips:
+            raise LatentsError(
+                f"none of the {len(origin.latents.clips)} clips with latents is in the training manifest, "
+                "which has changed since: materialize the latents again, and then the model"
+            )
         self._vectors = np.stack([origin.latents.audio(clip.clip_id).numpy() for clip in self._clips])
 
     def nearest(self, vector: np.ndarray) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class LatentDiffusion(nn.Module):
             self.shift.copy_(mean.mean(axes, keepdim=True)[0])
             self.scale.copy_(variance.rsqrt()[0])
         else:
-            self.scale.fill_(1 / float((mean.var() + deviation.square().mean()).sqrt()))
+            self.scale.copy_((mean.var() + deviation.square().mean()).rsqrt())
 
     def scaled(self, latent: Tensor) -> Tensor:
         """Latents in the scale of the noise, (batch, channels, frames, bins)."""

@@ -22,7 +22,14 @@ from wavcaps_training.evaluation.intervals import interval_of_mean
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
 from wavcaps_training.evaluation.sound_scores.hearing import Heard, Listeners, Sound
 from wavcaps_training.evaluation.sound_scores.scoring import FAD, SoundScore, clap_scores, network_scores
-from wavcaps_training.generation.sampling import SoundMaker, best, checked, vector_of
+from wavcaps_training.generation.sampling import (
+    QUIETEST,
+    SoundMaker,
+    best,
+    checked,
+    problem_of,
+    vector_of,
+)
 from wavcaps_training.models.device import device_name
 from wavcaps_training.paper.experiments import EXPERIMENTS
 from wavcaps_training.scoring.retrieval import clips_to_score
@@ -171,11 +178,12 @@ def _judges(weights: Path, tables: TableStore, stack: ExitStack) -> list[Judge]:
 
 
 def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> RealPart:
-    """The clips that have a caption, and one caption of each.
+    """The clips that have a caption that sound can be made from, and one such caption of each.
 
     The paper does not say which of a clip's captions it takes; audioldm_eval draws one.
     """
-    clips = [clip for clip in clips_to_score(part.clips) if any(text.strip() for text in clip.captions)]
+    captions = {clip: _usable(clip.captions) for clip in clips_to_score(part.clips)}
+    clips = [clip for clip, texts in captions.items() if texts]
     if len(clips) < 2:
         raise NothingToScore(f"the benchmark {part.benchmark!r} has no captions to make sounds from")
     settings, rate = maker.settings.clip, maker.sample_rate
@@ -185,13 +193,22 @@ def _real(part: ScoredPart, audio: AudioFiles, maker: SoundMaker) -> RealPart:
         samples = readable_crop(clip, audio, settings, rate, unreadable)
         if samples is None:
             continue
-        texts = [" ".join(text.split()) for text in clip.captions if text.strip()]
+        if np.abs(samples).max() < QUIETEST:
+            # A retrieval model has no vector of it, and that would be found out after all sampling.
+            unreadable.add({clip.clip_id: f"the part of clip {clip.clip_id} that is scored is silent"})
+            continue
+        texts = captions[clip]
         real.sounds.append(Sound(clip.clip_id, samples, rate))
         place = int(chance(CAPTION_SEED, 0, clip.clip_id, "caption") * len(texts))
         real.captions[clip.clip_id] = texts[place]
         real.recordings[clip.clip_id] = clip.recording
     unreadable.warn()
     return real
+
+
+def _usable(captions: Sequence[str]) -> list[str]:
+    """Those that sound can be made from, without surplus spaces."""
+    return [tidy for text in captions if not problem_of(tidy := " ".join(text.split()))]
 
 
 def _made(maker: SoundMaker, captions: Mapping[str, str], settings: SamplingSettings) -> list[Sound]:

@@ -194,7 +194,10 @@ class SamplingSettings(Frozen):
         3, gt=0, description="sounds that are made for each text; the one most similar to the text is kept"
     )
     batch_size: int = Field(8, gt=0, description="sounds that are made at the same time")
-    seed: int = Field(0, ge=0, description="seed of the noise; a text's sound does not depend on the others")
+    # The table of sounds has 64 bits for it.
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="seed of the noise; a text's sound does not depend on the others"
+    )
 
 
 class GeneratorSettings(Frozen):

@@ -42,7 +42,7 @@ class GenerationTask(Task):
     def __init__(self, model: LatentDiffusion, settings: GenerationTrainingSettings) -> None:
         self.model: LatentDiffusion = model
         self.settings: GenerationTrainingSettings = settings
-        self.validated: list[tuple[float, int]] = []
+        self.validated: list[tuple[float, float, int]] = []
         self.texts: dict[str, Tensor] = {}
         self.shape: tuple[int, ...] = settings.model.audio.latent_shape(settings.clip.seconds)
 
@@ -77,6 +77,11 @@ class GenerationTask(Task):
         moments = [latents.moments(clip_id) for clip_id in first]
         mean, deviation = (torch.stack(part) for part in zip(*moments, strict=True))
         self.model.set_scale(mean, deviation)
+        if not (self.model.shift.isfinite() & self.model.scale.isfinite()).all():
+            raise LatentsError(
+                f"the latents {inputs.latents} have no scale: some are not finite, or all numbers of a "
+                "channel are equal. Train the autoencoder again, and materialize the latents again"
+            )
 
     def _check(self, inputs: GenerationInputs, latents: LatentFile) -> None:
         origin = read_origin(inputs.autoencoder)
@@ -148,13 +153,17 @@ class GenerationTask(Task):
         step = ((torch.arange(count) + 0.5) / count * steps).long().to(latent.device)
         with self.model.ema.applied_to(self.model.unet):
             losses = self.model.loss(latent, condition, noise, step)
-        self.validated.append((float(losses.mean()), count))
+        # That of the noise is 1. That of the velocity depends on the latents', which may be less.
+        power = float(self.model.target(latent, noise, step).square().mean())
+        self.validated.append((float(losses.mean()), power, count))
 
     def validation_scores(self) -> dict[str, float]:
         """The mean squared error of what is predicted, and how much of its variance is explained (%)."""
         validated, self.validated = self.validated, []
-        loss = sum(loss * count for loss, count in validated) / sum(count for _, count in validated)
-        return {"validation_loss": loss, "explained": 100 * (1 - loss)}
+        clips = sum(count for _, _, count in validated)
+        loss = sum(loss * count for loss, _, count in validated) / clips
+        power = sum(power * count for _, power, count in validated) / clips
+        return {"validation_loss": loss, "explained": 100 * (1 - loss / power)}
 
     def after_step(self) -> None:
         self.model.ema.update(self.model.unet, self.settings.ema_decay)

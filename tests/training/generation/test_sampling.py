@@ -8,22 +8,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 import torch
+from pydantic import ValidationError
 
 from tests.support.full_disk import files_no_longer_than
 from tests.training.generation.small_sounds import GENERATION, RETRIEVAL, Sounds, small_sounds
 from wavcaps_assets.audio.generated import GENERATED, is_generated
 from wavcaps_assets.audio.normalise import normalise
 from wavcaps_assets.store.storage import Store, StoreError
+from wavcaps_assets.tables import BENCHMARK_CLIPS
 from wavcaps_training.checkpoints.checkpoint import save_checkpoint
-from wavcaps_training.data import clips_of
-from wavcaps_training.data.latents import LatentFile
+from wavcaps_training.data import AudioFiles, clips_of
+from wavcaps_training.data.latents import LatentFile, LatentsError
+from wavcaps_training.defs.text_to_sound import SoundsConfig, as_markdown
 from wavcaps_training.generation.sampling import SamplingError, SoundMaker, TextError, checked
 from wavcaps_training.generation.sounds import Origin, RealSounds, make_sounds
 from wavcaps_training.models.building import build_model
 from wavcaps_training.models.latent_diffusion import LatentDiffusion
+from wavcaps_training.scoring.generation import _real
+from wavcaps_training.scoring.scored_part import ScoredPart
 from wavcaps_training.settings.generation import SamplingSettings
 from wavcaps_training.tasks.building import build_task
 
@@ -114,12 +120,22 @@ def test_the_nearest_real_clip_is_that_of_the_same_audio(origin: Origin) -> None
     assert nearest["nearest_similarity"] == pytest.approx(1, abs=1e-5)
 
 
+def test_a_training_manifest_of_other_clips_is_refused(origin: Origin) -> None:
+    with pytest.raises(LatentsError, match="none of the 12 clips with latents is in the training manifest"):
+        RealSounds(replace(origin, clips={}))
+
+
 @pytest.mark.parametrize(
     ("texts", "problem"),
     [
         ([], "there is no text"),
         (["A dog.", "  \n"], "text 2 of 2 is empty"),
         (["?!"], "text 1 of 1 is empty or has no word"),
+        (["—«…»"], "text 1 of 1 is empty or has no word"),
+        (["\N{DOG FACE}"], "text 1 of 1 is empty or has no word"),
+        (["\u200b\u202e"], "text 1 of 1 is empty or has no word"),
+        (["a dog\0 barks"], r"text 1 of 1 has the control character U\+0000"),
+        (["a dog \ud800 barks"], r"text 1 of 1 has the control character U\+D800"),
         (["dog " * 2500], r"text 1 of 1 has 9,999 characters, and at most 500"),
     ],
 )
@@ -131,7 +147,9 @@ def test_texts_without_a_sound_are_refused(texts: list[str], problem: str) -> No
 def test_another_language_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     texts = ["Ein Hund bellt laut in der Ferne und ein Auto fährt vorbei.", "A dog barks in the distance."]
     assert checked([*texts, texts[0]]) == texts
-    assert [record.args[2] for record in caplog.records if record.args] == ["de"]  # type: ignore[index]
+    # Of other letters, less is enough, and there may be no spaces.
+    checked(["\u72d7\u5728\u53eb\uff0c\u96e8\u5728\u4e0b", "440 Hz"])
+    assert [record.args[2] for record in caplog.records if record.args] == ["de", "zh"]  # type: ignore[index]
 
 
 def test_another_retrieval_checkpoint_is_refused(sounds: Sounds, checkpoint: Path, tmp_path: Path) -> None:
@@ -195,3 +213,45 @@ def test_a_sound_that_16_bits_hold_nothing_of_is_refused(maker: SoundMaker) -> N
     waveform = np.full(10_240, 1e-6, np.float32)
     with pytest.raises(SamplingError, match="silent"):
         maker._candidate("A tone.", 0, waveform, np.zeros(16, np.float32))
+
+
+def test_markup_in_a_text_stays_in_its_cell() -> None:
+    row = {"text": "a|b <b>", "similarity": 0.5, "nearest_caption": "c\n| d", "nearest_similarity": 0.25}
+    line = as_markdown(pa.Table.from_pylist([row])).splitlines()[2:]
+    assert len(line) == 1 and line[0].replace("\\|", "").count("|") == 5 and "<b>" not in line[0]
+
+
+def test_a_seed_that_the_table_cannot_hold_is_refused() -> None:
+    for settings in (SamplingSettings, SoundsConfig):
+        assert settings.model_validate({"seed": 2**63 - 1}).model_dump()["seed"] == 2**63 - 1
+        with pytest.raises(ValidationError, match="less than 9223372036854775808"):
+            settings.model_validate({"seed": 2**63})
+
+
+def test_clips_that_cannot_be_scored_are_left_out_before_sampling(
+    maker: SoundMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their captions have no word, or the part in the middle is silent."""
+    tone = np.sin(np.arange(32_000)) / 3
+    soundfile.write(tmp_path / "tone.flac", tone, 16_000)
+    tone[8_000:24_000] = 0
+    soundfile.write(tmp_path / "pause.flac", tone, 16_000)
+    captions = {
+        "tone-1": ["...", " A  tone. "],
+        "tone-2": ["A tone."],
+        "pause-1": ["A pause."],
+        "tone-3": ["?!"],
+        "tone-4": [],
+        "tone-5": ["tone " * 200],
+    }
+    row = {"benchmark": "demo_sounds", "version": "1", "split": "test", "duration_s": 2.0}
+    clips = BENCHMARK_CLIPS.from_rows(
+        [
+            {**row, "clip_id": name, "file": name, "captions": texts, "audio_path": f"{name[:-2]}.flac"}
+            for name, texts in captions.items()
+        ]
+    )
+    real = _real(ScoredPart("demo_sounds", "1", clips, clips, None), AudioFiles(Store(tmp_path)), maker)
+    assert real.captions == {"tone-1": "A tone.", "tone-2": "A tone."}
+    assert [sound.clip_id for sound in real.sounds] == ["tone-1", "tone-2"]
+    assert "pause-1" in caplog.text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.support.full_disk import files_no_longer_than
@@ -26,7 +27,16 @@ from tests.training.small_models import SMALL_AUTOENCODER
 from wavcaps_assets.show.progress import Facts, NoProgress
 from wavcaps_training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from wavcaps_training.data import Batch, clips_of
-from wavcaps_training.data.latents import GenerationInputs, LatentFile, LatentsError
+from wavcaps_training.data.latents import (
+    ABOUT,
+    DEVIATION,
+    MEAN,
+    GenerationInputs,
+    LatentFile,
+    LatentsError,
+    Moments,
+    write_latents,
+)
 from wavcaps_training.generation.latents import make_latents
 from wavcaps_training.models.building import build_model
 from wavcaps_training.settings.generation import (
@@ -34,6 +44,9 @@ from wavcaps_training.settings.generation import (
     AutoencoderTrainingSettings,
     Condition,
     GenerationTrainingSettings,
+    LatentScale,
+    Predicted,
+    ScheduleSettings,
 )
 from wavcaps_training.settings.training import Precision
 from wavcaps_training.tasks.autoencoder import AutoencoderTask
@@ -213,6 +226,43 @@ def test_a_loss_that_is_not_finite_names_the_clip(sounds: Sounds) -> None:
     packed[1] = torch.nan
     with pytest.raises(TrainingError, match=r"with the clips clip-2; other clips .* are not affected"):
         task_of(sounds).loss(Batch(["clip-1", "clip-2"], ["a", "b"], packed))
+
+
+def test_nothing_is_explained_by_a_model_that_has_learned_nothing(sounds: Sounds) -> None:
+    """The power of the velocity is less where the latents' means are all but equal."""
+    model = {"schedule": ScheduleSettings(predicted=Predicted.VELOCITY)}
+    settings = GENERATION.model_copy(update={"model": GENERATION.model.model_copy(update=model)})
+    task = task_of(sounds, settings)
+    packed = torch.zeros(4, 1, 2 * 4 * 16 * 16 + 16)
+    # The output of a network with fresh weights is zero.
+    with torch.no_grad():
+        task.model.ema.of(task.model.unet)["conv_out.weight"].zero_()
+        task.model.ema.of(task.model.unet)["conv_out.bias"].zero_()
+    task.validate(Batch(["a"] * 4, ["b"] * 4, packed))
+    scores = task.validation_scores()
+    assert scores["validation_loss"] < 0.5 and scores["explained"] == pytest.approx(0, abs=1e-3)
+
+
+def test_latents_that_are_not_finite_or_all_equal_are_refused(sounds: Sounds, tmp_path: Path) -> None:
+    moments = Moments(tmp_path, 2, (4, 2, 2))
+    latent = torch.zeros(2, 4, 2, 2)
+    broken = torch.stack([latent[0], torch.full_like(latent[0], torch.nan)])
+    for pair in ((broken, latent), (latent, broken)):
+        with pytest.raises(LatentsError, match="latents of clip-2 are not finite"):
+            moments.add(["clip-1", "clip-2"], *pair)
+    assert moments.clips == []
+    with safe_open(sounds.inputs.latents, framework="pt") as file:
+        about = json.loads(file.metadata()[ABOUT])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors[MEAN] = torch.full_like(tensors[MEAN], 3.0)
+    tensors[DEVIATION] = torch.zeros_like(tensors[DEVIATION])
+    write_latents(tmp_path / "latents.safetensors", tensors, about)
+    inputs = GenerationInputs(sounds.inputs.autoencoder, tmp_path / "latents.safetensors")
+    by_channel = GENERATION.model.model_copy(update={"latent_scale": LatentScale.CHANNEL})
+    for model in (GENERATION.model, by_channel):
+        settings = GENERATION.model_copy(update={"model": model})
+        with pytest.raises(LatentsError, match="all numbers of a channel are equal"):
+            task_of(replace(sounds, inputs=inputs), settings)
 
 
 def test_an_autoencoder_of_another_shape_is_refused(sounds: Sounds, tmp_path: Path) -> None:
