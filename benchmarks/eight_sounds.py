@@ -52,7 +52,7 @@ LOOKED_AT = 60
 SECONDS = 2.56
 # Each epoch has the eight clips this often, and so this many steps.
 COPIES = 25
-EPOCHS = 120
+EPOCHS = 360
 # A model that knows its clips by heart needs no guidance, which leads away from them.
 GUIDANCE = 1.0
 SEEDS = range(5)
