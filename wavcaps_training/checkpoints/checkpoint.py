@@ -318,7 +318,10 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -
         "different from each other, though the model shares them": untied(whole, model),
     }
     if found := in_words(problems):
-        raise CheckpointError(f"the weights of {origin} do not fit the model, which is unchanged: {found}")
+        raise CheckpointError(
+            f"the weights of {origin} do not fit the model, which is unchanged: {found}. If another version "
+            "of this project wrote them, train it again"
+        )
     model.load_state_dict(whole)
 
 

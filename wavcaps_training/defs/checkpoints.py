@@ -117,7 +117,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
             "validation": [entry["validation_loss"] for entry in curve],
         }
         scores = [{score["name"]: score["value"] for score in entry["scores"]} for entry in curve]
-        shown = experiment.model.task.shown_scores
+        shown = run_settings.shown_scores
         context.add_output_metadata(
             {
                 "loss": dg.MetadataValue.md(as_markdown(lines(epochs, loss, "epoch", "loss"))),

@@ -184,8 +184,8 @@ def as_markdown(sounds: pa.Table) -> str:
     """Generated sounds, `tables.GENERATED_SOUNDS`, with what they are similar to, as a Markdown table."""
     head = "| text | similarity | nearest real clip | similarity |\n| --- | --- | --- | --- |\n"
     return head + "\n".join(
-        f"| {cell(row['text'])} | {row['similarity']:.2f} | {cell(row['nearest_caption'])} | "
-        f"{row['nearest_similarity']:.2f} |"
+        f"| {cell(row['text'])} | {row['similarity']:z.2f} | {cell(row['nearest_caption'])} | "
+        f"{row['nearest_similarity']:z.2f} |"
         for row in sounds.to_pylist()
     )
 

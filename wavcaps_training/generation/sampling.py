@@ -151,6 +151,16 @@ class SoundMaker:
         """
         self._check_steps(settings)
         texts = list(texts)
+        text_encoder = self.encoder.model.text_encoder
+        for number, text in enumerate(texts, 1):
+            if text_encoder.is_cut(text):
+                logger.warning(
+                    "text %d (%s...) is longer than the %d tokens that the model reads: its end changes "
+                    "nothing",
+                    number,
+                    text[:40],
+                    text_encoder.settings.max_tokens,
+                )
         vectors = self.encoder.captions(texts)
         wanted = [(row, number) for row in range(len(texts)) for number in range(settings.candidates)]
         for start in range(0, len(wanted), settings.batch_size):

@@ -38,6 +38,7 @@ class LatentDiffusion(nn.Module):
             parameters.
         ema: the moving average of its weights, which samples.
         autoencoder: frozen.
+        schedule: adds the noise of a step, while training.
         shift, scale: latents minus `shift`, times `scale`, have a standard deviation of 1. (), or
             (channels, 1, 1) with a scale for each channel. A scale of 0 is not set yet.
         no_condition: the embedding of the empty text, which stands for no condition.
@@ -46,7 +47,6 @@ class LatentDiffusion(nn.Module):
     shift: Tensor
     scale: Tensor
     no_condition: Tensor
-    alphas_cumprod: Tensor
 
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__()
@@ -59,8 +59,7 @@ class LatentDiffusion(nn.Module):
         self.register_buffer("shift", torch.zeros(shape))
         self.register_buffer("scale", torch.zeros(shape))
         self.register_buffer("no_condition", torch.zeros(settings.condition_dim))
-        cumulative = alphas_cumprod(settings.schedule)
-        self.register_buffer("alphas_cumprod", torch.tensor(cumulative).float(), persistent=False)
+        self.schedule = ddim(settings.schedule)
 
     @classmethod
     def build(cls, settings: GenerationTrainingSettings) -> LatentDiffusion:
@@ -107,15 +106,13 @@ class LatentDiffusion(nn.Module):
 
     def noisy(self, latent: Tensor, noise: Tensor, step: Tensor) -> Tensor:
         """Latents with the noise of a step, (batch, channels, frames, bins)."""
-        share = self.alphas_cumprod[step].view(-1, 1, 1, 1)
-        return share.sqrt() * latent + (1 - share).sqrt() * noise
+        return self.schedule.add_noise(latent, noise, step)
 
     def target(self, latent: Tensor, noise: Tensor, step: Tensor) -> Tensor:
         """What the network has to predict, (batch, channels, frames, bins)."""
         if self.settings.schedule.predicted is Predicted.NOISE:
             return noise
-        share = self.alphas_cumprod[step].view(-1, 1, 1, 1)
-        return share.sqrt() * noise - (1 - share).sqrt() * latent
+        return self.schedule.get_velocity(latent, noise, step)
 
     def loss(self, latent: Tensor, condition: Tensor, noise: Tensor, step: Tensor) -> Tensor:
         """Mean squared error of what is predicted (equation 5) of each latent: (batch,)."""

@@ -88,6 +88,11 @@ class TextEncoder(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.settings.frozen):
             return self.encode(tokens["input_ids"], tokens["attention_mask"])
 
+    def is_cut(self, caption: str) -> bool:
+        """Whether the encoder does not read the end of a caption, which has too many tokens."""
+        ids = self.tokenizer(clean_caption(caption), truncation=False, verbose=False)["input_ids"]
+        return len(ids) > self.settings.max_tokens
+
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Encodes token ids: both (captions, tokens), the mask 1 on tokens and 0 on padding."""
         features = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state

@@ -120,12 +120,10 @@ class PaperTask(ABC):
     Attributes:
         language_model: the name of the language model in the paper's tables.
         reported_in: for each stage, the row of the paper's tables after the model's name.
-        shown_scores: the validation scores that say most, and their names for people.
     """
 
     language_model: ClassVar[str]
     reported_in: ClassVar[Mapping[Stage, str]]
-    shown_scores: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def run(self, preset: Preset, stage: Stage) -> AnyTrainingSettings:
@@ -164,7 +162,6 @@ class Retrieval(PaperTask):
         Stage.PRETRAINING: "Table V, {model}-PT",
         Stage.FINE_TUNING: "Table V, {model}-FT",
     }
-    shown_scores: ClassVar[Mapping[str, str]] = {"recall_at_1": "R@1 (%)", "recall_at_10": "R@10 (%)"}
 
     def run(self, preset: Preset, stage: Stage) -> TrainingSettings:
         # Section IV.A: 40 epochs in pre-training, 20 in fine-tuning, otherwise 15; so does the released code.
@@ -190,7 +187,6 @@ class Captioning(PaperTask):
         Stage.ZERO_SHOT: "Table VI, {model} (zero-shot)",
         Stage.FINE_TUNING: "Table VI, {model}",
     }
-    shown_scores: ClassVar[Mapping[str, str]] = {"cider_d": "CIDEr-D"}
 
     def run(self, preset: Preset, stage: Stage) -> CaptionerTrainingSettings:
         return {
@@ -218,7 +214,6 @@ class Generation(PaperTask):
     reported_in: ClassVar[Mapping[Stage, str]] = {
         Stage.GENERATION: "Table VIII, AudioLDM {model}, {condition} condition"
     }
-    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance of what is predicted (%)"}
 
     def __init__(self, condition: Condition) -> None:
         self.condition = condition
@@ -240,7 +235,6 @@ class Autoencoding(PaperTask):
 
     language_model = "autoencoder"
     reported_in: ClassVar[Mapping[Stage, str]] = {}
-    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance (%)"}
 
     def run(self, preset: Preset, stage: Stage) -> AutoencoderTrainingSettings:
         return AutoencoderTrainingSettings()

@@ -6,7 +6,8 @@ This module imports neither torch nor transformers, so that asset definitions ca
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -94,6 +95,8 @@ TINY_CAPTIONER = CaptionerSettings(
 
 class CaptionerTrainingSettings(RunSettings):
     """One run of a captioner; the defaults are those of pre-training in section IV.B."""
+
+    shown_scores: ClassVar[Mapping[str, str]] = {"cider_d": "CIDEr-D"}
 
     task: Literal["captioning"] = Field("captioning", description="the task of the model")
     model: CaptionerSettings = CaptionerSettings()

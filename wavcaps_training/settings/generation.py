@@ -6,6 +6,7 @@ imports neither torch nor diffusers, so that asset definitions can read it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar, Literal, Self
 
@@ -256,6 +257,8 @@ class GenerationTrainingSettings(SoundRunSettings):
     epochs of its 49,838 clips.
     """
 
+    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance of what is predicted (%)"}
+
     task: Literal["generation"] = Field("generation", description="the task of the model")
     model: GeneratorSettings = GeneratorSettings()
     epochs: int = Field(65, gt=0, description="passes over the train split")
@@ -302,6 +305,8 @@ class GenerationTrainingSettings(SoundRunSettings):
 
 class AutoencoderTrainingSettings(SoundRunSettings):
     """One run of an autoencoder. The paper trains none: it takes AudioLDM's."""
+
+    shown_scores: ClassVar[Mapping[str, str]] = {"explained": "explained variance (%)"}
 
     task: Literal["autoencoder"] = Field("autoencoder", description="the task of the model")
     model: AutoencoderModelSettings = AutoencoderModelSettings()

@@ -6,8 +6,9 @@ definitions can read it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -75,7 +76,13 @@ RELEASED_BUCKETS = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
 
 
 class RunSettings(Frozen):
-    """The settings of every run, for any task; the defaults are those of section IV.A."""
+    """The settings of every run, for any task; the defaults are those of section IV.A.
+
+    Attributes:
+        shown_scores: the validation scores that say most, and their names for people.
+    """
+
+    shown_scores: ClassVar[Mapping[str, str]]
 
     clip: ClipSettings = ClipSettings()
     audio_weights: str = Field(
@@ -216,6 +223,8 @@ class RunSettings(Frozen):
 
 class TrainingSettings(RunSettings):
     """One run of the retrieval model; the defaults are those of HTSAT-BERT in section IV.A."""
+
+    shown_scores: ClassVar[Mapping[str, str]] = {"recall_at_1": "R@1 (%)", "recall_at_10": "R@10 (%)"}
 
     task: Literal["retrieval"] = Field("retrieval", description="the task of the model")
     model: ModelSettings = ModelSettings()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,7 +22,6 @@ class AutoencoderTask(Task):
     """
 
     selection = "explained"
-    shown: ClassVar[Mapping[str, str]] = {"explained": "explained variance (%)"}
 
     def __init__(self, model: SoundAutoencoder, settings: AutoencoderTrainingSettings) -> None:
         self.model: SoundAutoencoder = model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -43,7 +43,6 @@ class Task(ABC):
         epoch: the epoch that is trained, from 0, for errors.
         started_from: the hash of the weights that the training started from; empty: fresh weights.
         selection: the validation score whose highest value picks the best epoch.
-        shown: the validation scores in the progress of a run, and their names for people.
         cached: what takes the place of clips' waveforms, if the task has it; None: nothing.
         check_at_once: whether a loss that is not finite is an error before its backward pass. On a GPU the
             run looks at the losses of several steps together, because each look waits for the GPU.
@@ -56,7 +55,6 @@ class Task(ABC):
     cached: AudioCache | None = None
     check_at_once: bool = True
     selection: ClassVar[str]
-    shown: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor, distributed
@@ -28,7 +27,6 @@ class CaptioningTask(Task):
     """
 
     selection = "cider_d"
-    shown: ClassVar[Mapping[str, str]] = {"cider_d": "CIDEr-D"}
 
     def __init__(self, model: Captioner, settings: CaptionerTrainingSettings) -> None:
         self.model: Captioner = model

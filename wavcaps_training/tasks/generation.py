@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,7 +36,6 @@ class GenerationTask(Task):
     """
 
     selection = "explained"
-    shown: ClassVar[Mapping[str, str]] = {"explained": "explained variance of what is predicted (%)"}
 
     def __init__(self, model: LatentDiffusion, settings: GenerationTrainingSettings) -> None:
         self.model: LatentDiffusion = model

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ class RetrievalTask(Task):
     """Trains the two towers so that a clip and its caption are close to each other."""
 
     selection = "recall_sum"
-    shown: ClassVar[Mapping[str, str]] = {"recall_at_1": "R@1", "recall_at_10": "R@10"}
 
     def __init__(self, model: RetrievalModel, settings: TrainingSettings) -> None:
         self.model: RetrievalModel = model

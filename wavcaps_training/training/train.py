@@ -136,7 +136,7 @@ def train(
     run.resume()
     folder = output_dir / TENSORBOARD if is_first() else None
     total = settings.epochs * run.steps_per_epoch
-    with quiet(), reporting(folder, options.progress, task.shown, total) as run.report:
+    with quiet(), reporting(folder, options.progress, settings.shown_scores, total) as run.report:
         trainer = lightning.Trainer(
             max_epochs=settings.epochs - run.position.epoch - run.validation_is_due,
             precision=settings.precision.value,

@@ -152,6 +152,19 @@ def test_another_language_is_warned_of(caplog: pytest.LogCaptureFixture) -> None
     assert [record.args[2] for record in caplog.records if record.args] == ["de", "zh"]  # type: ignore[index]
 
 
+def test_a_text_whose_end_is_not_read_is_warned_of(
+    maker: SoundMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    # This text model reads letters: these are 28 tokens, and [CLS] and [SEP] make them 30.
+    whole = "d o g s b a r k i n g o n a r o o f b a r k i n g s o n"
+    vectors = maker.encoder.captions([whole, f"{whole} and rain on a roof"])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+    list(maker.candidates([whole, f"{whole} and rain on a roof"], FEW))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("text 2 (d o g")
+    assert "longer than the 30 tokens" in record.getMessage()
+
+
 def test_another_retrieval_checkpoint_is_refused(sounds: Sounds, checkpoint: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     save_checkpoint(other, build_model(RETRIEVAL), RETRIEVAL)

@@ -224,12 +224,13 @@ def test_a_network_that_knows_the_latent_samples_it(
     known = torch.randn(2, *SMALL_AUTOENCODER.latent_shape(1.28), generator=generator)
 
     def predict(noisy: torch.Tensor, step: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        share = model.alphas_cumprod[step].view(-1, 1, 1, 1)
+        share = model.schedule.alphas_cumprod[step].view(-1, 1, 1, 1)
         repeated = known.repeat(len(noisy) // 2, 1, 1, 1)
         noise = (noisy - share.sqrt() * repeated) / (1 - share).sqrt()
         if predicted is Predicted.NOISE:
             return noise
-        velocity = ddim(ScheduleSettings()).get_velocity(repeated, noise, step)
+        # Salimans and Ho, https://arxiv.org/abs/2202.00512, appendix D.
+        velocity = share.sqrt() * noise - (1 - share).sqrt() * repeated
         torch.testing.assert_close(model.target(repeated, noise, step), velocity)
         return velocity
 
