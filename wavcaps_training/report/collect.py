@@ -18,11 +18,12 @@ from wavcaps_assets.show.text import shown
 from wavcaps_assets.sources.base import Source
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.store.stored_file import StoredFile, usage_of
-from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore, set_version_of
 from wavcaps_assets.tables.set_versions import SetVersions
+from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
 from wavcaps_training.paper.models import RETRIEVAL, Stage
-from wavcaps_training.paper.stored_scores import read_scores
+from wavcaps_training.paper.stored_scores import StoredScores, read_scores
 from wavcaps_training.report.analysis import read_analysis
 from wavcaps_training.report.benchmark_scores import benchmark_tables, read_benchmark_scores, score_keys
 from wavcaps_training.report.comparison import lay_out, lay_out_texts, outdated
@@ -52,6 +53,7 @@ from wavcaps_training.tables import PAPER_COMPARISON_KEY, RETRIEVAL_SCORES_KEY, 
 
 EXAMPLES_PER_SOURCE = 8
 VERSIONS_SHOWN = 10
+OF_SETS = ("trained_on_version", "scored_on_version")
 # Packages whose version can change a figure of the report.
 PACKAGES = (
     "wavcaps-on-dagster",
@@ -96,9 +98,9 @@ def collect(
         licences=_count(wavcaps.column("licence_id").to_pylist()),
         authors=len({author for author in wavcaps.column("author").to_pylist() if author}),
         training=_training(tables.read(experiment.key)),
-        scores=_scores(tables, RETRIEVAL_SCORES_KEY, experiment),
+        scores=_scores(tables, RETRIEVAL_SCORES_KEY, experiment, set_version_of(wavcaps)),
         seeds=_seeds(tables.read(SEED_SCORES_KEY), retrieval, experiment),
-        other_scores=_other_scores(tables, experiment),
+        other_scores=_other_scores(tables, experiment, set_version_of(wavcaps)),
         benchmarks=benchmark_tables(on_benchmarks),
         short_queries=read_short_queries(tables, files),
         generated=read_generated_sounds(tables, files),
@@ -157,8 +159,14 @@ def _training(checkpoint: pa.Table) -> Training | None:
     return Training(**{field.name: row[field.name] for field in fields(Training)})
 
 
-def _scores(tables: TableStore, key: Sequence[str], experiment: Experiment) -> Scores | None:
-    """The scores of an experiment's checkpoint on the test split of its training manifest."""
+def _scores(
+    tables: TableStore, key: Sequence[str], experiment: Experiment, published: str | None
+) -> Scores | None:
+    """The scores of an experiment's checkpoint on the test split of its training manifest.
+
+    Args:
+        published: the version of the set that is published now; None: not known.
+    """
     stored = read_scores(tables, key, experiment.key)
     if stored is None:
         return None
@@ -171,15 +179,32 @@ def _scores(tables: TableStore, key: Sequence[str], experiment: Experiment) -> S
     captions = Counter(test.column("caption").to_pylist())
     sharing = sum(clips for clips in captions.values() if clips > 1)
     about = next(iter(stored.trained), stored.rows[0])
+    # The captions of now may not be those that were searched by.
+    same = about["scored_on_sha256"] in (None, rows_sha256(manifest))
+    trained_on, scored_on = about["trained_on_version"], about["scored_on_version"]
     return Scores(
         stored.rows[0]["clips"],
         values,
-        sharing if test.num_rows else None,
+        sharing if test.num_rows and same else None,
         # Older tables do not say how many clips were left out.
         stored.rows[0]["unreadable"] or 0,
         stored.stale,
         shown(about["protocol"] or ""),
         about["recordings"],
+        (trained_on, scored_on) if trained_on and scored_on else None,
+        _other_set(stored, experiment, published),
+    )
+
+
+def _other_set(stored: StoredScores, experiment: Experiment, published: str | None) -> str:
+    """A sentence if the set was published again since; empty: it was not, or not known."""
+    about = next(iter(stored.trained), stored.rows[0])
+    of = dict.fromkeys(version for name in OF_SETS if (version := about[name]) is not None)
+    if published is None or not of or [*of] == [published]:
+        return ""
+    return (
+        f"The set is {published} now, and this score is of {' and '.join(of)}: materialize "
+        f"{'/'.join(experiment.key)} and {'/'.join(stored.key)} again for one of {published}."
     )
 
 
@@ -208,7 +233,7 @@ def _seeds(scores: pa.Table, retrieval: pa.Table, experiment: Experiment) -> See
     return Seeds(seeds, values, means)
 
 
-def _other_scores(tables: TableStore, experiment: Experiment) -> dict[str, Scores]:
+def _other_scores(tables: TableStore, experiment: Experiment, published: str | None) -> dict[str, Scores]:
     """The scores of the demo's other experiments on the same split, by the experiments' names."""
     others = [
         one
@@ -216,7 +241,9 @@ def _other_scores(tables: TableStore, experiment: Experiment) -> dict[str, Score
         if one.stage is Stage.DEMO and one.model.task is RETRIEVAL and one.name != experiment.name
     ]
     found = {
-        one.name: _scores(tables, one.scores_key, one) for one in others if experiment.stage is Stage.DEMO
+        one.name: _scores(tables, one.scores_key, one, published)
+        for one in others
+        if experiment.stage is Stage.DEMO
     }
     return {name: scores for name, scores in found.items() if scores is not None}
 

@@ -166,6 +166,10 @@ class Scores:
         stale: a sentence if the checkpoint was trained again since; empty: it was not, or not known.
         protocol: which part of a long clip was heard; empty: not known.
         recordings: of the scored clips, which the intervals draw again; None: not known.
+        versions: the version of the set that was trained on, and the one whose test clips were scored; None:
+            not known.
+        other_set: a sentence if the set that is published now is another version; empty: it is not, or not
+            known.
     """
 
     clips: int
@@ -175,6 +179,8 @@ class Scores:
     stale: str = ""
     protocol: str = ""
     recordings: int | None = None
+    versions: tuple[str, str] | None = None
+    other_set: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from tests.training.report.report_store import (
     fill_training,
 )
 from wavcaps_assets.settings import Sources
-from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables import MANIFEST
+from wavcaps_assets.tables.asset_tables import TableStore, with_set_version
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT, HTSAT_DEMO, scored_experiment
 from wavcaps_training.report.collect import collect
 from wavcaps_training.report.data import Seeds
@@ -101,3 +102,32 @@ def test_only_the_checkpoint_of_the_scored_experiment_is_shown(tables: TableStor
     assert "1,234,567" not in page.text
     demo = collect(tables, SOURCES, DEMO_EXPERIMENT).training
     assert demo is not None and demo.parameters == 1_234_567
+
+
+def test_a_score_of_an_earlier_set_is_not_that_of_the_published_one(tables: TableStore) -> None:
+    fill_training(tables)
+    rows = tables.read(RETRIEVAL_SCORES_KEY).to_pylist()
+    of_v1 = {"trained_on_version": "v1-1a2b3c4d", "scored_on_version": "v1-1a2b3c4d"}
+
+    def page_of(published: str | None, **scores: str) -> tuple[str, int | None]:
+        tables.write(["wavcaps"], None, with_set_version(MANIFEST.empty(), published))
+        trained = [row | scores if row["model"] == "trained" else row for row in rows]
+        tables.write(RETRIEVAL_SCORES_KEY, None, RETRIEVAL_SCORES.from_rows(trained))
+        data = collect(tables, SOURCES, DEMO_EXPERIMENT)
+        assert data.scores is not None
+        return " ".join(Page(render_report(data)).text.split()), data.scores.sharing_a_caption
+
+    text, sharing = page_of("v1-1a2b3c4d", **of_v1)
+    assert "Trained on v1-1a2b3c4d, scored on the test clips of v1-1a2b3c4d." in text
+    assert "another version of the set" not in text and "Of another set" not in text and sharing == 3
+    # The captions that were searched by are not those of the manifest that is there now.
+    text, sharing = page_of("v2-5e6f7a8b", **of_v1, scored_on_sha256="of v1")
+    assert "This score is of another version of the set than the one that is published now." in text
+    assert "of another version of the set; " in text
+    assert "The set is v2-5e6f7a8b now, and this score is of v1-1a2b3c4d: materialize checkpoint/" in text
+    assert sharing is None
+    # The checkpoint of an earlier version, on the test clips of the newest one.
+    text, _ = page_of("v2-5e6f7a8b", **of_v1 | {"scored_on_version": "v2-5e6f7a8b"})
+    assert "this score is of v1-1a2b3c4d and v2-5e6f7a8b" in text
+    # Older tables do not say it.
+    assert "another version of the set" not in page_of("v2-5e6f7a8b")[0]
