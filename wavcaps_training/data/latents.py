@@ -64,12 +64,11 @@ class GenerationInputs:
             LatentsError: the latents cannot be read.
         """
         latents = LatentFile(self.latents)
-        made_by, of = latents.made_by, [sorted(latents.clips), sorted(latents.captions)]
         model = settings.model.model_copy(
             update={
-                "autoencoder_sha256": made_by.autoencoder,
-                "conditioned_by_sha256": made_by.conditioned_by,
-                "latents_of_sha256": hashlib.sha256(json.dumps(of).encode()).hexdigest(),
+                "autoencoder_sha256": latents.made_by.autoencoder,
+                "conditioned_by_sha256": latents.made_by.conditioned_by,
+                "latents_of_sha256": latents.of_sha256,
             }
         )
         return settings.model_copy(update={"model": model})
@@ -105,6 +104,12 @@ class LatentFile:
         self.made_by = MadeBy(**about["made_by"])
         self.clips: Mapping[str, int] = {clip_id: row for row, clip_id in enumerate(about["clips"])}
         self.captions: Mapping[str, int] = {caption: row for row, caption in enumerate(about["captions"])}
+
+    @property
+    def of_sha256(self) -> str:
+        """A hash of the ids and captions of the clips."""
+        of = [sorted(self.clips), sorted(self.captions)]
+        return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
     def moments(self, clip_id: str) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of a clip's latent: both (channels, frames, bins)."""

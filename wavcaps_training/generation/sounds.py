@@ -42,7 +42,7 @@ class Origin:
         checkpoint: the latent diffusion model's name, such as `audioldm/demo`.
         conditioned_by: the retrieval model's.
         latents: what the model was trained on.
-        clips: its clips, by id.
+        clips: those of its clips that it learned from, by id.
     """
 
     checkpoint: str
@@ -75,9 +75,15 @@ def make_sounds(
     Raises:
         TextError: a text is empty or too long.
         SamplingError: a sound is not finite, or the disk for temporary files is full.
+        LatentsError: the model was trained on other latents.
         StoreError: the store's disk is full, or writing is not permitted; files that are complete stay.
     """
     tidy = checked(texts)
+    if maker.settings.model.latents_of_sha256 != origin.latents.of_sha256:
+        raise LatentsError(
+            f"the latents were made again, of other clips or captions than {origin.checkpoint} was trained "
+            f"on, and the nearest clips would not be of its training data: train {origin.checkpoint} again"
+        )
     real = RealSounds(origin)
     rows = []
     for candidate in best(maker.candidates(tidy, settings)):

@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.support.full_disk import files_no_longer_than
-from tests.training.generation.small_sounds import GENERATION, RETRIEVAL, Sounds, small_sounds
+from tests.training.generation.small_sounds import GENERATION, RETRIEVAL, TRAIN, Sounds, small_sounds
 from wavcaps_assets.audio.generated import GENERATED, is_generated
 from wavcaps_assets.audio.normalise import normalise
 from wavcaps_assets.store.storage import Store, StoreError
@@ -24,6 +24,8 @@ from wavcaps_training.checkpoints.checkpoint import save_checkpoint
 from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.data.latents import LatentFile, LatentsError
 from wavcaps_training.defs.text_to_sound import SoundsConfig, as_markdown
+from wavcaps_training.generation.asset import sounds_of
+from wavcaps_training.generation.latents import make_latents
 from wavcaps_training.generation.sampling import SamplingError, SoundMaker, TextError, checked
 from wavcaps_training.generation.sounds import Origin, RealSounds, make_sounds
 from wavcaps_training.models.building import build_model
@@ -123,6 +125,35 @@ def test_the_nearest_real_clip_is_that_of_the_same_audio(origin: Origin) -> None
 def test_a_training_manifest_of_other_clips_is_refused(origin: Origin) -> None:
     with pytest.raises(LatentsError, match="none of the 12 clips with latents is in the training manifest"):
         RealSounds(replace(origin, clips={}))
+
+
+def test_latents_of_other_clips_are_no_training_data(
+    sounds: Sounds, maker: SoundMaker, origin: Origin, tmp_path: Path
+) -> None:
+    """They were made again since, of what the model did not learn from."""
+    fewer = clips_of(sounds.manifest, "train")[1:]
+    models = sounds.inputs.autoencoder, sounds.retrieval
+    make_latents(fewer, sounds.audio, models, tmp_path / "latents.safetensors")
+    other = replace(origin, latents=LatentFile(tmp_path / "latents.safetensors"))
+    with pytest.raises(LatentsError, match=r"other clips or captions .* train audioldm/test again"):
+        make_sounds(TEXTS, maker, other, Store(tmp_path), FEW)
+
+
+def test_a_clip_that_chose_the_epoch_is_no_nearest_clip(
+    sounds: Sounds, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, name = sounds.retrieval.parent, sounds.retrieval.name
+    made_of = {"latents_path": "latents.safetensors", "conditioned_by": "a/b", "conditioned_by_path": name}
+    asked: list[Origin] = []
+
+    def keep(texts: list[str], maker: SoundMaker, origin: Origin, *others: object) -> pa.Table:
+        asked.append(origin)
+        return pa.table({})
+
+    monkeypatch.setattr("wavcaps_training.generation.asset.make_sounds", keep)
+    named = ("audioldm/test", checkpoint.name)
+    sounds_of(TEXTS, named, (made_of, sounds.manifest), (Store(folder), "cpu"), FEW)
+    assert set(asked[0].clips) == {f"freesound-{number}" for number in range(TRAIN)}
 
 
 @pytest.mark.parametrize(
