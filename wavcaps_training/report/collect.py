@@ -103,7 +103,7 @@ def collect(
         other_scores=_other_scores(tables, experiment, set_version_of(wavcaps)),
         benchmarks=benchmark_tables(on_benchmarks),
         short_queries=read_short_queries(tables, files),
-        generated=read_generated_sounds(tables, files),
+        generated=read_generated_sounds(tables, files, wavcaps),
         paper=lay_out(comparison),
         paper_texts=lay_out_texts(comparison),
         paper_outdated=outdated(comparison, on_benchmarks),

@@ -164,6 +164,13 @@ def test_generated_sounds_are_played_next_to_real_ones(tmp_path: Path) -> None:
         assert part.index(html.escape(HOSTILE, quote=False).replace("'", "&#39;")) < part.index("</h3>")
         assert part.count('<li class="made">') == 3 and "<script>" not in part
         assert "/audio?generated=1" in part and "/audio?clip=freesound-gone" not in part
+        # A real clip has its credit line; what is not published is not quoted.
+        (near,) = small.tables.read(["wavcaps"]).slice(0, 1).to_pylist()
+        assert part.count('class="credit"') == part.count("/audio?clip=freesound-0") > 0
+        assert html.escape(near["attribution"], quote=False) in part
+        gone = served.client.get("/", params={"q": "A dog barks."}).text.partition("Generated sounds</h2>")[2]
+        listed = gone.partition("freesound-gone")[2].partition("</li>")[0]
+        assert "not among those that can be searched now" in listed and "A dog barks." not in listed
         whole = served.client.get("/audio", params={"generated": "1"})
         assert whole.content == small.store.read_bytes("generated/1.flac")
         assert served.client.get("/audio", params={"generated": "9"}).status_code == 404

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -194,7 +195,7 @@ class SearchPage:
             text=text[:LONGEST_QUERY],
             found=found,
             made=made,
-            playable=self._playable(made),
+            nearest=self._nearest(made),
             problem=shown(problem),
             token=self.token,
             index=self.index,
@@ -206,14 +207,14 @@ class SearchPage:
         )
         return HTMLResponse(content, status)
 
-    def _playable(self, made: Sequence[MadeSound]) -> set[str]:
-        """The ids of the clips next to generated sounds that can be played."""
-        playable = set()
+    def _nearest(self, made: Sequence[MadeSound]) -> dict[str, dict[str, Any]]:
+        """The clips next to generated sounds that are published now, by their ids."""
+        found = {}
         for one in made:
+            clip_id = one.sound["nearest_clip_id"]
             with suppress(QueryError):
-                self.index.row_of(one.sound["nearest_clip_id"])
-                playable.add(one.sound["nearest_clip_id"])
-        return playable
+                found[clip_id] = self.index.clip(self.index.row_of(clip_id))
+        return found
 
     def _thumbs(self, found: Results) -> dict[str, str]:
         """The thumbs that the results have, by clip id."""
