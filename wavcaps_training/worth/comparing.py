@@ -98,7 +98,18 @@ def model_of(changes: Mapping[str, Any], seeds: int) -> Model:
     """
     settings = changed(DEMO_EXPERIMENT.settings(), changes)
     assert isinstance(settings, TrainingSettings)
-    return Model(DEMO_EXPERIMENT.name, settings, range(FIRST_SEED, FIRST_SEED + seeds))
+    with_changes = f" with {', '.join(_named(changes))}" if changes else ""
+    name = f"{DEMO_EXPERIMENT.name}{with_changes}"
+    return Model(name, settings, range(FIRST_SEED, FIRST_SEED + seeds))
+
+
+def _named(changes: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Changed settings as one writes them: `model.audio.encoder=htsat`."""
+    for name, value in changes.items():
+        if isinstance(value, Mapping):
+            yield from _named(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}={value}"
 
 
 def last_change(tables: TableStore) -> Question:

@@ -20,6 +20,7 @@ from wavcaps_training.worth.comparing import (
 )
 from wavcaps_training.worth.page import Shown, write_page
 from wavcaps_training.worth.seed_runs import Machine
+from wavcaps_training.worth.sides import BadSide
 
 NO_PROGRESS = NoProgress()
 
@@ -67,6 +68,11 @@ def what_is_it_worth(
         BadSide, NothingToCompare, AudioReadError, TrainingError, StoreError: as `comparing.answer` does.
     """
     if request.each:
+        if request.before or request.references != BEFORE:
+            raise BadSide(
+                f"each {request.each} of a side is compared with the side itself, by its own captions: leave "
+                "out `before` and `references`"
+            )
         of = request.after or "latest"
         questions, title = each_value(request.each, of, tables), f"What each {request.each} of {of} is worth"
     else:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "worth"
+# What tells one question from another, in `tables.WORTH`.
+ASKED = ("before", "after", "references", "model", "seeds")
 EXAMPLES = 8
 MAX_CHARS = 300
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text", BOTH: "both"}
@@ -82,11 +84,13 @@ class Shown:
 def write_page(shown: Sequence[Shown], store: Store, title: str) -> str:
     """Writes the page of one comparison, or of several in a loop, and returns its path in the store.
 
+    The same question has the same page. Another model, more seeds or other references are another question.
+
     Raises:
         StoreError: it cannot be written.
     """
-    names = [(one.rows[0]["before"], one.rows[0]["after"]) for one in shown]
-    path = f"{FOLDER}/{hashlib.sha256(repr((title, names)).encode()).hexdigest()[:12]}.html"
+    asked = [tuple(one.rows[0][name] for name in ASKED) for one in shown]
+    path = f"{FOLDER}/{hashlib.sha256(repr((title, asked)).encode()).hexdigest()[:12]}.html"
     store.write_bytes(path, render(shown, title).encode())
     return path
 

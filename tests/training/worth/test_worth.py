@@ -276,3 +276,24 @@ def test_the_command_says_what_it_found(
         wrong = CliRunner().invoke(worth, arguments)
         assert wrong.exit_code != 0
         assert said in wrong.output
+
+
+def test_another_question_does_not_take_the_page_of_one_before(tables: TableStore, tmp_path: Path) -> None:
+    first = asked(tables, tmp_path, "v1", "v3", seeds=2)
+    answered = tables.store.read_bytes(first.page)
+    by_others = asked(tables, tmp_path, "v1", "v3", seeds=2, references="after")
+    request = Request("v1", "v3")
+    shorter = what_is_it_worth(request, model_of({"epochs": 1}, 2), tables, Machine(tmp_path))
+    assert len({first.page, by_others.page, shorter.page}) == 3
+    assert tables.store.read_bytes(first.page) == answered
+    # The model that was trained is named, and not the one that it was changed from.
+    assert {row["model"] for row in shorter.table.to_pylist()} == {"aisfx_minilm/demo with epochs=1"}
+    assert "aisfx_minilm/demo with epochs=1" in tables.store.read_bytes(shorter.page).decode()
+    assert asked(tables, tmp_path, "v1", "v3", seeds=2).page == first.page
+    assert model_of({}, 2).name == "aisfx_minilm/demo"
+
+
+def test_a_loop_says_what_it_does_not_ask(tables: TableStore, tmp_path: Path) -> None:
+    for request in (Request("v1", "v3", each="source"), Request(each="source", references="v1")):
+        with pytest.raises(BadSide, match="leave out `before` and `references`"):
+            what_is_it_worth(request, model_of(SETTINGS, 2), tables, Machine(tmp_path))
