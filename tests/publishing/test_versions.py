@@ -158,6 +158,20 @@ def test_every_kind_of_change_is_told(tmp_path: Path, released: Rows) -> None:
     assert SetVersions(tables.store).changes(second.version).equals(second.changes)
 
 
+def test_a_clip_of_another_source_is_told(tmp_path: Path, released: Rows) -> None:
+    """It is a new version, so it may not read as if nothing had changed."""
+    tables, clip_id = TableStore(Store(tmp_path)), released[0]["clip_id"]
+    publish(tables, released)
+    moved = publish(tables, changed(released, **{clip_id: {"source": "another_source"}}))
+    assert moved.new
+    (row,) = moved.changes.to_pylist()
+    assert (row["clip_id"], row["source"], row["change"]) == (
+        clip_id,
+        released[0]["source"],
+        "details_changed",
+    )
+
+
 def further(kind: str, text: str, prompt: str = "1") -> dict[str, str]:
     return {"text": text, "kind": kind, "model": "test", "prompt_version": prompt}
 

@@ -42,14 +42,15 @@ PAIRS = """
         one.gen_ai_preference as preference_before, other.gen_ai_preference as preference_after,
         one.samples_sha256 <> other.samples_sha256 as audio_changed,
         one.further as further_before, other.further as further_after,
-        one.others <> other.others or one.made <> other.made
+        one.others <> other.others or one.made <> other.made or one.source <> other.source
             or (one.further = other.further and one.further_made <> other.further_made) as details_changed
     from one full join other on one.clip_id = other.clip_id
     where one.clip_id is null or other.clip_id is null or one.caption <> other.caption
         or one.licence_id <> other.licence_id
         or one.gen_ai_preference is distinct from other.gen_ai_preference
         or one.samples_sha256 <> other.samples_sha256 or one.others <> other.others or one.made <> other.made
-        or one.further <> other.further or one.further_made <> other.further_made
+        or one.source <> other.source or one.further <> other.further
+        or one.further_made <> other.further_made
 """
 CHANGES = """
     with stayed as (select * from pairs where not added and not removed)
