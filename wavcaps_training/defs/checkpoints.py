@@ -36,7 +36,7 @@ class TrainingConfig(dg.Config):
     )
     size: Size = Field(Size.paper, description="the `paper`'s model, or a `tiny` one for a laptop")
     epochs: int | None = Field(
-        None, ge=1, description="passes over the train split; none: the experiment's own number"
+        None, description="passes over the train split, at least one; none: the experiment's own number"
     )
     settings: dict[str, Any] = Field(
         {},
@@ -84,9 +84,10 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
 
         tables = store.tables()
         requested = {} if config.epochs is None else {"epochs": config.epochs}
-        run_settings = changed(
-            experiment.settings(config.preset, config.size), {**config.settings, **requested}
-        )
+        with final_errors():
+            run_settings = changed(
+                experiment.settings(config.preset, config.size), {**config.settings, **requested}
+            )
         unlike = untrained_parts(experiment, run_settings) if config.size is Size.paper else []
         if experiment.reported_in and unlike:
             context.log.warning("Unlike the paper's: %s. See docs/experiments.md.", "; ".join(unlike))

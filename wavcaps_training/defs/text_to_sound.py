@@ -39,14 +39,15 @@ class SoundsConfig(dg.Config):
     """What sounds are made from, and how."""
 
     texts: list[str] = Field(list(TEXTS), description="a sound is made from each")
-    steps: int = Field(SAMPLING.steps, gt=0, le=1000, description="steps of the DDIM sampler")
-    eta: float = Field(SAMPLING.eta, ge=0, le=1, description="share of the noise that each step adds")
-    guidance: float = Field(SAMPLING.guidance, ge=0, description="weight of the text")
+    steps: int = Field(SAMPLING.steps, description="steps of the DDIM sampler, at most 1000")
+    eta: float = Field(SAMPLING.eta, description="share of the noise that each step adds, 0 to 1")
+    guidance: float = Field(SAMPLING.guidance, description="weight of the text, at least 0")
     candidates: int = Field(
-        SAMPLING.candidates, gt=0, description="sounds for each text; the most similar to the text is kept"
+        SAMPLING.candidates,
+        description="sounds for each text, at least one; the most similar to the text is kept",
     )
-    batch_size: int = Field(SAMPLING.batch_size, gt=0, description="sounds that are made at the same time")
-    seed: int = Field(SAMPLING.seed, ge=0, lt=2**63, description="of the noise")
+    batch_size: int = Field(SAMPLING.batch_size, description="sounds that are made at the same time")
+    seed: int = Field(SAMPLING.seed, description="of the noise, 0 to 2**63 - 1")
 
 
 class AudioldmConfig(dg.Config):
@@ -164,8 +165,8 @@ def _sounds(experiment: Experiment, retries: int) -> dg.AssetsDefinition:
 
         tables = store.tables()
         row = made_of(tables, latents)
-        sampling = SamplingSettings(**config.model_dump(exclude={"texts"}))
         with final_errors(), logged_to(context), progress_bar("sampling", 0, "texts") as bar:
+            sampling = SamplingSettings(**config.model_dump(exclude={"texts"}))
             table = sounds_of(
                 config.texts,
                 _checkpoint(tables, experiment.key),

@@ -80,6 +80,40 @@ def test_sounds_are_made_from_the_assets(store: Path) -> None:
     assert (store / sound["audio_path"]).is_file()
 
 
+@pytest.mark.parametrize(
+    ("asset", "config", "problem"),
+    [
+        ("generated_sounds", {"candidates": 0}, "candidates: Input should be greater than 0"),
+        ("generated_sounds", {"seed": 2**63}, "seed: Input should be less than 9223372036854775808"),
+        ("generated_sounds", {"texts": []}, "there is no text to make a sound from"),
+        ("checkpoint", {"epochs": 0}, "epochs: Input should be greater than 0"),
+        ("checkpoint", {"settings": {"batch": 8}}, "batch: Extra inputs are not permitted"),
+    ],
+)
+def test_what_the_launchpad_does_not_allow_is_not_tried_again(
+    store: Path, asset: str, config: dict[str, Any], problem: str
+) -> None:
+    location = Location(Settings(), GpuSettings(gpu_step_retries=3), (), (DEMO_SOUND,), DEMO_EXPERIMENT)
+    made = [
+        dg.AssetSpec("training_manifest"),
+        checkpoint_asset(DEMO_SOUND, location.gpus),
+        *(definitions(location).assets or ()),
+    ]
+    before = TableStore(Store(store)).read(["generated_sounds", "audioldm", "demo"])
+    result = dg.materialize(
+        made,  # type: ignore[arg-type]
+        selection=[dg.AssetKey([asset, "audioldm", "demo"])],
+        resources=resources(Settings(store=str(store))),
+        run_config={"ops": {f"{asset}__audioldm__demo": {"config": config}}},
+        raise_on_error=False,
+    )
+    (failure,) = result.get_step_failure_events()
+    cause = failure.step_failure_data.user_failure_data
+    assert cause is not None and problem in (cause.description or "")
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    assert TableStore(Store(store)).read(["generated_sounds", "audioldm", "demo"]).equals(before)
+
+
 def test_sounds_are_scored_next_to_real_audio_and_noise(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SAMPLING, "quick", SamplingSettings(steps=5, candidates=1))
     tables = TableStore(Store(store))
