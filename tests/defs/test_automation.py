@@ -322,30 +322,71 @@ def test_a_manifest_that_is_being_written_is_waited_for(night: Night, stepped: C
     assert sorted(found) == ["a manifest is being written: SoundBible", "a run"]
 
 
-def test_a_changed_folder_is_crawled_once_when_it_is_quiet(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder = tmp_path / "sounds"
-    (folder / "dogs").mkdir(parents=True)
-    (folder / "clips.csv").write_text("file,description\n")
-    monkeypatch.setenv("WAVCAPS_LOCAL_FOLDER__PATH", str(folder))
-    repository = build(Settings()).get_repository_def()
-    sensor = repository.get_sensor_def("local_folder_changed")
-    cursor: str | None = None
+class Folder:
+    """A person's folder of sounds, and what its sensor says about it."""
 
-    def look() -> int:
-        nonlocal cursor
-        with dg.build_sensor_context(instance, cursor=cursor, repository_def=repository) as context:
+    def __init__(self, night: Night, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (path / "dogs").mkdir(parents=True)
+        (path / "clips.csv").write_text("file,description\n")
+        monkeypatch.setenv("WAVCAPS_LOCAL_FOLDER__PATH", str(path))
+        self.bark = path / "dogs" / "bark.wav"
+        self.skipped = ""
+        self._night = night
+        self._repository = build(Settings()).get_repository_def()
+        self._cursor: str | None = None
+        self._keys: set[str | None] = set()
+
+    def look(self) -> int:
+        """How many runs are started: Dagster starts none with a key that a run has had."""
+        sensor = self._repository.get_sensor_def("local_folder_changed")
+        with dg.build_sensor_context(
+            self._night.instance, cursor=self._cursor, repository_def=self._repository
+        ) as context:
             found = sensor.evaluate_tick(context)
-        cursor = found.cursor
-        return len(found.run_requests or [])
+        self._cursor, self.skipped = found.cursor, found.skip_message or ""
+        started = {request.run_key for request in found.run_requests or []} - self._keys
+        self._keys |= started
+        return len(started)
 
+    def crawl_ends(self, status: dg.DagsterRunStatus) -> None:
+        self._night.run(status, "crawl_local_folder", "catalogue")
+
+
+@pytest.fixture
+def folder(night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    return Folder(night, tmp_path / "sounds", monkeypatch)
+
+
+def test_a_changed_folder_is_crawled_once_when_it_is_quiet(folder: Folder) -> None:
+    look = folder.look
     assert [look(), look(), look()] == [0, 1, 0]
-    file = folder / "dogs" / "bark.wav"
-    file.write_bytes(b"half")
+    folder.crawl_ends(SUCCESS)
     assert look() == 0
-    file.write_bytes(b"half and the rest")
+    folder.bark.write_bytes(b"half")
+    assert look() == 0
+    folder.bark.write_bytes(b"half and the rest")
     # It was still being copied.
     assert [look(), look(), look()] == [0, 1, 0]
-    file.unlink()
+    folder.crawl_ends(SUCCESS)
+    folder.bark.unlink()
+    # It is as it was at first.
     assert [look(), look(), look()] == [0, 1, 0]
+    folder.crawl_ends(SUCCESS)
+    assert look() == 0
+    assert "nothing changed" in folder.skipped
+
+
+def test_a_folder_whose_crawl_failed_is_crawled_again(folder: Folder) -> None:
+    assert [folder.look(), folder.look()] == [0, 1]
+    for _ in range(2):
+        folder.crawl_ends(FAILURE)
+        assert folder.look() == 1
+    folder.crawl_ends(FAILURE)
+    assert folder.look() == 0
+    assert "3 runs have failed" in folder.skipped
+    # A person repairs it.
+    folder.bark.write_bytes(b"a sound")
+    assert [folder.look(), folder.look()] == [0, 1]
+    folder.crawl_ends(CANCELED)
+    assert folder.look() == 0
+    assert "was cancelled by a person" in folder.skipped

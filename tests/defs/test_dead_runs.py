@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from wavcaps_assets.defs import dead_runs
 from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, address_of, end_dead_runs, is_dead, is_process
@@ -204,12 +205,18 @@ def test_a_run_records_where_its_process_is(instance: dg.DagsterInstance, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_run_that_another_launcher_started_is_left_to_it(
+def test_a_run_of_a_terminal_that_was_killed_is_ended_and_not_started_again(
     instance: dg.DagsterInstance, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process.kill()
-    process.wait()
+    """The sensors would wait for it without end."""
     monkeypatch.setattr(dead_runs, "GONE_AFTER_S", 0.001)
     run_id = started(instance, process.pid)
     tick(instance, tick(instance))
     assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
+    process.kill()
+    process.wait()
+    tick(instance, tick(instance))
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert run.tags[MAX_RETRIES_TAG] == "0"

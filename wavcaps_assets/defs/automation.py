@@ -110,7 +110,7 @@ def reason_to_wait(records: Sequence[dg.RunRecord], every: timedelta) -> str | N
     runs = [record.dagster_run for record in records]
     if any(run.status in UNFINISHED for run in runs):
         return "a run is queued or in progress"
-    recent = list(itertools.takewhile(lambda run: not _made_all(run), runs))
+    recent = list(itertools.takewhile(lambda run: not made_all(run), runs))
     until = paused_until(recent)
     if until is not None:
         return f"paused until {until:%Y-%m-%d %H:%M} UTC"
@@ -131,7 +131,8 @@ def reason_to_wait(records: Sequence[dg.RunRecord], every: timedelta) -> str | N
     return None
 
 
-def _made_all(run: dg.DagsterRun) -> bool:
+def made_all(run: dg.DagsterRun) -> bool:
+    """Whether a run ended with everything that it was to make."""
     return run.status is dg.DagsterRunStatus.SUCCESS and PAUSED_TAG not in run.tags
 
 
@@ -172,7 +173,7 @@ def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         if blocked := _failed_checks(context, [source], ()):
             return dg.SkipReason(f"new clips of {source.title} wait: {blocked}")
         return dg.RunRequest(
-            partition_key=source.name, run_key=f"{source.name} {crawled.number} after {_newest(records)}"
+            partition_key=source.name, run_key=f"{source.name} {crawled.number} after {newest_run(records)}"
         )
 
     return process
@@ -217,7 +218,7 @@ def publish_sensor(sources: Sequence[Source], settings: Settings) -> dg.SensorDe
             return dg.SkipReason(f"new manifests wait: {wait}")
         if blocked := _failed_checks(context, sources, LANE):
             return dg.SkipReason(f"new manifests wait: {blocked}")
-        return dg.RunRequest(run_key=f"{manifests.number} after {_newest(records)}")
+        return dg.RunRequest(run_key=f"{manifests.number} after {newest_run(records)}")
 
     return publish
 
@@ -265,7 +266,7 @@ def _writes_manifest(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]
     )
 
 
-def _newest(records: Sequence[dg.RunRecord]) -> str:
+def newest_run(records: Sequence[dg.RunRecord]) -> str:
     """A part of a run's key: Dagster never starts a run with the same key twice."""
     return records[0].dagster_run.run_id if records else "none"
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 
+from wavcaps_assets.defs.automation import made_all, newest_run, reason_to_wait, runs_of
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.jobs import crawl_job_name
 from wavcaps_assets.sources.base import Source
@@ -30,26 +32,34 @@ def state_of(folder: Path) -> str:
 
 
 def changed_folder_sensor(source: Source, folder: Path) -> dg.SensorDefinition:
-    """The sensor of a folder. Its cursor is the state of the last crawl, and that of the last look."""
+    """The sensor of a folder. Its cursor is the state that it requested last, and that of the last look."""
+    job = crawl_job_name(source)
+    crawl = [dg.AssetKey([source.name, name]) for name in ("raw_clips", "audio", "ledger")]
 
     @dg.sensor(
         name=f"{source.name}_changed",
-        job_name=crawl_job_name(source),
+        job_name=job,
         minimum_interval_seconds=EVERY_S,
         description="Crawls your folder of sounds when a file in it was added, changed or removed, and no "
-        "file changed since the last look. It costs nothing but time.",
+        "file changed since the last look. A crawl that failed is started again, until three have failed. It "
+        "costs nothing but time.",
     )
     def changed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        crawled, _, seen = (context.cursor or "").partition(" ")
+        requested, _, seen = (context.cursor or "").partition(" ")
         if not folder.is_dir():
             return dg.SkipReason(f"{folder} is not there now")
         state = state_of(folder)
-        if state == crawled:
-            return dg.SkipReason(f"nothing changed in {folder}")
-        if state != seen:
-            context.update_cursor(f"{crawled} {state}")
+        records = runs_of(context.instance, job, crawl, CATALOGUE)
+        if state == requested:
+            if not records or made_all(records[0].dagster_run):
+                return dg.SkipReason(f"nothing changed in {folder}")
+            if wait := reason_to_wait(records, timedelta()):
+                return dg.SkipReason(f"what changed in {folder} is not crawled yet: {wait}")
+        elif state != seen:
+            context.update_cursor(f"{requested} {state}")
             return dg.SkipReason(f"{folder} has changed: it is crawled when it is the same at the next look")
-        request = dg.RunRequest(partition_key=CATALOGUE, run_key=state)
+        # A folder can be again as it was before, and Dagster never starts a run with the same key twice.
+        request = dg.RunRequest(partition_key=CATALOGUE, run_key=f"{state} after {newest_run(records)}")
         return dg.SensorResult([request], cursor=f"{state} {state}")
 
     return changed

@@ -5,7 +5,8 @@ and the schedule of its source would wait for it. A process id is only meaningfu
 namespace of process ids. A run of another container is dead if this container has taken its place: the runs
 of a code server are its children, and this server has the address from which the run was started. So is a
 run of this server that died before it recorded its host. Runs of other hosts and containers are left to
-Dagster's run monitoring.
+Dagster's run monitoring. A run of a command in a terminal, which no launcher started, is judged by the host
+that it has recorded; the daemon must not start it again.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from wavcaps_assets.defs.common import Location
 from wavcaps_assets.defs.processes import PROCESS_TAG, Host, host_of, this_host
@@ -40,10 +42,12 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     now = time.time()
     here, server = this_host(), address_of(context.code_location_origin)
     for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if LAUNCHER_TAG not in run.tags or not is_dead(context.instance, run, here, server):
+        if not is_dead(context.instance, run, here, server):
             continue
         since = missing[run.run_id] = missing_since.get(run.run_id, now)
         if now - since >= GONE_AFTER_S:
+            if LAUNCHER_TAG not in run.tags:
+                context.instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
             context.instance.report_run_failed(
                 run, "Its process has died, for example in a restart of the machine; its work so far is kept."
             )
@@ -71,7 +75,7 @@ def is_dead(
     pids = _pids_of(instance, run)
     if not pids or here is None:
         return False
-    started_by = json.loads(run.tags[LAUNCHER_TAG])
+    started_by = json.loads(run.tags.get(LAUNCHER_TAG, "{}"))
     of_this_server = server is not None and (started_by.get("host"), started_by.get("port")) == server
     if PROCESS_TAG not in run.tags:
         # It has not recorded where it is, yet: it is here, or was in a container before this one.
