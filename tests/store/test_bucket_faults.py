@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email.utils import formatdate
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.support.rude_server import Answer, Asked, RudeServer, answer, in_turn, rude_server
 from tests.support.s3 import REGION, S3Bucket, give_credentials
 from wavcaps_assets.masking import MASK, masked
-from wavcaps_assets.store import bucket_requests
+from wavcaps_assets.store import bucket_requests, outages
 from wavcaps_assets.store.bucket_requests import connect
 from wavcaps_assets.store.storage import MissingFile, Store, StoreError
 
@@ -208,6 +209,27 @@ def test_a_client_retries_after_any_number_of_failures(server: RudeServer, fault
         error(503, "SlowDown"), error(500, "InternalError"), s3_object(CONTENT)
     )
     assert faulty.read_bytes("audio/b.flac") == CONTENT
+
+
+def silent(asked: Asked, connection: socket.socket) -> None:
+    """No answer, until the client has had enough."""
+    with suppress(OSError):
+        connection.recv(1)
+
+
+@pytest.mark.parametrize("silence", [False, True])
+def test_a_step_waits_for_a_server_that_starts_is_busy_or_says_nothing(
+    server: RudeServer, monkeypatch: pytest.MonkeyPatch, silence: bool
+) -> None:
+    monkeypatch.setattr(bucket_requests, "ATTEMPTS", 1)
+    monkeypatch.setattr(bucket_requests, "READ_S", 0.2)
+    monkeypatch.setattr(outages, "AGAIN_S", 0)
+    faults = [silent] if silence else [error(503, "XMinioServerNotInitialized"), error(503, "SlowDown")]
+    step = Store(f"s3://{NAME}", connect(server.url, REGION), waits=True)
+    server.answers[PATH] = in_turn(*faults, answer(headers=headers()))
+    step.write_bytes("audio/a.flac", CONTENT)
+    server.answers[f"/{NAME}/audio/b.flac"] = in_turn(*faults, s3_object(CONTENT))
+    assert step.read_bytes("audio/b.flac") == CONTENT
 
 
 def test_credentials_are_masked_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ INTERRUPTED = {
     "412",
     "IncompleteReadError",
     "PreconditionFailed",
-    "ReadTimeoutError",
     "ResponseStreamingError",
     "RetriesExceededError",
     "S3DownloadFailedError",
@@ -25,8 +24,10 @@ INTERRUPTED = {
 # The server is gone for now, or cannot answer: each request to it would fail.
 GONE = {
     *("ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError", "ProxyConnectionError"),
-    *("500", "502", "503", "504", "InternalError", "ServiceUnavailable"),
+    "ReadTimeoutError",
 }
+# The same by HTTP's status: servers have codes of their own for it, such as that of MinIO while it starts.
+GONE_STATUS = {500, 502, 503, 504}
 # A PUT with `If-None-Match: *` of an object that exists, or that another request is writing.
 EXISTS = {"409", "412", "ConditionalRequestConflict", "PreconditionFailed"}
 # A server that knows no conditional writes, and says so.
@@ -77,11 +78,12 @@ ADVICE = {
             "the bucket is in another region; set WAVCAPS_S3__REGION",
         ),
         (
-            "ConnectTimeoutError ConnectionClosedError EndpointConnectionError ProxyConnectionError SSLError",
+            "ConnectTimeoutError ConnectionClosedError EndpointConnectionError ProxyConnectionError "
+            "ReadTimeoutError SSLError",
             "the server does not respond; check the network and WAVCAPS_S3__ENDPOINT_URL",
         ),
         (
-            "IncompleteReadError ReadTimeoutError ResponseStreamingError RetriesExceededError RequestTimeout",
+            "IncompleteReadError ResponseStreamingError RetriesExceededError RequestTimeout",
             "the transfer broke off each time; check the network, then run this again",
         ),
         (
@@ -109,7 +111,7 @@ class InterruptedDownload(StoreError):
     """A download that stopped in the middle, or whose object was overwritten."""
 
 
-def failure(where: str, client: Any, code: str) -> StoreError:
+def failure(where: str, client: Any, code: str, status: int = 0) -> StoreError:
     """The error of a request.
 
     Only the code of a response is used: some responses repeat the request's key id, signature or token.
@@ -118,18 +120,25 @@ def failure(where: str, client: Any, code: str) -> StoreError:
         where: the object's address.
         client: boto3's client.
         code: of the error, as the server or botocore names it.
+        status: HTTP's, of the server's response; 0: there is none.
     """
     register_credentials(client)
     shown = re.sub(r"[^\w.:-]", "", masked(code))[:MAX_CODE_CHARS] or "an unknown error"
     server = re.sub(r"//[^/@]*@", "//", client.meta.endpoint_url)
     advice = ADVICE.get(code, "see WAVCAPS_STORE, WAVCAPS_S3__ENDPOINT_URL and the server's log")
-    kind = InterruptedDownload if code in INTERRUPTED else ServerGone if code in GONE else StoreError
+    gone = code in GONE or status in GONE_STATUS
+    kind = InterruptedDownload if code in INTERRUPTED else ServerGone if gone else StoreError
     return kind(f"{where} at {server} failed with {shown}: {advice}")
 
 
 def code_of(error: Any) -> str:
     """The error code of a server's response."""
     return str(error.response.get("Error", {}).get("Code", "an unknown error"))
+
+
+def status_of(error: Any) -> int:
+    """HTTP's status of a server's response; 0: not known."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def register_credentials(client: Any) -> None:

@@ -17,6 +17,7 @@ from wavcaps_assets.store.bucket_errors import (
     code_of,
     failure,
     register_credentials,
+    status_of,
 )
 from wavcaps_assets.store.errors import MissingFile, StoreError
 from wavcaps_assets.store.outages import Outages
@@ -27,6 +28,8 @@ T = TypeVar("T")
 CONNECTIONS = 10
 # Until a server is taken to be gone (s). botocore's own 60 s would be six minutes with all attempts.
 CONNECT_S = 10
+# Until the server has said something (s).
+READ_S = 60
 # Of a request, by botocore. Of a download that is interrupted, by us: botocore does not repeat those.
 ATTEMPTS = 6
 DOWNLOAD_ATTEMPTS = 6
@@ -58,6 +61,7 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Any:
             retries={"mode": "legacy", "total_max_attempts": ATTEMPTS},
             max_pool_connections=CONNECTIONS,
             connect_timeout=CONNECT_S,
+            read_timeout=READ_S,
         )
         return Session(region_name=region or None).client(
             "s3", endpoint_url=endpoint_url or None, config=config
@@ -115,8 +119,8 @@ class Requests:
     def missing(self, relative: str) -> MissingFile:
         return MissingFile(f"no file {relative!r} in {self._describe('')}")
 
-    def failure(self, relative: str, code: str) -> StoreError:
-        return failure(self._describe(relative), self.client, code)
+    def failure(self, relative: str, code: str, status: int = 0) -> StoreError:
+        return failure(self._describe(relative), self.client, code, status)
 
     @contextmanager
     def _store_errors(self, relative: str) -> Iterator[None]:
@@ -134,7 +138,7 @@ class Requests:
         except ClientError as error:
             code = code_of(error)
             if code not in NOT_FOUND:
-                raise self.failure(relative, code) from None
+                raise self.failure(relative, code, status_of(error)) from None
             if not self._bucket_exists():
                 raise self.failure(relative, "NoSuchBucket") from None
             raise self.missing(relative) from None
