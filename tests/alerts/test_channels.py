@@ -127,6 +127,23 @@ def test_what_is_not_accepted_says_why_and_shows_no_secret(
     assert "planted" not in masked(f"POST {url}") and "planted" not in repr(settings(slack_url=url))
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "quoted"),
+    [
+        ("/services/T0AAAAAA/B0BBBBBB/planted-last-part-of-it", "", "planted-last-part-of-it"),
+        ("/hook", "?channel=x&token=planted-1", "planted-1"),
+        ("/hook", "?sv=1.0&q=planted-without-a-name", "planted-without-a-name"),
+    ],
+)
+def test_a_server_that_quotes_a_part_of_the_address_shows_no_secret(
+    server: RudeServer, path: str, query: str, quoted: str
+) -> None:
+    server.answers[path] = answer(f"services: {quoted} is not known".encode(), "404 Not Found")
+    channel = channels_of(settings(slack_url=f"{server.url}{path}{query}"))["slack"]
+    with pytest.raises(NotDelivered, match="responds with 404: services: … is not known"):
+        channel.send(ALERT)
+
+
 def test_an_accepted_alert_is_delivered_though_the_body_never_ends(server: RudeServer) -> None:
     # The server closes the connection after 2 of 10 bytes: what follows the status decides nothing.
     server.answers["/hook"] = answer(b"ok", length=10)

@@ -317,6 +317,15 @@ def test_an_address_with_a_password_is_refused_and_not_shown(
     assert name.rpartition("__")[2].removeprefix("WAVCAPS_").lower() in shown
 
 
+def test_a_key_in_the_query_of_the_models_address_is_refused_and_not_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_LLM__BASE_URL", "https://example.org/v1?key=planted-key")
+    with pytest.raises(ValueError, match="a key belongs in WAVCAPS_LLM__API_KEY") as raised:
+        Settings()
+    assert "planted-key" not in "".join(traceback.format_exception(raised.value))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no_json", "caption", "model_name", "400"])
 def test_a_language_model_that_echoes(server: RudeServer, home: Path, kind: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -12,6 +12,10 @@ from wavcaps_assets.masking import register_secret
 from wavcaps_assets.network.links import without_credentials
 
 ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
+# Parts of a webhook's address that are its secret: of these names in a query, or at least this long. Shorter
+# ones, such as `services`, are words of ordinary text too.
+SECRET_NAME = re.compile("auth|code|key|pass|secret|sig|token", re.IGNORECASE)
+SECRET_CHARS = 16
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -102,6 +106,10 @@ class AlertSettings(BaseModel):
         if value:
             parts = _require_http(value)
             register_secret(value, parts.path.strip("/"), parts.query, parts.username, parts.password)
+            # A server may quote the part that it did not like.
+            register_secret(*(part for part in parts.path.split("/") if len(part) >= SECRET_CHARS))
+            for name, part in parse_qsl(parts.query):
+                register_secret(part if len(part) >= SECRET_CHARS or SECRET_NAME.search(name) else None)
         return SecretStr(value)
 
 

@@ -110,6 +110,9 @@ class ModelSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _without_credentials(cls, url: str) -> str:
+        # Requests would not have a query as it is, and it may have a key.
+        if "?" in url or "#" in url:
+            raise ValueError("the address must end before its `?`; a key belongs in WAVCAPS_LLM__API_KEY")
         return without_credentials(url)
 
     @field_validator("api_key")
