@@ -115,6 +115,15 @@ def test_new_clips_are_processed_once(night: Night) -> None:
     assert night.tick() == SOURCE
 
 
+def test_nothing_is_requested_with_a_prompt_that_does_not_exist(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVCAPS_PROMPT", "nope")
+    night = Night(instance, build(Settings()).get_repository_def())
+    night.materialize(SOURCE, "audio", partition="catalogue")
+    assert "wait: WAVCAPS_PROMPT: there is no prompt preset 'nope'; there are: long, paper" in night.tick()
+
+
 @pytest.mark.parametrize("asset", [None, "captions"])
 def test_a_run_in_progress_is_waited_for_launched_in_any_way(crawled: Night, asset: str | None) -> None:
     crawled.run(STARTED, asset=asset)

@@ -78,6 +78,10 @@ def test_the_table_in_the_ui_and_on_the_command_line(
     assert printed.exit_code == 0, printed.output
     assert "blocked by: captions: schema" in printed.output and "20.00 of 20.00 USD" in printed.output
 
+    monkeypatch.setenv("WAVCAPS_PROMPT", "nope")
+    printed = CliRunner().invoke(status)
+    assert "blocked by: WAVCAPS_PROMPT: there is no prompt preset 'nope'" in printed.output
+
     monkeypatch.setenv("WAVCAPS_SOURCE_NAMES", "")
     none, room = status_of(instance, repository.asset_graph, store, [], settings)
     assert none.num_rows == 0 and as_markdown(none) == "*no source takes part*"

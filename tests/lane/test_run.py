@@ -53,6 +53,17 @@ def wavcaps_run(*arguments: str) -> Result:
     return CliRunner().invoke(run, arguments)
 
 
+@pytest.mark.parametrize("name", ["WAVCAPS_PROMPT", "WAVCAPS_OTHER_CAPTIONS"])
+def test_what_captioning_would_refuse_is_refused_before_the_crawl(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "nope")
+    refused = wavcaps_run("--until", "captions")
+    assert refused.exit_code == 1
+    assert f"{name}: there is no" in refused.output and "nope" in refused.output
+    assert not [*folder.rglob("*.parquet")]
+
+
 @pytest.mark.slow
 def test_a_folder_is_published_without_a_key_and_goes_on_where_it_stopped(folder: Path) -> None:
     configured = ("--config", str(folder / "rules.yaml"))

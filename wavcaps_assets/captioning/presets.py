@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from wavcaps_assets.captioning.prompts import load_inputs
+from wavcaps_assets.captioning.kinds import require_known
+from wavcaps_assets.captioning.prompts import load_inputs, load_prompt
 from wavcaps_assets.captioning.settings import (
     CAPTIONING_PRESETS,
     CaptioningChoice,
@@ -19,6 +20,7 @@ from wavcaps_assets.captioning.texts import AUDIOSET, ClipField
 from wavcaps_assets.rules.rule import Verdict
 from wavcaps_assets.rules.settings import AS_GIVEN, RULE_PRESETS, RuleChoice, RuleSettings
 from wavcaps_assets.rules.time_rules import EVENT_ORDER
+from wavcaps_assets.settings import Settings
 from wavcaps_assets.tables.asset_tables import OtherVersion, TableStore
 
 STAGE = ["llm_captions"]
@@ -145,6 +147,28 @@ def or_prompt(choice: Choice, prompt: str) -> Choice:
     if prompt and not (choice.preset or choice.method or choice.prompt):
         return choice.model_copy(update={"prompt": prompt})
     return choice
+
+
+def wrong_setting(source: str, as_given: bool, settings: Settings) -> str:
+    """Why a run that chooses nothing cannot caption a source, before anything is crawled; empty: it can.
+
+    Args:
+        source: the source's name.
+        as_given: whether its clips are published as they came.
+        settings: with the names of a prompt and of kinds of further captions.
+    """
+    choice = or_prompt(or_given(CaptioningChoice(), as_given), settings.prompt)
+    try:
+        chosen = choose_settings(source, settings.embedded_model, choice)
+        if chosen.method is Method.MODEL:
+            load_prompt(chosen.prompt, source, chosen.form, chosen.echo)
+    except ValueError as error:
+        return f"WAVCAPS_PROMPT: {error}" if settings.prompt else str(error)
+    try:
+        require_known(settings.other_captions)
+    except ValueError as error:
+        return f"WAVCAPS_OTHER_CAPTIONS: {error}"
+    return ""
 
 
 def rules_of_given(choice: RuleChoice, captioning: CaptioningSettings) -> RuleChoice:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
+from wavcaps_assets.captioning.presets import wrong_setting
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
@@ -169,6 +170,8 @@ def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         wait = reason_to_wait(records, every)
         if wait is not None:
             return dg.SkipReason(f"new clips of {source.title} wait: {wait}")
+        if wrong := wrong_setting(source.name, source.as_given, settings):
+            return dg.SkipReason(f"new clips of {source.title} wait: {wrong}")
         # The run evaluates those of the captions again.
         if blocked := _failed_checks(context, [source], ()):
             return dg.SkipReason(f"new clips of {source.title} wait: {blocked}")

@@ -8,6 +8,7 @@ import pyarrow as pa
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 import wavcaps_assets.defs
+from wavcaps_assets.captioning.presets import wrong_setting
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.automation import runs_of
 from wavcaps_assets.defs.common import OWNERS, Location
@@ -44,7 +45,7 @@ def status_of(
     """
     now = utc_now()
     room = room_of(tables.store, settings, Path(instance.root_directory))
-    blocked = by_source(failing(instance, blocking_checks(graph)), sources)
+    failed = by_source(failing(instance, blocking_checks(graph)), sources)
     states = [
         SourceState(
             source.name,
@@ -52,7 +53,7 @@ def status_of(
             freshness_of(instance, tables, source, now),
             pace_of(instance, source, now),
             pause_of(instance, source),
-            blocked[source.name],
+            [*filter(None, [wrong_setting(source.name, source.as_given, settings)]), *failed[source.name]],
         )
         for source in sources
     ]

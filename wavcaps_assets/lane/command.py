@@ -17,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
+from wavcaps_assets.captioning.presets import wrong_setting
 from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo
 from wavcaps_assets.lane.chapters import TINY, TRAINING, Stop, Training, chapters
 from wavcaps_assets.lane.killed import lane_of
@@ -30,6 +31,7 @@ from wavcaps_assets.tables.asset_tables import TableStore
 
 ROOT = Path(__file__).parents[2]
 REPORT = "report.html"
+CAPTIONING = "llm_captions"
 # The settings of an instance, for a DAGSTER_HOME without any.
 INSTANCE = ROOT / "dagster_home" / "dagster.yaml"
 
@@ -84,6 +86,8 @@ def run(last: str, again: bool, paper_size: bool, config_file: Path | None) -> N
     training = Training() if paper_size else TINY
     own = read_config(config_file) if config_file else {}
     require_steps(own, chapters(sources, {}, training))
+    if Stop(last) is not Stop.CRAWL and CAPTIONING not in own:
+        refuse_wrong_setting(sources, settings)
     lane = {
         title: [_configured(job, own) for job in jobs]
         for title, jobs in chapters(sources, finished, training, Stop(last)).items()
@@ -183,6 +187,17 @@ def sources_to_run(settings: Settings) -> tuple[Source, ...]:
     if not sources:
         raise click.ClickException("no source takes part; `wavcaps sources` says what each needs")
     return sources
+
+
+def refuse_wrong_setting(sources: Sequence[Source], settings: Settings) -> None:
+    """Refuses settings with which captioning would fail, after a crawl that may take weeks.
+
+    Raises:
+        ClickException: says which setting is wrong.
+    """
+    for source in sources:
+        if wrong := wrong_setting(source.name, source.as_given, settings):
+            raise click.ClickException(wrong)
 
 
 def tables_of(settings: Settings) -> TableStore:
