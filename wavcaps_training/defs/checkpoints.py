@@ -80,6 +80,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         training_manifest: pa.Table,
         store: StoreResource,
     ) -> pa.Table:
+        from wavcaps_training.generation.stored_latents import older_parts
         from wavcaps_training.training.checkpoint_table import Place, checkpoint_version, train_experiment
 
         tables = store.tables()
@@ -102,6 +103,14 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         initial = weights_of(tables.read(start, [WHOLE]), start) if start else None
         row = made_of(tables, latents) if latents else None
         parts = (row["autoencoder_path"], row["latents_path"]) if row else None
+        older = older_parts(row, tables) if row else []
+        if older and latents:
+            context.log.warning(
+                "%s was trained again after the latents were made. They are of its earlier weights, as this "
+                "model will be. For the newer ones, materialize %s first.",
+                " and ".join(older),
+                "/".join(latents),
+            )
         with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
             known = known_embeddings(tables, experiment)
             table = train_experiment(
@@ -133,6 +142,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
                     )
                 ),
                 "version of the set": row["set_version"] or "none",
+                **({"made with earlier weights of": ", ".join(older)} if older else {}),
                 "best epoch": row["best_epoch"],
                 "left out, without readable audio": len(row["unreadable_clips"] or []),
                 "parameters": row["parameters"],

@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_training.checkpoints.header import stored_weights_sha256
 from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.generation.latents import make_latents
 from wavcaps_training.tables import LATENTS, LATENTS_FOLDER
 
 NO_PROGRESS = NoProgress()
 SPLITS = ("train", "validation")
+# The checkpoints that latents are made with, as the columns of `tables.LATENTS` begin.
+PARTS = ("autoencoder", "conditioned_by")
 
 
 def store_latents(
@@ -76,3 +82,22 @@ def store_latents(
             }
         ]
     )
+
+
+def older_parts(row: Mapping[str, Any], tables: TableStore) -> list[str]:
+    """The checkpoints that were trained again after latents were made with them, by name.
+
+    Args:
+        row: of `tables.LATENTS`.
+
+    Raises:
+        StoreError: a table cannot be read.
+    """
+    found = []
+    for part in PARTS:
+        key = ["checkpoint", *row[part].split("/")]
+        paths = tables.read(key, [WHOLE], ["weights_path"])["weights_path"].to_pylist()
+        now = stored_weights_sha256(tables.store, paths[0]) if paths else None
+        if now not in (None, row[f"{part}_sha256"]):
+            found.append(str(row[part]))
+    return found

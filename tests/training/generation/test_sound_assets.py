@@ -19,6 +19,7 @@ from wavcaps_training.defs.checkpoints import checkpoint_asset
 from wavcaps_training.defs.common import Location
 from wavcaps_training.defs.text_to_sound import definitions
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
+from wavcaps_training.generation.stored_latents import older_parts
 from wavcaps_training.models.building import build_model
 from wavcaps_training.paper.experiments import DEMO_AUTOENCODER, DEMO_EXPERIMENT, DEMO_SOUND, HTSAT_DEMO
 from wavcaps_training.scoring.generation import SAMPLING, score_generation
@@ -31,6 +32,8 @@ from wavcaps_training.settings.gpus import GpuSettings
 from wavcaps_training.tables import BENCHMARK_GENERATION, CHECKPOINT
 
 pytestmark = pytest.mark.slow
+
+SMALL: dict[str, Any] = GENERATION.model_dump(mode="json", exclude={"task"}, exclude_none=True)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +55,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(definitions(location).assets or ()),
     ]
     autoencoder: dict[str, Any] = AUTOENCODER.model_dump(mode="json", exclude={"task"}, exclude_none=True)
-    generation: dict[str, Any] = GENERATION.model_dump(mode="json", exclude={"task"}, exclude_none=True)
     result = dg.materialize(
         made,  # type: ignore[arg-type]
         resources=resources(Settings(store=str(root))),
         run_config={
             "ops": {
                 "checkpoint__autoencoder__demo": {"config": {"settings": autoencoder, "epochs": 1}},
-                "checkpoint__audioldm__demo": {"config": {"settings": generation, "epochs": 1}},
+                "checkpoint__audioldm__demo": {"config": {"settings": SMALL, "epochs": 1}},
                 "generated_sounds__audioldm__demo": {"config": {"texts": ["A tone."], "steps": 5}},
             }
         },
@@ -173,6 +175,30 @@ def test_what_its_frozen_networks_were_trained_on_counts(store: Path) -> None:
         }
     finally:
         tables.write(["latents", "audioldm"], None, latents)
+
+
+def test_parts_that_were_trained_again_are_named(store: Path) -> None:
+    """The model would be trained on latents of the earlier ones, and its page would not say so."""
+    tables = TableStore(Store(store))
+    (row,) = tables.read(["latents", "audioldm"]).to_pylist()
+    assert older_parts(row, tables) == []
+    path = store / "trained_again.safetensors"
+    save_checkpoint(path, build_model(RETRIEVAL), RETRIEVAL)
+    before = tables.read(DEMO_EXPERIMENT.key)
+    again = {**before.to_pylist()[0], "weights_path": path.name}
+    tables.write(DEMO_EXPERIMENT.key, None, CHECKPOINT.from_rows([again]))
+    try:
+        assert older_parts(row, tables) == ["aisfx_minilm/demo"]
+        result = dg.materialize(
+            [dg.AssetSpec("training_manifest"), checkpoint_asset(DEMO_SOUND, GpuSettings())],
+            selection=[dg.AssetKey(list(DEMO_SOUND.key))],
+            resources=resources(Settings(store=str(store))),
+            run_config={"ops": {"checkpoint__audioldm__demo": {"config": {"settings": SMALL, "epochs": 1}}}},
+        )
+        (made,) = result.asset_materializations_for_node("checkpoint__audioldm__demo")
+        assert made.metadata["made with earlier weights of"].value == "aisfx_minilm/demo"
+    finally:
+        tables.write(DEMO_EXPERIMENT.key, None, before)
 
 
 def trained(name: str, origin: CheckpointOrigin, tables: TableStore) -> set[str]:
