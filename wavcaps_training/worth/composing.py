@@ -25,7 +25,7 @@ from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.data import Clip
 from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.evaluation.nothing_to_score import NothingToScore
-from wavcaps_training.worth.pools import POOL, Pool
+from wavcaps_training.worth.pools import OF_AUDIO, POOL, Pool
 
 SPLIT = SplitSettings()
 # Models see captions and audio, and nothing else of what a version can change.
@@ -152,8 +152,17 @@ def clips_of_test(comparison: Comparison, references: References) -> list[Clip]:
 
 
 def _with_current_audio(pools: tuple[Pool, Pool, Pool], tables: TableStore) -> tuple[Pool, Pool, Pool, int]:
-    """The sides with the audio that is in the store now, and how many clips had another one."""
-    current = tables.read(["wavcaps"], None, ["clip_id", "audio_path", "duration_s", "samples_sha256"])
+    """The sides with the audio that is in the store now, and how many clips had another one.
+
+    Of clips that were removed since, it is that of the second side, so that both hear the same.
+    """
+    before, after, decides = pools
+    published = tables.read(["wavcaps"], None, OF_AUDIO)
+    sides = [clips for pool in (after, before, decides) for clips in (pool.clips, pool.trained)]
+    schema = pa.schema([POOL.field(name) for name in OF_AUDIO])
+    current = _each_once(
+        pa.concat_tables([clips.select(OF_AUDIO).cast(schema) for clips in (published, *sides)])
+    )
     place = current.column("clip_id").combine_chunks()
     replaced: set[str] = set()
 

@@ -241,6 +241,21 @@ def test_a_version_whose_audio_is_gone_is_named(tables: TableStore, tmp_path: Pa
         asked(here, tmp_path, "v1", "v3")
 
 
+def test_both_sides_hear_the_same_of_a_clip_that_was_removed(tmp_path: Path) -> None:
+    """Its audio was replaced in between. Features are those of a clip, and not of a clip in a version."""
+    tables = TableStore(Store(tmp_path))
+    first = [clip(number, SOUNDS[number % 8]) for number in range(CLIPS)]
+    second = [*first[:-1], {**first[-1], "samples_sha256": "replaced"}]
+    for rows in (first, second, first[:-1]):
+        stage = Stage(MANIFEST.from_rows(rows), DROPPED.empty())
+        publish_version(tables, stage, ["freesound", "soundbible"], "run", NOW)
+    tables.write(["wavcaps"], None, MANIFEST.from_rows(first[:-1]))
+    before, after = (read_pool(parse_side(side), tables) for side in ("v1", "v2"))
+    found = compose(before, after, before, tables)
+    assert found.before.sha256 == found.after.sha256 and not len(found.changes)
+    assert any(note.startswith("The audio of 1 clips was replaced since") for note in found.notes)
+
+
 def test_audio_that_comes_back_is_scored(tables: TableStore, tmp_path: Path) -> None:
     """A seed that was trained without a clip is no seed of the comparison that has it."""
     key = ["audio_embeddings", "aisfx"]
