@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -13,12 +14,13 @@ import pytest
 
 from tests.support.rows import audio_row, manifest_row
 from tests.support.s3 import S3Bucket
+from wavcaps_assets.defs import retention
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.retention import remove_unused_files
 from wavcaps_assets.retention.disk_use import disk_use
 from wavcaps_assets.retention.unused import COPIES, find_unused
 from wavcaps_assets.settings import ExtraCopy
-from wavcaps_assets.store.storage import MissingFile, Store
+from wavcaps_assets.store.storage import MissingFile, Store, StoredFile
 from wavcaps_assets.tables import AUDIO, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_training.tables import CHECKPOINT
@@ -172,6 +174,24 @@ def test_the_job_lists_first_and_removes_when_told(store: Store) -> None:
     }
     with pytest.raises(MissingFile):
         store.read_bytes(flac("gone"))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_nothing_is_removed_when_a_run_has_begun_while_the_tables_were_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def meanwhile(*given: Any) -> list[StoredFile]:
+            found = find_unused(*given)
+            run = instance.create_run_for_job(remove_unused_files)
+            if ended:
+                instance.report_run_failed(run, "ended")
+            return found
+
+        monkeypatch.setattr(retention, "find_unused", meanwhile)
+        assert not run_job(store, instance, dry_run=False).success
+    assert store.exists(flac("gone"))
 
 
 def test_nothing_is_removed_while_another_run_is_in_progress(store: Store) -> None:

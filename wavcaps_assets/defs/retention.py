@@ -17,6 +17,8 @@ from wavcaps_assets.tables.operations import DISK_USE
 
 DAY_S = 86_400
 LISTED = 50
+# Files that are removed before it is looked again whether a run has begun.
+AT_ONCE = 1000
 
 
 class RemovalConfig(dg.Config, RemovalSettings):
@@ -49,6 +51,7 @@ def disk_use(context: dg.AssetExecutionContext, store: StoreResource) -> pa.Tabl
     "default it only lists them: set `dry_run` to false to remove them."
 )
 def remove_unused(context: dg.OpExecutionContext, config: RemovalConfig, store: StoreResource) -> None:
+    newest = _newest_run(context.instance)
     others = [
         run
         for run in context.instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED)))
@@ -65,8 +68,15 @@ def remove_unused(context: dg.OpExecutionContext, config: RemovalConfig, store: 
     listed = list(files.files())
     before = time.time() - config.unused_for_days * DAY_S
     unused = find_unused(files, listed, before, config.keep_versions)
-    if not config.dry_run:
-        files.remove_files([file.path for file in unused])
+    for first in range(0, 0 if config.dry_run else len(unused), AT_ONCE):
+        # Reading the tables of a large store takes long. A clip that comes back uses the file that it had.
+        if _newest_run(context.instance) != newest:
+            raise dg.Failure(
+                f"a run has begun since, and may use these files. {first} of {len(unused)} files were "
+                "removed. Start this job again when no run is in progress.",
+                allow_retries=False,
+            )
+        files.remove_files([file.path for file in unused[first : first + AT_ONCE]])
     done = "would be removed" if config.dry_run else "removed"
     size = sum(file.size for file in unused)
     context.log.info(f"{len(unused)} files, {size / 1e6:,.1f} MB, {done}")
@@ -83,6 +93,11 @@ def remove_unused(context: dg.OpExecutionContext, config: RemovalConfig, store: 
             f"the first {LISTED} files": dg.MetadataValue.md("\n".join(lines) if unused else "*none*"),
         }
     )
+
+
+def _newest_run(instance: dg.DagsterInstance) -> int:
+    """The number of the newest run, which grows with each."""
+    return instance.get_run_records(limit=1)[0].storage_id
 
 
 @dg.job(
