@@ -120,6 +120,18 @@ def read_scores(
     return StoredScores(tuple(key), rows, row, current, started, listed)
 
 
+def current_weights(tables: TableStore, checkpoint: Sequence[str]) -> str | None:
+    """The hash of a checkpoint's weights as they are now; None: it is not there, or not known.
+
+    Args:
+        checkpoint: the key of its asset.
+
+    Raises:
+        StoreError: its table exists and cannot be read.
+    """
+    return _weights(tables, _checkpoint(tables, checkpoint))
+
+
 def _checkpoint(tables: TableStore, key: Sequence[str]) -> Mapping[str, Any] | None:
     rows = tables.read(key, [WHOLE]).to_pylist() if tables.exists(key, None) else []
     return rows[0] if rows else None

@@ -102,7 +102,7 @@ def collect(
         seeds=_seeds(tables.read(SEED_SCORES_KEY), retrieval, experiment),
         other_scores=_other_scores(tables, experiment, set_version_of(wavcaps)),
         benchmarks=benchmark_tables(on_benchmarks),
-        short_queries=read_short_queries(tables, files),
+        short_queries=read_short_queries(tables, files, set_version_of(wavcaps)),
         generated=read_generated_sounds(tables, files, wavcaps),
         paper=lay_out(comparison),
         paper_texts=lay_out_texts(comparison),

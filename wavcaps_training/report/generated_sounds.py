@@ -18,6 +18,7 @@ from wavcaps_assets.store.storage import MissingFile, Store
 from wavcaps_assets.store.stored_file import StoredFile
 from wavcaps_assets.tables.asset_tables import TableStore, path_of
 from wavcaps_training.paper.experiments import EXPERIMENTS
+from wavcaps_training.paper.stored_scores import current_weights
 from wavcaps_training.report.sound import Sound, excerpt
 from wavcaps_training.tables import GENERATED_SOUNDS_FOLDER
 
@@ -71,6 +72,7 @@ class GeneratedSounds:
     Attributes:
         sounds: the first of them.
         count: how many there are.
+        older: whether the checkpoint was trained again since.
     """
 
     checkpoint: str
@@ -78,6 +80,7 @@ class GeneratedSounds:
     how: str
     count: int
     sounds: tuple[GeneratedSound, ...]
+    older: bool
 
 
 def read_generated_sounds(
@@ -143,6 +146,7 @@ def _of_checkpoint(tables: TableStore, key: tuple[str, ...], published: pa.Table
             )
             for row in shown_rows
         ),
+        older=current_weights(tables, ("checkpoint", *key[1:])) not in (None, first["weights_sha256"]),
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavcaps_assets.tables.asset_tables import set_version_of, with_set_version
 from wavcaps_training.evaluation.encoder import Encoder
 from wavcaps_training.evaluation.short_queries import queries_of, score_queries, test_clips
 from wavcaps_training.search.index import StaleIndex
 from wavcaps_training.search.indexing import matrix_of
 from wavcaps_training.tables import QUERY_SCORES
+
+logger = logging.getLogger(__name__)
 
 
 def score_short_queries(
@@ -28,7 +32,8 @@ def score_short_queries(
         device: `cpu` or `cuda`.
 
     Returns:
-        `tables.QUERY_SCORES`; empty if no clip of the test split is in the index.
+        `tables.QUERY_SCORES`, with the version of the set; empty if no clip of the test split is in the
+        index.
 
     Raises:
         StaleIndex: the index is of other weights.
@@ -36,7 +41,17 @@ def score_short_queries(
     """
     clips, recordings = test_clips(manifest, published)
     place = pc.index_in(clips["clip_id"], value_set=index["clip_id"].combine_chunks())
-    there = pc.is_valid(place)
+    # The index may be of an earlier version of the set, in which a clip had other sound.
+    heard = pc.equal(index["samples_sha256"].take(place), clips["samples_sha256"])
+    there = pc.fill_null(heard, False)
+    if missing := pc.sum(pc.invert(there)).as_py():
+        logger.warning(
+            "%d of %d clips of the test split are not in search_index/%s as they are now, and are left out: "
+            "materialize it again",
+            missing,
+            clips.num_rows,
+            name,
+        )
     clips, place = clips.filter(there), place.filter(there)
     if not clips.num_rows:
         return QUERY_SCORES.empty()
@@ -49,8 +64,9 @@ def score_short_queries(
         )
     sounds = matrix_of(index["audio_embedding"].take(place), encoder.width)
     about = {"checkpoint": name, "weights_sha256": encoder.weights_sha256}
-    return QUERY_SCORES.from_rows(
+    scores = QUERY_SCORES.from_rows(
         {**row, **about}
         for queries in queries_of(clips)
         for row in score_queries(queries, encoder.captions(queries.texts), sounds, recordings)
     )
+    return with_set_version(scores, set_version_of(published))

@@ -6,6 +6,7 @@ from base64 import b64decode
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
 from tests.training.report.report_store import HOSTILE, SOURCES, Page, published_clip
@@ -58,6 +59,7 @@ def test_a_generated_sound_stands_next_to_the_nearest_clip(tables: TableStore) -
     assert "200steps,guidance2.5,thebestof3,seed4;1of1sounds" in text
     assert "similaritytothetext0.46" in text and "similaritytothesound0.79" in text
     assert "Itsfileisnotthere." in text
+    assert "Ofanearliercheckpoint" not in text
     # Who made it is said, as of each clip that is played.
     assert "freesound-1·similaritytothesound0.79·Ada<b>·CCBY4.0" in text
     assert page.unbalanced == [] and "script" not in {tag for tag, _ in page.elements}
@@ -88,6 +90,16 @@ def test_a_nearest_clip_that_was_removed_is_neither_played_nor_quoted(tables: Ta
     )
     count, text = players()
     assert count == 2 and "What was withdrawn." in text
+
+
+def test_sounds_of_older_weights_say_so(tables: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(tables)
+    for weights, older in (("b", False), (None, False), ("trained again", True)):
+        monkeypatch.setattr(
+            "wavcaps_training.report.generated_sounds.current_weights", lambda *_, now=weights: now
+        )
+        page = Page(render_report(collect(tables, SOURCES, DEMO_EXPERIMENT)))
+        assert ("trained again since these sounds were made" in page.text) == older
 
 
 def test_a_tone_is_a_line_in_the_spectrogram() -> None:

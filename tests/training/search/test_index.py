@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from tests.training.search.small_index import (
     CAPTIONS,
+    CHECKPOINT_KEY,
     INDEX_KEY,
     NAME,
     RATE,
@@ -25,6 +26,7 @@ from tests.training.search.small_index import (
     tone,
 )
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables import MANIFEST, TRAINING_MANIFEST
 from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.data import AudioFiles, Clip
 from wavcaps_training.evaluation.encoder import QueryError
@@ -34,6 +36,7 @@ from wavcaps_training.search.currency import what_is_stale
 from wavcaps_training.search.index import NoIndex, StaleIndex
 from wavcaps_training.search.indexing import matrix_of
 from wavcaps_training.search.opening import open_index
+from wavcaps_training.search.query_scores import score_short_queries
 from wavcaps_training.search.vectors import nearest
 from wavcaps_training.tables import SEARCH_INDEX
 
@@ -135,6 +138,28 @@ def test_vectors_of_two_checkpoints_are_never_mixed(small: SmallSet) -> None:
     small.tables.write(INDEX_KEY, None, pa.concat_tables(mixed))
     with pytest.raises(StaleIndex):
         small.open()
+
+
+def test_queries_are_not_scored_on_the_sound_that_a_clip_had(
+    small: SmallSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    index, published = (small.tables.read(key, ["all"]) for key in (INDEX_KEY, ["wavcaps"]))
+    names = published["clip_id"].to_pylist()
+    about = {"source": "freesound", "other_captions": [], "audio_path": "", "duration_s": 2.0}
+    manifest = TRAINING_MANIFEST.from_rows(
+        {**about, "clip_id": name, "caption": caption, "recording": name, "split": "test"}
+        for name, caption in zip(names, CAPTIONS, strict=True)
+    )
+    weights = small.store.root / small.tables.read(CHECKPOINT_KEY, ["all"])["weights_path"][0].as_py()
+    scores = score_short_queries(NAME, index, published, manifest, weights)
+    assert set(scores["clips"].to_pylist()) == {5} and set_version_of(scores) == "v1-00000000"
+    assert not caplog.messages
+    # The audio of one clip was replaced since the index was made.
+    rows = published.to_pylist()
+    rows[1] |= {"samples_sha256": "other"}
+    scores = score_short_queries(NAME, index, MANIFEST.from_rows(rows), manifest, weights)
+    assert set(scores["clips"].to_pylist()) == {4}
+    assert "1 of 5 clips of the test split are not in search_index/htsat_bert/own_split" in caplog.text
 
 
 def test_what_cannot_be_searched_is_a_clear_error(small: SmallSet) -> None:
