@@ -103,13 +103,12 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
         initial = weights_of(tables.read(start, [WHOLE]), start) if start else None
         row = made_of(tables, latents) if latents else None
         parts = (row["autoencoder_path"], row["latents_path"]) if row else None
-        older = older_parts(row, tables) if row else []
-        if older and latents:
+        older = older_parts(tables.read(latents, [WHOLE]), training_manifest, tables) if latents else []
+        if older:
             context.log.warning(
-                "%s was trained again after the latents were made. They are of its earlier weights, as this "
-                "model will be. For the newer ones, materialize %s first.",
-                " and ".join(older),
-                "/".join(latents),
+                "Newer than the latents that this model is trained on: %s. For a model of these, make the "
+                "latents again first.",
+                ", ".join(older),
             )
         with final_errors(), logged_to(context), progress_bar("training", 0, "steps") as bar:
             known = known_embeddings(tables, experiment)
@@ -142,7 +141,7 @@ def checkpoint_asset(experiment: Experiment, gpus: GpuSettings) -> dg.AssetsDefi
                     )
                 ),
                 "version of the set": row["set_version"] or "none",
-                **({"made with earlier weights of": ", ".join(older)} if older else {}),
+                **({"newer than its latents": ", ".join(older)} if older else {}),
                 "best epoch": row["best_epoch"],
                 "left out, without readable audio": len(row["unreadable_clips"] or []),
                 "parameters": row["parameters"],

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables.asset_tables import WHOLE, TableStore
+from wavcaps_assets.tables.asset_tables import WHOLE, TableStore, set_version_of, with_set_version
 from wavcaps_training.checkpoints.header import stored_weights_sha256
 from wavcaps_training.data import AudioFiles, clips_of
 from wavcaps_training.generation.latents import make_latents
@@ -45,7 +43,7 @@ def store_latents(
         progress: counts clips.
 
     Returns:
-        `tables.LATENTS`, one row.
+        `tables.LATENTS`, one row, with the version of the set.
 
     Raises:
         CheckpointError: a checkpoint is missing, damaged or of another task.
@@ -64,7 +62,7 @@ def store_latents(
         path = f"{LATENTS_FOLDER}/{sha256[:16]}.safetensors"
         with store.writing(path) as target:
             shutil.copyfile(here, target)
-    return LATENTS.from_rows(
+    table = LATENTS.from_rows(
         [
             {
                 "latents_path": path,
@@ -82,17 +80,20 @@ def store_latents(
             }
         ]
     )
+    return with_set_version(table, set_version_of(manifest))
 
 
-def older_parts(row: Mapping[str, Any], tables: TableStore) -> list[str]:
-    """The checkpoints that were trained again after latents were made with them, by name.
+def older_parts(latents: pa.Table, manifest: pa.Table, tables: TableStore) -> list[str]:
+    """What changed after latents were made with it: checkpoints that were trained again, and the set.
 
     Args:
-        row: of `tables.LATENTS`.
+        latents: `tables.LATENTS`, one row.
+        manifest: `tables.TRAINING_MANIFEST`, as it is now.
 
     Raises:
         StoreError: a table cannot be read.
     """
+    (row,) = latents.to_pylist()
     found = []
     for part in PARTS:
         key = ["checkpoint", *row[part].split("/")]
@@ -100,4 +101,5 @@ def older_parts(row: Mapping[str, Any], tables: TableStore) -> list[str]:
         now = stored_weights_sha256(tables.store, paths[0]) if paths else None
         if now not in (None, row[f"{part}_sha256"]):
             found.append(str(row[part]))
-    return found
+    of, version = set_version_of(latents), set_version_of(manifest)
+    return [*found, *([f"the set ({of}, now {version})"] if of and version and of != version else [])]

@@ -13,7 +13,7 @@ from wavcaps_assets.defs.wiring import resources
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import BENCHMARK_CLIPS
-from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore, with_set_version
 from wavcaps_training.checkpoints.checkpoint import CheckpointOrigin, read_origin, save_checkpoint
 from wavcaps_training.defs.checkpoints import checkpoint_asset
 from wavcaps_training.defs.common import Location
@@ -180,15 +180,18 @@ def test_what_its_frozen_networks_were_trained_on_counts(store: Path) -> None:
 def test_parts_that_were_trained_again_are_named(store: Path) -> None:
     """The model would be trained on latents of the earlier ones, and its page would not say so."""
     tables = TableStore(Store(store))
-    (row,) = tables.read(["latents", "audioldm"]).to_pylist()
-    assert older_parts(row, tables) == []
+    manifest, latents = tables.read(["training_manifest"]), tables.read(["latents", "audioldm"])
+    assert older_parts(latents, manifest, tables) == []
+    of_v1, of_v2 = (with_set_version(table, name) for table, name in ((latents, "v1"), (manifest, "v2")))
+    assert older_parts(of_v1, of_v2, tables) == ["the set (v1, now v2)"]
+    assert older_parts(of_v1, manifest, tables) == older_parts(latents, of_v2, tables) == []
     path = store / "trained_again.safetensors"
     save_checkpoint(path, build_model(RETRIEVAL), RETRIEVAL)
     before = tables.read(DEMO_EXPERIMENT.key)
     again = {**before.to_pylist()[0], "weights_path": path.name}
     tables.write(DEMO_EXPERIMENT.key, None, CHECKPOINT.from_rows([again]))
     try:
-        assert older_parts(row, tables) == ["aisfx_minilm/demo"]
+        assert older_parts(latents, manifest, tables) == ["aisfx_minilm/demo"]
         result = dg.materialize(
             [dg.AssetSpec("training_manifest"), checkpoint_asset(DEMO_SOUND, GpuSettings())],
             selection=[dg.AssetKey(list(DEMO_SOUND.key))],
@@ -196,7 +199,7 @@ def test_parts_that_were_trained_again_are_named(store: Path) -> None:
             run_config={"ops": {"checkpoint__audioldm__demo": {"config": {"settings": SMALL, "epochs": 1}}}},
         )
         (made,) = result.asset_materializations_for_node("checkpoint__audioldm__demo")
-        assert made.metadata["made with earlier weights of"].value == "aisfx_minilm/demo"
+        assert made.metadata["newer than its latents"].value == "aisfx_minilm/demo"
     finally:
         tables.write(DEMO_EXPERIMENT.key, None, before)
 
