@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,10 +12,15 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 
 from tests.simulation.stepped_clock import SteppedClock
+from wavcaps_assets.alerts.message import Kind
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.definitions import build
-from wavcaps_assets.defs.pauses import PAUSED_TAG
+from wavcaps_assets.defs.pauses import PAUSED_TAG, paused
+from wavcaps_assets.defs.run_outcomes import outcome_of
+from wavcaps_assets.defs.status import pause_of
+from wavcaps_assets.llm.reservations import BudgetExhausted
 from wavcaps_assets.settings import Settings
+from wavcaps_assets.sources import all_sources
 
 SOURCE = "soundbible"
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
@@ -188,6 +194,43 @@ def test_a_pause_before_a_run_that_was_made_is_over(crawled: Night, stepped: Clo
     crawled.run(SUCCESS)
     stepped.forward(timedelta(hours=25))
     assert crawled.tick() == SOURCE
+
+
+def test_a_paused_run_that_was_started_again_is_no_pause(crawled: Night) -> None:
+    """A person raised the budget. In the web UI, the new run has the tags of the one before."""
+    budget = [0]
+
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition([SOURCE]), output_required=False)
+    def llm_captions(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        if budget[0]:
+            yield dg.Output(None)
+        else:
+            until = utc_now() + timedelta(days=20)
+            yield from paused(
+                context, BudgetExhausted("all is spent", "WAVCAPS_LLM__BUDGET_MONTH_USD", until)
+            )
+
+    job = dg.define_asset_job("caption_source", [llm_captions])
+    definitions = dg.Definitions(assets=[llm_captions], jobs=[job], executor=dg.in_process_executor)
+
+    def run(tags: dict[str, str]) -> dg.DagsterRun:
+        resolved = definitions.resolve_job_def(job.name)
+        made = resolved.execute_in_process(instance=crawled.instance, partition_key=SOURCE, tags=tags)
+        run = crawled.instance.get_run_by_id(made.run_id)
+        assert run is not None
+        return run
+
+    first = run({})
+    assert "paused until" in crawled.tick()
+    sources = all_sources(Settings())
+    assert [found.kind for found in outcome_of(crawled.instance, first, sources).findings] == [Kind.BUDGET]
+    budget[0] = 1
+    again = run(dict(first.tags))
+    assert again.tags[PAUSED_TAG] == first.tags[PAUSED_TAG]
+    assert "at most one run in 24 hours" in crawled.tick()
+    assert outcome_of(crawled.instance, again, sources).findings == []
+    source = next(source for source in sources if source.name == SOURCE)
+    assert pause_of(crawled.instance, source) is None
 
 
 @pytest.mark.slow
