@@ -20,7 +20,8 @@ from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
 from wavcaps_assets.defs.jobs import LANE, LANE_JOB, PUBLISH_JOB
-from wavcaps_assets.defs.pauses import PAUSED_TAG, outcome_tag, paused_until
+from wavcaps_assets.defs.own_tags import own_tag
+from wavcaps_assets.defs.pauses import PAUSED_TAG, paused_until
 from wavcaps_assets.defs.run_records import UNFINISHED, makes, newest_records
 from wavcaps_assets.settings import Settings
 from wavcaps_assets.sources.base import Source
@@ -125,7 +126,7 @@ def reason_to_wait(records: Sequence[dg.RunRecord], every: timedelta) -> str | N
             "when it is repaired"
         )
     # A pause that has expired goes on at once: it was the same request.
-    was_paused = bool(runs) and outcome_tag(runs[0], PAUSED_TAG) is not None
+    was_paused = bool(runs) and own_tag(runs[0], PAUSED_TAG) is not None
     if records and not was_paused and (due := records[0].create_timestamp + every) > utc_now():
         hours = f"{every.total_seconds() / 3600:g}"
         return f"at most one run in {hours} hours: the next one at {due:%Y-%m-%d %H:%M} UTC"
@@ -134,7 +135,7 @@ def reason_to_wait(records: Sequence[dg.RunRecord], every: timedelta) -> str | N
 
 def made_all(run: dg.DagsterRun) -> bool:
     """Whether a run ended with everything that it was to make."""
-    return run.status is dg.DagsterRunStatus.SUCCESS and outcome_tag(run, PAUSED_TAG) is None
+    return run.status is dg.DagsterRunStatus.SUCCESS and own_tag(run, PAUSED_TAG) is None
 
 
 def process_sensor(source: Source, settings: Settings) -> dg.SensorDefinition:

@@ -24,7 +24,8 @@ from wavcaps_assets.crawl.settings import CrawlSettings
 from wavcaps_assets.defs.checks import table_checks
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.logs import logged_to
-from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused, tag_outcome
+from wavcaps_assets.defs.own_tags import add_own_tags
+from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused
 from wavcaps_assets.defs.pools import crawl_pool
 from wavcaps_assets.defs.resources import NetworkResource, StoreResource
 from wavcaps_assets.defs.table_io_manager import ALLOW_FEWER_ROWS, refusal, schema_metadata
@@ -171,7 +172,7 @@ def crawl_definitions(
             context.log.warning(
                 f"{missing} pages or clips could not be fetched; they are requested again later"
             )
-            tag_outcome(context.instance, context.run_id, {INCOMPLETE_TAG: "true"})
+            add_own_tags(context.instance, context.run_id, {INCOMPLETE_TAG: "true"})
         clips = statuses(ledger_of_all(tables, source.name, context.partition_key, table))
         plot = stacked_bars(by_partition(clips), "clips")
         context.add_output_metadata(

@@ -1,6 +1,6 @@
 """A step that has to wait ends its run without a table. Its partition stays missing until the next run."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.defs.own_tags import add_own_tags, own_tag
 from wavcaps_assets.llm.reservations import BudgetExhausted
 from wavcaps_assets.network.errors import BadAnswer, HostDown, Paused, QuotaExhausted
 from wavcaps_assets.show.progress import Facts, NoProgress, Progress
@@ -23,9 +24,6 @@ INCOMPLETE_TAG = "wavcaps/incomplete"
 # On a run that was paused by a host that is down, or that lets no request through: since when, over all runs
 # in a row that it paused, ISO 8601.
 DOWN_SINCE_TAG = "wavcaps/host_down_since"
-# Behind the name of such a tag: the run that it is about. Who starts a run again, a person in the web UI or
-# Dagster, starts it with the tags of the one before.
-OF = "_of"
 # A host that is down for longer is not waited for: the run fails, so that a person looks.
 LONGEST_OUTAGE = timedelta(days=3)
 # The newest runs of an asset, among which the one before is found.
@@ -112,7 +110,7 @@ def paused(
     if isinstance(pause, HostDown) or (isinstance(pause, QuotaExhausted) and pause.in_vain):
         _require_not_down_for_long(context, pause)
     tags = {PAUSED_TAG: until, PAUSE_CAUSE_TAG: cause_of(pause).value}
-    tag_outcome(context.instance, context.run_id, tags)
+    add_own_tags(context.instance, context.run_id, tags)
     until_when = {"paused until": dg.MetadataValue.timestamp(pause.until)}
     yield _observation(context, str(pause), {**until_when, **_facts(pages)})
 
@@ -120,9 +118,9 @@ def paused(
 def _require_not_down_for_long(context: dg.AssetExecutionContext, pause: HostDown | QuotaExhausted) -> None:
     before = _run_before(context)
     now = utc_now()
-    known = outcome_tag(before, DOWN_SINCE_TAG) if before else None
+    known = own_tag(before, DOWN_SINCE_TAG) if before else None
     since = datetime.fromisoformat(known) if known else now
-    tag_outcome(context.instance, context.run_id, {DOWN_SINCE_TAG: since.isoformat(timespec="seconds")})
+    add_own_tags(context.instance, context.run_id, {DOWN_SINCE_TAG: since.isoformat(timespec="seconds")})
     if now - since > LONGEST_OUTAGE:
         raise dg.Failure(
             f"{pause}. It has been so in every run since {since:%Y-%m-%d %H:%M} UTC. See in a browser "
@@ -167,16 +165,6 @@ def _facts(pages: Sequence[PageProgress]) -> dict[str, Any]:
     return {name: value for page in pages for name, value in page.facts.items()}
 
 
-def tag_outcome(instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]) -> None:
-    """Records on a run what became of it."""
-    instance.add_run_tags(run_id, {**tags, **{f"{name}{OF}": run_id for name in tags}})
-
-
-def outcome_tag(run: dg.DagsterRun, name: str) -> str | None:
-    """What a run has recorded about itself under a name; None: nothing, or the tag is another run's."""
-    return run.tags.get(name) if run.tags.get(f"{name}{OF}", run.run_id) == run.run_id else None
-
-
 def paused_until(runs: Sequence[dg.DagsterRun]) -> datetime | None:
     """The latest time until which one of these runs paused; None if none did, or if it has passed."""
     run = paused_run(runs)
@@ -185,13 +173,13 @@ def paused_until(runs: Sequence[dg.DagsterRun]) -> datetime | None:
 
 def until_of(run: dg.DagsterRun) -> datetime:
     """When a paused run may go on."""
-    until = outcome_tag(run, PAUSED_TAG)
+    until = own_tag(run, PAUSED_TAG)
     assert until is not None
     return datetime.fromisoformat(until)
 
 
 def paused_run(runs: Sequence[dg.DagsterRun]) -> dg.DagsterRun | None:
     """That of these runs which paused for the longest; None if none did, or if that time has passed."""
-    of = {until_of(run): run for run in runs if outcome_tag(run, PAUSED_TAG)}
+    of = {until_of(run): run for run in runs if own_tag(run, PAUSED_TAG)}
     latest = max(of, default=None)
     return of[latest] if latest is not None and latest > utc_now() else None

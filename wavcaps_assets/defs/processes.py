@@ -8,6 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from wavcaps_assets.defs.own_tags import add_own_tags, own_tag
+
 # On a run: the host of its process, as JSON.
 PROCESS_TAG = "wavcaps/process"
 
@@ -45,13 +47,13 @@ def tag_run(instance: dg.DagsterInstance, run_id: str) -> None:
     host = this_host()
     if host is not None:
         pids = [os.getpid(), os.getppid()]
-        instance.add_run_tags(run_id, {PROCESS_TAG: json.dumps({**asdict(host), "pids": pids})})
+        add_own_tags(instance, run_id, {PROCESS_TAG: json.dumps({**asdict(host), "pids": pids})})
 
 
 def host_of(run: dg.DagsterRun, pid: int) -> Host | None:
     """The host on which a run's process has a process id; None if that is not known."""
     try:
-        recorded = json.loads(run.tags.get(PROCESS_TAG, ""))
+        recorded = json.loads(own_tag(run, PROCESS_TAG) or "")
         pids = recorded.pop("pids")
         return Host(**recorded) if pid in pids else None
     except (ValueError, TypeError, AttributeError, KeyError):

@@ -21,14 +21,8 @@ from wavcaps_assets.alerts.message import Kind
 from wavcaps_assets.alerts.outbox import Finding
 from wavcaps_assets.defs.common import PARTITION_TAG
 from wavcaps_assets.defs.crawl import CONSENT_KEPT, LISTING_WHOLE
-from wavcaps_assets.defs.pauses import (
-    DOWN_SINCE_TAG,
-    PAUSE_CAUSE_TAG,
-    PAUSED_TAG,
-    Cause,
-    outcome_tag,
-    until_of,
-)
+from wavcaps_assets.defs.own_tags import own_tag
+from wavcaps_assets.defs.pauses import DOWN_SINCE_TAG, PAUSE_CAUSE_TAG, PAUSED_TAG, Cause, until_of
 from wavcaps_assets.llm.prices import PriceError
 from wavcaps_assets.llm.reservations import BudgetTooSmall
 from wavcaps_assets.network.errors import BadAnswer
@@ -164,9 +158,9 @@ class _Reader:
 
         A quota is no news, unless not one request has got through for a day.
         """
-        if outcome_tag(self._run, PAUSED_TAG) is None:
+        if own_tag(self._run, PAUSED_TAG) is None:
             return
-        cause = outcome_tag(self._run, PAUSE_CAUSE_TAG)
+        cause = own_tag(self._run, PAUSE_CAUSE_TAG)
         said = next(
             (
                 event.asset_observation_data.asset_observation.description or ""
@@ -196,7 +190,7 @@ class _Reader:
             yield Finding(f"outage/{source}", place, Kind.OUTAGE, headline, said, page, self._at)
 
     def _has_waited_for_long(self) -> bool:
-        since = outcome_tag(self._run, DOWN_SINCE_TAG)
+        since = own_tag(self._run, DOWN_SINCE_TAG)
         return since is not None and self._at - datetime.fromisoformat(since) > NO_NEWS
 
     def _death(self) -> Iterator[Finding]:

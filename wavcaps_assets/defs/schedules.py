@@ -19,7 +19,8 @@ from wavcaps_assets.crawl.finished import finished_partitions, is_of_demo, liste
 from wavcaps_assets.defs.common import PARTITION_TAG, Location
 from wavcaps_assets.defs.crawl_times import crawled_times, schedule_name
 from wavcaps_assets.defs.jobs import crawl_job_name
-from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, outcome_tag, paused_until
+from wavcaps_assets.defs.own_tags import own_tag
+from wavcaps_assets.defs.pauses import INCOMPLETE_TAG, paused_until
 from wavcaps_assets.defs.resources import StoreResource, store_of
 from wavcaps_assets.defs.run_records import UNFINISHED, newest_records
 from wavcaps_assets.sources.base import Source
@@ -207,7 +208,7 @@ def _to_complete(instance: dg.DagsterInstance, source: Source, limits: BackfillS
     return sorted(
         name
         for name, record in newest.items()
-        if outcome_tag(record.dagster_run, INCOMPLETE_TAG)
+        if own_tag(record.dagster_run, INCOMPLETE_TAG)
         and record.dagster_run.is_finished
         and record.update_timestamp < before
     )
@@ -217,7 +218,7 @@ def _left_incomplete(instance: dg.DagsterInstance, source: Source, limits: Backf
     """The partitions that are incomplete still after as many crawls as are made for that."""
     tries = _incomplete(instance, source, limits)
     newest = _newest(instance, source, [name for name, times in tries.items() if times >= limits.attempts])
-    return sorted(name for name, record in newest.items() if outcome_tag(record.dagster_run, INCOMPLETE_TAG))
+    return sorted(name for name, record in newest.items() if own_tag(record.dagster_run, INCOMPLETE_TAG))
 
 
 def _incomplete(instance: dg.DagsterInstance, source: Source, limits: BackfillSettings) -> Counter[str]:
@@ -225,7 +226,7 @@ def _incomplete(instance: dg.DagsterInstance, source: Source, limits: BackfillSe
     partitions = source.partitions()
     enough = limits.attempts * len(partitions)
     left = _records(instance, source, partitions, enough, tags={INCOMPLETE_TAG: "true"})
-    return _partitions(record for record in left if outcome_tag(record.dagster_run, INCOMPLETE_TAG))
+    return _partitions(record for record in left if own_tag(record.dagster_run, INCOMPLETE_TAG))
 
 
 def _newest(

@@ -16,7 +16,8 @@ from wavcaps_assets.defs.crawl_times import freshness_of, pace_of
 from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
 from wavcaps_assets.defs.jobs import LANE, LANE_JOB, STATUS_JOB
 from wavcaps_assets.defs.loading import load_folder
-from wavcaps_assets.defs.pauses import PAUSE_CAUSE_TAG, Cause, outcome_tag, paused_run, until_of
+from wavcaps_assets.defs.own_tags import own_tag
+from wavcaps_assets.defs.pauses import PAUSE_CAUSE_TAG, Cause, paused_run, until_of
 from wavcaps_assets.defs.resources import LanguageModelResource, StoreResource
 from wavcaps_assets.defs.schedules import newest_crawls
 from wavcaps_assets.defs.table_io_manager import schema_metadata
@@ -80,7 +81,7 @@ def pause_of(instance: dg.DagsterInstance, source: Source) -> Pause | None:
     # A run that went on after the pause ended it.
     captions = paused_run([record.dagster_run for record in records[:1]])
     found = [
-        Pause(until_of(run), f"{what}: {outcome_tag(run, PAUSE_CAUSE_TAG) or Cause.OTHER.value}")
+        Pause(until_of(run), f"{what}: {own_tag(run, PAUSE_CAUSE_TAG) or Cause.OTHER.value}")
         for what, run in (("crawl", crawl), ("captions", captions))
         if run is not None
     ]
