@@ -23,7 +23,7 @@ from wavcaps_assets.settings import ExtraCopy
 from wavcaps_assets.store.storage import MissingFile, Store, StoredFile
 from wavcaps_assets.tables import AUDIO, MANIFEST
 from wavcaps_assets.tables.asset_tables import TableStore
-from wavcaps_training.tables import CHECKPOINT
+from wavcaps_training.tables import CHECKPOINT, LATENTS
 from wavcaps_training.worth.seed_runs import RUNS
 
 DAY = 86_400
@@ -72,6 +72,18 @@ def test_old_seeds_of_comparisons_are_unused_and_their_pages_are_not(store: Stor
     for path, days in ((old, 40), (new, 3), ("worth/0123456789ab.html", 40), (f"{RUNS}/mine.npz", 40)):
         put(store, path, days)
     assert [path for path in unused(store) if path.startswith("worth/")] == [old]
+
+
+def test_latents_that_were_made_again_are_unused(store: Store) -> None:
+    row = {**dict.fromkeys(("latents_sha256", "autoencoder", "autoencoder_path", "autoencoder_sha256"), "a")}
+    row |= dict.fromkeys(("conditioned_by", "conditioned_by_path", "conditioned_by_sha256"), "b")
+    numbers: dict[str, Any] = {"clips": 1, "unreadable_clips": [], "shape": [4, 16, 16], "width": 8}
+    old, new, just_made = (f"latents/{digit * 16}.safetensors" for digit in "abc")
+    table = LATENTS.from_rows([{**row, **numbers, "latents_path": new}])
+    TableStore(store).write(["latents", "audioldm"], None, table)
+    for path, days in ((old, 40), (new, 40), (just_made, 3), ("latents/mine.safetensors", 40)):
+        put(store, path, days)
+    assert [path for path in unused(store) if path.startswith("latents/")] == [old]
 
 
 def test_every_kind_of_copy_is_known() -> None:

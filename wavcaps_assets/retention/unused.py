@@ -1,4 +1,4 @@
-"""Files of the store that nothing refers to: audio of clips that are gone, checkpoints that were replaced.
+"""Files of the store that nothing refers to: audio of clips that are gone, what was replaced of training.
 
 A table refers to a file by a column whose name ends with `_path`, and to a version of the set by one of the
 columns `VERSION_COLUMNS`, or by its metadata. Old versions that nothing refers to are unused too. So are the
@@ -28,6 +28,8 @@ CHECKPOINTS = "checkpoints"
 PARTS_OF_RUN = 4
 # The seeds of comparisons: `worth/runs/<32 digits>.npz`.
 WORTH_RUN = re.compile(r"worth/runs/[0-9a-f]{32}\.npz")
+# What latent diffusion models are trained on, some 13 GB for AudioCaps: `latents/<16 digits>.safetensors`.
+LATENTS = re.compile(r"latents/[0-9a-f]{16}\.safetensors")
 TABLES = "tables"
 VERSION_FILE = re.compile(rf"{FOLDER}/(?P<name>{NAME.pattern})\..+")
 REFERENCE = "_path"
@@ -55,6 +57,7 @@ def find_unused(
     listed = {file.path: file for file in files}
     clips: set[tuple[str, ...]] = set()
     runs: set[str] = set()
+    latents: set[str] = set()
     tables = [path for path in listed if path.startswith(f"{TABLES}/") and path.endswith(".parquet")]
     named = {name for path in tables for name in _named_versions(store, path)}
     old_versions = _old_versions(listed.values(), named, keep_versions, written_before)
@@ -68,6 +71,8 @@ def find_unused(
             clips.add(_clip(path))
         elif path.startswith(f"{CHECKPOINTS}/"):
             runs.add(_run(path))
+        elif LATENTS.fullmatch(path):
+            latents.add(path)
     newest: dict[str, float] = {}
     for path, file in listed.items():
         if file.folder == CHECKPOINTS:
@@ -79,6 +84,8 @@ def find_unused(
             return run != file.path and run not in runs and newest[run] < written_before
         if WORTH_RUN.fullmatch(file.path):
             return file.modified < written_before
+        if LATENTS.fullmatch(file.path):
+            return file.path not in latents and file.modified < written_before
         if not _is_audio(file.path) or _clip(file.path) in clips or file.modified >= written_before:
             return False
         table = listed.get(_table_of(file.path))
