@@ -18,6 +18,7 @@ from wavcaps_assets.checks.generated import (
     GeneratedInManifest,
     generated_clips,
     refuse_generated_clips,
+    with_samples,
 )
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables import MANIFEST
@@ -90,5 +91,9 @@ def test_a_manifest_with_generated_sound_is_refused(tmp_path: Path) -> None:
         GeneratedInManifest, match=r"2 clips was generated .*freesound-2, freesound-3.*: remove"
     ):
         refuse_generated_clips(MANIFEST.from_rows(rows), store)
+    # A training manifest has no hashes of its own.
+    training = MANIFEST.from_rows(rows).select(["clip_id", "audio_path"])
+    published = MANIFEST.from_rows(rows[1:])
+    assert generated_clips(with_samples(training, published), store) == ["freesound-2", "freesound-3"]
     refuse_generated_clips(MANIFEST.from_rows(rows[:1]), store)
     refuse_generated_clips(MANIFEST.from_rows(rows[:1]), Store(tmp_path / "without"))

@@ -36,6 +36,17 @@ def generated_clips(manifest: pa.Table, store: Store) -> list[str]:
     return ids
 
 
+def with_samples(manifest: pa.Table, published: pa.Table) -> pa.Table:
+    """A manifest with the hashes of its clips' samples; null: the clip is not published now.
+
+    Args:
+        manifest: with `clip_id`.
+        published: `clip_id` and `samples_sha256` of the published set.
+    """
+    place = pc.index_in(manifest["clip_id"], value_set=published["clip_id"].combine_chunks())
+    return manifest.append_column("samples_sha256", published["samples_sha256"].take(place))
+
+
 def refuse_generated_clips(manifest: pa.Table, store: Store) -> None:
     """Raises GeneratedInManifest: some clips' sound was generated; names them and says what to do."""
     if clip_ids := generated_clips(manifest, store):
