@@ -47,6 +47,17 @@ def write_audio(store: Store, clips: Iterable[str], days_old: float) -> None:
     os.utime(store.path(f"tables/freesound/audio/{MONTH}.parquet"), (NOW, NOW - days_old * DAY))
 
 
+def write_checkpoint(store: Store) -> None:
+    row = dict.fromkeys(CHECKPOINT.arrow.names)
+    paths = {name: f"{RUN}/{name.removesuffix('_path')}" for name in row if name.endswith("_path")}
+    assert set(paths) == {"weights_path", "untrained_weights_path", "tensorboard_path"}
+    of_type = {"string": "x", "double": 1.0, "int32": 1, "int64": 1}
+    filled = {
+        field.name: paths.get(field.name, of_type.get(str(field.type), [])) for field in CHECKPOINT.arrow
+    }
+    TableStore(store).write(["checkpoint", "htsat_bert", "demo"], None, CHECKPOINT.from_rows([filled]))
+
+
 def unused(store: Store, days: float = 7) -> list[str]:
     return [file.path for file in find_unused(store, store.files(), NOW - days * DAY)]
 
@@ -121,20 +132,31 @@ def test_a_checkpoint_that_was_replaced_is_unused_as_a_whole(store: Store) -> No
     for run in (OLD_RUN, RUN):
         for name in ("weights.safetensors", "untrained.safetensors", "tensorboard/events", "result.json"):
             put(store, f"{run}/{name}", 40)
-    row = dict.fromkeys(CHECKPOINT.arrow.names)
-    paths = {name: f"{RUN}/{name.removesuffix('_path')}" for name in row if name.endswith("_path")}
-    assert set(paths) == {"weights_path", "untrained_weights_path", "tensorboard_path"}
-    of_type = {"string": "x", "double": 1.0, "int32": 1, "int64": 1}
-    filled = {
-        field.name: paths.get(field.name, of_type.get(str(field.type), [])) for field in CHECKPOINT.arrow
-    }
-    TableStore(store).write(["checkpoint", "htsat_bert", "demo"], None, CHECKPOINT.from_rows([filled]))
+    write_checkpoint(store)
     removable = [path for path in unused(store) if path.startswith("checkpoints/")]
     assert removable == sorted(path.path for path in store.files() if path.path.startswith(OLD_RUN))
     assert len(removable) == 4
     # A training run that was interrupted last week can be resumed.
     put(store, f"{OLD_RUN}/progress.pt", 2)
     assert [path for path in unused(store) if path.startswith("checkpoints/")] == []
+
+
+@pytest.mark.parametrize("linked", ["tables", "tables/checkpoint", "audio", "checkpoints"])
+def test_folders_on_another_disk_are_a_part_of_the_store(store: Store, tmp_path: Path, linked: str) -> None:
+    for run in (OLD_RUN, RUN):
+        put(store, f"{run}/weights.safetensors", 40)
+    write_checkpoint(store)
+    there = tmp_path / "other disk"
+    store.path(linked).rename(there)
+    store.path(linked).symlink_to(there)
+    # Links in a circle, and back to the store.
+    (there / "circle").symlink_to(there)
+    (there / "back").symlink_to(tmp_path / "store")
+    assert unused(store) == [
+        flac("gone"),
+        "audio_original/freesound/2022-11/gone.wav",
+        f"{OLD_RUN}/weights.safetensors",
+    ]
 
 
 def test_the_room_is_counted_by_folder(store: Store) -> None:

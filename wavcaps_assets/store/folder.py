@@ -44,10 +44,21 @@ class Folder:
 
     def files(self, folder: str) -> Iterator[StoredFile]:
         with self._store_errors("read", folder):
-            for inside, _, _ in os.walk(self.root / folder):
+            # A folder may be a link to another disk.
+            for inside, folders, _ in os.walk(self.root / folder, followlinks=True):
+                folders[:] = [name for name in folders if not self._is_loop(Path(inside), name)]
                 for entry, status in _entries(Path(inside)):
                     relative = Path(entry.path).relative_to(self.root).as_posix()
                     yield StoredFile(relative, status.st_size, status.st_mtime)
+
+    def _is_loop(self, inside: Path, name: str) -> bool:
+        """Whether a folder is a link to one that has it, or that has the store."""
+        path = inside / name
+        if not path.is_symlink():
+            return False
+        target = path.resolve()
+        above = (inside, *(parent for parent in inside.parents if parent.is_relative_to(self.root)))
+        return self.root.is_relative_to(target) or any(target == parent.resolve() for parent in above)
 
     @contextmanager
     def reading(self, relative: str) -> Iterator[Path]:
