@@ -127,7 +127,8 @@ def compose(before: Pool, after: Pool, decides: Pool, tables: TableStore) -> Com
             "publish more clips, or compare other sides"
         )
     recordings = _taken(parts.column("recording"), parts, test)
-    notes = [*dict.fromkeys((*before.notes, *after.notes)), *_notes(blank, moved)]
+    other = sum(one != another for one, another in zip(captions[1], captions[2], strict=True))
+    notes = [*dict.fromkeys((*before.notes, *after.notes)), *_notes(blank, moved, other)]
     heard = pa.concat_tables([before.trained, after.trained, test])
     heard = heard.filter(pc.is_in(heard.column("clip_id"), _all_ids(sides, test)))
     return Comparison(
@@ -234,8 +235,13 @@ def _changes(before: Pool, after: Pool, parts: pa.Table) -> pa.Table:
     return found.filter(pc.is_in(found.column("change"), pa.array(SHOWN_CHANGES)))
 
 
-def _notes(blank: int, replaced: int) -> list[str]:
+def _notes(blank: int, replaced: int, other: int) -> list[str]:
     notes = []
+    if other:
+        notes.append(
+            f"{other:,} test clips have another caption on the second side. They are not trained on, and are "
+            "not among the changes that are listed."
+        )
     if blank:
         notes.append(f"{blank:,} test clips have no reference caption and are left out.")
     if replaced:

@@ -256,6 +256,24 @@ def test_both_sides_hear_the_same_of_a_clip_that_was_removed(tmp_path: Path) -> 
     assert any(note.startswith("The audio of 1 clips was replaced since") for note in found.notes)
 
 
+def test_other_captions_of_test_clips_are_not_no_change(tables: TableStore, tmp_path: Path) -> None:
+    """Nothing is trained then, and a reader must not think that no caption changed."""
+    pool = read_pool(parse_side("v1"), tables)
+    test = compose(pool, pool, pool, tables).test["clip_id"].to_pylist()
+    own = TableStore(Store(tmp_path / "store"))
+    first = [clip(number, SOUNDS[number % 8]) for number in range(CLIPS)]
+    second = [{**row, "caption": "Another."} if row["clip_id"] in test[:3] else row for row in first]
+    for rows in (first, second):
+        stage = Stage(MANIFEST.from_rows(rows), DROPPED.empty())
+        publish_version(own, stage, ["freesound", "soundbible"], "run", NOW)
+    own.write(["wavcaps"], None, MANIFEST.from_rows(second))
+    found = asked(own, tmp_path, "v1", "v2")
+    assert found.shown[0].headline.startswith("No change")
+    said = "3 test clips have another caption on the second side. They are not trained on"
+    assert said in " ".join(found.shown[0].comparison.notes)
+    assert said in own.store.read_bytes(found.page).decode()
+
+
 def test_audio_that_comes_back_is_scored(tables: TableStore, tmp_path: Path) -> None:
     """A seed that was trained without a clip is no seed of the comparison that has it."""
     key = ["audio_embeddings", "aisfx"]
