@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.instance.ref import InstanceRef
 
 from wavcaps_assets.clock import utc_now
@@ -104,6 +105,23 @@ def test_the_first_run_of_a_retry_that_is_needed_stays(instance: dg.DagsterInsta
         remove_run(instance, one)
     group = instance.get_run_group(retry.run_id)
     assert group is not None and group[0] == first
+
+
+def test_the_runs_of_a_backfill_stay_until_it_has_ended(instance: dg.DagsterInstance) -> None:
+    tags = {"dagster/backfill": "months"}
+    failed = dg.materialize([fails], instance=instance, tags=tags, raise_on_error=False).run_id
+    backfill = PartitionBackfill(
+        "months",
+        status=BulkActionStatus.REQUESTED,
+        from_failure=False,
+        tags={},
+        backfill_timestamp=0.0,
+        asset_selection=[fails.key],
+    )
+    instance.add_backfill(backfill)
+    assert find_old_runs(instance, NEXT_YEAR).removable == []
+    instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_FAILED))
+    assert [one.run_id for one in find_old_runs(instance, NEXT_YEAR).removable] == [failed]
 
 
 def test_recent_runs_stay(instance: dg.DagsterInstance) -> None:

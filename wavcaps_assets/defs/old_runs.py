@@ -12,12 +12,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 from pydantic import Field
 
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.common import Location
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+AT_WORK = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 AT_ONCE = 500
 
 
@@ -39,7 +42,8 @@ class OldRuns:
 
     Attributes:
         removable: those that nothing needs, the oldest first.
-        needed: number of those that have the newest materialization of something, or a retry that has it.
+        needed: number of those that have the newest materialization of something, or a retry that has it, or
+            that are of a backfill in progress.
     """
 
     removable: list[dg.DagsterRun]
@@ -52,6 +56,9 @@ def find_old_runs(instance: dg.DagsterInstance, before: datetime) -> OldRuns:
     old = list(_ended(instance, before))
     # The UI cannot show the retries of a run whose first run is gone.
     needed |= {run.root_run_id for run in old if run.run_id in needed and run.root_run_id}
+    # A backfill that goes on knows by its runs which partitions have failed.
+    at_work = {one.backfill_id for one in instance.get_backfills(filters=BulkActionsFilter(statuses=AT_WORK))}
+    needed |= {run.run_id for run in old if run.tags.get(BACKFILL_ID_TAG) in at_work}
     removable = [run for run in old if run.run_id not in needed]
     return OldRuns(removable, len(old) - len(removable))
 
