@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
+from dagster._core.events import StepMaterializationData
 
 from tests.simulation.stepped_clock import SteppedClock
 from wavcaps_assets.alerts.message import Kind
@@ -281,6 +282,30 @@ def test_what_came_while_a_run_was_in_progress_is_not_forgotten(
     assert night.tick(sensor) == (partition or "a run")
     run(lambda: None)
     assert "newer than" in night.tick(sensor)
+
+
+def test_a_crawl_on_a_machine_whose_clock_is_behind_is_not_forgotten(
+    repository: dg.RepositoryDefinition,
+) -> None:
+    """In a database that machines share. The crawl ends while its source is captioned."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        night = Night(instance, repository)
+
+        def crawl_ends() -> None:
+            data = StepMaterializationData(
+                dg.AssetMaterialization(dg.AssetKey([SOURCE, "audio"]), partition="catalogue")
+            )
+            event = dg.DagsterEvent(
+                dg.DagsterEventType.ASSET_MATERIALIZATION.value, "", event_specific_data=data
+            )
+            instance.report_dagster_event(event, "", timestamp=datetime.now(UTC).timestamp() - 300)
+
+        crawl_ends()
+        for during, said in ((crawl_ends, SOURCE), (lambda: None, "newer than")):
+            filtered = _reading("filtered_clips", SOURCE, during)
+            assert dg.materialize([filtered], instance=instance, partition_key=SOURCE).success
+            night.materialize("manifest", partition=SOURCE)
+            assert said in night.tick()
 
 
 def _reading(name: str, partition: str | None, during: Callable[[], None]) -> dg.AssetsDefinition:

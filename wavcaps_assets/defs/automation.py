@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from wavcaps_assets.captioning.presets import wrong_setting
 from wavcaps_assets.clock import utc_now
@@ -56,7 +57,20 @@ class Made:
         record = instance.get_run_record_by_id(self.run_id) if self.run_id else None
         if record is None or record.start_time is None:
             return self.number > other.number
+        began = _number_of_start(instance, self.run_id)
+        if began is not None:
+            # The clocks of the machines may differ.
+            return began > other.number
         return record.start_time > other.at.timestamp()
+
+
+def _number_of_start(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """The number of the event with which a run began; None: materializations have other numbers."""
+    if isinstance(instance.event_log_storage, SqliteEventLogStorage):
+        # Each run has a file with its own numbers, and all are on one machine.
+        return None
+    found = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_START, limit=1).records
+    return found[0].storage_id if found else None
 
 
 def newest_event(
