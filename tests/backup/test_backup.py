@@ -22,8 +22,9 @@ from wavcaps_assets.backup.archive import Archive
 from wavcaps_assets.backup.backup import BackedUp, back_up
 from wavcaps_assets.backup.kinds import Kind, kind_of
 from wavcaps_assets.backup.layout import BackupError, DamagedBackup
-from wavcaps_assets.backup.restore import MARKER, Restored, Target, restore
+from wavcaps_assets.backup.restore import Restored, Target, restore
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.llm import spending_totals
 from wavcaps_assets.llm.batch.log import BATCHES, BatchLog
 from wavcaps_assets.llm.budget import open_totals
@@ -34,6 +35,7 @@ from wavcaps_assets.network.quotas import Limit, Quotas
 from wavcaps_assets.network.shared_quotas import open_quotas
 from wavcaps_assets.sources.freesound_oauth import FILE as TOKENS
 from wavcaps_assets.store.append_log import AppendLog
+from wavcaps_assets.store.restoring import MARKER
 from wavcaps_assets.store.storage import Store, StoreError
 
 FILES = {
@@ -375,7 +377,14 @@ def test_a_killed_restore_can_be_started_again(
                     restored(tmp_path, store)
                 (tmp_path / "first.tar.zst").replace(tmp_path / "b.tar.zst")
     if writes > at:
+        # What is missing would be requested and paid for again.
+        if at:
+            with pytest.raises(StoreError, match="start it again with the same file"):
+                StoreResource(root=str(store.root)).tables()
+            with pytest.raises(StoreError, match="start it again with the same file"):
+                back_up(tmp_path / "half.tar.zst", store, tmp_path / "state", home)
         restored(tmp_path, store)
+    StoreResource(root=str(store.root)).tables()
     assert content_of(store) == FILES
     with pytest.raises(BackupError, match="not empty"):
         restored(tmp_path, store)

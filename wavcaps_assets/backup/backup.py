@@ -15,6 +15,7 @@ from wavcaps_assets.backup.layout import About, BackupError, InstanceKind, Size
 from wavcaps_assets.backup.state_files import back_up_state
 from wavcaps_assets.backup.store_files import back_up_store
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.store.restoring import require_whole
 from wavcaps_assets.store.storage import Store
 
 PACKAGE = "wavcaps-on-dagster"
@@ -52,7 +53,7 @@ def back_up(path: Path, store: Store, state: Path, home: Path, included: Collect
 
     Raises:
         BackupError: it cannot be made, or the store is empty; nothing is left of it.
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or is being restored.
     """
     _require_store(store, path)
     place = place_of(home) if home.is_dir() else None
@@ -81,6 +82,7 @@ def _require_store(store: Store, path: Path) -> None:
     """Checks that there is something to keep, and that a backup is not a part of the next one."""
     if store.is_folder and path.resolve().is_relative_to(store.root.resolve()):
         raise BackupError(f"{path} is in the store, and would be in the next backup: choose another place")
+    require_whole(store)
     if next(iter(store.files()), None) is None:
         raise BackupError(
             f"the store {store.describe_root()} has no files: set WAVCAPS_STORE to the one to back up"

@@ -33,9 +33,8 @@ from wavcaps_assets.backup.store_files import Place as SpentPlace
 from wavcaps_assets.llm import spending_totals
 from wavcaps_assets.llm.budget import open_totals
 from wavcaps_assets.llm.ledger import ANSWERS
+from wavcaps_assets.store.restoring import MARKER
 from wavcaps_assets.store.storage import MissingFile, OutsideStore, Store
-
-MARKER = ".restoring"
 
 
 @dataclass(frozen=True)

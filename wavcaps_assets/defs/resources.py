@@ -10,6 +10,7 @@ from wavcaps_assets.demo.language_model import available_model, own_model
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.client import Network
 from wavcaps_assets.settings import Settings, Sources
+from wavcaps_assets.store.restoring import require_whole
 from wavcaps_assets.store.storage import open_store
 from wavcaps_assets.tables.asset_tables import TableStore
 
@@ -30,8 +31,13 @@ class StoreResource(dg.ConfigurableResource):
         Args:
             waits: whether requests wait for a bucket that does not answer. A step waits; the daemon and a
                 person want to hear of it at once.
+
+        Raises:
+            StoreError: the store cannot be used, or is being restored.
         """
-        return TableStore(open_store(self.root, self.endpoint_url or None, self.region or None, waits))
+        store = open_store(self.root, self.endpoint_url or None, self.region or None, waits)
+        require_whole(store)
+        return TableStore(store)
 
 
 def store_of(settings: Settings) -> StoreResource:
