@@ -87,6 +87,29 @@ def test_the_table_in_the_ui_and_on_the_command_line(
     assert none.num_rows == 0 and as_markdown(none) == "*no source takes part*"
 
 
+def test_captions_that_no_sensor_starts_again_are_blocked(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WAVCAPS_STORE", str(tmp_path / "store"))
+    settings = Settings()
+    sources = [source for source in all_sources(settings) if source.name == "soundbible"]
+
+    def blocked_after(status: dg.DagsterRunStatus) -> list[str]:
+        tags = {"dagster/partition": "soundbible"}
+        instance.add_run(dg.DagsterRun(job_name="caption_source", status=status, tags=tags))
+        graph = dg.Definitions().resolve_asset_graph()
+        table, _ = status_of(instance, graph, store_of(settings).tables(), sources, settings)
+        found: list[str] = table.to_pylist()[0]["blocked_by"]
+        return found
+
+    assert blocked_after(dg.DagsterRunStatus.FAILURE) == blocked_after(dg.DagsterRunStatus.FAILURE) == []
+    (third,) = blocked_after(dg.DagsterRunStatus.FAILURE)
+    assert third.startswith("captions: 3 runs have failed")
+    assert blocked_after(dg.DagsterRunStatus.SUCCESS) == []
+    (cancelled,) = blocked_after(dg.DagsterRunStatus.CANCELED)
+    assert "was cancelled by a person: start the job by hand" in cancelled
+
+
 def test_a_pause_is_the_one_that_lasts_longer(instance: dg.DagsterInstance) -> None:
     source = next(one for one in all_sources(Settings()) if one.name == "soundbible")
     assert pause_of(instance, source) is None

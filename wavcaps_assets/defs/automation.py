@@ -126,25 +126,40 @@ def reason_to_wait(records: Sequence[dg.RunRecord], every: timedelta) -> str | N
     runs = [record.dagster_run for record in records]
     if any(run.status in UNFINISHED for run in runs):
         return "a run is queued or in progress"
-    recent = list(itertools.takewhile(lambda run: not made_all(run), runs))
-    until = paused_until(recent)
+    until = paused_until(_not_made(runs))
     if until is not None:
         return f"paused until {until:%Y-%m-%d %H:%M} UTC"
     # Clips that were crawled since do not start it either: crawls go on all day.
-    if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
-        return f"run {runs[0].run_id[:8]} was cancelled by a person: start the job by hand"
-    failed = [run for run in recent if run.status is dg.DagsterRunStatus.FAILURE]
-    if len(failed) >= ATTEMPTS:
-        return (
-            f"{len(failed)} runs have failed, the newest is {failed[0].run_id[:8]}: start the job by hand "
-            "when it is repaired"
-        )
+    if stopped := left_to_a_person(runs):
+        return stopped
     # A pause that has expired goes on at once: it was the same request.
     was_paused = bool(runs) and own_tag(runs[0], PAUSED_TAG) is not None
     if records and not was_paused and (due := records[0].create_timestamp + every) > utc_now():
         hours = f"{every.total_seconds() / 3600:g}"
         return f"at most one run in {hours} hours: the next one at {due:%Y-%m-%d %H:%M} UTC"
     return None
+
+
+def left_to_a_person(runs: Sequence[dg.DagsterRun]) -> str:
+    """Why a job is not requested again until a person starts it; empty: it is.
+
+    Args:
+        runs: its newest runs, newest first.
+    """
+    if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
+        return f"run {runs[0].run_id[:8]} was cancelled by a person: start the job by hand"
+    failed = [run for run in _not_made(runs) if run.status is dg.DagsterRunStatus.FAILURE]
+    if len(failed) < ATTEMPTS:
+        return ""
+    return (
+        f"{len(failed)} runs have failed, the newest is {failed[0].run_id[:8]}: start the job by hand "
+        "when it is repaired"
+    )
+
+
+def _not_made(runs: Sequence[dg.DagsterRun]) -> list[dg.DagsterRun]:
+    """The newest runs, up to the last one that made its assets."""
+    return list(itertools.takewhile(lambda run: not made_all(run), runs))
 
 
 def made_all(run: dg.DagsterRun) -> bool:

@@ -10,7 +10,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 import wavcaps_assets.defs
 from wavcaps_assets.captioning.presets import wrong_setting
 from wavcaps_assets.clock import utc_now
-from wavcaps_assets.defs.automation import runs_of
+from wavcaps_assets.defs.automation import left_to_a_person, runs_of
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.crawl_times import freshness_of, pace_of
 from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
@@ -30,6 +30,8 @@ from wavcaps_assets.status.table import HEADS, Pause, Room, SourceState, lines, 
 from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.operations import STATUS
+
+LANE_KEYS = [dg.AssetKey(name) for name in LANE]
 
 
 def status_of(
@@ -54,7 +56,11 @@ def status_of(
             freshness_of(instance, tables, source, now),
             pace_of(instance, source, now),
             pause_of(instance, source),
-            [*filter(None, [wrong_setting(source.name, source.as_given, settings)]), *failed[source.name]],
+            [
+                *filter(None, [wrong_setting(source.name, source.as_given, settings)]),
+                *filter(None, [_stopped(instance, source)]),
+                *failed[source.name],
+            ],
         )
         for source in sources
     ]
@@ -76,8 +82,7 @@ def room_of(store: Store, settings: Settings, home: Path) -> Room:
 def pause_of(instance: dg.DagsterInstance, source: Source) -> Pause | None:
     """What a source waits for: its crawls, or its captions. Of both, the one that goes on later."""
     crawl = paused_run(newest_crawls(instance, source))
-    lane = [dg.AssetKey(name) for name in LANE]
-    records = runs_of(instance, LANE_JOB, lane, source.name)
+    records = runs_of(instance, LANE_JOB, LANE_KEYS, source.name)
     # A run that went on after the pause ended it.
     captions = paused_run([record.dagster_run for record in records[:1]])
     found = [
@@ -86,6 +91,13 @@ def pause_of(instance: dg.DagsterInstance, source: Source) -> Pause | None:
         if run is not None
     ]
     return max(found, key=lambda pause: pause.until, default=None)
+
+
+def _stopped(instance: dg.DagsterInstance, source: Source) -> str:
+    """Why no sensor captions a source any more, until a person starts that; empty: they do."""
+    runs = [record.dagster_run for record in runs_of(instance, LANE_JOB, LANE_KEYS, source.name)]
+    waits = left_to_a_person(runs)
+    return f"captions: {waits}" if waits else ""
 
 
 def as_markdown(table: pa.Table) -> str:

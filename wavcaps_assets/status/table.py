@@ -55,7 +55,8 @@ class SourceState:
         freshness: of its partitions.
         pace: partitions that are crawled for the first time in a day; None: not known.
         pause: what it waits for; None: nothing.
-        blocked_by: a wrong setting of its captions, and the blocking checks that failed.
+        blocked_by: what keeps its captions back until a person does something: a wrong setting, runs that
+            failed or were cancelled; and the blocking checks that failed.
     """
 
     name: str
