@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster_shared.error import SerializableErrorInfo
 
@@ -202,6 +203,28 @@ def test_dead_runs_are_one_message(world: World) -> None:
         world.run("raw_clips", month)
     assert world.tick() == []
     assert not alerts.load(world.instance).causes  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_a_run_that_a_person_cancels_is_not_reported(world: World) -> None:
+    def is_cancelled() -> None:
+        (run,) = world.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        world.instance.report_run_canceling(run)
+        raise DagsterExecutionInterruptedError
+
+    world.crawls["2022-01"] = is_cancelled
+    run = world.instance.get_run_by_id(world.run("raw_clips", "2022-01"))
+    assert run is not None and run.status is dg.DagsterRunStatus.CANCELED
+    assert world.tick() == []
+    # What nobody has asked for is.
+    world.crawls["2022-01"] = raises(DagsterExecutionInterruptedError())
+    world.run("raw_clips", "2022-01")
+    (sent,) = world.tick()
+    assert sent["title"] == "Runs died" and "interrupted unexpectedly" in sent["what"]
+    assert sent["where"] == ["freesound/raw_clips [2022-01]"]
+    world.crawls.clear()
+    world.run("raw_clips", "2022-01")
+    assert world.tick() == []
 
 
 def test_a_backfill_that_fails_without_runs_is_one_message(world: World) -> None:

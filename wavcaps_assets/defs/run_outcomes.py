@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_shared.error import SerializableErrorInfo
 
@@ -48,6 +48,7 @@ OWN_CLASS = re.compile(r"^wavcaps_\w+(?:\.\w+)+: ")
 # A site whose quota is used up for longer, without one request that got through, is reported.
 NO_NEWS = timedelta(days=1)
 BUDGET_ERRORS = {BudgetTooSmall.__name__, PriceError.__name__}
+INTERRUPTED = {DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__}
 CHECK_FAILED = DagsterAssetCheckFailedError.__name__
 
 
@@ -129,16 +130,14 @@ class _Reader:
                 yield Finding(f"check/{name}", place, Kind.FAILED_CHECK, headline, said, page, at)
 
     def _failures(self) -> Iterator[Finding]:
-        for event, at in self._events:
-            if event.event_type is not Type.STEP_FAILURE or not event.step_key:
-                continue
-            errors = list(_chain(event.step_failure_data.error))
+        for event, at, errors in self._failed_steps():
             classes = {error.cls_name or "" for error in errors}
             if CHECK_FAILED in classes:
                 # The evaluation of the check is reported.
                 continue
             said = _message(errors)
-            place, source = self._place(event.step_key), event.step_key.partition("__")[0]
+            step = event.step_key or ""
+            place, source = self._place(step), step.partition("__")[0]
             page, title = f"runs/{self._run.run_id}", self._titles.get(source)
             if BadAnswer.__name__ in classes and title:
                 headline = f"{title} has changed its protocol, or refuses requests"
@@ -150,8 +149,16 @@ class _Reader:
                 headline = f"The crawl of {title} failed"
                 yield Finding(self._cause("failed", said), place, Kind.FAILED_CRAWL, headline, said, page, at)
             else:
-                headline = f"A run failed: {_shown(event.step_key)}"
+                headline = f"A run failed: {_shown(step)}"
                 yield Finding(self._cause("failed", said), place, Kind.FAILED_RUN, headline, said, page, at)
+
+    def _failed_steps(self) -> Iterator[tuple[dg.DagsterEvent, datetime, list[SerializableErrorInfo]]]:
+        """The steps that failed by themselves, not because their run was cancelled or its process ended."""
+        for event, at in self._events:
+            if event.event_type is Type.STEP_FAILURE and event.step_key:
+                errors = list(_chain(event.step_failure_data.error))
+                if not any(error.cls_name in INTERRUPTED for error in errors):
+                    yield event, at, errors
 
     def _pause(self) -> Iterator[Finding]:
         """A budget that is used up, or a site that does not respond.
@@ -197,7 +204,7 @@ class _Reader:
         """A run that failed without a step that did, such as one whose process died."""
         if self._run.status is not dg.DagsterRunStatus.FAILURE:
             return
-        if any(event.event_type is Type.STEP_FAILURE for event, _ in self._events):
+        if any(self._failed_steps()):
             return
         failed = next((event for event, _ in self._events if event.event_type is Type.RUN_FAILURE), None)
         said = (failed.message if failed is not None else None) or "the run failed without a message"
