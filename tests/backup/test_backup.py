@@ -114,6 +114,8 @@ def test_large_files_are_included_where_asked(tmp_path: Path, home: Path) -> Non
 def test_the_kinds_are_those_of_the_files() -> None:
     assert {path: kind_of(path) for path in LARGE} == {path: kind for path, (_, kind) in LARGE.items()}
     assert {kind_of(path) for path in FILES} == {None}
+    # Of text to sound: 13 GB for AudioCaps.
+    assert kind_of(f"latents/{'0a' * 8}.safetensors") is Kind.CHECKPOINTS
 
 
 def test_anybody_can_unpack_it_and_only_its_owner_can_read_it(tmp_path: Path, home: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from wavcaps_assets.retention.unused import AUDIO, CHECKPOINTS, COPIES
+from wavcaps_assets.retention.unused import AUDIO, CHECKPOINTS, COPIES, LATENTS
 
 
 class Kind(StrEnum):
@@ -23,7 +23,8 @@ SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aif", 
 def kind_of(path: str) -> Kind | None:
     """The kind of a file of the store; None: every backup has it."""
     folder = path.partition("/")[0] if "/" in path else ""
-    if folder == CHECKPOINTS:
+    # Latents are what some checkpoints are trained on.
+    if folder == CHECKPOINTS or LATENTS.fullmatch(path):
         return Kind.CHECKPOINTS
     if folder == Kind.EXPORTS:
         return Kind.EXPORTS
