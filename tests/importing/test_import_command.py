@@ -17,6 +17,7 @@ from tests.support.rows import raw_row
 from wavcaps_assets.captioning.presets import choose_settings
 from wavcaps_assets.captioning.settings import CaptioningChoice
 from wavcaps_assets.filtering import FilterSettings
+from wavcaps_assets.importing import lasting
 from wavcaps_assets.importing.command import import_set
 from wavcaps_assets.importing.importing import CannotImport, build_tables, write_import
 from wavcaps_assets.importing.reading import find_set
@@ -63,6 +64,24 @@ def test_the_commands_of_the_page_work(home: Path, one_clip: Path) -> None:
     assert "freesound" in imported_sets(Settings().state)
     assert run("--forget", "freesound").exit_code == 0
     assert imported_sets(Settings().state) == {}
+
+
+@pytest.mark.parametrize("variables", [lasting.OF_A_RUN, [lasting.OF_A_CODE_SERVER]])
+def test_an_import_that_would_end_with_its_pod_is_refused(
+    variables: list[str], home: Path, one_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in variables:
+        monkeypatch.setenv(name, "x")
+    # The pod's own disk is that of its root.
+    monkeypatch.setattr(lasting, "ROOT", one_clip)
+    refused = run(str(one_clip))
+    assert refused.exit_code == 1 and "mount a volume" in refused.output
+    assert imported_sets(Settings().state) == {}
+    assert run(str(one_clip), "--dry-run").exit_code == 0
+    # A volume.
+    monkeypatch.setattr(lasting, "ROOT", Path("/proc"))
+    assert run(str(one_clip)).exit_code == 0
+    assert "freesound" in imported_sets(Settings().state)
 
 
 def test_a_set_without_any_audio_is_said_to_publish_nothing(home: Path, one_clip: Path) -> None:

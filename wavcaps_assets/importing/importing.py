@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavcaps_assets.checks.manifest_files import MOST_SOURCES
+from wavcaps_assets.importing.lasting import ends_with_its_pod
 from wavcaps_assets.importing.reading import Notes, SetFiles, UnusableSet, find_set, read_clips, source_name
 from wavcaps_assets.importing.settings import ImportSettings
 from wavcaps_assets.sources.imported import (
@@ -92,9 +93,15 @@ def import_from(
 
     Raises:
         UnusableSet: the set cannot be read.
-        CannotImport: its sources would repeat ids, or cannot be written.
+        CannotImport: its sources would repeat ids, or cannot be written, or would be gone with their pod.
         StoreError: the folder of the state cannot be used.
     """
+    folder = index_path(state).parent
+    if not dry_run and ends_with_its_pod(folder):
+        raise CannotImport(
+            f"{folder} ends with this pod, and no other pod would see what is imported: mount a volume "
+            "there, in the code server and in its runs (docs/executor.md, Kubernetes)"
+        )
     if not chosen.path:
         raise UnusableSet("no set is named: set `path` to its folder, or to one list")
     renames = {source_name(old): source_name(new) for old, new in chosen.rename.items()}
