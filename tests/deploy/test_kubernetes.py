@@ -1,7 +1,7 @@
 """The values of Dagster's Helm chart: the same instance as on one machine, and the same images and secrets.
 
-The chart's templates were read, and are not here: what they do with these values is to write the names with
-underscores.
+The chart's templates were read and rendered, and are not here: what they do with these values is to write the
+names with underscores.
 """
 
 from __future__ import annotations
@@ -93,6 +93,34 @@ def test_the_images_and_the_settings_are_those_of_compose(
     logs = values["computeLogManager"]["config"]["s3ComputeLogManager"]
     team = yaml.safe_load((ROOT / "dagster_home/team/dagster.yaml").read_text())["compute_logs"]["config"]
     assert (logs["prefix"], logs["uploadInterval"]) == (team["prefix"], team["upload_interval"])
+
+
+def test_home_is_a_folder_that_the_images_have_and_may_write_to(values: dict[str, Any]) -> None:
+    image = (ROOT / "deploy/Dockerfile").read_text()
+    assert f"DAGSTER_HOME={values['global']['dagsterHome']} " in image
+    assert values["dagster-user-deployments"]["includeInstance"] is True
+
+
+def test_training_has_shared_memory_for_its_batches(values: dict[str, Any]) -> None:
+    """A container has 64 MB of it, and two batches of 32 clips, which readers hold ahead, have 80 MB."""
+    (training,) = (
+        one for one in values["dagster-user-deployments"]["deployments"] if one["name"] == "wavcaps-training"
+    )
+    (mount,) = training["volumeMounts"]
+    (volume,) = training["volumes"]
+    assert mount == {"name": volume["name"], "mountPath": "/dev/shm"}
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "4Gi"}
+    gpu = yaml.safe_load((ROOT / "deploy/compose.gpu.yaml").read_text())["services"]["training"]
+    assert gpu["shm_size"] == "4gb"
+
+
+def test_the_chart_is_of_the_version_of_the_images() -> None:
+    """Else the web server, the daemon and the database are of a newer Dagster than the code locations."""
+    guide = (ROOT / "docs/executor.md").read_text()
+    (chart,) = re.findall(r"helm install dagster dagster/dagster --version (\S+)", guide)
+    for locked in ("team", "training"):
+        requirements = (ROOT / f"requirements/{locked}.txt").read_text()
+        assert f"\ndagster=={chart} " in requirements
 
 
 def test_only_who_crawls_and_captions_has_the_keys(values: dict[str, Any]) -> None:
