@@ -39,11 +39,12 @@ EXPIRES_S = 6.0
 
 @dataclass
 class Scene:
-    """A model, a bucket, and the machines that are started."""
+    """A model, which may be busy, a bucket, and the machines that are started."""
 
     endpoint: Endpoint
     bucket: S3Bucket
     folder: Path
+    busy: threading.Event
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, host: str, skew_s: float, month_usd: float) -> subprocess.Popen[str]:
@@ -83,12 +84,16 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     give_credentials(monkeypatch)
     (tmp_path / "prices.toml").write_text(PRICES)
 
-    def answer(body: dict[str, Any]) -> Response:
+    busy = threading.Event()
+
+    def answer(body: dict[str, Any]) -> Response | int:
+        if busy.is_set():
+            return 429
         threading.Event().wait(0.03)
         return completion(f"About {asked(body)}.")
 
     with serving_atomic_s3() as url, scripted(answer, in_threads=True) as endpoint:
-        found = Scene(endpoint, make_bucket(url, connected(url)), tmp_path)
+        found = Scene(endpoint, make_bucket(url, connected(url)), tmp_path, busy)
         try:
             yield found
         finally:
@@ -143,3 +148,22 @@ def test_a_killed_machine_holds_no_lease_for_long(scene: Scene) -> None:
     twice = [text for text, times in scene.asked().items() if times > 1]
     assert len(twice) <= 5 and max(scene.asked().values()) <= 2
     assert scene.month() >= len(scene.endpoint.requests) * PAID
+
+
+@pytest.mark.slow
+def test_a_machine_that_slept_asks_nothing_that_another_has_asked_since(scene: Scene) -> None:
+    """It had leased requests, and waited because the endpoint was busy."""
+    scene.busy.set()
+    slept = scene.start("one", 400, 1e6)
+    while len(scene.endpoint.requests) < 4:
+        assert slept.poll() is None
+        threading.Event().wait(0.01)
+    os.kill(slept.pid, signal.SIGSTOP)
+    scene.busy.clear()
+    refused = len(scene.endpoint.requests)
+    other = result(scene.start("other", -400, 1e6))
+    os.kill(slept.pid, signal.SIGCONT)
+    found = result(slept)
+    assert other["stopped"] == "" and set(other["answers"]) == set(TEXTS)
+    assert found["stopped"] == "" and found["answers"] == other["answers"]
+    assert Counter(asked(body) for body in scene.endpoint.requests[refused:]) == dict.fromkeys(TEXTS, 1)

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.store import shared_leases
-from wavcaps_assets.store.shared_leases import SharedLeases
+from wavcaps_assets.store.shared_leases import LostLease, SharedLeases
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class BucketLeases:
         self._wanted: dict[str, asyncio.Future[bool]] = {}
         self._released: list[str] = []
         self._closing = False
+        # After a sleep, one of those that wait to send asks for all.
+        self._asking = asyncio.Lock()
 
     async def __aenter__(self) -> BucketLeases:
         self._wake = asyncio.Event()
@@ -64,6 +66,14 @@ class BucketLeases:
             if not acquired:
                 self._held.discard(key)
         return acquired
+
+    async def holds(self, key: str) -> bool:
+        """Whether this run still has a lease. The bucket is asked only if it may have been thought dead."""
+        async with self._asking:
+            if not self._shared.is_fresh():
+                with suppress(LostLease):
+                    await asyncio.to_thread(self._shared.exchange)
+        return self._shared.holds(key)
 
     def release(self, key: str) -> None:
         """The request's answer is in the store, or the request is not sent."""
@@ -100,7 +110,12 @@ class BucketLeases:
         if not wanted and not released:
             self._shared.beat()
             return set()
-        got = self._shared.exchange(wanted, released)
+        try:
+            got = self._shared.exchange(wanted, released)
+        except LostLease as error:
+            # Who has them asks `holds` before it sends.
+            logger.warning("%s", error)
+            got = self._shared.exchange(wanted)
         if wanted and self._shared.others_changed():
             self._ledger.refresh()
         return got

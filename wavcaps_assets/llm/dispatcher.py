@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from wavcaps_assets.llm.chat import AnswerError
 from wavcaps_assets.llm.leases import Leases
@@ -12,7 +13,7 @@ from wavcaps_assets.llm.ledger import ResponseLedger
 from wavcaps_assets.llm.progress import Usage
 from wavcaps_assets.llm.rate_limiter import RateLimiter, Stopped
 from wavcaps_assets.llm.records import Answer, Request
-from wavcaps_assets.llm.sender import Sender
+from wavcaps_assets.llm.sender import LeaseGone, Sender
 
 # While an answer is being stored, the next request is sent; the rate limiter bounds what is in flight. A
 # kill costs the requests that were sent and are not stored: this many at most.
@@ -90,12 +91,14 @@ class Dispatcher:
         try:
             answer = self._ledger.get(request)
             return handle(request, await self._send(request) if answer is None else answer)
+        except LeaseGone:
+            return [request]
         finally:
             self._leases.release(request.key)
 
     async def _send(self, request: Request) -> Answer | AnswerError:
         try:
-            answer = await self._sender.send(request)
+            answer = await self._sender.send(request, partial(self._leases.holds, request.key))
         except AnswerError as error:
             self._usage.failed(str(error), error.about_request)
             return error

@@ -71,6 +71,10 @@ class FolderLeases:
             self._ledger.refresh()
         return taken
 
+    async def holds(self, key: str) -> bool:
+        """The lock of a process that does not run is its lock still."""
+        return key in self._held
+
     def take(self, key: str) -> bool:
         """Leases a request; False: this run holds the lease already, or another one that is alive does."""
         if key in self._held or not self._acquired(self._folder, key):

@@ -35,6 +35,14 @@ class Leases(Protocol):
         """
         ...
 
+    async def holds(self, key: str) -> bool:
+        """Whether this run still has a lease. Another one may have thought it dead, as after it slept.
+
+        Raises:
+            StoreError: the leases cannot be used.
+        """
+        ...
+
     def release(self, key: str) -> None:
         """The request's answer is in the store, or the request is not sent."""
         ...
@@ -60,6 +68,9 @@ class NoLeases:
         acquired = key not in self._held
         self._held.add(key)
         return acquired
+
+    async def holds(self, key: str) -> bool:
+        return True
 
     def release(self, key: str) -> None:
         self._held.discard(key)

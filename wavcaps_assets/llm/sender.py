@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,10 @@ from wavcaps_assets.llm.tokens import longest_answer, size
 # Upper limits in any script: tokens a byte, and tokens around a message.
 TOKENS_PER_BYTE = 1 / 3
 TOKENS_PER_MESSAGE = 4
+
+
+class LeaseGone(Exception):
+    """Another run has the lease of a request."""
 
 
 class Sender:
@@ -51,21 +55,27 @@ class Sender:
         self._label = label
         self.error: Exception | None = None
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: Request, holds_lease: Callable[[], Awaitable[bool]]) -> Answer:
         """The answer with its cost, once it is in the ledger.
 
+        Args:
+            holds_lease: asked before each send, which may have waited for long.
+
         Raises:
+            LeaseGone: another run has the lease of the request by now. It was not sent again.
             AnswerError, EndpointError: as `ChatModel.send`.
             Stopped: nothing more may be sent. If the budget is the reason, `error` holds its exception.
             StoreError: the answer cannot be stored.
         """
         messages = request.messages
-        answer = await self._answer(request, messages)
+        answer = await self._answer(request, messages, holds_lease)
         await self._recorder.write(record_of(request, answer, self._label, size(messages)))
         self._usage.add(answer)
         return answer
 
-    async def _answer(self, request: Request, messages: Sequence[Message]) -> Answer:
+    async def _answer(
+        self, request: Request, messages: Sequence[Message], holds_lease: Callable[[], Awaitable[bool]]
+    ) -> Answer:
         parameters = request.parameters
         longest = longest_answer(parameters) or 0
         tokens = _most_tokens(messages) + longest
@@ -80,8 +90,10 @@ class Sender:
                     self.error = self.error or error
                     raise Stopped from error
                 permit = await self._limiter.acquire(tokens)
-                self._usage.requests += 1
                 try:
+                    if not await holds_lease():
+                        raise LeaseGone
+                    self._usage.requests += 1
                     reply = await self._model.send(messages, parameters)
                 except BusyError as busy:
                     # The endpoint did not take the request: the reservation is for the next try.

@@ -90,13 +90,18 @@ class SharedLeases:
                 taken the lease.
             StoreError: the store cannot be used.
         """
-        now = _up_s()
-        # A little before others may take it: what is written next takes its time.
-        renewed = now - self._beat_at < EXPIRES_S - BEAT_S
-        if not renewed or now - self._looked_at >= BEAT_S / 4:
+        if not self.is_fresh() or _up_s() - self._looked_at >= BEAT_S / 4:
             self.exchange()
-        if key not in self._held:
+        if not self.holds(key):
             raise _lost_lease([key])
+
+    def is_fresh(self) -> bool:
+        """Whether no other owner may think this one dead yet, nor soon: what is done next takes its time."""
+        return _up_s() - self._beat_at < EXPIRES_S - BEAT_S
+
+    def holds(self, key: str) -> bool:
+        """Whether this owner had a lease when it last looked."""
+        return key in self._held
 
     def release(self, key: str) -> None:
         """Gives a lease back. If the store cannot be used now, it expires."""
