@@ -19,6 +19,7 @@ from tests.llm.scripted_model import Followed, scripted
 from tests.support.atomic_s3 import serving_atomic_s3
 from tests.support.s3 import connected, give_credentials, make_bucket
 from wavcaps_assets.clock import utc_now
+from wavcaps_assets.llm.batch.endpoint import BatchEndpoint
 from wavcaps_assets.llm.batch.lines import BatchRequest
 from wavcaps_assets.llm.batch.model import BatchModel
 from wavcaps_assets.llm.batch.run import BatchOutcome
@@ -32,6 +33,7 @@ from wavcaps_assets.llm.records import Answer, Request
 from wavcaps_assets.llm.settings import ModelSettings
 from wavcaps_assets.network.errors import Paused
 from wavcaps_assets.store import shared_leases
+from wavcaps_assets.store.errors import StoreError
 from wavcaps_assets.store.storage import Store
 
 QUICK = BatchSettings(requests=4, poll_s=0.01, longest_poll_s=0.02, wait_in_place_s=20, creation_settles_s=0)
@@ -386,6 +388,34 @@ def test_a_file_that_is_gone_costs_another_submission(tmp_path: Path) -> None:
         outcome = ask(server, Store(tmp_path))
     assert answered(Store(tmp_path)) == KEYS
     assert "missing output file, first in file-4" in outcome.problems[0]
+
+
+@pytest.mark.slow
+def test_a_machine_that_slept_creates_no_batch_that_another_has_created_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    give_credentials(monkeypatch)
+    for name, seconds in {"POLL_S": 0.05, "EXPIRES_S": 1.0, "LOOK_S": 0.5, "BEAT_S": 0.2}.items():
+        monkeypatch.setattr(shared_leases, name, seconds)
+    # A process that sleeps renews nothing.
+    monkeypatch.setattr(shared_leases, "_renew", lambda leases, done: None)
+    upload, others = BatchEndpoint.upload, list[BatchOutcome]()
+    with serving_atomic_s3() as url, batching(polls=1) as server:
+        client = connected(url)
+        root = make_bucket(url, client).root
+
+        def sleeps(endpoint: BatchEndpoint, name: str, data: bytes) -> str:
+            file_id = upload(endpoint, name, data)
+            if not others:
+                monkeypatch.setattr(BatchEndpoint, "upload", upload)
+                others.append(ask(server, Store(root, client)))
+            return file_id
+
+        monkeypatch.setattr(BatchEndpoint, "upload", sleeps)
+        with pytest.raises(StoreError, match="another process may have taken it: start the run again"):
+            ask(server, Store(root, client))
+        assert others[0].failed == {} and set(server.submitted.values()) == {1}
+        assert answered(Store(root, client)) == KEYS
 
 
 @pytest.mark.slow

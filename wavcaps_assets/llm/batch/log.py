@@ -12,7 +12,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ from wavcaps_assets.store.storage import MissingFile, Store
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".json"
+# The lease in a bucket.
+LOCK = "batches"
 # The log, in the store.
 BATCHES = "log/batches"
 # The log of reservations by request, which older versions kept.
@@ -137,6 +139,7 @@ class BatchLog:
         self._folder = folder
         self._log = AppendLog(store, folder)
         self._leases = SharedLeases(store, folder, "lock")
+        self._in_bucket = False
         self._requests: dict[str, dict[str, BatchRequest]] = {}
         self.state = State()
 
@@ -159,9 +162,18 @@ class BatchLog:
         Raises:
             TimeoutError: another process held the lock for this long.
         """
-        with self._exclusive(timeout_s):
+        with self._exclusive(timeout_s) as self._in_bucket:
             self._read()
             yield self.state
+
+    def require_lock(self) -> None:
+        """Checks, before something is submitted, that the lock is still this process's.
+
+        Raises:
+            LostLease: it or its machine slept, and another one has submitted or collected batches since.
+        """
+        if self._in_bucket:
+            self._leases.require(LOCK)
 
     def is_empty(self) -> bool:
         """Whether nothing was ever logged in this store."""
@@ -171,6 +183,7 @@ class BatchLog:
         self, name: str, url: str, requests: Sequence[BatchRequest], reservation: Reservation
     ) -> LoggedBatch:
         """Logs a batch and stores its requests, before it is uploaded."""
+        self.require_lock()
         reserved = [reservation.run, reservation.month, reservation.pico]
         self.note("planned", name, url=url, requests=len(requests), reserved=reserved)
         self._store.write_bytes(self.requests_path(name), _as_json(requests))
@@ -252,10 +265,15 @@ class BatchLog:
         """The file of a batch's requests, in the store."""
         return f"{self._folder}/asked/{name}{SUFFIX}"
 
-    def _exclusive(self, timeout_s: float) -> AbstractContextManager[object]:
+    @contextmanager
+    def _exclusive(self, timeout_s: float) -> Iterator[bool]:
+        """Gives whether the lock is a lease in the bucket."""
         if not self._store.is_folder and has_conditional_writes(self._store, self._folder):
-            return lease_held(self._leases, "batches", timeout_s)
-        return FileLock(self._lock_file(), timeout=timeout_s)
+            with lease_held(self._leases, LOCK, timeout_s):
+                yield True
+        else:
+            with FileLock(self._lock_file(), timeout=timeout_s):
+                yield False
 
     def _lock_file(self) -> Path:
         if self._store.is_folder:

@@ -225,6 +225,7 @@ class BatchRun:
         return self.refusal is None
 
     def _create(self, batch: LoggedBatch, again: bool = True) -> None:
+        self.log.require_lock()
         self.log.note("creating", batch.name)
         self.look_until.pop(batch.name, None)
         try:
