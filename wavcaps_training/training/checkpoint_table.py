@@ -149,6 +149,7 @@ def train_experiment(
                 "setting": experiment.setting,
                 "settings_json": settings.model_dump_json(),
                 "manifest_sha256": version,
+                # A run that was done before says itself what it was trained on; older versions did not.
                 "set_version": set_version_of(manifest),
                 "weights_path": f"{folder}/{WEIGHTS}",
                 "untrained_weights_path": f"{folder}/{UNTRAINED_WEIGHTS}",

@@ -38,6 +38,7 @@ class TrainingResult:
         utilisation: share of the devices' peak performance that was reached (MFU); None: not known.
         unreadable_clips: ids of the clips of both splits that were left out, because their audio could not
             be read.
+        set_version: the version of the set that it was trained on; None: not known.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class TrainingResult:
     flops_per_clip: float
     utilisation: float | None
     unreadable_clips: list[str] = field(default_factory=list)
+    set_version: str | None = None
 
     @property
     def weights(self) -> Path:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import lightning
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from wavcaps_assets.show.progress import NoProgress, Progress
 from wavcaps_assets.store.storage import Store
+from wavcaps_assets.tables.asset_tables import set_version_of
 from wavcaps_training.checkpoints.checkpoint import read_origin, start_from
 from wavcaps_training.data import (
     AudioCache,
@@ -154,7 +155,7 @@ def train(
             trainer.validate(run, verbose=False)
         if not run.done:
             trainer.fit(run)
-    result = _result_of(run, task, output_dir, hardware)
+    result = replace(_result_of(run, task, output_dir, hardware), set_version=set_version_of(manifest))
     if is_first():
         # In this order: a kill between the two leaves a finished run, and not a lost one.
         result.write(name)

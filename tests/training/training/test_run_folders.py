@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ from tests.support.paths import ROOT
 from tests.training.training.test_resume import SETTINGS, clips, manifest_of, same  # noqa: F401
 from tests.training.training.training_places import start_training
 from wavcaps_assets.store.storage import Store
-from wavcaps_assets.tables.asset_tables import TableStore
+from wavcaps_assets.tables.asset_tables import TableStore, with_set_version
 from wavcaps_training.executor.locks import try_lock
 from wavcaps_training.paper.experiments import DEMO_EXPERIMENT
 from wavcaps_training.settings.training import TrainingSettings
@@ -26,7 +27,7 @@ from wavcaps_training.tasks.base import TrainingError
 from wavcaps_training.training import checkpoint_table
 from wavcaps_training.training.checkpoint_table import LOCK, AlreadyTraining, Place, train_experiment
 from wavcaps_training.training.launching import LaunchError
-from wavcaps_training.training.result import WEIGHTS
+from wavcaps_training.training.result import RESULT, WEIGHTS
 from wavcaps_training.training.state import STATE, saved_step
 
 pytestmark = pytest.mark.slow
@@ -103,6 +104,27 @@ def test_a_run_that_was_killed_when_it_was_done_is_not_run_again(
     assert [entry["epoch"] for entry in row["learning_curve"]] == [1]
     assert CHECKPOINT.from_rows([row]).num_rows == 1
     assert (store / row["weights_path"]).is_file()
+
+
+def test_a_run_that_was_done_is_of_the_set_that_it_was_trained_on(
+    clips: Path,  # noqa: F811
+    store: Path,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    """The set may have been published again before its row is recorded, with the same clips and captions."""
+    found = []
+    for version in ("v1-1a2b3c4d", "v2-5e6f7a8b"):
+        manifest = with_set_version(manifest_of(clips), version)
+        found += train_experiment(DEMO_EXPERIMENT, ONE_EPOCH, manifest, place_of(store)).to_pylist()
+    assert "nothing is trained again" in log.text
+    assert [row["set_version"] for row in found] == ["v1-1a2b3c4d"] * 2
+    # A run of an older version of the project did not say it.
+    (path,) = store.rglob(RESULT)
+    written = json.loads(path.read_text())
+    del written["result"]["set_version"]
+    path.write_text(json.dumps(written))
+    (row,) = train_experiment(DEMO_EXPERIMENT, ONE_EPOCH, manifest, place_of(store)).to_pylist()
+    assert row["set_version"] == "v2-5e6f7a8b"
 
 
 def test_a_killed_run_is_resumed(
