@@ -39,8 +39,6 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Programs that are not run, and why.
 NOT_RUN = {
     "docker": "containers cannot run in a test; tests/deploy starts the services by hand",
-    "kubectl": "there is no cluster in a test; tests/training/executor has one",
-    "helm": "as above",
 }
 # Folders of the page, which are below the sandbox in the test.
 FOLDERS = ("/data", "/backups")
