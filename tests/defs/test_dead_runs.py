@@ -20,7 +20,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from wavcaps_assets.defs import dead_runs
 from wavcaps_assets.defs.dead_runs import LAUNCHER_TAG, address_of, end_dead_runs, is_dead, is_process
-from wavcaps_assets.defs.own_tags import OF
+from wavcaps_assets.defs.own_tags import tag_of
 from wavcaps_assets.defs.processes import PROCESS_TAG, host_of, this_host
 from wavcaps_assets.defs.resources import StoreResource
 from wavcaps_assets.defs.table_io_manager import TableIOManager
@@ -170,7 +170,7 @@ def test_a_run_that_was_started_again_is_not_judged_by_where_the_one_before_was(
     origin = GrpcServerCodeLocationOrigin(host="assets", port=4000, location_name="wavcaps_assets")
     tags = {
         LAUNCHER_TAG: json.dumps({"host": "assets", "port": 4000}),
-        f"{PROCESS_TAG}{OF}": "the run before",
+        tag_of(PROCESS_TAG): "the run before",
     }
     of_before = tag(process.pid, name="4f1c0a9d2b11 ", pid_namespace="pid:[1]")
     run = instance.get_run_by_id(started(instance, process.pid, of_before, **tags))

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import dagster as dg
-
-OF = "_of"
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 
 
 def add_own_tags(instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]) -> None:
     """Records what a run says about itself."""
-    instance.add_run_tags(run_id, {**tags, **{f"{name}{OF}": run_id for name in tags}})
+    instance.add_run_tags(run_id, {**tags, **{tag_of(name): run_id for name in tags}})
 
 
 def own_tag(run: dg.DagsterRun, name: str) -> str | None:
     """What a run has said about itself under a name; None: nothing, or the tag is that of the run before."""
-    return run.tags.get(name) if run.tags.get(f"{name}{OF}", run.run_id) == run.run_id else None
+    return run.tags.get(name) if run.tags.get(tag_of(name), run.run_id) == run.run_id else None
+
+
+def tag_of(name: str) -> str:
+    """The tag with the id of the run that set another tag. The web UI does not show it."""
+    return f"{HIDDEN_TAG_PREFIX}run_of/{name}"

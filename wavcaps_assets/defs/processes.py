@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 
 from wavcaps_assets.defs.own_tags import add_own_tags, own_tag
 
-# On a run: the host of its process, as JSON.
-PROCESS_TAG = "wavcaps/process"
+# On a run: the host of its process, as JSON. The web UI does not show it.
+PROCESS_TAG = f"{HIDDEN_TAG_PREFIX}wavcaps/process"
 
 
 @dataclass(frozen=True)
