@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from importlib.metadata import EntryPoint
 
 import click
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 from wavcaps_assets import cli
 
@@ -18,6 +21,16 @@ RUNNER = CliRunner()
 def hello(name: str) -> None:
     """Greet NAME."""
     click.echo(f"Hello {name}")
+
+
+@click.command()
+@click.argument("url")
+def connect(url: str) -> None:
+    """As Dagster does when it opens an instance."""
+    try:
+        create_engine(url).connect()
+    except OperationalError as error:
+        raise RuntimeError("too many retries") from error
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -45,6 +58,20 @@ def test_an_unknown_subcommand_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     install(monkeypatch)
     result = RUNNER.invoke(cli.main, ["chekc"])
     assert result.exit_code == 2 and "No such command 'chekc'" in result.output
+
+
+def test_a_database_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, connect=f"{__name__}:connect")
+    with socket.socket() as taken:
+        # Bound, and not listening.
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgresql://me:secret@127.0.0.1:{taken.getsockname()[1]}/runs"
+        result = RUNNER.invoke(cli.main, ["connect", url])
+    assert result.exit_code == 1
+    assert "does not answer: connection to server" in result.output and "`dagster.yaml`" in result.output
+    assert "secret" not in result.output
+    other = RUNNER.invoke(cli.main, ["connect", "no address"])
+    assert other.exception is not None and "does not answer" not in other.output
 
 
 @pytest.mark.parametrize(

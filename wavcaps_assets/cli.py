@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import click
+from click.exceptions import Exit
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -19,6 +21,7 @@ from wavcaps_assets.environment import (
     read_dotenv,
     require_known_variables,
 )
+from wavcaps_assets.masking import masked
 from wavcaps_assets.settings import Settings
 
 GROUP = "wavcaps.commands"
@@ -33,6 +36,31 @@ class Subcommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry_point = _entry_points().get(cmd_name)
         return None if entry_point is None else _load(entry_point)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command. A database that does not answer is one sentence, as other errors are."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, Exit):
+            raise
+        except Exception as error:
+            said = _said_by_database(error)
+            if said is None:
+                raise
+            raise click.ClickException(
+                f"the database of Dagster's instance does not answer: {masked(said)}. See `storage` in "
+                "`dagster.yaml` of the folder DAGSTER_HOME"
+            ) from error
+
+
+def _said_by_database(error: BaseException | None) -> str | None:
+    """The message of the database behind an error; None: it is of something else."""
+    while error is not None:
+        # Dagster's classes differ by its storage; sqlalchemy's is behind all of them.
+        if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "OperationalError":
+            return str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _entry_points() -> dict[str, EntryPoint]:
