@@ -159,6 +159,15 @@ def test_a_run_of_a_container_that_this_one_replaced_is_dead(
     assert not is_dead(instance, run, this_host(), address_of(None))
 
 
+@pytest.mark.parametrize("name", [PROCESS_TAG, "wavcaps/process"])
+def test_a_run_of_before_a_restart_is_dead_also_if_an_earlier_version_started_it(
+    instance: dg.DagsterInstance, name: str
+) -> None:
+    run = instance.get_run_by_id(launched(instance, 17, **{name: tag(17, boot="of another time")}))
+    assert run is not None
+    assert is_dead(instance, run, this_host(), None)
+
+
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_run_that_was_started_again_is_not_judged_by_where_the_one_before_was(
     instance: dg.DagsterInstance, process: subprocess.Popen[bytes], alive: bool

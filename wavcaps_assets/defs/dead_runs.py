@@ -19,8 +19,7 @@ from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocati
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from wavcaps_assets.defs.common import Location
-from wavcaps_assets.defs.own_tags import own_tag
-from wavcaps_assets.defs.processes import PROCESS_TAG, Host, host_of, this_host
+from wavcaps_assets.defs.processes import Host, host_of, recorded_by, this_host
 
 # A tag on runs that the default launcher, or ours, started.
 LAUNCHER_TAG = ".dagster/grpc_info"
@@ -78,7 +77,7 @@ def is_dead(
         return False
     started_by = json.loads(run.tags.get(LAUNCHER_TAG, "{}"))
     of_this_server = server is not None and (started_by.get("host"), started_by.get("port")) == server
-    if own_tag(run, PROCESS_TAG) is None:
+    if recorded_by(run) is None:
         # It has not recorded where it is, yet: it is here, or was in a container before this one.
         return of_this_server and not any(map(is_process, pids))
     # Of two processes, one ended at once: the run is that of the one that has recorded itself.

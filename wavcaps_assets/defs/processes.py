@@ -13,6 +13,8 @@ from wavcaps_assets.defs.own_tags import add_own_tags, own_tag
 
 # On a run: the host of its process, as JSON. The web UI does not show it.
 PROCESS_TAG = f"{HIDDEN_TAG_PREFIX}wavcaps/process"
+# Its name in version 0.1, whose runs an upgrade can end.
+FORMER_PROCESS_TAG = "wavcaps/process"
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,15 @@ def tag_run(instance: dg.DagsterInstance, run_id: str) -> None:
         add_own_tags(instance, run_id, {PROCESS_TAG: json.dumps({**asdict(host), "pids": pids})})
 
 
+def recorded_by(run: dg.DagsterRun) -> str | None:
+    """Where a run has recorded that its process is; None: it has not."""
+    return own_tag(run, PROCESS_TAG) or own_tag(run, FORMER_PROCESS_TAG)
+
+
 def host_of(run: dg.DagsterRun, pid: int) -> Host | None:
     """The host on which a run's process has a process id; None if that is not known."""
     try:
-        recorded = json.loads(own_tag(run, PROCESS_TAG) or "")
+        recorded = json.loads(recorded_by(run) or "")
         pids = recorded.pop("pids")
         return Host(**recorded) if pid in pids else None
     except (ValueError, TypeError, AttributeError, KeyError):
