@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
-from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from wavcaps_assets.captioning.presets import wrong_setting
 from wavcaps_assets.clock import utc_now
@@ -66,6 +65,9 @@ class Made:
 
 def _number_of_start(instance: dg.DagsterInstance, run_id: str) -> int | None:
     """The number of the event with which a run began; None: materializations have other numbers."""
+    # It imports sqlalchemy, which definitions do not need.
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
     if isinstance(instance.event_log_storage, SqliteEventLogStorage):
         # Each run has a file with its own numbers, and all are on one machine.
         return None

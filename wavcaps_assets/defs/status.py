@@ -8,9 +8,12 @@ import pyarrow as pa
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 import wavcaps_assets.defs
-from wavcaps_assets.captioning.presets import wrong_setting
+from wavcaps_assets.captioning.kinds import require_known
+from wavcaps_assets.captioning.presets import choose_settings, wrong_setting
+from wavcaps_assets.captioning.prompts import load_prompt
 from wavcaps_assets.clock import utc_now
 from wavcaps_assets.defs.automation import left_to_a_person, runs_of
+from wavcaps_assets.defs.code_versions import Scope, scoped
 from wavcaps_assets.defs.common import OWNERS, Location
 from wavcaps_assets.defs.crawl_times import freshness_of, pace_of
 from wavcaps_assets.defs.failing_checks import blocking_checks, by_source, failing
@@ -31,6 +34,10 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.tables.asset_tables import TableStore
 from wavcaps_assets.tables.operations import STATUS
 
+# Whether a prompt or a kind of captions exists is in the table. What is in it is not.
+CAPTIONING = tuple(
+    f"{one.__module__}.{one.__qualname__}" for one in (choose_settings, load_prompt, require_known)
+)
 LANE_KEYS = [dg.AssetKey(name) for name in LANE]
 
 
@@ -118,6 +125,7 @@ def status_asset(location: Location) -> dg.AssetsDefinition:
         "`status_each_morning` makes it once a day.",
         metadata=schema_metadata(STATUS),
     )
+    @scoped(Scope(without=CAPTIONING))
     def status(
         context: dg.AssetExecutionContext, language_model: LanguageModelResource, store: StoreResource
     ) -> pa.Table:

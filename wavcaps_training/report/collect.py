@@ -20,7 +20,6 @@ from wavcaps_assets.store.storage import Store
 from wavcaps_assets.store.stored_file import StoredFile, usage_of
 from wavcaps_assets.tables.asset_tables import TableStore, set_version_of
 from wavcaps_assets.tables.set_versions import SetVersions
-from wavcaps_training.data.manifest_version import rows_sha256
 from wavcaps_training.paper.experiments import EXPERIMENTS, Experiment
 from wavcaps_training.paper.models import RETRIEVAL, Stage
 from wavcaps_training.paper.stored_scores import StoredScores, read_scores
@@ -167,6 +166,9 @@ def _scores(
     Args:
         published: the version of the set that is published now; None: not known.
     """
+    # Its package imports torch, which definitions do not need.
+    from wavcaps_training.data.manifest_version import rows_sha256
+
     stored = read_scores(tables, key, experiment.key)
     if stored is None:
         return None
