@@ -195,7 +195,8 @@ def test_an_overloaded_endpoint_gets_fewer_requests_at_a_time(tmp_path: Path) ->
 
 
 def test_concurrency_grows_to_what_is_set_and_no_further(tmp_path: Path) -> None:
-    limited = Limited(latency_s=0.1)
+    # So long that the machine sends fourteen requests meanwhile, whatever else it does.
+    limited = Limited(latency_s=0.5)
     with serving(limited) as model:
         run(clips(*TEXTS), SINGLE.model_copy(update={"concurrency": 14}), model, tmp_path)
     assert limited.most_under_way == 14
